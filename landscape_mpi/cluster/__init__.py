@@ -1,0 +1,1 @@
+"""Ranks: communicator, device binding, coordinator, broadcast, signals, abort guard."""

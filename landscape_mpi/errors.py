@@ -1,0 +1,39 @@
+"""Errors a user can mend, and the words they share.
+
+Every message says where, what is there, what was asked, why it matters and the way out.
+A command prints it once and ends with status 2; any other exception is a defect and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Input that the user can mend."""
+
+
+class MissingInputError(InputError, FileNotFoundError):
+    """A file the user named that is not there."""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like name, or None if nothing is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def unknown_name(where: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name that is none of the known ones.
+
+    Args:
+        where: Option or file that named it, e.g. ``--model``.
+        name: What was asked.
+        known: The names there are, in the order to list them.
+    """
+    choices = list(known)
+    near = nearest_name(name, choices)
+    hint = f" Did you mean {near}?" if near else ""
+    return InputError(f"{where}: {name!r} is not known.{hint} Known: {', '.join(choices)}.")

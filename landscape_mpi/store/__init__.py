@@ -1,0 +1,1 @@
+"""The files: schema, collective writer, resume checks, reader."""

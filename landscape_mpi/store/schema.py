@@ -1,0 +1,54 @@
+"""What a surface file holds: names, units and long names, the same everywhere.
+
+Arrays on the grid are indexed [alpha, beta] and have the shape (n_alpha, n_beta); a line
+has n_beta = 1. A point is computed where ``done`` is 1: NaN and infinity are results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FORMAT = "landscape_mpi surface"
+FORMAT_VERSION = 1
+AXIS_LABELS = ("alpha", "beta")  # order of variation of the indexes, slowest first
+
+
+@dataclass(frozen=True)
+class Field:
+    """One dataset of the surface file."""
+
+    name: str
+    dtype: str
+    units: str
+    long_name: str
+    fill: float
+
+
+AXES = (
+    Field("alpha", "f8", "1", "coordinate along the first direction", 0.0),
+    Field("beta", "f8", "1", "coordinate along the second direction", 0.0),
+)
+
+QUANTITIES = {
+    field.name: field
+    for field in (
+        Field("train_loss", "f8", "nat", "mean loss over the training set", float("nan")),
+        Field("train_error", "f8", "percent", "misclassified share of the training set", float("nan")),
+        Field("test_loss", "f8", "nat", "mean loss over the test set", float("nan")),
+        Field("test_error", "f8", "percent", "misclassified share of the test set", float("nan")),
+    )
+}
+
+BOOKKEEPING = {
+    field.name: field
+    for field in (
+        Field("done", "u1", "1", "1 where the point is computed", 0),
+        Field("seconds", "f8", "s", "time the point took on its rank", float("nan")),
+        Field("rank", "i4", "1", "MPI rank that computed the point", -1),
+    )
+}
+
+
+def quantities_of(splits: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the quantities for these splits, loss before error."""
+    return tuple(f"{split}_{measure}" for split in splits for measure in ("loss", "error"))

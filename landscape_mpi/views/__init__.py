@@ -1,0 +1,1 @@
+"""Figures and meshes made from surface files; neither torch nor MPI is imported here."""

@@ -1,0 +1,1 @@
+"""Networks and data sets by name, checkpoints, and hooks for the user's own."""
