@@ -33,7 +33,9 @@ QUANTITIES = {
     field.name: field
     for field in (
         Field("train_loss", "f8", "nat", "mean loss over the training set", float("nan")),
-        Field("train_error", "f8", "percent", "misclassified share of the training set", float("nan")),
+        Field(
+            "train_error", "f8", "percent", "misclassified share of the training set", float("nan")
+        ),
         Field("test_loss", "f8", "nat", "mean loss over the test set", float("nan")),
         Field("test_error", "f8", "percent", "misclassified share of the test set", float("nan")),
     )
