@@ -1,0 +1,90 @@
+"""The grid of a plane or a line: its axes, and the order in which its points are computed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from landscape_mpi.errors import InputError
+
+
+def parse_axis(text: str, *, option: str) -> np.ndarray:
+    """Return the coordinates of an axis written MIN:MAX:N, or of the one point VALUE.
+
+    Args:
+        text: E.g. ``-1:1:51``; both ends are included.
+        option: Option that named it, for the message.
+
+    Returns:
+        Coordinates, float64 [n], rising; a value that rounding left beside 0 is 0.
+
+    Raises:
+        InputError: If the text is no axis, or N does not fit MIN and MAX.
+    """
+    parts = text.split(":")
+    form = f"Write {option}=MIN:MAX:N, e.g. {option}=-1:1:51, or {option}=VALUE for one point."
+    try:
+        if len(parts) == 1:
+            first, last, n = float(text), float(text), 1
+        else:
+            first, last, n = float(parts[0]), float(parts[1]), int(parts[2])
+    except (ValueError, IndexError) as problem:
+        raise InputError(f"{option}: {text!r} is not an axis. {form}") from problem
+    if len(parts) > 3 or not (math.isfinite(first) and math.isfinite(last)):
+        raise InputError(f"{option}: {text!r} is not an axis. {form}")
+    _check_axis(first, last, n, text=text, option=option)
+    coordinates = np.linspace(first, last, n)
+    step = coordinates[1] - coordinates[0] if n > 1 else 1.0
+    coordinates[np.abs(coordinates) < 1e-9 * step] = 0.0
+    return coordinates
+
+
+def _check_axis(first: float, last: float, n: int, *, text: str, option: str) -> None:
+    if n < 1:
+        raise InputError(f"{option}: {text!r} asks for {n} points. An axis needs at least 1.")
+    if n == 1 and first != last:
+        raise InputError(
+            f"{option}: {text!r} asks for 1 point between {first:g} and {last:g}, which leaves "
+            f"open where. Pass {option}={first:g} for one point, or at least 2 points."
+        )
+    if n > 1 and not first < last:
+        raise InputError(
+            f"{option}: {text!r} runs from {first:g} to {last:g} in {n} points. An axis rises: "
+            f"MIN is below MAX."
+        )
+
+
+def describe_axis(coordinates: np.ndarray) -> str:
+    """Return the axis as it would be written on the command line."""
+    if len(coordinates) == 1:
+        return f"{coordinates[0]:g}"
+    return f"{coordinates[0]:g}:{coordinates[-1]:g}:{len(coordinates)}"
+
+
+def coarse_to_fine(n_alpha: int, n_beta: int) -> np.ndarray:
+    """Return all points of a grid in an order that covers the plane early.
+
+    The corners come first, then the points of ever finer sub-grids, each sub-grid row by
+    row: once a level is complete, it is a picture of the whole plane.
+
+    Args:
+        n_alpha: Points along alpha.
+        n_beta: Points along beta.
+
+    Returns:
+        Flat indices into [n_alpha, n_beta], int64 [n_alpha * n_beta], each once.
+    """
+    level = np.maximum.outer(_levels(n_alpha), _levels(n_beta)).ravel()
+    return np.argsort(level, kind="stable")
+
+
+def _levels(n: int) -> np.ndarray:
+    """Return for each index of an axis the refinement at which it appears, 0 for the ends."""
+    finest = max(0, math.ceil(math.log2(max(1, n - 1))))
+    index = np.arange(n)
+    levels = np.full(n, finest)
+    for level in range(finest, -1, -1):
+        levels[index % 2 ** (finest - level) == 0] = level
+    levels[[0, -1]] = 0
+    return levels
