@@ -1,0 +1,71 @@
+"""A network whose weights move over a plane.
+
+All moved tensors are views into one flat vector, so that a point costs two fused
+multiply-adds over it, whatever the number of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.compute.directions import Direction
+
+
+class MovedNetwork:
+    """A network in evaluation mode at center + alpha * direction + beta * direction.
+
+    The network given is changed: it belongs to this object from then on.
+    """
+
+    def __init__(self, network: nn.Module, alpha: Direction, beta: Direction) -> None:
+        self.network = network.eval()
+        names = [name for name in network.state_dict() if name in alpha or name in beta]
+        tensors = network.state_dict(keep_vars=True)
+        moved = {name: tensors[name] for name in names}
+        self._center = _flatten({name: tensor.detach() for name, tensor in moved.items()})
+        self._alpha = _flatten(_spread(alpha, moved))
+        self._beta = _flatten(_spread(beta, moved))
+        self._weights = self._center.clone()
+        for tensor, view in zip(moved.values(), _views(self._weights, moved), strict=True):
+            tensor.data = view
+
+    def move_to(self, alpha: float, beta: float) -> None:
+        """Set the weights to those of a point; the center itself comes out exactly."""
+        torch.add(self._center, self._alpha, alpha=alpha, out=self._weights)
+        self._weights.add_(self._beta, alpha=beta)
+
+
+def _spread(direction: Direction, moved: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the direction as tensors beside the moved ones, zero where it has no entry."""
+    spread = {}
+    for name, tensor in moved.items():
+        values = direction.get(name)
+        spread[name] = (
+            torch.zeros_like(tensor)
+            if values is None
+            else torch.from_numpy(np.ascontiguousarray(values)).to(tensor)
+        )
+    return spread
+
+
+def _flatten(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    if not tensors:
+        return torch.zeros(0)
+    return torch.cat([_memory_order(tensor).reshape(-1) for tensor in tensors.values()])
+
+
+def _memory_order(tensor: torch.Tensor) -> torch.Tensor:
+    """Return convolution weights with channels last, as the kernels read them."""
+    return tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor
+
+
+def _views(flat: torch.Tensor, like: Mapping[str, torch.Tensor]) -> Iterator[torch.Tensor]:
+    start = 0
+    for tensor in like.values():
+        piece = flat[start : start + tensor.numel()].view(_memory_order(tensor).shape)
+        yield piece.permute(0, 3, 1, 2) if tensor.dim() == 4 else piece
+        start += tensor.numel()

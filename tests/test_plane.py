@@ -1,0 +1,78 @@
+"""Oracle: the same sum written tensor by tensor in numpy, on the network's state dict."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.compute.plane import MovedNetwork
+
+
+def make_network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 4))
+
+
+def make_direction(network, names, seed):
+    generator = np.random.default_rng(seed)
+    state = network.state_dict()
+    return {
+        name: generator.standard_normal(state[name].shape).astype(np.float32) for name in names
+    }
+
+
+def state_of(network):
+    return {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
+
+
+def test_a_point_is_center_plus_alpha_and_beta_times_the_directions():
+    network = make_network()
+    alpha = make_direction(network, ["0.weight", "3.weight", "3.bias"], 1)
+    beta = make_direction(network, ["0.weight", "1.running_mean"], 2)
+    center = state_of(network)
+    plane = MovedNetwork(network, alpha, beta)
+    plane.move_to(0.3, -0.7)
+    for name, tensor in state_of(network).items():
+        expected = center[name] + 0.3 * alpha.get(name, 0) - 0.7 * beta.get(name, 0)
+        np.testing.assert_allclose(tensor, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_center_comes_back_exactly_from_anywhere():
+    network = make_network()
+    center = state_of(network)
+    plane = MovedNetwork(network, make_direction(network, ["0.weight"], 1), {})
+    plane.move_to(1e6, 3.0)
+    plane.move_to(0.0, 0.0)
+    for name, tensor in state_of(network).items():
+        np.testing.assert_array_equal(tensor, center[name])
+
+
+def test_a_shared_weight_moves_in_both_places():
+    network = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    network[1].weight = network[0].weight
+    plane = MovedNetwork(network, {"0.weight": np.eye(3, dtype=np.float32)}, {})
+    plane.move_to(2.0, 0.0)
+    assert network[1].weight is network[0].weight
+    inputs = torch.ones(1, 3)
+    expected = inputs @ network[0].weight.T @ network[0].weight.T
+    torch.testing.assert_close(network(inputs), expected)
+
+
+def test_the_forward_pass_uses_the_moved_weights():
+    network = make_network()
+    images = torch.randn(5, 2, 4, 4)
+    direction = make_direction(network, ["0.weight", "3.weight"], 1)
+    plane = MovedNetwork(network, direction, {})
+    plane.move_to(0.5, 0.0)
+    other = make_network()
+    with torch.no_grad():
+        for name in direction:
+            other.get_parameter(name).add_(torch.from_numpy(direction[name]), alpha=0.5)
+        torch.testing.assert_close(network(images), other.eval()(images))
+
+
+def test_nothing_moves_without_directions():
+    network = make_network()
+    center = state_of(network)
+    MovedNetwork(network, {}, {}).move_to(1.0, 1.0)
+    for name, tensor in state_of(network).items():
+        np.testing.assert_array_equal(tensor, center[name])
