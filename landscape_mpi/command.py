@@ -7,10 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from landscape_mpi.errors import InputError, nearest_name
-
-EXIT_BAD_INPUT = 2
-EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal, run the same command again
+from landscape_mpi.errors import EXIT_BAD_INPUT, InputError, nearest_name
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -10,6 +10,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+EXIT_BAD_INPUT = 2
+EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal, run the same command again
+
 
 class InputError(ValueError):
     """Input that the user can mend."""

@@ -15,9 +15,7 @@ def make_network():
 def make_direction(network, names, seed):
     generator = np.random.default_rng(seed)
     state = network.state_dict()
-    return {
-        name: generator.standard_normal(state[name].shape).astype(np.float32) for name in names
-    }
+    return {name: generator.standard_normal(state[name].shape).astype(np.float32) for name in names}
 
 
 def state_of(network):

@@ -1,0 +1,100 @@
+"""Which GPU and how many cores each rank takes, decided from what the ranks of a node see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.errors import InputError
+
+
+def choose_device(ranks: Ranks, *, asked: str, gpus: Sequence[str]) -> str:
+    """Return the device of this rank. Collective over the node; call it inside agree-like order.
+
+    Args:
+        ranks: All ranks of the run.
+        asked: ``auto``, ``cpu`` or ``cuda``; auto takes GPUs where the node has any.
+        gpus: Identities of the GPUs this rank sees, in the order of their index.
+
+    Returns:
+        ``cpu`` or ``cuda:<index>``, the index as this rank counts.
+
+    Raises:
+        InputError: If GPUs were asked for and are absent, or are fewer than the ranks.
+    """
+    if asked == "cpu":
+        return "cpu"
+    seen = ranks.node.allgather(list(gpus))
+    if asked == "auto" and not any(seen):
+        return "cpu"
+    return f"cuda:{assign_gpus(seen, host=ranks.host)[ranks.node.rank]}"
+
+
+def assign_gpus(seen: Sequence[Sequence[str]], *, host: str) -> list[int]:
+    """Give each rank of a node a GPU of its own.
+
+    Ranks that all see every GPU get them in order; ranks that a launcher has already bound
+    to one GPU each keep it.
+
+    Args:
+        seen: For each rank of the node the identities of the GPUs it sees.
+        host: Name of the node, for the message.
+
+    Returns:
+        For each rank the index of its GPU among those it sees.
+
+    Raises:
+        InputError: If a rank is left without a GPU.
+    """
+    taken: dict[str, int] = {}
+    for rank in range(len(seen)):
+        if not _take(rank, seen, taken, set()):
+            raise InputError(_too_few(seen, host))
+    owned = {rank: gpu for gpu, rank in taken.items()}
+    return [list(seen[rank]).index(owned[rank]) for rank in range(len(seen))]
+
+
+def _take(rank: int, seen: Sequence[Sequence[str]], taken: dict[str, int], tried: set) -> bool:
+    """Find a GPU for rank, moving others where they see more than one (Kuhn's matching)."""
+    free_first = sorted(seen[rank], key=lambda gpu: gpu in taken)
+    for gpu in free_first:
+        if gpu in tried:
+            continue
+        tried.add(gpu)
+        if gpu not in taken or _take(taken[gpu], seen, taken, tried):
+            taken[gpu] = rank
+            return True
+    return False
+
+
+def _too_few(seen: Sequence[Sequence[str]], host: str) -> str:
+    n_gpus = len(set().union(*seen))
+    n_ranks = len(seen)
+    if n_gpus == 0:
+        return (
+            f"node {host}: no GPU is visible there, and --device asks for one. Ask the queue for "
+            f"GPUs (e.g. --gpus-per-node), check CUDA_VISIBLE_DEVICES, or pass --device cpu."
+        )
+    return (
+        f"node {host}: {n_ranks} ranks share {n_gpus} GPU{'s' if n_gpus > 1 else ''}. Two ranks on "
+        f"one GPU are slower than one, so each takes its own: start {n_gpus} ranks on a node, or "
+        f"ask for {n_ranks} GPUs, or pass --device cpu."
+    )
+
+
+def share_cores(ranks: Ranks) -> int:
+    """Return how many threads this rank may run. Collective over the node.
+
+    Cores are those this process may run on; ranks that may run on the same ones share them
+    evenly, so a launcher's binding is respected.
+    """
+    allowed = tuple(sorted(os.sched_getaffinity(0)))
+    everyone = ranks.node.allgather(allowed)
+    sharing = [rank for rank, cores in enumerate(everyone) if cores == allowed]
+    return threads_of(len(allowed), n_sharing=len(sharing), place=sharing.index(ranks.node.rank))
+
+
+def threads_of(n_cores: int, *, n_sharing: int, place: int) -> int:
+    """Return the share of one of n_sharing ranks in n_cores, at least 1."""
+    return max(1, n_cores // n_sharing + (place < n_cores % n_sharing))

@@ -1,0 +1,105 @@
+"""The ranks of a run, and how they agree.
+
+Importing this module starts MPI.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mpi4py import MPI
+
+from landscape_mpi.errors import InputError
+
+T = TypeVar("T")
+
+ROOT = 0
+
+
+class SharedInputError(InputError):
+    """Bad input of which every rank knows: all of them stop, rank 0 says why."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all processes of the run."""
+
+    comm: MPI.Intracomm
+    node: MPI.Comm  # the ranks that share this rank's memory, in the order of comm
+    host: str
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, 0 is the root."""
+        return self.comm.rank
+
+    @property
+    def size(self) -> int:
+        """Number of processes."""
+        return self.comm.size
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is rank 0."""
+        return self.comm.rank == ROOT
+
+
+def start_ranks(comm: MPI.Intracomm = MPI.COMM_WORLD) -> Ranks:
+    """Find the ranks of this run and those of this node. Collective over comm."""
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.rank)
+    return Ranks(comm=comm, node=node, host=socket.gethostname())
+
+
+def on_root(ranks: Ranks, work: Callable[[], T]) -> T | None:
+    """Do work on rank 0 while the others wait. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        work: Called on rank 0 only.
+
+    Returns:
+        What work returned on rank 0, None elsewhere.
+
+    Raises:
+        SharedInputError: On every rank, if work raised an InputError.
+    """
+    result, problem = None, None
+    if ranks.is_root:
+        try:
+            result = work()
+        except InputError as error:
+            problem = str(error)
+    _stop_together(ranks.comm.bcast(problem, root=ROOT))
+    return result
+
+
+def agree(ranks: Ranks, work: Callable[[], T]) -> T:
+    """Do work on every rank and go on only if it went well on all. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        work: Called on every rank; must not communicate.
+
+    Returns:
+        What work returned on this rank.
+
+    Raises:
+        SharedInputError: On every rank, with the words of the first rank that raised an
+            InputError.
+    """
+    result, problem = None, None
+    try:
+        result = work()
+    except InputError as error:
+        problem = str(error)
+    problems = [text for text in ranks.comm.allgather(problem) if text is not None]
+    _stop_together(problems[0] if problems else None)
+    return result  # type: ignore[return-value]
+
+
+def _stop_together(problem: str | None) -> None:
+    if problem is not None:
+        raise SharedInputError(problem)

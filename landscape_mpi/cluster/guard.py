@@ -1,0 +1,83 @@
+"""The entry of every command that runs on ranks: one message, one status, no rank left waiting.
+
+A rank that raises before a barrier leaves the others in it for ever, so an exception
+nobody expected is printed with the rank and host it came from, and ends the whole job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from landscape_mpi.errors import EXIT_BAD_INPUT, InputError
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+
+def run_on_ranks(
+    main: Callable[[argparse.Namespace, Ranks], int],
+    parse: Callable[[Sequence[str]], argparse.Namespace],
+) -> NoReturn:
+    """Parse the command line, start MPI, run main on every rank and leave with its status.
+
+    Args:
+        main: Called with the options and the ranks; returns the exit status.
+        parse: Turns the arguments into options. ``--help`` ends here, before MPI starts.
+    """
+    options, problem = None, None
+    try:
+        options = parse(sys.argv[1:])
+    except InputError as error:
+        problem = error
+    try:
+        from landscape_mpi.cluster.communicator import start_ranks
+    except (ImportError, RuntimeError) as error:  # no mpi4py, or no MPI library beneath it
+        _leave_without_mpi(error)
+    ranks = start_ranks()
+    sys.exit(_guarded(main, options, problem, ranks))
+
+
+def _guarded(
+    main: Callable[[argparse.Namespace, Ranks], int],
+    options: argparse.Namespace | None,
+    problem: InputError | None,
+    ranks: Ranks,
+) -> int:
+    from landscape_mpi.cluster.communicator import SharedInputError
+
+    try:
+        if options is None:
+            raise SharedInputError(str(problem))  # every rank parsed the same words
+        status = main(options, ranks)
+    except SharedInputError as error:
+        if ranks.is_root:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        status = EXIT_BAD_INPUT
+    except BaseException:
+        _print_traceback(ranks)
+        ranks.comm.Abort(1)
+        raise
+    # A rank that left early would make mpirun end the others in the middle of a write.
+    ranks.comm.Barrier()
+    return status
+
+
+def _print_traceback(ranks: Ranks) -> None:
+    """Print the exception with rank and host before every line, in one write."""
+    prefix = f"[{ranks.rank}/{ranks.size} {ranks.host}] "
+    lines = traceback.format_exc().splitlines()
+    sys.stderr.write("".join(f"{prefix}{line}\n" for line in lines))
+    sys.stderr.flush()
+
+
+def _leave_without_mpi(error: Exception) -> NoReturn:
+    print(
+        f"error: MPI: {error} The ranks of a run talk over MPI: install mpi4py and an MPI "
+        f"library (make setup does), or load your cluster's MPI module.",
+        file=sys.stderr,
+    )
+    sys.exit(EXIT_BAD_INPUT)

@@ -1,0 +1,108 @@
+"""Rounds: rank 0 hands out shards, every rank computes its own, all write together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import ROOT, Ranks
+from landscape_mpi.cluster.shards import ShardPlan
+from landscape_mpi.cluster.signals import StopRequest
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What one rank computed in one round."""
+
+    points: np.ndarray  # flat indices into the grid, int64 [n_local]
+    values: np.ndarray  # float64 [n_local, n_quantities]
+    seconds: np.ndarray  # time of each point, s, float64 [n_local]
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What rank 0 knows when a round is written."""
+
+    n_points: int  # written in this round
+    n_pending: int  # still to compute
+    seconds: float  # from handing the shards out to the end of the write, s
+    balance: float  # computing time of the slowest rank over the mean, 1 is even
+
+
+def run_rounds(
+    ranks: Ranks,
+    pending: np.ndarray | None,
+    *,
+    n_quantities: int,
+    round_seconds: float,
+    evaluate_point: Callable[[int], np.ndarray],
+    write_round: Callable[[ShardResult], None],
+    report: Callable[[RoundReport], None],
+    stop: StopRequest,
+) -> bool:
+    """Compute all pending points in rounds. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        pending: On rank 0 the points to compute, in order, int64 [n]; None elsewhere.
+        n_quantities: Values a point has.
+        round_seconds: How long a round is meant to last, s.
+        evaluate_point: Returns the values of a point, float64 [n_quantities].
+        write_round: Writes a shard; called on every rank in every round.
+        report: Called on rank 0 after every round.
+        stop: Asked after every point, so that a signal to any rank ends the round early.
+
+    Returns:
+        Whether all points are done; False after a stop signal.
+    """
+    plan = None
+    if pending is not None:
+        plan = ShardPlan(pending, ranks.size, round_seconds=round_seconds)
+    while True:
+        began = time.perf_counter()
+        # A rank without points in this round, or asked to stop, must still take part in it.
+        shards = plan.next_round() if plan is not None and plan.n_pending else None
+        if not ranks.comm.bcast(shards is not None, root=ROOT):
+            return True
+        shard = ranks.comm.scatter(shards, root=ROOT)
+        result = _compute_shard(shard, evaluate_point, n_quantities, stop)
+        write_round(result)
+        told = ranks.comm.gather((len(result.points), result.seconds.sum()), root=ROOT)
+        if plan is not None and told is not None:
+            for rank, (n_points, seconds) in enumerate(told):
+                plan.record(rank, n_points=n_points, seconds=seconds)
+            report(_report(told, plan.n_pending, time.perf_counter() - began))
+        if any(ranks.comm.allgather(bool(stop))):
+            return False
+
+
+def _compute_shard(
+    shard: np.ndarray,
+    evaluate_point: Callable[[int], np.ndarray],
+    n_quantities: int,
+    stop: StopRequest,
+) -> ShardResult:
+    values = np.empty((len(shard), n_quantities))
+    seconds = np.empty(len(shard))
+    n_done = 0
+    for point in shard:
+        if stop:
+            break
+        began = time.perf_counter()
+        values[n_done] = evaluate_point(int(point))
+        seconds[n_done] = time.perf_counter() - began
+        n_done += 1
+    return ShardResult(shard[:n_done], values[:n_done], seconds[:n_done])
+
+
+def _report(told: list[tuple[int, float]], n_pending: int, elapsed: float) -> RoundReport:
+    busy = np.array([seconds for _, seconds in told])
+    return RoundReport(
+        n_points=sum(n_points for n_points, _ in told),
+        n_pending=n_pending,
+        seconds=elapsed,
+        balance=float(busy.max() / busy.mean()) if busy.any() else 1.0,
+    )

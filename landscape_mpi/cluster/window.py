@@ -1,0 +1,69 @@
+"""Arrays that rank 0 has read, one copy in the memory of each node.
+
+A thousand ranks that each opened the data set would ask the file system for a thousand
+files at once, and keep a thousand copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from mpi4py import MPI
+
+from landscape_mpi.cluster.communicator import ROOT, Ranks
+
+ALIGNMENT_BYTES = 64
+MESSAGE_BYTES = 1 << 30  # MPI counts are 32-bit
+
+
+class NodeArrays(dict[str, np.ndarray]):
+    """Arrays by name in one shared window of this node. Do not write to them."""
+
+    def __init__(self, ranks: Ranks, arrays: Mapping[str, np.ndarray] | None) -> None:
+        """Send the arrays of rank 0 to every node. Collective over the ranks.
+
+        Args:
+            ranks: All ranks of the run.
+            arrays: On rank 0 the arrays; not looked at elsewhere.
+        """
+        super().__init__()
+        described = _describe(arrays or {}) if ranks.is_root else None
+        layout, n_bytes = ranks.comm.bcast(described, root=ROOT)
+        is_leader = ranks.node.rank == 0
+        self._window = MPI.Win.Allocate_shared(n_bytes if is_leader else 0, comm=ranks.node)
+        memory = np.asarray(memoryview(self._window.Shared_query(0)[0]), np.uint8)
+        for name, (dtype, shape, start) in layout.items():
+            self[name] = np.ndarray(shape, dtype, buffer=memory, offset=start)
+        if ranks.is_root:
+            for name, array in (arrays or {}).items():
+                self[name][...] = array
+        _send_to_leaders(ranks, memory if is_leader else None)
+        # Nobody reads before its node's leader has all of it.
+        ranks.node.Barrier()
+
+    def free(self) -> None:
+        """Give the memory back; the arrays are gone then. Collective over the node."""
+        self.clear()
+        self._window.Free()
+
+
+def _describe(arrays: Mapping[str, np.ndarray]) -> tuple[dict, int]:
+    """Return dtype, shape and offset of each array, and the size of all, in bytes."""
+    layout, end = {}, 0
+    for name, array in arrays.items():
+        start = -(-end // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        layout[name] = (array.dtype, array.shape, start)
+        end = start + array.nbytes
+    return layout, max(end, 1)
+
+
+def _send_to_leaders(ranks: Ranks, memory: np.ndarray | None) -> None:
+    """Broadcast the memory of rank 0's node to one rank of each other node."""
+    # Rank 0 leads its node, since node ranks follow the order of comm.
+    leaders = ranks.comm.Split(MPI.UNDEFINED if memory is None else 0, key=ranks.rank)
+    if memory is None:
+        return
+    for start in range(0, len(memory), MESSAGE_BYTES):
+        leaders.Bcast(memory[start : start + MESSAGE_BYTES], root=ROOT)
+    leaders.Free()

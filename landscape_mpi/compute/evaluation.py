@@ -1,0 +1,118 @@
+"""Loss and error of a network over whole splits, on one device.
+
+Samples stay on the device as bytes and are normalised batch by batch. On a CPU the
+batches are shared out to threads, each computing its batches alone: a sample's loss then
+depends neither on the number of threads nor on the number of ranks, bit for bit, which
+kernels that split one batch over threads do not promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+DEFAULT_BATCH = {"cpu": 64, "cuda": 1024}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the points of a surface are evaluated; all of it decides the last bits."""
+
+    device: str  # "cpu" or "cuda:2"
+    precision: str  # one of PRECISIONS
+    batch: int  # samples per forward pass
+    threads: int = 1  # batches at a time; CPU only, without effect on the results
+
+
+class ResidentSplit:
+    """The samples of one split on a device, and room for their losses."""
+
+    def __init__(
+        self, inputs: np.ndarray, targets: np.ndarray, *, mean: tuple, std: tuple, device: str
+    ) -> None:
+        self.inputs = torch.from_numpy(inputs).to(device)  # uint8 [n, height, width, channels]
+        self.targets = torch.from_numpy(targets).to(device)  # int64 [n]
+        self.losses = torch.empty(len(targets), dtype=torch.float32, device=device)  # nat
+        self.wrong = torch.empty(len(targets), dtype=torch.bool, device=device)
+        deviation = torch.tensor(std, dtype=torch.float64)
+        center = torch.tensor(mean, dtype=torch.float64)
+        self._scale = (1 / (255 * deviation)).float().view(1, -1, 1, 1).to(device)
+        self._shift = (-center / deviation).float().view(1, -1, 1, 1).to(device)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batch(self, rows: slice) -> torch.Tensor:
+        """Return normalised samples, float32 [n, channels, height, width], channels last."""
+        images = self.inputs[rows].permute(0, 3, 1, 2).float()
+        return images.mul_(self._scale).add_(self._shift)
+
+
+class Evaluator:
+    """Evaluates a network, at the weights it has at the moment, over whole splits."""
+
+    def __init__(
+        self, network: nn.Module, splits: Mapping[str, ResidentSplit], setting: Setting
+    ) -> None:
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._splits = splits
+        self._setting = setting
+        self._pool = ThreadPoolExecutor(setting.threads)
+
+    def evaluate(self, split: str) -> tuple[float, float]:
+        """Return mean loss and error of the split at the network's present weights.
+
+        Losses are summed in float64 in the order of the data.
+
+        Args:
+            split: Name of the split.
+
+        Returns:
+            Mean cross-entropy in nats, and misclassified samples in percent. Not-a-number
+            and infinity are results; a sample whose loss is not a number is misclassified.
+        """
+        samples = self._splits[split]
+        starts = range(0, len(samples), self._setting.batch)
+        for _ in self._pool.map(lambda start: self._evaluate_batch(samples, start), starts):
+            pass
+        loss = samples.losses.sum(dtype=torch.float64)
+        wrong = samples.wrong.sum(dtype=torch.float64)
+        # One transfer, and with it one synchronisation, a split.
+        total_loss, total_wrong = torch.stack([loss, wrong]).tolist()
+        return total_loss / len(samples), 100 * total_wrong / len(samples)
+
+    def _evaluate_batch(self, samples: ResidentSplit, start: int) -> None:
+        rows = slice(start, min(start + self._setting.batch, len(samples)))
+        with torch.inference_mode(), _precision(self._setting):
+            logits = self._network(samples.batch(rows)).float()
+            targets = samples.targets[rows]
+            losses = nn.functional.cross_entropy(logits, targets, reduction="none")
+            samples.losses[rows] = losses
+            samples.wrong[rows] = (logits.argmax(dim=1) != targets) | losses.isnan()
+
+
+@contextmanager
+def _precision(setting: Setting) -> Iterator[None]:
+    """Run with the setting's type for matrix products; weights and sums stay float32."""
+    device = setting.device.split(":")[0]
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=setting.precision == "bf16"):
+        yield
+
+
+def prepare_device(setting: Setting) -> None:
+    """Make this process compute in the setting's way, and the same way every time."""
+    torch.set_num_threads(1)  # parallel over batches instead, see the head of this file
+    torch.backends.cudnn.benchmark = False  # it times kernels, so its choice is not repeatable
+    torch.backends.cudnn.deterministic = True
+    allow_tf32 = setting.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = allow_tf32
+    torch.backends.cudnn.allow_tf32 = allow_tf32
+    if setting.device.startswith("cuda"):
+        torch.cuda.set_device(setting.device)
