@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from mpi4py import MPI
 
@@ -28,7 +28,7 @@ class Ranks:
     """This process among all processes of the run."""
 
     comm: MPI.Intracomm
-    node: MPI.Comm  # the ranks that share this rank's memory, in the order of comm
+    node: MPI.Intracomm  # the ranks that share this rank's memory, in the order of comm
     host: str
 
     @property
@@ -49,7 +49,7 @@ class Ranks:
 
 def start_ranks(comm: MPI.Intracomm = MPI.COMM_WORLD) -> Ranks:
     """Find the ranks of this run and those of this node. Collective over comm."""
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.rank)
+    node = cast(MPI.Intracomm, comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.rank))
     return Ranks(comm=comm, node=node, host=socket.gethostname())
 
 

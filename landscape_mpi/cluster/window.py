@@ -32,7 +32,8 @@ class NodeArrays(dict[str, np.ndarray]):
         layout, n_bytes = ranks.comm.bcast(described, root=ROOT)
         is_leader = ranks.node.rank == 0
         self._window = MPI.Win.Allocate_shared(n_bytes if is_leader else 0, comm=ranks.node)
-        memory = np.asarray(memoryview(self._window.Shared_query(0)[0]), np.uint8)
+        owned, _ = self._window.Shared_query(0)
+        memory = np.frombuffer(owned, np.uint8, n_bytes)  # type: ignore[call-overload]
         for name, (dtype, shape, start) in layout.items():
             self[name] = np.ndarray(shape, dtype, buffer=memory, offset=start)
         if ranks.is_root:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 FORMAT = "landscape_mpi surface"
 FORMAT_VERSION = 1
 AXIS_LABELS = ("alpha", "beta")  # order of variation of the indexes, slowest first
@@ -54,3 +56,21 @@ BOOKKEEPING = {
 def quantities_of(splits: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the quantities for these splits, loss before error."""
     return tuple(f"{split}_{measure}" for split in splits for measure in ("loss", "error"))
+
+
+# A table of fixed size, so that a resumed run adds a row without changing the file's structure.
+MAX_RUNS = 64
+RUN = np.dtype(
+    [
+        ("started", "S32"),  # ISO 8601, UTC
+        ("ended", "S32"),  # empty while it runs, and for ever if it was killed
+        ("outcome", "S32"),  # complete, stopped by SIGTERM, ...
+        ("points", "i8"),  # computed by this run
+        ("ranks", "i4"),
+        ("devices", "S512"),
+        ("hosts", "S512"),
+        ("versions", "S256"),
+        ("writer", "S32"),  # parallel HDF5, or rank 0 gathers
+        ("command", "S2048"),
+    ]
+)

@@ -1,0 +1,150 @@
+"""Whether a file is the surface a run asks for, and which of its points are left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store import schema
+from landscape_mpi.store.creation import SurfaceContent
+
+# What must agree: group and name of the attribute, what to call it, and the way out. In the
+# order in which a difference explains itself best.
+IDENTITY = (
+    ("/", "model", "model {}", "pass --model {}"),
+    ("/", "loss", "loss {}", "pass --loss {}"),
+    ("/", "splits", "splits {}", "pass --splits {}"),
+    ("provenance", "weights_sha256", "weights of SHA-256 {}", "pass its --checkpoint"),
+    ("/", "data", "data {}", "pass --data {}"),
+    ("/", "limit", "training samples limited to {}", "pass --limit {}"),
+    ("/", "mean", "mean {}", "pass --mean={}"),
+    ("/", "std", "std {}", "pass --std={}"),
+    ("provenance", "data_sha256", "data of SHA-256 {}", "pass the data it was begun with"),
+    ("directions", "source", "directions from {}", "pass its --directions or --seed"),
+    ("directions", "normalize", "normalization {}", "pass --normalize {}"),
+    ("directions", "ignore", "ignored parameters {}", "pass --ignore {}"),
+    ("directions", "seed", "seed {}", "pass --seed {}"),
+    ("directions", "sha256", "directions of SHA-256 {}", "run it where it was begun"),
+    ("/", "precision", "precision {}", "pass --precision {}"),
+    ("/", "batch", "batch {}", "pass --batch {}"),
+    ("/", "device", "device {}", "pass --device {}"),
+)
+
+
+def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
+    """Return the points of a surface file that are not computed.
+
+    Args:
+        path: Surface file.
+        order: All points in the order to compute them, int64 [n_points].
+
+    Returns:
+        Those of order that are not done, in that order.
+    """
+    with h5py.File(path, "r") as file:
+        return order[file["done"][...].ravel()[order] == 0]
+
+
+def stored_batch(path: Path) -> int:
+    """Return the batch size a surface file was begun with.
+
+    Args:
+        path: File to resume.
+    """
+    with _open_surface(path) as file:
+        return int(file.attrs["batch"])
+
+
+@contextmanager
+def _open_surface(path: Path) -> Iterator[h5py.File]:
+    try:
+        file = h5py.File(path, "r")
+    except OSError as problem:
+        raise InputError(
+            f"{path}: is there and is not a readable HDF5 file ({problem}), so there is nothing "
+            f"to resume, and it is left alone. Pass a new --out, or --fresh to replace it."
+        ) from problem
+    with file:
+        _check_format(path, file)
+        yield file
+
+
+def _check_format(path: Path, file: h5py.File) -> None:
+    found = file.attrs.get("format")
+    if found != schema.FORMAT:
+        raise InputError(
+            f"{path}: is an HDF5 file without the mark of a surface file (format = "
+            f"{schema.FORMAT!r}), so it belongs to something else and is left alone. "
+            f"Pass a new --out."
+        )
+    version = int(file.attrs.get("format_version", 0))
+    if version != schema.FORMAT_VERSION:
+        raise InputError(
+            f"{path}: has format version {version}, this program writes {schema.FORMAT_VERSION}. "
+            f"Resume it with the version that began it, or pass a new --out."
+        )
+
+
+def check_same_surface(path: Path, content: SurfaceContent) -> None:
+    """Check that a file holds the surface that is asked for.
+
+    Args:
+        path: File to resume.
+        content: What this run would have written into a new file.
+
+    Raises:
+        InputError: If grid or identity differ; the message shows both values.
+    """
+    axes = (("alpha", "--x", content.alpha), ("beta", "--y", content.beta))
+    with _open_surface(path) as file:
+        for group, name, words, way_out in IDENTITY:
+            stored = _text(file[group].attrs.get(name))
+            asked = _text(content.attributes[group].get(name))
+            if stored != asked:
+                raise InputError(_difference(path, words, stored, asked, way_out))
+        for axis, option, values in axes:
+            _check_axis(path, axis, option, file[axis][...], values)
+
+
+def _text(value: object) -> str:
+    """Return an attribute as it stands on the command line."""
+    if value is None:
+        return "none"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return ",".join(_text(item) for item in value)
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _difference(path: Path, words: str, stored: str, asked: str, way_out: str) -> str:
+    shown, wanted = (text[:16] if "SHA-256" in words else text for text in (stored, asked))
+    return (
+        f"{path}: was computed with {words.format(shown)}, this run asks for "
+        f"{words.format(wanted)}. A resumed run must be the same run: {way_out.format(stored)}, or "
+        f"a new --out, or --fresh to start over."
+    )
+
+
+def _check_axis(path: Path, axis: str, option: str, stored: np.ndarray, asked: np.ndarray) -> None:
+    if stored.shape == asked.shape and np.array_equal(stored, asked):
+        return
+    raise InputError(
+        f"{path}: axis {axis} has {_axis_words(stored)}, {option} asks for {_axis_words(asked)}. A "
+        f"resumed run needs the same grid: pass {_axis_option(option, stored)}, or a new --out, or "
+        f"--fresh to start over."
+    )
+
+
+def _axis_words(values: np.ndarray) -> str:
+    n = len(values)
+    return f"{n} point{'s' if n > 1 else ''} from {values[0]:g} to {values[-1]:g}"
+
+
+def _axis_option(option: str, values: np.ndarray) -> str:
+    if len(values) == 1:
+        return "no --y" if option == "--y" and values[0] == 0 else f"{option}={values[0]:g}"
+    return f"{option}={values[0]:g}:{values[-1]:g}:{len(values)}"

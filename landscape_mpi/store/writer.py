@@ -1,0 +1,180 @@
+"""Write rounds into a surface file: values first, then the flags that say they are there.
+
+With parallel HDF5 all ranks write together; without it rank 0 gathers and writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+
+
+def has_parallel_hdf5() -> bool:
+    """Return whether h5py here was built for MPI."""
+    return bool(h5py.get_config().mpi)
+
+
+class RoundWriter(Protocol):
+    """An open surface file."""
+
+    description: str  # for the log and the file
+
+    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        """Write this rank's points and mark them done."""
+
+    def write_run(self, number: int, run: np.ndarray) -> None:
+        """Write a row of the table of runs."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+def open_writer(path: Path, *, comm: Any) -> RoundWriter:
+    """Open a surface file for writing. Collective over comm.
+
+    Args:
+        path: Surface file, complete but for its values.
+        comm: The mpi4py communicator of all ranks that write.
+
+    Returns:
+        The writer this h5py allows; its methods are collective over comm too.
+    """
+    if has_parallel_hdf5():
+        return CollectiveWriter(path, comm=comm)
+    return GatheringWriter(path, comm=comm)
+
+
+def _check_columns(points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    for name, values in columns.items():
+        if len(values) != len(points):
+            raise ValueError(f"{name} has {len(values)} values for {len(points)} points.")
+
+
+def _rows(points: np.ndarray, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict]:
+    """Return points and values in the order of the file, which MPI-IO wants."""
+    _check_columns(points, columns)
+    order = np.argsort(points, kind="stable")
+    return points[order], {name: values[order] for name, values in columns.items()}
+
+
+class CollectiveWriter:
+    """Every rank writes its own points, all in one collective call a dataset."""
+
+    description = "parallel HDF5"
+
+    def __init__(self, path: Path, *, comm: Any) -> None:
+        self._comm = comm
+        self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
+
+    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        """Write this rank's points and mark them done.
+
+        Collective over comm: call on every rank, also with zero points.
+
+        Args:
+            points: Flat indices into [n_alpha, n_beta], int64 [n_local].
+            columns: Values by dataset, each [n_local]; the same datasets on every rank.
+
+        Raises:
+            ValueError: If points and values differ in length.
+        """
+        points, columns = _rows(points, columns)
+        for name, values in columns.items():
+            self._write(name, points, values)
+        # Values are on disk on all ranks before the first flag says so.
+        self._file.flush()
+        self._comm.Barrier()
+        self._write("done", points, np.ones(len(points), np.uint8))
+        self._file.flush()
+
+    def _write(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
+        dataset = self._file[name]
+        in_file, in_memory = _selections(dataset.shape, points)
+        rows = np.ascontiguousarray(values, dataset.dtype)
+        # The high-level write returns early on a rank without rows, and the others then wait
+        # for it for ever; the low-level one enters the collective call on every rank.
+        with dataset.collective:
+            dataset.id.write(in_memory, in_file, rows, dxpl=dataset._dxpl)
+
+    def write_run(self, number: int, run: np.ndarray) -> None:
+        """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
+        if self._comm.rank == 0:
+            self._file["provenance/runs"][number] = run
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file. Collective over comm."""
+        self._file.close()
+
+
+def _selections(shape: Sequence[int], points: np.ndarray) -> tuple[Any, Any]:
+    """Return the dataspaces of points in the file and of their values in memory."""
+    in_file = h5py.h5s.create_simple(tuple(shape))
+    in_memory = h5py.h5s.create_simple((max(1, len(points)),))
+    if len(points):
+        in_file.select_elements(np.stack(np.unravel_index(points, shape), axis=1))
+    else:
+        in_file.select_none()
+        in_memory.select_none()
+    return in_file, in_memory
+
+
+class GatheringWriter:
+    """Rank 0 gathers what the ranks computed and writes it: for an h5py without MPI."""
+
+    description = "serial HDF5, gathered on rank 0"
+
+    def __init__(self, path: Path, *, comm: Any) -> None:
+        self._comm = comm
+        self._file = h5py.File(path, "r+") if comm.rank == 0 else None
+
+    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        """Write this rank's points and mark them done.
+
+        Collective over comm: call on every rank, also with zero points.
+
+        Args:
+            points: Flat indices into [n_alpha, n_beta], int64 [n_local].
+            columns: Values by dataset, each [n_local]; the same datasets on every rank.
+
+        Raises:
+            ValueError: If points and values differ in length.
+        """
+        _check_columns(points, columns)
+        gathered = self._comm.gather((points, dict(columns)), root=0)
+        if self._file is not None:
+            _write_gathered(self._file, gathered)
+        # A round is over when it is on disk, on every rank.
+        self._comm.Barrier()
+
+    def write_run(self, number: int, run: np.ndarray) -> None:
+        """Write a row of the table of runs on rank 0. Local."""
+        if self._file is not None:
+            self._file["provenance/runs"][number] = run
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file. Local."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]) -> None:
+    points = np.concatenate([part for part, _ in gathered])
+    names = gathered[0][1]
+    columns = {name: np.concatenate([part[name] for _, part in gathered]) for name in names}
+    points, columns = _rows(points, columns)
+    for name, values in columns.items():
+        _write_serially(file[name], points, values)
+    file.flush()
+    _write_serially(file["done"], points, np.ones(len(points), np.uint8))
+    file.flush()
+
+
+def _write_serially(dataset: h5py.Dataset, points: np.ndarray, values: np.ndarray) -> None:
+    in_file, in_memory = _selections(dataset.shape, points)
+    dataset.id.write(in_memory, in_file, np.ascontiguousarray(values, dataset.dtype))

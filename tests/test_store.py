@@ -1,0 +1,229 @@
+"""Oracle: plain numpy arrays filled beside the file; files are read back with bare h5py.
+
+Both writers go through the same tests, on 1 to 4 real ranks.
+"""
+
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+from pytest_mpi import parallel_assert
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store import schema
+from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.resume import check_same_surface, pending_points, stored_batch
+from landscape_mpi.store.writer import CollectiveWriter, GatheringWriter, has_parallel_hdf5
+
+on_ranks = pytest.mark.parallel([1, 2, 3, 4])
+
+
+def make_content(n_alpha=5, n_beta=3, weights="ab" * 32, **identity):
+    return SurfaceContent(
+        alpha=np.linspace(-1, 1, n_alpha),
+        beta=np.linspace(0, 1, n_beta),
+        quantities=("train_loss", "train_error"),
+        attributes={
+            "/": {"model": "resnet20", "batch": 64, "mean": [0.5, 0.25], **identity},
+            "directions": {"normalize": "filter"},
+            "provenance": {"weights_sha256": weights},
+        },
+        vectors={"alpha": {"layer.weight": np.ones((2, 3), np.float32)}},
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    """One path for all ranks."""
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD.bcast(tmp_path / "surface.h5", root=0)
+
+
+@pytest.fixture(params=["parallel", "serial"])
+def open_file(request):
+    if request.param == "parallel" and not has_parallel_hdf5():
+        pytest.skip("h5py here is built without MPI")
+    return CollectiveWriter if request.param == "parallel" else GatheringWriter
+
+
+def create_once(path, content):
+    from mpi4py import MPI
+
+    if MPI.COMM_WORLD.rank == 0:
+        create_surface(path, content)
+    MPI.COMM_WORLD.Barrier()
+    return MPI.COMM_WORLD
+
+
+def columns_for(points, rank):
+    return {
+        "train_loss": np.sqrt(points.astype(float)),
+        "train_error": points.astype(float) / 7,
+        "seconds": np.full(len(points), 0.5),
+        "rank": np.full(len(points), rank, np.int32),
+    }
+
+
+def test_the_file_says_what_it_is(tmp_path):
+    create_surface(tmp_path / "a.h5", make_content())
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file.attrs["format"] == schema.FORMAT
+        assert list(file.attrs["axis_labels"]) == ["alpha", "beta"]
+        assert file["train_loss"].shape == (5, 3)
+        assert np.isnan(file["train_loss"][...]).all()
+        assert not file["done"][...].any()
+        assert (file["rank"][...] == -1).all()
+        assert file["train_loss"].dims[0]["alpha"] == file["alpha"]
+        assert file["train_loss"].dims[1]["beta"] == file["beta"]
+        assert file["directions/alpha/layer.weight"].shape == (2, 3)
+        every = []
+        file.visititems(lambda name, item: every.append(item))
+        for item in every:
+            if isinstance(item, h5py.Dataset):
+                assert item.attrs["units"], item.name
+                assert item.attrs["long_name"], item.name
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_xarray_reads_the_file_with_its_axes(tmp_path):
+    import xarray
+
+    create_surface(tmp_path / "a.h5", make_content())
+    with xarray.open_dataset(tmp_path / "a.h5", engine="h5netcdf", phony_dims="sort") as data:
+        assert data.train_loss.dims == ("alpha", "beta")
+        np.testing.assert_array_equal(data.alpha, np.linspace(-1, 1, 5))
+        assert data.train_loss.attrs["units"] == "nat"
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    create_surface(tmp_path / "a.h5", make_content())
+    before = (tmp_path / "a.h5").read_bytes()
+    broken = dataclasses.replace(make_content(), attributes={"/": {"model": object()}})
+    with pytest.raises(TypeError):
+        create_surface(tmp_path / "a.h5", broken)
+    assert (tmp_path / "a.h5").read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.h5"]
+
+
+@on_ranks
+def test_uneven_shards_land_where_they_belong(path, open_file):
+    comm = create_once(path, make_content())
+    writer = open_file(path, comm=comm)
+    expected = np.full(15, np.nan)
+    generator = np.random.default_rng(0)  # the same on every rank
+    left = generator.permutation(15)
+    while len(left):
+        take, left = left[:4], left[4:]
+        shards = np.array_split(take, comm.size + 1)[: comm.size]  # later ranks get none
+        writer.write_round(shards[comm.rank], columns_for(shards[comm.rank], comm.rank))
+        written = np.concatenate(shards)
+        expected[written] = np.sqrt(written)
+    writer.close()
+    comm.Barrier()
+    with h5py.File(path) as file:
+        parallel_assert(np.array_equal(file["train_loss"][...].ravel(), expected, equal_nan=True))
+        parallel_assert(np.array_equal(file["done"][...].ravel() == 1, ~np.isnan(expected)))
+
+
+@on_ranks
+def test_more_ranks_than_points_and_results_that_are_not_numbers(path, open_file):
+    comm = create_once(path, make_content(n_alpha=1, n_beta=1))
+    writer = open_file(path, comm=comm)
+    points = np.arange(1) if comm.rank == comm.size - 1 else np.arange(0)
+    columns = columns_for(points, comm.rank)
+    columns["train_loss"] = np.full(len(points), np.nan)
+    columns["train_error"] = np.full(len(points), np.inf)
+    writer.write_round(points, columns)
+    writer.write_round(np.arange(0), columns_for(np.arange(0), comm.rank))
+    writer.close()
+    comm.Barrier()
+    with h5py.File(path) as file:
+        parallel_assert(file["done"][0, 0] == 1)
+        parallel_assert(np.isnan(file["train_loss"][0, 0]))
+        parallel_assert(np.isinf(file["train_error"][0, 0]))
+        parallel_assert(file["rank"][0, 0] == comm.size - 1)
+
+
+@on_ranks
+def test_the_table_of_runs(path, open_file):
+    comm = create_once(path, make_content())
+    writer = open_file(path, comm=comm)
+    row = np.zeros((), schema.RUN)
+    row["ranks"] = comm.size
+    row["outcome"] = b"complete"
+    writer.write_run(2, row)
+    writer.close()
+    comm.Barrier()
+    with h5py.File(path) as file:
+        parallel_assert(file["provenance/runs"][2]["outcome"] == b"complete")
+        parallel_assert(file["provenance/runs"][2]["ranks"] == comm.size)
+        parallel_assert(file["provenance/runs"][1]["ranks"] == 0)
+
+
+@on_ranks
+def test_lengths_that_differ(path, open_file):
+    comm = create_once(path, make_content())
+    writer = open_file(path, comm=comm)
+    with pytest.raises(ValueError, match="train_loss has 2 values for 3 points"):
+        writer.write_round(np.arange(3), {"train_loss": np.zeros(2)})
+    writer.close()
+
+
+def test_pending_points_keep_their_order(tmp_path):
+    create_surface(tmp_path / "a.h5", make_content())
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["done"][1, 2] = 1
+    order = np.arange(15)[::-1]
+    assert pending_points(tmp_path / "a.h5", order).tolist() == [i for i in order if i != 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"model": "resnet56"},
+            "with model resnet20, this run asks for model resnet56",
+        ),
+        ({"weights": "cd" * 32}, "with weights of SHA-256 abababababababab, this run asks for"),
+        ({"batch": 32}, "pass --batch 64, or a new --out"),
+        ({"limit": 4}, "with training samples limited to none, this run asks for"),
+        ({"mean": [0.5, 0.2]}, "with mean 0.5,0.25, this run asks for mean 0.5,0.2."),
+    ],
+)
+def test_another_run_is_not_resumed(tmp_path, change, words):
+    create_surface(tmp_path / "a.h5", make_content())
+    check_same_surface(tmp_path / "a.h5", make_content())
+    assert stored_batch(tmp_path / "a.h5") == 64
+    with pytest.raises(InputError) as problem:
+        check_same_surface(tmp_path / "a.h5", make_content(**change))
+    assert words in str(problem.value)
+
+
+def test_another_grid_is_not_resumed(tmp_path):
+    create_surface(tmp_path / "a.h5", make_content())
+    with pytest.raises(InputError) as problem:
+        check_same_surface(tmp_path / "a.h5", make_content(n_alpha=7))
+    assert "axis alpha has 5 points from -1 to 1, --x asks for 7 points from -1 to 1" in str(
+        problem.value
+    )
+    assert "pass --x=-1:1:5, or a new --out" in str(problem.value)
+    moved = dataclasses.replace(make_content(), beta=np.array([0, 0.5, 2.0]))
+    with pytest.raises(InputError, match="axis beta has 3 points from 0 to 1"):
+        check_same_surface(tmp_path / "a.h5", moved)
+
+
+def test_what_is_no_surface_file_is_not_resumed(tmp_path):
+    (tmp_path / "text.h5").write_text("loss")
+    with pytest.raises(InputError, match="not a readable HDF5 file.*left alone"):
+        check_same_surface(tmp_path / "text.h5", make_content())
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(InputError, match="without the mark of a surface file"):
+        check_same_surface(tmp_path / "other.h5", make_content())
+    create_surface(tmp_path / "newer.h5", make_content())
+    with h5py.File(tmp_path / "newer.h5", "r+") as file:
+        file.attrs["format_version"] = 9
+    with pytest.raises(InputError, match="has format version 9, this program writes 1"):
+        check_same_surface(tmp_path / "newer.h5", make_content())
