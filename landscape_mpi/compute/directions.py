@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from landscape_mpi.errors import InputError, nearest_name
+
 Direction = dict[str, np.ndarray]  # parameter or buffer name -> float32, the shape of its tensor
 
 NORMALIZATIONS = ("filter", "layer", "weight", "none")
@@ -149,3 +151,87 @@ def tensors_of(network: nn.Module) -> dict[str, np.ndarray]:
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()
+
+
+def matched_direction(
+    stored: Mapping[str, np.ndarray] | list[np.ndarray],
+    network: nn.Module,
+    *,
+    where: str,
+) -> Direction:
+    """Return a direction of a file as one of this network.
+
+    Args:
+        stored: Tensors by name, or a list in the order of the network's parameters or of
+            its state dict, as the reference implementation has them.
+        network: The network to move.
+        where: File and axis, for the message.
+
+    Returns:
+        float32 arrays by name; integer buffers (counters) are left out.
+
+    Raises:
+        InputError: If names, numbers, shapes or values do not fit the network.
+    """
+    state = network.state_dict()
+    if isinstance(stored, list):
+        stored = _named(stored, network, where)
+    unknown = [name for name in stored if name not in state]
+    if unknown:
+        near = nearest_name(unknown[0], state)
+        raise InputError(
+            f"{where}: moves {unknown[0]}, which this network does not have"
+            f"{f' (it has {near})' if near else ''}. The directions are another network's."
+        )
+    direction = {}
+    for name, values in stored.items():
+        if tuple(values.shape) != tuple(state[name].shape):
+            raise InputError(
+                f"{where}: {name} has shape {tuple(values.shape)}, in this network it has "
+                f"{tuple(state[name].shape)}. The directions are another network's."
+            )
+        if not np.isfinite(values).all():
+            raise InputError(f"{where}: {name} holds values that are not finite.")
+        if state[name].is_floating_point():
+            direction[name] = np.asarray(values, np.float32)
+    return direction
+
+
+def _named(stored: list[np.ndarray], network: nn.Module, where: str) -> dict[str, np.ndarray]:
+    for names in (dict(network.named_parameters()), network.state_dict()):
+        if len(names) == len(stored):
+            return dict(zip(names, stored, strict=True))
+    raise InputError(
+        f"{where}: holds {len(stored)} tensors; this network has "
+        f"{len(dict(network.named_parameters()))} parameters, {len(network.state_dict())} with "
+        f"its buffers. The directions are another network's."
+    )
+
+
+def check_variances(
+    state: Mapping[str, np.ndarray],
+    directions: Mapping[str, Direction],
+    corners: list[tuple[float, float]],
+) -> None:
+    """Check that no running variance becomes negative on the plane.
+
+    Args:
+        state: Parameters and buffers at the center, by name.
+        directions: Directions ``alpha`` and ``beta``.
+        corners: Ends of the plane (alpha, beta): a linear function has its least value there.
+
+    Raises:
+        InputError: If one does, with the buffer and the corner.
+    """
+    for name in state:
+        if not name.endswith("running_var"):
+            continue
+        along = [directions[axis].get(name, np.float32(0)) for axis in ("alpha", "beta")]
+        for alpha, beta in corners:
+            least = (state[name] + alpha * along[0] + beta * along[1]).min()
+            if least < 0:
+                raise InputError(
+                    f"--directions: {name} becomes {least:.3g} at alpha = {alpha:g}, beta = "
+                    f"{beta:g}. A variance is not negative: ask for a smaller plane, or for "
+                    f"directions that leave the running statistics where they are."
+                )

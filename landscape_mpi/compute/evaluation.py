@@ -8,7 +8,7 @@ kernels that split one batch over threads do not promise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +35,13 @@ class ResidentSplit:
     """The samples of one split on a device, and room for their losses."""
 
     def __init__(
-        self, inputs: np.ndarray, targets: np.ndarray, *, mean: tuple, std: tuple, device: str
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: str,
     ) -> None:
         self.inputs = torch.from_numpy(inputs).to(device)  # uint8 [n, height, width, channels]
         self.targets = torch.from_numpy(targets).to(device)  # int64 [n]
@@ -61,7 +67,7 @@ class Evaluator:
     def __init__(
         self, network: nn.Module, splits: Mapping[str, ResidentSplit], setting: Setting
     ) -> None:
-        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network
         self._splits = splits
         self._setting = setting
         self._pool = ThreadPoolExecutor(setting.threads)

@@ -21,8 +21,11 @@ class MovedNetwork:
     The network given is changed: it belongs to this object from then on.
     """
 
-    def __init__(self, network: nn.Module, alpha: Direction, beta: Direction) -> None:
-        self.network = network.eval()
+    def __init__(
+        self, network: nn.Module, alpha: Direction, beta: Direction, *, device: str = "cpu"
+    ) -> None:
+        # Layout first: converting it later would cut the views off the flat vector.
+        self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         names = [name for name in network.state_dict() if name in alpha or name in beta]
         tensors = network.state_dict(keep_vars=True)
         moved = {name: tensors[name] for name in names}

@@ -18,10 +18,13 @@ def has_parallel_hdf5() -> bool:
     return bool(h5py.get_config().mpi)
 
 
+def writer_description() -> str:
+    """Return how files are written here, for the log and the file."""
+    return "parallel HDF5" if has_parallel_hdf5() else "serial HDF5, gathered on rank 0"
+
+
 class RoundWriter(Protocol):
     """An open surface file."""
-
-    description: str  # for the log and the file
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Write this rank's points and mark them done."""
@@ -63,8 +66,6 @@ def _rows(points: np.ndarray, columns: Mapping[str, np.ndarray]) -> tuple[np.nda
 
 class CollectiveWriter:
     """Every rank writes its own points, all in one collective call a dataset."""
-
-    description = "parallel HDF5"
 
     def __init__(self, path: Path, *, comm: Any) -> None:
         self._comm = comm
@@ -125,8 +126,6 @@ def _selections(shape: Sequence[int], points: np.ndarray) -> tuple[Any, Any]:
 
 class GatheringWriter:
     """Rank 0 gathers what the ranks computed and writes it: for an h5py without MPI."""
-
-    description = "serial HDF5, gathered on rank 0"
 
     def __init__(self, path: Path, *, comm: Any) -> None:
         self._comm = comm

@@ -1,0 +1,23 @@
+"""The devices torch sees in this process, as plain words."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+
+def visible_gpus() -> list[str]:
+    """Return the identities of the GPUs this process sees, in the order of their index."""
+    return [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+
+
+def describe_device(device: str) -> str:
+    """Return the name of a device, e.g. ``NVIDIA H200``, or of this machine's processor."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

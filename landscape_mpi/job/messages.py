@@ -1,0 +1,76 @@
+"""What rank 0 tells the user before and after a run."""
+
+from __future__ import annotations
+
+import os
+
+import h5py
+import numpy as np
+
+from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.surface_file import Outcome, Start
+from landscape_mpi.store.writer import writer_description
+
+
+def say_start(ranks: Ranks, plan: Plan, setting: Setting, start: Start) -> None:
+    """Say what is about to be computed, on what. Local; rank 0 prints."""
+    if not ranks.is_root:
+        return
+    images = " + ".join(f"{n:,} {name}" for name, n in plan.n_samples.items())
+    threads = f", {setting.threads} threads" if setting.device == "cpu" else ""
+    n_done = plan.n_points - start.n_pending
+    resumed = f"resuming, {n_done:,} of them done" if n_done else "none of them done yet"
+    print(
+        f"{plan.source.model}: {len(plan.alpha)} x {len(plan.beta)} points, {images} images each; "
+        f"{resumed}\n"
+        f"{ranks.size} ranks: {start.workers.devices}; {setting.precision}, batch "
+        f"{setting.batch}{threads} a rank\n"
+        f"{plan.out}: {writer_description()}",
+        flush=True,
+    )
+    if setting.device == "cpu":
+        _say_binding(ranks)
+
+
+def _say_binding(ranks: Ranks) -> None:
+    allowed, present = len(os.sched_getaffinity(0)), os.cpu_count() or 1
+    if ranks.node.size == 1 and allowed < present:
+        print(
+            f"the launcher bound this rank to {allowed} of {present} cores; "
+            f"mpirun --bind-to none lets it use all",
+            flush=True,
+        )
+
+
+def say_end(ranks: Ranks, plan: Plan, outcome: Outcome) -> None:
+    """Say what the file holds and what to do next. Local; rank 0 prints."""
+    if not ranks.is_root:
+        return
+    with h5py.File(plan.out, "r") as file:
+        done = file["done"][...] == 1
+        values = {name: file[name][...] for name in plan.quantities}
+    if not outcome.finished:
+        print(
+            f"stopped by {outcome.signal} with {done.sum():,} of {plan.n_points:,} points done; "
+            f"run the same command again to go on",
+            flush=True,
+        )
+        return
+    for name, grid in values.items():
+        print(_summary(name, grid, plan))
+    print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
+
+
+def _summary(name: str, grid: np.ndarray, plan: Plan) -> str:
+    finite = grid[np.isfinite(grid)]
+    words = [f"{name}:"]
+    if finite.size:
+        words.append(f"{finite.min():.6g} to {finite.max():.6g}")
+    rows, columns = np.flatnonzero(plan.alpha == 0), np.flatnonzero(plan.beta == 0)
+    if rows.size and columns.size:
+        words.append(f"{grid[rows[0], columns[0]]:.6g} at the center")
+    if finite.size < grid.size:
+        words.append(f"not finite at {grid.size - finite.size} points")
+    return words[0] + " " + ", ".join(words[1:])

@@ -1,0 +1,127 @@
+"""One rank's share of the work: its device, and the values of a point."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from landscape_mpi.cluster.binding import choose_device, share_cores
+from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
+from landscape_mpi.cluster.window import NodeArrays
+from landscape_mpi.compute import directions
+from landscape_mpi.compute.device import visible_gpus
+from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.evaluation import (
+    DEFAULT_BATCH,
+    Evaluator,
+    ResidentSplit,
+    Setting,
+    prepare_device,
+)
+from landscape_mpi.compute.plane import MovedNetwork
+from landscape_mpi.job.plan import AXES, Plan
+
+
+def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
+    """Choose this rank's device, threads and batch. Collective over the ranks.
+
+    Raises:
+        SharedInputError: If the ranks would compute on devices of different kinds.
+    """
+    gpus = visible_gpus() if plan.device != "cpu" else []
+    device = agree(ranks, lambda: choose_device(ranks, asked=plan.device, gpus=gpus))
+    kind = device.split(":")[0]
+    kinds = ranks.comm.allgather((kind, ranks.host))
+    others = [(other, host) for other, host in kinds if other != kinds[0][0]]
+    if others:
+        raise SharedInputError(
+            f"--device auto: node {kinds[0][1]} computes on {kinds[0][0]}, node {others[0][1]} on "
+            f"{others[0][0]}. Results differ in their last digits, so a surface is computed on one "
+            f"kind: pass --device cpu, or use nodes that all have GPUs."
+        )
+    return Setting(
+        device=device,
+        precision=plan.precision,
+        batch=plan.batch or DEFAULT_BATCH[kind],
+        threads=share_cores(ranks) if kind == "cpu" else 1,
+    )
+
+
+class PointEvaluator:
+    """This rank's network, data and directions on its device."""
+
+    def __init__(
+        self, ranks: Ranks, plan: Plan, arrays: dict[str, np.ndarray], setting: Setting
+    ) -> None:
+        """Build everything from what rank 0 has read. Collective over the ranks.
+
+        Args:
+            ranks: All ranks of the run.
+            plan: What is asked.
+            arrays: On rank 0 what it read; nothing elsewhere.
+            setting: How to compute.
+        """
+        prepare_device(setting)
+        self.setting = setting
+        self._plan = plan
+        self._shared = NodeArrays(ranks, arrays)
+        network = plan.source.build()
+        state = {name: torch.from_numpy(values) for name, values in self._part("state").items()}
+        network.load_state_dict(state)
+        vectors = self._directions(network)
+        _compare_digests(ranks, directions.digest(*vectors.values()))
+        self._network = MovedNetwork(network, **vectors, device=setting.device)
+        self._evaluator = Evaluator(network, self._splits(), setting)
+
+    def _part(self, prefix: str) -> dict[str, np.ndarray]:
+        start = f"{prefix}/"
+        return {
+            name.removeprefix(start): values
+            for name, values in self._shared.items()
+            if name.startswith(start)
+        }
+
+    def _directions(self, network: torch.nn.Module) -> dict[str, Direction]:
+        if self._plan.random is not None:
+            return self._plan.random.make(network, self._part("state"))
+        return {axis: self._part(axis) for axis in AXES}
+
+    def _splits(self) -> dict[str, ResidentSplit]:
+        plan, device = self._plan, self.setting.device
+        return {
+            name: ResidentSplit(
+                self._shared[f"{name}/inputs"],
+                self._shared[f"{name}/targets"],
+                mean=plan.mean,
+                std=plan.std,
+                device=device,
+            )
+            for name in plan.n_samples
+        }
+
+    def evaluate_point(self, point: int) -> np.ndarray:
+        """Return the quantities of a point, float64 [n_quantities]. Local.
+
+        Args:
+            point: Flat index into [n_alpha, n_beta].
+        """
+        row, column = divmod(point, len(self._plan.beta))
+        self._network.move_to(float(self._plan.alpha[row]), float(self._plan.beta[column]))
+        values = [self._evaluator.evaluate(split) for split in self._plan.n_samples]
+        return np.array(values).ravel()
+
+
+def _compare_digests(ranks: Ranks, sha256: str) -> None:
+    """Check that every rank has made the same directions. Collective over the ranks.
+
+    Raises:
+        SharedInputError: On every rank, if they have not.
+    """
+    everyone = ranks.comm.allgather((sha256, ranks.host))
+    for rank, (other, host) in enumerate(everyone):
+        if other != everyone[0][0]:
+            raise SharedInputError(
+                f"directions: rank 0 on {everyone[0][1]} has SHA-256 {everyone[0][0][:16]}, rank "
+                f"{rank} on {host} has {other[:16]}. The ranks would evaluate different planes: "
+                f"run them with the same versions of this program and of numpy."
+            )

@@ -1,0 +1,56 @@
+"""Who computed a surface, on what, with what: words for the file."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+import mpi4py
+import numpy as np
+import torch
+from mpi4py import MPI
+
+import landscape_mpi
+
+
+def command_line(module: str) -> str:
+    """Return the command that is running, as it can be typed again."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+
+
+def versions() -> str:
+    """Return the versions that decide a result, in one line."""
+    library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip("\x00 ")
+    return (
+        f"landscape_mpi {landscape_mpi.__version__}, python {platform.python_version()}, "
+        f"torch {torch.__version__}, numpy {np.__version__}, h5py {h5py.__version__}, "
+        f"hdf5 {h5py.version.hdf5_version}, mpi4py {mpi4py.__version__}, {library}"
+    )
+
+
+def git_commit() -> str:
+    """Return the commit of this package's source tree, ``unknown`` where there is none."""
+    tree = Path(landscape_mpi.__file__).resolve().parent.parent
+    # An installed package may lie in a virtual environment inside somebody else's repository.
+    if _git(tree, "rev-parse", "--show-toplevel") != str(tree):
+        return "unknown"
+    return _git(tree, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(tree: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(tree), *arguments]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return asked.stdout.strip()
+
+
+def now() -> str:
+    """Return the time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,168 @@
+"""The surface file of a run: made or gone on with, filled round by round, and who filled it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
+from landscape_mpi.cluster.progress import Progress
+from landscape_mpi.cluster.rounds import ShardResult, run_rounds
+from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.compute.device import describe_device
+from landscape_mpi.job import provenance
+from landscape_mpi.job.grid import coarse_to_fine
+from landscape_mpi.job.plan import Plan, RootInputs
+from landscape_mpi.job.points import PointEvaluator
+from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.resume import check_same_surface, pending_points
+from landscape_mpi.store.runs import make_row, next_row
+from landscape_mpi.store.writer import RoundWriter, open_writer, writer_description
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What the ranks of a run are, in words."""
+
+    n_ranks: int
+    devices: str  # e.g. "32 x NVIDIA H200"
+    hosts: str  # e.g. "8 x n1, 8 x n2"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins; the same on every rank but for the points, which rank 0 hands out."""
+
+    workers: Workers
+    n_pending: int
+    row: int  # of the table of runs
+    pending: np.ndarray | None  # on rank 0, in the order to compute them, int64 [n_pending]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended; the same on every rank."""
+
+    finished: bool
+    signal: str | None  # what stopped it
+
+
+def describe_workers(ranks: Ranks, evaluator: PointEvaluator) -> Workers:
+    """Return what the ranks of this run are. Collective over the ranks."""
+    told = ranks.comm.allgather((describe_device(evaluator.setting.device), ranks.host))
+    devices, hosts = zip(*told, strict=True)
+    return Workers(ranks.size, _counted(devices), _counted(hosts))
+
+
+def _counted(names: tuple[str, ...]) -> str:
+    return ", ".join(f"{n} x {name}" for name, n in Counter(names).items())
+
+
+def begin_or_resume(
+    ranks: Ranks, plan: Plan, root: RootInputs | None, evaluator: PointEvaluator
+) -> Start:
+    """Make the surface file, or go on with the one that is there. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: What is asked.
+        root: On rank 0 what it has read.
+        evaluator: This rank's.
+    """
+    workers = describe_workers(ranks, evaluator)
+
+    def begin() -> tuple[np.ndarray, int] | None:
+        if root is None:
+            return None
+        content = _complete(root.content, evaluator, workers)
+        if root.resumes:
+            check_same_surface(plan.out, content)
+        else:
+            create_surface(plan.out, content)
+        order = coarse_to_fine(len(plan.alpha), len(plan.beta))
+        return pending_points(plan.out, order), next_row(plan.out)
+
+    pending, row = on_root(ranks, begin) or (None, 0)
+    known = (len(pending), row) if pending is not None else None
+    n_pending, row = ranks.comm.bcast(known, root=ROOT)
+    return Start(workers, n_pending, row, pending)
+
+
+def _complete(
+    content: SurfaceContent, evaluator: PointEvaluator, workers: Workers
+) -> SurfaceContent:
+    """Add what is known only once the ranks are bound."""
+    setting, known = evaluator.setting, content.attributes
+    how = {"batch": setting.batch, "device": setting.device.split(":")[0]}
+    where = {"devices": workers.devices, "ranks": workers.n_ranks, "started": provenance.now()}
+    return replace(
+        content,
+        attributes={
+            "/": {**known["/"], **how},
+            "directions": known["directions"],
+            "provenance": {**known["provenance"], **where, "writer": writer_description()},
+        },
+    )
+
+
+def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> Outcome:
+    """Compute the points that are left and write them. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: What is asked.
+        evaluator: This rank's.
+        start: Where to begin.
+    """
+    if start.n_pending == 0:
+        return Outcome(finished=True, signal=None)
+    stop = StopRequest()
+    stop.listen()
+    writer = open_writer(plan.out, comm=ranks.comm)
+    began = provenance.now()
+    writer.write_run(start.row, _row(start, began))
+    progress = Progress(
+        n_points=plan.n_points,
+        n_done=plan.n_points - start.n_pending,
+        images_per_point=sum(plan.n_samples.values()),
+        shown=ranks.is_root,
+    )
+    with progress:
+        finished = run_rounds(
+            ranks,
+            start.pending,
+            n_quantities=len(plan.quantities),
+            round_seconds=plan.round_seconds,
+            evaluate_point=evaluator.evaluate_point,
+            write_round=lambda result: _write(writer, plan, result, ranks.rank),
+            report=progress.report,
+            stop=stop,
+        )
+    signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
+    outcome = "complete" if finished else f"stopped by {signal}"
+    ended = {"ended": provenance.now(), "outcome": outcome, "points": progress.n_computed}
+    writer.write_run(start.row, _row(start, began, **ended))
+    writer.close()
+    return Outcome(finished, signal)
+
+
+def _write(writer: RoundWriter, plan: Plan, result: ShardResult, rank: int) -> None:
+    columns = dict(zip(plan.quantities, result.values.T, strict=True))
+    columns["seconds"] = result.seconds
+    columns["rank"] = np.full(len(result.points), rank, np.int32)
+    writer.write_round(result.points, columns)
+
+
+def _row(start: Start, began: str, **ended: str | int) -> np.ndarray:
+    return make_row(
+        started=began,
+        ranks=start.workers.n_ranks,
+        devices=start.workers.devices,
+        hosts=start.workers.hosts,
+        versions=provenance.versions(),
+        writer=writer_description(),
+        command=provenance.command_line("landscape_mpi.surface"),
+        **ended,
+    )

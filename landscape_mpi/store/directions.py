@@ -1,0 +1,67 @@
+"""Read the directions of a file: ours, by parameter name, or the reference implementation's.
+
+The reference implementation (Li et al. 2018) stores the groups ``xdirection`` and
+``ydirection``, each a list of tensors named 0, 1, 2, ... in the network's order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.errors import InputError, MissingInputError
+
+StoredDirection = dict[str, np.ndarray] | list[np.ndarray]  # by name, or in the network's order
+
+GROUPS = {"alpha": ("directions/alpha", "xdirection"), "beta": ("directions/beta", "ydirection")}
+
+
+def read_directions(path: Path) -> dict[str, StoredDirection]:
+    """Return the directions a file holds, by axis.
+
+    Args:
+        path: A surface file written with --save-directions, a plane file, or a direction
+            file of the reference implementation.
+
+    Returns:
+        For ``alpha``, and ``beta`` where there is one, the tensors by name or as a list.
+
+    Raises:
+        InputError: If the file cannot be read or holds no directions.
+        MissingInputError: If there is no such file.
+    """
+    if not path.exists():
+        raise MissingInputError(f"--directions: {path}: there is no such file.")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            found = {axis: _read(file, names) for axis, names in GROUPS.items()}
+            present = sorted(file)
+    except OSError as problem:
+        raise InputError(
+            f"--directions: {path}: cannot be read as HDF5 ({problem}). Pass a file with "
+            f"directions, or leave the option out for random ones."
+        ) from problem
+    directions = {axis: tensors for axis, tensors in found.items() if tensors}
+    if "alpha" not in directions:
+        raise InputError(
+            f"--directions: {path}: holds {', '.join(present) or 'nothing'}, and neither the "
+            f"vectors of directions/alpha nor an xdirection. A surface file holds its vectors "
+            f"only if it was written with --save-directions."
+        )
+    return directions
+
+
+def _read(file: h5py.File, names: tuple[str, ...]) -> StoredDirection:
+    ours, theirs = names
+    if isinstance(file.get(ours), h5py.Group):
+        return {name: dataset[()] for name, dataset in file[ours].items()}
+    group = file.get(theirs)
+    if not isinstance(group, h5py.Group):
+        return []
+    return [group[name][()] for name in sorted(group, key=_number)]
+
+
+def _number(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdigit() else (-1, name)

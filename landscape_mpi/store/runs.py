@@ -1,0 +1,34 @@
+"""The table of the runs that filled a surface file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.store import schema
+
+
+def next_row(path: Path) -> int:
+    """Return the row of the next run; when the table is full, the last row is used again."""
+    with h5py.File(path, "r") as file:
+        taken = file["provenance/runs"].fields("started")[...] != b""
+    return min(int(taken.sum()), schema.MAX_RUNS - 1)
+
+
+def make_row(**fields: str | int) -> np.ndarray:
+    """Return a row of the table; text that is too long ends in an ellipsis.
+
+    Args:
+        fields: Values by the names of schema.RUN; those left out are empty.
+    """
+    row = np.zeros((), schema.RUN)
+    for name, value in fields.items():
+        row[name] = _fitted(value, schema.RUN[name].itemsize) if isinstance(value, str) else value
+    return row
+
+
+def _fitted(text: str, n_bytes: int) -> bytes:
+    encoded = text.encode("ascii", "replace")
+    return encoded if len(encoded) <= n_bytes else encoded[: n_bytes - 3] + b"..."

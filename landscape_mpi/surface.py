@@ -1,0 +1,168 @@
+r"""Loss and error of a network on a line or a plane through weight space, on MPI ranks.
+
+    mpirun -n 32 python -m landscape_mpi.surface \
+        --model resnet56 --checkpoint resnet56.pt --data cifar10 --data-dir /scratch/data \
+        --x=-1:1:51 --y=-1:1:51 --out resnet56.h5
+
+evaluates the full training set at every point center + alpha * d + beta * e, along random
+directions d, e that are normalised filter by filter. The same command again resumes a run
+that was killed. Source: Li et al. 2018, arXiv:1712.09913.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landscape_mpi.cluster.guard import run_on_ranks
+from landscape_mpi.command import (
+    CommandParser,
+    choices_of,
+    float_list,
+    positive_int,
+    positive_seconds,
+    seed_number,
+)
+from landscape_mpi.errors import EXIT_REQUEUE
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = CommandParser(
+        prog="landscape_mpi.surface", description=summary, epilog="example:\n\n" + details
+    )
+    _add_network_options(parser)
+    _add_data_options(parser)
+    _add_plane_options(parser)
+    _add_run_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _add_network_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME",
+        help="resnet20, 32, 44, 56, 110, with _pad for parameter-free shortcuts, or "
+        "package.module:function that returns a network",
+    )
+    group.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights")
+    group.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="unpickle whatever the checkpoint holds, which can run code",
+    )
+
+
+def _add_data_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument("--data", required=True, metavar="NAME", help="cifar10, digits, or npz:FILE")
+    group.add_argument("--data-dir", type=Path, metavar="DIR", help="where the data lie")
+    group.add_argument("--download", action="store_true", help="fetch data into --data-dir")
+    group.add_argument(
+        "--mean", type=float_list, help="per channel, in [0, 1] units (default: the data's own)"
+    )
+    group.add_argument(
+        "--std", type=float_list, help="per channel, in [0, 1] units (default: the data's own)"
+    )
+    group.add_argument(
+        "--limit", type=positive_int, metavar="N", help="the first N training samples only"
+    )
+    group.add_argument(
+        "--splits",
+        type=choices_of("train", "test"),
+        default=("train",),
+        metavar="LIST",
+        help="train, test or train,test (default: train)",
+    )
+
+
+def _add_plane_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("plane")
+    axis = "MIN:MAX:N"
+    group.add_argument("--x", required=True, metavar=axis, help="points along alpha")
+    group.add_argument("--y", metavar=axis, help="points along beta (default: a line)")
+    group.add_argument(
+        "--normalize",
+        choices=["filter", "layer", "weight", "none"],
+        help="scale of random directions (default: filter)",
+    )
+    group.add_argument(
+        "--ignore",
+        type=choices_of("bias", "bn", none="none"),
+        metavar="LIST",
+        help="parameters that stay put: bias, bn, bias,bn or none (default: bias,bn)",
+    )
+    group.add_argument(
+        "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"
+    )
+    group.add_argument(
+        "--directions",
+        type=Path,
+        metavar="FILE",
+        help="take the directions of a file, as they are: one of ours, or one with "
+        "xdirection / ydirection of the reference implementation",
+    )
+    group.add_argument(
+        "--save-directions", action="store_true", help="keep the vectors in the file too"
+    )
+
+
+def _add_run_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="surface file, written or resumed"
+    )
+    group.add_argument(
+        "--fresh", action="store_true", help="start over instead of resuming what --out holds"
+    )
+    group.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="one GPU per rank, or shares of the cores (default: GPUs where there are any)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=["fp32", "tf32", "bf16"],
+        default="fp32",
+        help="type of matrix products (default: fp32)",
+    )
+    group.add_argument("--batch", type=positive_int, metavar="N", help="samples per forward pass")
+    group.add_argument(
+        "--round-seconds",
+        type=positive_seconds,
+        default=30.0,
+        metavar="S",
+        help="a killed job loses at most about this much (default: 30)",
+    )
+
+
+def main(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Compute the surface the options ask for. Collective over the ranks.
+
+    Returns:
+        Exit status: 0 when all points are done, 75 after a stop signal.
+    """
+    # Torch and HDF5 are imported here, once the command line is known to be good.
+    from landscape_mpi.job import messages, plan, points, surface_file
+
+    job, root = plan.read_plan(ranks, options)
+    setting = points.bind_rank(ranks, job)
+    evaluator = points.PointEvaluator(ranks, job, root.arrays if root else {}, setting)
+    start = surface_file.begin_or_resume(ranks, job, root, evaluator)
+    messages.say_start(ranks, job, setting, start)
+    outcome = surface_file.fill(ranks, job, evaluator, start)
+    messages.say_end(ranks, job, outcome)
+    return 0 if outcome.finished else EXIT_REQUEUE
+
+
+if __name__ == "__main__":
+    run_on_ranks(main, parse)
