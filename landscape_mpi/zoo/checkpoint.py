@@ -1,0 +1,259 @@
+"""Trained weights from a file: read, checked, and put into a network, all of them or none."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from landscape_mpi.errors import InputError, MissingInputError, nearest_name
+
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
+PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
+N_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The weights of one file, on the CPU, as they were stored."""
+
+    path: Path
+    sha256: str  # of the file
+    state: dict[str, torch.Tensor]  # names without the prefixes of wrappers
+    dtypes: tuple[str, ...]  # of the floating-point tensors, e.g. ("bfloat16",)
+
+
+def read_checkpoint(path: str | Path, *, trust: bool = False) -> Checkpoint:
+    """Read a state dict, bare or wrapped, from a torch or a .safetensors file.
+
+    Args:
+        path: The file.
+        trust: Unpickle whatever the file holds, which can run code.
+
+    Raises:
+        InputError: If the file is damaged, is no checkpoint, needs trust that was not given,
+            or holds weights that are NaN or infinite.
+        MissingInputError: If there is no such file.
+    """
+    path = Path(path)
+    _check_file(path)
+    loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path, trust)
+    state = _without_prefixes(_find_state(path, loaded))
+    _refuse_non_finite(path, state)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    floats = {str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()}
+    return Checkpoint(path, sha256, state, tuple(sorted(floats)))
+
+
+def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
+    """Copy all weights and buffers of checkpoint into network, converted to its types.
+
+    Either all of them are loaded or, with an error, none. A checkpoint may lack
+    ``num_batches_tracked``, which evaluation does not use.
+
+    Args:
+        network: Network to fill, in place.
+        checkpoint: What to fill it with.
+
+    Raises:
+        InputError: If names or shapes differ, or a weight is infinite in the network's type.
+    """
+    target = _without_prefixes(network.state_dict())
+    _compare_names(checkpoint, target)
+    _compare_shapes(checkpoint, target)
+    converted = {name: t.to(target[name].dtype) for name, t in checkpoint.state.items()}
+    _refuse_non_finite(checkpoint.path, converted)
+    with torch.no_grad():
+        for name, tensor in converted.items():
+            target[name].copy_(tensor)
+
+
+def classifier_size(state: Mapping[str, torch.Tensor]) -> int | None:
+    """Return the rows of the last two-dimensional weight, or None if there is none."""
+    sizes = [len(t) for name, t in state.items() if name.endswith("weight") and t.ndim == 2]
+    return sizes[-1] if sizes else None
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory; name the checkpoint file in it.")
+    if not path.exists():
+        near = nearest_name(path.name, _names_beside(path))
+        hint = f" Did you mean {path.parent / near}?" if near else ""
+        raise MissingInputError(f"{path}: no such checkpoint.{hint}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty; the program that wrote it was probably cut off.")
+
+
+def _names_beside(path: Path) -> list[str]:
+    return [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+
+
+def _load_safetensors(path: Path) -> object:
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise InputError(
+            f"{path}: is not a safetensors file, or is truncated: {_sentence(problem)}"
+        ) from problem
+
+
+def _load_torch(path: Path, trust: bool) -> object:
+    try:
+        return torch.load(path, weights_only=not trust, map_location="cpu")
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read: {_sentence(problem)}") from problem
+    except Exception as problem:  # a damaged pickle can raise anything
+        raise _refused(path, problem, trust) from problem
+
+
+def _refused(path: Path, problem: Exception, trust: bool) -> InputError:
+    """Return the error for a file that torch.load refused."""
+    unsafe = re.search(r"GLOBAL ([\w.]+)|(TorchScript)", str(problem))
+    if unsafe and not trust:
+        return InputError(
+            f"{path}: holds {unsafe[1] or 'a TorchScript program'}, not only tensors, and loading "
+            "that can run code. Save network.state_dict() alone or, if you trust whoever wrote "
+            "the file, pass --trust-checkpoint."
+        )
+    if isinstance(problem, AttributeError | ImportError):
+        return InputError(
+            f"{path}: holds an object whose class cannot be imported here: {_sentence(problem)} "
+            "Save network.state_dict() alone where it can."
+        )
+    return _damaged(path, problem)
+
+
+def _damaged(path: Path, problem: Exception) -> InputError:
+    """Return the error for a file without sense: cut off, or never a checkpoint."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    cut_zip = start.startswith(b"PK") and not zipfile.is_zipfile(path)
+    foreign_pickle = re.search("Unsupported operand|magic number", str(problem))
+    if cut_zip or (start.startswith(b"\x80") and not foreign_pickle):
+        return InputError(
+            f"{path}: is truncated or damaged, {path.stat().st_size:,} bytes "
+            f"({type(problem).__name__}: {_sentence(problem)}) Copy it again, or take another."
+        )
+    return InputError(
+        f"{path}: is not a checkpoint of torch.save or safetensors, or is damaged; it begins with "
+        f"{start!r}."
+    )
+
+
+def _find_state(path: Path, loaded: object) -> dict[str, torch.Tensor]:
+    if isinstance(loaded, Mapping):
+        inner = [loaded[name] for name in WRAPPERS if name in loaded]
+        states = [value for value in inner if isinstance(value, Mapping)]
+        networks = [value for value in inner if isinstance(value, nn.Module)]
+        loaded = (states + networks + [loaded])[0]
+    if isinstance(loaded, nn.Module):
+        raise InputError(
+            f"{path}: holds a whole pickled network ({type(loaded).__name__}), which ties the "
+            "file to its source code. Save its network.state_dict() and name that file."
+        )
+    if not isinstance(loaded, Mapping):
+        raise InputError(
+            f"{path}: holds a {type(loaded).__name__}, not a state dict. Save network.state_dict()."
+        )
+    return _tensors_of(path, loaded)
+
+
+def _tensors_of(path: Path, loaded: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
+    others = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    if len(others) == len(loaded):
+        raise InputError(
+            f"{path}: holds no tensors, neither at the top nor under {', '.join(WRAPPERS)}; it "
+            f"has: {_listed(others) or 'nothing'}. Save network.state_dict()."
+        )
+    if others:
+        raise InputError(
+            f"{path}: not all of it are tensors: {_listed(others)}. Save network.state_dict() "
+            'alone, or as {"state_dict": network.state_dict(), ...}.'
+        )
+    return {str(name): tensor.detach() for name, tensor in loaded.items()}
+
+
+def _without_prefixes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return state without the prefixes of wrappers that all its names share."""
+    names = list(state)
+    while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in names)), ""):
+        names = [name.removeprefix(prefix) for name in names]
+    return dict(zip(names, state.values(), strict=True))
+
+
+def _refuse_non_finite(path: Path, state: Mapping[str, torch.Tensor]) -> None:
+    counts = {name: int((~torch.isfinite(tensor)).sum()) for name, tensor in state.items()}
+    bad = [f"{name} ({n:,} of {state[name].numel():,})" for name, n in counts.items() if n]
+    if bad:
+        raise InputError(
+            f"{path}: NaN or infinite weights in {_listed(bad)}: the training diverged, and no "
+            "loss can be computed from them. Take an earlier checkpoint."
+        )
+
+
+def _compare_names(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -> None:
+    missing = [name for name in target if name not in checkpoint.state and not _is_counter(name)]
+    extra = [name for name in checkpoint.state if name not in target]
+    parts = []
+    if missing:
+        parts.append(f"missing from it: {_listed(_with_nearest(missing, extra))}")
+    if extra:
+        parts.append(f"not in the network: {_listed(_with_nearest(extra, missing))}")
+    if parts:
+        raise InputError(
+            f"{checkpoint.path}: does not fit the network; {'; '.join(parts)}. "
+            "Name the network it was trained with by --model."
+        )
+
+
+def _compare_shapes(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -> None:
+    pairs = [
+        f"{name} {_kind(tensor)} there, {_kind(target[name])} in the network"
+        for name, tensor in checkpoint.state.items()
+        if _kind(tensor) != _kind(target[name]) and not _is_counter(name)
+    ]
+    if pairs:
+        raise InputError(
+            f"{checkpoint.path}: tensors differ: {_listed(pairs)}. The network needs the widths, "
+            "channels and classes it was trained with."
+        )
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """Return the shape, and the type where it is no floating-point one."""
+    plain = "" if tensor.is_floating_point() else f"{str(tensor.dtype).removeprefix('torch.')} "
+    return f"{plain}{list(tensor.shape)}"
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
+
+
+def _with_nearest(names: list[str], others: list[str]) -> Iterable[str]:
+    """Return each name with the nearest of the others beside it; only those to be listed."""
+    for i, name in enumerate(names):
+        near = nearest_name(name, others) if i < N_LISTED else None
+        yield f"{name} (nearest: {near})" if near else name
+
+
+def _listed(items: Iterable[str]) -> str:
+    """Return the first items, and how many more there are."""
+    items = list(items)
+    more = f" and {len(items) - N_LISTED:,} more" if len(items) > N_LISTED else ""
+    return ", ".join(items[:N_LISTED]) + more
+
+
+def _sentence(problem: BaseException) -> str:
+    """Return the first sentence of what a library said."""
+    return str(problem).strip().split("\n")[0].split(". ")[0].rstrip(".") + "."

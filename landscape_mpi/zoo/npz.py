@@ -1,0 +1,137 @@
+"""The user's own images in a .npz file of numpy.savez."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.zoo.dataset import Split
+
+REQUIRED = ("images", "labels")
+ARRAYS = (*REQUIRED, "test_images", "test_labels")
+
+
+def load_npz(name: str, *, data_dir: Path | None = None) -> dict[str, Split]:
+    """Read images and labels, and test_images and test_labels where the file has them.
+
+    Images are uint8 [n, height, width, channels] or [n, height, width], labels integers [n].
+
+    Args:
+        name: File, as given or else under data_dir.
+        data_dir: Folder of --data-dir.
+
+    Raises:
+        InputError: If it is no such file, or an array is missing or not as above.
+        MissingInputError: If there is no file of that name.
+    """
+    path = _find_file(name, data_dir)
+    arrays = _read_arrays(path)
+    _check_names(path, arrays)
+    splits = {"train": _make_split(path, arrays, "images", "labels")}
+    if "test_images" in arrays:
+        splits["test"] = _make_split(path, arrays, "test_images", "test_labels")
+        shapes = [split.inputs.shape[1:] for split in splits.values()]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"{path}: images are {list(shapes[0])}, test_images {list(shapes[1])} (height, "
+                "width, channels); one network cannot take both."
+            )
+    return splits
+
+
+def _find_file(name: str, data_dir: Path | None) -> Path:
+    asked = Path(name).expanduser()
+    places = [asked] if data_dir is None else [asked, data_dir / asked]
+    for path in places:
+        if path.is_file():
+            return path
+    if name and asked.is_dir():
+        raise InputError(f"--data npz:{name}: is a directory; name the .npz file in it.")
+    looked = " nor ".join(dict.fromkeys(str(path) for path in places))
+    hint = "" if data_dir else " Name it in full, or the folder it is in by --data-dir."
+    raise MissingInputError(f"--data npz:{name}: there is no file {looked}.{hint}")
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise InputError(f"{path}: holds one array, not several by name; write numpy.savez.")
+        with loaded:
+            return {name: loaded[name] if name in ARRAYS else np.empty(0) for name in loaded.files}
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as problem:
+        text = str(problem).split("\n")[0].rstrip(".") or type(problem).__name__
+        kind = "truncated or damaged" if _starts_as_zip(path) else "not a .npz file of numpy.savez"
+        if "Object arrays" in text:
+            kind = "of Python objects; write plain arrays of uint8 and integers"
+        raise InputError(f"{path}: is {kind} ({text}).") from problem
+
+
+def _starts_as_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _check_names(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    wanted = ARRAYS if {"test_images", "test_labels"} & set(arrays) else REQUIRED
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise InputError(
+            f"{path}: lacks {' and '.join(missing)}; it has: {', '.join(arrays) or 'nothing'}. "
+            "Needed are images uint8 [n, height, width, channels] and labels [n], and "
+            "test_images with test_labels for a test split."
+        )
+
+
+def _make_split(path: Path, arrays: dict[str, np.ndarray], images: str, labels: str) -> Split:
+    inputs = _check_images(f"{path}: {images}", arrays[images])
+    targets = _check_labels(f"{path}: {labels}", arrays[labels])
+    if len(inputs) != len(targets):
+        raise InputError(
+            f"{path}: {images} has {len(inputs):,} images, {labels} has {len(targets):,} labels; "
+            "each image needs one."
+        )
+    return Split(inputs, targets)
+
+
+def _check_images(where: str, images: np.ndarray) -> np.ndarray:
+    if images.dtype != np.uint8:
+        raise InputError(
+            f"{where} is {images.dtype}, must be uint8 from 0 to 255. Images from 0 to 1 become "
+            "that by (255 * images).round().astype('uint8')."
+        )
+    if images.ndim not in {3, 4}:
+        raise InputError(
+            f"{where} has the shape {list(images.shape)}, must be [n, height, width, channels] or "
+            "[n, height, width]."
+        )
+    if images.size == 0:
+        raise InputError(f"{where} is empty: its shape is {list(images.shape)}.")
+    if images.ndim == 4 and images.shape[1] < 5 <= images.shape[3]:
+        raise InputError(
+            f"{where} has the shape {list(images.shape)}, which looks like [n, channels, height, "
+            "width]; channels come last here: images.transpose(0, 2, 3, 1)."
+        )
+    return np.ascontiguousarray(images if images.ndim == 4 else images[..., None])
+
+
+def _check_labels(where: str, labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{where} is {labels.dtype}, must be integers: class numbers from 0. Use "
+            "labels.astype('int64')."
+        )
+    if labels.ndim != 1:
+        raise InputError(
+            f"{where} has the shape {list(labels.shape)}, must be [n]: one class number per "
+            "image. From one-hot rows, take labels.argmax(axis=1)."
+        )
+    if labels.size and labels.min() < 0:
+        raise InputError(f"{where} has {labels.min()} in it; class numbers count from 0.")
+    return labels.astype(np.int64)

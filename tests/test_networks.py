@@ -1,0 +1,73 @@
+"""Oracle: the names of the design, and torch's own shapes for small networks written here."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.networks import build_network, check_network, network_names
+
+SPLIT = Split(np.zeros((5, 8, 8, 1), np.uint8), np.zeros(5, np.int64))
+DATA = DataSet("tiny", {"train": SPLIT}, (0.5,), (0.5,), 3, "")
+
+
+def refusal(network):
+    with pytest.raises(InputError) as caught:
+        check_network(network, name="nets:build", data=DATA)
+    return str(caught.value)
+
+
+def test_names_are_those_of_the_paper_each_with_padded_shortcuts():
+    depths = (8, 14, 20, 32, 44, 56, 110)
+    assert network_names() == [f"resnet{d}" for d in depths] + [f"resnet{d}_pad" for d in depths]
+
+
+@pytest.mark.parametrize("name", network_names())
+def test_each_network_fits_what_it_was_built_for(name):
+    network = build_network(name, n_channels=1, n_classes=3)
+    network.bn1.eval()
+    check_network(network, name=name, data=DATA)
+    assert network.training
+    assert not network.bn1.training
+    assert not network.bn1.num_batches_tracked
+
+
+def test_ones_own_network_is_built_by_its_function():
+    assert isinstance(build_network("torch.nn:Flatten", n_channels=3, n_classes=10), nn.Flatten)
+
+
+def test_unknown_name_lists_all_and_the_form_of_ones_own():
+    with pytest.raises(
+        InputError, match=r"--model: 'resnet65' is not known. Did you mean resnet56"
+    ):
+        build_network("resnet65", n_channels=3, n_classes=10)
+    with pytest.raises(InputError, match=r"resnet8, .*, resnet110_pad, package.module:function.$"):
+        build_network("my_net", n_channels=3, n_classes=10)
+
+
+def test_network_for_other_images_is_refused():
+    assert refusal(build_network("resnet8", n_channels=3, n_classes=3)).startswith(
+        "--model: nets:build cannot take the images of tiny, a batch of shape [2, 1, 8, 8]: Given"
+    )
+
+
+def test_outputs_that_are_not_logits_are_refused():
+    assert refusal(nn.Identity()) == (
+        "--model: nets:build returns [2, 1, 8, 8] for two images; the loss needs logits of shape "
+        "[2, 3]."
+    )
+
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    assert "returns tuple for two images" in refusal(Pair())
+
+
+def test_fewer_outputs_than_classes_are_refused():
+    torch.manual_seed(0)
+    assert refusal(build_network("resnet8", n_channels=1, n_classes=2)) == (
+        "--model: nets:build has 2 outputs, tiny has 3 classes: each class needs an output."
+    )
