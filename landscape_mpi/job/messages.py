@@ -19,19 +19,22 @@ def say_start(ranks: Ranks, plan: Plan, setting: Setting, start: Start) -> None:
     if not ranks.is_root:
         return
     images = " + ".join(f"{n:,} {name}" for name, n in plan.n_samples.items())
-    threads = f", {setting.threads} threads" if setting.device == "cpu" else ""
     n_done = plan.n_points - start.n_pending
     resumed = f"resuming, {n_done:,} of them done" if n_done else "none of them done yet"
     print(
         f"{plan.source.model}: {len(plan.alpha)} x {len(plan.beta)} points, {images} images each; "
         f"{resumed}\n"
-        f"{ranks.size} ranks: {start.workers.devices}; {setting.precision}, batch "
-        f"{setting.batch}{threads} a rank\n"
+        f"{_counted(ranks.size, 'rank')}: {start.workers.devices}; {setting.precision}, batch "
+        f"{setting.batch}, {_counted(setting.threads, 'thread')} a rank\n"
         f"{plan.out}: {writer_description()}",
         flush=True,
     )
     if setting.device == "cpu":
         _say_binding(ranks)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _say_binding(ranks: Ranks) -> None:

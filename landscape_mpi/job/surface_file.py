@@ -142,8 +142,8 @@ def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> O
         )
     signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
     outcome = "complete" if finished else f"stopped by {signal}"
-    ended = {"ended": provenance.now(), "outcome": outcome, "points": progress.n_computed}
-    writer.write_run(start.row, _row(start, began, **ended))
+    row = _row(start, began, ended=provenance.now(), outcome=outcome, points=progress.n_computed)
+    writer.write_run(start.row, row)
     writer.close()
     return Outcome(finished, signal)
 

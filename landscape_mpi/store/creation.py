@@ -17,7 +17,7 @@ import numpy as np
 
 from landscape_mpi.store import schema
 
-Attributes = Mapping[str, str | int | float | list[str] | list[float]]
+Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
 
 @dataclass(frozen=True)
