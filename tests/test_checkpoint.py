@@ -13,7 +13,12 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError, MissingInputError
-from landscape_mpi.zoo.checkpoint import classifier_size, load_state, read_checkpoint
+from landscape_mpi.zoo.checkpoint import (
+    classifier_size,
+    load_state,
+    read_checkpoint,
+    write_checkpoint,
+)
 from landscape_mpi.zoo.networks import build_network
 
 
@@ -298,3 +303,24 @@ def test_nan_and_infinite_weights_are_counted(network, path):
 def test_classifier_size_is_the_rows_of_the_last_matrix():
     assert classifier_size(build_network("resnet8", n_channels=1, n_classes=7).state_dict()) == 7
     assert classifier_size(nn.Conv2d(1, 2, 3).state_dict()) is None
+
+
+def test_written_checkpoint_is_read_back_without_trust(network, path):
+    write_checkpoint(path, network, {"model": "small", "history": [{"loss": 0.5}]})
+    assert_loads(network, path)
+    assert torch.load(path, weights_only=True)["history"] == [{"loss": 0.5}]
+    assert os.listdir(path.parent) == ["net.pt"]
+
+
+def test_failed_write_leaves_the_old_file(network, path):
+    write_checkpoint(path, network, {})
+    before = path.read_bytes()
+    with pytest.raises(AttributeError, match="local object"):
+        write_checkpoint(path, network, {"cannot be pickled": lambda: None})
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["net.pt"]
+
+
+def test_write_into_a_folder_that_is_gone(network, tmp_path):
+    with pytest.raises(InputError, match=r"gone/net.pt: cannot be written: .*No such file"):
+        write_checkpoint(tmp_path / "gone" / "net.pt", network, {})

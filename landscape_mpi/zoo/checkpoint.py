@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -76,6 +77,31 @@ def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
     with torch.no_grad():
         for name, tensor in converted.items():
             target[name].copy_(tensor)
+
+
+def write_checkpoint(path: Path, network: nn.Module, notes: Mapping[str, Any]) -> None:
+    """Write a network's state dict and notes beside it; path holds all of it or what it held.
+
+    Args:
+        path: File to write or replace.
+        network: On any device.
+        notes: Of plain types, so that the file can be read without trust.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save({"state_dict": state, **notes}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be written: {problem}") from problem
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def classifier_size(state: Mapping[str, torch.Tensor]) -> int | None:

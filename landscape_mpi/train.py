@@ -1,0 +1,236 @@
+"""Train a network of the zoo, or your own, by the recipe of the paper.
+
+python -m landscape_mpi.train --model resnet8 --data digits --epochs 20 --out resnet8.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from landscape_mpi.zoo.dataset import DataSet
+    from landscape_mpi.zoo.recipe import Epoch
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, check, train, write; return the exit status."""
+    options = make_parser().parse_args(arguments)
+    check_out(options.out)
+
+    import torch
+
+    from landscape_mpi.zoo.checkpoint import write_checkpoint
+    from landscape_mpi.zoo.datasets import load_dataset
+    from landscape_mpi.zoo.networks import build_network, check_network
+    from landscape_mpi.zoo.recipe import Recipe, train_network
+
+    device = prepare_device(options.device, options.threads)
+    data = load_dataset(
+        options.data,
+        data_dir=options.data_dir,
+        download=options.download,
+        mean=options.mean,
+        std=options.std,
+    )
+    torch.manual_seed(options.seed)
+    network = build_network(options.model, n_channels=len(data.mean), n_classes=data.n_classes)
+    check_network(network, name=options.model, data=data)
+    recipe = Recipe(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        augment=augments(options.augment, options.data),
+        seed=options.seed,
+    )
+    print(describe(options.model, network, data, device), flush=True)
+    epochs = []
+    for epoch in train_network(network, data, recipe, device=device):
+        print(progress_line(epoch, options.epochs), flush=True)
+        epochs.append(epoch)
+    write_checkpoint(options.out, network, record(options, data, device, epochs))
+    print(f"wrote {options.out}")
+    return 0
+
+
+def make_parser() -> CommandParser:
+    """Return the parser of this command."""
+    parser = CommandParser(prog="python -m landscape_mpi.train", description=__doc__)
+    network = parser.add_argument_group("network and data")
+    network.add_argument(
+        "--model",
+        required=True,
+        help="network of the zoo, e.g. resnet56, or package.module:function",
+    )
+    network.add_argument("--data", required=True, help="cifar10, digits or npz:FILE")
+    network.add_argument("--data-dir", type=Path, help="folder of the data set's files")
+    network.add_argument(
+        "--download", action="store_true", help="fetch missing files from the publisher"
+    )
+    network.add_argument(
+        "--mean", type=_numbers, help="of the pixels, 0 to 1, e.g. 0.49,0.48,0.45 (data set's own)"
+    )
+    network.add_argument("--std", type=_numbers, help="likewise (data set's own)")
+    _add_recipe(parser)
+    run = parser.add_argument_group("run")
+    run.add_argument("--seed", type=_seed, default=0, help="of weights, order and crops (0)")
+    run.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(auto)")
+    run.add_argument("--threads", type=_whole_from_1, help="of the CPU (all cores)")
+    run.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    return parser
+
+
+def _add_recipe(parser: CommandParser) -> None:
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--epochs", type=_whole_from_1, default=300, help="(300)")
+    recipe.add_argument("--batch-size", type=_whole_from_1, default=128, help="(128)")
+    recipe.add_argument(
+        "--lr",
+        type=_above_0,
+        default=0.1,
+        help="learning rate, divided by 10 at 1/2, 3/4 and 11/12 of the epochs (0.1)",
+    )
+    recipe.add_argument("--weight-decay", type=_from_0, default=5e-4, help="(0.0005)")
+    recipe.add_argument(
+        "--augment",
+        choices=["auto", "none", "crop-flip"],
+        default="auto",
+        help="auto: crop-flip for cifar10, none for other data (auto)",
+    )
+
+
+def _whole_from_1(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1.")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 2**63 - 1.")
+    return int(text)
+
+
+def _above_0(text: str) -> float:
+    value = _from_0(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0.")
+    return value
+
+
+def _from_0(text: str) -> float:
+    values = _numbers(text)
+    if len(values) > 1 or not 0 <= values[0] < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number from 0.")
+    return values[0]
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        problem = f"{text} is not a number, nor several with commas between them."
+        raise argparse.ArgumentTypeError(problem) from None
+
+
+def check_out(path: Path) -> None:
+    """Check that a file can be written at path, before hours of training.
+
+    Raises:
+        InputError: If it is a directory, or its directory is missing or not writable.
+    """
+    if path.is_dir():
+        raise InputError(f"--out {path}: is a directory; name a file in it, e.g. {path}/net.pt.")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"--out {path}: there is no directory {path.parent}. Make it: mkdir -p {path.parent}"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"--out {path}: the directory {path.parent} is not writable.")
+
+
+def prepare_device(name: str, threads: int | None) -> torch.device:
+    """Return the device of --device, set up so that a seed gives one result.
+
+    Raises:
+        InputError: If cuda is asked for and torch finds none.
+    """
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise InputError(
+            f"--device cuda: torch {torch.__version__} finds no CUDA device here. Run where there "
+            "is one, or pass --device cpu."
+        )
+    torch.backends.cudnn.deterministic = True
+    return torch.device("cuda" if found and name != "cpu" else "cpu")
+
+
+def augments(choice: str, data: str) -> bool:
+    """Return whether images are cropped and flipped: auto does so where classes allow it."""
+    return choice == "crop-flip" or (choice == "auto" and data == "cifar10")
+
+
+def describe(model: str, network: torch.nn.Module, data: DataSet, device: torch.device) -> str:
+    """Return what is trained, on what and where, in one line."""
+    import torch
+
+    n_parameters = sum(parameter.numel() for parameter in network.parameters())
+    sizes = " and ".join(f"{len(s.targets):,} {name}" for name, s in data.splits.items())
+    where = f"CPU, threads: {torch.get_num_threads()}"
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+    return f"{model}: {n_parameters:,} parameters; {data.name}: {sizes} images; {where}"
+
+
+def progress_line(epoch: Epoch, n_epochs: int) -> str:
+    """Return what an epoch gave, in one line."""
+    parts = [
+        f"epoch {epoch.epoch:{len(str(n_epochs))}}/{n_epochs}",
+        f"lr {epoch.lr:g}",
+        f"train loss {epoch.train_loss:.4f} error {epoch.train_error:.2f} %",
+    ]
+    if epoch.test_loss is not None:
+        parts.append(f"test loss {epoch.test_loss:.4f} error {epoch.test_error:.2f} %")
+    return "  ".join([*parts, f"{epoch.seconds:.1f} s"])
+
+
+def record(
+    options: argparse.Namespace, data: DataSet, device: torch.device, epochs: Sequence[Epoch]
+) -> dict[str, Any]:
+    """Return what the checkpoint says about its making, in plain types."""
+    used = {
+        "data_dir": str(options.data_dir) if options.data_dir else None,
+        "out": str(options.out),
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "augment": "crop-flip" if augments(options.augment, options.data) else "none",
+        "device": device.type,
+    }
+    return {
+        "model": options.model,
+        "data": options.data,
+        "data_sha256": data.sha256,
+        "epoch": options.epochs,
+        "seed": options.seed,
+        "options": vars(options) | used,
+        "history": [dataclasses.asdict(epoch) for epoch in epochs],
+    }
+
+
+if __name__ == "__main__":
+    run_alone(main)

@@ -1,0 +1,132 @@
+"""Oracles: softmax regression by gradient descent with Nesterov momentum, written out in numpy
+with its closed-form gradient, and the epochs that the paper names.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.networks import build_network
+from landscape_mpi.zoo.recipe import Images, Recipe, evaluate, train_network
+
+CPU = torch.device("cpu")
+RANDOM = np.random.default_rng(0)
+N = 50
+SPLITS = {
+    name: Split(RANDOM.integers(0, 256, (N, 8, 8, 2), dtype=np.uint8), RANDOM.integers(0, 3, N))
+    for name in ("train", "test")
+}
+DATA = DataSet("random", SPLITS, (0.5, 0.4), (0.3, 0.2), 3, "")
+
+
+def recipe(**changes):
+    settings = {
+        "epochs": 4,
+        "batch_size": N,
+        "lr": 0.02,
+        "weight_decay": 0.1,
+        "augment": False,
+        "seed": 1,
+    }
+    return Recipe(**settings | changes)
+
+
+def features(split):
+    """Standardised pixels, channels first, and a one for the bias."""
+    scaled = (split.inputs / 255 - DATA.mean) / DATA.std
+    return np.c_[scaled.transpose(0, 3, 1, 2).reshape(N, -1), np.ones(N)]
+
+
+def loss_and_error(weight, split):
+    logits = features(split) @ weight.T
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(N), split.targets]
+    return losses.mean(), 100 * np.mean(logits.argmax(axis=1) != split.targets)
+
+
+def gradient(weight, split):
+    x = features(split)
+    p = np.exp(x @ weight.T)
+    p /= p.sum(axis=1, keepdims=True)
+    return (p - np.eye(3)[split.targets]).T @ x / N
+
+
+def linear_network():
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Flatten(), nn.Linear(2 * 64, 3))
+
+
+def weight_of(network):
+    linear = network[1]
+    return np.c_[linear.weight.detach().numpy(), linear.bias.detach().numpy()].astype(np.float64)
+
+
+def test_steps_are_those_of_nesterov_written_out():
+    network = linear_network()
+    weight = weight_of(network)
+    velocity = np.zeros_like(weight)
+    epochs = train_network(network, DATA, recipe(), device=CPU)
+    for lr, epoch in zip((0.02, 0.02, 0.002, 0.0002), epochs, strict=True):
+        train_loss, train_error = loss_and_error(weight, SPLITS["train"])
+        step = gradient(weight, SPLITS["train"]) + 0.1 * weight
+        velocity = 0.9 * velocity + step
+        weight -= lr * (step + 0.9 * velocity)
+        test_loss, test_error = loss_and_error(weight, SPLITS["test"])
+        assert epoch.lr == pytest.approx(lr)
+        assert (epoch.train_loss, epoch.test_loss) == pytest.approx((train_loss, test_loss), 1e-5)
+        assert (epoch.train_error, epoch.test_error) == pytest.approx((train_error, test_error))
+    np.testing.assert_allclose(weight_of(network), weight, atol=1e-5)
+
+
+def test_learning_rate_drops_at_the_epochs_of_the_paper():
+    paper = recipe(epochs=300, lr=0.1)
+    drops = [e for e in range(1, 300) if paper.learning_rate(e) != paper.learning_rate(e - 1)]
+    assert drops == [150, 225, 275]
+    assert [paper.learning_rate(e) for e in (0, 150, 225, 275)] == [0.1, 0.01, 0.001, 0.0001]
+    assert recipe(epochs=1, lr=0.1).learning_rate(0) == 0.1
+
+
+def test_evaluation_does_not_depend_on_its_batches():
+    splits = {
+        "train": Split(
+            np.tile(SPLITS["train"].inputs, (41, 1, 1, 1)), np.tile(SPLITS["train"].targets, 41)
+        )
+    }
+    network = linear_network()
+    loss, error = evaluate(network, Images(splits["train"], DATA, CPU))
+    assert (loss, error) == pytest.approx(loss_and_error(weight_of(network), SPLITS["train"]))
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_seed_decides_all_of_it(augment):
+    def final(seed):
+        torch.manual_seed(0)
+        network = build_network("resnet8", n_channels=2, n_classes=3)
+        settings = recipe(epochs=2, batch_size=16, seed=seed, augment=augment)
+        epochs = list(train_network(network, DATA, settings, device=CPU))
+        assert not network.training
+        return [e.train_loss for e in epochs], network.state_dict()["linear.weight"]
+
+    (losses, weight), (losses_again, weight_again), (_, other) = final(1), final(1), final(2)
+    assert losses == losses_again
+    assert torch.equal(weight, weight_again)
+    assert not torch.equal(weight, other)
+
+
+def test_without_a_test_split_nothing_is_tested():
+    data = DataSet("random", {"train": SPLITS["train"]}, (0.5, 0.4), (0.3, 0.2), 3, "")
+    (epoch,) = train_network(linear_network(), data, recipe(epochs=1), device=CPU)
+    assert epoch.test_loss is None
+    assert epoch.test_error is None
+
+
+def test_divergence_stops_with_the_way_out():
+    with pytest.raises(
+        InputError,
+        match=r"--lr 1e\+30: the training diverged, its loss is (nan|inf)"
+        r" in epoch \d. Try --lr 1e\+29\.$",
+    ):
+        list(train_network(linear_network(), DATA, recipe(lr=1e30), device=CPU))

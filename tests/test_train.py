@@ -1,0 +1,202 @@
+"""Oracles: the file that a run leaves, read by torch and evaluated again from the images; two
+runs of one seed against each other; the sentences; and the clock for --help.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from landscape_mpi.command import EXIT_BAD_INPUT
+from landscape_mpi.errors import InputError
+from landscape_mpi.train import augments, main
+from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
+from landscape_mpi.zoo.datasets import load_dataset
+from landscape_mpi.zoo.networks import build_network
+
+RUN = ["--model=resnet8", "--data=digits", "--seed=1", "--device=cpu", "--threads=1"]
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "landscape_mpi.train", *arguments], capture_output=True, text=True
+    )
+
+
+def refusal(*arguments):
+    with pytest.raises(InputError) as caught:
+        main(arguments)
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of 15 epochs, as a user starts it, and its checkpoint."""
+    out = tmp_path_factory.mktemp("trained") / "resnet8.pt"
+    done = run(*RUN, "--epochs=15", f"--out={out}")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines(), out
+
+
+def test_digits_are_learned(trained):
+    _, out = trained
+    assert os.listdir(out.parent) == ["resnet8.pt"]
+    last = torch.load(out, weights_only=True)["history"][-1]
+    assert last["train_error"] < 0.2
+    assert last["test_error"] < 4
+
+
+def test_losses_told_are_those_of_the_weights_written(trained):
+    _, out = trained
+    split = load_dataset("digits").splits["test"]
+    train = load_dataset("digits").splits["train"].inputs / 255
+    inputs = torch.from_numpy((split.inputs / 255 - train.mean()) / train.std())
+    network = build_network("resnet8", n_channels=1, n_classes=10).eval()
+    load_state(network, read_checkpoint(out))
+    with torch.no_grad():
+        logits = network(inputs.permute(0, 3, 1, 2).float())
+    last = torch.load(out, weights_only=True)["history"][-1]
+    loss = functional.cross_entropy(logits, torch.from_numpy(split.targets)).item()
+    assert last["test_loss"] == pytest.approx(loss, rel=1e-4)
+    wrong = np.mean(logits.argmax(1).numpy() != split.targets)
+    assert last["test_error"] == pytest.approx(100 * wrong)
+
+
+def test_one_line_for_each_epoch(trained):
+    lines, out = trained
+    assert lines[0] == (
+        "resnet8: 77,754 parameters; digits: 1,438 train and 359 test images; CPU, threads: 1"
+    )
+    assert lines[-1] == f"wrote {out}"
+    number = r"\d+\.\d+"
+    pattern = (
+        rf"epoch ( \d|\d\d)/15  lr 0\.\d+  train loss {number} error {number} %  "
+        rf"test loss {number} error {number} %  {number} s"
+    )
+    assert len(lines) == 17
+    assert all(re.fullmatch(pattern, line) for line in lines[1:-1])
+
+
+def test_checkpoint_says_how_it_was_made(trained):
+    _, out = trained
+    content = torch.load(out, weights_only=True)
+    data = load_dataset("digits")
+    assert [content[key] for key in ("model", "data", "epoch", "seed")] == [
+        "resnet8",
+        "digits",
+        15,
+        1,
+    ]
+    assert content["data_sha256"] == data.sha256
+    options = content["options"]
+    assert (options["lr"], options["weight_decay"], options["batch_size"]) == (0.1, 5e-4, 128)
+    assert (options["mean"], options["std"]) == (list(data.mean), list(data.std))
+    assert (options["augment"], options["device"]) == ("none", "cpu")
+    assert [epoch["epoch"] for epoch in content["history"]] == list(range(1, 16))
+
+
+@pytest.mark.parametrize("augment", ["none", "crop-flip"])
+def test_same_seed_same_weights(tmp_path, augment, capsys):
+    states = []
+    for seed, name in ((1, "a.pt"), (1, "b.pt"), (2, "c.pt")):
+        settings = [f"--seed={seed}", "--epochs=1", f"--augment={augment}"]
+        assert main([*RUN, *settings, f"--out={tmp_path / name}"]) == 0
+        states.append(read_checkpoint(tmp_path / name).state)
+    first, again, other = states
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["conv1.weight"], other["conv1.weight"])
+
+
+def test_ones_own_network_and_images_without_a_test_split(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    np.savez("mine.npz", images=images, labels=np.arange(20) % 4)
+    (tmp_path / "hook_own.py").write_text(
+        "from torch import nn\ndef build():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(192, 4))\n"
+    )
+    arguments = ["--model=hook_own:build", "--data=npz:mine.npz", "--epochs=1", "--out=own.pt"]
+    assert main([*arguments, "--device=cpu", "--mean=0.5", "--std=0.2,0.3,0.4"]) == 0
+    assert "test loss" not in capsys.readouterr().out
+    content = torch.load("own.pt", weights_only=True)
+    assert content["options"]["std"] == [0.2, 0.3, 0.4]
+    assert content["history"][0]["test_error"] is None
+
+
+def test_auto_crops_and_flips_cifar10_only():
+    assert [augments("auto", data) for data in ("cifar10", "digits", "npz:a")] == [
+        True,
+        False,
+        False,
+    ]
+    assert augments("crop-flip", "digits")
+    assert not augments("none", "cifar10")
+
+
+def test_help_comes_within_a_second():
+    start = time.perf_counter()
+    done = run("--help")
+    assert time.perf_counter() - start < 1
+    assert "divided by 10 at 1/2, 3/4 and 11/12" in done.stdout
+
+
+def test_out_is_checked_before_anything_else(tmp_path):
+    absent = ["--model=none", "--data=none"]
+    assert refusal(*absent, f"--out={tmp_path}") == (
+        f"--out {tmp_path}: is a directory; name a file in it, e.g. {tmp_path}/net.pt."
+    )
+    assert refusal(*absent, f"--out={tmp_path}/a/b.pt") == (
+        f"--out {tmp_path}/a/b.pt: there is no directory {tmp_path}/a. Make it: "
+        f"mkdir -p {tmp_path}/a"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_out_in_a_folder_that_is_not_writable(tmp_path):
+    tmp_path.chmod(0o500)
+    assert refusal(*RUN, f"--out={tmp_path}/a.pt").endswith("is not writable.")
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path):
+    done = run("--model=resnet9", "--data=digits", f"--out={tmp_path}/a.pt")
+    assert done.returncode == EXIT_BAD_INPUT
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: --model: 'resnet9' is not known. Did you mean resnet")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, so it is no error")
+def test_cuda_that_is_not_there(tmp_path):
+    text = refusal("--model=resnet8", "--data=digits", "--device=cuda", f"--out={tmp_path}/a.pt")
+    assert text.startswith("--device cuda: torch ")
+    assert text.endswith("finds no CUDA device here. Run where there is one, or pass --device cpu.")
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--epochs=0", "--epochs: 0 is not a whole number from 1."),
+        ("--batch-size=1.5", "--batch-size: 1.5 is not a whole number from 1."),
+        ("--threads=-1", "--threads: -1 is not a whole number from 1."),
+        ("--seed=-1", "--seed: -1 is not a whole number from 0 to 2**63 - 1."),
+        ("--seed=9223372036854775808", "is not a whole number from 0 to 2**63 - 1."),
+        ("--lr=0", "--lr: 0 is not above 0."),
+        ("--lr=nan", "--lr: nan is not a finite number from 0."),
+        ("--lr=0.1,0.2", "--lr: 0.1,0.2 is not a finite number from 0."),
+        ("--weight-decay=-1", "--weight-decay: -1 is not a finite number from 0."),
+        (
+            "--mean=0.1;0.2",
+            "--mean: 0.1;0.2 is not a number, nor several with commas between them.",
+        ),
+        ("--device=gpu", "--device: invalid choice: 'gpu' (choose from "),
+    ],
+)
+def test_values_are_checked(tmp_path, option, complaint):
+    assert complaint in refusal(*RUN, f"--out={tmp_path}/a.pt", option)
