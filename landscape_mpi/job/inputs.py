@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import nn
 
 from landscape_mpi.compute.directions import digest, tensors_of
-from landscape_mpi.compute.evaluation import ResidentSplit
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.checkpoint import Checkpoint, classifier_size, load_state, read_checkpoint
 from landscape_mpi.zoo.dataset import DataSet, Split
-from landscape_mpi.zoo.datasets import load_dataset
-from landscape_mpi.zoo.networks import build_network
+from landscape_mpi.zoo.datasets import digest_splits, load_dataset
+from landscape_mpi.zoo.networks import build_network, check_network
 
 
 @dataclass(frozen=True)
@@ -61,18 +58,19 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
             ``download``, ``mean``, ``std``, ``limit`` and ``splits``.
     """
     checkpoint = _read_checkpoint(options)
-    dataset = _read_dataset(options)
+    everything = _read_dataset(options)
     source = NetworkSource(
         model=options.model,
-        n_channels=len(dataset.mean),
-        n_classes=(classifier_size(checkpoint.state) if checkpoint else None) or dataset.n_classes,
+        n_channels=len(everything.mean),
+        n_classes=(classifier_size(checkpoint.state) if checkpoint else None) or everything.n_classes,
     )
     network = source.build()
     if checkpoint:
         load_state(network, checkpoint)
-    _try_network(network, dataset, options)
+    check_network(network, name=options.model, data=everything)
+    dataset = _select(everything, options)
     state = tensors_of(network)
-    sha256 = {"weights_sha256": digest(state), "data_sha256": _digest_data(dataset)}
+    sha256 = {"weights_sha256": digest(state), "data_sha256": digest_splits(dataset.splits)}
     if checkpoint:
         sha256["checkpoint_sha256"] = checkpoint.sha256
     return Inputs(source, network, state, dataset, checkpoint, sha256)
@@ -90,13 +88,17 @@ def _read_checkpoint(options: argparse.Namespace) -> Checkpoint | None:
 
 
 def _read_dataset(options: argparse.Namespace) -> DataSet:
-    dataset = load_dataset(
+    return load_dataset(
         options.data,
         data_dir=options.data_dir,
         download=options.download,
         mean=options.mean,
         std=options.std,
     )
+
+
+def _select(dataset: DataSet, options: argparse.Namespace) -> DataSet:
+    """Return the splits asked for, the training split limited."""
     splits = {}
     for name in options.splits:
         if name not in dataset.splits:
@@ -118,57 +120,3 @@ def _limited(split: Split, limit: int, data: str) -> Split:
             f"{n_samples}. Pass at most that, or leave --limit out for all of them."
         )
     return split.first(limit)
-
-
-def _digest_data(dataset: DataSet) -> str:
-    state = hashlib.sha256()
-    for name, split in dataset.splits.items():
-        for array in (split.inputs, split.targets):
-            state.update(f"{name} {array.dtype.str} {array.shape};".encode())
-            state.update(np.ascontiguousarray(array).data)
-    return state.hexdigest()
-
-
-def _try_network(network: nn.Module, dataset: DataSet, options: argparse.Namespace) -> None:
-    """Send two samples through the network, so that a misfit shows before the run."""
-    for name, split in dataset.splits.items():
-        first = split.first(2)
-        samples = ResidentSplit(
-            first.inputs, first.targets, mean=dataset.mean, std=dataset.std, device="cpu"
-        )
-        logits = _forward(network, samples.batch(slice(0, 2)), options)
-        _check_logits(logits, len(first.targets), options)
-        _check_labels(split.targets, logits.shape[1], name, options)
-
-
-def _forward(network: nn.Module, images: torch.Tensor, options: argparse.Namespace) -> torch.Tensor:
-    try:
-        with torch.inference_mode():
-            return network(images)
-    except Exception as problem:  # the network may be the user's, and raise anything
-        words = str(problem).splitlines() or [""]
-        shape = " x ".join(str(n) for n in images.shape[1:])
-        raise InputError(
-            f"--model: {options.model} does not take a sample of --data {options.data}, which is "
-            f"{shape} (channels, height, width): {type(problem).__name__}: {words[0]}"
-        ) from problem
-
-
-def _check_logits(logits: object, n: int, options: argparse.Namespace) -> None:
-    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or logits.shape[0] != n:
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise InputError(
-            f"--model: {options.model} gives {shape} for {n} samples. Cross-entropy needs a tensor "
-            f"of logits, shape ({n}, number of classes)."
-        )
-
-
-def _check_labels(
-    targets: np.ndarray, n_classes: int, name: str, options: argparse.Namespace
-) -> None:
-    if targets.max() >= n_classes:
-        raise InputError(
-            f"--data: {options.data} has labels up to {targets.max()} in its {name} split, the "
-            f"network has {n_classes} outputs, for labels 0 to {n_classes - 1}. Pass the data this "
-            f"network was trained on."
-        )

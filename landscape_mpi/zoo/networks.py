@@ -66,7 +66,7 @@ def check_network(network: nn.Module, *, name: str, data: DataSet) -> None:
     try:
         with torch.no_grad():
             outputs = network.eval()(torch.zeros(shape))
-    except (RuntimeError, TypeError, ValueError) as problem:
+    except Exception as problem:  # the user's own network can raise anything
         raise InputError(
             f"--model: {name} cannot take the images of {data.name}, a batch of shape "
             f"{list(shape)}: {' '.join(str(problem).split())}"
