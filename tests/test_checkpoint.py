@@ -273,6 +273,16 @@ def test_long_lists_of_names_end_in_a_count(path):
     assert "layer1.1.bn1.running_var and 25 more. Name the network" in text
 
 
+@pytest.mark.parametrize(
+    ("there", "asked"), [("resnet8", "resnet8_pad"), ("resnet8_pad", "resnet8")]
+)
+def test_shortcuts_of_the_other_kind_are_explained(path, there, asked):
+    networks = [build_network(name, n_channels=1, n_classes=2) for name in (there, asked)]
+    assert refused_load(networks[1], saved(path, networks[0].state_dict())).endswith(
+        "by --model: names that end in _pad have shortcuts without weights."
+    )
+
+
 def test_shapes_that_differ_are_listed_with_both(path):
     text = refused_load(Small(), saved(path, Small(width=4).state_dict()))
     assert text.startswith(
