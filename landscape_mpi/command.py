@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -41,78 +40,6 @@ class CommandParser(argparse.ArgumentParser):
             InputError: Always.
         """
         raise InputError(f"{self.prog}: {message} See {self.prog} --help.")
-
-
-def positive_int(text: str) -> int:
-    """Return a whole number of at least 1.
-
-    Raises:
-        ArgumentTypeError: If the text is none.
-    """
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1.")
-    return int(text)
-
-
-def seed_number(text: str) -> int:
-    """Return a whole number of at least 0.
-
-    Raises:
-        ArgumentTypeError: If the text is none.
-    """
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0.")
-    return int(text)
-
-
-def positive_seconds(text: str) -> float:
-    """Return a duration above 0, s.
-
-    Raises:
-        ArgumentTypeError: If the text is none.
-    """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0.")
-    return seconds
-
-
-def float_list(text: str) -> tuple[float, ...]:
-    """Return numbers written with commas between them.
-
-    Raises:
-        ArgumentTypeError: If one of them is no number.
-    """
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of numbers such as 0.485,0.456,0.406."
-        ) from problem
-
-
-def choices_of(*known: str, none: str | None = None) -> Callable[[str], tuple[str, ...]]:
-    """Return a type for names with commas between them, each of the known ones.
-
-    Args:
-        known: The names, in the order in which they are returned.
-        none: A word that stands for no name.
-    """
-
-    def parse(text: str) -> tuple[str, ...]:
-        names = [] if text == none else text.split(",")
-        for name in names:
-            if name not in known:
-                near = nearest_name(name, known)
-                hint = f" Did you mean {near}?" if near else ""
-                listed = ", ".join((*known, none) if none else known)
-                raise argparse.ArgumentTypeError(f"{name!r} is not one of {listed}.{hint}")
-        return tuple(name for name in known if name in names)
-
-    return parse
 
 
 def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:

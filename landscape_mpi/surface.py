@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landscape_mpi.cluster.guard import run_on_ranks
-from landscape_mpi.command import (
-    CommandParser,
-    choices_of,
-    float_list,
-    positive_int,
-    positive_seconds,
-    seed_number,
-)
+from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import EXIT_REQUEUE
+from landscape_mpi.options import (
+    add_data_options,
+    add_model_option,
+    names_of,
+    number_above_0,
+    seed_number,
+    whole_from_1,
+)
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -46,13 +47,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _add_network_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("network")
-    group.add_argument(
-        "--model",
-        required=True,
-        metavar="NAME",
-        help="resnet20, 32, 44, 56, 110, with _pad for parameter-free shortcuts, or "
-        "package.module:function that returns a network",
-    )
+    add_model_option(group)
     group.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights")
     group.add_argument(
         "--trust-checkpoint",
@@ -63,21 +58,13 @@ def _add_network_options(parser: CommandParser) -> None:
 
 def _add_data_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("data")
-    group.add_argument("--data", required=True, metavar="NAME", help="cifar10, digits, or npz:FILE")
-    group.add_argument("--data-dir", type=Path, metavar="DIR", help="where the data lie")
-    group.add_argument("--download", action="store_true", help="fetch data into --data-dir")
+    add_data_options(group)
     group.add_argument(
-        "--mean", type=float_list, help="per channel, in [0, 1] units (default: the data's own)"
-    )
-    group.add_argument(
-        "--std", type=float_list, help="per channel, in [0, 1] units (default: the data's own)"
-    )
-    group.add_argument(
-        "--limit", type=positive_int, metavar="N", help="the first N training samples only"
+        "--limit", type=whole_from_1, metavar="N", help="the first N training samples only"
     )
     group.add_argument(
         "--splits",
-        type=choices_of("train", "test"),
+        type=names_of("train", "test"),
         default=("train",),
         metavar="LIST",
         help="train, test or train,test (default: train)",
@@ -96,7 +83,7 @@ def _add_plane_options(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--ignore",
-        type=choices_of("bias", "bn", none="none"),
+        type=names_of("bias", "bn", none="none"),
         metavar="LIST",
         help="parameters that stay put: bias, bn, bias,bn or none (default: bias,bn)",
     )
@@ -135,10 +122,10 @@ def _add_run_options(parser: CommandParser) -> None:
         default="fp32",
         help="type of matrix products (default: fp32)",
     )
-    group.add_argument("--batch", type=positive_int, metavar="N", help="samples per forward pass")
+    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
     group.add_argument(
         "--round-seconds",
-        type=positive_seconds,
+        type=number_above_0,
         default=30.0,
         metavar="S",
         help="a killed job loses at most about this much (default: 30)",

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
+from landscape_mpi.options import (
+    add_data_options,
+    add_model_option,
+    number_above_0,
+    number_from_0,
+    seed_number,
+    whole_from_1,
+)
+from landscape_mpi.store.output import check_output
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str]) -> int:
     """Parse, check, train, write; return the exit status."""
     options = make_parser().parse_args(arguments)
-    check_out(options.out)
+    check_output(options.out)
 
     import torch
 
@@ -68,96 +75,34 @@ def make_parser() -> CommandParser:
     """Return the parser of this command."""
     parser = CommandParser(prog="python -m landscape_mpi.train", description=__doc__)
     network = parser.add_argument_group("network and data")
-    network.add_argument(
-        "--model",
-        required=True,
-        help="network of the zoo, e.g. resnet56, or package.module:function",
-    )
-    network.add_argument("--data", required=True, help="cifar10, digits or npz:FILE")
-    network.add_argument("--data-dir", type=Path, help="folder of the data set's files")
-    network.add_argument(
-        "--download", action="store_true", help="fetch missing files from the publisher"
-    )
-    network.add_argument(
-        "--mean", type=_numbers, help="of the pixels, 0 to 1, e.g. 0.49,0.48,0.45 (data set's own)"
-    )
-    network.add_argument("--std", type=_numbers, help="likewise (data set's own)")
+    add_model_option(network)
+    add_data_options(network)
     _add_recipe(parser)
     run = parser.add_argument_group("run")
-    run.add_argument("--seed", type=_seed, default=0, help="of weights, order and crops (0)")
+    run.add_argument("--seed", type=seed_number, default=0, help="of weights, order and crops (0)")
     run.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(auto)")
-    run.add_argument("--threads", type=_whole_from_1, help="of the CPU (all cores)")
+    run.add_argument("--threads", type=whole_from_1, help="of the CPU (all cores)")
     run.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     return parser
 
 
 def _add_recipe(parser: CommandParser) -> None:
     recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--epochs", type=_whole_from_1, default=300, help="(300)")
-    recipe.add_argument("--batch-size", type=_whole_from_1, default=128, help="(128)")
+    recipe.add_argument("--epochs", type=whole_from_1, default=300, help="(300)")
+    recipe.add_argument("--batch-size", type=whole_from_1, default=128, help="(128)")
     recipe.add_argument(
         "--lr",
-        type=_above_0,
+        type=number_above_0,
         default=0.1,
         help="learning rate, divided by 10 at 1/2, 3/4 and 11/12 of the epochs (0.1)",
     )
-    recipe.add_argument("--weight-decay", type=_from_0, default=5e-4, help="(0.0005)")
+    recipe.add_argument("--weight-decay", type=number_from_0, default=5e-4, help="(0.0005)")
     recipe.add_argument(
         "--augment",
         choices=["auto", "none", "crop-flip"],
         default="auto",
         help="auto: crop-flip for cifar10, none for other data (auto)",
     )
-
-
-def _whole_from_1(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1.")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 2**63 - 1.")
-    return int(text)
-
-
-def _above_0(text: str) -> float:
-    value = _from_0(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0.")
-    return value
-
-
-def _from_0(text: str) -> float:
-    values = _numbers(text)
-    if len(values) > 1 or not 0 <= values[0] < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number from 0.")
-    return values[0]
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        problem = f"{text} is not a number, nor several with commas between them."
-        raise argparse.ArgumentTypeError(problem) from None
-
-
-def check_out(path: Path) -> None:
-    """Check that a file can be written at path, before hours of training.
-
-    Raises:
-        InputError: If it is a directory, or its directory is missing or not writable.
-    """
-    if path.is_dir():
-        raise InputError(f"--out {path}: is a directory; name a file in it, e.g. {path}/net.pt.")
-    if not path.parent.is_dir():
-        raise InputError(
-            f"--out {path}: there is no directory {path.parent}. Make it: mkdir -p {path.parent}"
-        )
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"--out {path}: the directory {path.parent} is not writable.")
 
 
 def prepare_device(name: str, threads: int | None) -> torch.device:

@@ -59,10 +59,11 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
     """
     checkpoint = _read_checkpoint(options)
     everything = _read_dataset(options)
+    n_outputs = classifier_size(checkpoint.state) if checkpoint else None
     source = NetworkSource(
         model=options.model,
         n_channels=len(everything.mean),
-        n_classes=(classifier_size(checkpoint.state) if checkpoint else None) or everything.n_classes,
+        n_classes=n_outputs or everything.n_classes,
     )
     network = source.build()
     if checkpoint:
@@ -98,7 +99,11 @@ def _read_dataset(options: argparse.Namespace) -> DataSet:
 
 
 def _select(dataset: DataSet, options: argparse.Namespace) -> DataSet:
-    """Return the splits asked for, the training split limited."""
+    """Return the splits asked for, the training split limited.
+
+    Raises:
+        InputError: If a split is not there.
+    """
     splits = {}
     for name in options.splits:
         if name not in dataset.splits:

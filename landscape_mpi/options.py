@@ -1,0 +1,120 @@
+"""Option values, and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from landscape_mpi.errors import nearest_name
+
+LARGEST_SEED = 2**63 - 1
+
+
+def whole_from_1(text: str) -> int:
+    """Return a whole number of at least 1.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1.")
+    return int(text)
+
+
+def seed_number(text: str) -> int:
+    """Return a seed.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    if not text.isascii() or not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1.")
+    return int(text)
+
+
+def number_from_0(text: str) -> float:
+    """Return a finite number of at least 0.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    values = numbers(text)
+    if len(values) > 1 or not 0 <= values[0] < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number from 0.")
+    return values[0]
+
+
+def number_above_0(text: str) -> float:
+    """Return a finite number above 0.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    value = number_from_0(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0.")
+    return value
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Return numbers written with commas between them.
+
+    Raises:
+        ArgumentTypeError: If one of them is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number, nor several with commas between them."
+        ) from problem
+
+
+def names_of(*known: str, none: str | None = None) -> Callable[[str], tuple[str, ...]]:
+    """Return a type for names with commas between them, each of the known ones.
+
+    Args:
+        known: The names, in the order in which they are returned.
+        none: A word that stands for no name.
+    """
+
+    def parse(text: str) -> tuple[str, ...]:
+        asked = [] if text == none else text.split(",")
+        for name in asked:
+            if name not in known:
+                near = nearest_name(name, known)
+                hint = f" Did you mean {near}?" if near else ""
+                listed = ", ".join((*known, none) if none else known)
+                raise argparse.ArgumentTypeError(f"{name!r} is not one of {listed}.{hint}")
+        return tuple(name for name in known if name in asked)
+
+    return parse
+
+
+def add_model_option(group: argparse._ArgumentGroup) -> None:
+    """Add --model to a group of a parser."""
+    group.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME",
+        help="network of the zoo (resnet20, 32, 44, 56, 110; with _pad for parameter-free "
+        "shortcuts), or package.module:function that returns yours",
+    )
+
+
+def add_data_options(group: argparse._ArgumentGroup) -> None:
+    """Add --data, --data-dir, --download, --mean and --std to a group of a parser."""
+    group.add_argument("--data", required=True, metavar="NAME", help="cifar10, digits, or npz:FILE")
+    group.add_argument("--data-dir", type=Path, metavar="DIR", help="folder of the data's files")
+    group.add_argument(
+        "--download", action="store_true", help="fetch missing files from the publisher"
+    )
+    group.add_argument(
+        "--mean",
+        type=numbers,
+        metavar="LIST",
+        help="of the pixels per channel, 0 to 1, e.g. 0.49,0.48,0.45 (default: the data's own)",
+    )
+    group.add_argument("--std", type=numbers, metavar="LIST", help="likewise")

@@ -1,0 +1,54 @@
+"""Oracle: values and sentences written out by hand."""
+
+import argparse
+
+import pytest
+
+from landscape_mpi import options
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (options.whole_from_1, "12", 12),
+        (options.seed_number, "0", 0),
+        (options.seed_number, str(2**63 - 1), 2**63 - 1),
+        (options.number_from_0, "0", 0.0),
+        (options.number_above_0, "1e-3", 0.001),
+        (options.numbers, "0.5,-1", (0.5, -1.0)),
+        (options.names_of("train", "test"), "test,train", ("train", "test")),
+        (options.names_of("bias", "bn", none="none"), "none", ()),
+    ],
+)
+def test_values(kind, text, value):
+    assert kind(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        (options.whole_from_1, "0", "'0' is not a whole number from 1."),
+        (options.whole_from_1, "1.5", "'1.5' is not a whole number from 1."),
+        (options.whole_from_1, "²", "'²' is not a whole number from 1."),
+        (options.seed_number, "-1", "'-1' is not a whole number from 0 to 2**63 - 1."),
+        (options.seed_number, str(2**63), "is not a whole number from 0 to 2**63 - 1."),
+        (options.number_from_0, "-1", "'-1' is not a finite number from 0."),
+        (options.number_from_0, "nan", "'nan' is not a finite number from 0."),
+        (options.number_from_0, "inf", "'inf' is not a finite number from 0."),
+        (options.number_from_0, "1,2", "'1,2' is not a finite number from 0."),
+        (options.number_above_0, "0", "'0' is not above 0."),
+        (options.numbers, "a,1", "'a,1' is not a number, nor several with commas between them."),
+        (options.numbers, "", "'' is not a number"),
+        (
+            options.names_of("train", "test"),
+            "tset",
+            "is not one of train, test. Did you mean test?",
+        ),
+        (options.names_of("train"), "", "'' is not one of train."),
+        (options.names_of("bias", "bn", none="none"), "x", "not one of bias, bn, none."),
+    ],
+)
+def test_what_is_no_value(kind, text, words):
+    with pytest.raises(argparse.ArgumentTypeError) as problem:
+        kind(text)
+    assert words in str(problem.value)
