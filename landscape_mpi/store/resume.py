@@ -95,7 +95,8 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
 
     Args:
         path: File to resume.
-        content: What this run would have written into a new file.
+        content: What this run would have written into a new file; attributes that are not in
+            it, because they are not known yet, are not compared.
 
     Raises:
         InputError: If grid or identity differ; the message shows both values.
@@ -103,8 +104,10 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
     axes = (("alpha", "--x", content.alpha), ("beta", "--y", content.beta))
     with _open_surface(path) as file:
         for group, name, words, way_out in IDENTITY:
+            if name not in content.attributes[group]:
+                continue
             stored = _text(file[group].attrs.get(name))
-            asked = _text(content.attributes[group].get(name))
+            asked = _text(content.attributes[group][name])
             if stored != asked:
                 raise InputError(_difference(path, words, stored, asked, way_out))
         for axis, option, values in axes:

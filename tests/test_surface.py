@@ -1,0 +1,390 @@
+"""The whole command on real ranks.
+
+Oracle for what it computes: a plain loop over the unmodified network (test_evaluation.py
+has it for every point; here the file's values are compared with it at a few). Oracle for
+how it computes: the file of one rank that was never disturbed, compared bit for bit.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from landscape_mpi.compute.directions import random_direction
+from landscape_mpi.store.writer import has_parallel_hdf5
+from landscape_mpi.zoo.datasets import load_dataset
+from landscape_mpi.zoo.networks import build_network
+
+QUANTITIES = ("train_loss", "train_error", "test_loss", "test_error")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Weights of a network for the digits; where they come from does not matter here."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "resnet8.pt"
+    torch.save(build_network("resnet8", n_channels=1, n_classes=10).state_dict(), path)
+    return path
+
+
+def command(checkpoint, out, *options):
+    return [
+        *("landscape_mpi.surface", "--model", "resnet8", "--checkpoint", str(checkpoint)),
+        *("--data", "digits", "--limit", "300", "--splits", "train,test", "--out", str(out)),
+        *("--x=-1:1:5", "--y=-0.5:1:4", *options),
+    ]
+
+
+def values_of(path):
+    """Return everything of a surface that must not depend on how it was computed."""
+    with h5py.File(path) as file:
+        arrays = {name: file[name][...] for name in (*QUANTITIES, "alpha", "beta", "done")}
+        return arrays | {"directions": np.array(file["directions"].attrs["sha256"])}
+
+
+def assert_same(path, reference):
+    values = values_of(path)
+    for name, expected in values_of(reference).items():
+        np.testing.assert_array_equal(values[name], expected, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(checkpoint, tmp_path_factory, mpiexec):
+    """The file of one rank."""
+    path = tmp_path_factory.mktemp("one") / "one.h5"
+    mpiexec(1, command(checkpoint, path), check=True)
+    return path
+
+
+def test_the_values_are_those_of_a_plain_loop(undisturbed, checkpoint):
+    network = build_network("resnet8", n_channels=1, n_classes=10)
+    network.load_state_dict(torch.load(checkpoint, weights_only=True))
+    center = {name: p.detach().clone() for name, p in network.named_parameters()}
+    moved = {name: p.numpy() for name, p in center.items() if p.ndim > 1}
+    steps = [
+        random_direction(moved, seed=1, axis=axis, normalize="filter") for axis in ("alpha", "beta")
+    ]
+    data = load_dataset("digits")
+    with h5py.File(undisturbed) as file:
+        for row, column in [(0, 0), (2, 1), (4, 3), (1, 2)]:
+            a, b = file["alpha"][row], file["beta"][column]
+            with torch.no_grad():
+                for name in moved:
+                    step = torch.from_numpy(a * steps[0][name] + b * steps[1][name])
+                    network.get_parameter(name).copy_(center[name] + step)
+            for split, n in (("train", 300), ("test", 359)):
+                samples = data.splits[split].first(n)
+                loss, error = evaluate_plainly(network, samples, data)
+                assert file[f"{split}_loss"][row, column] == pytest.approx(loss, rel=1e-5)
+                assert file[f"{split}_error"][row, column] == pytest.approx(error, rel=1e-12)
+
+
+def evaluate_plainly(network, samples, data):
+    images = torch.from_numpy(samples.inputs).permute(0, 3, 1, 2).float() / 255
+    images = (images - data.mean[0]) / data.std[0]
+    targets = torch.from_numpy(samples.targets)
+    with torch.no_grad():
+        logits = network.eval()(images)
+    loss = torch.nn.functional.cross_entropy(logits, targets, reduction="none").double().mean()
+    return loss.item(), 100 * (logits.argmax(1) != targets).double().mean().item()
+
+
+def test_the_file_says_how_it_came_about(undisturbed, checkpoint):
+    with h5py.File(undisturbed) as file:
+        assert file.attrs["model"] == "resnet8"
+        assert file["train_loss"].shape == (5, 4)
+        assert (file["done"][...] == 1).all()
+        assert (file["rank"][...] == 0).all()
+        assert (file["seconds"][...] > 0).all()
+        provenance = file["provenance"].attrs
+        assert str(checkpoint) in provenance["command"]
+        assert re.fullmatch("[0-9a-f]{64}", provenance["checkpoint_sha256"])
+        assert "torch" in provenance["versions"]
+        directions = file["directions"].attrs
+        assert directions["seed"] == 1
+        assert abs(directions["cosine"]) < 0.1
+        run = file["provenance/runs"][0]
+        assert run["outcome"] == b"complete"
+        assert run["points"] == 20
+        assert run["ended"] >= run["started"] > b"2026"
+
+
+@pytest.mark.parametrize("n_ranks", [2, 3, 4])
+def test_any_number_of_ranks_gives_the_same_bits(
+    n_ranks, undisturbed, checkpoint, tmp_path, mpiexec
+):
+    out = tmp_path / "surface.h5"
+    # Rounds of next to no length: many of them, with uneven shards.
+    mpiexec(n_ranks, command(checkpoint, out, "--round-seconds", "0.05"), check=True)
+    assert_same(out, undisturbed)
+    with h5py.File(out) as file:
+        assert set(file["rank"][...].ravel()) == set(range(n_ranks))
+
+
+def test_more_ranks_than_points(checkpoint, tmp_path, mpiexec):
+    out = tmp_path / "point.h5"
+    options = ["--x=0", "--y=0:0:1", "--model=resnet8", "--data=digits", "--limit=50"]
+    argv = ["landscape_mpi.surface", f"--checkpoint={checkpoint}", f"--out={out}", *options]
+    done = mpiexec(3, argv, check=True)
+    assert "1 x 1 points" in done.stdout
+    with h5py.File(out) as file:
+        assert file["done"][...].tolist() == [[1]]
+
+
+def test_a_line(checkpoint, tmp_path, mpiexec):
+    out = tmp_path / "line.h5"
+    options = ["--x=0:1:5", "--model=resnet8", "--data=digits", "--limit=50"]
+    argv = ["landscape_mpi.surface", f"--checkpoint={checkpoint}", f"--out={out}", *options]
+    mpiexec(2, argv, check=True)
+    with h5py.File(out) as file:
+        assert file["train_loss"].shape == (5, 1)
+        assert file["alpha"][...].tolist() == [0, 0.25, 0.5, 0.75, 1]
+        assert file["beta"][...].tolist() == [0]
+        assert file["directions"].attrs["norm_beta"] == 0
+
+
+# A run that is long enough to be disturbed.
+
+LONG = ("--x=-1:1:15", "--y=-1:1:15", "--round-seconds=0.3")
+
+
+@pytest.fixture(scope="module")
+def long_undisturbed(checkpoint, tmp_path_factory, mpiexec):
+    path = tmp_path_factory.mktemp("long") / "one.h5"
+    mpiexec(1, command(checkpoint, path, *LONG), check=True)
+    return path
+
+
+def wait_for_round(process, n_rounds):
+    """Read the log of a running command until so many rounds are written."""
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if sum(" points (" in each for each in seen) >= n_rounds:
+            return
+    pytest.fail("it ended before it could be disturbed:\n" + "".join(seen))
+
+
+def n_done(path):
+    with h5py.File(path) as file:
+        return int(file["done"][...].sum())
+
+
+def assert_done_points_hold_values(path, names=QUANTITIES):
+    with h5py.File(path) as file:
+        for name in (*names, "seconds"):
+            assert np.isfinite(file[name][...][file["done"][...] == 1]).all()
+
+
+def processes_running(out):
+    """Return the process ids of the ranks that write to out."""
+    listed = subprocess.run(["pgrep", "-f", str(out)], capture_output=True, text=True, check=False)
+    pids = [int(pid) for pid in listed.stdout.split()]
+    ranks = []
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environ:
+                words = environ.read()
+        except OSError:
+            continue
+        if b"OMPI_COMM_WORLD_RANK=" in words or b"PMI_RANK=" in words:
+            ranks.append(pid)
+    return ranks
+
+
+def test_a_rank_killed_in_the_middle_of_a_round_then_other_ranks(
+    checkpoint, tmp_path, mpiexec, start_mpiexec, long_undisturbed
+):
+    out = tmp_path / "killed.h5"
+    for n_ranks in (3, 2):
+        process = start_mpiexec(n_ranks, command(checkpoint, out, *LONG))
+        wait_for_round(process, 2)
+        os.kill(processes_running(out)[-1], signal.SIGKILL)
+        assert process.wait(timeout=30) != 0
+        assert 0 < n_done(out) < 225
+        assert_done_points_hold_values(out)
+    done_before = n_done(out)
+    finished = mpiexec(4, command(checkpoint, out, *LONG), check=True)
+    assert f"resuming, {done_before} of them done" in finished.stdout
+    assert_same(out, long_undisturbed)
+    with h5py.File(out) as file:
+        outcomes = file["provenance/runs"]["outcome"][:4].tolist()
+        assert outcomes == [b"", b"", b"complete", b""]
+        assert file["provenance/runs"]["points"][2] == 225 - done_before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_ends_the_run_after_the_point_in_hand(
+    number, checkpoint, tmp_path, mpiexec, start_mpiexec, long_undisturbed
+):
+    out = tmp_path / "stopped.h5"
+    process = start_mpiexec(2, command(checkpoint, out, *LONG[:2], "--round-seconds=60"))
+    wait_for_round(process, 1)
+    time.sleep(0.5)
+    for pid in processes_running(out):
+        os.kill(pid, number)
+    began = time.monotonic()
+    log, _ = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert time.monotonic() - began < 15  # not the rest of a round of 60 s
+    assert f"stopped by {number.name} with {n_done(out)} of 225 points done" in log
+    assert 2 < n_done(out) < 225
+    assert_done_points_hold_values(out)
+    mpiexec(2, command(checkpoint, out, *LONG), check=True)
+    assert_same(out, long_undisturbed)
+
+
+def test_a_signal_to_one_rank_stops_all(checkpoint, tmp_path, start_mpiexec):
+    out = tmp_path / "one.h5"
+    process = start_mpiexec(3, command(checkpoint, out, *LONG))
+    wait_for_round(process, 2)
+    os.kill(processes_running(out)[-1], signal.SIGTERM)
+    log, _ = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert "stopped by SIGTERM" in log
+
+
+SLOW = """
+import time, torch
+
+class Slow(torch.nn.Linear):
+    def forward(self, images):
+        time.sleep(2)
+        return super().forward(images.flatten(1))
+
+def build():
+    torch.manual_seed(0)
+    return Slow(64, 10)
+"""
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path, start_mpiexec):
+    (tmp_path / "slow.py").write_text(SLOW)
+    out = tmp_path / "twice.h5"
+    argv = ["landscape_mpi.surface", "--model=slow:build", "--data=digits", "--limit=64"]
+    process = start_mpiexec(2, [*argv, "--x=-1:1:15", f"--out={out}"], cwd=tmp_path)
+    wait_for_round(process, 1)
+    for _ in range(2):
+        time.sleep(0.3)  # well within a point
+        for pid in processes_running(out):
+            os.kill(pid, signal.SIGTERM)
+    assert process.wait(timeout=30) not in (0, 75)
+    assert n_done(out) == 2  # the round that was written before
+
+
+FAILING = """
+import torch
+from mpi4py import MPI
+
+class Failing(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(64, 10)
+        self.passes = 0
+
+    def forward(self, images):
+        self.passes += 1
+        if self.passes > 60 and MPI.COMM_WORLD.rank == 1:
+            raise RuntimeError("no such kernel")
+        return self.linear(images.flatten(1))
+
+def build():
+    torch.manual_seed(0)
+    return Failing()
+"""
+
+
+def test_a_rank_that_fails_ends_the_job_with_its_traceback(tmp_path, mpiexec):
+    (tmp_path / "failing.py").write_text(FAILING)
+    out = tmp_path / "failed.h5"
+    argv = ["landscape_mpi.surface", "--model=failing:build", "--data=digits", f"--out={out}"]
+    began = time.monotonic()
+    done = mpiexec(3, [*argv, "--x=-1:1:15", "--y=-1:1:15", "--round-seconds=0.01"], cwd=tmp_path)
+    assert done.returncode == 1
+    assert time.monotonic() - began < 30
+    assert re.search(r"^\[1/3 \S+\] RuntimeError: no such kernel$", done.stderr, re.MULTILINE)
+    assert re.search(r"^\[1/3 \S+\] Traceback", done.stderr, re.MULTILINE)
+    assert 0 < n_done(out) < 225
+    assert_done_points_hold_values(out, ("train_loss", "train_error"))
+
+
+def test_a_finished_surface_is_left_alone(checkpoint, tmp_path, undisturbed, mpiexec):
+    before = undisturbed.read_bytes()
+    done = mpiexec(2, command(checkpoint, undisturbed), check=True)
+    assert "resuming, 20 of them done" in done.stdout
+    assert undisturbed.read_bytes() == before
+
+
+def test_fresh_starts_over(checkpoint, tmp_path, mpiexec):
+    out = tmp_path / "again.h5"
+    mpiexec(1, command(checkpoint, out), check=True)
+    done = mpiexec(1, command(checkpoint, out, "--seed=7", "--fresh"), check=True)
+    assert "none of them done yet" in done.stdout
+    with h5py.File(out) as file:
+        assert file["directions"].attrs["seed"] == 7
+
+
+def test_saved_directions_make_the_same_surface(checkpoint, tmp_path, undisturbed, mpiexec):
+    saved, again = tmp_path / "saved.h5", tmp_path / "again.h5"
+    mpiexec(2, command(checkpoint, saved, "--save-directions"), check=True)
+    mpiexec(2, command(checkpoint, again, "--directions", str(saved)), check=True)
+    assert_same(saved, undisturbed)
+    assert_same(again, undisturbed)
+
+
+def test_the_reference_implementations_direction_files(checkpoint, tmp_path, undisturbed, mpiexec):
+    """The same directions as lists in the network's order, with zeros where nothing moves."""
+    network = build_network("resnet8", n_channels=1, n_classes=10)
+    state = torch.load(checkpoint, weights_only=True)
+    network.load_state_dict(state)
+    moved = {name: p.detach().numpy() for name, p in network.named_parameters() if p.ndim > 1}
+    theirs = tmp_path / "theirs.h5"
+    with h5py.File(theirs, "w") as file:
+        for axis, name in (("alpha", "xdirection"), ("beta", "ydirection")):
+            direction = random_direction(moved, seed=1, axis=axis, normalize="filter")
+            for i, (key, parameter) in enumerate(network.named_parameters()):
+                zeros = np.zeros(parameter.shape, np.float32)
+                file[f"{name}/{i}"] = direction.get(key, zeros)
+    out = tmp_path / "out.h5"
+    mpiexec(2, command(checkpoint, out, "--directions", str(theirs)), check=True)
+    values, expected = values_of(out), values_of(undisturbed)
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(values[name], expected[name])
+
+
+def test_results_that_are_not_numbers_are_stored(checkpoint, tmp_path, mpiexec):
+    out = tmp_path / "far.h5"
+    mpiexec(2, command(checkpoint, out, "--x=-1e30:1e30:3", "--normalize=none"), check=True)
+    with h5py.File(out) as file:
+        assert (file["done"][...] == 1).all()
+        assert not np.isfinite(file["train_loss"][0]).any()
+        assert np.isfinite(file["train_loss"][1]).all()
+    again = mpiexec(2, command(checkpoint, out, "--x=-1e30:1e30:3", "--normalize=none"), check=True)
+    assert "12 of them done" in again.stdout
+    assert "not finite at 8 points" in again.stdout
+
+
+def test_the_way_of_writing_is_said_in_the_log_and_in_the_file(undisturbed, checkpoint, mpiexec):
+    words = "parallel HDF5" if has_parallel_hdf5() else "serial HDF5, gathered on rank 0"
+    assert words in mpiexec(1, command(checkpoint, undisturbed), check=True).stdout
+    with h5py.File(undisturbed) as file:
+        assert file["provenance"].attrs["writer"] == words
+
+
+def test_full_cifar10(data_dir, tmp_path, mpiexec):
+    """One point of 50,000 images on two ranks, where the publisher's files are at hand."""
+    if not (data_dir / "cifar-10-batches-py").is_dir():
+        pytest.skip(f"{data_dir} holds no cifar-10-batches-py")
+    out = tmp_path / "full.h5"
+    weights = next((data_dir / "checkpoints").glob("resnet20-*.th"))
+    argv = ["landscape_mpi.surface", "--model=resnet20_pad", f"--checkpoint={weights}"]
+    options = ["--data=cifar10", f"--data-dir={data_dir}", "--x=0:0.1:2", f"--out={out}"]
+    mpiexec(2, [*argv, *options], check=True, timeout=400)
+    with h5py.File(out) as file:
+        assert (file["done"][...] == 1).all()
