@@ -10,7 +10,13 @@ from torch import nn
 
 from landscape_mpi.compute.directions import digest, tensors_of
 from landscape_mpi.errors import InputError
-from landscape_mpi.zoo.checkpoint import Checkpoint, classifier_size, load_state, read_checkpoint
+from landscape_mpi.zoo.checkpoint import (
+    Checkpoint,
+    classifier_size,
+    load_state,
+    read_checkpoint,
+    refuse_non_finite,
+)
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.datasets import digest_splits, load_dataset
 from landscape_mpi.zoo.networks import build_network, check_network
@@ -70,6 +76,7 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
         load_state(network, checkpoint)
     check_network(network, name=options.model, data=everything)
     dataset = _select(everything, options)
+    refuse_non_finite(options.model, network.state_dict())
     state = tensors_of(network)
     sha256 = {"weights_sha256": digest(state), "data_sha256": digest_splits(dataset.splits)}
     if checkpoint:

@@ -49,7 +49,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> Checkpoint:
     _check_file(path)
     loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path, trust)
     state = _without_prefixes(_find_state(path, loaded))
-    _refuse_non_finite(path, state)
+    refuse_non_finite(path, state)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     floats = {str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()}
@@ -73,7 +73,7 @@ def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
     _compare_names(checkpoint, target)
     _compare_shapes(checkpoint, target)
     converted = {name: t.to(target[name].dtype) for name, t in checkpoint.state.items()}
-    _refuse_non_finite(checkpoint.path, converted)
+    refuse_non_finite(checkpoint.path, converted)
     with torch.no_grad():
         for name, tensor in converted.items():
             target[name].copy_(tensor)
@@ -218,12 +218,21 @@ def _without_prefixes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tens
     return dict(zip(names, state.values(), strict=True))
 
 
-def _refuse_non_finite(path: Path, state: Mapping[str, torch.Tensor]) -> None:
+def refuse_non_finite(where: Path | str, state: Mapping[str, torch.Tensor]) -> None:
+    """Check that weights are numbers.
+
+    Args:
+        where: File or model they are of, for the message.
+        state: Weights by name.
+
+    Raises:
+        InputError: If one of them is NaN or infinite.
+    """
     counts = {name: int((~torch.isfinite(tensor)).sum()) for name, tensor in state.items()}
     bad = [f"{name} ({n:,} of {state[name].numel():,})" for name, n in counts.items() if n]
     if bad:
         raise InputError(
-            f"{path}: NaN or infinite weights in {_listed(bad)}: the training diverged, and no "
+            f"{where}: NaN or infinite weights in {_listed(bad)}: the training diverged, and no "
             "loss can be computed from them. Take an earlier checkpoint."
         )
 

@@ -1,0 +1,276 @@
+"""Bad input to the whole command: status 2, one message, nothing written.
+
+Oracle: the sentence each user should read, and a listing of the folder before and after.
+"""
+
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import environment_of_ranks
+
+from landscape_mpi.zoo.networks import build_network
+
+HOOKS = """
+import torch
+
+def raises():
+    raise ValueError("no such depth")
+
+def no_network():
+    return 3
+
+def wants_arguments(depth):
+    return None
+
+def three_outputs():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+
+def nan_weights():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    network[1].weight.data[0, 0] = float("nan")
+    return network
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with good and bad files of every kind."""
+    folder = tmp_path_factory.mktemp("inputs")
+    torch.manual_seed(0)
+    network = build_network("resnet8", n_channels=1, n_classes=10)
+    state = network.state_dict()
+    torch.save(state, folder / "good.pt")
+    nan = {name: tensor.clone() for name, tensor in state.items()}
+    nan["conv1.weight"][0, 0, 0, 0] = float("nan")
+    torch.save(nan, folder / "nan.pt")
+    renamed = dict(state)
+    renamed["linaer.weight"] = renamed.pop("linear.weight")
+    torch.save(renamed, folder / "renamed.pt")
+    torch.save(network, folder / "pickled.pt")
+    (folder / "truncated.pt").write_bytes((folder / "good.pt").read_bytes()[:2000])
+    (folder / "empty.pt").write_bytes(b"")
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8)
+    labels = np.arange(20) % 10
+    np.savez(folder / "labels11.npz", images=images, labels=np.arange(20) % 11)
+    np.savez(folder / "floats.npz", images=images / 255, labels=labels)
+    np.savez(folder / "lengths.npz", images=images, labels=labels[:-1])
+    np.savez(folder / "nameless.npz", pictures=images, labels=labels)
+    np.savez(folder / "colour.npz", images=np.repeat(images, 3, axis=3), labels=labels)
+    (folder / "text.h5").write_text("a note")
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["x"] = 1
+    with h5py.File(folder / "short.h5", "w") as file:
+        file["xdirection/0"] = np.zeros((3, 3))
+    with h5py.File(folder / "shapes.h5", "w") as file:
+        for i, _ in enumerate(network.parameters()):
+            file[f"xdirection/{i}"] = np.zeros(2)
+    with h5py.File(folder / "variance.h5", "w") as file:
+        for i, (name, tensor) in enumerate(network.state_dict().items()):
+            file[f"xdirection/{i}"] = -tensor.numpy() * name.endswith("running_var")
+    (folder / "hooks.py").write_text(HOOKS)
+    (folder / "directory").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder, mpiexec):
+    """A surface that is there already."""
+    argv = ["landscape_mpi.surface", *good(out="--out=finished.h5").values()]
+    mpiexec(1, argv, cwd=folder, check=True)
+    return folder / "finished.h5"
+
+
+def good(**changes):
+    """Return the options of a run that works, but for the changes; None leaves one out."""
+    options = {
+        "model": "--model=resnet8",
+        "checkpoint": "--checkpoint=good.pt",
+        "data": "--data=digits",
+        "limit": "--limit=20",
+        "x": "--x=0:1:2",
+        "out": "--out=new.h5",
+    }
+    options.update(changes)
+    return {name: text for name, text in options.items() if text is not None}
+
+
+CASES = {
+    "no axis": ({"x": "--x=1:1:0"}, "--x: '1:1:0' asks for 0 points."),
+    "falling axis": ({"x": "--x=1:-1:5"}, "An axis rises: MIN is below MAX."),
+    "axis of words": ({"y": "--y=left:right:5"}, "--y: 'left:right:5' is not an axis."),
+    "no --x": ({"x": None}, "the following arguments are required: --x"),
+    "unknown option": ({"z": "--normalise=filter"}, "Did you mean --normalize?"),
+    "unknown normalization": ({"z": "--normalize=cube"}, "invalid choice: 'cube'"),
+    "unknown ignore": ({"z": "--ignore=biases"}, "'biases' is not one of bias, bn, none."),
+    "unknown split": ({"z": "--splits=trian"}, "'trian' is not one of train, test."),
+    "negative seed": ({"z": "--seed=-1"}, "'-1' is not a whole number from 0"),
+    "batch of none": ({"z": "--batch=0"}, "'0' is not a whole number from 1."),
+    "round of no length": ({"z": "--round-seconds=0"}, "'0' is not above 0."),
+    "unknown model": ({"model": "--model=resnet9"}, "'resnet9' is not known. Did you mean resnet"),
+    "no such module": ({"model": "--model=nets:build"}, "no module named nets"),
+    "no such function": ({"model": "--model=hooks:raise"}, "has no function 'raise'. Did you mean"),
+    "a function that raises": ({"model": "--model=hooks:raises"}, "ValueError: no such depth"),
+    "a function of arguments": ({"model": "--model=hooks:wants_arguments"}, "needs arguments"),
+    "no network": ({"model": "--model=hooks:no_network"}, "returned an int, not a torch.nn.Module"),
+    "too few outputs": (
+        {"model": "--model=hooks:three_outputs", "checkpoint": None},
+        "has 3 outputs, digits has 10 classes",
+    ),
+    "a network of NaN": (
+        {"model": "--model=hooks:nan_weights", "checkpoint": None},
+        "hooks:nan_weights: NaN or infinite weights in 1.weight (1 of 640)",
+    ),
+    "no checkpoint": ({"checkpoint": None}, "--checkpoint: none is given"),
+    "a checkpoint that is not there": (
+        {"checkpoint": "--checkpoint=god.pt"},
+        "god.pt: no such checkpoint. Did you mean good.pt?",
+    ),
+    "a directory for a checkpoint": ({"checkpoint": "--checkpoint=directory"}, "is a directory"),
+    "an empty checkpoint": ({"checkpoint": "--checkpoint=empty.pt"}, "empty.pt: is empty"),
+    "a truncated checkpoint": (
+        {"checkpoint": "--checkpoint=truncated.pt"},
+        "truncated.pt: is truncated or damaged",
+    ),
+    "a pickled network": ({"checkpoint": "--checkpoint=pickled.pt"}, "pass --trust-checkpoint"),
+    "weights that are NaN": ({"checkpoint": "--checkpoint=nan.pt"}, "conv1.weight (1 of 144)"),
+    "a renamed weight": (
+        {"checkpoint": "--checkpoint=renamed.pt"},
+        "missing from it: linear.weight (nearest: linaer.weight)",
+    ),
+    "another network's checkpoint": ({"model": "--model=resnet14"}, "good.pt: does not fit"),
+    "unknown data": ({"data": "--data=cifar11"}, "'cifar11' is not known. Did you mean cifar10?"),
+    "data that is not there": ({"data": "--data=npz:none.npz"}, "there is no file none.npz"),
+    "CIFAR-10 without a place": ({"data": "--data=cifar10"}, "needs --data-dir"),
+    "CIFAR-10 in another place": (
+        {"data": "--data=cifar10", "z": "--data-dir=directory"},
+        "Pass --download to fetch it there",
+    ),
+    "labels out of range": ({"data": "--data=npz:labels11.npz"}, "has 10 outputs, npz:labels11"),
+    "images of floats": ({"data": "--data=npz:floats.npz"}, "uint8"),
+    "lengths that differ": ({"data": "--data=npz:lengths.npz"}, "20"),
+    "arrays of other names": ({"data": "--data=npz:nameless.npz"}, "pictures"),
+    "images of three channels": ({"data": "--data=npz:colour.npz"}, "good.pt: tensors differ"),
+    "more samples than there are": ({"limit": "--limit=2000"}, "has 1438. Pass at most that"),
+    "no test split": (
+        {"data": "--data=npz:labels11.npz", "z": "--splits=test"},
+        "has 10 outputs",
+    ),
+    "a mean of 255": ({"z": "--mean=125"}, "255"),
+    "two means for one channel": ({"z": "--mean=0.5,0.5"}, "--mean"),
+    "a deviation of 0": ({"z": "--std=0"}, "--std"),
+    "no GPU": ({"z": "--device=cuda"}, "no GPU is visible there, and --device asks for one"),
+    "directions that are not there": ({"z": "--directions=none.h5"}, "there is no such file"),
+    "directions of text": ({"z": "--directions=text.h5"}, "cannot be read as HDF5"),
+    "a file without directions": ({"z": "--directions=other.h5"}, "holds x, and neither"),
+    "directions of another length": ({"z": "--directions=short.h5"}, "holds 1 tensors; this"),
+    "directions of other shapes": ({"z": "--directions=shapes.h5"}, "has shape (2,), in this"),
+    "a variance below zero": (
+        {"z": "--directions=variance.h5", "x": "--x=0:2:3"},
+        "bn1.running_var becomes -1 at alpha = 2, beta = 0",
+    ),
+    "a seed for given directions": (
+        {"z": "--directions=short.h5", "seed": "--seed=3"},
+        "Leave one of the two out",
+    ),
+    "a directory for --out": ({"out": "--out=directory"}, "--out: directory is a directory."),
+    "a folder that is not there": ({"out": "--out=runs/a.h5"}, "there is no directory runs"),
+    "a text for --out": ({"out": "--out=text.h5"}, "text.h5: is there and is not a readable HDF5"),
+    "another's HDF5 for --out": ({"out": "--out=other.h5"}, "without the mark of a surface file"),
+}
+
+
+def listing(folder):
+    return {
+        entry.relative_to(folder): entry.read_bytes() if entry.is_file() else None
+        for entry in folder.rglob("*")
+        if "__pycache__" not in entry.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Return a function that runs the command without mpiexec, which is one rank too."""
+
+    def run(argv, *, cwd):
+        return subprocess.run(
+            [sys.executable, "-m", *argv],
+            cwd=cwd,
+            env=environment_of_ranks(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    return run
+
+
+def assert_refused(done, words, before, folder):
+    text = " ".join(done.stderr.split())
+    assert words in text
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("error: ") == 1
+    assert "Traceback" not in done.stderr
+    assert listing(folder) == before
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_message_and_nothing_written(case, folder, alone):
+    changes, words = CASES[case]
+    if case == "no GPU" and torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    before = listing(folder)
+    done = alone(["landscape_mpi.surface", *good(**changes).values()], cwd=folder)
+    assert_refused(done, words, before, folder)
+
+
+OTHER_RUNS = {
+    "another grid": ({"x": "--x=0:1:3"}, "axis alpha has 2 points from 0 to 1, --x asks for 3"),
+    "another seed": ({"z": "--seed=2"}, "with seed 1, this run asks for seed 2."),
+    "other data": ({"limit": "--limit=30"}, "limited to 20, this run asks for"),
+    "other splits": ({"z": "--splits=train,test"}, "with splits train, this run asks for"),
+    "another batch": ({"z": "--batch=7"}, "with batch 64, this run asks for batch 7."),
+    "another precision": ({"z": "--precision=bf16"}, "precision fp32, this run asks for"),
+    "other weights": (
+        {"model": "--model=hooks:three_outputs", "checkpoint": None, "data": "--data=npz:three.npz"},
+        "with model resnet8, this run asks for model hooks:three_outputs.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_RUNS)
+def test_another_run_in_the_same_file(case, folder, finished, alone):
+    changes, words = OTHER_RUNS[case]
+    np.savez(
+        folder / "three.npz",
+        images=np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8, 1),
+        labels=np.arange(20) % 3,
+    )
+    before = listing(folder)
+    argv = ["landscape_mpi.surface", *good(out=f"--out={finished.name}", **changes).values()]
+    assert_refused(alone(argv, cwd=folder), words, before, folder)
+
+
+@pytest.mark.parametrize(
+    "case", ["unknown option", "an empty checkpoint", "no GPU", "directions of text"]
+)
+def test_many_ranks_print_one_message(case, folder, mpiexec):
+    changes, words = CASES[case]
+    before = listing(folder)
+    done = mpiexec(3, ["landscape_mpi.surface", *good(**changes).values()], cwd=folder)
+    assert_refused(done, words, before, folder)
+
+
+def test_a_folder_that_may_not_be_written(folder, mpiexec):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere; test_output.py has the message")
+    (folder / "directory").chmod(0o500)
+    done = mpiexec(1, ["landscape_mpi.surface", *good(out="--out=directory/a.h5").values()], cwd=folder)
+    assert "this user may not write to directory" in done.stderr
