@@ -7,6 +7,20 @@ from landscape_mpi.store.schema import AXES, BOOKKEEPING, FORMAT, FORMAT_VERSION
 
 EXTRA = {"hessian_min": ("1", "smallest eigenvalue of the Hessian of the training loss")}
 
+# Run a command in a process that cannot import torch or mpi4py.
+WITHOUT_TORCH_AND_MPI = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "mpi4py"):
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Blocked())
+from landscape_mpi.{command} import main
+status = main(sys.argv[1:])
+assert not {{"matplotlib.pyplot", "torch", "mpi4py"}} & set(sys.modules)
+sys.exit(status)
+"""
+
 
 def write_surface(path, alpha, beta, values, *, done=None, attributes=None):
     """Write a surface file of ours; values maps quantity to [n_alpha, n_beta]."""
