@@ -1,0 +1,152 @@
+"""Draw surface files: contour, filled contour, heat map and shaded surface of each quantity.
+
+A plane gives <stem>_<quantity>_<kind>.png for each quantity and kind; a line gives one
+figure, <stem>_line.png, with loss and error on two axes, training solid and test dashed. A
+surface that is still being computed is drawn as far as it is. Files of the reference
+implementation (xcoordinates, train_loss, train_acc) are read as well.
+
+  python -m landscape_mpi.plot resnet56.h5
+  python -m landscape_mpi.plot resnet56.h5 --quantity train_loss --levels 0.1,0.5,1,2,5 --format pdf
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.errors import InputError, unknown_name
+
+KINDS = ("contour", "filled", "heatmap", "surface")
+MOST_LEVELS = 200
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the surfaces, draw their pictures, print what was written."""
+    options = make_parser().parse_args(arguments)
+    _check_kinds(options.kind)
+    # After parsing, so that --help does not wait for matplotlib.
+    from landscape_mpi.store.reader import check_computed, read_surface
+    from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.panel import summarize
+    from landscape_mpi.views.pictures import check_distinct, make_panels, plan_pictures
+
+    surfaces = [read_surface(path) for path in options.surfaces]
+    for surface in surfaces:
+        check_computed(surface)
+    scale = {"log": options.log, "levels": options.levels}
+    panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
+    place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
+    plans = [plan_pictures(of_surface, **place) for of_surface in panels]
+    check_distinct([picture for plan in plans for picture in plan])
+    make_folder(options.out_dir)
+
+    for of_surface, plan in zip(panels, plans, strict=True):
+        for panel in of_surface:
+            print(f"{panel.surface.path}: {summarize(panel)}")
+        for picture in plan:
+            write_figure(picture.draw, picture.path, dpi=options.dpi)
+            print(picture.path, flush=True)
+    return 0
+
+
+def make_parser() -> CommandParser:
+    """Return the command's options."""
+    parser = CommandParser(prog="python -m landscape_mpi.plot", description=__doc__)
+    parser.add_argument("surfaces", nargs="+", type=Path, metavar="surface.h5")
+    parser.add_argument(
+        "--quantity",
+        type=_names,
+        metavar="NAME[,NAME]",
+        help="draw these only, e.g. train_loss,test_loss (default: all in the file)",
+    )
+    parser.add_argument(
+        "--kind",
+        type=_names,
+        default=list(KINDS),
+        metavar="KIND[,KIND]",
+        help=f"of {', '.join(KINDS)} (default: all); a line always gives its one figure",
+    )
+    parser.add_argument(
+        "--levels",
+        type=_levels,
+        default=12,
+        metavar="N|A,B,...",
+        help="about how many contour levels, or the levels themselves (default: 12)",
+    )
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--log", action="store_true", default=None, help="logarithmic scale")
+    scale.add_argument(
+        "--linear",
+        action="store_false",
+        dest="log",
+        help="linear scale (default: logarithmic where all values are positive and span more "
+        "than a factor of 30)",
+    )
+    parser.add_argument(
+        "--out-dir", type=Path, metavar="DIR", help="folder for the pictures (default: the file's)"
+    )
+    parser.add_argument("--dpi", type=_dpi, default=300, help="of pixel pictures (default: 300)")
+    parser.add_argument(
+        "--format", choices=["png", "pdf", "svg"], default="png", help="default: png"
+    )
+    return parser
+
+
+def _check_kinds(kinds: list[str]) -> None:
+    for kind in kinds:
+        if kind not in KINDS:
+            raise unknown_name("--kind", kind, KINDS)
+
+
+def make_folder(out_dir: Path | None) -> None:
+    """Make the folder for the pictures, if one was named.
+
+    Raises:
+        InputError: If it cannot be made.
+    """
+    try:
+        if out_dir is not None:
+            out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(
+            f"--out-dir {out_dir}: cannot be made ({problem.strerror}). Name a folder you may "
+            "write to."
+        ) from problem
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("names nothing.")
+    return names
+
+
+def _levels(text: str) -> int | list[float]:
+    if text.isdecimal():
+        if not 1 <= int(text) <= MOST_LEVELS:
+            raise argparse.ArgumentTypeError(f"{text} levels; choose 1 to {MOST_LEVELS}.")
+        return int(text)
+    try:
+        levels = [float(level) for level in text.split(",") if level.strip()]
+    except ValueError:
+        levels = []
+    rising = all(a < b for a, b in itertools.pairwise(levels))
+    if not levels or not rising or not all(math.isfinite(level) for level in levels):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number of levels nor rising levels as 0.1,0.5,1."
+        )
+    return levels
+
+
+def _dpi(text: str) -> int:
+    if not text.isdecimal() or not 20 <= int(text) <= 2400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 20 to 2400.")
+    return int(text)
+
+
+if __name__ == "__main__":
+    run_alone(main)

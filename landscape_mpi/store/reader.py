@@ -1,0 +1,279 @@
+"""Read a surface file, ours or the reference implementation's, with NumPy and h5py alone.
+
+The reference implementation is the one of Li et al. 2018 (tomgoldstein/loss-landscape). Its
+arrays have the shape (nx, ny), but position k of their flat order was filled with the point
+(x[k % nx], y[k // nx]), the order of ``numpy.meshgrid(x, y)``; -1 stands for not computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.store.schema import (
+    AXES,
+    AXIS_LABELS,
+    BOOKKEEPING,
+    FORMAT,
+    FORMAT_VERSION,
+    QUANTITIES,
+)
+
+REFERENCE_MISSING = -1.0
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The values of one surface file, in memory."""
+
+    path: Path
+    alpha: np.ndarray  # float64 [n_alpha]
+    beta: np.ndarray  # float64 [n_beta]; one entry for a line
+    values: dict[str, np.ndarray]  # float64 [n_alpha, n_beta], NaN where not computed
+    done: np.ndarray  # bool [n_alpha, n_beta]
+    done_of: dict[str, np.ndarray]  # bool [n_alpha, n_beta] for each quantity
+    units: dict[str, str]  # of quantities and axes, "1" for a pure number
+    long_names: dict[str, str]  # of quantities and axes
+    attributes: dict[str, Any]  # of the file's root
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (n_alpha, n_beta)."""
+        return len(self.alpha), len(self.beta)
+
+    @property
+    def n_points(self) -> int:
+        """Return the number of points of the grid."""
+        return len(self.alpha) * len(self.beta)
+
+    @property
+    def is_line(self) -> bool:
+        """Say whether one of the axes has a single coordinate."""
+        return min(self.shape) == 1
+
+    @property
+    def center(self) -> tuple[int, int] | None:
+        """Return the indices [alpha, beta] of the point (0, 0), or None if it is no grid point."""
+        indices = _index_of_zero(self.alpha), _index_of_zero(self.beta)
+        return None if None in indices else indices  # type: ignore[return-value]
+
+
+def read_surface(path: str | Path) -> Surface:
+    """Read a surface file; one that a running job still writes is read as far as it is.
+
+    Raises:
+        InputError: If the file cannot be read, is of no known kind, or contradicts itself.
+    """
+    path = Path(path)
+    _check_is_file(path)
+    try:
+        # A running job holds the lock of its file.
+        with h5py.File(path, "r", locking=False) as file:
+            return _kind_of(file, path)(file, path)
+    except (OSError, RuntimeError) as problem:
+        raise InputError(_why_unreadable(path, problem)) from problem
+
+
+def check_computed(surface: Surface) -> None:
+    """Refuse a surface without a single computed point.
+
+    Raises:
+        InputError: If nothing is computed yet.
+    """
+    if not any(done.any() for done in surface.done_of.values()):
+        raise InputError(
+            f"{surface.path}: 0 of {surface.n_points} points are computed, so there is nothing "
+            "to show. A running job writes its first points at the end of its first round: try "
+            "again then, or start the job again."
+        )
+
+
+def _check_is_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory. Name the HDF5 file of a surface in it.")
+    if not path.exists():
+        raise MissingInputError(f"{path}: no such file. Name the HDF5 file of a surface.")
+
+
+def _why_unreadable(path: Path, problem: OSError | RuntimeError) -> str:
+    if "truncated" in str(problem):
+        return (
+            f"{path}: is truncated: {path.stat().st_size} bytes are there, fewer than its own "
+            "header tells. Copy it again from where the job wrote it."
+        )
+    if isinstance(problem, PermissionError):
+        return f"{path}: may not be read. Ask its owner for the permission."
+    if not h5py.is_hdf5(path):
+        return f"{path}: is not an HDF5 file. Name the file that landscape_mpi.surface --out wrote."
+    return f"{path}: HDF5 cannot read it: {problem}"
+
+
+def _kind_of(file: h5py.File, path: Path) -> Callable[[h5py.File, Path], Surface]:
+    if _text(file.attrs.get("format", "")) == FORMAT:
+        return _read_ours
+    if "xcoordinates" in file:
+        return _read_reference
+    held = ", ".join(list(file)[:6]) or "nothing"
+    raise InputError(
+        f"{path}: is HDF5, but no surface file. It holds {held}; a surface has the root "
+        f"attribute format = {FORMAT!r}, one of the reference implementation has xcoordinates."
+    )
+
+
+def _read_ours(file: h5py.File, path: Path) -> Surface:
+    _check_version(file, path)
+    alpha, beta = (_axis(file, field.name, path) for field in AXES)
+    shape = len(alpha), len(beta)
+    names = [name for name in file if _is_quantity(file, name, shape)]
+    _check_shapes(file, path, shape, [*QUANTITIES, *BOOKKEEPING])
+    if "done" not in file:
+        raise InputError(f"{path}: holds no dataset 'done', so no point is known to be computed.")
+    if not names:
+        raise _no_quantities(file, path, f"of the grid's shape {shape}")
+    done_of = {name: _done_mask(file, name, shape) for name in names}
+    values = {
+        name: np.where(done_of[name], file[name][()].astype(np.float64), np.nan) for name in names
+    }
+    described = [*(field.name for field in AXES), *names]
+    return Surface(
+        path=path,
+        alpha=alpha,
+        beta=beta,
+        values=_in_order(values),
+        done=file["done"][()] == 1,
+        done_of=done_of,
+        units={name: _text(file[name].attrs.get("units", "1")) for name in described},
+        long_names={name: _text(file[name].attrs.get("long_name", name)) for name in described},
+        attributes={name: _plain(value) for name, value in file.attrs.items()},
+    )
+
+
+def _read_reference(file: h5py.File, path: Path) -> Surface:
+    x = _axis(file, "xcoordinates", path)
+    y = _axis(file, "ycoordinates", path) if "ycoordinates" in file else np.zeros(1)
+    stored = (len(x), len(y)) if "ycoordinates" in file else (len(x),)
+    names = [f"{split}_{measure}" for split in ("train", "test") for measure in ("loss", "acc")]
+    _check_shapes(file, path, stored, names)
+    there = {name: _unscramble(file[name][()], len(x), len(y)) for name in names if name in file}
+    if not there:
+        raise _no_quantities(file, path, f"among {', '.join(names)}")
+    values, done_of = {}, {}
+    for name, array in there.items():
+        ours = name.replace("acc", "error")
+        done_of[ours] = array != REFERENCE_MISSING
+        shown = 100.0 - array if name.endswith("acc") else array
+        values[ours] = np.where(done_of[ours], shown, np.nan)
+    fields = {field.name: field for field in (*AXES, *QUANTITIES.values())}
+    described = [*(field.name for field in AXES), *values]
+    return Surface(
+        path=path,
+        alpha=x,
+        beta=y,
+        values=values,
+        done=np.all(list(done_of.values()), axis=0),
+        done_of=done_of,
+        units={name: fields[name].units for name in described},
+        long_names={name: fields[name].long_name for name in described},
+        attributes={name: _plain(value) for name, value in file.attrs.items()},
+    )
+
+
+def _unscramble(stored: np.ndarray, nx: int, ny: int) -> np.ndarray:
+    """Return float64 [nx, ny] from the reference's array, filled in the order of meshgrid."""
+    return stored.astype(np.float64).ravel().reshape(ny, nx).T.copy()
+
+
+def _check_version(file: h5py.File, path: Path) -> None:
+    version = int(file.attrs.get("format_version", FORMAT_VERSION))
+    if version > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: has format_version {version}, this release reads up to {FORMAT_VERSION}. "
+            "Read it with the release that wrote it, or a newer one."
+        )
+    labels = tuple(_text(label) for label in file.attrs.get("axis_labels", AXIS_LABELS))
+    if labels != AXIS_LABELS:
+        raise InputError(
+            f"{path}: has axis_labels {', '.join(labels)}; arrays of a surface are indexed "
+            f"{', '.join(AXIS_LABELS)}, and read otherwise they would come out scrambled."
+        )
+
+
+def _axis(file: h5py.File, name: str, path: Path) -> np.ndarray:
+    if name not in file:
+        raise InputError(f"{path}: holds no dataset {name!r}, so its grid is not known.")
+    axis = np.asarray(file[name][()], dtype=np.float64)
+    if axis.ndim != 1 or axis.size == 0:
+        raise InputError(f"{path}: {name} has shape {axis.shape}; an axis has shape (n,), n > 0.")
+    steps = np.diff(axis)
+    if not np.isfinite(axis).all() or not (np.all(steps > 0) or np.all(steps < 0)):
+        raise InputError(
+            f"{path}: {name} is {_excerpt(axis)}; the coordinates of an axis are finite and "
+            "either all rise or all fall."
+        )
+    return axis
+
+
+def _check_shapes(file: h5py.File, path: Path, shape: tuple[int, ...], names: list[str]) -> None:
+    for name in names:
+        if name in file and file[name].shape != shape:
+            raise InputError(
+                f"{path}: {name} has shape {file[name].shape}, the axes make {shape}. The file "
+                "was put together from two grids, or its writing was cut short."
+            )
+
+
+def _is_quantity(file: h5py.File, name: str, shape: tuple[int, int]) -> bool:
+    # hessian_done, hessian_seconds and the like keep the books of a later command.
+    if any(name == kept or name.endswith(f"_{kept}") for kept in BOOKKEEPING):
+        return False
+    node = file[name]
+    return isinstance(node, h5py.Dataset) and node.shape == shape and node.dtype.kind in "fiu"
+
+
+def _done_mask(file: h5py.File, name: str, shape: tuple[int, int]) -> np.ndarray:
+    """Return the flags of a quantity: its own, those of its family (hessian_done), or all's."""
+    words = name.split("_")
+    candidates = ["_".join([*words[:n], "done"]) for n in range(len(words), -1, -1)]
+    flags = next(flag for flag in candidates if flag in file and file[flag].shape == shape)
+    return np.asarray(file[flags][()] == 1)
+
+
+def _in_order(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    known = [name for name in QUANTITIES if name in values]
+    return {name: values[name] for name in [*known, *(n for n in values if n not in known)]}
+
+
+def _no_quantities(file: h5py.File, path: Path, wanted: str) -> InputError:
+    return InputError(
+        f"{path}: holds no quantity {wanted}, so there is nothing to show. "
+        f"It holds {', '.join(file)}."
+    )
+
+
+def _index_of_zero(axis: np.ndarray) -> int | None:
+    nearest = int(np.argmin(np.abs(axis)))
+    spacing = np.abs(np.diff(axis)).min() if len(axis) > 1 else 1.0
+    # linspace puts 1e-17 where 0 was meant
+    return nearest if abs(axis[nearest]) <= 1e-9 * spacing else None
+
+
+def _excerpt(axis: np.ndarray) -> str:
+    shown = ", ".join(f"{value:g}" for value in axis[:5])
+    return shown + (", ..." if len(axis) > 5 else "")
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as Python and NumPy types, text as str."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value

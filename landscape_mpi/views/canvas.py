@@ -1,0 +1,262 @@
+"""The frame of every figure: size, title, axis labels, colour bar, legend, file.
+
+Axes of planes are placed in inches, not fitted: a rectangle keeps its shape, its colour bar is
+as tall as itself, and the legend stays below, whatever the ranges.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.levels import Scale, format_levels
+from landscape_mpi.views.panel import Panel
+
+STYLE = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.labelsize": 9.0,
+    "legend.fontsize": 8.0,
+    "hatch.linewidth": 0.6,
+    "pdf.fonttype": 42,  # journals refuse type 3 fonts
+    "svg.hashsalt": "landscape_mpi",  # the same picture is the same file
+}
+COLORS: Colormap = colormaps["viridis"]
+# The yellow end of the map cannot be seen as a thin line on white.
+LINE_COLORS: Colormap = ListedColormap(COLORS(np.linspace(0.0, 0.88, 256)), "viridis_lines")
+HOLE: dict[str, Any] = {
+    "facecolor": "0.85",
+    "edgecolor": "0.45",
+    "hatch": "////",
+    "linewidth": 0.0,
+}
+CENTER: dict[str, Any] = {
+    "marker": "*",
+    "color": "white",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.8,
+    "markersize": 9.0,
+    "linestyle": "none",
+}
+UNDATED: dict[str, dict[str, None]] = {
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+    "png": {},
+}
+
+LEFT, RIGHT, BOTTOM, TOP = 0.9, 2.0, 1.1, 0.7  # inches around the axes, cropped on writing
+LONG_SIDE = 4.2  # inches
+EQUAL_UP_TO = 2.5  # ratio of the ranges of the axes that still gets equal aspect
+CHARACTER, TITLE_CHARACTER = 0.064, 0.078  # inches, mean width of a letter
+TICK_HEIGHT = 0.19  # inches
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A figure with one pair of axes and the place of its colour bar."""
+
+    figure: Figure
+    axes: Any  # matplotlib's Axes, or Axes3D
+    bar: Axes  # empty and not shown until there is a colour bar
+    bar_inches: float  # height of the colour bar
+
+
+def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int) -> None:
+    """Draw a figure in the house style, whatever the user's matplotlibrc, and write it.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    metadata = UNDATED[path.suffix[1:]]
+    with matplotlib.style.context(["default", STYLE]):
+        figure = draw()
+        try:
+            figure.savefig(path, dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata)
+        except OSError as problem:
+            raise InputError(
+                f"{path}: cannot be written ({problem.strerror}). Give another --out-dir."
+            ) from problem
+
+
+def make_canvas(
+    width: float,
+    height: float,
+    *,
+    bar_share: float = 1.0,
+    bar_gap: float = 0.14,
+    projection: str | None = None,
+) -> Canvas:
+    """Return a figure with axes of this size, in inches, and a bar beside them."""
+    whole = np.array([LEFT + width + RIGHT, BOTTOM + height + TOP])
+
+    def add(x: float, y: float, w: float, h: float, **options: Any) -> Any:
+        place = np.array([x, y, w, h]) / np.tile(whole, 2)
+        return figure.add_axes((place[0], place[1], place[2], place[3]), **options)
+
+    figure = Figure(figsize=(float(whole[0]), float(whole[1])))
+    axes = add(LEFT, BOTTOM, width, height, projection=projection)
+    bar_inches = bar_share * height
+    bar = add(LEFT + width + bar_gap, BOTTOM + (height - bar_inches) / 2, 0.16, bar_inches)
+    bar.set_visible(False)
+    return Canvas(figure, axes, bar, bar_inches)
+
+
+def sides_of(x_range: float, y_range: float) -> tuple[float, float]:
+    """Return width and height of the axes, in inches: equal aspect for comparable ranges."""
+    ratio = y_range / x_range
+    if not 1 / EQUAL_UP_TO <= ratio <= EQUAL_UP_TO:
+        return LONG_SIDE, 0.8 * LONG_SIDE
+    return min(LONG_SIDE, LONG_SIDE / ratio), min(LONG_SIDE, LONG_SIDE * ratio)
+
+
+def title_of(surface: Surface, n_computed: int) -> str:
+    """Return model and data, or the file's name; how far a partial surface is."""
+    known = [str(surface.attributes.get(key, "")) for key in ("model", "data")]
+    text = ", ".join(word for word in known if word) or surface.path.stem
+    title = wrap(text, LONG_SIDE, TITLE_CHARACTER)
+    if n_computed < surface.n_points:
+        title += f"\n{n_computed} of {count_points(surface.n_points)}"
+    return title
+
+
+def label_of(surface: Surface, name: str, inches: float) -> str:
+    """Return long name and unit of a quantity, in lines of this length."""
+    return wrap(surface.long_names[name] + unit_of(surface, name), inches)
+
+
+def unit_of(surface: Surface, name: str) -> str:
+    """Return the unit of a quantity in brackets, nothing for a pure number."""
+    unit = surface.units[name]
+    return {"1": "", "": "", "percent": " (%)"}.get(unit, f" ({unit})")
+
+
+def axis_label(surface: Surface, name: str, inches: float) -> str:
+    """Return the Greek letter of an axis and what it is, in lines of this length."""
+    # One letter stands in for the Greek one while the lines are counted.
+    text = wrap("x: " + surface.long_names[name], inches)
+    return rf"$\{name}$" + text[1:]
+
+
+def wrap(text: str, inches: float, character: float = CHARACTER) -> str:
+    """Return text in lines of this length, so that mathtext leaves it alone."""
+    return plain(textwrap.fill(text, max(12, int(inches / character))))
+
+
+def plain(text: str) -> str:
+    """Return text so that mathtext leaves it alone."""
+    return text.replace("$", r"\$")
+
+
+def norm_of(scale: Scale) -> Normalize:
+    """Return the map from heights to colours: over the values, or around a constant."""
+    ends = scale.bands[[0, -1]] if scale.is_constant else np.array([scale.low, scale.high])
+    low, high = scale.height(ends)
+    return Normalize(float(low), float(high))
+
+
+def bar_ticks(scale: Scale) -> np.ndarray:
+    """Return the values a colour bar over the values' range is labelled with."""
+    return np.array([scale.low]) if scale.is_constant else scale.levels
+
+
+def add_color_bar(
+    canvas: Canvas, mappable: ScalarMappable, panel: Panel, ticks: np.ndarray
+) -> None:
+    """Add a colour bar of heights with long name and unit, labelled with the values ticks."""
+    assert panel.scale is not None
+    canvas.bar.set_visible(True)
+    bar = canvas.figure.colorbar(mappable, cax=canvas.bar)
+    ticks = thin_out(ticks, int(canvas.bar_inches / TICK_HEIGHT))
+    bar.ax.yaxis.set_major_locator(FixedLocator(list(panel.scale.height(ticks))))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.set_yticklabels(format_levels(ticks))
+    bar.set_label(label_of(panel.surface, panel.name, canvas.bar_inches))
+
+
+def thin_out(ticks: np.ndarray, most: int) -> np.ndarray:
+    """Return every k-th of the ticks, at most so many."""
+    return ticks[:: max(1, -(-len(ticks) // most))]
+
+
+def frame_plane(axes: Axes, surface: Surface, sides: tuple[float, float]) -> None:
+    """Label a picture with alpha to the right and beta upward."""
+    axes.set_xlabel(axis_label(surface, "alpha", sides[0]))
+    axes.set_ylabel(axis_label(surface, "beta", sides[1]))
+    for axis, inches in zip((axes.xaxis, axes.yaxis), sides, strict=True):
+        axis.set_major_locator(MaxNLocator(max(3, int(1.4 * inches)), steps=[1, 2, 2.5, 5, 10]))
+
+
+def edges_of(axis: np.ndarray) -> np.ndarray:
+    """Return the borders between points, float64 [n + 1]: halfway, and as far outside."""
+    if len(axis) == 1:
+        return axis[0] + np.array([-0.5, 0.5])
+    half = np.diff(axis) / 2
+    return np.concatenate([[axis[0] - half[0]], axis[:-1] + half, [axis[-1] + half[-1]]])
+
+
+def mark_center(axes: Axes, surface: Surface) -> list[Artist]:
+    """Mark (0, 0) where it is in the plane; return its entry for the legend."""
+    if not all(axis.min() <= 0 <= axis.max() for axis in (surface.alpha, surface.beta)):
+        return []
+    axes.plot(0.0, 0.0, zorder=5, clip_on=False, **CENTER)
+    return [center_entry()]
+
+
+def center_entry() -> Artist:
+    """Return the legend entry of the center."""
+    return Line2D([], [], label="center (0, 0)", **CENTER)
+
+
+def notes_of(panel: Panel) -> list[Artist]:
+    """Return the legend entries for what a colour cannot say."""
+    notes = floor_notes(panel)
+    if panel.n_not_finite:
+        label = f"not finite: {count_points(panel.n_not_finite)}"
+        return [Patch(label=label, **HOLE), *notes]
+    return notes
+
+
+def floor_notes(panel: Panel) -> list[Artist]:
+    """Return the legend entry for values that a log scale cannot show."""
+    if panel.scale is None or not panel.scale.n_floored:
+        return []
+    count = count_points(panel.scale.n_floored)
+    text = f"{plain(panel.name)} zero or negative: {count}, drawn as the smallest"
+    return [Patch(label=text, facecolor=COLORS(0.0))]
+
+
+def count_points(n: int) -> str:
+    """Return n with its noun."""
+    return f"{n} point" if n == 1 else f"{n} points"
+
+
+def add_legend(canvas: Canvas, entries: Sequence[Artist]) -> None:
+    """Put the legend below the axes, where it hides nothing."""
+    if entries:
+        place = canvas.axes.get_position()
+        lower = place.y0 - 0.52 / canvas.figure.get_figheight()
+        canvas.figure.legend(
+            handles=list(entries),
+            loc="upper center",
+            bbox_to_anchor=((place.x0 + place.x1) / 2, lower),
+            ncols=min(3, len(entries)),
+            frameon=False,
+            handlelength=1.6,
+        )

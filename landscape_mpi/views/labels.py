@@ -1,0 +1,72 @@
+"""Labels on contour lines: never cut by the frame, never on one another or on the center.
+
+Matplotlib's own placement looks for the straightest stretch of a line alone, which may be at
+the frame or under another label. Here several places on each line are tried in turn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.contour import ContourSet
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from landscape_mpi.views.canvas import Canvas
+
+BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+FONT_SIZE = 7.0  # points
+LOOK: dict[str, Any] = {"fontsize": FONT_SIZE, "color": "0.1", "ha": "center", "va": "center"}
+PLACES = (0.5, 0.25, 0.75, 0.375, 0.625, 0.125, 0.875)  # shares of the length of a line
+CENTER_INCHES = 0.09  # half the width kept free for its mark
+ROOM = 2.5  # lengths of its label that a line has at least
+
+
+def label_lines(canvas: Canvas, lines: ContourSet, texts: list[str]) -> None:
+    """Label each piece of each line that has the room, the text given for its level."""
+    frame = Bbox(canvas.axes.get_window_extent().get_points())
+    taken = [_around_center(canvas)]
+    # From the highest level: the innermost lines of a basin have the least room.
+    for path, text in reversed(list(zip(lines.get_paths(), texts, strict=True))):
+        for piece in path.to_polygons(closed_only=False):
+            line = canvas.axes.transData.transform(np.asarray(piece))
+            box = _label_piece(canvas, line, text, frame, taken)
+            if box is not None:
+                taken.append(box)
+
+
+def _label_piece(
+    canvas: Canvas, line: np.ndarray, text: str, frame: Bbox, taken: list[Bbox]
+) -> Bbox | None:
+    """Label a line [n, 2] of pixels at its first free place; return the label's extent."""
+    length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    label = canvas.axes.text(0, 0, text, **LOOK)
+    if length[-1] >= ROOM * label.get_window_extent().width:
+        label.set_bbox(BOX)
+        for share in PLACES:
+            box = _move(canvas, label, line, length, share * length[-1])
+            inside = all(frame.contains(x, y) for x, y in box.corners())
+            if inside and not any(box.overlaps(other) for other in taken):
+                return box
+    label.remove()
+    return None
+
+
+def _move(canvas: Canvas, label: Text, line: np.ndarray, length: np.ndarray, at: float) -> Bbox:
+    """Put the label at this length of the line and along it; return its extent."""
+    half = FONT_SIZE * canvas.figure.dpi / 72
+    stretch = at - half, at, at + half
+    x, y = (np.interp(stretch, length, line[:, k]) for k in (0, 1))
+    angle = np.degrees(np.arctan2(y[2] - y[0], x[2] - x[0]))
+    label.set_rotation((angle + 90) % 180 - 90)  # never upside down
+    x_data, y_data = canvas.axes.transData.inverted().transform((x[1], y[1]))
+    label.set_position((x_data, y_data))
+    extent = label.get_window_extent()
+    return Bbox.from_extents(*extent.padded(1.0).extents)
+
+
+def _around_center(canvas: Canvas) -> Bbox:
+    x, y = canvas.axes.transData.transform((0.0, 0.0))
+    half = CENTER_INCHES * canvas.figure.dpi
+    return Bbox.from_extents(x - half, y - half, x + half, y + half)

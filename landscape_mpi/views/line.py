@@ -1,0 +1,148 @@
+"""The picture of a line: losses and errors on two axes, or another quantity alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.canvas import (
+    HOLE,
+    add_legend,
+    axis_label,
+    count_points,
+    edges_of,
+    floor_notes,
+    label_of,
+    make_canvas,
+    plain,
+    title_of,
+    unit_of,
+)
+from landscape_mpi.views.levels import format_levels, make_scale
+from landscape_mpi.views.panel import Panel
+
+SIDES = (5.0, 3.2)  # inches
+MARKED_UP_TO = 60  # points: more would make the markers a band
+# Colour, marker and its size; an open square shows a loss that lies on an error.
+MEASURES = {"loss": ("#1f4e8c", "o", 3.0), "error": ("#b5451b", "s", 4.5)}
+OTHER = ("0.2", "o", 3.0)
+SPLITS = {"train": "-", "test": "--"}
+
+
+def draw_line(panels: list[Panel]) -> Figure:
+    """Draw quantities of one line: losses and errors on two axes, or a single other one."""
+    surface = panels[0].surface
+    canvas = make_canvas(*SIDES)
+    left = canvas.axes
+    left.set_title(title_of(surface, max(panel.n_computed for panel in panels)))
+    groups = list(group_by_measure(panels).items())
+    entries: list[Artist] = []
+    for (measure, group), axes in zip(groups, _axes_for(left, len(groups)), strict=True):
+        entries += _draw_group(axes, measure, group)
+    entries += _frame_line(left, surface)
+    entries += _shade_holes(left, panels)
+    entries += [note for panel in panels for note in floor_notes(panel)]
+    add_legend(canvas, entries)
+    return canvas.figure
+
+
+def measure_of(name: str) -> str:
+    """Return loss or error for the quantities of a split, the name itself for any other."""
+    split, _, measure = name.partition("_")
+    return measure if split in SPLITS and measure in MEASURES else name
+
+
+def group_by_measure(panels: list[Panel]) -> dict[str, list[Panel]]:
+    """Return the panels of each measure, in the order they come in."""
+    groups: dict[str, list[Panel]] = {}
+    for panel in panels:
+        groups.setdefault(measure_of(panel.name), []).append(panel)
+    return groups
+
+
+def _axes_for(left: Axes, n_groups: int) -> list[Axes]:
+    return [left, *(left.twinx() for _ in range(n_groups - 1))]
+
+
+def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> list[Artist]:
+    """Draw the panels of one measure against one axis; return their legend entries."""
+    color, marker, size = MEASURES.get(measure, OTHER)
+    entries: list[Artist] = []
+    for panel in panels:
+        _, position = coordinate_of(panel.surface)
+        computed = panel.computed.ravel()
+        entries += axes.plot(
+            position[computed],
+            _shown(panel).ravel()[computed],
+            color=color,
+            linestyle=SPLITS.get(panel.name.partition("_")[0], "-"),
+            marker=marker if computed.sum() <= MARKED_UP_TO else "",
+            markersize=size,
+            markerfacecolor="none" if marker == "s" else color,
+            linewidth=1.4,
+            label=plain(panel.surface.long_names[panel.name]),
+        )
+    first = panels[0].surface, panels[0].name
+    alone = measure not in MEASURES
+    label = label_of(*first, SIDES[1]) if alone else plain(measure + unit_of(*first))
+    axes.set_ylabel(label, color=color)
+    axes.tick_params(axis="y", colors=color)
+    _scale_axis(axes, panels)
+    return entries
+
+
+def _shown(panel: Panel) -> np.ndarray:
+    """Return the values with NaN where not finite, at least the smallest of a log scale."""
+    values = np.where(panel.finite, panel.values, np.nan)
+    return np.maximum(values, panel.scale.low) if panel.scale and panel.scale.log else values
+
+
+def _scale_axis(axes: Axes, panels: list[Panel]) -> None:
+    scales = [panel.scale for panel in panels if panel.scale is not None]
+    if not scales:
+        axes.set_yticks([])
+    elif all(scale.log for scale in scales):
+        ends = np.array([end for scale in scales for end in (scale.low, scale.high)])
+        common = make_scale(ends, where=panels[0].name, log=True)
+        assert common is not None
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(FixedLocator(list(common.bands)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_yticks(common.bands, labels=format_levels(common.bands))
+
+
+def coordinate_of(surface: Surface) -> tuple[str, np.ndarray]:
+    """Return name and coordinates of the axis the line runs along."""
+    return ("alpha", surface.alpha) if len(surface.beta) == 1 else ("beta", surface.beta)
+
+
+def _frame_line(axes: Axes, surface: Surface) -> list[Artist]:
+    """Label the axis of the line and mark its center; return the legend entry."""
+    name, position = coordinate_of(surface)
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    axes.set_xlabel(axis_label(surface, name, SIDES[0]))
+    across = surface.beta if name == "alpha" else surface.alpha
+    if across[0] != 0 or not position.min() <= 0 <= position.max():
+        return []
+    look: dict[str, Any] = {"color": "0.5", "linewidth": 0.8, "linestyle": ":"}
+    axes.axvline(0.0, zorder=0, **look)
+    return [Line2D([], [], label=rf"center, $\{name}$ = 0", **look)]
+
+
+def _shade_holes(axes: Axes, panels: list[Panel]) -> list[Artist]:
+    """Hatch the points where a quantity is not finite; return the legend entry."""
+    bad = np.any([panel.computed & ~panel.finite for panel in panels], axis=0).ravel()
+    if not bad.any():
+        return []
+    borders = edges_of(coordinate_of(panels[0].surface)[1])
+    for k in np.flatnonzero(bad):
+        axes.axvspan(borders[k], borders[k + 1], zorder=0, **HOLE)
+    return [Patch(label=f"not finite: {count_points(int(bad.sum()))}", **HOLE)]

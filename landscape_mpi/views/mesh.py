@@ -1,0 +1,204 @@
+"""A surface as a mesh for ParaView: points at (alpha, beta, height), quantities on the points.
+
+A complete plane gives quads; a partial one the triangles of ``views.cells``; a line gives
+polylines. Points that are not computed, or whose height is not finite, are left out together
+with their cells, and a polyline ends before such a height.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+from vtkmodules.vtkCommonCore import vtkDataArray, vtkPoints, vtkStringArray
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
+
+from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.cells import connect
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Points, the cells that join them, and the values at them."""
+
+    points: np.ndarray  # float64 [n_points, 3]: alpha, beta, height
+    polygons: list[np.ndarray]  # int64 [n_corners] each, counterclockwise seen from above
+    polylines: list[np.ndarray]  # int64 [n] each
+    values: dict[str, np.ndarray]  # float64 [n_points] for each quantity of the surface
+    units: dict[str, str]
+    height: str  # what the third coordinate is
+    n_clipped: int  # heights that were above zmax
+    n_left_out: int  # computed points whose height is not finite
+
+    @property
+    def n_cells(self) -> int:
+        """Return the number of polygons and polylines."""
+        return len(self.polygons) + len(self.polylines)
+
+
+def build_mesh(
+    surface: Surface,
+    quantity: str,
+    *,
+    log: bool = False,
+    zmax: float | None = None,
+    scale: float = 1.0,
+) -> Mesh:
+    """Build the mesh of a surface whose height is a quantity.
+
+    Args:
+        surface: The surface, complete or partial.
+        quantity: Name of the quantity that is the height.
+        log: Take log10 of the quantity as height.
+        zmax: Clip heights here, in the unit of the height: decades where log.
+        scale: Factor on the heights, after clipping.
+
+    Raises:
+        InputError: If the quantity is not there or has no finite value, if it has no logarithm,
+            or if zmax lies under the whole surface.
+    """
+    computed = _computed(surface, quantity)
+    height = _log10(surface, quantity) if log else surface.values[quantity]
+    finite = computed & np.isfinite(height)
+    if not finite.any():
+        raise InputError(
+            f"{surface.path}: none of the {int(computed.sum())} computed points of {quantity} is "
+            "finite, so the mesh would be empty. Choose another --quantity."
+        )
+    if zmax is not None:
+        _check_zmax(surface, quantity, height[finite], zmax)
+    clipped = height if zmax is None else np.minimum(height, zmax)
+    grid = np.meshgrid(surface.alpha, surface.beta, indexing="ij")
+    kept = np.flatnonzero(finite)
+    number = np.cumsum(finite.ravel()) - 1  # of a kept point, by its place in the grid
+    points = np.stack([*grid, clipped * scale], axis=2).reshape(-1, 3)[kept]
+    faces = [] if surface.is_line else list(number[connect(computed, finite).faces])
+    return Mesh(
+        points=points,
+        polygons=faces,
+        polylines=[number[run] for run in _runs(computed, finite)] if surface.is_line else [],
+        values={name: values.ravel()[kept] for name, values in surface.values.items()},
+        units=surface.units,
+        height=_describe(quantity, log, zmax, scale),
+        n_clipped=int((clipped < height)[finite].sum()),
+        n_left_out=int((computed & ~finite).sum()),
+    )
+
+
+def write_vtp(mesh: Mesh, path: Path) -> None:
+    """Write the mesh as VTK XML PolyData: binary, base64, uncompressed.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    _check_writable(path)
+    writer = vtkXMLPolyDataWriter()
+    writer.SetFileName(str(path))
+    writer.SetInputData(_to_polydata(mesh))
+    writer.SetDataModeToAppended()
+    writer.EncodeAppendedDataOn()
+    # Readers other than VTK's find plain numbers, and a mesh is a few megabytes at most.
+    writer.SetCompressorTypeToNone()
+    if writer.Write() != 1:
+        raise InputError(f"{path}: VTK could not write it (error {writer.GetErrorCode()}).")
+
+
+def _computed(surface: Surface, quantity: str) -> np.ndarray:
+    if quantity not in surface.values:
+        raise unknown_name(f"{surface.path}: --quantity", quantity, surface.values)
+    return surface.done_of[quantity]
+
+
+def _log10(surface: Surface, quantity: str) -> np.ndarray:
+    values = surface.values[quantity]
+    finite = np.isfinite(values)
+    without = finite & (values <= 0)
+    if without.any():
+        i, j = np.unravel_index(np.argmin(np.where(finite, values, np.inf)), values.shape)
+        raise InputError(
+            f"{surface.path}: --log: {quantity} is zero or negative at {int(without.sum())} of "
+            f"{int(finite.sum())} points (smallest {values[i, j]:g} at alpha {surface.alpha[i]:g}, "
+            f"beta {surface.beta[j]:g}), and these have no logarithm; leaving them out would tear "
+            "holes. Leave out --log, or choose another --quantity."
+        )
+    return np.log10(values, where=finite, out=np.full(values.shape, np.nan))
+
+
+def _check_zmax(surface: Surface, quantity: str, height: np.ndarray, zmax: float) -> None:
+    if zmax <= height.min():
+        raise InputError(
+            f"{surface.path}: --zmax {zmax:g} is not above the lowest height, {height.min():g}, so "
+            f"the mesh would be flat. Heights of {quantity} go up to {height.max():g}; with --log "
+            "they are decades."
+        )
+
+
+def _describe(quantity: str, log: bool, zmax: float | None, scale: float) -> str:
+    text = f"log10({quantity})" if log else quantity
+    text = text if zmax is None else f"min({text}, {zmax:g})"
+    return text if scale == 1.0 else f"{scale:g} * {text}"
+
+
+def _runs(computed: np.ndarray, finite: np.ndarray) -> list[np.ndarray]:
+    """Return the flat indices of each run of finite points along a line, at least two each."""
+    order = np.flatnonzero(computed)
+    good = finite.ravel()[order]
+    breaks = np.flatnonzero(np.diff(good.astype(int))) + 1
+    runs = zip(np.split(order, breaks), np.split(good, breaks), strict=True)
+    return [run for run, whole in runs if len(run) > 1 and whole[0]]
+
+
+def _to_polydata(mesh: Mesh) -> vtkPolyData:
+    points = vtkPoints()
+    points.SetDataTypeToDouble()
+    points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.points), deep=True))
+    polydata = vtkPolyData()
+    polydata.SetPoints(points)
+    polydata.SetPolys(_to_cells(mesh.polygons))
+    polydata.SetLines(_to_cells(mesh.polylines))
+    for name, values in mesh.values.items():
+        polydata.GetPointData().AddArray(_to_array(name, values, mesh.units[name]))
+    polydata.GetFieldData().AddArray(_to_text("height", mesh.height))
+    return polydata
+
+
+def _to_cells(cells: list[np.ndarray]) -> vtkCellArray:
+    offsets = np.cumsum([0, *(len(cell) for cell in cells)])
+    corners = np.concatenate(cells) if cells else np.empty(0)
+    array = vtkCellArray()
+    array.SetData(_to_ids(offsets), _to_ids(corners))
+    return array
+
+
+def _to_ids(numbers: np.ndarray) -> Any:
+    return numpy_to_vtkIdTypeArray(numbers.astype(np.int64), deep=True)
+
+
+def _to_array(name: str, values: np.ndarray, unit: str) -> vtkDataArray:
+    array = numpy_to_vtk(np.ascontiguousarray(values), deep=True)
+    array.SetName(name)
+    array.GetInformation().Set(vtkDataArray.UNITS_LABEL(), unit)
+    return array
+
+
+def _to_text(name: str, text: str) -> vtkStringArray:
+    array = vtkStringArray()
+    array.SetName(name)
+    array.InsertNextValue(text)
+    return array
+
+
+def _check_writable(path: Path) -> None:
+    # VTK itself prints a page to the terminal where it cannot open a file.
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as problem:
+        raise InputError(
+            f"{path}: cannot be written ({problem.strerror}). Name another --out."
+        ) from problem

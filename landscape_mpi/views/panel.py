@@ -1,0 +1,93 @@
+"""One quantity of one surface, with what every picture of it needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.cells import Cells, connect
+from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A quantity ready to be drawn."""
+
+    surface: Surface
+    name: str
+    values: np.ndarray  # float64 [n_alpha, n_beta], NaN where not computed
+    heights: np.ndarray  # float64 [n_alpha, n_beta], what is drawn: log10 on a log scale
+    computed: np.ndarray  # bool [n_alpha, n_beta]
+    finite: np.ndarray  # bool [n_alpha, n_beta], computed and finite
+    cells: Cells
+    scale: Scale | None  # None where nothing is finite
+
+    @property
+    def n_computed(self) -> int:
+        """Return the number of computed points."""
+        return int(self.computed.sum())
+
+    @property
+    def n_not_finite(self) -> int:
+        """Return the number of computed points whose value is NaN or infinite."""
+        return self.n_computed - int(self.finite.sum())
+
+
+def make_panel(
+    surface: Surface,
+    name: str,
+    *,
+    log: bool | None = None,
+    levels: int | list[float] = DEFAULT_LEVELS,
+) -> Panel:
+    """Prepare the quantity name of a surface.
+
+    Raises:
+        InputError: If the scale or the levels asked for do not suit the values.
+    """
+    computed = surface.done_of[name]
+    values = np.where(computed, surface.values[name], np.nan)
+    where = f"{surface.path}: {name}"
+    scale = make_scale(values, where=where, log=log, levels=levels)
+    finite = np.isfinite(values)
+    cells = connect(computed, finite)
+    return Panel(surface, name, values, _heights(values, scale), computed, finite, cells, scale)
+
+
+def _heights(values: np.ndarray, scale: Scale | None) -> np.ndarray:
+    if scale is None or not scale.log:
+        return values
+    # Zero and negative values are drawn as the smallest positive one, and the legend says so.
+    return scale.height(np.maximum(values, scale.low))
+
+
+def summarize(panel: Panel) -> str:
+    """Return one line: range, where it is reached, value at the center, what is missing."""
+    surface = panel.surface
+    raw = np.where(panel.finite, panel.values, np.nan)
+    parts = [f"{panel.n_computed} of {surface.n_points} points"]
+    if panel.scale is not None:
+        parts.append(f"min {_at(surface, raw, int(np.nanargmin(raw)))}")
+        parts.append(f"max {_at(surface, raw, int(np.nanargmax(raw)))}")
+        parts.append(f"center {_at_center(panel)}")
+    if panel.n_not_finite:
+        parts.append(f"not finite: {panel.n_not_finite}")
+    if panel.scale is not None and panel.scale.n_floored:
+        parts.append(f"zero or negative, drawn as {panel.scale.low:.4g}: {panel.scale.n_floored}")
+    return f"{panel.name}: {'; '.join(parts)}"
+
+
+def _at(surface: Surface, values: np.ndarray, flat: int) -> str:
+    i, j = np.unravel_index(flat, values.shape)
+    return f"{values[i, j]:.4g} at ({surface.alpha[i]:.4g}, {surface.beta[j]:.4g})"
+
+
+def _at_center(panel: Panel) -> str:
+    center = panel.surface.center
+    if center is None:
+        return "is no grid point"
+    if not panel.computed[center]:
+        return "is not computed"
+    return f"{panel.values[center]:.4g}"

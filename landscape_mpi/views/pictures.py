@@ -1,0 +1,108 @@
+"""Which pictures a surface gives, and what their files are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.levels import DEFAULT_LEVELS
+from landscape_mpi.views.line import MEASURES, draw_line, measure_of
+from landscape_mpi.views.panel import Panel, make_panel
+from landscape_mpi.views.plane import draw_contour, draw_filled, draw_heatmap
+from landscape_mpi.views.shaded import draw_surface
+
+KINDS: dict[str, Callable[[Panel], Figure]] = {
+    "contour": draw_contour,
+    "filled": draw_filled,
+    "heatmap": draw_heatmap,
+    "surface": draw_surface,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure to be drawn, and its file."""
+
+    path: Path
+    draw: Callable[[], Figure]
+
+
+def make_panels(
+    surface: Surface,
+    quantities: list[str] | None,
+    *,
+    log: bool | None = None,
+    levels: int | list[float] = DEFAULT_LEVELS,
+) -> list[Panel]:
+    """Prepare the quantities asked for, all those with a computed point where None.
+
+    Raises:
+        InputError: If the surface has no such quantity, or nothing of it is computed.
+    """
+    names = quantities or [name for name in surface.values if surface.done_of[name].any()]
+    for name in names:
+        _check_quantity(surface, name)
+    if surface.is_line:  # a line has no levels
+        levels = DEFAULT_LEVELS
+    return [make_panel(surface, name, log=log, levels=levels) for name in names]
+
+
+def plan_pictures(
+    panels: list[Panel], *, kinds: list[str], out_dir: Path | None = None, suffix: str = "png"
+) -> list[Picture]:
+    """Return the pictures of one surface's panels: per quantity and kind, or those of a line."""
+    surface = panels[0].surface
+    stem = (out_dir or surface.path.parent) / surface.path.stem
+    if surface.is_line:
+        return _plan_line(panels, stem, suffix)
+    return [
+        Picture(_named(stem, f"{panel.name}_{kind}", suffix), partial(KINDS[kind], panel))
+        for panel in panels
+        for kind in kinds
+    ]
+
+
+def check_distinct(pictures: list[Picture]) -> None:
+    """Refuse two pictures of one name.
+
+    Raises:
+        InputError: If the second would overwrite the first.
+    """
+    seen = set()
+    for picture in pictures:
+        if picture.path in seen:
+            raise InputError(
+                f"{picture.path}: two of the surface files would write this picture, as they "
+                "have the same name. Plot them one by one, each with its own --out-dir."
+            )
+        seen.add(picture.path)
+
+
+def _check_quantity(surface: Surface, name: str) -> None:
+    if name not in surface.values:
+        raise unknown_name(f"{surface.path}: --quantity", name, surface.values)
+    if not surface.done_of[name].any():
+        raise InputError(
+            f"{surface.path}: 0 of {surface.n_points} points of {name} are computed, so there is "
+            "nothing to show of it."
+        )
+
+
+def _plan_line(panels: list[Panel], stem: Path, suffix: str) -> list[Picture]:
+    together = [panel for panel in panels if measure_of(panel.name) in MEASURES]
+    alone = [panel for panel in panels if measure_of(panel.name) not in MEASURES]
+    pictures = [Picture(_named(stem, "line", suffix), partial(draw_line, together))]
+    return (pictures if together else []) + [
+        Picture(_named(stem, f"{panel.name}_line", suffix), partial(draw_line, [panel]))
+        for panel in alone
+    ]
+
+
+def _named(stem: Path, what: str, suffix: str) -> Path:
+    return stem.with_name(f"{stem.name}_{what}.{suffix}")

@@ -1,0 +1,168 @@
+"""Flat pictures of a plane: contour, filled contour, heat map.
+
+On a log scale it is the logarithm that is contoured: between points it is far closer to linear
+than the values, which would push every line of a steep wall to its foot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import Normalize
+from matplotlib.contour import ContourSet
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.tri import Triangulation
+
+from landscape_mpi.views.canvas import (
+    COLORS,
+    HOLE,
+    LINE_COLORS,
+    Canvas,
+    add_color_bar,
+    add_legend,
+    bar_ticks,
+    count_points,
+    edges_of,
+    frame_plane,
+    make_canvas,
+    mark_center,
+    norm_of,
+    notes_of,
+    sides_of,
+    title_of,
+)
+from landscape_mpi.views.labels import label_lines
+from landscape_mpi.views.levels import Scale, format_levels
+from landscape_mpi.views.panel import Panel
+
+DOT = 90.0  # points^2: larger than the star of the center, which may lie on it
+
+
+def draw_contour(panel: Panel) -> Figure:
+    """Draw labelled contour lines."""
+    canvas = _start(panel, panel.surface.alpha, panel.surface.beta)
+    _draw_holes(canvas.axes, panel)
+    if panel.scale is not None:
+        look: dict[str, Any] = {"norm": norm_of(panel.scale), "cmap": LINE_COLORS}
+        if panel.scale.is_constant:
+            _say_constant(canvas.axes, panel.scale)
+        elif len(panel.cells.faces):
+            levels = panel.scale.levels
+            lines = _contours(canvas.axes, panel, panel.scale.height(levels), False, **look)
+            label_lines(canvas, lines, format_levels(levels))
+        _draw_loose(canvas.axes, panel, **look)
+        add_color_bar(canvas, ScalarMappable(**look), panel, bar_ticks(panel.scale))
+    return _finish(canvas, panel)
+
+
+def draw_filled(panel: Panel) -> Figure:
+    """Draw filled contours."""
+    canvas = _start(panel, panel.surface.alpha, panel.surface.beta)
+    _draw_holes(canvas.axes, panel)
+    if panel.scale is not None:
+        bands = panel.scale.height(panel.scale.bands)
+        look: dict[str, Any] = {"norm": Normalize(bands[0], bands[-1]), "cmap": COLORS}
+        mappable, ticks = ScalarMappable(**look), bar_ticks(panel.scale)
+        if len(panel.cells.faces):
+            filled = _contours(canvas.axes, panel, bands, True, **look)
+            if not panel.scale.is_constant:
+                mappable, ticks = filled, panel.scale.bands
+                _contours(canvas.axes, panel, bands[1:-1], False, colors="0.15", linewidths=0.3)
+        _draw_loose(canvas.axes, panel, **look)
+        add_color_bar(canvas, mappable, panel, ticks)
+    return _finish(canvas, panel)
+
+
+def draw_heatmap(panel: Panel) -> Figure:
+    """Draw one cell per point, nothing interpolated."""
+    x, y = edges_of(panel.surface.alpha), edges_of(panel.surface.beta)
+    canvas = _start(panel, x, y)
+    _hatch(canvas.axes, _rectangles(x, y, panel.computed & ~panel.finite))
+    if panel.scale is not None:
+        shown = np.ma.masked_where(~panel.finite, panel.heights)
+        image = canvas.axes.pcolormesh(
+            x, y, shown.T, norm=norm_of(panel.scale), cmap=COLORS, rasterized=True
+        )
+        add_color_bar(canvas, image, panel, bar_ticks(panel.scale))
+    missing = panel.surface.n_points - panel.n_computed
+    label = f"not computed: {count_points(missing)}"
+    gaps = [Patch(facecolor="white", edgecolor="0.6", label=label)]
+    return _finish(canvas, panel, gaps if missing else [])
+
+
+def _start(panel: Panel, x: np.ndarray, y: np.ndarray) -> Canvas:
+    sides = sides_of(float(np.ptp(x)), float(np.ptp(y)))
+    canvas = make_canvas(*sides)
+    canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
+    canvas.axes.set_xlim(x.min(), x.max())
+    canvas.axes.set_ylim(y.min(), y.max())
+    frame_plane(canvas.axes, panel.surface, sides)
+    return canvas
+
+
+def _finish(canvas: Canvas, panel: Panel, notes: list[Patch] | None = None) -> Figure:
+    center = mark_center(canvas.axes, panel.surface)
+    add_legend(canvas, [*center, *notes_of(panel), *(notes or [])])
+    return canvas.figure
+
+
+def _points(panel: Panel) -> np.ndarray:
+    """Return the coordinates of all points, float64 [n_points, 2]."""
+    grid = np.meshgrid(panel.surface.alpha, panel.surface.beta, indexing="ij")
+    return np.stack([axis.ravel() for axis in grid], axis=1)
+
+
+def _contours(
+    axes: Axes, panel: Panel, heights: np.ndarray, filled: bool, **look: Any
+) -> ContourSet:
+    faces = panel.cells.faces
+    if faces.shape[1] == 4:
+        draw = axes.contourf if filled else axes.contour
+        masked = np.ma.masked_where(~panel.finite, panel.heights)
+        # corner_mask off: a quad with a hole is a hole, as in the mesh and the hatching.
+        place = panel.surface.alpha, panel.surface.beta, masked.T
+        return draw(*place, levels=heights, corner_mask=False, **look)
+    draw_triangles = axes.tricontourf if filled else axes.tricontour
+    x, y = _points(panel).T
+    triangles = Triangulation(x, y, faces)
+    return draw_triangles(triangles, panel.heights.ravel(), levels=heights, **look)
+
+
+def _draw_loose(axes: Axes, panel: Panel, **look: Any) -> None:
+    """Draw the points that no face holds as dots."""
+    loose = panel.cells.loose
+    if len(loose):
+        x, y = _points(panel)[loose].T
+        colors = panel.heights.ravel()[loose]
+        axes.scatter(x, y, c=colors, s=DOT, edgecolors="0.3", clip_on=False, zorder=3, **look)
+
+
+def _draw_holes(axes: Axes, panel: Panel) -> None:
+    """Hatch the faces with a corner that is not finite."""
+    points = _points(panel)
+    _hatch(axes, points[panel.cells.holes])
+    if len(panel.cells.loose_holes):
+        x, y = points[panel.cells.loose_holes].T
+        axes.scatter(x, y, s=DOT, marker="s", clip_on=False, zorder=3, **HOLE)
+
+
+def _say_constant(axes: Axes, scale: Scale) -> None:
+    text = f"the same everywhere: {scale.low:.6g}"
+    axes.text(0.5, 0.75, text, transform=axes.transAxes, ha="center")
+
+
+def _hatch(axes: Axes, polygons: np.ndarray) -> None:
+    if len(polygons):
+        axes.add_collection(PolyCollection(list(polygons), zorder=0.5, **HOLE), autolim=False)
+
+
+def _rectangles(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return the cells of the points where it is true, float64 [n, 4, 2]."""
+    i, j = np.nonzero(where)
+    corners = (i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)
+    return np.stack([np.stack([x[a], y[b]], axis=1) for a, b in corners], axis=1)

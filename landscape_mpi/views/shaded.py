@@ -1,0 +1,156 @@
+"""The shaded surface in three dimensions."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LightSource
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
+from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
+
+from landscape_mpi.views.canvas import (
+    CENTER,
+    COLORS,
+    EQUAL_UP_TO,
+    HOLE,
+    add_color_bar,
+    add_legend,
+    axis_label,
+    bar_ticks,
+    center_entry,
+    make_canvas,
+    norm_of,
+    notes_of,
+    plain,
+    thin_out,
+    title_of,
+)
+from landscape_mpi.views.levels import Scale, format_levels
+from landscape_mpi.views.panel import Panel
+
+SIDES = (4.8, 4.2)  # inches
+ELEVATION, AZIMUTH = 32.0, -58.0  # degrees
+LIGHT = LightSource(azdeg=225, altdeg=50)
+DARKEST = 0.5  # share of its colour that a face turned from the light keeps
+RELIEF = 0.6  # height of the box, as a share of its longer side
+MATHTEXT = re.compile(r"[${}^\s]")  # what takes no room
+LABEL_INCHES = 3.0  # length of the longer edge of the box, about
+
+
+def draw_surface(panel: Panel) -> Figure:
+    """Draw the values as a shaded surface over the plane; heights are log10 on a log scale."""
+    canvas = make_canvas(*SIDES, bar_share=0.6, bar_gap=0.65, projection="3d")
+    canvas.axes.computed_zorder = False  # floor, surface, center: in the order drawn
+    canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
+    _frame_box(canvas.axes, panel)
+    _draw_holes(canvas.axes, panel)
+    center: list[Artist] = []
+    if panel.scale is not None:
+        _draw_faces(canvas.axes, panel, panel.scale)
+        center = _mark_center(canvas.axes, panel)
+        mappable = ScalarMappable(norm_of(panel.scale), COLORS)
+        add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
+    add_legend(canvas, [*center, *notes_of(panel)])
+    return canvas.figure
+
+
+def _floor_and_top(scale: Scale | None) -> tuple[float, float]:
+    if scale is None:
+        return 0.0, 1.0
+    norm = norm_of(scale)
+    assert norm.vmin is not None
+    assert norm.vmax is not None
+    return norm.vmin, norm.vmax
+
+
+def _box(panel: Panel) -> np.ndarray:
+    """Return the sides of the box, float64 [3]: true to the axes where they are comparable."""
+    width, depth = np.ptp(panel.surface.alpha), np.ptp(panel.surface.beta)
+    if max(width / depth, depth / width) > EQUAL_UP_TO:
+        width = depth = 1.0
+    return np.array([width, depth, RELIEF * max(width, depth)]) / max(width, depth)
+
+
+def _frame_box(axes: Axes3D, panel: Panel) -> None:
+    surface = panel.surface
+    axes.view_init(elev=ELEVATION, azim=AZIMUTH)
+    axes.set_box_aspect(_box(panel), zoom=0.95)
+    axes.set_xlim(surface.alpha.min(), surface.alpha.max())
+    axes.set_ylim(surface.beta.min(), surface.beta.max())
+    axes.set_zlim(*_floor_and_top(panel.scale))
+    for axis, side in zip((axes.xaxis, axes.yaxis), _box(panel)[:2], strict=True):
+        axis.set_major_locator(MaxNLocator(max(2, int(4 * side)), steps=[1, 2, 5, 10]))
+    axes.set_xlabel(axis_label(surface, "alpha", LABEL_INCHES * _box(panel)[0]), labelpad=7)
+    axes.set_ylabel(axis_label(surface, "beta", LABEL_INCHES * _box(panel)[1]), labelpad=7)
+    _label_heights(axes, panel)
+
+
+def _label_heights(axes: Axes3D, panel: Panel) -> None:
+    axes.set_zticks([])
+    longest = 0
+    if panel.scale is not None:
+        ticks = thin_out(bar_ticks(panel.scale), 6)
+        texts = format_levels(ticks)
+        axes.set_zticks(list(panel.scale.height(ticks)), labels=texts)
+        longest = max(len(MATHTEXT.sub("", text.replace(r"\times", "x"))) for text in texts)
+    # An axis in space centers the texts of its ticks on a fixed distance, however long they are.
+    beyond = max(0, longest - 4)
+    axes.zaxis.set_tick_params(pad=3.5 + 2.5 * beyond)
+    axes.set_zlabel(plain(panel.name.replace("_", " ")), labelpad=4.0 + 5.0 * beyond)
+
+
+def _points(panel: Panel) -> np.ndarray:
+    """Return points with their heights, float64 [n_points, 3]."""
+    grid = np.meshgrid(panel.surface.alpha, panel.surface.beta, indexing="ij")
+    return np.stack([*grid, panel.heights], axis=2).reshape(-1, 3)
+
+
+def _draw_faces(axes: Axes3D, panel: Panel, scale: Scale) -> None:
+    points, norm = _points(panel), norm_of(scale)
+    if len(panel.cells.faces):
+        polygons = points[panel.cells.faces]
+        colors = COLORS(norm(polygons[:, :, 2].mean(axis=1)))
+        colors[:, :3] *= _brightness(polygons, _box(panel), _floor_and_top(scale))[:, None]
+        axes.add_collection3d(
+            # Edges in the face's colour close the seams of antialiasing.
+            Poly3DCollection(polygons, facecolors=colors, edgecolors=colors, linewidths=0.2)
+        ).set_rasterized(True)
+    loose = panel.cells.loose
+    if len(loose):
+        x, y, z = points[loose].T
+        axes.scatter(x, y, z, s=90, c=z, norm=norm, cmap=COLORS, edgecolors="0.3")
+
+
+def _brightness(polygons: np.ndarray, box: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    """Return the share of its colour each face shows, float64 [n_faces], lit in the box."""
+    plane = np.ptp(polygons[:, :, :2].reshape(-1, 2), axis=0)
+    scaled = polygons * (box / np.array([*plane, ends[1] - ends[0]]))
+    # Diagonals of a quad, sides of a triangle: both span the face counterclockwise.
+    normals = np.cross(scaled[:, 2] - scaled[:, 0], scaled[:, -1] - scaled[:, 1])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    lit = np.clip(normals @ LIGHT.direction, 0.0, 1.0)
+    return DARKEST + (1.0 - DARKEST) * lit
+
+
+def _draw_holes(axes: Axes3D, panel: Panel) -> None:
+    """Show on the floor of the box what is not finite."""
+    points = _points(panel)
+    points[:, 2] = _floor_and_top(panel.scale)[0]
+    if len(panel.cells.holes):
+        axes.add_collection3d(Poly3DCollection(points[panel.cells.holes], zorder=0, **HOLE))
+    if len(panel.cells.loose_holes):
+        x, y, z = points[panel.cells.loose_holes].T
+        axes.scatter(x, y, z, s=90, marker="s", **HOLE)
+
+
+def _mark_center(axes: Axes3D, panel: Panel) -> list[Artist]:
+    center = panel.surface.center
+    if center is None or not panel.finite[center]:
+        return []
+    axes.plot([0.0], [0.0], [panel.heights[center]], zorder=5, **CENTER)
+    return [center_entry()]

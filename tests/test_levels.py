@@ -1,0 +1,96 @@
+"""Oracle: properties a reader of a picture relies on, and labels written by hand.
+
+Levels rise, lie inside the range, are some, and their labels read back as themselves.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.views.levels import format_levels, make_scale, suits_log
+
+
+def scale_of(*values, **options):
+    return make_scale(np.array(values, float), where="a.h5: train_loss", **options)
+
+
+magnitudes = st.floats(-1e30, 1e30, allow_nan=False).filter(lambda v: v == 0 or abs(v) > 1e-30)
+
+
+@given(st.lists(magnitudes, min_size=2, max_size=20), st.integers(1, 40))
+def test_levels_are_never_empty_and_bands_hold_every_value(values, n):
+    scale = scale_of(*values, levels=n)
+    assert np.all(np.diff(scale.bands) > 0)
+    assert scale.bands[0] <= min(values)
+    assert max(values) <= scale.bands[-1]
+    if max(values) - min(values) > 1e-11 * max(map(abs, values)):
+        assert len(scale.levels) > 0
+        assert scale.low < scale.levels[0]
+        assert scale.levels[-1] < scale.high
+        assert len(scale.levels) <= 2.5 * n + 3
+
+
+@given(st.lists(magnitudes, min_size=2, max_size=20))
+def test_labels_tell_levels_apart(values):
+    levels = scale_of(*values).bands
+    labels = format_levels(levels)
+    assert len(set(labels)) == len(levels)
+
+
+def test_log_is_chosen_where_positive_values_span_more_than_thirty():
+    assert suits_log(np.array([0.1, 3.1]))
+    assert not suits_log(np.array([0.1, 2.9]))
+    assert not suits_log(np.array([0.0, 100.0]))
+    assert not suits_log(np.array([-1.0, 100.0]))
+    assert suits_log(np.array([1e-300, 1e300]))
+
+
+def test_round_levels():
+    assert scale_of(0.0, 90.0).levels.tolist() == [10, 20, 30, 40, 50, 60, 70, 80]
+    assert scale_of(0.02, 60.0).levels.tolist() == [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    assert scale_of(0.02, 60.0, log=False).levels.tolist() == [5 * k for k in range(1, 12)]
+
+
+def test_labels_are_short():
+    assert format_levels(np.array([0.05, 0.1, 20.0])) == ["0.05", "0.1", "20"]
+    assert format_levels(np.array([1e-8, 1.0, 5e30])) == ["$10^{-8}$", "1", r"$5\times 10^{30}$"]
+    assert format_levels(np.array([-2e6, 0.0])) == [r"$-2\times 10^{6}$", "0"]
+    assert format_levels(np.array([2.302585])) == ["2.30259"]
+    assert format_levels(np.array([1e-9])) == ["$10^{-9}$"]
+
+
+def test_constant_has_no_levels_but_a_band():
+    scale = scale_of(2.5, 2.5, 2.5)
+    assert scale.is_constant
+    assert scale.bands[0] < 2.5 < scale.bands[-1]
+    zero = scale_of(0.0, 0.0)
+    assert zero.bands.tolist() == [-1.0, 1.0]
+
+
+def test_nothing_finite_has_no_scale():
+    assert scale_of(np.nan, np.inf) is None
+    assert scale_of(np.nan, 3.0, -np.inf).high == 3.0
+
+
+def test_log_asked_for_counts_what_it_cannot_show():
+    scale = scale_of(0.0, -1.0, 0.5, 2.0, log=True)
+    assert (scale.n_floored, scale.low, scale.high) == (2, 0.5, 2.0)
+
+
+def test_log_without_a_positive_value():
+    with pytest.raises(InputError, match=r"--log needs positive values; the largest is -0\.5"):
+        scale_of(-0.5, -2.0, log=True)
+
+
+def test_given_levels_inside_the_range_are_kept():
+    scale = scale_of(0.3, 4.0, levels=[0.1, 0.5, 1.0, 5.0])
+    assert scale.levels.tolist() == [0.5, 1.0]
+    assert scale.bands.tolist() == [0.3, 0.5, 1.0, 4.0]
+
+
+def test_given_levels_outside_the_range():
+    with pytest.raises(InputError, match=r"no level of --levels 0.1, 10 .* range, 12 to 90"):
+        scale_of(12.0, 90.0, levels=[0.1, 10.0])
+    assert scale_of(12.0, 12.0, levels=[0.1, 10.0]).is_constant

@@ -1,0 +1,250 @@
+"""Oracle: a reader of the file format written here with xml.etree and base64 alone, and VTK's.
+
+It follows the description of the format (base64 of a length and the bytes, appended); values
+come from closed forms evaluated at the coordinates that are read back.
+"""
+
+import base64
+import struct
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import surface_files
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.mesh import build_mesh, write_vtp
+
+ALPHA, BETA = [-1.0, 0.0, 2.0], [-2.0, -1.0, 0.0, 1.0, 3.0]
+TYPES = {"Float64": "f8", "Int64": "i8", "UInt8": "u1", "Int32": "i4"}
+
+
+@dataclass
+class Read:
+    """What the independent reader finds."""
+
+    points: np.ndarray
+    polygons: list
+    lines: list
+    arrays: dict
+    units: dict
+
+
+def read_vtp(path):
+    """Read a .vtp file by the format's description; no VTK."""
+    root = ET.parse(path).getroot()
+    assert root.get("type") == "PolyData"
+    assert root.get("byte_order") == "LittleEndian"
+    appended = root.find("AppendedData")
+    assert appended.get("encoding") == "base64"
+    text = appended.text.strip().removeprefix("_")
+    size = {"UInt32": "<I", "UInt64": "<Q"}[root.get("header_type")]
+
+    def decode(node):
+        start = int(node.get("offset"))
+        head = struct.calcsize(size)
+        in_text = 4 * -(-head // 3)
+        (n_bytes,) = struct.unpack(size, base64.b64decode(text[start : start + in_text])[:head])
+        whole = base64.b64decode(text[start : start + 4 * -(-(head + n_bytes) // 3)])
+        return np.frombuffer(whole[head : head + n_bytes], "<" + TYPES[node.get("type")])
+
+    piece = root.find("PolyData/Piece")
+
+    def cells(kind):
+        nodes = {node.get("Name"): decode(node) for node in piece.find(kind)}
+        ends = nodes["offsets"]
+        corners = np.split(nodes["connectivity"], ends[:-1]) if len(ends) else []
+        return [cell.tolist() for cell in corners]
+
+    arrays = list(piece.find("PointData"))
+    return Read(
+        points=decode(piece.find("Points/DataArray")).reshape(-1, 3),
+        polygons=cells("Polys"),
+        lines=cells("Lines"),
+        arrays={node.get("Name"): decode(node) for node in arrays},
+        units={
+            node.get("Name"): node.find("InformationKey[@name='UNITS_LABEL']").text.strip()
+            for node in arrays
+        },
+    )
+
+
+@pytest.fixture
+def surface_of(tmp_path):
+    def make(function, alpha=ALPHA, beta=BETA, done=None):
+        loss = surface_files.plane(alpha, beta, function)
+        values = {"train_loss": loss, "test_error": np.arange(loss.size, dtype=float)}
+        path = surface_files.write_surface(tmp_path / "net.h5", alpha, beta, values, done=done)
+        return read_surface(path)
+
+    return make
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(mesh):
+        path = tmp_path / "net.vtp"
+        write_vtp(mesh, path)
+        return read_vtp(path)
+
+    return write
+
+
+def known(a, b):
+    return 3.0 + a + 10 * b * b
+
+
+def test_rectangle_read_back_by_the_independent_reader(surface_of, written):
+    mesh = written(build_mesh(surface_of(known), "train_loss"))
+    assert mesh.points.shape == (15, 3)
+    assert {(a, b) for a, b, _ in mesh.points} == {(a, b) for a in ALPHA for b in BETA}
+    for a, b, height in mesh.points:
+        assert height == known(a, b)
+    assert len(mesh.polygons) == 2 * 4
+    assert mesh.lines == []
+    np.testing.assert_array_equal(mesh.arrays["train_loss"], mesh.points[:, 2])
+    assert mesh.arrays["test_error"].tolist() == list(range(15))
+    assert mesh.units == {"train_loss": "nat", "test_error": "percent"}
+
+
+def test_each_quad_is_one_cell_of_the_grid_seen_from_above(surface_of, written):
+    mesh = written(build_mesh(surface_of(known), "train_loss"))
+    seen = set()
+    for quad in mesh.polygons:
+        x, y, _ = mesh.points[quad].T
+        i, j = ALPHA.index(x.min()), BETA.index(y.min())
+        assert (x.max(), y.max()) == (ALPHA[i + 1], BETA[j + 1])
+        area = 0.5 * (x * np.roll(y, -1) - y * np.roll(x, -1)).sum()
+        assert area == np.ptp(x) * np.ptp(y)
+        seen.add((i, j))
+    assert len(seen) == 8
+
+
+def test_vtk_reads_the_same(surface_of, written, tmp_path):
+    ours = written(build_mesh(surface_of(known), "train_loss"))
+    reader = vtkXMLPolyDataReader()
+    reader.SetFileName(str(tmp_path / "net.vtp"))
+    reader.Update()
+    read = reader.GetOutput()
+    np.testing.assert_array_equal(vtk_to_numpy(read.GetPoints().GetData()), ours.points)
+    polys = vtk_to_numpy(read.GetPolys().GetConnectivityArray())
+    assert polys.tolist() == [corner for quad in ours.polygons for corner in quad]
+    loss = read.GetPointData().GetArray("train_loss")
+    np.testing.assert_array_equal(vtk_to_numpy(loss), ours.arrays["train_loss"])
+    assert read.GetFieldData().GetAbstractArray("height").GetValue(0) == "train_loss"
+
+
+def test_log_then_clip_then_scale(surface_of, written):
+    built = build_mesh(
+        surface_of(lambda a, b: 10.0 ** (a + b)), "train_loss", log=True, zmax=1.5, scale=0.5
+    )
+    mesh = written(built)
+    for a, b, height in mesh.points:
+        assert height == pytest.approx(0.5 * min(a + b, 1.5))
+    assert built.height == "0.5 * min(log10(train_loss), 1.5)"
+    assert built.n_clipped == 5
+    assert mesh.arrays["train_loss"].max() == 1e5
+
+
+def test_points_that_are_not_finite_are_left_out_with_their_cells(surface_of, written):
+    built = build_mesh(
+        surface_of(lambda a, b: np.nan if (a, b) == (0, -1) else a + b), "train_loss"
+    )
+    mesh = written(built)
+    assert len(mesh.points) == 14
+    assert not any((a, b) == (0, -1) for a, b, _ in mesh.points)
+    assert len(mesh.polygons) == 4
+    assert built.n_left_out == 1
+    # the arrays skip the same point
+    assert mesh.arrays["test_error"].tolist() == [k for k in range(15) if k != 6]
+    for quad in mesh.polygons:
+        x, y, z = mesh.points[quad].T
+        np.testing.assert_array_equal(z, x + y)
+
+
+def test_infinite_heights_are_not_clipped_but_left_out(surface_of):
+    surface = surface_of(lambda a, b: np.inf if b == 3 else b)
+    mesh = build_mesh(surface, "train_loss", zmax=0.5)
+    assert (len(mesh.points), mesh.n_left_out, mesh.n_clipped) == (12, 3, 3)
+
+
+def test_coarse_to_fine_surface_gives_triangles_over_the_whole_plane(surface_of, written):
+    axis = np.linspace(-1, 1, 9)
+    done = np.zeros((9, 9))
+    done[::4, ::4] = 1
+    done[2, ::4] = 1
+    mesh = written(build_mesh(surface_of(lambda a, b: a - b, axis, axis, done), "train_loss"))
+    assert len(mesh.points) == 12
+    assert {len(cell) for cell in mesh.polygons} == {3}
+    area = 0.0
+    for cell in mesh.polygons:
+        x, y, z = mesh.points[cell].T
+        area += 0.5 * (x * np.roll(y, -1) - y * np.roll(x, -1)).sum()
+        np.testing.assert_allclose(z, x - y)
+    assert area == pytest.approx(4.0)
+
+
+def test_line_gives_polylines_that_end_before_what_is_not_finite(surface_of, written):
+    alpha = np.arange(8.0)
+    done = np.array([1, 1, 0, 1, 1, 1, 1, 1])
+    surface = surface_of(lambda a, b: np.nan if a == 4 else a, alpha, [0.0], done)
+    mesh = written(build_mesh(surface, "train_loss"))
+    assert mesh.polygons == []
+    positions = [mesh.points[line][:, 0].tolist() for line in mesh.lines]
+    assert positions == [[0, 1, 3], [5, 6, 7]]
+
+
+def test_single_point(surface_of, written):
+    mesh = written(build_mesh(surface_of(known, [0.0], [0.0]), "train_loss"))
+    assert mesh.points.tolist() == [[0, 0, 3]]
+    assert mesh.polygons == mesh.lines == []
+
+
+@pytest.mark.parametrize("lowest", [0.0, -2.5])
+def test_no_logarithm(surface_of, lowest):
+    surface = surface_of(lambda a, b: lowest if (a, b) == (2, -1) else 1.0)
+    text = rf"zero or negative at 1 of 15 points \(smallest {lowest:g} at alpha 2, beta -1\)"
+    with pytest.raises(InputError, match=text):
+        build_mesh(surface, "train_loss", log=True)
+
+
+def test_log_leaves_out_what_is_not_finite_without_a_warning(surface_of, recwarn):
+    surface = surface_of(lambda a, b: -np.inf if b == 3 else 10.0)
+    mesh = build_mesh(surface, "train_loss", log=True)
+    assert set(mesh.points[:, 2]) == {1.0}
+    assert not recwarn.list
+
+
+def test_zmax_under_the_surface(surface_of):
+    with pytest.raises(InputError, match=r"--zmax 2 is not above the lowest height, 2, .* to 95"):
+        build_mesh(surface_of(known), "train_loss", zmax=2.0)
+
+
+def test_nothing_finite(surface_of):
+    with pytest.raises(InputError, match="none of the 15 computed points of train_loss is finite"):
+        build_mesh(surface_of(lambda a, b: np.nan), "train_loss")
+
+
+def test_unknown_quantity(surface_of):
+    with pytest.raises(InputError, match="'test_loss' is not known. Did you mean"):
+        build_mesh(surface_of(known), "test_loss")
+
+
+def test_mesh_that_cannot_be_written(surface_of, tmp_path):
+    mesh = build_mesh(surface_of(known), "train_loss")
+    with pytest.raises(InputError, match=r"net.vtp: cannot be written \(No such file"):
+        write_vtp(mesh, tmp_path / "no" / "net.vtp")
+
+
+def test_full_disk(surface_of, capfd):
+    from pathlib import Path
+
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full, a device that is always full")
+    with pytest.raises(InputError, match=r"/dev/full: VTK could not write it \(error \d+\)"):
+        write_vtp(build_mesh(surface_of(known), "train_loss"), full)

@@ -1,0 +1,156 @@
+"""Oracle: the files on disk, their own magic bytes, and the sentences printed.
+
+That neither torch nor mpi4py is needed is proved in a process that cannot import them.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import surface_files
+
+from landscape_mpi import plot
+from landscape_mpi.errors import InputError, MissingInputError
+
+ALPHA = np.linspace(-1.0, 1.0, 5)
+BETA = np.linspace(-0.5, 0.5, 3)
+MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+
+
+@pytest.fixture
+def surface(tmp_path):
+    values = {
+        "train_loss": surface_files.plane(ALPHA, BETA, lambda a, b: 0.5 + a * a + b),
+        "train_error": surface_files.plane(ALPHA, BETA, lambda a, b: 10 * a * a),
+    }
+    return surface_files.write_surface(tmp_path / "net.h5", ALPHA, BETA, values)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".h5")
+
+
+def test_every_quantity_and_kind_is_written_beside_the_file(surface, capsys):
+    assert plot.main([str(surface), "--dpi=40"]) == 0
+    wanted = [f"net_{q}_{k}.png" for q in ("train_error", "train_loss") for k in plot.KINDS]
+    assert names_in(surface.parent) == sorted(wanted)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == (
+        f"{surface}: train_loss: 15 of 15 points; min 0 at (0, -0.5); max 2 at (-1, 0.5); "
+        "center 0.5"
+    )
+    assert printed[2] == str(surface.parent / "net_train_loss_contour.png")
+    assert len(printed) == 2 + 8
+
+
+@pytest.mark.parametrize("suffix", MAGIC)
+def test_formats_and_choices(surface, tmp_path, suffix):
+    chosen = ["--quantity=train_error", "--kind=filled,contour", f"--format={suffix}"]
+    out = tmp_path / "new" / "figures"
+    plot.main([str(surface), *chosen, "--levels=2,5", "--linear", f"--out-dir={out}"])
+    assert names_in(out) == [f"net_train_error_{k}.{suffix}" for k in ("contour", "filled")]
+    assert all(path.read_bytes().startswith(MAGIC[suffix]) for path in out.iterdir())
+
+
+def test_the_kinds_offered_are_the_kinds_there_are():
+    from landscape_mpi.views.pictures import KINDS
+
+    assert tuple(KINDS) == plot.KINDS
+
+
+def test_several_files_a_line_and_one_of_the_reference(surface, tmp_path):
+    values = {"train_loss": ALPHA**2, "train_error": ALPHA**2}
+    line = surface_files.write_surface(tmp_path / "line.h5", ALPHA, [0.0], values)
+    reference = surface_files.write_reference(
+        tmp_path / "m.t7_x[-1,1,5].h5", ALPHA, BETA, lambda a, b: (a + b + 2, 90 - a)
+    )
+    out = tmp_path / "out"
+    files = [str(path) for path in (surface, line, reference)]
+    plot.main([*files, "--kind=heatmap", f"--out-dir={out}", "--dpi=40"])
+    assert names_in(out) == [
+        "line_line.png",
+        "m.t7_x[-1,1,5]_train_error_heatmap.png",
+        "m.t7_x[-1,1,5]_train_loss_heatmap.png",
+        "net_train_error_heatmap.png",
+        "net_train_loss_heatmap.png",
+    ]
+
+
+def test_nothing_is_written_where_one_file_is_bad(surface, tmp_path):
+    with pytest.raises(MissingInputError, match="gone.h5: no such file"):
+        plot.main([str(surface), str(tmp_path / "gone.h5")])
+    values = {"train_error": np.eye(5, 3), "train_loss": np.full((5, 3), 1e-3)}
+    bad = surface_files.write_surface(tmp_path / "bad.h5", ALPHA, BETA, values)
+    with pytest.raises(InputError, match="no level of --levels 1.5 lies in its range, 0 to 1"):
+        plot.main([str(surface), str(bad), "--levels=1.5"])
+    assert names_in(surface.parent) == []
+
+
+def test_nothing_computed_yet(tmp_path):
+    values = {"train_loss": np.full((5, 3), np.nan)}
+    path = surface_files.write_surface(
+        tmp_path / "new.h5", ALPHA, BETA, values, done=np.zeros((5, 3))
+    )
+    with pytest.raises(InputError, match="0 of 15 points are computed"):
+        plot.main([str(path)])
+
+
+def test_files_of_one_name(surface, tmp_path):
+    other = tmp_path / "other" / "net.h5"
+    other.parent.mkdir()
+    other.write_bytes(surface.read_bytes())
+    with pytest.raises(InputError, match="two of the surface files would write this picture"):
+        plot.main([str(surface), str(other), f"--out-dir={tmp_path}"])
+
+
+def test_folder_that_cannot_be_made(surface):
+    with pytest.raises(InputError, match=r"--out-dir .*net.h5/deep: cannot be made \(Not a dir"):
+        plot.main([str(surface), f"--out-dir={surface}/deep"])
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--levels=many", "'many' is neither a number of levels nor rising levels"),
+        ("--levels=3,2", "'3,2' is neither"),
+        ("--levels=1,nan", "'1,nan' is neither"),
+        ("--levels=0", "0 levels; choose 1 to 200"),
+        ("--kind=cube", r"--kind: 'cube' is not known\. .*heatmap"),
+        ("--kind=,", "names nothing"),
+        ("--dpi=1e5", "'1e5' is no whole number from 20 to 2400"),
+        ("--format=jpg", "invalid choice: 'jpg'"),
+        ("--quantity=train_lost", "'train_lost' is not known. Did you mean train_loss"),
+    ],
+)
+def test_options_that_cannot_be(surface, option, text):
+    with pytest.raises(InputError, match=text):
+        plot.main([str(surface), option])
+
+
+def test_log_and_linear_exclude_one_another(surface):
+    with pytest.raises(InputError, match="--linear: not allowed with argument --log"):
+        plot.main([str(surface), "--log", "--linear"])
+
+
+def test_runs_without_torch_mpi_and_pyplot(surface):
+    code = surface_files.WITHOUT_TORCH_AND_MPI.format(command="plot")
+    subprocess.run(
+        [sys.executable, "-c", code, str(surface), "--dpi=30"], check=True, capture_output=True
+    )
+    assert "net_train_loss_surface.png" in names_in(surface.parent)
+
+
+def test_help_waits_for_nothing_heavy():
+    code = (
+        "import sys; from landscape_mpi.plot import make_parser; make_parser().format_help();"
+        "sys.exit(bool({'numpy', 'h5py', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_bad_input_ends_with_status_2(tmp_path):
+    command = [sys.executable, "-m", "landscape_mpi.plot", str(tmp_path)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"error: {tmp_path}: is a directory")

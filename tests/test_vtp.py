@@ -1,0 +1,102 @@
+"""Oracle: the lines printed and the sizes counted by hand; VTK's reader for the file.
+
+That neither torch nor mpi4py is needed is proved in a process that cannot import them.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import surface_files
+from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
+
+from landscape_mpi import vtp
+from landscape_mpi.errors import InputError
+
+ALPHA, BETA = [-1.0, 0.0, 1.0, 2.0], [-1.0, 0.0, 1.0]
+
+
+@pytest.fixture
+def surface(tmp_path):
+    values = {
+        "train_loss": surface_files.plane(ALPHA, BETA, lambda a, b: 10.0 ** (a + b)),
+        "train_error": np.full((4, 3), np.nan),
+    }
+    values["train_loss"][0, 0] = np.inf
+    return surface_files.write_surface(tmp_path / "net.v2.h5", ALPHA, BETA, values)
+
+
+def sizes(path):
+    reader = vtkXMLPolyDataReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    return reader.GetOutput().GetNumberOfPoints(), reader.GetOutput().GetNumberOfCells()
+
+
+def test_writes_beside_the_file_and_says_what(surface, capsys):
+    assert vtp.main([str(surface), "--log", "--zmax=2", "--scale=0.5"]) == 0
+    out = surface.parent / "net.v2.vtp"
+    assert sizes(out) == (11, 5)
+    assert capsys.readouterr().out.splitlines() == [
+        str(out),
+        "11 points, 5 cells",
+        "height: 0.5 * min(log10(train_loss), 2), -0.5 to 1",
+        "points clipped at --zmax: 1",
+        "points left out with their cells, as not finite: 1",
+        "train_loss (nat): 0.1 to 1000",
+        "train_error (percent): nothing finite",
+    ]
+
+
+def test_file_of_the_reference_implementation(tmp_path):
+    path = surface_files.write_reference(
+        tmp_path / "ref.h5", ALPHA, BETA, lambda a, b: (a + 10 * b, 50.0)
+    )
+    out = tmp_path / "other.vtp"
+    vtp.main([str(path), "--quantity=train_error", f"--out={out}"])
+    assert sizes(out) == (12, 6)
+
+
+def test_over_the_surface_itself(surface):
+    before = surface.read_bytes()
+    with pytest.raises(InputError, match="is the surface file itself"):
+        vtp.main([str(surface), f"--out={surface}"])
+    assert surface.read_bytes() == before
+
+
+def test_nothing_computed_yet(tmp_path):
+    values = {"train_loss": np.zeros((4, 3))}
+    path = tmp_path / "new.h5"
+    surface_files.write_surface(path, ALPHA, BETA, values, done=np.zeros((4, 3)))
+    with pytest.raises(InputError, match="0 of 12 points are computed"):
+        vtp.main([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--zmax=inf", "'inf' is no finite number"),
+        ("--zmax=high", "'high' is no finite number"),
+        ("--scale=0", "0 is not above zero"),
+        ("--zmaxx=1", "--zmaxx is not an option of this command. Did you mean --zmax"),
+    ],
+)
+def test_options_that_cannot_be(surface, option, text):
+    with pytest.raises(InputError, match=text):
+        vtp.main([str(surface), option])
+    assert not surface.with_suffix(".vtp").exists()
+
+
+def test_runs_without_torch_and_mpi(surface):
+    code = surface_files.WITHOUT_TORCH_AND_MPI.format(command="vtp")
+    subprocess.run([sys.executable, "-c", code, str(surface)], check=True, capture_output=True)
+    assert surface.with_suffix(".vtp").exists()
+
+
+def test_help_waits_for_nothing_heavy():
+    code = (
+        "import sys; from landscape_mpi.vtp import make_parser; make_parser().format_help();"
+        "sys.exit(bool({'numpy', 'h5py', 'vtkmodules'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
