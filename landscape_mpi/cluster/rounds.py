@@ -75,7 +75,7 @@ def run_rounds(
             for rank, (n_points, seconds) in enumerate(told):
                 plan.record(rank, n_points=n_points, seconds=seconds)
             report(_report(told, plan.n_pending, time.perf_counter() - began))
-        if any(ranks.comm.allgather(bool(stop))):
+        if any(ranks.comm.allgather(stop.came)):
             return False
 
 
@@ -89,7 +89,7 @@ def _compute_shard(
     seconds = np.empty(len(shard))
     n_done = 0
     for point in shard:
-        if stop:
+        if stop.came:
             break
         began = time.perf_counter()
         values[n_done] = evaluate_point(int(point))

@@ -14,7 +14,9 @@ class StopRequest:
     def __init__(self) -> None:
         self.name: str | None = None  # the signal that asked
 
-    def __bool__(self) -> bool:
+    @property
+    def came(self) -> bool:
+        """Whether a signal has come."""
         return self.name is not None
 
     def listen(self) -> None:

@@ -1,0 +1,52 @@
+"""Oracle: lines written out by hand."""
+
+import os
+import pty
+import sys
+
+import pytest
+
+from landscape_mpi.cluster.progress import Progress, describe_duration
+from landscape_mpi.cluster.rounds import RoundReport
+
+
+def test_a_log_gets_one_plain_line_a_round(capsys):
+    with Progress(n_points=200, n_done=100, images_per_point=1000) as progress:
+        progress.report(RoundReport(n_points=50, n_pending=50, seconds=10.0, balance=1.25))
+    line = capsys.readouterr().out
+    assert line.startswith("150/200 points (75 %), 5,000 images/s, balance 1.25, ")
+    assert line.endswith(" left\n")
+    assert progress.n_computed == 50
+
+
+def test_without_a_point_there_is_no_estimate(capsys):
+    with Progress(n_points=200, n_done=0, images_per_point=1000) as progress:
+        progress.report(RoundReport(n_points=0, n_pending=200, seconds=1.0, balance=1.0))
+    assert "time left unknown" in capsys.readouterr().out
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    reader, terminal = pty.openpty()
+    with open(terminal, "w") as screen:
+        monkeypatch.setattr(sys, "stderr", screen)
+        with Progress(n_points=4, n_done=1, images_per_point=10) as progress:
+            progress.report(RoundReport(n_points=3, n_pending=0, seconds=1.0, balance=1.0))
+        screen.flush()
+        shown = os.read(reader, 65536).decode()
+    assert "4/4" in shown
+    assert "30 images/s, balance 1.00" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (61, "1 min 01 s"),
+        (3599.6, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (90000, "25 h 00 min"),
+    ],
+)
+def test_durations(seconds, words):
+    assert describe_duration(seconds) == words

@@ -1,0 +1,108 @@
+"""Oracle: a list of points beside the run, and time itself. Runs on 1 to 4 real ranks."""
+
+import time
+
+import numpy as np
+import pytest
+from pytest_mpi import parallel_assert
+
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.cluster.rounds import run_rounds
+from landscape_mpi.cluster.signals import StopRequest
+
+on_ranks = pytest.mark.parallel([1, 2, 3, 4])
+
+
+class Written:
+    """What this rank wrote, and what rank 0 was told."""
+
+    def __init__(self):
+        self.points, self.values, self.shards, self.reports = [], [], [], []
+
+    def write(self, result):
+        self.shards.append(len(result.points))
+        self.points += result.points.tolist()
+        self.values += result.values[:, 0].tolist()
+
+
+def run(ranks, n_points, evaluate, *, round_seconds=0.05, stop=None):
+    written = Written()
+    stop = stop or StopRequest()
+    finished = run_rounds(
+        ranks,
+        np.arange(n_points)[::-1] if ranks.is_root else None,
+        n_quantities=1,
+        round_seconds=round_seconds,
+        evaluate_point=lambda point: np.array([evaluate(point)]),
+        write_round=written.write,
+        report=written.reports.append,
+        stop=stop,
+    )
+    return finished, written
+
+
+@on_ranks
+@pytest.mark.parametrize("n_points", [0, 1, 2, 37])
+def test_every_point_is_computed_once_by_some_rank(n_points):
+    ranks = start_ranks()
+    finished, written = run(ranks, n_points, lambda point: point**2)
+    everyone = sum(ranks.comm.allgather(written.points), [])
+    parallel_assert(finished)
+    parallel_assert(sorted(everyone) == list(range(n_points)))
+    parallel_assert(written.values == [point**2 for point in written.points])
+
+
+@on_ranks
+def test_every_rank_writes_in_every_round_also_without_points():
+    ranks = start_ranks()
+    _, written = run(ranks, 5, lambda point: 0.0)
+    everyone = ranks.comm.allgather(len(written.shards))
+    parallel_assert(len(set(everyone)) == 1)
+    if ranks.is_root:
+        assert len(written.reports) == len(written.shards)
+        assert written.reports[-1].n_pending == 0
+        assert sum(report.n_points for report in written.reports) == 5
+
+
+@pytest.mark.parallel([2, 3])
+def test_a_slow_rank_gets_fewer_points():
+    ranks = start_ranks()
+    pause = 0.02 if ranks.rank == 1 else 0.004
+    _, written = run(ranks, 300, lambda point: time.sleep(pause) or 0.0, round_seconds=0.4)
+    shares = ranks.comm.allgather(written.shards[1])  # the round after the first measurement
+    others = [share for rank, share in enumerate(shares) if rank != 1]
+    parallel_assert(min(others) > 2 * shares[1])
+    if ranks.is_root:
+        assert written.reports[1].balance < 1.5
+        assert written.reports[1].seconds == pytest.approx(0.4, rel=0.5)
+
+
+@on_ranks
+def test_a_stop_on_one_rank_ends_the_run_on_all():
+    ranks = start_ranks()
+    stop = StopRequest()
+
+    def evaluate(point):
+        if ranks.rank == ranks.size - 1 and point < 80:
+            stop.name = "SIGUSR1"
+        time.sleep(0.001)
+        return 1.0
+
+    finished, written = run(ranks, 100, evaluate, round_seconds=0.01, stop=stop)
+    n_written = sum(ranks.comm.allgather(len(written.points)))
+    parallel_assert(not finished)
+    parallel_assert(0 < n_written < 100)
+
+
+@pytest.mark.parallel([1])
+def test_a_stop_ends_the_shard_after_the_point_in_hand():
+    stop = StopRequest()
+
+    def evaluate(point):
+        if point == 90:
+            stop.name = "SIGTERM"
+        return float(point)
+
+    finished, written = run(start_ranks(), 100, evaluate, round_seconds=1e6, stop=stop)
+    assert not finished
+    assert written.points == list(range(99, 89, -1))
