@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Run the tests and end with the closing line of each run.
+#
+#   launch/run_tests.sh serial       those that need one process
+#   launch/run_tests.sh 2 3          those marked parallel(2), then parallel(3), on that many ranks
+#
+# Every run is made, also after one that failed. Ranks that hang are ended after TIME_LIMIT_S.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly PYTHON=.venv/bin/python
+readonly LOGS=build/tests
+export TIME_LIMIT_S=${TIME_LIMIT_S:-600}
+
+main() {
+    mkdir -p $LOGS
+    expect_what_was_set_up
+    local run failed=()
+    for run in "$@"; do
+        title "$run"
+        run_and_keep "$run" || failed+=("$run")
+    done
+    closing_lines "$@"
+    if [ ${#failed[@]} != 0 ]; then echo "FAILED: ${failed[*]}" && exit 1; fi
+}
+
+# Where set-up built parallel HDF5, its absence is a failure and no reason to skip.
+expect_what_was_set_up() {
+    if grep -qsx hdf5=parallel .venv/set_up.txt; then export LANDSCAPE_EXPECT_PARALLEL_HDF5=1; fi
+}
+
+run_and_keep() {
+    if [ "$1" = serial ]; then
+        timeout --foreground --kill-after=10 "$TIME_LIMIT_S" $PYTHON -m pytest --color=no
+    else
+        launch/try_ranks.sh "$1" $PYTHON -m pytest --color=no -m "parallel and parallel[match]"
+    fi < /dev/null 2>&1 | tee "$LOGS/$1.log"
+}
+
+# Last first: the serial tests, which are most, end the page.
+closing_lines() {
+    local run
+    for run in $(printf '%s\n' "$@" | tac); do
+        title "$run"
+        grep -E '^=+ .* in [0-9.]+s.* =+$' "$LOGS/$run.log" | tail -n 1 ||
+            echo "no closing line: ended by an error or by the limit of $TIME_LIMIT_S s"
+    done
+}
+
+title() {
+    if [ "$1" = serial ]; then echo "tests in one process"; else echo "tests on ranks: $1"; fi
+}
+
+main "$@"

@@ -1,0 +1,198 @@
+"""What all tests share: the data folder, ranks to run commands on, and pytest on several ranks."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import hypothesis
+import pytest
+from _pytest.config import create_terminal_writer
+from mpi4py import MPI
+
+ROOT = Path(__file__).parent.parent
+RANK = MPI.COMM_WORLD.rank
+SIZE = MPI.COMM_WORLD.size
+NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
+
+# The same examples on every rank: ranks that test different ones wait for each other for ever.
+hypothesis.settings.register_profile("ranks", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("ranks")
+
+
+def pytest_report_header() -> str:
+    """Name what the results depend on."""
+    vendor, version = MPI.get_vendor()
+    kind = "parallel" if h5py.get_config().mpi else "serial"
+    return (
+        f"{vendor} {'.'.join(map(str, version))}, rank {RANK} of {SIZE}; "
+        f"HDF5 {h5py.version.hdf5_version} {kind}; "
+        f"torch {importlib.metadata.version('torch')}"
+    )
+
+
+# Which tests run: those for as many ranks as there are now.
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests for another number of ranks; mpi-pytest has marked each with its own."""
+    for item in items:
+        if not any(item.get_closest_marker(f"parallel[{n}]") for n in NUMBERS_OF_RANKS):
+            raise pytest.UsageError(
+                f"{item.nodeid} is for a number of ranks that the Makefile never starts. "
+                f"Mark it with some of {NUMBERS_OF_RANKS}."
+            )
+    elsewhere = [item for item in items if not item.get_closest_marker(f"parallel[{SIZE}]")]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item.get_closest_marker(f"parallel[{SIZE}]")]
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str:
+    """Say where the other tests run."""
+    ranks = "1 rank" if SIZE == 1 else f"{SIZE} ranks"
+    return f"Those for {ranks}; make test runs the tests for {NUMBERS_OF_RANKS} ranks."
+
+
+# What is printed under several ranks: rank 0's report, and what failed on the others.
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Silence the report of ranks above 0."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if RANK > 0 and reporter is not None:
+        reporter._tw = create_terminal_writer(config, io.StringIO())
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Print a failure on a rank above 0 at once: rank 0 may be waiting for that rank for ever."""
+    if RANK > 0 and report.failed:
+        words = [f"rank {RANK} of {SIZE}: {report.nodeid} failed", report.longreprtext]
+        words += [f"{title}\n{text}" for title, text in report.sections]
+        print(*words, sep="\n", file=sys.__stderr__, flush=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Wait for all ranks: mpiexec ends the others with the first that leaves with a failure."""
+    MPI.COMM_WORLD.Barrier()
+
+
+# Fixtures.
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of real data sets and checkpoints."""
+    folder = os.environ.get("LANDSCAPE_DATA")
+    if not folder:
+        pytest.skip("LANDSCAPE_DATA names no folder of real data sets and checkpoints")
+    if not Path(folder).is_dir():
+        pytest.fail(f"LANDSCAPE_DATA={folder} is not a folder.")
+    return Path(folder)
+
+
+def command_on_ranks(n: int, argv: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Return the command line that runs argv on n ranks; see the fixture mpiexec."""
+    words = [os.fspath(word) for word in argv]
+    if words[0].startswith("landscape_mpi."):
+        words.insert(0, "-m")
+    if words[0].startswith("-") or words[0].endswith(".py"):
+        words.insert(0, sys.executable)
+    return [str(ROOT / "launch/try_ranks.sh"), str(n), *words]
+
+
+def environment_of_ranks(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of such a command: this tree first on Python's path, this Python's
+    folder first on the shell's."""
+    own = dict(os.environ)
+    own.pop("TIME_LIMIT_S", None)  # that of the whole suite
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
+    own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
+    return own | dict(extra or {})
+
+
+@pytest.fixture(scope="session")
+def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a command on n ranks and waits for it.
+
+    ``mpiexec(2, ["landscape_mpi.surface", "--out", path])`` runs a module of the package;
+    what begins with ``-`` or ends in ``.py`` goes to Python, anything else runs as it is.
+    A command that is not done after ``timeout`` seconds is ended, and fails the test; with
+    ``check``, so does a status other than 0.
+    """
+
+    def run(
+        n: int,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120,
+        check: bool = False,
+        cwd: str | os.PathLike[str] = ROOT,
+    ) -> subprocess.CompletedProcess[str]:
+        limit = {"TIME_LIMIT_S": str(timeout)}
+        begin = time.monotonic()
+        done = subprocess.run(
+            command_on_ranks(n, argv),
+            env=environment_of_ranks(limit | dict(env or {})),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        words = f"{' '.join(done.args)}\n{done.stdout}\n{done.stderr}"
+        if done.returncode != 0 and time.monotonic() - begin >= timeout:
+            pytest.fail(f"not done after {timeout} s: {words}")
+        if check and done.returncode != 0:
+            pytest.fail(f"status {done.returncode}: {words}")
+        return done
+
+    return run
+
+
+@pytest.fixture
+def start_mpiexec() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function like ``mpiexec`` that does not wait: for tests that send signals.
+
+    The process is mpiexec itself. What still runs at the end of the test is killed.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        n: int,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] = ROOT,
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            command_on_ranks(n, argv),
+            env=environment_of_ranks(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)

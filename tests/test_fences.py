@@ -1,0 +1,199 @@
+"""The fences between the rooms of the package, and the size of what is in them.
+
+The oracle is the source text itself, parsed with ast, and a Python in which the fenced-off
+packages cannot be imported: neither trusts what the package says of itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "landscape_mpi"
+FILES = sorted(PACKAGE.rglob("*.py"))
+SHARED = {"errors", "command"}
+COMMANDS = sorted(
+    path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
+)
+VIEWERS = {"plot", "vtp", "report"}
+
+# Room or kind of module: the parts of the package it may import, besides its own.
+MAY_IMPORT = {
+    "command": {"job", "cluster", "compute", "store", "zoo", "views", "command", "errors"},
+    "viewer": {"store", "views", "command", "errors"},
+    "job": {"cluster", "compute", "store", "zoo", "command", "errors"},
+    "cluster": {"errors"},
+    "compute": {"errors"},
+    "store": {"errors"},
+    "zoo": {"errors"},
+    "views": {"store", "errors"},
+    "shared": {"errors"},
+}
+# Packages that are another room's business.
+MUST_NOT_IMPORT = {
+    "cluster": {"torch", "h5py"},
+    "compute": {"mpi4py", "h5py"},
+    "store": {"torch", "mpi4py"},
+    "zoo": {"mpi4py"},
+    "views": {"torch", "mpi4py", "h5py"},
+    "viewer": {"torch", "mpi4py", "h5py"},
+    "shared": {"torch", "mpi4py", "h5py", "numpy"},
+}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def kind(path: Path) -> str:
+    """Return the room of a module, or what a module of no room is."""
+    inside = path.relative_to(PACKAGE)
+    if len(inside.parts) > 1:
+        return inside.parts[0]
+    if inside.stem in SHARED or inside.stem == "__init__":
+        return "shared"
+    return "viewer" if inside.stem in VIEWERS else "command"
+
+
+def imported_modules(path: Path, *, at_run_time: bool = False) -> set[str]:
+    """Return the full names a module imports anywhere, also inside its functions."""
+    tree = ast.parse(path.read_text())
+    unseen = set(nodes_for_type_checkers(tree)) if at_run_time else set()
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    names = set()
+    for node in ast.walk(tree):
+        if node in unseen:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            names |= {f"{source}.{alias.name}" for alias in node.names}
+    return names
+
+
+def nodes_for_type_checkers(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for statement in node.body:
+                yield from ast.walk(statement)
+
+
+def parts_imported(path: Path) -> set[str]:
+    """Return the parts of this package that a module imports: rooms and top-level modules."""
+    words = [name.split(".") for name in imported_modules(path)]
+    candidates = {parts[1] for parts in words if parts[0] == PACKAGE.name and len(parts) > 1}
+    return {
+        name
+        for name in candidates
+        if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_a_module_imports_only_the_parts_below_it(path: Path) -> None:
+    room = kind(path)
+    assert room in MAY_IMPORT, f"{room} is new: say in MAY_IMPORT what it may know of"
+    allowed = MAY_IMPORT[room] | {room}
+    assert parts_imported(path) <= allowed, f"{room} may import {sorted(allowed)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_a_module_leaves_other_rooms_packages_alone(path: Path) -> None:
+    packages = {name.split(".")[0] for name in imported_modules(path, at_run_time=True)}
+    assert not packages & MUST_NOT_IMPORT.get(kind(path), set())
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert imported_modules(PACKAGE / "__init__.py") == set()
+
+
+def run_python(code: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *argv], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def without(*packages: str) -> str:
+    """Return code after which these packages cannot be imported."""
+    return f"import sys; sys.modules.update(dict.fromkeys({packages}))\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_needs_neither_mpi_nor_torch(command: str) -> None:
+    code = without("mpi4py", "torch") + (
+        f"import runpy; sys.argv = [{command!r}, '--help']\n"
+        f"runpy.run_module('landscape_mpi.{command}', run_name='__main__')"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_within_a_second(command: str) -> None:
+    seconds = []
+    for _ in range(3):  # the best of three: other programs may be running
+        begin = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", f"landscape_mpi.{command}", "--help"],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        seconds.append(time.perf_counter() - begin)
+        if seconds[-1] < 1:
+            break
+    assert min(seconds) < 1
+
+
+def test_views_and_store_load_without_torch_and_mpi() -> None:
+    modules = [module_name(path) for path in FILES if kind(path) in {"views", "store", "viewer"}]
+    assert modules
+    code = without("mpi4py", "torch") + (
+        "import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    )
+    done = run_python(code, *modules)
+    assert done.returncode == 0, done.stderr
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def n_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the lines of a function from def to its end, docstring included."""
+    assert function.end_lineno is not None
+    return function.end_lineno - function.lineno + 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_no_function_is_longer_than_a_screen(path: Path) -> None:
+    too_long = {
+        function.name: n_lines(function)
+        for function in functions(path)
+        if n_lines(function) > (40 if function.name == "main" else 60)
+    }
+    assert not too_long
+
+
+def test_most_functions_are_short() -> None:
+    assert statistics.median(n_lines(f) for path in FILES for f in functions(path)) < 10
+
+
+def test_no_file_is_a_drawer_for_everything() -> None:
+    assert not list(PACKAGE.rglob("utils*"))
+    assert not list(PACKAGE.rglob("helpers*"))
