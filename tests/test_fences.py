@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "landscape_mpi"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SHARED = {"errors", "command"}
+SHARED = {"errors", "command", "options"}
 COMMANDS = sorted(
     path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
 )
@@ -27,9 +27,9 @@ VIEWERS = {"plot", "vtp", "report"}
 
 # Room or kind of module: the parts of the package it may import, besides its own.
 MAY_IMPORT = {
-    "command": {"job", "cluster", "compute", "store", "zoo", "views", "command", "errors"},
-    "viewer": {"store", "views", "command", "errors"},
-    "job": {"cluster", "compute", "store", "zoo", "command", "errors"},
+    "command": {"job", "cluster", "compute", "store", "zoo", "views"} | SHARED,
+    "viewer": {"store", "views"} | SHARED,
+    "job": {"cluster", "compute", "store", "zoo", "errors"},
     "cluster": {"errors"},
     "compute": {"errors"},
     "store": {"errors"},
