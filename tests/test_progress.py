@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import sys
+import termios
 
 import pytest
 
@@ -36,6 +37,7 @@ def read_until_closed(reader):
 
 def test_a_terminal_gets_a_bar(monkeypatch):
     reader, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
     with open(terminal, "w") as screen:
         monkeypatch.setattr(sys, "stderr", screen)
         with Progress(n_points=4, n_done=1, images_per_point=10) as progress:
