@@ -1,0 +1,136 @@
+"""Fold batch-norm into the convolution or linear layer before it, and the directions with it.
+
+With batch-norm fixed, conv + batch-norm is linear in the conv's weight w and bias b:
+
+    s * (conv(x, w) + b - mean) + shift = conv(x, s * w) + s * (b - mean) + shift,
+    s = scale / sqrt(variance + eps),
+
+so the folded center and the folded directions are made once, and a point of the plane is
+folded center + alpha * folded direction + beta * folded direction. Where a direction moves
+the batch-norm itself this no longer holds, and that pair stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from landscape_mpi.compute.directions import Direction
+
+FOLDED_INTO = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@dataclass(frozen=True)
+class FoldedNetwork:
+    """The same function with fewer layers, and the directions that move it the same way."""
+
+    network: nn.Module  # a GraphModule, or the network itself where it cannot be traced
+    directions: dict[str, Direction]  # by axis
+    n_folded: int
+    n_left: int  # batch-norms that stay
+    problem: str | None  # why it could not be traced
+
+
+def fold(network: nn.Module, directions: dict[str, Direction]) -> FoldedNetwork:
+    """Fold what can be folded.
+
+    Args:
+        network: Float32, in evaluation mode, on the CPU; it is changed, and belongs to the result.
+        directions: Directions by axis, float32, on the network's parameters and buffers.
+
+    Returns:
+        The folded network with its directions; what could not be traced comes back as it is.
+    """
+    n_norms = sum(isinstance(module, BATCH_NORMS) for module in network.modules())
+    try:
+        graph = fx.symbolic_trace(network)
+    except Exception as problem:  # tracing runs the user's own code on proxies
+        words = " ".join(str(problem).split())
+        return FoldedNetwork(network, directions, 0, n_norms, f"{type(problem).__name__}: {words}")
+    moved = {name for direction in directions.values() for name in direction}
+    folded = {axis: dict(direction) for axis, direction in directions.items()}
+    n_folded = 0
+    for node in list(graph.graph.nodes):
+        layer, norm = _foldable(graph, node, moved)
+        if layer and norm:
+            _fold_pair(graph, layer, norm, folded)
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+            n_folded += 1
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return FoldedNetwork(graph.eval(), folded, n_folded, n_norms - n_folded, None)
+
+
+def _foldable(graph: fx.GraphModule, node: fx.Node, moved: set[str]) -> tuple[str, str]:
+    """Return the names of layer and batch-norm if node is a batch-norm that can be folded."""
+    if node.op != "call_module" or not isinstance(node.args[0], fx.Node):
+        return "", ""
+    before = node.args[0]
+    norm = graph.get_submodule(str(node.target))
+    if before.op != "call_module" or not isinstance(norm, BATCH_NORMS):
+        return "", ""
+    layer = graph.get_submodule(str(before.target))
+    used_elsewhere = len(before.users) > 1 or any(
+        other is not node and other is not before and other.target in (node.target, before.target)
+        for other in graph.graph.nodes
+    )
+    if not isinstance(layer, FOLDED_INTO) or used_elsewhere or norm.running_mean is None:
+        return "", ""
+    moves = any(name.startswith(f"{node.target}.") for name in moved)
+    return ("", "") if moves or _shares(graph, layer) else (str(before.target), str(node.target))
+
+
+def _shares(graph: fx.GraphModule, layer: nn.Module) -> bool:
+    """Return whether another module has a parameter of this layer too."""
+    own = {id(parameter) for parameter in layer.parameters()}
+    owners = [
+        module
+        for module in graph.modules()
+        for parameter in module.parameters(recurse=False)
+        if id(parameter) in own
+    ]
+    return any(owner is not layer for owner in owners)
+
+
+def _fold_pair(
+    graph: fx.GraphModule, layer_name: str, norm_name: str, directions: dict[str, Direction]
+) -> None:
+    layer: Any = graph.get_submodule(layer_name)
+    scale, shift = _scale_and_shift(graph.get_submodule(norm_name))
+    bias = 0.0 if layer.bias is None else _exact(layer.bias)
+    layer.weight = _parameter(_times(scale, _exact(layer.weight)))
+    layer.bias = _parameter(scale * bias + shift)
+    for direction in directions.values():
+        for tensor in ("weight", "bias"):
+            values = direction.get(f"{layer_name}.{tensor}")
+            if values is not None:
+                scaled = _times(scale, values.astype(np.float64))
+                direction[f"{layer_name}.{tensor}"] = scaled.astype(np.float32)
+
+
+def _scale_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return what batch-norm in evaluation mode multiplies by and adds, float64 [n_channels]."""
+    scale = 1 / np.sqrt(_exact(norm.running_var) + norm.eps)
+    shift = -_exact(norm.running_mean) * scale
+    if norm.weight is not None:
+        scale, shift = scale * _exact(norm.weight), shift * _exact(norm.weight)
+    return scale, shift if norm.bias is None else shift + _exact(norm.bias)
+
+
+def _exact(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().double().numpy()
+
+
+def _times(scale: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Multiply each output channel by its scale."""
+    return scale.reshape(-1, *[1] * (values.ndim - 1)) * values
+
+
+def _parameter(values: np.ndarray) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(values.astype(np.float32)))
