@@ -2,9 +2,8 @@
 
 PYTHON := .venv/bin/python
 ON_RANKS := launch/try_ranks.sh
-DEMO := build/demo
 NUMBERS_OF_RANKS := 1 2 3 4
-SCRIPTS := .ci/run $(wildcard launch/*.sh slurm/*.sh slurm/*.sbatch)
+SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint clean
@@ -16,15 +15,8 @@ setup:  ## make .venv: packages, MPI, parallel HDF5 (minutes once, then instant)
 	@launch/set_up.sh
 
 demo: setup  ## train a small network, compute its surface on 2 ranks, draw it
-	@mkdir -p $(DEMO) && rm -f $(DEMO)/resnet8*
-	$(PYTHON) -m landscape_mpi.train --model resnet8 --data digits --epochs 15 --seed 1 \
-	    --out $(DEMO)/resnet8.pt
-	$(ON_RANKS) 2 $(PYTHON) -m landscape_mpi.surface --model resnet8 --checkpoint $(DEMO)/resnet8.pt \
-	    --data digits --x=-1:1:31 --y=-1:1:31 --normalize filter --ignore bias,bn \
-	    --splits train,test --seed 1 --out $(DEMO)/resnet8.h5
-	$(PYTHON) -m landscape_mpi.plot $(DEMO)/resnet8.h5
-	$(PYTHON) -m landscape_mpi.vtp $(DEMO)/resnet8.h5 --log
-	@echo "Look at (pictures, and .vtp for ParaView):" && find $(DEMO) -name 'resnet8*' | sort
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" ON_RANKS=$(ON_RANKS) examples/digits_surface.sh build/demo
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" examples/digits_pictures.sh build/demo
 
 test: setup  ## run the serial tests, then those for several ranks on 1, 2, 3 and 4
 	@launch/run_tests.sh serial $(NUMBERS_OF_RANKS)

@@ -145,7 +145,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     setting = points.bind_rank(ranks, job)
     evaluator = points.PointEvaluator(ranks, job, root.arrays if root else {}, setting)
     start = surface_file.begin_or_resume(ranks, job, root, evaluator)
-    messages.say_start(ranks, job, setting, start)
+    messages.say_start(ranks, job, evaluator, start)
     outcome = surface_file.fill(ranks, job, evaluator, start)
     messages.say_end(ranks, job, outcome)
     return 0 if outcome.finished else EXIT_REQUEUE

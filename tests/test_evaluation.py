@@ -222,7 +222,7 @@ def trained(data_dir):
     network = build_network("resnet20_pad", n_channels=3, n_classes=10)
     load_state(network, read_checkpoint(data_dir / "checkpoints" / "resnet20-12fca82f.th"))
     split = load_npz(str(data_dir / "cifar10_first4000.npz"))["train"].first(1000)
-    return network, (split.inputs, split.targets)
+    return network.eval(), (split.inputs, split.targets)
 
 
 def test_the_center_of_a_trained_network(trained):

@@ -65,9 +65,23 @@ class Evaluator:
     """Evaluates a network, at the weights it has at the moment, over whole splits."""
 
     def __init__(
-        self, network: nn.Module, splits: Mapping[str, ResidentSplit], setting: Setting
+        self,
+        network: nn.Module,
+        splits: Mapping[str, ResidentSplit],
+        setting: Setting,
+        *,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        """Prepare to evaluate.
+
+        Args:
+            network: In evaluation mode on the setting's device, weights with channels last.
+            splits: Samples by the name of their split, on the same device.
+            setting: How to evaluate.
+            dtype: Type of the network's weights.
+        """
         self._network = network
+        self._dtype = dtype
         self._splits = splits
         self._setting = setting
         self._pool = ThreadPoolExecutor(setting.threads)
@@ -96,8 +110,8 @@ class Evaluator:
 
     def _evaluate_batch(self, samples: ResidentSplit, start: int) -> None:
         rows = slice(start, min(start + self._setting.batch, len(samples)))
-        with torch.inference_mode(), _precision(self._setting):
-            logits = self._network(samples.batch(rows)).float()
+        with torch.inference_mode(), _precision(self._setting, self._dtype):
+            logits = self._network(samples.batch(rows).to(self._dtype)).float()
             targets = samples.targets[rows]
             losses = nn.functional.cross_entropy(logits, targets, reduction="none")
             samples.losses[rows] = losses
@@ -105,10 +119,10 @@ class Evaluator:
 
 
 @contextmanager
-def _precision(setting: Setting) -> Iterator[None]:
-    """Run with the setting's type for matrix products; weights and sums stay float32."""
-    device = setting.device.split(":")[0]
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=setting.precision == "bf16"):
+def _precision(setting: Setting, dtype: torch.dtype) -> Iterator[None]:
+    """Let a float32 network compute its matrix products in bfloat16, where that is asked."""
+    mixed = setting.precision == "bf16" and dtype == torch.float32
+    with torch.autocast(setting.device.split(":")[0], dtype=torch.bfloat16, enabled=mixed):
         yield
 
 

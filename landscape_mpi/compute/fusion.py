@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import fx, nn
@@ -133,11 +133,11 @@ def _replace(
 ) -> None:
     """Put function where last stands, with the weights of the convolution at node."""
     layer = cast(nn.Conv2d, graph.get_submodule(str(node.target)))
-    settings = (list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups)
+    stride, dilation = list(layer.stride), list(layer.dilation)
+    settings: Any = (list(layer.padding), stride, dilation, layer.groups)
     with graph.graph.inserting_before(last):
         weight = graph.graph.get_attr(f"{node.target}.weight")
         bias = graph.graph.get_attr(f"{node.target}.bias") if layer.bias is not None else None
-        arguments = cast(tuple, (*inputs, weight, bias, settings))
-        fused = graph.graph.call_function(function, arguments)
+        fused = graph.graph.call_function(function, (*inputs, weight, bias, settings))
     fused.meta = dict(last.meta)
     last.replace_all_uses_with(fused)

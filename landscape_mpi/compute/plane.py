@@ -22,8 +22,23 @@ class MovedNetwork:
     """
 
     def __init__(
-        self, network: nn.Module, alpha: Direction, beta: Direction, *, device: str = "cpu"
+        self,
+        network: nn.Module,
+        alpha: Direction,
+        beta: Direction,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        """Take over a network and put its moved tensors into one vector.
+
+        Args:
+            network: Float32.
+            alpha: Direction on its parameters and buffers, float32.
+            beta: Likewise.
+            device: Where it is to compute.
+            dtype: Type it computes in; points are made in float32 and rounded to it.
+        """
         # Layout first: converting it later would cut the views off the flat vector.
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         names = [name for name in network.state_dict() if name in alpha or name in beta]
@@ -32,14 +47,18 @@ class MovedNetwork:
         self._center = _flatten({name: tensor.detach() for name, tensor in moved.items()})
         self._alpha = _flatten(_spread(alpha, moved))
         self._beta = _flatten(_spread(beta, moved))
-        self._weights = self._center.clone()
+        self._point = self._center.clone()
+        self._weights = self._point.to(dtype)  # the same memory where the type is float32
+        self.network.to(dtype)
         for tensor, view in zip(moved.values(), _views(self._weights, moved), strict=True):
             tensor.data = view
 
     def move_to(self, alpha: float, beta: float) -> None:
         """Set the weights to those of a point; the center itself comes out exactly."""
-        torch.add(self._center, self._alpha, alpha=alpha, out=self._weights)
-        self._weights.add_(self._beta, alpha=beta)
+        torch.add(self._center, self._alpha, alpha=alpha, out=self._point)
+        self._point.add_(self._beta, alpha=beta)
+        if self._weights is not self._point:
+            self._weights.copy_(self._point)
 
 
 def _spread(direction: Direction, moved: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -8,16 +8,17 @@ import h5py
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
-from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.points import PointEvaluator
 from landscape_mpi.job.surface_file import Outcome, Start
 from landscape_mpi.store.writer import writer_description
 
 
-def say_start(ranks: Ranks, plan: Plan, setting: Setting, start: Start) -> None:
+def say_start(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> None:
     """Say what is about to be computed, on what. Local; rank 0 prints."""
     if not ranks.is_root:
         return
+    setting = evaluator.setting
     images = " + ".join(f"{n:,} {name}" for name, n in plan.n_samples.items())
     n_done = plan.n_points - start.n_pending
     resumed = f"resuming, {n_done:,} of them done" if n_done else "none of them done yet"
@@ -26,6 +27,7 @@ def say_start(ranks: Ranks, plan: Plan, setting: Setting, start: Start) -> None:
         f"{resumed}\n"
         f"{_counted(ranks.size, 'rank')}: {start.workers.devices}; {setting.precision}, batch "
         f"{setting.batch}, {_counted(setting.threads, 'thread')} a rank\n"
+        f"network: {evaluator.preparation}\n"
         f"{plan.out}: {writer_description()}",
         flush=True,
     )

@@ -19,6 +19,7 @@ from landscape_mpi.compute.evaluation import (
     prepare_device,
 )
 from landscape_mpi.compute.plane import MovedNetwork
+from landscape_mpi.compute.preparation import prepare_network
 from landscape_mpi.job.plan import AXES, Plan
 
 
@@ -70,8 +71,13 @@ class PointEvaluator:
         network.load_state_dict(state)
         vectors = self._directions(network)
         _compare_digests(ranks, directions.digest(*vectors.values()))
-        self._network = MovedNetwork(network, **vectors, device=setting.device)
-        self._evaluator = Evaluator(network, self._splits(), setting)
+        prepared = prepare_network(network, vectors, self._sample(), setting)
+        self.preparation = prepared.description
+        dtype = prepared.dtype
+        self._network = MovedNetwork(
+            prepared.network, **prepared.directions, device=setting.device, dtype=dtype
+        )
+        self._evaluator = Evaluator(prepared.network, self._splits(), setting, dtype=dtype)
 
     def _part(self, prefix: str) -> dict[str, np.ndarray]:
         start = f"{prefix}/"
@@ -87,17 +93,23 @@ class PointEvaluator:
         return {axis: self._part(axis) for axis in AXES}
 
     def _splits(self) -> dict[str, ResidentSplit]:
-        plan, device = self._plan, self.setting.device
         return {
-            name: ResidentSplit(
-                self._shared[f"{name}/inputs"],
-                self._shared[f"{name}/targets"],
-                mean=plan.mean,
-                std=plan.std,
-                device=device,
-            )
-            for name in plan.n_samples
+            name: self._resident(name, n_samples, self.setting.device)
+            for name, n_samples in self._plan.n_samples.items()
         }
+
+    def _sample(self) -> torch.Tensor:
+        split = next(iter(self._plan.n_samples))
+        return self._resident(split, 2, "cpu").batch(slice(0, 2))
+
+    def _resident(self, split: str, n_samples: int, device: str) -> ResidentSplit:
+        return ResidentSplit(
+            self._shared[f"{split}/inputs"][:n_samples],
+            self._shared[f"{split}/targets"][:n_samples],
+            mean=self._plan.mean,
+            std=self._plan.std,
+            device=device,
+        )
 
     def evaluate_point(self, point: int) -> np.ndarray:
         """Return the quantities of a point, float64 [n_quantities]. Local.

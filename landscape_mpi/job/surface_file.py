@@ -95,7 +95,11 @@ def _complete(
 ) -> SurfaceContent:
     """Add what is known only once the ranks are bound."""
     setting, known = evaluator.setting, content.attributes
-    how = {"batch": setting.batch, "device": setting.device.split(":")[0]}
+    how = {
+        "batch": setting.batch,
+        "device": setting.device.split(":")[0],
+        "preparation": evaluator.preparation,
+    }
     where = {"devices": workers.devices, "ranks": workers.n_ranks, "started": provenance.now()}
     return replace(
         content,

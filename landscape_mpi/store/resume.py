@@ -32,6 +32,7 @@ IDENTITY = (
     ("directions", "sha256", "directions of SHA-256 {}", "run it where it was begun"),
     ("/", "precision", "precision {}", "pass --precision {}"),
     ("/", "batch", "batch {}", "pass --batch {}"),
+    ("/", "preparation", "the network {}", "run the version that began it"),
     ("/", "device", "device {}", "pass --device {}"),
 )
 

@@ -1,0 +1,61 @@
+"""Make a network fast without changing what it computes: fold, fuse, choose the type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from landscape_mpi.compute import fusion
+from landscape_mpi.compute.directions import NORM_LAYERS, Direction
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.folding import FoldedNetwork, fold
+
+
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """A network ready to move over its plane."""
+
+    network: nn.Module
+    directions: dict[str, Direction]  # by axis, those of this network
+    dtype: torch.dtype  # of its weights while it computes
+    description: str  # what was done, for the log and the file
+
+
+def prepare_network(
+    network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor, setting: Setting
+) -> PreparedNetwork:
+    """Fold batch-norm, fuse on CPUs, and choose the type of the weights.
+
+    Args:
+        network: Float32, in evaluation mode, on the CPU; it belongs to the result from then on.
+        directions: By axis, on the network's parameters and buffers.
+        sample: Some inputs of the network, float32, on the CPU.
+        setting: How it will be evaluated.
+    """
+    folded = fold(network, directions)
+    words = [_describe(folded)]
+    if (
+        isinstance(folded.network, fx.GraphModule)
+        and setting.device == "cpu"
+        and fusion.is_available()
+    ):
+        words.append(f"{fusion.fuse(folded.network, sample)} convolutions fused")
+    dtype = torch.float32
+    if setting.precision == "bf16" and _is_plain(folded):
+        dtype = torch.bfloat16
+    return PreparedNetwork(folded.network, folded.directions, dtype, ", ".join(words))
+
+
+def _describe(folded: FoldedNetwork) -> str:
+    if folded.problem is not None:
+        return f"unfolded, since it cannot be traced ({folded.problem[:100]})"
+    left = f", {folded.n_left} left" if folded.n_left else ""
+    return f"{folded.n_folded} batch-norms folded{left}"
+
+
+def _is_plain(folded: FoldedNetwork) -> bool:
+    """Return whether all layers may compute in bfloat16; normalisation needs float32 inside."""
+    traced = folded.problem is None
+    return traced and not any(isinstance(m, NORM_LAYERS) for m in folded.network.modules())
