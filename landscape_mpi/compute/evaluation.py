@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from landscape_mpi.compute.memory import keep_freed_memory
+
 PRECISIONS = ("fp32", "tf32", "bf16")
 DEFAULT_BATCH = {"cpu": 64, "cuda": 1024}
 
@@ -129,6 +131,7 @@ def _precision(setting: Setting, dtype: torch.dtype) -> Iterator[None]:
 def prepare_device(setting: Setting) -> None:
     """Make this process compute in the setting's way, and the same way every time."""
     torch.set_num_threads(1)  # parallel over batches instead, see the head of this file
+    keep_freed_memory()
     torch.backends.cudnn.benchmark = False  # it times kernels, so its choice is not repeatable
     torch.backends.cudnn.deterministic = True
     allow_tf32 = setting.precision == "tf32"
