@@ -27,4 +27,4 @@ def keep_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     settings = ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, LARGEST_INT), (M_ARENA_MAX, 1))
-    return all([libc.mallopt(name, value) == 1 for name, value in settings])
+    return all(libc.mallopt(name, value) == 1 for name, value in settings)
