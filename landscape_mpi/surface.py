@@ -111,6 +111,11 @@ def _add_run_options(parser: CommandParser) -> None:
         "--fresh", action="store_true", help="start over instead of resuming what --out holds"
     )
     group.add_argument(
+        "--estimate",
+        action="store_true",
+        help="measure what this run would take on these ranks, and write nothing",
+    )
+    group.add_argument(
         "--device",
         choices=["auto", "cpu", "cuda"],
         default="auto",
@@ -139,10 +144,12 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         Exit status: 0 when all points are done, 75 after a stop signal.
     """
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job import messages, plan, points, surface_file
+    from landscape_mpi.job import estimate, messages, plan, points, surface_file
 
     job, root = plan.read_plan(ranks, options)
     setting = points.bind_rank(ranks, job)
+    if options.estimate:
+        return estimate.say_estimate(ranks, job, root, setting)
     evaluator = points.PointEvaluator(ranks, job, root.arrays if root else {}, setting)
     start = surface_file.begin_or_resume(ranks, job, root, evaluator)
     messages.say_start(ranks, job, evaluator, start)

@@ -71,7 +71,7 @@ class PointEvaluator:
         network.load_state_dict(state)
         vectors = self._directions(network)
         _compare_digests(ranks, directions.digest(*vectors.values()))
-        prepared = prepare_network(network, vectors, self._sample(), setting)
+        prepared = prepare_network(network, vectors, self.sample, setting)
         self.preparation = prepared.description
         dtype = prepared.dtype
         self._network = MovedNetwork(
@@ -98,7 +98,9 @@ class PointEvaluator:
             for name, n_samples in self._plan.n_samples.items()
         }
 
-    def _sample(self) -> torch.Tensor:
+    @property
+    def sample(self) -> torch.Tensor:
+        """Two samples as the network sees them, float32 on the CPU."""
         split = next(iter(self._plan.n_samples))
         return self._resident(split, 2, "cpu").batch(slice(0, 2))
 

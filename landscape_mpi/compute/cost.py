@@ -1,0 +1,86 @@
+"""What a point costs in arithmetic and memory traffic, and what this machine can do of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from landscape_mpi.compute.evaluation import Setting
+
+MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}
+COPY_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
+MEASURE_S = 0.5
+
+
+@dataclass(frozen=True)
+class SampleCost:
+    """What one sample costs, however it is computed."""
+
+    operations: float  # floating-point operations of convolutions and matrix products
+    values_moved: float  # activations, each written once and read once
+
+
+@dataclass(frozen=True)
+class MachineRates:
+    """What one rank's share of the machine does, measured."""
+
+    operations_per_s: float  # of matrix products in the setting's precision
+    bytes_per_s: float  # read and written by a copy
+
+
+def sample_cost(network: nn.Module, images: torch.Tensor) -> SampleCost:
+    """Count what a forward pass does.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        images: Some samples, float32 [n, ...].
+    """
+    moved = 0
+
+    def count(layer: nn.Module, inputs: object, output: object) -> None:
+        nonlocal moved
+        if isinstance(output, torch.Tensor):
+            moved += 2 * output.numel()
+
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(images)
+    for hook in hooks:
+        hook.remove()
+    return SampleCost(counter.get_total_flops() / len(images), moved / len(images))
+
+
+def measure_machine(setting: Setting) -> MachineRates:
+    """Measure matrix products and copies as a rank with this setting would run them."""
+    kind = setting.device.split(":")[0]
+    dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
+    size = MATRIX_SIZE[kind]
+    left = torch.randn(size, size, device=setting.device).to(dtype)
+    products = _runs_per_s(lambda: left @ left, setting)
+    block = torch.zeros(COPY_BYTES[kind], dtype=torch.uint8, device=setting.device)
+    copies = _runs_per_s(lambda: block.clone(), setting)
+    return MachineRates(products * 2 * size**3, copies * 2 * block.numel())
+
+
+def _runs_per_s(work: Callable[[], object], setting: Setting) -> float:
+    """Return how often work runs per second, on all threads of the rank together."""
+
+    def repeat(_: int) -> float:
+        work()  # the first run allocates
+        n_runs, began = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - began) < MEASURE_S:
+            work()
+            if setting.device.startswith("cuda"):
+                torch.cuda.synchronize()
+            n_runs += 1
+        return n_runs / elapsed
+
+    with ThreadPoolExecutor(setting.threads) as pool:
+        return sum(pool.map(repeat, range(setting.threads)))
