@@ -10,16 +10,17 @@ from pathlib import Path
 from landscape_mpi.errors import nearest_name
 
 LARGEST_SEED = 2**63 - 1
+LARGEST_COUNT = 10**9
 
 
 def whole_from_1(text: str) -> int:
-    """Return a whole number of at least 1.
+    """Return a whole number from 1 to LARGEST_COUNT.
 
     Raises:
         ArgumentTypeError: If the text is none.
     """
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1.")
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= LARGEST_COUNT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 10**9.")
     return int(text)
 
 
@@ -93,6 +94,20 @@ def names_of(*known: str, none: str | None = None) -> Callable[[str], tuple[str,
     return parse
 
 
+def file_path(text: str) -> Path:
+    """Return a path, ~ replaced by the home folder."""
+    return Path(text).expanduser()
+
+
+def files_read(options: argparse.Namespace) -> list[Path]:
+    """Return the files that the options name as inputs, which no output may replace."""
+    files = [getattr(options, name, None) for name in ("checkpoint", "directions")]
+    if options.data.startswith("npz:"):
+        data = file_path(options.data.removeprefix("npz:"))
+        files += [data, *([options.data_dir / data] if options.data_dir else [])]
+    return [file for file in files if file is not None]
+
+
 def add_model_option(group: argparse._ArgumentGroup) -> None:
     """Add --model to a group of a parser."""
     group.add_argument(
@@ -107,7 +122,9 @@ def add_model_option(group: argparse._ArgumentGroup) -> None:
 def add_data_options(group: argparse._ArgumentGroup) -> None:
     """Add --data, --data-dir, --download, --mean and --std to a group of a parser."""
     group.add_argument("--data", required=True, metavar="NAME", help="cifar10, digits, or npz:FILE")
-    group.add_argument("--data-dir", type=Path, metavar="DIR", help="folder of the data's files")
+    group.add_argument(
+        "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
+    )
     group.add_argument(
         "--download", action="store_true", help="fetch missing files from the publisher"
     )

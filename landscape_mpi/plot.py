@@ -19,6 +19,7 @@ from pathlib import Path
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.options import file_path
 
 KINDS = ("contour", "filled", "heatmap", "surface")
 MOST_LEVELS = 200
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser(prog="python -m landscape_mpi.plot", description=__doc__)
-    parser.add_argument("surfaces", nargs="+", type=Path, metavar="surface.h5")
+    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
     parser.add_argument(
         "--quantity",
         type=_names,
@@ -87,7 +88,10 @@ def make_parser() -> CommandParser:
         "than a factor of 30)",
     )
     parser.add_argument(
-        "--out-dir", type=Path, metavar="DIR", help="folder for the pictures (default: the file's)"
+        "--out-dir",
+        type=file_path,
+        metavar="DIR",
+        help="folder for the pictures (default: the file's)",
     )
     parser.add_argument("--dpi", type=_dpi, default=300, help="of pixel pictures (default: 300)")
     parser.add_argument(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landscape_mpi.cluster.guard import run_on_ranks
@@ -22,6 +21,7 @@ from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.options import (
     add_data_options,
     add_model_option,
+    file_path,
     names_of,
     number_above_0,
     seed_number,
@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _add_network_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("network")
     add_model_option(group)
-    group.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights")
+    group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
     group.add_argument(
         "--trust-checkpoint",
         action="store_true",
@@ -92,7 +92,7 @@ def _add_plane_options(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--directions",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="take the directions of a file, as they are: one of ours, or one with "
         "xdirection / ydirection of the reference implementation",
@@ -105,7 +105,11 @@ def _add_plane_options(parser: CommandParser) -> None:
 def _add_run_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="surface file, written or resumed"
+        "--out",
+        type=file_path,
+        required=True,
+        metavar="FILE",
+        help="surface file, written or resumed",
     )
     group.add_argument(
         "--fresh", action="store_true", help="start over instead of resuming what --out holds"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,14 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.options import (
     add_data_options,
     add_model_option,
+    file_path,
+    files_read,
     number_above_0,
     number_from_0,
     seed_number,
     whole_from_1,
 )
-from landscape_mpi.store.output import check_output
+from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str]) -> int:
     """Parse, check, train, write; return the exit status."""
     options = make_parser().parse_args(arguments)
-    check_output(options.out)
+    check_output(options.out, inputs=files_read(options))
+    check_is_checkpoint(options.out)
 
     import torch
 
@@ -82,7 +86,7 @@ def make_parser() -> CommandParser:
     run.add_argument("--seed", type=seed_number, default=0, help="of weights, order and crops (0)")
     run.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(auto)")
     run.add_argument("--threads", type=whole_from_1, help="of the CPU (all cores)")
-    run.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    run.add_argument("--out", type=file_path, required=True, help="checkpoint to write")
     return parser
 
 
@@ -103,6 +107,18 @@ def _add_recipe(parser: CommandParser) -> None:
         default="auto",
         help="auto: crop-flip for cifar10, none for other data (auto)",
     )
+
+
+def check_is_checkpoint(path: Path) -> None:
+    """Check that a file to be replaced is a checkpoint, before hours of training.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    if path.exists() and not zipfile.is_zipfile(path):
+        raise InputError(
+            f"--out: {path} is there and is no checkpoint, so it is left alone. Pass a new name."
+        )
 
 
 def prepare_device(name: str, threads: int | None) -> torch.device:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
+from landscape_mpi.options import file_path
+from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
     from landscape_mpi.views.mesh import Mesh
@@ -36,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         surface, options.quantity, log=options.log, zmax=options.zmax, scale=options.scale
     )
     out = options.out or options.surface.with_suffix(".vtp")
-    check_out(out, options.surface)
+    check_mesh_name(out)
+    check_output(out, inputs=[options.surface])
     write_vtp(mesh, out)
     print(out)
     print("\n".join(describe(mesh)))
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser(prog="python -m landscape_mpi.vtp", description=__doc__)
-    parser.add_argument("surface", type=Path, metavar="surface.h5")
+    parser.add_argument("surface", type=file_path, metavar="surface.h5")
     parser.add_argument(
         "--quantity",
         default="train_loss",
@@ -69,19 +72,19 @@ def make_parser() -> CommandParser:
         help="factor on the height (default: 1); the arrays keep their values",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: the surface's name, with .vtp"
+        "--out", type=file_path, metavar="FILE", help="default: the surface's name, with .vtp"
     )
     return parser
 
 
-def check_out(out: Path, surface: Path) -> None:
-    """Refuse to write the mesh over the surface.
+def check_mesh_name(out: Path) -> None:
+    """Refuse to write a mesh into a file that is named as something else.
 
     Raises:
-        InputError: If both are one file.
+        InputError: If the name does not end in .vtp.
     """
-    if out.exists() and out.samefile(surface):
-        raise InputError(f"--out {out}: is the surface file itself; name another file.")
+    if out.suffix.lower() != ".vtp":
+        raise InputError(f"--out: {out} does not end in .vtp, by which ParaView knows a mesh.")
 
 
 def describe(mesh: Mesh) -> list[str]:

@@ -108,7 +108,7 @@ CASES = {
     "unknown ignore": ({"z": "--ignore=biases"}, "'biases' is not one of bias, bn, none."),
     "unknown split": ({"z": "--splits=trian"}, "'trian' is not one of train, test."),
     "negative seed": ({"z": "--seed=-1"}, "'-1' is not a whole number from 0"),
-    "batch of none": ({"z": "--batch=0"}, "'0' is not a whole number from 1."),
+    "batch of none": ({"z": "--batch=0"}, "'0' is not a whole number from 1 to 10**9."),
     "round of no length": ({"z": "--round-seconds=0"}, "'0' is not above 0."),
     "unknown model": ({"model": "--model=resnet9"}, "'resnet9' is not known. Did you mean resnet"),
     "no such module": ({"model": "--model=nets:build"}, "no module named nets"),
@@ -241,7 +241,7 @@ OTHER_RUNS = {
         {
             "model": "--model=hooks:three_outputs",
             "checkpoint": None,
-            "data": "--data=npz:three.npz",
+            "data": "--data=npz:3.npz",
         },
         "with model resnet8, this run asks for model hooks:three_outputs.",
     ),

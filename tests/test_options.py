@@ -27,9 +27,9 @@ def test_values(kind, text, value):
 @pytest.mark.parametrize(
     ("kind", "text", "words"),
     [
-        (options.whole_from_1, "0", "'0' is not a whole number from 1."),
-        (options.whole_from_1, "1.5", "'1.5' is not a whole number from 1."),
-        (options.whole_from_1, "²", "'²' is not a whole number from 1."),
+        (options.whole_from_1, "0", "'0' is not a whole number from 1 to 10**9."),
+        (options.whole_from_1, "1.5", "'1.5' is not a whole number from 1 to 10**9."),
+        (options.whole_from_1, "²", "'²' is not a whole number from 1 to 10**9."),
         (options.seed_number, "-1", "'-1' is not a whole number from 0 to 2**63 - 1."),
         (options.seed_number, str(2**63), "is not a whole number from 0 to 2**63 - 1."),
         (options.number_from_0, "-1", "'-1' is not a finite number from 0."),

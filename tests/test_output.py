@@ -1,11 +1,13 @@
 """Oracle: the sentences themselves, and what the file system allows."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from landscape_mpi.errors import InputError, MissingInputError
-from landscape_mpi.store.output import check_output
+from landscape_mpi.output import OutputLock, check_output, whole_file
 
 
 def test_a_place_in_a_folder_is_fine_and_stays_untouched(tmp_path):
@@ -34,3 +36,83 @@ def test_a_place_that_may_not_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda place, mode: False)
     with pytest.raises(InputError, match="this user may not write to"):
         check_output(tmp_path / "a.h5")
+
+
+def test_an_input_is_not_written_over(tmp_path):
+    weights = tmp_path / "weights.pt"
+    weights.write_text("w")
+    (tmp_path / "link.pt").symlink_to(weights)
+    for name in (weights, tmp_path / "link.pt"):
+        with pytest.raises(InputError, match="is a file this command reads"):
+            check_output(name, inputs=[tmp_path / "none", weights])
+
+
+def test_what_is_no_file_is_not_written(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is no ordinary file"):
+        check_output(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "bad\udcff.h5"])
+def test_names_no_system_takes(tmp_path, name):
+    with pytest.raises(InputError, match="is no usable file name"):
+        check_output(tmp_path / name)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / ("n" * 240)  # room for the name, none for a longer one
+    with whole_file(path) as partial:
+        partial.write_text("first")
+        assert not path.exists()
+    assert path.read_text() == "first"
+
+    def fail():
+        with whole_file(path) as partial:
+            partial.write_text("second")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with whole_file(tmp_path / "link") as partial:
+        partial.write_text("here")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "here"
+
+
+def test_what_the_system_cannot_write_is_said(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)"):
+        with whole_file(tmp_path / "none" / "a") as partial:
+            partial.write_text("")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from landscape_mpi.output import OutputLock
+lock = OutputLock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_one_run_at_a_time_and_a_killed_one_does_not_count(tmp_path):
+    path = tmp_path / "a.h5"
+    other = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError) as problem:
+            OutputLock(path)
+        assert f"another run is writing it (process {other.pid} on " in str(problem.value)
+    finally:
+        other.kill()
+        other.communicate()
+    lock = OutputLock(path)
+    assert lock.holds
+    lock.release()
+    assert not list(tmp_path.iterdir())

@@ -60,7 +60,7 @@ def test_file_of_the_reference_implementation(tmp_path):
 
 def test_over_the_surface_itself(surface):
     before = surface.read_bytes()
-    with pytest.raises(InputError, match="is the surface file itself"):
+    with pytest.raises(InputError, match="does not end in .vtp"):
         vtp.main([str(surface), f"--out={surface}"])
     assert surface.read_bytes() == before
 

@@ -17,10 +17,11 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
 from landscape_mpi.job.grid import parse_axis
 from landscape_mpi.job.inputs import Inputs, NetworkSource, read_inputs
+from landscape_mpi.options import files_read
+from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import Attributes, SurfaceContent
 from landscape_mpi.store.directions import read_directions
-from landscape_mpi.store.output import check_output
 from landscape_mpi.store.resume import check_same_surface, stored_batch
 
 DEFAULT_NORMALIZE = "filter"
@@ -101,7 +102,7 @@ def read_plan(ranks: Ranks, options: argparse.Namespace) -> tuple[Plan, RootInpu
 def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     alpha = parse_axis(options.x, option="--x")
     beta = parse_axis(options.y, option="--y") if options.y is not None else np.zeros(1)
-    check_output(options.out)
+    check_output(options.out, inputs=files_read(options))
     random = _random_directions(options, is_line=options.y is None)
     inputs = read_inputs(options)
     arrays = inputs.arrays()

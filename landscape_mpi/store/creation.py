@@ -7,7 +7,6 @@ the run do not.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
 
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
@@ -40,13 +40,8 @@ def create_surface(path: Path, content: SurfaceContent) -> None:
         path: Where to write.
         content: What the file says of itself.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            _write_content(file, content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+        _write_content(file, content)
 
 
 def _write_content(file: h5py.File, content: SurfaceContent) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
-from vtkmodules.vtkCommonCore import vtkDataArray, vtkPoints, vtkStringArray
+from vtkmodules.vtkCommonCore import vtkDataArray, vtkObject, vtkPoints, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkCommonMisc import vtkErrorCode
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.cells import connect
 
@@ -96,16 +98,18 @@ def write_vtp(mesh: Mesh, path: Path) -> None:
     Raises:
         InputError: If the file cannot be written.
     """
-    _check_writable(path)
     writer = vtkXMLPolyDataWriter()
-    writer.SetFileName(str(path))
     writer.SetInputData(_to_polydata(mesh))
     writer.SetDataModeToAppended()
     writer.EncodeAppendedDataOn()
     # Readers other than VTK's find plain numbers, and a mesh is a few megabytes at most.
     writer.SetCompressorTypeToNone()
-    if writer.Write() != 1:
-        raise InputError(f"{path}: VTK could not write it (error {writer.GetErrorCode()}).")
+    vtkObject.GlobalWarningDisplayOff()  # VTK would print a page of its own
+    with whole_file(path) as partial:
+        writer.SetFileName(str(partial))
+        if writer.Write() != 1:
+            reason = vtkErrorCode.GetStringFromErrorCode(writer.GetErrorCode())
+            raise InputError(f"{path}: cannot be written ({reason}). Name another --out.")
 
 
 def _computed(surface: Surface, quantity: str) -> np.ndarray:
@@ -191,14 +195,3 @@ def _to_text(name: str, text: str) -> vtkStringArray:
     array.SetName(name)
     array.InsertNextValue(text)
     return array
-
-
-def _check_writable(path: Path) -> None:
-    # VTK itself prints a page to the terminal where it cannot open a file.
-    try:
-        with path.open("ab"):
-            pass
-    except OSError as problem:
-        raise InputError(
-            f"{path}: cannot be written ({problem.strerror}). Name another --out."
-        ) from problem

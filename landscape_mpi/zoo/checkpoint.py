@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError, MissingInputError, nearest_name
+from landscape_mpi.output import whole_file
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
@@ -86,22 +87,12 @@ def write_checkpoint(path: Path, network: nn.Module, notes: Mapping[str, Any]) -
         path: File to write or replace.
         network: On any device.
         notes: Of plain types, so that the file can be read without trust.
-
-    Raises:
-        InputError: If it cannot be written.
     """
     state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            torch.save({"state_dict": state, **notes}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be written: {problem}") from problem
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        torch.save({"state_dict": state, **notes}, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def classifier_size(state: Mapping[str, torch.Tensor]) -> int | None:

@@ -1,0 +1,134 @@
+"""Files that are written: where they may be, whole or not at all, by one run at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from landscape_mpi.errors import InputError, MissingInputError
+
+# What file systems answer that have no locks.
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def check_output(path: Path, *, inputs: Iterable[Path] = ()) -> None:
+    """Check that a file can be made or changed at path, without touching anything.
+
+    Args:
+        path: Value of --out.
+        inputs: Files the command reads, which it must not write over.
+
+    Raises:
+        InputError: If path is a directory, an input, or cannot be written.
+        MissingInputError: If the directory it is to lie in is not there.
+    """
+    folder = path.parent
+    try:
+        str(path).encode()
+        is_directory, is_folder, exists = path.is_dir(), folder.is_dir(), path.exists()
+        same = [file for file in inputs if exists and file.exists() and file.samefile(path)]
+    except (OSError, UnicodeError) as problem:
+        raise InputError(f"--out: {str(path)!r} is no usable file name ({problem}).") from problem
+    if is_directory:
+        raise InputError(f"--out: {path} is a directory. Pass the name of a file in it.")
+    if not is_folder:
+        raise MissingInputError(
+            f"--out: {path}: there is no directory {folder}. Make it (mkdir -p {folder}), or pass "
+            f"another --out."
+        )
+    if same:
+        raise InputError(f"--out: {path} is a file this command reads. Pass another --out.")
+    if exists and not path.is_file():
+        raise InputError(f"--out: {path} is no ordinary file. Pass the name of a new one.")
+    for place in (folder, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise InputError(
+                f"--out: {path}: this user may not write to {place}. Pass a place that is yours."
+            )
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a name to write to; what stands there in the end appears at path in one step.
+
+    After an error, path is what it was before. A link is followed: what it points to is
+    replaced.
+
+    Args:
+        path: File to make or replace.
+
+    Raises:
+        InputError: If path is no ordinary file, or the system cannot write it, e.g. on a full
+            disk.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path}: is no ordinary file. Pass the name of a new one.")
+    partial = target.with_name(f".{target.name[:150]}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, target)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be written ({problem.strerror or problem}).") from problem
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class OutputLock:
+    """One run at a time on one file; the system gives the lock up when the run dies."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Args:
+            path: The file that is going to be written; the lock lies beside it.
+
+        Raises:
+            InputError: If another run has it.
+        """
+        target = path.resolve()
+        self._path = target.with_name(f".{target.name[:150]}.lock")
+        self.holds = True  # False on a file system without locks
+        self._file = self._open_locked(path)
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self._file.flush()
+
+    def _open_locked(self, path: Path) -> IO[str]:
+        while True:
+            try:
+                file = self._path.open("a+")
+                self._lock(file, path)
+                # The run that had it may have removed the file in the meantime.
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
+                    return file
+            except FileNotFoundError:
+                continue  # removed between two steps
+            except OSError as problem:
+                raise InputError(f"{path}: cannot be written ({problem.strerror}).") from problem
+
+    def _lock(self, file: IO[str], path: Path) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise InputError(
+                f"{path}: another run is writing it ({holder}). Two runs would compute every point "
+                f"twice: wait for that one, end it, or pass another --out."
+            ) from problem
+        except OSError as problem:
+            if problem.errno not in NO_LOCKS:
+                raise
+            self.holds = False
+
+    def release(self) -> None:
+        """Give the lock up."""
+        self._path.unlink(missing_ok=True)
+        self._file.close()
