@@ -159,6 +159,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     messages.say_start(ranks, job, evaluator, start)
     outcome = surface_file.fill(ranks, job, evaluator, start)
     messages.say_end(ranks, job, outcome)
+    surface_file.finish(ranks, evaluator, start)
     return 0 if outcome.finished else EXIT_REQUEUE
 
 

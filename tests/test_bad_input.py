@@ -1,17 +1,20 @@
 """Bad input to the whole command: status 2, one message, nothing written.
 
+Most cases run in this process as one rank, some on three real ranks.
+
 Oracle: the sentence each user should read, and a listing of the folder before and after.
 """
 
-import subprocess
-import sys
+import dataclasses
 
 import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import environment_of_ranks
 
+from landscape_mpi import surface
+from landscape_mpi.cluster import guard
+from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.zoo.networks import build_network
 
 HOOKS = """
@@ -28,6 +31,27 @@ def wants_arguments(depth):
 
 def three_outputs():
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+
+class Dropped(torch.nn.Linear):
+    def forward(self, images):
+        return torch.nn.functional.dropout(super().forward(images.flatten(1)))
+
+def dropped():
+    return Dropped(64, 10)
+
+calls = []
+
+def varying():
+    calls.append(1)
+    layers = [torch.nn.Flatten(), torch.nn.Linear(64, 10)]
+    return torch.nn.Sequential(*layers, *[torch.nn.BatchNorm1d(10) for _ in calls])
+
+class Complex(torch.nn.Linear):
+    def forward(self, images):
+        return super().forward(images.flatten(1).to(self.weight.dtype)).abs()
+
+def complex_weights():
+    return Complex(64, 10, dtype=torch.complex64)
 
 def nan_weights():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
@@ -55,6 +79,7 @@ def folder(tmp_path_factory):
     (folder / "empty.pt").write_bytes(b"")
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8)
     labels = np.arange(20) % 10
+    np.savez(folder / "good.npz", images=images, labels=labels)
     np.savez(folder / "labels11.npz", images=images, labels=np.arange(20) % 11)
     np.savez(folder / "floats.npz", images=images / 255, labels=labels)
     np.savez(folder / "lengths.npz", images=images, labels=labels[:-1])
@@ -65,6 +90,11 @@ def folder(tmp_path_factory):
         file["x"] = 1
     with h5py.File(folder / "short.h5", "w") as file:
         file["xdirection/0"] = np.zeros((3, 3))
+    with h5py.File(folder / "names.h5", "w") as file:
+        file["directions/alpha/conv9.weight"] = np.zeros((16, 1, 3, 3))
+    for name, value in (("nan.h5", np.nan), ("line.h5", 1.0)):
+        with h5py.File(folder / name, "w") as file:
+            file["directions/alpha/conv1.weight"] = np.full((16, 1, 3, 3), value)
     with h5py.File(folder / "shapes.h5", "w") as file:
         for i, _ in enumerate(network.parameters()):
             file[f"xdirection/{i}"] = np.zeros(2)
@@ -156,9 +186,48 @@ CASES = {
     "images of three channels": ({"data": "--data=npz:colour.npz"}, "good.pt: tensors differ"),
     "more samples than there are": ({"limit": "--limit=2000"}, "has 1438. Pass at most that"),
     "no test split": (
-        {"data": "--data=npz:labels11.npz", "z": "--splits=test"},
-        "has 10 outputs",
+        {"data": "--data=npz:good.npz", "limit": None, "z": "--splits=test"},
+        "test is asked for, and --data npz:good.npz has train.",
     ),
+    "a limit on no training samples": ({"z": "--splits=test"}, "Leave --limit out."),
+    "a type of GPUs on the CPU": (
+        {"z": "--precision=tf32", "device": "--device=cpu"},
+        "--precision tf32: a type of NVIDIA GPUs",
+    ),
+    "dropout that stays on": (
+        {"model": "--model=hooks:dropped", "checkpoint": None},
+        "the same images give other losses the second time",
+    ),
+    "another network on another call": (
+        {"model": "--model=hooks:varying", "checkpoint": None},
+        "building the network a second time gave other tensors",
+    ),
+    "weights of complex numbers": (
+        {"model": "--model=hooks:complex_weights", "checkpoint": None},
+        "is complex; the plane needs real weights",
+    ),
+    "directions of another network": (
+        {"z": "--directions=names.h5"},
+        "moves conv9.weight, which this network does not have (it has conv1.weight)",
+    ),
+    "directions of NaN": ({"z": "--directions=nan.h5"}, "holds values that are not finite"),
+    "a plane from one direction": (
+        {"z": "--directions=line.h5", "y": "--y=-1:1:3"},
+        "holds a direction for alpha only, and --y asks for a plane",
+    ),
+    "the checkpoint for --out": (
+        {"out": "--out=good.pt", "fresh": "--fresh"},
+        "--out: good.pt is a file this command reads.",
+    ),
+    "the data for --out": (
+        {"data": "--data=npz:good.npz", "out": "--out=good.npz"},
+        "--out: good.npz is a file this command reads.",
+    ),
+    "a text to be replaced": (
+        {"out": "--out=text.h5", "fresh": "--fresh"},
+        "text.h5: is there and is not a readable HDF5",
+    ),
+    "a batch beyond all counting": ({"z": "--batch=1" + 30 * "0"}, "from 1 to 10**9."),
     "a mean of 255": ({"z": "--mean=125"}, "255"),
     "two means for one channel": ({"z": "--mean=0.5,0.5"}, "--mean"),
     "a deviation of 0": ({"z": "--std=0"}, "--std"),
@@ -191,21 +260,24 @@ def listing(folder):
     }
 
 
-@pytest.fixture(scope="module")
-def alone():
-    """Return a function that runs the command without mpiexec, which is one rank too."""
+@dataclasses.dataclass
+class Done:
+    """What a command left, as subprocess has it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def alone(capfd, monkeypatch):
+    """Return a function that runs the command as one rank, in this process: that is quick."""
 
     def run(argv, *, cwd):
-        return subprocess.run(
-            [sys.executable, "-m", *argv],
-            cwd=cwd,
-            env=environment_of_ranks(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        monkeypatch.chdir(cwd)
+        options, problem = guard.parse_or_problem(surface.parse, argv[1:])
+        status = guard.run_guarded(surface.main, options, problem, start_ranks())
+        return Done(status, *capfd.readouterr())
 
     return run
 
@@ -231,7 +303,7 @@ def test_one_message_and_nothing_written(case, folder, alone):
 
 
 OTHER_RUNS = {
-    "another grid": ({"x": "--x=0:1:3"}, "axis alpha has 2 points from 0 to 1, --x asks for 3"),
+    "another grid": ({"x": "--x=0:1:3"}, "axis alpha has 2 points from 0.0 to 1.0, --x asks for 3"),
     "another seed": ({"z": "--seed=2"}, "with seed 1, this run asks for seed 2."),
     "other data": ({"limit": "--limit=30"}, "limited to 20, this run asks for"),
     "other splits": ({"z": "--splits=train,test"}, "with splits train, this run asks for"),
@@ -262,7 +334,15 @@ def test_another_run_in_the_same_file(case, folder, finished, alone):
 
 
 @pytest.mark.parametrize(
-    "case", ["unknown option", "an empty checkpoint", "no GPU", "directions of text"]
+    "case",
+    [
+        "unknown option",
+        "an empty checkpoint",
+        "no GPU",
+        "directions of text",
+        "dropout that stays on",
+        "a text for --out",
+    ],
 )
 def test_many_ranks_print_one_message(case, folder, mpiexec):
     changes, words = CASES[case]

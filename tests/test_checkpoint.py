@@ -211,15 +211,12 @@ def test_harmless_extras_need_trust_too(network, path):
     assert_loads(network, path, trust=True)
 
 
-def test_whole_networks_are_refused_with_the_way_out(network, path):
+def test_whole_networks_need_trust(network, path):
     saved(path, network)
     assert "test_checkpoint.Small, not only tensors" in refusal(path)
-    whole = (
-        "holds a whole pickled network (Small), which ties the file to its source code. Save its "
-        "network.state_dict() and name that file."
-    )
-    assert refusal(path, trust=True) == whole
-    assert refusal(saved(path, {"model": network, "epoch": 1}), trust=True) == whole
+    for content in (network, {"model": network, "epoch": 1}):
+        state = read_checkpoint(saved(path, content), trust=True).state
+        assert state.keys() == network.state_dict().keys()
 
 
 @pytest.mark.filterwarnings("ignore:.*TorchScript|.*torch.jit.script")
@@ -332,5 +329,5 @@ def test_failed_write_leaves_the_old_file(network, path):
 
 
 def test_write_into_a_folder_that_is_gone(network, tmp_path):
-    with pytest.raises(InputError, match=r"gone/net.pt: cannot be written: .*No such file"):
+    with pytest.raises(InputError, match=r"gone/net.pt: cannot be written .*No such file"):
         write_checkpoint(tmp_path / "gone" / "net.pt", network, {})

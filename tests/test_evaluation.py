@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_mpi.compute.directions import moved_names, random_direction, tensors_of
+from landscape_mpi.compute.directions import moved_names, random_direction
 from landscape_mpi.compute.evaluation import Evaluator, ResidentSplit, Setting, prepare_device
 from landscape_mpi.compute.plane import MovedNetwork
+from landscape_mpi.compute.tensors import tensors_of
+from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 from landscape_mpi.zoo.networks import build_network
 from landscape_mpi.zoo.npz import load_npz
@@ -177,6 +179,48 @@ def test_bf16_is_near_and_is_not_fp32(network, images):
     rounded = make_evaluator(network, *images, precision="bf16").evaluate("train")[0]
     assert rounded != exact
     assert rounded == pytest.approx(exact, rel=2e-2)
+
+
+class Dropped(nn.Linear):
+    def forward(self, images):
+        return nn.functional.dropout(super().forward(images.flatten(1)))
+
+
+class Counting(nn.Linear):
+    passes = 0
+
+    def forward(self, images):
+        self.passes += 1
+        return super().forward(images.flatten(1)) * self.passes
+
+
+class BatchDependent(nn.Linear):
+    def forward(self, images):
+        outputs = super().forward(images.flatten(1))
+        return outputs - outputs.mean(dim=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Dropped, "the same images give other losses the second time"),
+        (Counting, "the same images give other losses the second time"),
+        (BatchDependent, "the loss of an image depends on the other images of its batch"),
+    ],
+)
+def test_networks_that_are_no_function_of_weights_and_sample(kind, words, images):
+    torch.manual_seed(0)
+    evaluator = make_evaluator(kind(192, 10).eval(), *images)
+    with pytest.raises(InputError, match=words):
+        evaluator.check_is_function("train")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_networks_that_are_one(precision, network, images):
+    evaluator = make_evaluator(network.eval(), *images, batch=150, precision=precision)
+    tolerance = 1e-5 if precision == "fp32" else 2e-2
+    loss = evaluator.check_is_function("train")
+    assert loss == pytest.approx(plain_loop(network, *images)[0], rel=tolerance)
 
 
 def rescaled_before_batch_norm(network):

@@ -86,9 +86,9 @@ def test_a_link_is_followed(tmp_path):
 
 
 def test_what_the_system_cannot_write_is_said(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)"):
-        with whole_file(tmp_path / "none" / "a") as partial:
-            partial.write_text("")
+    refused = pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)")
+    with refused, whole_file(tmp_path / "none" / "a") as partial:
+        partial.write_text("")
 
 
 HOLD = """

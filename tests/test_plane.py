@@ -1,6 +1,7 @@
 """Oracle: the same sum written tensor by tensor in numpy, on the network's state dict."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -66,6 +67,35 @@ def test_the_forward_pass_uses_the_moved_weights():
         for name in direction:
             other.get_parameter(name).add_(torch.from_numpy(direction[name]), alpha=0.5)
         torch.testing.assert_close(network(images), other.eval()(images))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.Conv1d, (2, 2, 9)), (nn.Conv2d, (2, 2, 9, 9)), (nn.Conv3d, (2, 2, 5, 5, 5))],
+)
+def test_convolutions_of_any_dimension(layer, shape):
+    torch.manual_seed(0)
+    network = layer(2, 3, 3)
+    direction = make_direction(network, ["weight"], 1)
+    expected = network.weight.detach().clone() + 0.5 * torch.from_numpy(direction["weight"])
+    plane = MovedNetwork(network, direction, {})
+    plane.move_to(0.5, 0.0)
+    torch.testing.assert_close(network.weight.detach(), expected)
+    assert network(torch.zeros(shape)).shape[1] == 3
+
+
+def test_a_point_is_rounded_only_in_the_end():
+    """A step below the spacing of bfloat16 at the center must not be lost before the sum."""
+    network = nn.Linear(4, 4)
+    step = np.full((4, 4), 1e-4, np.float32)
+    with torch.no_grad():
+        network.weight.fill_(1.0)
+    plane = MovedNetwork(network, {"weight": step}, {}, dtype=torch.bfloat16)
+    plane.move_to(100.0, 0.0)
+    assert network.weight.dtype == torch.bfloat16
+    torch.testing.assert_close(network.weight.float(), torch.full((4, 4), 1.01), rtol=4e-3, atol=0)
+    plane.move_to(0.0, 0.0)
+    assert (network.weight == 1).all()
 
 
 def test_nothing_moves_without_directions():

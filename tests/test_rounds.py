@@ -106,3 +106,17 @@ def test_a_stop_ends_the_shard_after_the_point_in_hand():
     finished, written = run(start_ranks(), 100, evaluate, round_seconds=1e6, stop=stop)
     assert not finished
     assert written.points == list(range(99, 89, -1))
+
+
+@on_ranks
+def test_a_stop_with_the_last_point_is_a_finished_run():
+    ranks = start_ranks()
+    stop = StopRequest()
+
+    def evaluate(point):
+        stop.name = "SIGTERM"
+        return 1.0
+
+    finished, written = run(ranks, ranks.size, evaluate, stop=stop)
+    parallel_assert(finished)
+    parallel_assert(len(written.points) == 1)

@@ -42,6 +42,12 @@ def test_points_longer_than_a_round_come_one_at_a_time():
     assert shard_sizes(np.array([60.0, 50.0]), n_points=9, round_seconds=30).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("round_seconds", [6e18, 1e300, np.inf])
+def test_rounds_longer_than_any_run(round_seconds):
+    sizes = shard_sizes(np.array([1.0, 1.0]), n_points=10, round_seconds=round_seconds)
+    assert sizes.tolist() == [5, 5]
+
+
 def test_more_ranks_than_points():
     assert shard_sizes(np.full(5, np.nan), n_points=2, round_seconds=30).sum() == 2
     sizes = shard_sizes(np.array([1.0, 0.5, 2.0]), n_points=1, round_seconds=30)

@@ -4,6 +4,7 @@ Both writers go through the same tests, on 1 to 4 real ranks.
 """
 
 import dataclasses
+import fcntl
 
 import h5py
 import numpy as np
@@ -13,7 +14,12 @@ from pytest_mpi import parallel_assert
 from landscape_mpi.errors import InputError
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import SurfaceContent, create_surface
-from landscape_mpi.store.resume import check_same_surface, pending_points, stored_batch
+from landscape_mpi.store.resume import (
+    check_replaceable,
+    check_same_surface,
+    pending_points,
+    stored_batch,
+)
 from landscape_mpi.store.writer import CollectiveWriter, GatheringWriter, has_parallel_hdf5
 
 on_ranks = pytest.mark.parallel([1, 2, 3, 4])
@@ -205,12 +211,13 @@ def test_another_grid_is_not_resumed(tmp_path):
     create_surface(tmp_path / "a.h5", make_content())
     with pytest.raises(InputError) as problem:
         check_same_surface(tmp_path / "a.h5", make_content(n_alpha=7))
-    assert "axis alpha has 5 points from -1 to 1, --x asks for 7 points from -1 to 1" in str(
-        problem.value
+    assert (
+        "axis alpha has 5 points from -1.0 to 1.0, --x asks for 7 points from -1.0 to 1.0"
+        in str(problem.value)
     )
-    assert "pass --x=-1:1:5, or a new --out" in str(problem.value)
+    assert "pass --x=-1.0:1.0:5, or a new --out" in str(problem.value)
     moved = dataclasses.replace(make_content(), beta=np.array([0, 0.5, 2.0]))
-    with pytest.raises(InputError, match="axis beta has 3 points from 0 to 1"):
+    with pytest.raises(InputError, match="axis beta has 3 points from 0.0 to 1.0"):
         check_same_surface(tmp_path / "a.h5", moved)
 
 
@@ -227,3 +234,28 @@ def test_what_is_no_surface_file_is_not_resumed(tmp_path):
         file.attrs["format_version"] = 9
     with pytest.raises(InputError, match="has format version 9, this program writes 1"):
         check_same_surface(tmp_path / "newer.h5", make_content())
+
+
+def test_a_surface_file_that_lacks_a_part(tmp_path):
+    create_surface(tmp_path / "a.h5", make_content())
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["done"]
+    with pytest.raises(InputError, match="has the mark of a surface file and lacks a part of it"):
+        pending_points(tmp_path / "a.h5", np.arange(15))
+
+
+def test_a_locked_file_is_read_all_the_same(tmp_path):
+    """Other programs that hold a lock on it, and file systems that lock nothing, are no matter."""
+    create_surface(tmp_path / "a.h5", make_content())
+    with open(tmp_path / "a.h5") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        check_same_surface(tmp_path / "a.h5", make_content())
+        assert len(pending_points(tmp_path / "a.h5", np.arange(15))) == 15
+
+
+def test_only_a_surface_file_may_be_replaced(tmp_path):
+    create_surface(tmp_path / "a.h5", make_content())
+    check_replaceable(tmp_path / "a.h5")
+    (tmp_path / "weights.pt").write_bytes(b"PK")
+    with pytest.raises(InputError, match="not a readable HDF5 file"):
+        check_replaceable(tmp_path / "weights.pt")

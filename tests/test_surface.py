@@ -270,12 +270,42 @@ def test_a_second_signal_ends_it_at_once(tmp_path, start_mpiexec):
     argv = ["landscape_mpi.surface", "--model=slow:build", "--data=digits", "--limit=64"]
     process = start_mpiexec(2, [*argv, "--x=-1:1:15", f"--out={out}"], cwd=tmp_path)
     wait_for_round(process, 1)
-    for _ in range(2):
-        time.sleep(0.3)  # well within a point
+    for pause_s in (0.1, 1.3):  # both within a point of 2 s
+        time.sleep(pause_s)
         for pid in processes_running(out):
             os.kill(pid, signal.SIGTERM)
     assert process.wait(timeout=30) not in (0, 75)
     assert n_done(out) == 2  # the round that was written before
+
+
+def test_two_runs_on_one_file(tmp_path, mpiexec, start_mpiexec):
+    (tmp_path / "slow.py").write_text(SLOW)
+    out = tmp_path / "twice.h5"
+    argv = ["landscape_mpi.surface", "--model=slow:build", "--data=digits", "--limit=64"]
+    first = start_mpiexec(1, [*argv, "--x=-1:1:5", f"--out={out}"], cwd=tmp_path)
+    wait_for_round(first, 1)
+    for options in (["--x=-1:1:5"], ["--x=-1:1:7", "--fresh"]):
+        second = mpiexec(1, [*argv, *options, f"--out={out}"], cwd=tmp_path)
+        assert second.returncode == 2
+        assert "another run is writing it (process" in second.stderr
+    assert first.wait(timeout=60) == 0
+    assert n_done(out) == 5
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_file()) == [
+        "slow.py",
+        "twice.h5",
+    ]
+
+
+def test_a_signal_to_the_launcher(checkpoint, tmp_path, start_mpiexec):
+    """Batch systems signal mpirun: SIGUSR1 is passed on, and mpirun ends as its ranks did."""
+    out = tmp_path / "stopped.h5"
+    process = start_mpiexec(2, command(checkpoint, out, *LONG[:2], "--round-seconds=60"))
+    wait_for_round(process, 1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGUSR1)
+    log, _ = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert f"stopped by SIGUSR1 with {n_done(out)} of 225 points done" in log
 
 
 FAILING = """

@@ -10,7 +10,7 @@ from landscape_mpi.errors import InputError
 
 
 def choose_device(ranks: Ranks, *, asked: str, gpus: Sequence[str]) -> str:
-    """Return the device of this rank. Collective over the node; call it inside agree-like order.
+    """Return the device of this rank. Collective over the node.
 
     Args:
         ranks: All ranks of the run.

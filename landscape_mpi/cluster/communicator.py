@@ -81,7 +81,8 @@ def agree(ranks: Ranks, work: Callable[[], T]) -> T:
 
     Args:
         ranks: All ranks of the run.
-        work: Called on every rank; must not communicate.
+        work: Called on every rank; may communicate within the node only, and there so that an
+            error in it is raised after all communication.
 
     Returns:
         What work returned on this rank.

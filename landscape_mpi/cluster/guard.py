@@ -28,35 +28,51 @@ def run_on_ranks(
         main: Called with the options and the ranks; returns the exit status.
         parse: Turns the arguments into options. ``--help`` ends here, before MPI starts.
     """
-    options, problem = None, None
-    try:
-        options = parse(sys.argv[1:])
-    except InputError as error:
-        problem = error
+    options, problem = parse_or_problem(parse, sys.argv[1:])
     try:
         from landscape_mpi.cluster.communicator import start_ranks
     except (ImportError, RuntimeError) as error:  # no mpi4py, or no MPI library beneath it
         _leave_without_mpi(error)
     ranks = start_ranks()
-    sys.exit(_guarded(main, options, problem, ranks))
+    sys.exit(run_guarded(main, options, problem, ranks))
 
 
-def _guarded(
+def parse_or_problem(
+    parse: Callable[[Sequence[str]], argparse.Namespace], arguments: Sequence[str]
+) -> tuple[argparse.Namespace | None, InputError | None]:
+    """Return the options, or what is wrong with the arguments: one rank will say it."""
+    try:
+        return parse(arguments), None
+    except InputError as problem:
+        return None, problem
+
+
+def run_guarded(
     main: Callable[[argparse.Namespace, Ranks], int],
     options: argparse.Namespace | None,
     problem: InputError | None,
     ranks: Ranks,
 ) -> int:
+    """Run main on every rank; print bad input once, end the job on anything else.
+
+    Args:
+        main: Called with the options and the ranks.
+        options: Options of the command, None if there was a problem with them.
+        problem: That problem, the same on every rank.
+        ranks: All ranks of the run.
+
+    Returns:
+        Exit status.
+    """
     from landscape_mpi.cluster.communicator import SharedInputError
 
     try:
         if options is None:
-            raise SharedInputError(str(problem))  # every rank parsed the same words
-        status = main(options, ranks)
+            status = _say_once(problem, ranks)  # every rank parsed the same words
+        else:
+            status = main(options, ranks)
     except SharedInputError as error:
-        if ranks.is_root:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-        status = EXIT_BAD_INPUT
+        status = _say_once(error, ranks)
     except BaseException:
         _print_traceback(ranks)
         ranks.comm.Abort(1)
@@ -64,6 +80,12 @@ def _guarded(
     # A rank that left early would make mpirun end the others in the middle of a write.
     ranks.comm.Barrier()
     return status
+
+
+def _say_once(problem: InputError | None, ranks: Ranks) -> int:
+    if ranks.is_root:
+        print(f"error: {problem}", file=sys.stderr, flush=True)
+    return EXIT_BAD_INPUT
 
 
 def _print_traceback(ranks: Ranks) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,8 @@ def run_rounds(
         evaluate_point: Returns the values of a point, float64 [n_quantities].
         write_round: Writes a shard; called on every rank in every round.
         report: Called on rank 0 after every round.
-        stop: Asked after every point, so that a signal to any rank ends the round early.
+        stop: Asked after every point, so that a signal ends this rank's shard early; the round
+            ends when the shards of the ranks without a signal do.
 
     Returns:
         Whether all points are done; False after a stop signal.
@@ -70,13 +71,19 @@ def run_rounds(
         shard = ranks.comm.scatter(shards, root=ROOT)
         result = _compute_shard(shard, evaluate_point, n_quantities, stop)
         write_round(result)
-        told = ranks.comm.gather((len(result.points), result.seconds.sum()), root=ROOT)
-        if plan is not None and told is not None:
+        told = ranks.comm.allgather((len(result.points), result.seconds.sum()))
+        if plan is not None:
             for rank, (n_points, seconds) in enumerate(told):
                 plan.record(rank, n_points=n_points, seconds=seconds)
             report(_report(told, plan.n_pending, time.perf_counter() - began))
-        if any(ranks.comm.allgather(stop.came)):
+        was_cut_short = len(result.points) < len(shard)
+        stops, cut_short = zip(*ranks.comm.allgather((stop.came, was_cut_short)), strict=True)
+        if any(stops) and (any(cut_short) or ranks.comm.bcast(_has_points(plan), root=ROOT)):
             return False
+
+
+def _has_points(plan: ShardPlan | None) -> bool:
+    return plan is not None and plan.n_pending > 0
 
 
 def _compute_shard(
@@ -98,7 +105,7 @@ def _compute_shard(
     return ShardResult(shard[:n_done], values[:n_done], seconds[:n_done])
 
 
-def _report(told: list[tuple[int, float]], n_pending: int, elapsed: float) -> RoundReport:
+def _report(told: Sequence[tuple[int, float]], n_pending: int, elapsed: float) -> RoundReport:
     busy = np.array([seconds for _, seconds in told])
     return RoundReport(
         n_points=sum(n_points for n_points, _ in told),

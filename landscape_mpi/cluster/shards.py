@@ -65,7 +65,7 @@ def shard_sizes(point_seconds: np.ndarray, *, n_points: int, round_seconds: floa
     else:
         # A rank not measured yet is taken to be as slow as the slowest, so that it delays nobody.
         cost = np.where(unknown, np.nanmax(point_seconds), point_seconds)
-        sizes = np.maximum(1, (round_seconds / cost).astype(np.int64))
+        sizes = np.maximum(1, np.minimum(round_seconds / cost, n_points).astype(np.int64))
     if sizes.sum() <= n_points:
         return sizes
     cost = np.ones(len(sizes)) if unknown.all() else cost

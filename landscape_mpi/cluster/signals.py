@@ -1,11 +1,17 @@
-"""Signals that end a run cleanly: the first asks, the second ends the process at once."""
+"""Signals that end a run cleanly: the first asks, a later one ends the process at once.
+
+A launcher may pass one signal on twice, so what follows within a second is the same one.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+SAME_SIGNAL_S = 1.0
 
 
 class StopRequest:
@@ -13,6 +19,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.name: str | None = None  # the signal that asked
+        self._came_at = 0.0
 
     @property
     def came(self) -> bool:
@@ -25,6 +32,8 @@ class StopRequest:
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.name = signal.Signals(number).name
-        for other in STOP_SIGNALS:
-            signal.signal(other, signal.SIG_DFL)
+        if self.name is None:
+            self.name, self._came_at = signal.Signals(number).name, time.monotonic()
+        elif time.monotonic() - self._came_at > SAME_SIGNAL_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)

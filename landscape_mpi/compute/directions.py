@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError, nearest_name
@@ -142,15 +141,6 @@ def _inner(first: Direction, second: Direction) -> float:
         float(np.vdot(first[name].astype(np.float64), second[name].astype(np.float64)))
         for name in first.keys() & second.keys()
     )
-
-
-def tensors_of(network: nn.Module) -> dict[str, np.ndarray]:
-    """Return the network's parameters and buffers as arrays, in the order of its state dict."""
-    return {name: _array(tensor) for name, tensor in network.state_dict().items()}
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()
 
 
 def matched_direction(

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.memory import keep_freed_memory
+from landscape_mpi.errors import InputError
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 DEFAULT_BATCH = {"cpu": 64, "cuda": 1024}
@@ -86,7 +87,10 @@ class Evaluator:
         self._dtype = dtype
         self._splits = splits
         self._setting = setting
-        self._pool = ThreadPoolExecutor(setting.threads)
+        # A thread has a current device of its own, which the user's code may mean by "cuda".
+        self._pool = ThreadPoolExecutor(
+            setting.threads, initializer=_use_device, initargs=(setting,)
+        )
 
     def evaluate(self, split: str) -> tuple[float, float]:
         """Return mean loss and error of the split at the network's present weights.
@@ -110,8 +114,47 @@ class Evaluator:
         total_loss, total_wrong = torch.stack([loss, wrong]).tolist()
         return total_loss / len(samples), 100 * total_wrong / len(samples)
 
+    def check_is_function(self, split: str) -> float:
+        """Check that the losses depend on weights and samples alone.
+
+        Args:
+            split: Name of the split whose first batch is tried.
+
+        Returns:
+            Mean loss of that batch, nats.
+
+        Raises:
+            InputError: If they change from one pass to the next, or with the rest of the batch.
+        """
+        samples = self._splits[split]
+        n = min(self._setting.batch, len(samples))
+        first, second = self._first_losses(samples, n), self._first_losses(samples, n)
+        if not torch.equal(first.nan_to_num(), second.nan_to_num()):
+            raise InputError(
+                "--model: the same images give other losses the second time (dropout that stays "
+                "on, or state that changes). A surface needs a network that is a function of its "
+                "weights and its input."
+            )
+        few = max(1, n // 2)
+        tolerance = 0.1 if self._setting.precision == "bf16" else 1e-3
+        alone = self._first_losses(samples, few)
+        if not torch.allclose(alone, first[:few], rtol=tolerance, atol=tolerance, equal_nan=True):
+            raise InputError(
+                "--model: the loss of an image depends on the other images of its batch "
+                "(batch-norm without running statistics, or kept in training mode). The surface "
+                "would depend on --batch: give the network a fixed normalisation."
+            )
+        return float(first.double().mean())
+
+    def _first_losses(self, samples: ResidentSplit, n: int) -> torch.Tensor:
+        self._pool.submit(self._evaluate_rows, samples, slice(0, n)).result()
+        return samples.losses[:n].clone()
+
     def _evaluate_batch(self, samples: ResidentSplit, start: int) -> None:
         rows = slice(start, min(start + self._setting.batch, len(samples)))
+        self._evaluate_rows(samples, rows)
+
+    def _evaluate_rows(self, samples: ResidentSplit, rows: slice) -> None:
         with torch.inference_mode(), _precision(self._setting, self._dtype):
             logits = self._network(samples.batch(rows).to(self._dtype)).float()
             targets = samples.targets[rows]
@@ -137,5 +180,9 @@ def prepare_device(setting: Setting) -> None:
     allow_tf32 = setting.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = allow_tf32
     torch.backends.cudnn.allow_tf32 = allow_tf32
+    _use_device(setting)
+
+
+def _use_device(setting: Setting) -> None:
     if setting.device.startswith("cuda"):
         torch.cuda.set_device(setting.device)

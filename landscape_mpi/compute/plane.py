@@ -39,17 +39,17 @@ class MovedNetwork:
             device: Where it is to compute.
             dtype: Type it computes in; points are made in float32 and rounded to it.
         """
-        # Layout first: converting it later would cut the views off the flat vector.
-        self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        names = [name for name in network.state_dict() if name in alpha or name in beta]
-        tensors = network.state_dict(keep_vars=True)
-        moved = {name: tensors[name] for name in names}
+        self.network = network.eval().to(device)
+        moved = _tensors(network, {*alpha, *beta})
         self._center = _flatten({name: tensor.detach() for name, tensor in moved.items()})
         self._alpha = _flatten(_spread(alpha, moved))
         self._beta = _flatten(_spread(beta, moved))
         self._point = self._center.clone()
         self._weights = self._point.to(dtype)  # the same memory where the type is float32
+        # Type and layout first: converting them later would cut the views off the vector.
         self.network.to(dtype)
+        _order_channels_last(network)
+        moved = _tensors(network, set(moved))
         for tensor, view in zip(moved.values(), _views(self._weights, moved), strict=True):
             tensor.data = view
 
@@ -59,6 +59,19 @@ class MovedNetwork:
         self._point.add_(self._beta, alpha=beta)
         if self._weights is not self._point:
             self._weights.copy_(self._point)
+
+
+def _tensors(network: nn.Module, names: set[str]) -> dict[str, torch.Tensor]:
+    """Return the parameters and buffers of these names themselves, in the network's order."""
+    state = network.state_dict(keep_vars=True)
+    return {name: tensor for name, tensor in state.items() if name in names}
+
+
+def _order_channels_last(network: nn.Module) -> None:
+    """Lay the weights of two-dimensional convolutions out as their kernels read them."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _spread(direction: Direction, moved: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

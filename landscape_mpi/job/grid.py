@@ -8,6 +8,8 @@ import numpy as np
 
 from landscape_mpi.errors import InputError
 
+MOST_POINTS = 100_000
+
 
 def parse_axis(text: str, *, option: str) -> np.ndarray:
     """Return the coordinates of an axis written MIN:MAX:N, or of the one point VALUE.
@@ -34,7 +36,12 @@ def parse_axis(text: str, *, option: str) -> np.ndarray:
     if len(parts) > 3 or not (math.isfinite(first) and math.isfinite(last)):
         raise InputError(f"{option}: {text!r} is not an axis. {form}")
     _check_axis(first, last, n, text=text, option=option)
-    coordinates = np.linspace(first, last, n)
+    with np.errstate(over="ignore", invalid="ignore"):
+        coordinates = np.linspace(first, last, n)
+    if not np.isfinite(coordinates).all() or (np.diff(coordinates) <= 0).any():
+        raise InputError(
+            f"{option}: {text!r} asks for points that float64 cannot tell apart or hold. {form}"
+        )
     step = coordinates[1] - coordinates[0] if n > 1 else 1.0
     coordinates[np.abs(coordinates) < 1e-9 * step] = 0.0
     return coordinates
@@ -43,6 +50,10 @@ def parse_axis(text: str, *, option: str) -> np.ndarray:
 def _check_axis(first: float, last: float, n: int, *, text: str, option: str) -> None:
     if n < 1:
         raise InputError(f"{option}: {text!r} asks for {n} points. An axis needs at least 1.")
+    if n > MOST_POINTS:
+        raise InputError(
+            f"{option}: {text!r} asks for {n:,} points. An axis takes at most {MOST_POINTS:,}."
+        )
     if n == 1 and first != last:
         raise InputError(
             f"{option}: {text!r} asks for 1 point between {first:g} and {last:g}, which leaves "

@@ -6,9 +6,11 @@ import argparse
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import nn
 
-from landscape_mpi.compute.directions import digest, tensors_of
+from landscape_mpi.compute.directions import digest
+from landscape_mpi.compute.tensors import named_tensors, tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.checkpoint import (
     Checkpoint,
@@ -31,7 +33,8 @@ class NetworkSource:
     n_classes: int
 
     def build(self) -> nn.Module:
-        """Build the network, float32, with weights of no meaning."""
+        """Build the network, float32, in evaluation mode, with weights of no meaning."""
+        torch.manual_seed(0)  # what the function draws is drawn alike on every rank
         network = build_network(self.model, n_channels=self.n_channels, n_classes=self.n_classes)
         return network.float().eval()
 
@@ -76,7 +79,7 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
         load_state(network, checkpoint)
     check_network(network, name=options.model, data=everything)
     dataset = _select(everything, options)
-    refuse_non_finite(options.model, network.state_dict())
+    refuse_non_finite(options.model, named_tensors(network))
     state = tensors_of(network)
     sha256 = {"weights_sha256": digest(state), "data_sha256": digest_splits(dataset.splits)}
     if checkpoint:
@@ -119,12 +122,18 @@ def _select(dataset: DataSet, options: argparse.Namespace) -> DataSet:
                 f"{', '.join(dataset.splits)}. Leave it out, or pass data that has it."
             )
         splits[name] = dataset.splits[name]
-    if options.limit is not None and "train" in splits:
-        splits["train"] = _limited(splits["train"], options.limit, options.data)
+    if options.limit is not None:
+        splits["train"] = _limited(splits, options.limit, options.data)
     return replace(dataset, splits=splits)
 
 
-def _limited(split: Split, limit: int, data: str) -> Split:
+def _limited(splits: dict[str, Split], limit: int, data: str) -> Split:
+    if "train" not in splits:
+        raise InputError(
+            f"--limit: takes the first {limit} training samples, and --splits asks for none of "
+            f"them. Leave --limit out."
+        )
+    split = splits["train"]
     n_samples = len(split.targets)
     if limit > n_samples:
         raise InputError(

@@ -53,7 +53,7 @@ def say_end(ranks: Ranks, plan: Plan, outcome: Outcome) -> None:
     """Say what the file holds and what to do next. Local; rank 0 prints."""
     if not ranks.is_root:
         return
-    with h5py.File(plan.out, "r") as file:
+    with h5py.File(plan.out, "r", locking=False) as file:
         done = file["done"][...] == 1
         values = {name: file[name][...] for name in plan.quantities}
     if not outcome.finished:

@@ -22,7 +22,7 @@ from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import Attributes, SurfaceContent
 from landscape_mpi.store.directions import read_directions
-from landscape_mpi.store.resume import check_same_surface, stored_batch
+from landscape_mpi.store.resume import check_replaceable, check_same_surface, stored_batch
 
 DEFAULT_NORMALIZE = "filter"
 DEFAULT_IGNORE = ("bias", "bn")
@@ -85,7 +85,7 @@ class RootInputs:
 
     arrays: dict[str, np.ndarray]  # ``state/...``, ``<split>/...``, ``alpha/...``, ``beta/...``
     content: SurfaceContent  # of the file, but for what is known once the ranks are bound
-    resumes: bool  # whether the file is there and is gone on with
+    fresh: bool  # whether a file that is there is replaced
 
 
 def read_plan(ranks: Ranks, options: argparse.Namespace) -> tuple[Plan, RootInputs | None]:
@@ -103,7 +103,9 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     alpha = parse_axis(options.x, option="--x")
     beta = parse_axis(options.y, option="--y") if options.y is not None else np.zeros(1)
     check_output(options.out, inputs=files_read(options))
-    random = _random_directions(options, is_line=options.y is None)
+    if options.out.exists() and options.fresh:
+        check_replaceable(options.out)
+    random = _random_directions(options, is_line=not beta.any() and len(beta) == 1)
     inputs = read_inputs(options)
     arrays = inputs.arrays()
     if random is not None:
@@ -114,10 +116,9 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
             arrays |= {f"{axis}/{name}": values for name, values in direction.items()}
     plan = _plan(options, alpha, beta, inputs, random)
     content = _content(options, plan, inputs, vectors)
-    resumes = options.out.exists() and not options.fresh
-    if resumes:
+    if options.out.exists() and not options.fresh:
         check_same_surface(options.out, content)
-    return plan, RootInputs(arrays, content, resumes)
+    return plan, RootInputs(arrays, content, options.fresh)
 
 
 def _random_directions(options: argparse.Namespace, *, is_line: bool) -> RandomDirections | None:

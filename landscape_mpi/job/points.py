@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -20,6 +22,7 @@ from landscape_mpi.compute.evaluation import (
 )
 from landscape_mpi.compute.plane import MovedNetwork
 from landscape_mpi.compute.preparation import prepare_network
+from landscape_mpi.compute.tensors import fill_network
 from landscape_mpi.job.plan import AXES, Plan
 
 
@@ -27,12 +30,18 @@ def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
     """Choose this rank's device, threads and batch. Collective over the ranks.
 
     Raises:
-        SharedInputError: If the ranks would compute on devices of different kinds.
+        SharedInputError: If the ranks would compute on devices of different kinds, or in a
+            type that theirs does not have.
     """
     gpus = visible_gpus() if plan.device != "cpu" else []
     device = agree(ranks, lambda: choose_device(ranks, asked=plan.device, gpus=gpus))
     kind = device.split(":")[0]
     kinds = ranks.comm.allgather((kind, ranks.host))
+    if plan.precision == "tf32" and kind == "cpu":
+        raise SharedInputError(
+            "--precision tf32: a type of NVIDIA GPUs, and this run computes on the CPU. Pass fp32 "
+            "or bf16, or run on GPUs."
+        )
     others = [(other, host) for other, host in kinds if other != kinds[0][0]]
     if others:
         raise SharedInputError(
@@ -59,16 +68,15 @@ class PointEvaluator:
         Args:
             ranks: All ranks of the run.
             plan: What is asked.
-            arrays: On rank 0 what it read; nothing elsewhere.
+            arrays: On rank 0 what it read, emptied here; nothing elsewhere.
             setting: How to compute.
         """
         prepare_device(setting)
         self.setting = setting
         self._plan = plan
         self._shared = NodeArrays(ranks, arrays)
-        network = plan.source.build()
-        state = {name: torch.from_numpy(values) for name, values in self._part("state").items()}
-        network.load_state_dict(state)
+        arrays.clear()  # the node's copy is enough
+        network = agree(ranks, self._build)
         vectors = self._directions(network)
         _compare_digests(ranks, directions.digest(*vectors.values()))
         prepared = prepare_network(network, vectors, self.sample, setting)
@@ -78,6 +86,31 @@ class PointEvaluator:
             prepared.network, **prepared.directions, device=setting.device, dtype=dtype
         )
         self._evaluator = Evaluator(prepared.network, self._splits(), setting, dtype=dtype)
+        self._check_network(ranks)
+
+    def _build(self) -> torch.nn.Module:
+        network = self._plan.source.build()
+        fill_network(network, self._part("state"))
+        return network
+
+    def _check_network(self, ranks: Ranks) -> None:
+        """Check that all ranks have one network, and that it is a function.
+
+        Raises:
+            SharedInputError: On every rank, if they have not, or it is none.
+        """
+        split = next(iter(self._plan.n_samples))
+        self._network.move_to(0.0, 0.0)
+        loss = agree(ranks, lambda: self._evaluator.check_is_function(split))
+        losses = ranks.comm.allgather((loss, ranks.host))
+        for rank, (other, host) in enumerate(losses):
+            if not math.isclose(other, losses[0][0], rel_tol=1e-2) and math.isfinite(other):
+                raise SharedInputError(
+                    f"--model: on the first images rank 0 has the loss {losses[0][0]:.6g}, rank "
+                    f"{rank} on {host} has {other:.6g}: their networks differ. The function that "
+                    f"builds the network must build the same one everywhere; weights and buffers "
+                    f"come from rank 0, other tensors do not."
+                )
 
     def _part(self, prefix: str) -> dict[str, np.ndarray]:
         start = f"{prefix}/"
@@ -112,6 +145,10 @@ class PointEvaluator:
             std=self._plan.std,
             device=device,
         )
+
+    def close(self) -> None:
+        """Give the node's memory back. Collective over the node."""
+        self._shared.free()
 
     def evaluate_point(self, point: int) -> np.ndarray:
         """Return the quantities of a point, float64 [n_quantities]. Local.

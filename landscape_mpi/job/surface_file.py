@@ -16,6 +16,7 @@ from landscape_mpi.job import provenance
 from landscape_mpi.job.grid import coarse_to_fine
 from landscape_mpi.job.plan import Plan, RootInputs
 from landscape_mpi.job.points import PointEvaluator
+from landscape_mpi.output import OutputLock
 from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.resume import check_same_surface, pending_points
 from landscape_mpi.store.runs import make_row, next_row
@@ -39,6 +40,7 @@ class Start:
     n_pending: int
     row: int  # of the table of runs
     pending: np.ndarray | None  # on rank 0, in the order to compute them, int64 [n_pending]
+    lock: OutputLock | None  # on rank 0, held until the run ends
 
 
 @dataclass(frozen=True)
@@ -73,21 +75,22 @@ def begin_or_resume(
     """
     workers = describe_workers(ranks, evaluator)
 
-    def begin() -> tuple[np.ndarray, int] | None:
+    def begin() -> tuple[np.ndarray, int, OutputLock] | None:
         if root is None:
             return None
+        lock = OutputLock(plan.out)  # before looking: two runs may start at the same moment
         content = _complete(root.content, evaluator, workers)
-        if root.resumes:
+        if plan.out.exists() and not root.fresh:
             check_same_surface(plan.out, content)
         else:
             create_surface(plan.out, content)
         order = coarse_to_fine(len(plan.alpha), len(plan.beta))
-        return pending_points(plan.out, order), next_row(plan.out)
+        return pending_points(plan.out, order), next_row(plan.out), lock
 
-    pending, row = on_root(ranks, begin) or (None, 0)
+    pending, row, lock = on_root(ranks, begin) or (None, 0, None)
     known = (len(pending), row) if pending is not None else None
     n_pending, row = ranks.comm.bcast(known, root=ROOT)
-    return Start(workers, n_pending, row, pending)
+    return Start(workers, n_pending, row, pending, lock)
 
 
 def _complete(
@@ -109,6 +112,13 @@ def _complete(
             "provenance": {**known["provenance"], **where, "writer": writer_description()},
         },
     )
+
+
+def finish(ranks: Ranks, evaluator: PointEvaluator, start: Start) -> None:
+    """Give up what the run holds. Collective over the ranks; nothing is evaluated after it."""
+    if start.lock is not None:
+        start.lock.release()
+    evaluator.close()
 
 
 def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> Outcome:

@@ -17,15 +17,13 @@ from landscape_mpi.store.creation import SurfaceContent
 # order in which a difference explains itself best.
 IDENTITY = (
     ("/", "model", "model {}", "pass --model {}"),
-    ("/", "loss", "loss {}", "pass --loss {}"),
+    ("/", "loss", "loss {}", "run the version that began it"),
     ("/", "splits", "splits {}", "pass --splits {}"),
     ("provenance", "weights_sha256", "weights of SHA-256 {}", "pass its --checkpoint"),
-    ("/", "data", "data {}", "pass --data {}"),
     ("/", "limit", "training samples limited to {}", "pass --limit {}"),
     ("/", "mean", "mean {}", "pass --mean={}"),
     ("/", "std", "std {}", "pass --std={}"),
     ("provenance", "data_sha256", "data of SHA-256 {}", "pass the data it was begun with"),
-    ("directions", "source", "directions from {}", "pass its --directions or --seed"),
     ("directions", "normalize", "normalization {}", "pass --normalize {}"),
     ("directions", "ignore", "ignored parameters {}", "pass --ignore {}"),
     ("directions", "seed", "seed {}", "pass --seed {}"),
@@ -47,8 +45,14 @@ def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
     Returns:
         Those of order that are not done, in that order.
     """
-    with h5py.File(path, "r") as file:
+    with _open_surface(path) as file:
         return order[file["done"][...].ravel()[order] == 0]
+
+
+def check_replaceable(path: Path) -> None:
+    """Check that a file may be replaced: that it is a surface file of this program."""
+    with _open_surface(path):
+        pass
 
 
 def stored_batch(path: Path) -> int:
@@ -64,15 +68,21 @@ def stored_batch(path: Path) -> int:
 @contextmanager
 def _open_surface(path: Path) -> Iterator[h5py.File]:
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)
     except OSError as problem:
         raise InputError(
             f"{path}: is there and is not a readable HDF5 file ({problem}), so there is nothing "
-            f"to resume, and it is left alone. Pass a new --out, or --fresh to replace it."
+            f"to resume, and it is left alone. Pass a new --out, or remove it if nobody needs it."
         ) from problem
     with file:
         _check_format(path, file)
-        yield file
+        try:
+            yield file
+        except KeyError as problem:
+            raise InputError(
+                f"{path}: has the mark of a surface file and lacks a part of it ({problem}), so it "
+                f"is left alone. Pass a new --out, or --fresh to replace it."
+            ) from problem
 
 
 def _check_format(path: Path, file: h5py.File) -> None:
@@ -145,10 +155,12 @@ def _check_axis(path: Path, axis: str, option: str, stored: np.ndarray, asked: n
 
 def _axis_words(values: np.ndarray) -> str:
     n = len(values)
-    return f"{n} point{'s' if n > 1 else ''} from {values[0]:g} to {values[-1]:g}"
+    first, last = float(values[0]), float(values[-1])
+    return f"{n} point{'s' if n > 1 else ''} from {first!r} to {last!r}"
 
 
 def _axis_option(option: str, values: np.ndarray) -> str:
-    if len(values) == 1:
-        return "no --y" if option == "--y" and values[0] == 0 else f"{option}={values[0]:g}"
-    return f"{option}={values[0]:g}:{values[-1]:g}:{len(values)}"
+    first, last = float(values[0]), float(values[-1])
+    return (
+        f"{option}={first!r}" if len(values) == 1 else f"{option}={first!r}:{last!r}:{len(values)}"
+    )

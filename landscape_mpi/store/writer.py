@@ -104,6 +104,7 @@ class CollectiveWriter:
     def write_run(self, number: int, run: np.ndarray) -> None:
         """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
         if self._comm.rank == 0:
+            # Values of a dataset that is there: no metadata changes, so one rank may write alone.
             self._file["provenance/runs"][number] = run
         self._file.flush()
 
@@ -129,7 +130,7 @@ class GatheringWriter:
 
     def __init__(self, path: Path, *, comm: Any) -> None:
         self._comm = comm
-        self._file = h5py.File(path, "r+") if comm.rank == 0 else None
+        self._file = h5py.File(path, "r+", locking=False) if comm.rank == 0 else None
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Write this rank's points and mark them done.

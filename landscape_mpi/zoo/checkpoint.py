@@ -174,11 +174,8 @@ def _find_state(path: Path, loaded: object) -> dict[str, torch.Tensor]:
         states = [value for value in inner if isinstance(value, Mapping)]
         networks = [value for value in inner if isinstance(value, nn.Module)]
         loaded = (states + networks + [loaded])[0]
-    if isinstance(loaded, nn.Module):
-        raise InputError(
-            f"{path}: holds a whole pickled network ({type(loaded).__name__}), which ties the "
-            "file to its source code. Save its network.state_dict() and name that file."
-        )
+    if isinstance(loaded, nn.Module):  # a whole pickled network, which needed trust
+        loaded = loaded.state_dict()
     if not isinstance(loaded, Mapping):
         raise InputError(
             f"{path}: holds a {type(loaded).__name__}, not a state dict. Save network.state_dict()."
@@ -219,13 +216,23 @@ def refuse_non_finite(where: Path | str, state: Mapping[str, torch.Tensor]) -> N
     Raises:
         InputError: If one of them is NaN or infinite.
     """
-    counts = {name: int((~torch.isfinite(tensor)).sum()) for name, tensor in state.items()}
+    counts = {name: _count_non_finite(where, name, tensor) for name, tensor in state.items()}
     bad = [f"{name} ({n:,} of {state[name].numel():,})" for name, n in counts.items() if n]
     if bad:
         raise InputError(
             f"{where}: NaN or infinite weights in {_listed(bad)}: the training diverged, and no "
             "loss can be computed from them. Take an earlier checkpoint."
         )
+
+
+def _count_non_finite(where: Path | str, name: str, tensor: torch.Tensor) -> int:
+    try:
+        return int((~torch.isfinite(tensor)).sum())
+    except (RuntimeError, TypeError) as problem:  # sparse, quantized, meta, 8-bit, or no tensor
+        raise InputError(
+            f"{where}: {name} is no plain dense tensor of numbers ({_sentence(problem)}) Save it "
+            "as float32, float16 or bfloat16."
+        ) from problem
 
 
 def _compare_names(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -> None:

@@ -15,8 +15,8 @@ class Split:
     targets: np.ndarray  # int64 [n], class numbers from 0
 
     def first(self, n: int) -> Split:
-        """Return the first n samples, all where there are fewer."""
-        return Split(self.inputs[:n], self.targets[:n])
+        """Return a copy of the first n samples, all where there are fewer."""
+        return Split(self.inputs[:n].copy(), self.targets[:n].copy())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.dataset import Split
 
 REQUIRED = ("images", "labels")
+MOST_CLASSES = 1_000_000
 ARRAYS = (*REQUIRED, "test_images", "test_labels")
 
 
@@ -134,4 +135,9 @@ def _check_labels(where: str, labels: np.ndarray) -> np.ndarray:
         )
     if labels.size and labels.min() < 0:
         raise InputError(f"{where} has {labels.min()} in it; class numbers count from 0.")
+    if labels.size and labels.max() >= MOST_CLASSES:
+        raise InputError(
+            f"{where} has {labels.max()} in it; class numbers count from 0, and below "
+            f"{MOST_CLASSES:,}."
+        )
     return labels.astype(np.int64)

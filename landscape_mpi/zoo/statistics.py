@@ -9,6 +9,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError
 
+LEAST_STD = 1e-4
 N_IMAGES_AT_ONCE = 1000  # counting widens uint8 to int64
 
 
@@ -45,8 +46,11 @@ def given_std(values: Sequence[float], *, n_channels: int) -> tuple[float, ...]:
         InputError: If they are not positive numbers in [0, 1] units, one or one per channel.
     """
     for value in values:
-        if value <= 0:
-            raise InputError(f"--std {value:g}: images are divided by it, so it must be above 0.")
+        if value < LEAST_STD:
+            raise InputError(
+                f"--std {value:g}: images are divided by it, so it must be at least {LEAST_STD:g}, "
+                f"a fortieth of one step of a pixel."
+            )
     return _per_channel("--std", values, n_channels)
 
 
@@ -54,6 +58,8 @@ def _per_channel(option: str, values: Sequence[float], n_channels: int) -> tuple
     for value in values:
         if not math.isfinite(value):
             raise InputError(f"{option} {value}: must be a finite number.")
+        if value < 0:
+            raise InputError(f"{option} {value:g} is below 0, but pixels count from 0 to 1 here.")
         if value > 1:
             raise InputError(
                 f"{option} {value:g} is above 1, but pixels count from 0 to 1 here. "
