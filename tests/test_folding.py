@@ -12,8 +12,10 @@ import torch
 from torch import fx, nn
 
 from landscape_mpi.compute import fusion
+from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.folding import fold
 from landscape_mpi.compute.plane import MovedNetwork
+from landscape_mpi.compute.preparation import prepare_network
 from landscape_mpi.zoo.networks import build_network
 
 POINTS = [(0.0, 0.0), (0.7, 0.0), (-0.3, 0.9)]
@@ -191,6 +193,35 @@ def test_a_network_that_cannot_be_traced_comes_back_with_the_reason():
     assert folded.network is network
     assert folded.problem is not None
     assert "TraceError" in folded.problem
+
+
+@pytest.mark.parametrize("name", ["resnet8", "plain"])
+def test_fusing_hides_no_overflow(name, images):
+    """Weights so large that infinities meet: what is not a number stays that."""
+    network = randomized(NETWORKS[name]())
+    directions = make_directions(network, "weights")
+    folded = fold(copy.deepcopy(network), directions)
+    fusion.fuse(folded.network, images)
+    plane = MovedNetwork(folded.network, **folded.directions)
+    plane.move_to(1e30, -1e30)
+    with torch.inference_mode():
+        assert folded.network(images).isnan().all()
+
+
+class PerBatch(nn.Linear):
+    """Counts its samples in Python, which tracing does for a stand-in of another size."""
+
+    def forward(self, images):
+        n = images.shape[0] if isinstance(images, torch.Tensor) else 1
+        return n * super().forward(images.flatten(1))
+
+
+def test_a_network_that_tracing_changes_is_left_unfolded(images):
+    network = PerBatch(243, 4).eval()
+    setting = Setting("cpu", "fp32", 64)
+    prepared = prepare_network(network, {"alpha": {}, "beta": {}}, images, setting)
+    assert prepared.network is network
+    assert "traced it gives other outputs, by up to" in prepared.description
 
 
 def test_tied_weights_are_not_folded():

@@ -255,7 +255,8 @@ import time, torch
 
 class Slow(torch.nn.Linear):
     def forward(self, images):
-        time.sleep(2)
+        if images.sum() > -1e30:  # depends on the values, so that it cannot be traced away
+            time.sleep(2)
         return super().forward(images.flatten(1))
 
 def build():
@@ -282,14 +283,16 @@ def test_two_runs_on_one_file(tmp_path, mpiexec, start_mpiexec):
     (tmp_path / "slow.py").write_text(SLOW)
     out = tmp_path / "twice.h5"
     argv = ["landscape_mpi.surface", "--model=slow:build", "--data=digits", "--limit=64"]
-    first = start_mpiexec(1, [*argv, "--x=-1:1:5", f"--out={out}"], cwd=tmp_path)
+    first = start_mpiexec(1, [*argv, "--x=-1:1:99", f"--out={out}"], cwd=tmp_path)
     wait_for_round(first, 1)
-    for options in (["--x=-1:1:5"], ["--x=-1:1:7", "--fresh"]):
+    for options in (["--x=-1:1:99"], ["--x=-1:1:7", "--fresh"]):
         second = mpiexec(1, [*argv, *options, f"--out={out}"], cwd=tmp_path)
         assert second.returncode == 2
         assert "another run is writing it (process" in second.stderr
-    assert first.wait(timeout=60) == 0
-    assert n_done(out) == 5
+    for pid in processes_running(out):
+        os.kill(pid, signal.SIGTERM)
+    assert first.wait(timeout=60) == 75
+    assert 0 < n_done(out) < 99
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_file()) == [
         "slow.py",
         "twice.h5",
@@ -319,7 +322,7 @@ class Failing(torch.nn.Module):
         self.passes = 0
 
     def forward(self, images):
-        self.passes += 1
+        self.passes += int(images.sum() > -1e30)  # this cannot be traced away
         if self.passes > 60 and MPI.COMM_WORLD.rank == 1:
             raise RuntimeError("no such kernel")
         return self.linear(images.flatten(1))

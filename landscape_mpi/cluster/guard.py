@@ -67,10 +67,8 @@ def run_guarded(
     from landscape_mpi.cluster.communicator import SharedInputError
 
     try:
-        if options is None:
-            status = _say_once(problem, ranks)  # every rank parsed the same words
-        else:
-            status = main(options, ranks)
+        # Every rank parsed the same words, so no rank waits for another here.
+        status = _say_once(problem, ranks) if options is None else main(options, ranks)
     except SharedInputError as error:
         status = _say_once(error, ranks)
     except BaseException:

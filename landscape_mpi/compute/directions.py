@@ -158,7 +158,7 @@ def matched_direction(
         where: File and axis, for the message.
 
     Returns:
-        float32 arrays by name; integer buffers (counters) are left out.
+        float32 arrays by name; integer buffers (counters) are left out, and what is zero.
 
     Raises:
         InputError: If names, numbers, shapes or values do not fit the network.
@@ -182,7 +182,7 @@ def matched_direction(
             )
         if not np.isfinite(values).all():
             raise InputError(f"{where}: {name} holds values that are not finite.")
-        if state[name].is_floating_point():
+        if state[name].is_floating_point() and values.any():
             direction[name] = np.asarray(values, np.float32)
     return direction
 

@@ -1,8 +1,9 @@
-"""Fuse what follows a convolution into it, on the CPU: bias, residual addition, ReLU.
+"""Fuse what follows a convolution, on the CPU: bias and residual addition into it, ReLU in place.
 
-Each of them would read and write an activation once more; oneDNN applies them to values it
-still has in registers. The kernels are those that torch.compile calls on a CPU, taken
-directly: compiling would cost a minute in every run.
+An addition of its own would write and read an activation once more; oneDNN adds to values it
+still has in registers. The kernel is the one that torch.compile calls on a CPU, taken directly:
+compiling would cost a minute in every run. ReLU stays torch's own, since oneDNN's turns NaN
+into 0, and a network that overflows would look like one that does not.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def convolution_relu(
     images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, settings: Settings
 ) -> torch.Tensor:
     """Return relu(conv(images) + bias)."""
-    return torch.ops.mkldnn._convolution_pointwise(images, weight, bias, *settings, "relu", [], "")
+    padding, stride, dilation, groups = settings
+    return torch.conv2d(images, weight, bias, stride, padding, dilation, groups).relu_()
 
 
 def convolution_sum_relu(
@@ -45,8 +47,8 @@ def convolution_sum_relu(
 ) -> torch.Tensor:
     """Return relu(conv(images) + bias + other)."""
     return torch.ops.mkldnn._convolution_pointwise.binary(
-        images, other, weight, bias, *settings, "add", 1.0, "relu", [], None
-    )
+        images, other, weight, bias, *settings, "add", 1.0, None, [], None
+    ).relu_()
 
 
 def fuse(graph: fx.GraphModule, sample: torch.Tensor) -> int:

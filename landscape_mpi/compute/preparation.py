@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 
 import torch
 from torch import fx, nn
@@ -34,7 +35,7 @@ def prepare_network(
         sample: Some inputs of the network, float32, on the CPU.
         setting: How it will be evaluated.
     """
-    folded = fold(network, directions)
+    folded = _fold_if_right(network, directions, sample)
     words = [_describe(folded)]
     if (
         isinstance(folded.network, fx.GraphModule)
@@ -46,6 +47,26 @@ def prepare_network(
     if setting.precision == "bf16" and _is_plain(folded):
         dtype = torch.bfloat16
     return PreparedNetwork(folded.network, folded.directions, dtype, ", ".join(words))
+
+
+def _fold_if_right(
+    network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor
+) -> FoldedNetwork:
+    """Fold, and check on the sample that the traced network still is the network.
+
+    Tracing keeps what the network computed for a stand-in: Python values that change from call
+    to call, or depend on the batch, would be frozen without a word.
+    """
+    folded = fold(copy.deepcopy(network), directions)
+    if folded.problem is not None:
+        return replace(folded, network=network)
+    with torch.no_grad():
+        expected, found = network(sample), folded.network(sample)
+    scale = float(expected.abs().max())
+    if torch.allclose(found, expected, rtol=0, atol=1e-3 * scale, equal_nan=True):
+        return folded
+    problem = f"traced it gives other outputs, by up to {(found - expected).abs().max():.3g}"
+    return FoldedNetwork(network, directions, 0, folded.n_folded + folded.n_left, problem)
 
 
 def _describe(folded: FoldedNetwork) -> str:
