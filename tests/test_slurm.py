@@ -1,6 +1,6 @@
-"""A real SLURM of two nodes.
+"""The scripts of slurm/ in a real SLURM of two nodes.
 
-Oracle: SLURM's own word on what it holds.
+Oracle: SLURM's own word on how a job or a step ended.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAB = ROOT / "tests/slurm_lab.sh"
-SCRIPTS = [LAB]
+SCRIPTS = [*sorted((ROOT / "slurm").iterdir()), LAB]
 
 # The text of the templates.
 
@@ -99,3 +100,40 @@ def test_a_folder_without_a_lab_cannot_be_taken_down(tmp_path: Path) -> None:
     done = run(LAB, "down", tmp_path)
     assert done.returncode == 1
     assert f"{tmp_path} holds no lab" in done.stderr
+
+
+# One rank of a step.
+
+# Four tasks that leave with a status, 0.3 s between them.
+ONE_BY_ONE = ("bash", "-c", 'sleep 0.$((SLURM_PROCID * 3)); exit "$0"')
+
+
+def srun(lab: dict[str, str], *command: str | Path) -> subprocess.CompletedProcess[str]:
+    step = ["srun", "--nodes=2", "--ntasks=4", "--kill-on-bad-exit=1"]
+    return run(*step, *command, env=lab, cwd=ROOT)
+
+
+@pytest.mark.parametrize("status", ["2", "75"])
+def test_ranks_that_leave_in_order_may_take_their_time(
+    status: str, lab: dict[str, str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "status"
+    done = srun(lab, "slurm/run_rank.sh", kept, *ONE_BY_ONE, status)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kept.read_text() == f"{status}\n"
+
+
+def test_without_run_rank_srun_takes_them_for_dead(lab: dict[str, str]) -> None:
+    """What run_rank.sh is for; where this fails, it may no longer be needed."""
+    assert srun(lab, *ONE_BY_ONE, "75").returncode == 143
+
+
+def test_any_other_status_of_a_rank_is_that_of_the_step(
+    lab: dict[str, str], tmp_path: Path
+) -> None:
+    last = ("bash", "-c", "[ $SLURM_PROCID != 3 ] || exit 9; sleep 20")
+    began = time.monotonic()
+    done = srun(lab, "slurm/run_rank.sh", tmp_path / "status", *last)
+    assert "task 3: Exited with exit code 9" in done.stderr
+    assert done.returncode not in (0, 2, 75)
+    assert time.monotonic() - began < 15
