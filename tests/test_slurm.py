@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,102 @@ def test_a_folder_without_a_lab_cannot_be_taken_down(tmp_path: Path) -> None:
     assert f"{tmp_path} holds no lab" in done.stderr
 
 
+# Jobs.
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job in the lab."""
+
+    number: str
+    folder: Path
+    lab: dict[str, str]
+
+    def log(self) -> str:
+        path = self.folder / f"surface-{self.number}.log"
+        return path.read_text() if path.exists() else ""
+
+    def told(self) -> dict[str, str]:
+        """Return what SLURM says of the job."""
+        words = run("scontrol", "show", "job", "--oneliner", self.number, env=self.lab).stdout
+        return dict(re.findall(r"(\w+)=(\S*)", words))
+
+    def wait(self, timeout: float = 90) -> dict[str, str]:
+        """Return what SLURM says of the job once it has ended for good."""
+        last = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+        self.wait_until(lambda: self.told()["JobState"] in last, timeout)
+        return self.told()
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 30) -> None:
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail(f"not so after {timeout} s: {self.told()}\n{self.log()}")
+            time.sleep(0.2)
+
+    def call(self, *command: str) -> None:
+        """Run a command of SLURM on the job."""
+        done = run(*command, self.number, env=self.lab)
+        assert done.returncode == 0, done.stderr
+
+
+Submit = Callable[..., Job]
+
+# The ranks of a step, with commands for which a template would be too slow.
+
+
+@pytest.fixture(scope="module")
+def submit_ranks(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Submit:
+    """Return a function that submits a job in which run_ranks.sh runs a line of bash."""
+
+    def make(line: str, *options: str) -> Job:
+        folder = tmp_path_factory.mktemp("ranks")
+        (folder / "slurm").symlink_to(ROOT / "slurm")
+        (folder / "tmp").mkdir()
+        (folder / "job").write_text(
+            f"#!/usr/bin/env bash\nset -eo pipefail\nexport TMPDIR={folder}/tmp MPI_TYPE=none\n"
+            f". slurm/run_ranks.sh\nrun_ranks bash -c '{line}'\n"
+        )
+        words = ["sbatch", "--parsable", "--nodes=2", "--requeue", "--open-mode=append"]
+        names = ["--job-name=surface", "--output=%x-%j.log", *options]
+        done = run(*words, *names, "job", cwd=folder, env=lab)
+        assert done.returncode == 0, done.stderr
+        return Job(done.stdout.strip(), folder, lab)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def overdue(submit_ranks: Submit) -> Job:
+    """Submit a job that writes only when SLURM ends it at its time limit, and then is done."""
+    write = "trap : TERM; echo began; sleep 200 & wait; sleep 1; exit 75"
+    return submit_ranks(f"[ -z $SLURM_RESTART_COUNT ] || exit 0; {write}", "--time=1")
+
+
+def test_a_signal_that_kills_the_ranks_is_explained_and_not_requeued(submit_ranks: Submit) -> None:
+    job = submit_ranks("echo began; exec sleep 60")
+    job.wait_until(lambda: job.log().count("began") == 2)
+    job.call("scancel", "--batch", "--signal=USR1")
+    told = job.wait()
+    assert (told["JobState"], told["Restarts"]) == ("FAILED", "0")
+    assert "the signal killed the ranks: it came before they listened, or twice" in job.log()
+    assert "raise --time or lower the seconds of --signal" in job.log()
+
+
+def test_a_step_without_the_status_of_rank_0_is_no_success(submit_ranks: Submit) -> None:
+    job = submit_ranks("rm -rf $TMPDIR")
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "1:0", "0")
+    assert "rank 0 left no status in " in job.log()
+    assert "it has to run on the node of this shell" in job.log()
+
+
+def test_run_ranks_is_for_jobs(lab: dict[str, str]) -> None:
+    done = run("bash", "-c", ". slurm/run_ranks.sh", cwd=ROOT, env=lab)
+    assert done.returncode != 0
+    assert "SLURM_JOB_ID: is set by SLURM: submit the template with sbatch" in done.stderr
+
+
 # One rank of a step.
 
 # Four tasks that leave with a status, 0.3 s between them.
@@ -137,3 +234,9 @@ def test_any_other_status_of_a_rank_is_that_of_the_step(
     assert "task 3: Exited with exit code 9" in done.stderr
     assert done.returncode not in (0, 2, 75)
     assert time.monotonic() - began < 15
+
+
+def test_ranks_that_end_in_order_after_the_time_limit_are_requeued(overdue: Job) -> None:
+    told = overdue.wait(150)
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+    assert "DUE TO TIME LIMIT" in overdue.log()
