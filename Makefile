@@ -3,13 +3,13 @@
 PYTHON := .venv/bin/python
 ON_RANKS := launch/try_ranks.sh
 NUMBERS_OF_RANKS := 1 2 3 4
-SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch)
+SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-slurm lint clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup:  ## make .venv: packages, MPI, parallel HDF5 (minutes once, then instant)
 	@launch/set_up.sh
@@ -23,6 +23,10 @@ test: setup  ## run the serial tests, then those for several ranks on 1, 2, 3 an
 
 test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 	@launch/run_tests.sh $*
+
+test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine; as root, installs it
+	@tests/slurm_lab.sh install
+	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/test_slurm.py
 
 lint: setup  ## check style, types and shell scripts
 	$(PYTHON) -m ruff check .

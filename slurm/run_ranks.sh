@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# For the templates of this folder, which source it: run a command on the tasks of the job, and
+# put the job back in the queue when a signal stopped it.
+set -u
+: "${SLURM_JOB_ID:?is set by SLURM: submit the template with sbatch}"
+
+readonly STOPPED=75 # the command's status after a stop signal: the same command goes on
+
+# Run the command as one rank per task, and end the job with the status of the ranks.
+run_ranks() {
+    local status
+    status_file=$(mktemp)
+    srun='' passed_on=''
+    trap 'pass_on' USR1
+    # SLURM ends a job with a SIGTERM to the ranks as well, and a second one would cost them the
+    # points in hand.
+    trap 'if is_running; then pass_on; else signalled=yes; fi' TERM
+    # Since SLURM 22.05, srun does not take --cpus-per-task over from sbatch.
+    srun --mpi="$MPI_TYPE" --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
+        slurm/run_rank.sh "$status_file" "$@" &
+    srun=$!
+    wait_for_ranks
+    status=$(status_of_ranks)
+    rm -f "$status_file"
+    if [ "$status" = $STOPPED ]; then requeue; fi
+    if [ -n "$passed_on" ] && [ "$status" -gt 128 ]; then explain_killed; fi
+    exit "$status"
+}
+
+# By SIGUSR1 whatever came: srun hands that on, and answers SIGTERM by killing the ranks.
+pass_on() {
+    signalled=yes
+    if kill -USR1 "$srun" 2> /dev/null; then
+        passed_on=yes
+        say "signalled: asking the ranks to stop"
+    fi
+}
+
+# Sets srun_status. A trapped signal ends the wait and not srun.
+wait_for_ranks() {
+    signalled=yes
+    while [ -n "$signalled" ]; do
+        signalled=
+        srun_status=0
+        wait "$srun" || srun_status=$?
+    done
+}
+
+# srun's own status where a rank died, else the one that run_rank.sh kept.
+status_of_ranks() {
+    if [ "$srun_status" != 0 ]; then
+        echo "$srun_status"
+    elif [ -s "$status_file" ]; then
+        cat "$status_file"
+    else
+        say "rank 0 left no status in $status_file: it has to run on the node of this shell." >&2
+        echo 1
+    fi
+}
+
+# Not after scancel, since scontrol would bring the cancelled job back, nor where SLURM itself has
+# requeued it. At the time limit, ranks that end within SLURM's KillWait are in time.
+requeue() {
+    if is_running || [ "$(job %r)" = TimeLimit ]; then
+        say "back in the queue, to go on from what is written"
+        trap '' TERM # SLURM ends this shell now
+        scontrol requeue "$SLURM_JOB_ID"
+    else
+        say "SLURM is ending this job, so it is not requeued from here; if SLURM does not do so" \
+            "itself (preemption), the same sbatch goes on from what is written"
+    fi
+}
+
+# Not requeued: with a time limit shorter than the start of the ranks, that would have no end.
+explain_killed() {
+    say "the signal killed the ranks: it came before they listened, or twice. If it was the time" \
+        "limit's, raise --time or lower the seconds of --signal. The same sbatch goes on from what" \
+        "is written." >&2
+}
+
+is_running() { [ "$(job %T)" = RUNNING ]; }
+
+# One property of this job, as squeue --format names it.
+job() { squeue --noheader --jobs="$SLURM_JOB_ID" --format="$1"; }
+
+say() { printf '%s %s: %s\n' "$(date +%FT%T)" "$SLURM_JOB_NAME" "$*"; }

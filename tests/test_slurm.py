@@ -1,0 +1,500 @@
+"""The templates in a real SLURM of two nodes, edited as a user edits them.
+
+Oracles: SLURM's own word on how a job ended (scontrol), and the file of one rank that was
+started without SLURM and never disturbed, compared bit for bit. The table of runs in the
+file tells how many points each run computed: a point computed twice would show in its sum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from landscape_mpi.zoo.networks import build_network
+
+ROOT = Path(__file__).parent.parent
+LAB = ROOT / "tests/slurm_lab.sh"
+TEMPLATES = sorted((ROOT / "slurm").glob("*.sbatch"))
+EDITED = [*TEMPLATES, ROOT / "slurm/environment.sh"]
+SCRIPTS = [*sorted((ROOT / "slurm").iterdir()), LAB]
+
+# A network whose points take LAG seconds, so that a run is long enough to be disturbed.
+SLOW = """
+import os, time, torch
+
+class Slow(torch.nn.Linear):
+    def forward(self, images):
+        time.sleep(float(os.environ.get("LAG", "0")))
+        return super().forward(images.flatten(1))
+
+def build():
+    torch.manual_seed(0)
+    return Slow(64, 10)
+"""
+
+
+# The text of the templates.
+
+
+@pytest.mark.parametrize("path", EDITED, ids=lambda path: path.name)
+def test_every_line_to_edit_says_what_belongs_there(path: Path) -> None:
+    marked = [line for line in path.read_text().splitlines() if "EDIT" in line and "# " in line]
+    told = [line for line in marked if re.search(r"# EDIT: \S+ .*\S$", line)]
+    untold = [line for line in marked if line not in told]
+    assert told
+    # The one other line is the head's, which says how the marks are used.
+    assert len(untold) == (path.suffix == ".sbatch"), untold
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_begins_with_what_it_does_needs_and_how_to_submit_it(path: Path) -> None:
+    head = path.read_text().partition("#SBATCH")[0]
+    for word in ("Does", "Needs", "Submit", f"sbatch slurm/{path.name}"):
+        assert f"# {word} " in head or f" {word}\n" in head, word
+
+
+def test_the_scripts_are_clean() -> None:
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not installed")
+    # Together, since they source one another.
+    assert run("shellcheck", *SCRIPTS, cwd=ROOT).stdout == ""
+
+
+# The lab.
+
+
+def run(*argv: str | Path, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, capture_output=True, text=True, check=False, **settings)  # type: ignore[call-overload]
+
+
+def environment_of_jobs() -> dict[str, str]:
+    """Return this environment without what an outer job or this process's own MPI left in it."""
+    outer = ("SLURM_", "SBATCH_", "SRUN_", "OMPI_", "OPAL_", "PMIX_", "PMI_", "PRTE_")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
+    own.pop("DATA_DIR", None)
+    # The two nodes are one machine, which Open MPI would take for a memory that all share.
+    network = {"OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "tcp,self"}
+    # Ranks of several jobs share few cores here.
+    return own | network | {"OMPI_MCA_mpi_yield_when_idle": "1"}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[dict[str, str]]:
+    """Return the environment in which the commands of SLURM find the lab."""
+    lacks = run(LAB, "missing").stdout.split()
+    if lacks:
+        words = f"no SLURM can be started here, for want of {', '.join(lacks)}"
+        if os.environ.get("LANDSCAPE_EXPECT_SLURM") == "1":
+            pytest.fail(f"LANDSCAPE_EXPECT_SLURM=1, and {words}.")
+        pytest.skip(f"{words}; as root: make test-slurm")
+    folder = Path(tempfile.mkdtemp(prefix="slurm_lab."))  # short: sockets go there
+    environment = environment_of_jobs()
+    started = run(LAB, "up", folder, env=environment)
+    assert started.returncode == 0, started.stderr
+    yield environment | {"SLURM_CONF": str(folder / "slurm.conf")}
+    ended = run(LAB, "down", folder, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    shutil.rmtree(folder)
+
+
+def test_the_lab_says_how_it_is_called() -> None:
+    done = run(LAB, "sideways")
+    assert done.returncode == 2
+    assert "tests/slurm_lab.sh up FOLDER" in done.stderr
+
+
+@pytest.mark.parametrize(("expected", "words"), [("0", "1 skipped"), ("1", "1 error")])
+def test_without_slurm_the_tests_say_so(expected: str, words: str, tmp_path: Path) -> None:
+    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
+        for program in Path(folder).glob("*"):
+            (tmp_path / program.name).unlink(missing_ok=True)
+            (tmp_path / program.name).symlink_to(program)
+    (tmp_path / "sbatch").unlink(missing_ok=True)
+    path = {"PATH": str(tmp_path), "LANDSCAPE_EXPECT_SLURM": expected}
+    environment = environment_of_jobs() | path
+    names = ["-k", "test_a_folder_holds_one_lab", "-p", "no:cacheprovider"]
+    done = run(sys.executable, "-m", "pytest", __file__, *names, cwd=ROOT, env=environment)
+    assert words in done.stdout
+    assert re.search("no SLURM can be started here, for want of .*sbatch", done.stdout)
+
+
+def test_a_folder_holds_one_lab(lab: dict[str, str]) -> None:
+    folder = Path(lab["SLURM_CONF"]).parent
+    done = run(LAB, "up", folder)
+    assert done.returncode == 1
+    assert f"{folder} holds a lab already" in done.stderr
+
+
+def test_a_folder_without_a_lab_cannot_be_taken_down(tmp_path: Path) -> None:
+    done = run(LAB, "down", tmp_path)
+    assert done.returncode == 1
+    assert f"{tmp_path} holds no lab" in done.stderr
+
+
+# Jobs.
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job in the lab."""
+
+    number: str
+    folder: Path
+    lab: dict[str, str]
+
+    def log(self) -> str:
+        path = self.folder / f"surface-{self.number}.log"
+        return path.read_text() if path.exists() else ""
+
+    def told(self) -> dict[str, str]:
+        """Return what SLURM says of the job."""
+        words = run("scontrol", "show", "job", "--oneliner", self.number, env=self.lab).stdout
+        return dict(re.findall(r"(\w+)=(\S*)", words))
+
+    def wait(self, timeout: float = 90) -> dict[str, str]:
+        """Return what SLURM says of the job once it has ended for good."""
+        last = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+        self.wait_until(lambda: self.told()["JobState"] in last, timeout)
+        return self.told()
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 30) -> None:
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail(f"not so after {timeout} s: {self.told()}\n{self.log()}")
+            time.sleep(0.2)
+
+    def wait_for_rounds(self, n_rounds: int) -> None:
+        self.wait_until(lambda: self.log().count(" points (") >= n_rounds)
+
+    def call(self, *command: str) -> None:
+        """Run a command of SLURM on the job."""
+        done = run(*command, self.number, env=self.lab)
+        assert done.returncode == 0, done.stderr
+
+
+def edit(path: Path, changes: dict[str, str]) -> None:
+    """Replace the lines to edit that begin with a key, each by its value, in place."""
+    lines = path.read_text().splitlines()
+    for key, value in changes.items():
+        places = [i for i, line in enumerate(lines) if begins(line, key) and "# EDIT: " in line]
+        assert len(places) == 1, f"{path.name}: {len(places)} lines to edit begin with {key!r}"
+        lines[places[0]] = value
+    path.write_text("\n".join(lines) + "\n")
+
+
+def begins(line: str, key: str) -> bool:
+    return line.strip().removeprefix("#SBATCH ").startswith(key)
+
+
+LAYOUT = {
+    "--partition": "#SBATCH --partition=debug",
+    "--account": "",
+    "--ntasks-per-node": "#SBATCH --ntasks-per-node=2",
+    "--gpus-per-node": "",
+    "--cpus-per-task": "#SBATCH --cpus-per-task=1",
+    "--data cifar10": "--data digits",
+    "--device cuda": "--device cpu",
+}
+SMALL = {"--model": "--model resnet8", "--x": "--x=-1:1:5", "--y": "--y=-0.5:1:4"}
+LONG = {
+    "--model": "--model slow:build",
+    "--checkpoint": "",
+    "--x": "--x=-1:1:13",
+    "--y": "--y=-1:1:11",
+    "# EDIT: other options": "--limit 64 --batch 64 --round-seconds 1",
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a network for the digits; where they come from does not matter here."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "resnet8.pt"
+    torch.save(build_network("resnet8", n_channels=1, n_classes=10).state_dict(), path)
+    return path
+
+
+Submit = Callable[..., Job]
+
+
+@pytest.fixture(scope="module")
+def submit(
+    lab: dict[str, str], checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Submit:
+    """Return a function that edits surface.sbatch in a checkout of its own and submits it."""
+
+    def make(changes: dict[str, str], *, data_dir: str | None = "data", lag: float = 0) -> Job:
+        folder = tmp_path_factory.mktemp("checkout")
+        shutil.copytree(ROOT / "slurm", folder / "slurm")
+        (folder / "landscape_mpi").symlink_to(ROOT / "landscape_mpi")
+        (folder / "slow.py").write_text(SLOW)
+        environment = {"module load": "", ". .venv": f". {sys.prefix}/bin/activate"}
+        if data_dir is not None:
+            environment["DATA_DIR="] = f"DATA_DIR={data_dir}"
+        edit(folder / "slurm/environment.sh", environment)
+        weights = {"--checkpoint": f"--checkpoint {checkpoint}", "--out": "--out surface.h5"}
+        edit(folder / "slurm/surface.sbatch", LAYOUT | weights | changes)
+        words = ["sbatch", "--parsable", "slurm/surface.sbatch"]
+        done = run(*words, cwd=folder, env=lab | {"LAG": str(lag)})
+        assert done.returncode == 0, done.stderr
+        return Job(done.stdout.strip(), folder, lab)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def limited(submit: Submit) -> Job:
+    """Submit a job of 50 s of points and a time limit of a minute.
+
+    SLURM looks at its clock twice a minute: the signal comes 15 to 45 s after the start.
+    """
+    limits = {"--time": "#SBATCH --time=1", "--signal": "#SBATCH --signal=B:USR1@15"}
+    plane = {"--x": "--x=-1:1:32", "--y": "--y=-1:1:30"}
+    return submit(LONG | limits | plane, lag=0.2)
+
+
+def of_one_rank(mpiexec: Callable[..., object], out: Path, *options: str) -> Path:
+    """Write the undisturbed file of one rank, without SLURM."""
+    folder = out.parent
+    (folder / "slow.py").write_text(SLOW)
+    argv = ["landscape_mpi.surface", "--data=digits", "--seed=1", "--out", out, *options]
+    mpiexec(1, argv, cwd=folder, check=True)
+    return out
+
+
+def assert_same(path: Path, reference: Path) -> None:
+    with h5py.File(path) as file, h5py.File(reference) as expected:
+        for name in ("train_loss", "train_error", "alpha", "beta", "done"):
+            np.testing.assert_array_equal(file[name][...], expected[name][...], err_msg=name)
+        assert file["directions"].attrs["sha256"] == expected["directions"].attrs["sha256"]
+
+
+def runs_of(path: Path) -> np.ndarray:
+    """Return the rows of the table of runs that are in use."""
+    with h5py.File(path) as file:
+        runs = file["provenance/runs"][...]
+    return runs[runs["started"] != b""]
+
+
+def test_the_jobs_that_take_longest_start_first(limited: Job, overdue: Job) -> None:
+    limited.wait_for_rounds(1)
+    overdue.wait_until(lambda: "began" in overdue.log())
+
+
+def test_four_tasks_on_two_nodes_give_the_bits_of_one_rank(
+    submit: Submit, checkpoint: Path, tmp_path: Path, mpiexec: Callable[..., object]
+) -> None:
+    plane = ("--model=resnet8", f"--checkpoint={checkpoint}", "--x=-1:1:5", "--y=-0.5:1:4")
+    job = submit(SMALL)
+    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "0")
+    assert (told["NodeList"], told["NumTasks"]) == ("n[1-2]", "4")
+    assert_same(job.folder / "surface.h5", reference)
+    with h5py.File(job.folder / "surface.h5") as file:
+        assert set(file["rank"][...].ravel()) == {0, 1, 2, 3}
+
+
+def test_bad_input_fails_the_job_and_stays_out_of_the_queue(submit: Submit) -> None:
+    job = submit(SMALL | {"--model": "--model resnet57"})
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "2:0", "0")
+    assert job.log().count("error: --model: 'resnet57' is not known. Did you mean resnet56?") == 1
+    assert not (job.folder / "surface.h5").exists()
+
+
+def test_a_variable_that_is_not_set_ends_the_job_with_its_remedy(submit: Submit) -> None:
+    job = submit(SMALL, data_dir=None)
+    told = job.wait()
+    assert (told["JobState"], told["Restarts"]) == ("FAILED", "0")
+    assert "DATA_DIR: write the folder of your data sets into slurm/environment.sh" in job.log()
+
+
+def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
+    job = submit(LONG, lag=0.2)
+    job.wait_for_rounds(2)
+    job.call("scancel")
+    told = job.wait()
+    assert (told["JobState"], told["Restarts"]) == ("CANCELLED", "0")
+    assert "SLURM is ending this job, so it is not requeued from here" in job.log()
+    with h5py.File(job.folder / "surface.h5") as file:
+        done = file["done"][...] == 1
+        assert 0 < done.sum() < done.size
+        assert np.isfinite(file["train_loss"][...][done]).all()
+    assert [run["outcome"] for run in runs_of(job.folder / "surface.h5")] == [b"stopped by SIGTERM"]
+
+
+def ranks_of(job: Job) -> dict[int, int]:
+    """Return the process of each rank of a job."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "environ").read_bytes().split(b"\0")
+            runs_python = b"landscape_mpi.surface" in (entry / "cmdline").read_bytes().split(b"\0")
+            is_python = "python" in os.readlink(entry / "exe")
+            if runs_python and is_python and f"SLURM_JOB_ID={job.number}".encode() in words:
+                variables = dict(word.split(b"=", 1) for word in words if b"=" in word)
+                found[int(variables[b"SLURM_PROCID"])] = int(entry.name)
+    return found
+
+
+def test_a_rank_that_dies_ends_the_job(submit: Submit) -> None:
+    job = submit(LONG, lag=0.2)
+    job.wait_for_rounds(2)
+    os.kill(ranks_of(job)[3], signal.SIGKILL)
+    told = job.wait(30)
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
+    with h5py.File(job.folder / "surface.h5") as file:
+        assert 0 < (file["done"][...] == 1).sum() < file["done"].size
+
+
+def test_a_job_stopped_or_requeued_in_mid_run_goes_on_and_completes(
+    submit: Submit, tmp_path: Path, mpiexec: Callable[..., object]
+) -> None:
+    stopped, requeued = submit(LONG, lag=0.2), submit(LONG, lag=0.2)
+    stopped.wait_for_rounds(2)
+    stopped.call("scancel", "--batch", "--signal=USR1")
+    requeued.wait_for_rounds(2)
+    requeued.call("scontrol", "requeue")
+    plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:13", "--y=-1:1:11")
+    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    for job, name in ((stopped, "SIGUSR1"), (requeued, "SIGTERM")):
+        told = job.wait()
+        assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+        assert_same(job.folder / "surface.h5", reference)
+        runs = runs_of(job.folder / "surface.h5")
+        assert runs["outcome"].tolist() == [f"stopped by {name}".encode(), b"complete"]
+        assert runs["points"].sum() == 13 * 11  # none twice
+    assert "back in the queue, to go on from what is written" in stopped.log()
+
+
+# The ranks of a step, with commands for which a template would be too slow.
+
+
+@pytest.fixture(scope="module")
+def submit_ranks(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Submit:
+    """Return a function that submits a job in which run_ranks.sh runs a line of bash."""
+
+    def make(line: str, *options: str) -> Job:
+        folder = tmp_path_factory.mktemp("ranks")
+        (folder / "slurm").symlink_to(ROOT / "slurm")
+        (folder / "tmp").mkdir()
+        (folder / "job").write_text(
+            f"#!/usr/bin/env bash\nset -eo pipefail\nexport TMPDIR={folder}/tmp MPI_TYPE=none\n"
+            f". slurm/run_ranks.sh\nrun_ranks bash -c '{line}'\n"
+        )
+        words = ["sbatch", "--parsable", "--nodes=2", "--requeue", "--open-mode=append"]
+        names = ["--job-name=surface", "--output=%x-%j.log", *options]
+        done = run(*words, *names, "job", cwd=folder, env=lab)
+        assert done.returncode == 0, done.stderr
+        return Job(done.stdout.strip(), folder, lab)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def overdue(submit_ranks: Submit) -> Job:
+    """Submit a job that writes only when SLURM ends it at its time limit, and then is done."""
+    write = "trap : TERM; echo began; sleep 200 & wait; sleep 1; exit 75"
+    return submit_ranks(f"[ -z $SLURM_RESTART_COUNT ] || exit 0; {write}", "--time=1")
+
+
+def test_a_signal_that_kills_the_ranks_is_explained_and_not_requeued(submit_ranks: Submit) -> None:
+    job = submit_ranks("echo began; exec sleep 60")
+    job.wait_until(lambda: job.log().count("began") == 2)
+    job.call("scancel", "--batch", "--signal=USR1")
+    told = job.wait()
+    assert (told["JobState"], told["Restarts"]) == ("FAILED", "0")
+    assert "the signal killed the ranks: it came before they listened, or twice" in job.log()
+    assert "raise --time or lower the seconds of --signal" in job.log()
+
+
+def test_a_step_without_the_status_of_rank_0_is_no_success(submit_ranks: Submit) -> None:
+    job = submit_ranks("rm -rf $TMPDIR")
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "1:0", "0")
+    assert "rank 0 left no status in " in job.log()
+    assert "it has to run on the node of this shell" in job.log()
+
+
+def test_run_ranks_is_for_jobs(lab: dict[str, str]) -> None:
+    done = run("bash", "-c", ". slurm/run_ranks.sh", cwd=ROOT, env=lab)
+    assert done.returncode != 0
+    assert "SLURM_JOB_ID: is set by SLURM: submit the template with sbatch" in done.stderr
+
+
+# One rank of a step.
+
+# Four tasks that leave with a status, 0.3 s between them.
+ONE_BY_ONE = ("bash", "-c", 'sleep 0.$((SLURM_PROCID * 3)); exit "$0"')
+
+
+def srun(lab: dict[str, str], *command: str | Path) -> subprocess.CompletedProcess[str]:
+    step = ["srun", "--nodes=2", "--ntasks=4", "--kill-on-bad-exit=1"]
+    return run(*step, *command, env=lab, cwd=ROOT)
+
+
+@pytest.mark.parametrize("status", ["2", "75"])
+def test_ranks_that_leave_in_order_may_take_their_time(
+    status: str, lab: dict[str, str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "status"
+    done = srun(lab, "slurm/run_rank.sh", kept, *ONE_BY_ONE, status)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kept.read_text() == f"{status}\n"
+
+
+def test_without_run_rank_srun_takes_them_for_dead(lab: dict[str, str]) -> None:
+    """What run_rank.sh is for; where this fails, it may no longer be needed."""
+    assert srun(lab, *ONE_BY_ONE, "75").returncode == 143
+
+
+def test_any_other_status_of_a_rank_is_that_of_the_step(
+    lab: dict[str, str], tmp_path: Path
+) -> None:
+    last = ("bash", "-c", "[ $SLURM_PROCID != 3 ] || exit 9; sleep 20")
+    began = time.monotonic()
+    done = srun(lab, "slurm/run_rank.sh", tmp_path / "status", *last)
+    assert "task 3: Exited with exit code 9" in done.stderr
+    assert done.returncode not in (0, 2, 75)
+    assert time.monotonic() - began < 15
+
+
+# The jobs that took longest.
+
+
+def test_a_job_that_meets_its_time_limit_requeues_itself_until_it_is_done(
+    limited: Job, tmp_path: Path, mpiexec: Callable[..., object]
+) -> None:
+    plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:32", "--y=-1:1:30")
+    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    told = limited.wait(150)
+    assert (told["JobState"], told["ExitCode"]) == ("COMPLETED", "0:0")
+    assert_same(limited.folder / "surface.h5", reference)
+    *stopped, last = runs_of(limited.folder / "surface.h5")
+    assert stopped
+    assert {run["outcome"] for run in stopped} == {b"stopped by SIGUSR1"}
+    assert last["outcome"] == b"complete"
+    assert sum(run["points"] for run in (*stopped, last)) == 32 * 30  # none twice
+
+
+def test_ranks_that_end_in_order_after_the_time_limit_are_requeued(overdue: Job) -> None:
+    told = overdue.wait(150)
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+    assert "DUE TO TIME LIMIT" in overdue.log()
