@@ -156,7 +156,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         return estimate.say_estimate(ranks, job, root, setting)
     evaluator = points.PointEvaluator(ranks, job, root.arrays if root else {}, setting)
     start = surface_file.begin_or_resume(ranks, job, root, evaluator)
-    messages.say_start(ranks, job, evaluator, start)
+    messages.say_start(ranks, job, root, evaluator, start)
     outcome = surface_file.fill(ranks, job, evaluator, start)
     messages.say_end(ranks, job, outcome)
     surface_file.finish(ranks, evaluator, start)

@@ -259,3 +259,10 @@ def test_only_a_surface_file_may_be_replaced(tmp_path):
     (tmp_path / "weights.pt").write_bytes(b"PK")
     with pytest.raises(InputError, match="not a readable HDF5 file"):
         check_replaceable(tmp_path / "weights.pt")
+
+
+def test_vectors_that_were_not_kept_are_not_kept_later(tmp_path):
+    create_surface(tmp_path / "a.h5", dataclasses.replace(make_content(), vectors={}))
+    check_same_surface(tmp_path / "a.h5", dataclasses.replace(make_content(), vectors={}))
+    with pytest.raises(InputError, match="was begun without --save-directions"):
+        check_same_surface(tmp_path / "a.h5", make_content())

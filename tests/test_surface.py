@@ -391,6 +391,18 @@ def test_the_reference_implementations_direction_files(checkpoint, tmp_path, und
         np.testing.assert_array_equal(values[name], expected[name])
 
 
+def test_half_precision_weights_are_converted_and_that_is_said(checkpoint, tmp_path, mpiexec):
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save(
+        {name: t.half() if t.is_floating_point() else t for name, t in state.items()},
+        tmp_path / "half.pt",
+    )
+    done = mpiexec(1, command(tmp_path / "half.pt", tmp_path / "half.h5"), check=True)
+    assert "the checkpoint holds float16; its weights were converted to float32" in done.stdout
+    with h5py.File(tmp_path / "half.h5") as file:
+        assert file["provenance"].attrs["checkpoint_types"] == "float16"
+
+
 def test_results_that_are_not_numbers_are_stored(checkpoint, tmp_path, mpiexec):
     out = tmp_path / "far.h5"
     mpiexec(2, command(checkpoint, out, "--x=-1e30:1e30:3", "--normalize=none"), check=True)

@@ -8,14 +8,17 @@ import h5py
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
-from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.plan import Plan, RootInputs
 from landscape_mpi.job.points import PointEvaluator
 from landscape_mpi.job.surface_file import Outcome, Start
 from landscape_mpi.store.writer import writer_description
 
 
-def say_start(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> None:
+def say_start(
+    ranks: Ranks, plan: Plan, root: RootInputs | None, evaluator: PointEvaluator, start: Start
+) -> None:
     """Say what is about to be computed, on what. Local; rank 0 prints."""
+    content = root.content if root else None
     if not ranks.is_root:
         return
     setting = evaluator.setting
@@ -31,6 +34,9 @@ def say_start(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start)
         f"{plan.out}: {writer_description()}",
         flush=True,
     )
+    types = str(content.attributes["provenance"]["checkpoint_types"]) if content else ""
+    if types not in {"", "float32"}:
+        print(f"the checkpoint holds {types}; its weights were converted to float32", flush=True)
     if setting.device == "cpu":
         _say_binding(ranks)
 
@@ -41,10 +47,10 @@ def _counted(n: int, noun: str) -> str:
 
 def _say_binding(ranks: Ranks) -> None:
     allowed, present = len(os.sched_getaffinity(0)), os.cpu_count() or 1
-    if ranks.node.size == 1 and allowed < present:
+    if allowed * ranks.node.size < present:
         print(
-            f"the launcher bound this rank to {allowed} of {present} cores; "
-            f"mpirun --bind-to none lets it use all",
+            f"the launcher bound rank 0 to {allowed} of {present} cores of its node, which has "
+            f"{_counted(ranks.node.size, 'rank')}; mpirun --bind-to none lets them use all",
             flush=True,
         )
 

@@ -195,6 +195,7 @@ def _content(
             "directions": _describe_directions(options, plan, vectors),
             "provenance": {
                 "checkpoint": str(options.checkpoint or "none"),
+                "checkpoint_types": ",".join(inputs.checkpoint.dtypes if inputs.checkpoint else ()),
                 "command": provenance.command_line("landscape_mpi.surface"),
                 "git_commit": provenance.git_commit(),
                 "versions": provenance.versions(),

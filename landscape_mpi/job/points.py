@@ -30,24 +30,16 @@ def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
     """Choose this rank's device, threads and batch. Collective over the ranks.
 
     Raises:
-        SharedInputError: If the ranks would compute on devices of different kinds, or in a
-            type that theirs does not have.
+        SharedInputError: If they would compute in a type that their device does not have.
     """
     gpus = visible_gpus() if plan.device != "cpu" else []
     device = agree(ranks, lambda: choose_device(ranks, asked=plan.device, gpus=gpus))
     kind = device.split(":")[0]
-    kinds = ranks.comm.allgather((kind, ranks.host))
+    check_one_kind(ranks, kind)
     if plan.precision == "tf32" and kind == "cpu":
         raise SharedInputError(
             "--precision tf32: a type of NVIDIA GPUs, and this run computes on the CPU. Pass fp32 "
             "or bf16, or run on GPUs."
-        )
-    others = [(other, host) for other, host in kinds if other != kinds[0][0]]
-    if others:
-        raise SharedInputError(
-            f"--device auto: node {kinds[0][1]} computes on {kinds[0][0]}, node {others[0][1]} on "
-            f"{others[0][0]}. Results differ in their last digits, so a surface is computed on one "
-            f"kind: pass --device cpu, or use nodes that all have GPUs."
         )
     return Setting(
         device=device,
@@ -55,6 +47,26 @@ def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
         batch=plan.batch or DEFAULT_BATCH[kind],
         threads=share_cores(ranks) if kind == "cpu" else 1,
     )
+
+
+def check_one_kind(ranks: Ranks, kind: str) -> None:
+    """Check that all ranks compute on one kind of device. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        kind: This rank's, ``cpu`` or ``cuda``.
+
+    Raises:
+        SharedInputError: On every rank, if they do not.
+    """
+    kinds = ranks.comm.allgather((kind, ranks.host))
+    others = [(other, host) for other, host in kinds if other != kinds[0][0]]
+    if others:
+        raise SharedInputError(
+            f"--device auto: node {kinds[0][1]} computes on {kinds[0][0]}, node {others[0][1]} on "
+            f"{others[0][0]}. Results differ in their last digits, so a surface is computed on one "
+            f"kind: pass --device cpu, or use nodes that all have GPUs."
+        )
 
 
 class PointEvaluator:
@@ -78,7 +90,7 @@ class PointEvaluator:
         arrays.clear()  # the node's copy is enough
         network = agree(ranks, self._build)
         vectors = self._directions(network)
-        _compare_digests(ranks, directions.digest(*vectors.values()))
+        compare_digests(ranks, directions.digest(*vectors.values()))
         prepared = prepare_network(network, vectors, self.sample, setting)
         self.preparation = prepared.description
         dtype = prepared.dtype
@@ -162,8 +174,12 @@ class PointEvaluator:
         return np.array(values).ravel()
 
 
-def _compare_digests(ranks: Ranks, sha256: str) -> None:
+def compare_digests(ranks: Ranks, sha256: str) -> None:
     """Check that every rank has made the same directions. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        sha256: Digest of this rank's.
 
     Raises:
         SharedInputError: On every rank, if they have not.

@@ -123,6 +123,11 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
                 raise InputError(_difference(path, words, stored, asked, way_out))
         for axis, option, values in axes:
             _check_axis(path, axis, option, file[axis][...], values)
+        if content.vectors and "alpha" not in file["directions"]:
+            raise InputError(
+                f"{path}: was begun without --save-directions, and a file does not grow while it "
+                f"is filled. Leave the option out, or pass a new --out, or --fresh to start over."
+            )
 
 
 def _text(value: object) -> str:
