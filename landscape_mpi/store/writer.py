@@ -27,7 +27,17 @@ class RoundWriter(Protocol):
     """An open surface file."""
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        """Write this rank's points and mark them done."""
+        """Write this rank's points and mark them done.
+
+        Collective over comm: call on every rank, also with zero points.
+
+        Args:
+            points: Flat indices into [n_alpha, n_beta], int64 [n_local].
+            columns: Values by dataset, each [n_local]; the same datasets on every rank.
+
+        Raises:
+            ValueError: If points and values differ in length.
+        """
 
     def write_run(self, number: int, run: np.ndarray) -> None:
         """Write a row of the table of runs."""
@@ -72,17 +82,7 @@ class CollectiveWriter:
         self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        """Write this rank's points and mark them done.
-
-        Collective over comm: call on every rank, also with zero points.
-
-        Args:
-            points: Flat indices into [n_alpha, n_beta], int64 [n_local].
-            columns: Values by dataset, each [n_local]; the same datasets on every rank.
-
-        Raises:
-            ValueError: If points and values differ in length.
-        """
+        """Write this rank's points. Collective over comm, as RoundWriter says."""
         points, columns = _rows(points, columns)
         for name, values in columns.items():
             self._write(name, points, values)
@@ -133,17 +133,7 @@ class GatheringWriter:
         self._file = h5py.File(path, "r+", locking=False) if comm.rank == 0 else None
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        """Write this rank's points and mark them done.
-
-        Collective over comm: call on every rank, also with zero points.
-
-        Args:
-            points: Flat indices into [n_alpha, n_beta], int64 [n_local].
-            columns: Values by dataset, each [n_local]; the same datasets on every rank.
-
-        Raises:
-            ValueError: If points and values differ in length.
-        """
+        """Write this rank's points. Collective over comm, as RoundWriter says."""
         _check_columns(points, columns)
         gathered = self._comm.gather((points, dict(columns)), root=0)
         if self._file is not None:
