@@ -97,7 +97,7 @@ def test_xarray_reads_the_file_with_its_axes(tmp_path):
     import xarray
 
     create_surface(tmp_path / "a.h5", make_content())
-    with xarray.open_dataset(tmp_path / "a.h5", engine="h5netcdf", phony_dims="sort") as data:
+    with xarray.open_dataset(tmp_path / "a.h5", engine="h5netcdf") as data:
         assert data.train_loss.dims == ("alpha", "beta")
         np.testing.assert_array_equal(data.alpha, np.linspace(-1, 1, 5))
         assert data.train_loss.attrs["units"] == "nat"
