@@ -33,13 +33,15 @@ TEMPLATES = sorted((ROOT / "slurm").glob("*.sbatch"))
 EDITED = [*TEMPLATES, ROOT / "slurm/environment.sh"]
 SCRIPTS = [*sorted((ROOT / "slurm").iterdir()), LAB]
 
-# A network whose points take LAG seconds, so that a run is long enough to be disturbed.
+# A network whose points take LAG seconds in a job's first run, so that it can be disturbed.
 SLOW = """
 import os, time, torch
 
+LAG = 0 if "SLURM_RESTART_COUNT" in os.environ else float(os.environ.get("LAG", "0"))
+
 class Slow(torch.nn.Linear):
     def forward(self, images):
-        time.sleep(float(os.environ.get("LAG", "0")))
+        time.sleep(LAG)
         return super().forward(images.flatten(1))
 
 def build():
