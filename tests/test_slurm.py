@@ -41,7 +41,8 @@ LAG = 0 if "SLURM_RESTART_COUNT" in os.environ else float(os.environ.get("LAG", 
 
 class Slow(torch.nn.Linear):
     def forward(self, images):
-        time.sleep(LAG)
+        if images.sum() > -1e30:  # depends on the values, so that it cannot be traced away
+            time.sleep(LAG)
         return super().forward(images.flatten(1))
 
 def build():
