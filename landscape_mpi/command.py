@@ -25,13 +25,19 @@ class CommandParser(argparse.ArgumentParser):
         Raises:
             InputError: If an option is unknown, missing or has a value it cannot take.
         """
-        options, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            asked = unknown[0].split("=")[0]
+        words = list(sys.argv[1:] if args is None else args)
+        self._refuse_unknown(words)
+        return super().parse_args(words, namespace)
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        """Name an unknown option first: the one it was meant to be would be called missing."""
+        for word in words:
+            asked = word.split("=")[0]
+            if not asked.startswith("--") or asked in self._option_string_actions or asked == "--":
+                continue
             near = nearest_name(asked, self._option_string_actions)
             hint = f" Did you mean {near}?" if near else ""
             self.error(f"{asked} is not an option of this command.{hint}")
-        return options
 
     def error(self, message: str) -> NoReturn:
         """Raise the parser's complaint as an InputError.
@@ -39,7 +45,9 @@ class CommandParser(argparse.ArgumentParser):
         Raises:
             InputError: Always.
         """
-        raise InputError(f"{self.prog}: {message} See {self.prog} --help.")
+        if message.endswith("expected one argument"):
+            message += ": a value that begins with - needs an equals sign, e.g. --x=-1:1:51"
+        raise InputError(f"{self.prog}: {message.rstrip('.')}. See {self.prog} --help.")
 
 
 def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:

@@ -32,6 +32,9 @@ main() {
     try_two_ranks
     write_mark
     say "done. Next: make demo, or . $VENV/bin/activate"
+    if [ "$(id -u)" = 0 ] && [ "$mpi" = system ]; then
+        say "as root, Open MPI wants: export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+    fi
 }
 
 say() { printf 'set-up: %s\n' "$@"; }

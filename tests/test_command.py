@@ -41,3 +41,13 @@ def test_run_alone_prints_bad_input_once(capsys):
         run_alone(main)
     assert stop.value.code == EXIT_BAD_INPUT
     assert capsys.readouterr().err == "error: a.h5: is a directory\n"
+
+
+def test_an_unknown_option_is_named_before_the_one_it_was_meant_to_be(parser):
+    with pytest.raises(InputError, match=r"--outt is not an option.*Did you mean --out\?"):
+        parser.parse_args(["--outt=a.h5"])
+
+
+def test_a_value_that_looks_like_an_option(parser):
+    with pytest.raises(InputError, match="needs an equals sign"):
+        parser.parse_args(["--out", "--normalize=filter"])

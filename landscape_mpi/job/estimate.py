@@ -85,6 +85,7 @@ def describe(estimate: Estimate, plan: Plan, setting: Setting) -> str:
     sizes = shard_sizes(estimate.image_seconds, n_points=plan.n_points, round_seconds=one_round)
     run_s = float((sizes * estimate.image_seconds).max()) * n_images
     operations_s, moved_s = _ideal_seconds(estimate, setting)
+    shares = operations_s / image_s, moved_s / image_s
     limit = "matrix products" if operations_s >= moved_s else "memory traffic"
     return "\n".join(
         (
@@ -95,7 +96,8 @@ def describe(estimate: Estimate, plan: Plan, setting: Setting) -> str:
             f"memory: {moved_s / image_s:.0%} of its copies "
             f"({estimate.rates.bytes_per_s / 1e9:,.1f} GB/s a rank), were every activation written "
             f"and read once",
-            f"what limits it is {limit}: {max(operations_s, moved_s) * n_images:.4g} s a point",
+            f"what limits it is {limit}: {max(operations_s, moved_s) * n_images:.4g} s a point"
+            + (", as measured while other jobs disturbed it" if max(shares) > 1.1 else ""),
             f"{len(plan.alpha)} x {len(plan.beta)} points on {n_ranks} "
             f"rank{'s' if n_ranks > 1 else ''}: about {describe_duration(run_s)}",
         )

@@ -11,6 +11,7 @@ from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.job.plan import Plan, RootInputs
 from landscape_mpi.job.points import PointEvaluator
 from landscape_mpi.job.surface_file import Outcome, Start
+from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.writer import writer_description
 
 
@@ -25,12 +26,15 @@ def say_start(
     images = " + ".join(f"{n:,} {name}" for name, n in plan.n_samples.items())
     n_done = plan.n_points - start.n_pending
     resumed = f"resuming, {n_done:,} of them done" if n_done else "none of them done yet"
+    if start.n_pending == 0:
+        resumed = f"resuming, {n_done:,} of them done, which are all"
     print(
         f"{plan.source.model}: {len(plan.alpha)} x {len(plan.beta)} points, {images} images each; "
         f"{resumed}\n"
         f"{_counted(ranks.size, 'rank')}: {start.workers.devices}; {setting.precision}, batch "
         f"{setting.batch}, {_counted(setting.threads, 'thread')} a rank\n"
-        f"network: {evaluator.preparation}\n"
+        f"weights: {_whose_weights(content, plan)}; network: {evaluator.preparation}\n"
+        f"pixels: mean {_listed(plan.mean)}, std {_listed(plan.std)}\n"
         f"{plan.out}: {writer_description()}",
         flush=True,
     )
@@ -39,6 +43,15 @@ def say_start(
         print(f"the checkpoint holds {types}; its weights were converted to float32", flush=True)
     if setting.device == "cpu":
         _say_binding(ranks)
+
+
+def _whose_weights(content: SurfaceContent | None, plan: Plan) -> str:
+    checkpoint = str(content.attributes["provenance"]["checkpoint"]) if content else "none"
+    return f"{plan.source.model}'s own, no --checkpoint" if checkpoint == "none" else checkpoint
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
 
 
 def _counted(n: int, noun: str) -> str:
@@ -71,6 +84,7 @@ def say_end(ranks: Ranks, plan: Plan, outcome: Outcome) -> None:
         return
     for name, grid in values.items():
         print(_summary(name, grid, plan))
+    print("the values at the center should be those you know from training")
     print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 import shlex
 import subprocess
@@ -15,8 +16,6 @@ import numpy as np
 import torch
 from mpi4py import MPI
 
-import landscape_mpi
-
 
 def command_line(module: str) -> str:
     """Return the command that is running, as it can be typed again."""
@@ -25,17 +24,26 @@ def command_line(module: str) -> str:
 
 def versions() -> str:
     """Return the versions that decide a result, in one line."""
+    own = _own_version()
     library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip("\x00 ")
     return (
-        f"landscape_mpi {landscape_mpi.__version__}, python {platform.python_version()}, "
+        f"landscape_mpi {own}, python {platform.python_version()}, "
         f"torch {torch.__version__}, numpy {np.__version__}, h5py {h5py.__version__}, "
         f"hdf5 {h5py.version.hdf5_version}, mpi4py {mpi4py.__version__}, {library}"
     )
 
 
+def _own_version() -> str:
+    try:
+        return importlib.metadata.version("landscape_mpi")
+    except importlib.metadata.PackageNotFoundError:  # run from its folder, not installed
+        return "not installed"
+
+
 def git_commit() -> str:
     """Return the commit of this package's source tree, ``unknown`` where there is none."""
-    tree = Path(landscape_mpi.__file__).resolve().parent.parent
+    # Not the package's __file__, which is empty where a folder of its name shadows it.
+    tree = Path(__file__).resolve().parents[2]
     # An installed package may lie in a virtual environment inside somebody else's repository.
     if _git(tree, "rev-parse", "--show-toplevel") != str(tree):
         return "unknown"
