@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.grid import coarse_to_fine, describe_axis, parse_axis
+from landscape_mpi.job.grid import coarse_to_fine, parse_axis
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,6 @@ def test_what_is_no_axis(text, words):
     with pytest.raises(InputError) as problem:
         parse_axis(text, option="--x")
     assert words in str(problem.value)
-
-
-def test_an_axis_is_described_as_it_was_written():
-    assert describe_axis(parse_axis("-1:1:51", option="--x")) == "-1:1:51"
-    assert describe_axis(parse_axis("0.5", option="--x")) == "0.5"
 
 
 def test_order_of_a_line_of_five():

@@ -19,7 +19,6 @@ from landscape_mpi.errors import InputError, nearest_name
 Direction = dict[str, np.ndarray]  # parameter or buffer name -> float32, the shape of its tensor
 
 NORMALIZATIONS = ("filter", "layer", "weight", "none")
-IGNORABLE = ("bias", "bn")
 NORM_LAYERS = (
     nn.modules.batchnorm._NormBase,  # batch-norm and instance-norm of every dimension
     nn.LayerNorm,

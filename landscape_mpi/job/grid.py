@@ -66,13 +66,6 @@ def _check_axis(first: float, last: float, n: int, *, text: str, option: str) ->
         )
 
 
-def describe_axis(coordinates: np.ndarray) -> str:
-    """Return the axis as it would be written on the command line."""
-    if len(coordinates) == 1:
-        return f"{coordinates[0]:g}"
-    return f"{coordinates[0]:g}:{coordinates[-1]:g}:{len(coordinates)}"
-
-
 def coarse_to_fine(n_alpha: int, n_beta: int) -> np.ndarray:
     """Return all points of a grid in an order that covers the plane early.
 
