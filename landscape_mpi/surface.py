@@ -127,11 +127,24 @@ def _add_run_options(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=["fp32", "tf32", "bf16"],
+        choices=["fp32", "tf32", "bf16", "auto"],
         default="fp32",
-        help="type of matrix products (default: fp32)",
+        help="type of matrix products; auto takes the fastest that stays within --tolerance of "
+        "fp32 at points of this surface (default: fp32)",
+    )
+    group.add_argument(
+        "--tolerance",
+        type=number_above_0,
+        metavar="R",
+        help="of --precision auto: largest relative deviation of the loss (default: 0.001)",
     )
     group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
+    group.add_argument(
+        "--ranks-per-point",
+        type=whole_from_1,
+        metavar="K",
+        help="ranks that share the data of a point (default: 1, more where points are few)",
+    )
     group.add_argument(
         "--round-seconds",
         type=number_above_0,
@@ -148,18 +161,22 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         Exit status: 0 when all points are done, 75 after a stop signal.
     """
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job import estimate, messages, plan, points, surface_file
+    from landscape_mpi.job import estimate, messages, plan, points, precision, shared, surface_file
+    from landscape_mpi.job.workers import bind_rank
 
     job, root = plan.read_plan(ranks, options)
-    setting = points.bind_rank(ranks, job)
+    setting = bind_rank(ranks, job)
+    inputs = shared.SharedInputs(ranks, job, root.arrays if root else {})
+    setting, chosen = precision.choose_precision(ranks, job, inputs, setting)
     if options.estimate:
-        return estimate.say_estimate(ranks, job, root, setting)
-    evaluator = points.PointEvaluator(ranks, job, root.arrays if root else {}, setting)
-    start = surface_file.begin_or_resume(ranks, job, root, evaluator)
-    messages.say_start(ranks, job, root, evaluator, start)
+        return estimate.say_estimate(ranks, job, inputs, setting)
+    group = points.group_ranks(ranks, job, setting)
+    evaluator = points.PointEvaluator(ranks, job, inputs, setting, group)
+    start = surface_file.begin_or_resume(ranks, job, root, evaluator, chosen)
+    messages.say_start(ranks, job, root, evaluator, chosen, start)
     outcome = surface_file.fill(ranks, job, evaluator, start)
     messages.say_end(ranks, job, outcome)
-    surface_file.finish(ranks, evaluator, start)
+    surface_file.finish(inputs, start)
     return 0 if outcome.finished else EXIT_REQUEUE
 
 

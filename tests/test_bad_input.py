@@ -39,6 +39,15 @@ class Dropped(torch.nn.Linear):
 def dropped():
     return Dropped(64, 10)
 
+class Exact(torch.nn.Linear):
+    def forward(self, images):
+        if torch.is_autocast_enabled("cpu") or float(images.sum()) < -1e30:
+            raise RuntimeError("not implemented for BFloat16")
+        return super().forward(images.flatten(1))
+
+def exact():
+    return Exact(64, 10)
+
 calls = []
 
 def varying():
@@ -193,6 +202,18 @@ CASES = {
     "a type of GPUs on the CPU": (
         {"z": "--precision=tf32", "device": "--device=cpu"},
         "--precision tf32: a type of NVIDIA GPUs",
+    ),
+    "a tolerance for a fixed type": (
+        {"z": "--tolerance=0.01"},
+        "--tolerance: is what --precision auto may deviate from fp32, and --precision fp32 is",
+    ),
+    "more ranks a point than ranks": (
+        {"z": "--ranks-per-point=9"},
+        "--ranks-per-point: asks for 9 ranks, and the run has",
+    ),
+    "a network that cannot compute in the type": (
+        {"model": "--model=hooks:exact", "checkpoint": None, "z": "--precision=bf16"},
+        "--precision bf16: the network cannot compute in it: not implemented for BFloat16. Pass",
     ),
     "dropout that stays on": (
         {"model": "--model=hooks:dropped", "checkpoint": None},

@@ -14,7 +14,13 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.directions import moved_names, random_direction
-from landscape_mpi.compute.evaluation import Evaluator, ResidentSplit, Setting, prepare_device
+from landscape_mpi.compute.evaluation import (
+    Evaluator,
+    ResidentSplit,
+    Setting,
+    mean_values,
+    prepare_device,
+)
 from landscape_mpi.compute.plane import MovedNetwork
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
@@ -63,20 +69,27 @@ def make_directions(network, *, normalize="filter", seed=1):
 def make_evaluator(
     network, inputs, targets, *, batch=64, threads=1, precision="fp32", mean=MEAN, std=STD
 ):
+    """Return an evaluator and the samples it is for."""
     setting = Setting("cpu", precision, batch, threads)
     prepare_device(setting)
-    split = ResidentSplit(inputs, targets, mean=mean, std=std, device="cpu")
-    return Evaluator(network, {"train": split}, setting)
+    samples = ResidentSplit(inputs, targets, mean=mean, std=std, device="cpu")
+    return Evaluator(network, setting), samples
+
+
+def evaluate(evaluator, samples):
+    """Return mean loss and error."""
+    evaluator.compute_losses(samples)
+    return tuple(mean_values([(samples.losses, samples.wrong)]))
 
 
 def evaluate_plane(network, directions, inputs, targets, points, **settings):
     """Return losses and errors at points (a, b), float64 [n, 2]."""
     moved = MovedNetwork(copy.deepcopy(network), *directions)
-    evaluator = make_evaluator(moved.network, inputs, targets, **settings)
+    evaluator, samples = make_evaluator(moved.network, inputs, targets, **settings)
     values = []
     for a, b in points:
         moved.move_to(a, b)
-        values.append(evaluator.evaluate("train"))
+        values.append(evaluate(evaluator, samples))
     return np.array(values)
 
 
@@ -112,7 +125,7 @@ def test_every_point_of_a_plane_against_the_plain_loop(network, images):
 def test_a_linear_network_against_its_closed_form(images):
     inputs, targets = images
     network = nn.Sequential(nn.Flatten(), nn.Linear(192, 10)).eval()
-    loss, error = make_evaluator(network, inputs, targets).evaluate("train")
+    loss, error = evaluate(*make_evaluator(network, inputs, targets))
     pixels = (inputs / 255.0 - np.array(MEAN)) / np.array(STD)
     rows = pixels.transpose(0, 3, 1, 2).reshape(150, -1)
     weights, bias = (p.detach().numpy().astype(float) for p in network.parameters())
@@ -133,7 +146,7 @@ def test_neither_threads_nor_repetition_change_a_bit(network, images):
 def test_a_batch_larger_than_the_data_and_one_that_leaves_a_rest(network, images):
     reference = plain_loop(network, *images)
     for batch in (1, 149, 150, 1000):
-        loss, error = make_evaluator(network, *images, batch=batch).evaluate("train")
+        loss, error = evaluate(*make_evaluator(network, *images, batch=batch))
         assert loss == pytest.approx(reference[0], rel=1e-5)
         assert error == reference[1]
 
@@ -160,7 +173,7 @@ class Given(nn.Module):
 )
 def test_extreme_logits_are_results(logits, loss, error):
     inputs, targets = np.zeros((5, 2, 2, 3), np.uint8), np.zeros(5, np.int64)
-    found = make_evaluator(Given(logits), inputs, targets).evaluate("train")
+    found = evaluate(*make_evaluator(Given(logits), inputs, targets))
     assert found == pytest.approx((loss, error), nan_ok=True)
 
 
@@ -170,13 +183,13 @@ def test_losses_are_summed_in_float64():
     inputs, targets = np.zeros((n, 1, 1, 3), np.uint8), np.zeros(n, np.int64)
     logits = [0.1, -0.7]
     one = nn.functional.cross_entropy(torch.tensor([logits]), torch.tensor([0])).item()
-    loss, _ = make_evaluator(Given(logits), inputs, targets, batch=10_000).evaluate("train")
+    loss, _ = evaluate(*make_evaluator(Given(logits), inputs, targets, batch=10_000))
     assert loss == pytest.approx(one, rel=1e-12)
 
 
 def test_bf16_is_near_and_is_not_fp32(network, images):
-    exact = make_evaluator(network, *images).evaluate("train")[0]
-    rounded = make_evaluator(network, *images, precision="bf16").evaluate("train")[0]
+    exact = evaluate(*make_evaluator(network, *images))[0]
+    rounded = evaluate(*make_evaluator(network, *images, precision="bf16"))[0]
     assert rounded != exact
     assert rounded == pytest.approx(exact, rel=2e-2)
 
@@ -210,16 +223,16 @@ class BatchDependent(nn.Linear):
 )
 def test_networks_that_are_no_function_of_weights_and_sample(kind, words, images):
     torch.manual_seed(0)
-    evaluator = make_evaluator(kind(192, 10).eval(), *images)
+    evaluator, samples = make_evaluator(kind(192, 10).eval(), *images)
     with pytest.raises(InputError, match=words):
-        evaluator.check_is_function("train")
+        evaluator.check_is_function(samples)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_networks_that_are_one(precision, network, images):
-    evaluator = make_evaluator(network.eval(), *images, batch=150, precision=precision)
+    evaluator, samples = make_evaluator(network.eval(), *images, batch=150, precision=precision)
     tolerance = 1e-5 if precision == "fp32" else 2e-2
-    loss = evaluator.check_is_function("train")
+    loss = evaluator.check_is_function(samples)
     assert loss == pytest.approx(plain_loop(network, *images)[0], rel=tolerance)
 
 
@@ -272,7 +285,7 @@ def trained(data_dir):
 def test_the_center_of_a_trained_network(trained):
     """Figures of the publisher's own evaluation on these images."""
     network, images = trained
-    loss, error = make_evaluator(network, *images, threads=2).evaluate("train")
+    loss, error = evaluate(*make_evaluator(network, *images, threads=2))
     assert loss == pytest.approx(0.0058, abs=5e-5)
     assert error == pytest.approx(0.1)
 

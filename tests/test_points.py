@@ -3,7 +3,8 @@
 import pytest
 
 from landscape_mpi.cluster.communicator import SharedInputError, start_ranks
-from landscape_mpi.job.points import check_one_kind, compare_digests
+from landscape_mpi.job.shared import compare_digests
+from landscape_mpi.job.workers import check_one_kind
 
 on_ranks = pytest.mark.parallel([2, 3])
 

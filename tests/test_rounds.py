@@ -7,6 +7,7 @@ import pytest
 from pytest_mpi import parallel_assert
 
 from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.cluster.groups import make_groups
 from landscape_mpi.cluster.rounds import run_rounds
 from landscape_mpi.cluster.signals import StopRequest
 
@@ -25,11 +26,12 @@ class Written:
         self.values += result.values[:, 0].tolist()
 
 
-def run(ranks, n_points, evaluate, *, round_seconds=0.05, stop=None):
+def run(ranks, n_points, evaluate, *, round_seconds=0.05, stop=None, ranks_per_point=1):
     written = Written()
     stop = stop or StopRequest()
     finished = run_rounds(
         ranks,
+        make_groups(ranks, ranks_per_point),
         np.arange(n_points)[::-1] if ranks.is_root else None,
         n_quantities=1,
         round_seconds=round_seconds,
@@ -120,3 +122,38 @@ def test_a_stop_with_the_last_point_is_a_finished_run():
     finished, written = run(ranks, ranks.size, evaluate, stop=stop)
     parallel_assert(finished)
     parallel_assert(len(written.points) == 1)
+
+
+@pytest.mark.parallel([2, 3, 4])
+def test_ranks_of_a_group_compute_the_same_points_and_the_leader_writes_them():
+    ranks = start_ranks()
+    computed = []
+    finished, written = run(
+        ranks, 20, lambda point: computed.append(point) or 2.0 * point, ranks_per_point=2
+    )
+    of_rank = {2: [0, 0], 3: [0, 0, 0], 4: [0, 0, 1, 1]}[ranks.size]
+    leader = of_rank.index(of_rank[ranks.rank])
+    parallel_assert(finished)
+    parallel_assert(ranks.comm.allgather(computed)[leader] == computed)
+    parallel_assert(written.points == (computed if ranks.rank == leader else []))
+    everyone = [point for part in ranks.comm.allgather(written.points) for point in part]
+    parallel_assert(sorted(everyone) == list(range(20)))
+
+
+@pytest.mark.parallel([2, 4])
+def test_a_stop_on_one_rank_of_a_group_ends_the_shard_of_all_before_the_same_point():
+    ranks = start_ranks()
+    stop, computed = StopRequest(), []
+
+    def evaluate(point):
+        computed.append(point)
+        if ranks.rank == ranks.size - 1 and len(computed) == 5:
+            stop.name = "SIGUSR1"
+        return 1.0
+
+    finished, _ = run(ranks, 400, evaluate, round_seconds=1e6, stop=stop, ranks_per_point=2)
+    group = [0, 0, 1, 1][: ranks.size]
+    everyone = ranks.comm.allgather(computed)
+    parallel_assert(not finished)
+    parallel_assert(len(everyone[-1]) == 5)
+    parallel_assert(everyone[group.index(group[ranks.rank])] == computed)

@@ -137,6 +137,71 @@ def test_more_ranks_than_points(checkpoint, tmp_path, mpiexec):
         assert file["done"][...].tolist() == [[1]]
 
 
+@pytest.mark.parametrize(("n_ranks", "ranks_per_point"), [(2, 2), (3, 2), (4, 2), (4, 4)])
+def test_ranks_that_share_a_point_give_the_bits_of_one(
+    n_ranks, ranks_per_point, undisturbed, checkpoint, tmp_path, mpiexec
+):
+    out = tmp_path / "surface.h5"
+    options = ["--ranks-per-point", str(ranks_per_point), "--round-seconds", "0.2"]
+    done = mpiexec(n_ranks, command(checkpoint, out, *options), check=True)
+    n_groups = n_ranks // ranks_per_point
+    assert f"{n_ranks // n_groups} ranks sharing each point" in done.stdout
+    assert_same(out, undisturbed)
+    with h5py.File(out) as file:
+        leaders = {0} if n_groups == 1 else {0, 2}
+        assert set(file["rank"][...].ravel()) == leaders
+
+
+def test_ranks_share_points_by_themselves_where_points_are_few(checkpoint, tmp_path, mpiexec):
+    paths = []
+    for n_ranks in (1, 4):
+        out = tmp_path / f"{n_ranks}.h5"
+        argv = [*command(checkpoint, out), "--x=-1:1:2", "--y=0.5"]
+        done = mpiexec(n_ranks, argv, check=True)
+        paths.append(out)
+    assert "2 ranks sharing each point" in done.stdout
+    assert_same(*paths)
+
+
+def test_the_precision_that_is_measured_is_used_again(checkpoint, tmp_path, mpiexec):
+    """Whatever this machine takes: the file says it, and its bits are those of that type."""
+    out, plain = tmp_path / "auto.h5", tmp_path / "plain.h5"
+    options = ["--precision", "auto", "--tolerance", "0.5"]
+    done = mpiexec(2, command(checkpoint, out, *options), check=True)
+    with h5py.File(out) as file:
+        precision = file.attrs["precision"]
+        provenance = dict(file["provenance"].attrs)
+        file_points = file["done"].size
+    assert f"precision {precision}, auto within 0.5: bf16 deviates by" in done.stdout
+    assert "at 5 points, 300 samples, beside fp32" in provenance["precision_trials"]
+    assert 0 <= provenance["precision_deviation"] < 0.5
+    assert (precision == "fp32") == (provenance["precision_deviation"] == 0)
+    mpiexec(1, command(checkpoint, plain, "--precision", precision), check=True)
+    assert_same(out, plain)
+    resumed = mpiexec(1, command(checkpoint, out, *options), check=True)
+    assert f"resuming, {file_points} of them done, which are all" in resumed.stdout
+    assert "auto within" not in resumed.stdout  # not measured a second time
+
+
+def test_a_tolerance_that_no_other_type_meets(checkpoint, tmp_path, undisturbed, mpiexec):
+    out = tmp_path / "auto.h5"
+    options = ["--precision", "auto", "--tolerance", "1e-9"]
+    done = mpiexec(2, command(checkpoint, out, *options), check=True)
+    assert "precision fp32, auto within 1e-09: bf16 deviates by" in done.stdout
+    assert_same(out, undisturbed)
+
+
+def test_a_file_in_a_type_that_deviates_more_than_the_tolerance(checkpoint, tmp_path, mpiexec):
+    out = tmp_path / "bf16.h5"
+    mpiexec(1, command(checkpoint, out, "--precision", "bf16"), check=True)
+    with h5py.File(out) as file:
+        assert file["provenance"].attrs["precision_deviation"] > 1e-5
+    done = mpiexec(1, command(checkpoint, out, "--precision", "auto", "--tolerance", "1e-5"))
+    assert done.returncode == 2
+    assert "was computed in bf16, which deviates from fp32 by" in done.stderr
+    assert "--tolerance 1e-05 allows less" in done.stderr
+
+
 def test_a_line(checkpoint, tmp_path, mpiexec):
     out = tmp_path / "line.h5"
     options = ["--x=0:1:5", "--model=resnet8", "--data=digits", "--limit=50"]
@@ -248,6 +313,21 @@ def test_a_signal_to_one_rank_stops_all(checkpoint, tmp_path, start_mpiexec):
     log, _ = process.communicate(timeout=30)
     assert process.returncode == 75
     assert "stopped by SIGTERM" in log
+
+
+def test_a_signal_to_one_of_the_ranks_that_share_a_point(
+    checkpoint, tmp_path, start_mpiexec, mpiexec, long_undisturbed
+):
+    out = tmp_path / "shared.h5"
+    process = start_mpiexec(3, command(checkpoint, out, *LONG, "--ranks-per-point=3"))
+    wait_for_round(process, 2)
+    os.kill(processes_running(out)[-1], signal.SIGUSR1)
+    log, _ = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert "stopped by SIGUSR1" in log
+    assert_done_points_hold_values(out)
+    mpiexec(2, command(checkpoint, out, *LONG), check=True)
+    assert_same(out, long_undisturbed)
 
 
 SLOW = """

@@ -1,4 +1,4 @@
-"""Rounds: rank 0 hands out shards, every rank computes its own, all write together."""
+"""Rounds: rank 0 hands out shards, every group of ranks computes its own, all write together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks
+from landscape_mpi.cluster.groups import Group
 from landscape_mpi.cluster.shards import ShardPlan
 from landscape_mpi.cluster.signals import StopRequest
 
@@ -34,6 +35,7 @@ class RoundReport:
 
 def run_rounds(
     ranks: Ranks,
+    group: Group,
     pending: np.ndarray | None,
     *,
     n_quantities: int,
@@ -47,10 +49,12 @@ def run_rounds(
 
     Args:
         ranks: All ranks of the run.
+        group: The ranks that compute a point together with this one.
         pending: On rank 0 the points to compute, in order, int64 [n]; None elsewhere.
         n_quantities: Values a point has.
         round_seconds: How long a round is meant to last, s.
-        evaluate_point: Returns the values of a point, float64 [n_quantities].
+        evaluate_point: Returns the values of a point, float64 [n_quantities], on the leader of
+            the group; called on all ranks of the group for the same points.
         write_round: Writes a shard; called on every rank in every round.
         report: Called on rank 0 after every round.
         stop: Asked after every point, so that a signal ends this rank's shard early; the round
@@ -61,25 +65,39 @@ def run_rounds(
     """
     plan = None
     if pending is not None:
-        plan = ShardPlan(pending, ranks.size, round_seconds=round_seconds)
+        plan = ShardPlan(pending, group.n_groups, round_seconds=round_seconds)
     while True:
         began = time.perf_counter()
         # A rank without points in this round, or asked to stop, must still take part in it.
-        shards = plan.next_round() if plan is not None and plan.n_pending else None
+        shards = _next_shards(plan, group)
         if not ranks.comm.bcast(shards is not None, root=ROOT):
             return True
         shard = ranks.comm.scatter(shards, root=ROOT)
-        result = _compute_shard(shard, evaluate_point, n_quantities, stop)
-        write_round(result)
+        result = _compute_shard(shard, group, evaluate_point, n_quantities, stop)
+        was_cut_short = len(result.points) < len(shard)
+        write_round(result if group.is_leader else _nothing(n_quantities))
         told = ranks.comm.allgather((len(result.points), result.seconds.sum()))
         if plan is not None:
-            for rank, (n_points, seconds) in enumerate(told):
-                plan.record(rank, n_points=n_points, seconds=seconds)
+            told = [told[leader] for leader in group.leaders]
+            for index, (n_points, seconds) in enumerate(told):
+                plan.record(index, n_points=n_points, seconds=seconds)
             report(_report(told, plan.n_pending, time.perf_counter() - began))
-        was_cut_short = len(result.points) < len(shard)
         stops, cut_short = zip(*ranks.comm.allgather((stop.came, was_cut_short)), strict=True)
         if any(stops) and (any(cut_short) or ranks.comm.bcast(_has_points(plan), root=ROOT)):
             return False
+
+
+def _next_shards(plan: ShardPlan | None, group: Group) -> list[np.ndarray] | None:
+    """Return the shard of every rank, those of a group being the same; None when all is done."""
+    if plan is None or not plan.n_pending:
+        return None
+    shards = plan.next_round()
+    return [shards[index] for index in group.of_rank]
+
+
+def _nothing(n_quantities: int) -> ShardResult:
+    """Return what a rank writes whose group's leader writes for it."""
+    return ShardResult(np.empty(0, np.int64), np.empty((0, n_quantities)), np.empty(0))
 
 
 def _has_points(plan: ShardPlan | None) -> bool:
@@ -88,6 +106,7 @@ def _has_points(plan: ShardPlan | None) -> bool:
 
 def _compute_shard(
     shard: np.ndarray,
+    group: Group,
     evaluate_point: Callable[[int], np.ndarray],
     n_quantities: int,
     stop: StopRequest,
@@ -96,7 +115,7 @@ def _compute_shard(
     seconds = np.empty(len(shard))
     n_done = 0
     for point in shard:
-        if stop.came:
+        if group.any(stop.came):  # the ranks of a group must stop before the same point
             break
         began = time.perf_counter()
         values[n_done] = evaluate_point(int(point))

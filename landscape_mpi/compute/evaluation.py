@@ -8,7 +8,7 @@ kernels that split one batch over threads do not promise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,57 +68,38 @@ class Evaluator:
     """Evaluates a network, at the weights it has at the moment, over whole splits."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        splits: Mapping[str, ResidentSplit],
-        setting: Setting,
-        *,
-        dtype: torch.dtype = torch.float32,
+        self, network: nn.Module, setting: Setting, *, dtype: torch.dtype = torch.float32
     ) -> None:
         """Prepare to evaluate.
 
         Args:
             network: In evaluation mode on the setting's device, weights with channels last.
-            splits: Samples by the name of their split, on the same device.
             setting: How to evaluate.
             dtype: Type of the network's weights.
         """
         self._network = network
         self._dtype = dtype
-        self._splits = splits
         self._setting = setting
         # A thread has a current device of its own, which the user's code may mean by "cuda".
         self._pool = ThreadPoolExecutor(
             setting.threads, initializer=_use_device, initargs=(setting,)
         )
 
-    def evaluate(self, split: str) -> tuple[float, float]:
-        """Return mean loss and error of the split at the network's present weights.
+    def compute_losses(self, samples: ResidentSplit) -> None:
+        """Fill the losses of the samples with those at the network's present weights.
 
-        Losses are summed in float64 in the order of the data.
-
-        Args:
-            split: Name of the split.
-
-        Returns:
-            Mean cross-entropy in nats, and misclassified samples in percent. Not-a-number
-            and infinity are results; a sample whose loss is not a number is misclassified.
+        Not-a-number and infinity are results; a sample whose loss is not a number is
+        misclassified.
         """
-        samples = self._splits[split]
         starts = range(0, len(samples), self._setting.batch)
         for _ in self._pool.map(lambda start: self._evaluate_batch(samples, start), starts):
             pass
-        loss = samples.losses.sum(dtype=torch.float64)
-        wrong = samples.wrong.sum(dtype=torch.float64)
-        # One transfer, and with it one synchronisation, a split.
-        total_loss, total_wrong = torch.stack([loss, wrong]).tolist()
-        return total_loss / len(samples), 100 * total_wrong / len(samples)
 
-    def check_is_function(self, split: str) -> float:
+    def check_is_function(self, samples: ResidentSplit) -> float:
         """Check that the losses depend on weights and samples alone.
 
         Args:
-            split: Name of the split whose first batch is tried.
+            samples: One batch to try.
 
         Returns:
             Mean loss of that batch, nats.
@@ -126,7 +107,6 @@ class Evaluator:
         Raises:
             InputError: If they change from one pass to the next, or with the rest of the batch.
         """
-        samples = self._splits[split]
         n = min(self._setting.batch, len(samples))
         first, second = self._first_losses(samples, n), self._first_losses(samples, n)
         if not torch.equal(first.nan_to_num(), second.nan_to_num()):
@@ -169,6 +149,23 @@ def _precision(setting: Setting, dtype: torch.dtype) -> Iterator[None]:
     mixed = setting.precision == "bf16" and dtype == torch.float32
     with torch.autocast(setting.device.split(":")[0], dtype=torch.bfloat16, enabled=mixed):
         yield
+
+
+def mean_values(losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
+    """Return mean loss and error of splits, with one transfer from the device for all of them.
+
+    Args:
+        losses_and_wrong: For each split the loss of every sample, nats, float32 [n], and whether
+            it is misclassified, bool [n]. They are summed in float64, in the order of the data.
+
+    Returns:
+        Mean loss, nats, and misclassified samples, percent, of each split, float64
+        [2 * n_splits].
+    """
+    sums = [values.sum(dtype=torch.float64) for pair in losses_and_wrong for values in pair]
+    totals = np.array(torch.stack(sums).tolist()).reshape(-1, 2)
+    n_samples = np.array([[len(losses)] for losses, _ in losses_and_wrong])
+    return (totals * (1, 100) / n_samples).ravel()
 
 
 def prepare_device(setting: Setting) -> None:

@@ -6,14 +6,17 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.groups import make_groups
 from landscape_mpi.cluster.progress import describe_duration
 from landscape_mpi.cluster.shards import shard_sizes
 from landscape_mpi.compute.cost import MachineRates, SampleCost, measure_machine, sample_cost
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.job.plan import Plan, RootInputs
+from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.points import PointEvaluator
+from landscape_mpi.job.shared import SharedInputs
 
 MEASURE_S = 3.0
 MIN_POINTS = 2
@@ -35,34 +38,37 @@ def with_few_samples(plan: Plan) -> Plan:
     return replace(plan, n_samples=few)
 
 
-def say_estimate(ranks: Ranks, plan: Plan, root: RootInputs | None, setting: Setting) -> int:
+def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> int:
     """Print on rank 0 what the run of a plan will take. Collective over the ranks.
 
     Returns:
         Exit status 0.
     """
     few = with_few_samples(plan)
-    evaluator = PointEvaluator(ranks, few, root.arrays if root else {}, setting)
-    measured = measure_points(ranks, few, evaluator)
+    evaluator = PointEvaluator(ranks, few, inputs, setting, make_groups(ranks, 1))
+    measured = measure_points(ranks, few, evaluator, inputs.sample)
     if ranks.is_root:
         print(describe(measured, plan, setting), flush=True)
     return 0
 
 
-def measure_points(ranks: Ranks, plan: Plan, evaluator: PointEvaluator) -> Estimate:
+def measure_points(
+    ranks: Ranks, plan: Plan, evaluator: PointEvaluator, sample: torch.Tensor
+) -> Estimate:
     """Evaluate points on every rank at once. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
         plan: Plan of the evaluator.
         evaluator: This rank's.
+        sample: Some samples, float32, on the CPU.
     """
     ranks.comm.Barrier()  # ranks that share a node slow one another down, as in the run
     rates = measure_machine(evaluator.setting)
     evaluator.evaluate_point(0)  # the first one allocates
     ranks.comm.Barrier()
     seconds = _seconds_per_point(evaluator, plan.n_points) / sum(plan.n_samples.values())
-    cost = sample_cost(plan.source.build(), evaluator.sample)
+    cost = sample_cost(plan.source.build(), sample)
     everyone = ranks.comm.allgather((seconds, rates.operations_per_s, rates.bytes_per_s))
     image_seconds, operations, n_bytes = np.array(everyone).T
     return Estimate(image_seconds, cost, MachineRates(operations.mean(), n_bytes.mean()))

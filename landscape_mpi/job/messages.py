@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import h5py
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.groups import Group
 from landscape_mpi.job.plan import Plan, RootInputs
 from landscape_mpi.job.points import PointEvaluator
+from landscape_mpi.job.precision import Precision, describe_trials
 from landscape_mpi.job.surface_file import Outcome, Start
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.writer import writer_description
 
 
 def say_start(
-    ranks: Ranks, plan: Plan, root: RootInputs | None, evaluator: PointEvaluator, start: Start
+    ranks: Ranks,
+    plan: Plan,
+    root: RootInputs | None,
+    evaluator: PointEvaluator,
+    precision: Precision,
+    start: Start,
 ) -> None:
     """Say what is about to be computed, on what. Local; rank 0 prints."""
     content = root.content if root else None
@@ -32,8 +40,10 @@ def say_start(
         f"{plan.source.model}: {len(plan.alpha)} x {len(plan.beta)} points, {images} images each; "
         f"{resumed}\n"
         f"{_counted(ranks.size, 'rank')}: {start.workers.devices}; {setting.precision}, batch "
-        f"{setting.batch}, {_counted(setting.threads, 'thread')} a rank\n"
+        f"{setting.batch}, {_counted(setting.threads, 'thread')} a rank"
+        f"{_sharing(evaluator.group)}\n"
         f"weights: {_whose_weights(content, plan)}; network: {evaluator.preparation}\n"
+        f"{_precision_line(plan, precision)}"
         f"pixels: mean {_listed(plan.mean)}, std {_listed(plan.std)}\n"
         f"{plan.out}: {writer_description()}",
         flush=True,
@@ -43,6 +53,18 @@ def say_start(
         print(f"the checkpoint holds {types}; its weights were converted to float32", flush=True)
     if setting.device == "cpu":
         _say_binding(ranks)
+
+
+def _sharing(group: Group) -> str:
+    sizes = sorted(set(Counter(group.of_rank).values()))
+    return "" if sizes == [1] else f", {' or '.join(map(str, sizes))} ranks sharing each point"
+
+
+def _precision_line(plan: Plan, precision: Precision) -> str:
+    if not precision.trials:
+        return ""
+    auto = f", auto within {plan.tolerance:g}" if plan.precision == "auto" else ""
+    return f"precision {precision.name}{auto}: {describe_trials(precision)}\n"
 
 
 def _whose_weights(content: SurfaceContent | None, plan: Plan) -> str:

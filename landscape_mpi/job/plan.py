@@ -22,11 +22,18 @@ from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import Attributes, SurfaceContent
 from landscape_mpi.store.directions import read_directions
-from landscape_mpi.store.resume import check_replaceable, check_same_surface, stored_batch
+from landscape_mpi.store.resume import (
+    StoredSetting,
+    check_replaceable,
+    check_same_surface,
+    count_pending,
+    stored_setting,
+)
 
 DEFAULT_NORMALIZE = "filter"
 DEFAULT_IGNORE = ("bias", "bn")
 DEFAULT_SEED = 1
+DEFAULT_TOLERANCE = 1e-3
 AXES = ("alpha", "beta")
 
 
@@ -64,9 +71,13 @@ class Plan:
     std: tuple[float, ...]
     random: RandomDirections | None  # None where the directions come from a file
     device: str  # auto, cpu or cuda, as asked
-    precision: str
+    precision: str  # auto until it is measured
+    tolerance: float  # of auto: largest deviation from fp32, relative
     batch: int | None  # None for the device's default
+    ranks_per_point: int | None  # None for what makes the run shortest
     round_seconds: float
+    begun: StoredSetting | None  # what the file that is resumed was begun with
+    n_pending: int  # points left to compute
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -100,6 +111,7 @@ def read_plan(ranks: Ranks, options: argparse.Namespace) -> tuple[Plan, RootInpu
 
 
 def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
+    _check_tolerance(options)
     alpha = parse_axis(options.x, option="--x")
     beta = parse_axis(options.y, option="--y") if options.y is not None else np.zeros(1)
     check_output(options.out, inputs=files_read(options))
@@ -119,6 +131,14 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     if options.out.exists() and not options.fresh:
         check_same_surface(options.out, content)
     return plan, RootInputs(arrays, content, options.fresh)
+
+
+def _check_tolerance(options: argparse.Namespace) -> None:
+    if options.tolerance is not None and options.precision != "auto":
+        raise InputError(
+            f"--tolerance: is what --precision auto may deviate from fp32, and --precision "
+            f"{options.precision} is asked for. Leave it out, or pass --precision auto."
+        )
 
 
 def _random_directions(options: argparse.Namespace, *, is_line: bool) -> RandomDirections | None:
@@ -163,9 +183,14 @@ def _plan(
     inputs: Inputs,
     random: RandomDirections | None,
 ) -> Plan:
-    batch = options.batch
-    if batch is None and options.out.exists() and not options.fresh:
-        batch = stored_batch(options.out)  # what a run began with decides its last bits
+    begun, n_pending = None, len(alpha) * len(beta)
+    if options.out.exists() and not options.fresh:
+        # What a run began with decides its last bits.
+        begun, n_pending = stored_setting(options.out), count_pending(options.out)
+    precision, tolerance = options.precision, options.tolerance or DEFAULT_TOLERANCE
+    if precision == "auto" and begun is not None:
+        precision = begun.precision
+        _check_deviation(options.out, begun, tolerance)
     dataset = inputs.dataset
     return Plan(
         out=options.out,
@@ -177,10 +202,24 @@ def _plan(
         std=dataset.std,
         random=random,
         device=options.device,
-        precision=options.precision,
-        batch=batch,
+        precision=precision,
+        tolerance=tolerance,
+        batch=options.batch or (begun.batch if begun else None),
+        ranks_per_point=options.ranks_per_point,
         round_seconds=options.round_seconds,
+        begun=begun,
+        n_pending=n_pending,
     )
+
+
+def _check_deviation(path: Path, begun: StoredSetting, tolerance: float) -> None:
+    if begun.deviation > tolerance:
+        raise InputError(
+            f"{path}: was computed in {begun.precision}, which deviates from fp32 by "
+            f"{begun.deviation:.2g} here; --tolerance {tolerance:g} allows less. A resumed run "
+            f"must be the same run: pass --precision {begun.precision}, or a new --out, or --fresh "
+            f"to start over."
+        )
 
 
 def _content(
@@ -215,9 +254,9 @@ def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
         "limit": options.limit or "none",
         "mean": list(plan.mean),
         "std": list(plan.std),
-        "precision": options.precision,
     }
-    return described | ({"batch": plan.batch} if plan.batch else {})
+    known = {"precision": plan.precision, "batch": plan.batch}
+    return described | {k: v for k, v in known.items() if v not in {None, "auto"}}
 
 
 def _describe_directions(

@@ -1,4 +1,4 @@
-"""One rank's share of the work: its device, and the values of a point."""
+"""One rank's share of a point: its part of the data, and the values its group makes of it."""
 
 from __future__ import annotations
 
@@ -7,188 +7,119 @@ import math
 import numpy as np
 import torch
 
-from landscape_mpi.cluster.binding import choose_device, share_cores
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
-from landscape_mpi.cluster.window import NodeArrays
-from landscape_mpi.compute import directions
-from landscape_mpi.compute.device import visible_gpus
-from landscape_mpi.compute.directions import Direction
-from landscape_mpi.compute.evaluation import (
-    DEFAULT_BATCH,
-    Evaluator,
-    ResidentSplit,
-    Setting,
-    prepare_device,
-)
-from landscape_mpi.compute.plane import MovedNetwork
-from landscape_mpi.compute.preparation import prepare_network
-from landscape_mpi.compute.tensors import fill_network
-from landscape_mpi.job.plan import AXES, Plan
+from landscape_mpi.cluster.groups import Group, choose_ranks_per_point, make_groups
+from landscape_mpi.compute.evaluation import ResidentSplit, Setting, mean_values
+from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.shared import SharedInputs
 
 
-def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
-    """Choose this rank's device, threads and batch. Collective over the ranks.
+def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
+    """Put the ranks that share a point together. Collective over the ranks.
 
     Raises:
-        SharedInputError: If they would compute in a type that their device does not have.
+        SharedInputError: If more ranks are asked for than there are, or than have work.
     """
-    gpus = visible_gpus() if plan.device != "cpu" else []
-    device = agree(ranks, lambda: choose_device(ranks, asked=plan.device, gpus=gpus))
-    kind = device.split(":")[0]
-    check_one_kind(ranks, kind)
-    if plan.precision == "tf32" and kind == "cpu":
-        raise SharedInputError(
-            "--precision tf32: a type of NVIDIA GPUs, and this run computes on the CPU. Pass fp32 "
-            "or bf16, or run on GPUs."
+    at_a_time = setting.batch * setting.threads
+    n_batches = [-(-n // at_a_time) for n in plan.n_samples.values()]
+    asked = plan.ranks_per_point
+    if asked is None:
+        asked = choose_ranks_per_point(
+            n_points=max(1, plan.n_pending), n_ranks=ranks.size, n_batches=n_batches
         )
-    return Setting(
-        device=device,
-        precision=plan.precision,
-        batch=plan.batch or DEFAULT_BATCH[kind],
-        threads=share_cores(ranks) if kind == "cpu" else 1,
-    )
-
-
-def check_one_kind(ranks: Ranks, kind: str) -> None:
-    """Check that all ranks compute on one kind of device. Collective over the ranks.
-
-    Args:
-        ranks: All ranks of the run.
-        kind: This rank's, ``cpu`` or ``cuda``.
-
-    Raises:
-        SharedInputError: On every rank, if they do not.
-    """
-    kinds = ranks.comm.allgather((kind, ranks.host))
-    others = [(other, host) for other, host in kinds if other != kinds[0][0]]
-    if others:
+    if asked > ranks.size:
         raise SharedInputError(
-            f"--device auto: node {kinds[0][1]} computes on {kinds[0][0]}, node {others[0][1]} on "
-            f"{others[0][0]}. Results differ in their last digits, so a surface is computed on one "
-            f"kind: pass --device cpu, or use nodes that all have GPUs."
+            f"--ranks-per-point: asks for {asked} ranks, and the run has {ranks.size}. Pass at "
+            f"most that, or start more ranks."
         )
+    return make_groups(ranks, asked)
 
 
 class PointEvaluator:
-    """This rank's network, data and directions on its device."""
+    """This rank's network, directions and part of the data on its device."""
 
     def __init__(
-        self, ranks: Ranks, plan: Plan, arrays: dict[str, np.ndarray], setting: Setting
+        self, ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting, group: Group
     ) -> None:
-        """Build everything from what rank 0 has read. Collective over the ranks.
+        """Put everything on the device. Collective over the ranks.
 
         Args:
             ranks: All ranks of the run.
             plan: What is asked.
-            arrays: On rank 0 what it read, emptied here; nothing elsewhere.
+            inputs: What this rank has of the inputs.
             setting: How to compute.
+            group: The ranks that share a point with this one.
         """
-        prepare_device(setting)
         self.setting = setting
+        self.group = group
         self._plan = plan
-        self._shared = NodeArrays(ranks, arrays)
-        arrays.clear()  # the node's copy is enough
-        network = agree(ranks, self._build)
-        vectors = self._directions(network)
-        compare_digests(ranks, directions.digest(*vectors.values()))
-        prepared = prepare_network(network, vectors, self.sample, setting)
-        self.preparation = prepared.description
-        dtype = prepared.dtype
-        self._network = MovedNetwork(
-            prepared.network, **prepared.directions, device=setting.device, dtype=dtype
-        )
-        self._evaluator = Evaluator(prepared.network, self._splits(), setting, dtype=dtype)
-        self._check_network(ranks)
-
-    def _build(self) -> torch.nn.Module:
-        network = self._plan.source.build()
-        fill_network(network, self._part("state"))
-        return network
-
-    def _check_network(self, ranks: Ranks) -> None:
-        """Check that all ranks have one network, and that it is a function.
-
-        Raises:
-            SharedInputError: On every rank, if they have not, or it is none.
-        """
-        split = next(iter(self._plan.n_samples))
-        self._network.move_to(0.0, 0.0)
-        loss = agree(ranks, lambda: self._evaluator.check_is_function(split))
-        losses = ranks.comm.allgather((loss, ranks.host))
-        for rank, (other, host) in enumerate(losses):
-            if not math.isclose(other, losses[0][0], rel_tol=1e-2) and math.isfinite(other):
-                raise SharedInputError(
-                    f"--model: on the first images rank 0 has the loss {losses[0][0]:.6g}, rank "
-                    f"{rank} on {host} has {other:.6g}: their networks differ. The function that "
-                    f"builds the network must build the same one everywhere; weights and buffers "
-                    f"come from rank 0, other tensors do not."
-                )
-
-    def _part(self, prefix: str) -> dict[str, np.ndarray]:
-        start = f"{prefix}/"
-        return {
-            name.removeprefix(start): values
-            for name, values in self._shared.items()
-            if name.startswith(start)
+        self._splits = {
+            name: inputs.samples(name, self._rows(n), setting.device)
+            for name, n in plan.n_samples.items()
         }
-
-    def _directions(self, network: torch.nn.Module) -> dict[str, Direction]:
-        if self._plan.random is not None:
-            return self._plan.random.make(network, self._part("state"))
-        return {axis: self._part(axis) for axis in AXES}
-
-    def _splits(self) -> dict[str, ResidentSplit]:
-        return {
-            name: self._resident(name, n_samples, self.setting.device)
-            for name, n_samples in self._plan.n_samples.items()
-        }
-
-    @property
-    def sample(self) -> torch.Tensor:
-        """Two samples as the network sees them, float32 on the CPU."""
-        split = next(iter(self._plan.n_samples))
-        return self._resident(split, 2, "cpu").batch(slice(0, 2))
-
-    def _resident(self, split: str, n_samples: int, device: str) -> ResidentSplit:
-        return ResidentSplit(
-            self._shared[f"{split}/inputs"][:n_samples],
-            self._shared[f"{split}/targets"][:n_samples],
-            mean=self._plan.mean,
-            std=self._plan.std,
-            device=device,
+        self._plane = LossPlane(
+            inputs.build(), inputs.directions, self._splits, inputs.sample, setting
         )
+        self.preparation = self._plane.description
+        first_split = next(iter(plan.n_samples))
+        first_batch = inputs.samples(first_split, slice(0, setting.batch), setting.device)
+        loss = agree(ranks, lambda: self._plane.check_is_function(first_batch))
+        compare_losses(ranks, loss)
 
-    def close(self) -> None:
-        """Give the node's memory back. Collective over the node."""
-        self._shared.free()
+    def _rows(self, n_samples: int) -> slice:
+        """Return this rank's rows of a split: whole batches, so that their losses stay the same."""
+        batch = self.setting.batch
+        part = self.group.part(-(-n_samples // batch))
+        return slice(part.start * batch, min(part.stop * batch, n_samples))
 
     def evaluate_point(self, point: int) -> np.ndarray:
-        """Return the quantities of a point, float64 [n_quantities]. Local.
+        """Return the quantities of a point, float64 [n_quantities]. Collective over the group.
 
         Args:
             point: Flat index into [n_alpha, n_beta].
+
+        Returns:
+            The values on the leader of the group, without meaning elsewhere.
         """
         row, column = divmod(point, len(self._plan.beta))
-        self._network.move_to(float(self._plan.alpha[row]), float(self._plan.beta[column]))
-        values = [self._evaluator.evaluate(split) for split in self._plan.n_samples]
-        return np.array(values).ravel()
+        self._plane.compute_losses(float(self._plan.alpha[row]), float(self._plan.beta[column]))
+        pairs = [self._whole(samples) for samples in self._splits.values()]
+        if not self.group.is_leader:
+            return np.full(len(self._plan.quantities), np.nan)
+        return mean_values([pair for pair in pairs if pair is not None])
+
+    def _whole(self, samples: ResidentSplit) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return the losses of all samples of a split, on the device, to the leader.
+
+        The sum over them is then the one that a single rank makes, bit for bit.
+        """
+        if self.group.comm.size == 1:
+            return samples.losses, samples.wrong
+        losses = self.group.gather(samples.losses.cpu().numpy())
+        wrong = self.group.gather(samples.wrong.cpu().numpy())
+        if losses is None or wrong is None:
+            return None
+        device = self.setting.device
+        return torch.from_numpy(losses).to(device), torch.from_numpy(wrong).to(device)
 
 
-def compare_digests(ranks: Ranks, sha256: str) -> None:
-    """Check that every rank has made the same directions. Collective over the ranks.
+def compare_losses(ranks: Ranks, loss: float) -> None:
+    """Check that all ranks have one network. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        sha256: Digest of this rank's.
+        loss: Of the same few samples at the center, on this rank.
 
     Raises:
         SharedInputError: On every rank, if they have not.
     """
-    everyone = ranks.comm.allgather((sha256, ranks.host))
-    for rank, (other, host) in enumerate(everyone):
-        if other != everyone[0][0]:
+    losses = ranks.comm.allgather((loss, ranks.host))
+    for rank, (other, host) in enumerate(losses):
+        if not math.isclose(other, losses[0][0], rel_tol=1e-2) and math.isfinite(other):
             raise SharedInputError(
-                f"directions: rank 0 on {everyone[0][1]} has SHA-256 {everyone[0][0][:16]}, rank "
-                f"{rank} on {host} has {other[:16]}. The ranks would evaluate different planes: "
-                f"run them with the same versions of this program and of numpy."
+                f"--model: on the first images rank 0 has the loss {losses[0][0]:.6g}, rank "
+                f"{rank} on {host} has {other:.6g}: their networks differ. The function that "
+                f"builds the network must build the same one everywhere; weights and buffers "
+                f"come from rank 0, other tensors do not."
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,25 +10,18 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.rounds import ShardResult, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
-from landscape_mpi.compute.device import describe_device
 from landscape_mpi.job import provenance
 from landscape_mpi.job.grid import coarse_to_fine
 from landscape_mpi.job.plan import Plan, RootInputs
 from landscape_mpi.job.points import PointEvaluator
+from landscape_mpi.job.precision import Precision, describe_trials
+from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.job.workers import Workers, describe_workers
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.resume import check_same_surface, pending_points
 from landscape_mpi.store.runs import make_row, next_row
 from landscape_mpi.store.writer import RoundWriter, open_writer, writer_description
-
-
-@dataclass(frozen=True)
-class Workers:
-    """What the ranks of a run are, in words."""
-
-    n_ranks: int
-    devices: str  # e.g. "32 x NVIDIA H200"
-    hosts: str  # e.g. "8 x n1, 8 x n2"
 
 
 @dataclass(frozen=True)
@@ -51,19 +43,12 @@ class Outcome:
     signal: str | None  # what stopped it
 
 
-def describe_workers(ranks: Ranks, evaluator: PointEvaluator) -> Workers:
-    """Return what the ranks of this run are. Collective over the ranks."""
-    told = ranks.comm.allgather((describe_device(evaluator.setting.device), ranks.host))
-    devices, hosts = zip(*told, strict=True)
-    return Workers(ranks.size, _counted(devices), _counted(hosts))
-
-
-def _counted(names: tuple[str, ...]) -> str:
-    return ", ".join(f"{n} x {name}" for name, n in Counter(names).items())
-
-
 def begin_or_resume(
-    ranks: Ranks, plan: Plan, root: RootInputs | None, evaluator: PointEvaluator
+    ranks: Ranks,
+    plan: Plan,
+    root: RootInputs | None,
+    evaluator: PointEvaluator,
+    precision: Precision,
 ) -> Start:
     """Make the surface file, or go on with the one that is there. Collective over the ranks.
 
@@ -72,14 +57,15 @@ def begin_or_resume(
         plan: What is asked.
         root: On rank 0 what it has read.
         evaluator: This rank's.
+        precision: The type it computes in, and how it was chosen.
     """
-    workers = describe_workers(ranks, evaluator)
+    workers = describe_workers(ranks, evaluator.setting)
 
     def begin() -> tuple[np.ndarray, int, OutputLock] | None:
         if root is None:
             return None
         lock = OutputLock(plan.out)  # before looking: two runs may start at the same moment
-        content = _complete(root.content, evaluator, workers)
+        content = _complete(root.content, evaluator, precision, workers)
         if plan.out.exists() and not root.fresh:
             check_same_surface(plan.out, content)
         else:
@@ -94,31 +80,39 @@ def begin_or_resume(
 
 
 def _complete(
-    content: SurfaceContent, evaluator: PointEvaluator, workers: Workers
+    content: SurfaceContent, evaluator: PointEvaluator, precision: Precision, workers: Workers
 ) -> SurfaceContent:
     """Add what is known only once the ranks are bound."""
     setting, known = evaluator.setting, content.attributes
     how = {
+        "precision": precision.name,
         "batch": setting.batch,
         "device": setting.device.split(":")[0],
         "preparation": evaluator.preparation,
     }
-    where = {"devices": workers.devices, "ranks": workers.n_ranks, "started": provenance.now()}
+    where = {
+        "devices": workers.devices,
+        "ranks": workers.n_ranks,
+        "started": provenance.now(),
+        "writer": writer_description(),
+        "precision_deviation": precision.deviation,
+        "precision_trials": describe_trials(precision),
+    }
     return replace(
         content,
         attributes={
             "/": {**known["/"], **how},
             "directions": known["directions"],
-            "provenance": {**known["provenance"], **where, "writer": writer_description()},
+            "provenance": {**known["provenance"], **where},
         },
     )
 
 
-def finish(ranks: Ranks, evaluator: PointEvaluator, start: Start) -> None:
+def finish(inputs: SharedInputs, start: Start) -> None:
     """Give up what the run holds. Collective over the ranks; nothing is evaluated after it."""
     if start.lock is not None:
         start.lock.release()
-    evaluator.close()
+    inputs.free()
 
 
 def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> Outcome:
@@ -146,6 +140,7 @@ def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> O
     with progress:
         finished = run_rounds(
             ranks,
+            evaluator.group,
             start.pending,
             n_quantities=len(plan.quantities),
             round_seconds=plan.round_seconds,

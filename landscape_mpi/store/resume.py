@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -35,6 +36,15 @@ IDENTITY = (
 )
 
 
+@dataclass(frozen=True)
+class StoredSetting:
+    """How the points of a file are computed, as far as it decides their last bits."""
+
+    precision: str
+    batch: int
+    deviation: float  # of the precision from fp32 on this surface, relative
+
+
 def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
     """Return the points of a surface file that are not computed.
 
@@ -55,14 +65,21 @@ def check_replaceable(path: Path) -> None:
         pass
 
 
-def stored_batch(path: Path) -> int:
-    """Return the batch size a surface file was begun with.
+def stored_setting(path: Path) -> StoredSetting:
+    """Return how a surface file was begun.
 
     Args:
         path: File to resume.
     """
     with _open_surface(path) as file:
-        return int(file.attrs["batch"])
+        deviation = float(file["provenance"].attrs["precision_deviation"])
+        return StoredSetting(str(file.attrs["precision"]), int(file.attrs["batch"]), deviation)
+
+
+def count_pending(path: Path) -> int:
+    """Return how many points of a surface file are not computed."""
+    with _open_surface(path) as file:
+        return int((file["done"][...] == 0).sum())
 
 
 @contextmanager

@@ -1,0 +1,99 @@
+"""Ranks that compute one point together, each on its own part of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from mpi4py import MPI
+
+from landscape_mpi.cluster.communicator import Ranks
+
+WORTH_SPLITTING = 1.05  # a longer run than the shortest by this factor is still good enough
+
+
+@dataclass(frozen=True)
+class Group:
+    """This rank's group among all groups; the first rank of a group leads it."""
+
+    comm: MPI.Intracomm  # the ranks of this group
+    index: int  # of this group
+    of_rank: tuple[int, ...]  # group of every rank of the run
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return self.of_rank[-1] + 1
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this rank reports the points of its group."""
+        return self.comm.rank == 0
+
+    @property
+    def leaders(self) -> list[int]:
+        """Rank of each group's leader."""
+        return [self.of_rank.index(group) for group in range(self.n_groups)]
+
+    def part(self, n: int) -> slice:
+        """Return this rank's part of n things in a row, as even as can be."""
+        ends = [n * place // self.comm.size for place in range(self.comm.size + 1)]
+        return slice(ends[self.comm.rank], ends[self.comm.rank + 1])
+
+    def any(self, value: bool) -> bool:
+        """Return whether it is true on some rank. Collective over the group."""
+        return value if self.comm.size == 1 else self.comm.allreduce(value, op=MPI.LOR)
+
+    def gather(self, part: np.ndarray) -> np.ndarray | None:
+        """Put the parts of all ranks one after the other. Collective over the group.
+
+        Args:
+            part: This rank's, [n_local]; of one type on all ranks.
+
+        Returns:
+            All parts in the order of the ranks on the leader, None elsewhere.
+        """
+        sizes = self.comm.gather(len(part), root=0)
+        whole = None if sizes is None else np.empty(sum(sizes), part.dtype)
+        received = None if whole is None else (whole, sizes)
+        self.comm.Gatherv(np.ascontiguousarray(part), received, root=0)
+        return whole
+
+
+def make_groups(ranks: Ranks, ranks_per_point: int) -> Group:
+    """Put neighbouring ranks into groups. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        ranks_per_point: Ranks in a group; more where they cannot be shared out evenly.
+    """
+    of_rank = group_of_ranks(ranks.size, ranks_per_point)
+    index = of_rank[ranks.rank]
+    comm = cast(MPI.Intracomm, ranks.comm.Split(index, key=ranks.rank))
+    return Group(comm=comm, index=index, of_rank=tuple(of_rank))
+
+
+def group_of_ranks(n_ranks: int, ranks_per_point: int) -> list[int]:
+    """Return the group of every rank: as many groups as can be filled, no rank left over."""
+    n_groups = max(1, n_ranks // ranks_per_point)
+    return [rank * n_groups // n_ranks for rank in range(n_ranks)]
+
+
+def choose_ranks_per_point(*, n_points: int, n_ranks: int, n_batches: Sequence[int]) -> int:
+    """Return the group size with which a run is shortest: 1 unless points are few.
+
+    Args:
+        n_points: Points left to compute.
+        n_ranks: Ranks of the run.
+        n_batches: Batches of each split, the parts in which data can be shared out.
+    """
+
+    def length(ranks_per_point: int) -> int:
+        n_rounds = -(-n_points // (n_ranks // ranks_per_point))
+        return n_rounds * sum(-(-n // ranks_per_point) for n in n_batches)
+
+    sizes = range(1, min(n_ranks, max(n_batches)) + 1)
+    shortest = min(map(length, sizes))
+    return next(size for size in sizes if length(size) <= WORTH_SPLITTING * shortest)

@@ -1,0 +1,76 @@
+"""A network's loss over whole splits at the points of a plane, on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.evaluation import (
+    Evaluator,
+    ResidentSplit,
+    Setting,
+    mean_values,
+    prepare_device,
+)
+from landscape_mpi.compute.plane import MovedNetwork
+from landscape_mpi.compute.preparation import prepare_network
+
+
+class LossPlane:
+    """A prepared network, its directions and its data."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        directions: Mapping[str, Direction],
+        splits: Mapping[str, ResidentSplit],
+        sample: torch.Tensor,
+        setting: Setting,
+    ) -> None:
+        """Prepare to evaluate points.
+
+        Args:
+            network: Float32, in evaluation mode, on the CPU; it belongs to the plane from then on.
+            directions: By axis, on the network's parameters and buffers.
+            splits: Samples by the name of their split, on the setting's device.
+            sample: Some samples as the network sees them, float32, on the CPU.
+            setting: How to evaluate. It holds for the whole process, until the next plane.
+        """
+        prepare_device(setting)
+        prepared = prepare_network(network, dict(directions), sample, setting)
+        self.description = prepared.description
+        self._splits = splits
+        self._network = MovedNetwork(
+            prepared.network, **prepared.directions, device=setting.device, dtype=prepared.dtype
+        )
+        self._evaluator = Evaluator(prepared.network, setting, dtype=prepared.dtype)
+
+    def compute_losses(self, alpha: float, beta: float) -> None:
+        """Fill the losses of every sample of every split with those of a point."""
+        self._network.move_to(alpha, beta)
+        for samples in self._splits.values():
+            self._evaluator.compute_losses(samples)
+
+    def evaluate(self, alpha: float, beta: float) -> np.ndarray:
+        """Return mean loss and error of each split at a point, float64 [2 * n_splits]."""
+        self.compute_losses(alpha, beta)
+        return mean_values([(s.losses, s.wrong) for s in self._splits.values()])
+
+    def check_is_function(self, samples: ResidentSplit) -> float:
+        """Check that the losses depend on weights and samples alone.
+
+        Args:
+            samples: One batch to try, on the device.
+
+        Returns:
+            Mean loss of that batch at the center, nats.
+
+        Raises:
+            InputError: If they change from one pass to the next, or with the rest of the batch.
+        """
+        self._network.move_to(0.0, 0.0)
+        return self._evaluator.check_is_function(samples)

@@ -1,0 +1,104 @@
+"""Which type of matrix products a surface can be computed in: tried on points of that surface.
+
+How far a type goes wrong depends on the network and on the place: where the loss is near zero
+or the weights are far out, rounding shows most. How much faster it is depends on the machine:
+some only emulate it. Neither is guessed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.compute.loss_plane import LossPlane
+
+CANDIDATES = {"cpu": ("bf16",), "cuda": ("tf32", "bf16")}  # beside fp32
+WORTH_CHANGING = 1.05  # a type is taken when it is faster than fp32 by this factor at least
+TIMED_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one type did at some points, beside fp32."""
+
+    precision: str
+    deviation: float  # of the loss, largest over the points, relative; infinite if it cannot
+    speed: float  # points per time, fp32 being 1
+    problem: str | None = None  # why it cannot compute this network
+
+
+def try_precisions(
+    make_plane: Callable[[str], LossPlane],
+    candidates: Sequence[str],
+    points: Sequence[tuple[float, float]],
+) -> list[Trial]:
+    """Evaluate the same points in every type.
+
+    Args:
+        make_plane: Returns a plane that computes in a type.
+        candidates: Types beside fp32.
+        points: Alpha and beta of each; the last one is timed.
+
+    Returns:
+        One trial for each type, fp32 first.
+    """
+    expected, fp32_seconds = _losses_and_seconds(make_plane("fp32"), points)
+    trials = [Trial("fp32", 0.0, 1.0)]
+    for name in candidates:
+        try:
+            losses, seconds = _losses_and_seconds(make_plane(name), points)
+        except (RuntimeError, TypeError) as problem:  # an operation that lacks this type
+            words = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+            trials.append(Trial(name, math.inf, 0.0, words))
+        else:
+            trials.append(Trial(name, deviation(losses, expected), fp32_seconds / seconds))
+    return trials
+
+
+def _losses_and_seconds(
+    plane: LossPlane, points: Sequence[tuple[float, float]]
+) -> tuple[np.ndarray, float]:
+    """Return the loss of the first split at every point, nats, and the time of a point, s."""
+    losses = np.array([plane.evaluate(*point)[0] for point in points])
+    seconds = []
+    for _ in range(TIMED_RUNS):
+        began = time.perf_counter()
+        plane.evaluate(*points[-1])
+        seconds.append(time.perf_counter() - began)
+    return losses, min(seconds)
+
+
+def deviation(losses: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest relative difference of losses.
+
+    Args:
+        losses: Those of a type, float64 [n].
+        expected: Those of fp32, float64 [n].
+
+    Returns:
+        The difference over the expected value, at the point where that is largest; infinite
+        where one of the two is finite and the other is not.
+    """
+    finite = np.isfinite(expected)
+    if not np.array_equal(finite, np.isfinite(losses)):
+        return math.inf
+    difference = np.abs(losses - expected)[finite]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(difference == 0, 0.0, difference / np.abs(expected[finite]))
+    return float(relative.max(initial=0.0))
+
+
+def fastest(trials: Sequence[Trial], *, tolerance: float) -> Trial:
+    """Return the fastest type within the tolerance: fp32, unless another is clearly faster.
+
+    Args:
+        trials: Of every type, fp32 first.
+        tolerance: Largest deviation, relative.
+    """
+    good = [trial for trial in trials[1:] if trial.deviation <= tolerance]
+    best = max(good, key=lambda trial: trial.speed, default=trials[0])
+    return best if best.speed >= WORTH_CHANGING else trials[0]

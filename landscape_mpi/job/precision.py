@@ -1,0 +1,105 @@
+"""The type of a run's matrix products: as asked, or the fastest that is right for this surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
+from landscape_mpi.compute.evaluation import ResidentSplit, Setting
+from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.precision import CANDIDATES, Trial, fastest, try_precisions
+from landscape_mpi.errors import InputError
+from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.shared import SharedInputs
+
+TRIED_SAMPLES = 512
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The type a run computes in, and what is known of it."""
+
+    name: str
+    trials: tuple[Trial, ...]  # those made before this run; empty for fp32 and on resuming
+    deviation: float  # from fp32, relative
+    n_points: int  # where it was measured
+    n_samples: int
+
+
+def choose_precision(
+    ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting
+) -> tuple[Setting, Precision]:
+    """Measure on rank 0 what the types do at this surface, and take one. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: What is asked.
+        inputs: What this rank has of the inputs.
+        setting: How to compute, but for the precision.
+
+    Returns:
+        The setting with the precision, the same on all ranks, and how it came about.
+    """
+    if plan.begun is not None:
+        known = Precision(plan.precision, (), plan.begun.deviation, 0, 0)
+    elif plan.precision == "fp32":
+        known = Precision("fp32", (), 0.0, 0, 0)
+    else:
+        measured = on_root(ranks, lambda: _measure(plan, inputs, setting))
+        known = ranks.comm.bcast(measured, root=ROOT)
+    return replace(setting, precision=known.name), known
+
+
+def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
+    kind = setting.device.split(":")[0]
+    candidates = CANDIDATES[kind] if plan.precision == "auto" else (plan.precision,)
+    split, n_samples = next(iter(plan.n_samples.items()))
+    n_tried = min(n_samples, max(TRIED_SAMPLES, setting.batch))
+    samples = inputs.samples(split, slice(0, n_tried), setting.device)
+
+    def make_plane(precision: str) -> LossPlane:
+        return _plane(inputs, samples, replace(setting, precision=precision))
+
+    points = points_to_try(plan.alpha, plan.beta)
+    trials = try_precisions(make_plane, candidates, points)
+    is_free = plan.precision == "auto"
+    taken = fastest(trials, tolerance=plan.tolerance) if is_free else trials[-1]
+    if taken.problem is not None:
+        raise InputError(
+            f"--precision {taken.precision}: the network cannot compute in it: {taken.problem}. "
+            f"Pass --precision fp32, or auto, which takes what works."
+        )
+    return Precision(taken.precision, tuple(trials), taken.deviation, len(points), n_tried)
+
+
+def _plane(inputs: SharedInputs, samples: ResidentSplit, setting: Setting) -> LossPlane:
+    return LossPlane(inputs.build(), inputs.directions, {"tried": samples}, inputs.sample, setting)
+
+
+def points_to_try(alpha: np.ndarray, beta: np.ndarray) -> list[tuple[float, float]]:
+    """Return the corners of a grid, and the point of it that is nearest to the center.
+
+    Args:
+        alpha: Coordinates along the first direction, float64 [n_alpha].
+        beta: Along the second, float64 [n_beta].
+    """
+    corners = [(float(a), float(b)) for a in alpha[[0, -1]] for b in beta[[0, -1]]]
+    middle = float(alpha[np.abs(alpha).argmin()]), float(beta[np.abs(beta).argmin()])
+    return [*dict.fromkeys(point for point in corners if point != middle), middle]
+
+
+def describe_trials(precision: Precision) -> str:
+    """Return what was measured, e.g. ``bf16 deviates by 0.0004 and is 3.1 times as fast; ...``."""
+    if not precision.trials:
+        return "none"
+    words = [_describe(trial) for trial in precision.trials[1:]]
+    where = f"at {precision.n_points} points, {precision.n_samples:,} samples, beside fp32"
+    return f"{'; '.join(words)} ({where})"
+
+
+def _describe(trial: Trial) -> str:
+    if trial.problem is not None:
+        return f"{trial.precision} cannot compute this network ({trial.problem[:100]})"
+    return f"{trial.precision} deviates by {trial.deviation:.2g}, {trial.speed:.2g} times as fast"

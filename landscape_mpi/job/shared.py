@@ -1,0 +1,95 @@
+"""What every rank has of the inputs: weights, directions and data, one copy a node."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
+from landscape_mpi.cluster.window import NodeArrays
+from landscape_mpi.compute import directions
+from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.evaluation import ResidentSplit
+from landscape_mpi.compute.tensors import fill_network
+from landscape_mpi.job.plan import AXES, Plan
+
+
+class SharedInputs:
+    """The arrays of the node, and the directions made from them."""
+
+    def __init__(self, ranks: Ranks, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
+        """Send what rank 0 has read. Collective over the ranks.
+
+        Args:
+            ranks: All ranks of the run.
+            plan: What is asked.
+            arrays: On rank 0 what it read, emptied here; nothing elsewhere.
+        """
+        self._plan = plan
+        self._arrays = NodeArrays(ranks, arrays)
+        arrays.clear()  # the node's copy is enough
+        self.directions = self._read_directions(agree(ranks, self.build))
+        compare_digests(ranks, directions.digest(*self.directions.values()))
+
+    def build(self) -> torch.nn.Module:
+        """Build the network with its weights, float32, in evaluation mode, on the CPU.
+
+        Raises:
+            InputError: If the function that builds it gives other tensors than on rank 0.
+        """
+        network = self._plan.source.build()
+        fill_network(network, self._part("state"))
+        return network
+
+    def _read_directions(self, network: torch.nn.Module) -> dict[str, Direction]:
+        if self._plan.random is not None:
+            return self._plan.random.make(network, self._part("state"))
+        return {axis: self._part(axis) for axis in AXES}
+
+    def _part(self, prefix: str) -> dict[str, np.ndarray]:
+        start = f"{prefix}/"
+        return {
+            name.removeprefix(start): values
+            for name, values in self._arrays.items()
+            if name.startswith(start)
+        }
+
+    @property
+    def sample(self) -> torch.Tensor:
+        """Two samples as the network sees them, float32 on the CPU."""
+        first_split = next(iter(self._plan.n_samples))
+        return self.samples(first_split, slice(0, 2), "cpu").batch(slice(0, 2))
+
+    def samples(self, split: str, rows: slice, device: str) -> ResidentSplit:
+        """Put samples of a split on a device."""
+        return ResidentSplit(
+            self._arrays[f"{split}/inputs"][rows],
+            self._arrays[f"{split}/targets"][rows],
+            mean=self._plan.mean,
+            std=self._plan.std,
+            device=device,
+        )
+
+    def free(self) -> None:
+        """Give the node's memory back. Collective over the node."""
+        self._arrays.free()
+
+
+def compare_digests(ranks: Ranks, sha256: str) -> None:
+    """Check that every rank has made the same directions. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        sha256: Digest of this rank's.
+
+    Raises:
+        SharedInputError: On every rank, if they have not.
+    """
+    everyone = ranks.comm.allgather((sha256, ranks.host))
+    for rank, (other, host) in enumerate(everyone):
+        if other != everyone[0][0]:
+            raise SharedInputError(
+                f"directions: rank 0 on {everyone[0][1]} has SHA-256 {everyone[0][0][:16]}, rank "
+                f"{rank} on {host} has {other[:16]}. The ranks would evaluate different planes: "
+                f"run them with the same versions of this program and of numpy."
+            )

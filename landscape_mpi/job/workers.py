@@ -1,0 +1,78 @@
+"""The ranks as workers: what each computes on, and how."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from landscape_mpi.cluster.binding import choose_device, share_cores
+from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
+from landscape_mpi.compute.device import describe_device, visible_gpus
+from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
+from landscape_mpi.job.plan import Plan
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What the ranks of a run are, in words."""
+
+    n_ranks: int
+    devices: str  # e.g. "32 x NVIDIA H200"
+    hosts: str  # e.g. "8 x n1, 8 x n2"
+
+
+def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
+    """Choose this rank's device, threads and batch. Collective over the ranks.
+
+    Returns:
+        The setting; in float32 where the precision is still to be measured.
+
+    Raises:
+        SharedInputError: If they would compute in a type that their device does not have.
+    """
+    gpus = visible_gpus() if plan.device != "cpu" else []
+    device = agree(ranks, lambda: choose_device(ranks, asked=plan.device, gpus=gpus))
+    kind = device.split(":")[0]
+    check_one_kind(ranks, kind)
+    if plan.precision == "tf32" and kind == "cpu":
+        raise SharedInputError(
+            "--precision tf32: a type of NVIDIA GPUs, and this run computes on the CPU. Pass fp32 "
+            "or bf16, or run on GPUs."
+        )
+    return Setting(
+        device=device,
+        precision="fp32" if plan.precision == "auto" else plan.precision,
+        batch=plan.batch or DEFAULT_BATCH[kind],
+        threads=share_cores(ranks) if kind == "cpu" else 1,
+    )
+
+
+def check_one_kind(ranks: Ranks, kind: str) -> None:
+    """Check that all ranks compute on one kind of device. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        kind: This rank's, ``cpu`` or ``cuda``.
+
+    Raises:
+        SharedInputError: On every rank, if they do not.
+    """
+    kinds = ranks.comm.allgather((kind, ranks.host))
+    others = [(other, host) for other, host in kinds if other != kinds[0][0]]
+    if others:
+        raise SharedInputError(
+            f"--device auto: node {kinds[0][1]} computes on {kinds[0][0]}, node {others[0][1]} on "
+            f"{others[0][0]}. Results differ in their last digits, so a surface is computed on one "
+            f"kind: pass --device cpu, or use nodes that all have GPUs."
+        )
+
+
+def describe_workers(ranks: Ranks, setting: Setting) -> Workers:
+    """Return what the ranks of this run are. Collective over the ranks."""
+    told = ranks.comm.allgather((describe_device(setting.device), ranks.host))
+    devices, hosts = zip(*told, strict=True)
+    return Workers(ranks.size, _counted(devices), _counted(hosts))
+
+
+def _counted(names: tuple[str, ...]) -> str:
+    return ", ".join(f"{n} x {name}" for name, n in Counter(names).items())

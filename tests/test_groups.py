@@ -1,0 +1,61 @@
+"""Oracle: run lengths counted by hand, numpy's array_split, and a plain concatenation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_mpi import parallel_assert
+
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.cluster.groups import choose_ranks_per_point, group_of_ranks, make_groups
+
+
+@given(n_ranks=st.integers(1, 100), ranks_per_point=st.integers(1, 100))
+def test_groups_are_neighbours_and_none_is_too_small(n_ranks, ranks_per_point):
+    groups = group_of_ranks(n_ranks, ranks_per_point)
+    sizes = np.bincount(groups)
+    assert groups == sorted(groups)
+    assert len(sizes) == max(1, n_ranks // ranks_per_point)
+    assert sizes.min() >= min(ranks_per_point, n_ranks)
+    assert sizes.max() - sizes.min() <= 1
+
+
+@pytest.mark.parametrize(
+    ("n_points", "n_ranks", "n_batches", "expected"),
+    [
+        (961, 32, [782], 1),  # 31 rounds
+        (1, 4, [8], 4),
+        (1, 4, [2], 2),  # nothing to do for the others
+        (2, 8, [8], 4),
+        (10, 16, [100], 3),  # 2 rounds of 34 batches; with 1 rank a point 1 of 100
+        (2601, 2000, [782], 3),  # 4 rounds of 261 batches; with 1 rank a point 2 of 782
+        (5, 1, [782], 1),
+    ],
+)
+def test_the_size_that_ends_first(n_points, n_ranks, n_batches, expected):
+    assert expected == choose_ranks_per_point(
+        n_points=n_points, n_ranks=n_ranks, n_batches=n_batches
+    )
+
+
+@pytest.mark.parallel([1, 2, 3, 4])
+def test_parts_in_the_order_of_the_ranks():
+    ranks = start_ranks()
+    group = make_groups(ranks, 2)
+    everything = np.arange(11, dtype=np.float32) + 100 * group.index
+    part = everything[group.part(11)]
+    whole = group.gather(part)
+    parallel_assert((whole is None) == (group.comm.rank > 0))
+    parallel_assert(whole is None or whole.tolist() == everything.tolist())
+    parallel_assert(group.leaders == ([0, 2] if ranks.size == 4 else [0]))
+
+
+@pytest.mark.parallel([3])
+def test_more_ranks_than_parts():
+    group = make_groups(start_ranks(), 3)
+    bits = np.array([True, False])[group.part(2)]
+    whole = group.gather(bits)
+    parallel_assert(len(bits) <= 1)
+    parallel_assert(whole is None or whole.tolist() == [True, False])
+    parallel_assert(group.any(group.comm.rank == 2))
+    parallel_assert(not group.any(False))
