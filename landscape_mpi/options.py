@@ -108,8 +108,8 @@ def files_read(options: argparse.Namespace) -> list[Path]:
     return [file for file in files if file is not None]
 
 
-def add_model_option(group: argparse._ArgumentGroup) -> None:
-    """Add --model to a group of a parser."""
+def add_model_option(group: argparse._ActionsContainer) -> None:
+    """Add --model to a parser or a group of it."""
     group.add_argument(
         "--model",
         required=True,

@@ -8,7 +8,8 @@ import termios
 
 import pytest
 
-from landscape_mpi.cluster.progress import Progress, describe_duration
+from landscape_mpi.cluster.duration import describe_duration
+from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.rounds import RoundReport
 
 

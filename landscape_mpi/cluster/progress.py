@@ -7,6 +7,7 @@ import time
 
 from tqdm import tqdm
 
+from landscape_mpi.cluster.duration import describe_duration
 from landscape_mpi.cluster.rounds import RoundReport
 
 
@@ -59,13 +60,3 @@ class Progress:
             return "time left unknown"
         elapsed = time.perf_counter() - self._began
         return f"{describe_duration(n_left * elapsed / self.n_computed)} left"
-
-
-def describe_duration(seconds: float) -> str:
-    """Return a duration as a person says it, e.g. ``2 h 05 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

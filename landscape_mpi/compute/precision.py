@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.errors import InputError
 
 CANDIDATES = {"cpu": ("bf16",), "cuda": ("tf32", "bf16")}  # beside fp32
 WORTH_CHANGING = 1.05  # a type is taken when it is faster than fp32 by this factor at least
@@ -29,6 +30,23 @@ class Trial:
     deviation: float  # of the loss, largest over the points, relative; infinite if it cannot
     speed: float  # points per time, fp32 being 1
     problem: str | None = None  # why it cannot compute this network
+
+
+def check_available(precision: str, kind: str) -> None:
+    """Check that a kind of device has a type.
+
+    Args:
+        precision: One of evaluation.PRECISIONS, or ``auto``.
+        kind: ``cpu`` or ``cuda``.
+
+    Raises:
+        InputError: If it does not.
+    """
+    if precision == "tf32" and kind == "cpu":
+        raise InputError(
+            "--precision tf32: a type of NVIDIA GPUs, and this run computes on the CPU. Pass fp32 "
+            "or bf16, or run on GPUs."
+        )
 
 
 def try_precisions(

@@ -61,4 +61,4 @@ def _git(tree: Path, *arguments: str) -> str:
 
 def now() -> str:
     """Return the time, ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -9,6 +9,7 @@ from landscape_mpi.cluster.binding import choose_device, share_cores
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
 from landscape_mpi.compute.device import describe_device, visible_gpus
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
+from landscape_mpi.compute.precision import check_available
 from landscape_mpi.job.plan import Plan
 
 
@@ -34,11 +35,7 @@ def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
     device = agree(ranks, lambda: choose_device(ranks, asked=plan.device, gpus=gpus))
     kind = device.split(":")[0]
     check_one_kind(ranks, kind)
-    if plan.precision == "tf32" and kind == "cpu":
-        raise SharedInputError(
-            "--precision tf32: a type of NVIDIA GPUs, and this run computes on the CPU. Pass fp32 "
-            "or bf16, or run on GPUs."
-        )
+    agree(ranks, lambda: check_available(plan.precision, kind))
     return Setting(
         device=device,
         precision="fp32" if plan.precision == "auto" else plan.precision,

@@ -1,0 +1,107 @@
+"""Measure what this machine gives for a network, and what a surface would take.
+
+Evaluates the network, with weights drawn at random, on made-up images in every precision the
+device has, measures matrix products and copies beside it, and says for each precision: images/s
+of a rank, seconds a point, the share of what the machine can do, what limits it, and the time
+of a whole surface. Takes under a minute; needs no data, no checkpoint and no MPI.
+
+  python -m landscape_mpi.bench --model resnet56 --x=-1:1:251 --y=-1:1:251 -n 32
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.errors import InputError
+from landscape_mpi.options import add_model_option, whole_from_1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure every precision in turn and say what it gives."""
+    options = make_parser().parse_args(arguments)
+    shape = image_shape(options.image_shape)
+    # After parsing, so that --help does not wait for torch.
+    from landscape_mpi.compute.device import choose_alone, describe_device
+    from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
+    from landscape_mpi.compute.precision import CANDIDATES, check_available
+    from landscape_mpi.job import forecast, synthetic
+    from landscape_mpi.job.grid import parse_axis
+
+    grid = len(parse_axis(options.x, option="--x")), len(parse_axis(options.y, option="--y"))
+    device = choose_alone(options.device)
+    kind = device.split(":")[0]
+    threads = len(os.sched_getaffinity(0)) if options.threads is None else options.threads
+    threads = threads if kind == "cpu" else 1
+    batch = options.batch or DEFAULT_BATCH[kind]
+    precisions = options.precision or ("fp32", *CANDIDATES[kind])
+    for precision in precisions:
+        check_available(precision, kind)
+    case = synthetic.Case(options.model, shape, options.classes)
+    case.build()  # a network that is not there is said first
+    print(f"{options.model} on {describe_device(device)}: batch {batch}, threads a rank: {threads}")
+    for precision in precisions:
+        measured = synthetic.measure(case, Setting(device, precision, batch, threads), options.n)
+        words = forecast.describe(measured, grid=grid, n_images=options.images)
+        print(f"\n{precision}\n{words}", flush=True)
+    return 0
+
+
+def make_parser() -> CommandParser:
+    """Return the command's options."""
+    parser = CommandParser(prog="python -m landscape_mpi.bench", description=__doc__)
+    add_model_option(parser)
+    parser.add_argument(
+        "--images",
+        type=whole_from_1,
+        default=50_000,
+        metavar="N",
+        help="samples of a point (default: 50000)",
+    )
+    parser.add_argument(
+        "--image-shape",
+        default="32,32,3",
+        metavar="H,W,C",
+        help="height, width and channels (default: 32,32,3)",
+    )
+    parser.add_argument(
+        "--classes", type=whole_from_1, default=10, metavar="N", help="(default: 10)"
+    )
+    parser.add_argument("--x", default="-1:1:51", metavar="MIN:MAX:N", help="(default: -1:1:51)")
+    parser.add_argument("--y", default="-1:1:51", metavar="MIN:MAX:N", help="(default: -1:1:51)")
+    parser.add_argument(
+        "-n", type=whole_from_1, default=1, metavar="N", help="ranks like this one (default: 1)"
+    )
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--precision", action="append", choices=["fp32", "tf32", "bf16"])
+    parser.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
+    parser.add_argument(
+        "--threads",
+        type=whole_from_1,
+        metavar="N",
+        help="cores of a rank (default: all that this process may use)",
+    )
+    return parser
+
+
+def image_shape(text: str) -> tuple[int, int, int]:
+    """Return height, width and channels.
+
+    Raises:
+        InputError: If the text is not three whole numbers from 1.
+    """
+    try:
+        height, width, channels = (int(part) for part in text.split(","))
+    except ValueError:
+        height, width, channels = 0, 0, 0
+    if min(height, width, channels) < 1:
+        raise InputError(
+            f"--image-shape: {text!r} is not height,width,channels, each a whole number from 1, "
+            f"e.g. 32,32,3."
+        )
+    return height, width, channels
+
+
+if __name__ == "__main__":
+    run_alone(main)

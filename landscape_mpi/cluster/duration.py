@@ -1,0 +1,13 @@
+"""Durations in words."""
+
+from __future__ import annotations
+
+
+def describe_duration(seconds: float) -> str:
+    """Return a duration as a person says it, e.g. ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,100 @@
+"""What a run takes, from what a sample costs on each rank; needs no MPI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.cluster.duration import describe_duration
+from landscape_mpi.cluster.shards import shard_sizes
+from landscape_mpi.compute.cost import MachineRates, SampleCost
+
+MEASURE_S = 3.0
+MIN_POINTS = 2
+DISTURBED = 1.1  # a share of what the machine does that no undisturbed measurement exceeds
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one precision."""
+
+    precision: str
+    image_seconds: np.ndarray  # time of a sample on each rank, s, float64 [n_ranks]
+    cost: SampleCost
+    rates: MachineRates  # of a rank
+
+    def ideal_seconds(self) -> tuple[float, float]:
+        """Return what a sample would take by arithmetic alone and by memory alone, s."""
+        n_bytes = 2 if self.precision == "bf16" else 4
+        return (
+            self.cost.operations / self.rates.operations_per_s,
+            self.cost.values_moved * n_bytes / self.rates.bytes_per_s,
+        )
+
+
+def seconds_per_point(evaluate_point: Callable[[int], object], n_points: int) -> float:
+    """Return the mean time of a point, s.
+
+    Args:
+        evaluate_point: Computes a point; called for a few seconds.
+        n_points: Points there are.
+    """
+    evaluate_point(0)  # the first one allocates
+    n_done, began = 0, time.perf_counter()
+    while n_done < MIN_POINTS or time.perf_counter() - began < MEASURE_S:
+        evaluate_point(n_done % n_points)
+        n_done += 1
+    return (time.perf_counter() - began) / n_done
+
+
+def run_seconds(image_seconds: np.ndarray, *, n_points: int, n_images: int) -> float:
+    """Return how long a run takes whose points are shared out by the speed of the ranks.
+
+    Args:
+        image_seconds: Time of a sample on each rank, s, float64 [n_ranks].
+        n_points: Points of the grid.
+        n_images: Samples of a point.
+    """
+    one_round = n_points * image_seconds.max()
+    sizes = shard_sizes(image_seconds, n_points=n_points, round_seconds=one_round)
+    return float((sizes * image_seconds).max()) * n_images
+
+
+def describe(measured: Measured, *, grid: tuple[int, int], n_images: int) -> str:
+    """Return what was measured and what a run takes, line by line.
+
+    Args:
+        measured: Of the run's precision, on all of its ranks.
+        grid: Points along alpha and beta.
+        n_images: Samples of a point.
+    """
+    n_ranks = len(measured.image_seconds)
+    image_s = float(measured.image_seconds.mean())
+    run_s = run_seconds(measured.image_seconds, n_points=grid[0] * grid[1], n_images=n_images)
+    operations_s, moved_s = measured.ideal_seconds()
+    limit = "matrix products" if operations_s >= moved_s else "memory traffic"
+    floor_s = max(operations_s, moved_s)
+    disturbed = (
+        ", as measured while other jobs disturbed it" if floor_s > DISTURBED * image_s else ""
+    )
+    return "\n".join(
+        (
+            f"{1 / image_s:,.0f} images/s a rank, {_seconds(image_s * n_images)} a point of "
+            f"{n_images:,} images",
+            f"arithmetic: {operations_s / image_s:.0%} of the matrix products this machine does "
+            f"({measured.rates.operations_per_s / 1e9:,.0f} GFLOP/s a rank, {measured.precision})",
+            f"memory: {moved_s / image_s:.0%} of its copies "
+            f"({measured.rates.bytes_per_s / 1e9:,.1f} GB/s a rank), were every activation written "
+            f"and read once",
+            f"what limits it is {limit}: {_seconds(floor_s * n_images)} a point{disturbed}",
+            f"{grid[0]} x {grid[1]} points on {n_ranks} rank{'s' if n_ranks > 1 else ''}: about "
+            f"{describe_duration(run_s)}",
+        )
+    )
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"

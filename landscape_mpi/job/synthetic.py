@@ -1,0 +1,88 @@
+"""A surface of made-up images and random weights: for its speed, not for its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.compute import directions
+from landscape_mpi.compute.cost import measure_machine, sample_cost
+from landscape_mpi.compute.evaluation import ResidentSplit, Setting
+from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.tensors import tensors_of
+from landscape_mpi.job.forecast import Measured, seconds_per_point
+from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.networks import build_network, check_network
+
+N_BATCHES = {"cpu": 8, "cuda": 20}  # a point of so few takes seconds at most, and fills the device
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the shape of its images."""
+
+    model: str
+    shape: tuple[int, int, int]  # height, width, channels
+    n_classes: int
+
+    def build(self) -> nn.Module:
+        """Build the network, float32, in evaluation mode, on the CPU.
+
+        Raises:
+            InputError: If it is not known, or does not take such images.
+        """
+        torch.manual_seed(0)
+        network = build_network(self.model, n_channels=self.shape[2], n_classes=self.n_classes)
+        check_network(network, name=self.model, data=self._data(2))
+        return network.float().eval()
+
+    def _data(self, n_images: int) -> DataSet:
+        generator = np.random.default_rng(0)
+        images = generator.integers(0, 256, (n_images, *self.shape), np.uint8)
+        split = Split(images, generator.integers(0, self.n_classes, n_images))
+        n_channels = self.shape[2]
+        return DataSet(
+            "made-up images",
+            {"train": split},
+            mean=(0.5,) * n_channels,
+            std=(0.25,) * n_channels,
+            n_classes=self.n_classes,
+            sha256="",
+        )
+
+    def samples(self, n_images: int, device: str) -> ResidentSplit:
+        """Make images and targets on a device."""
+        data = self._data(n_images)
+        split = data.splits["train"]
+        return ResidentSplit(
+            split.inputs, split.targets, mean=data.mean, std=data.std, device=device
+        )
+
+
+def measure(case: Case, setting: Setting, n_ranks: int) -> Measured:
+    """Evaluate points and measure the machine beside it.
+
+    Args:
+        case: What to evaluate.
+        setting: How.
+        n_ranks: Ranks that are taken to be as fast as this process.
+    """
+    network = case.build()
+    state = tensors_of(network)
+    moved = {name: state[name] for name in directions.moved_names(network, ignore=("bias", "bn"))}
+    vectors = {
+        axis: directions.random_direction(moved, seed=1, axis=axis, normalize="filter")
+        for axis in ("alpha", "beta")
+    }
+    kind = setting.device.split(":")[0]
+    samples = case.samples(N_BATCHES[kind] * setting.batch * setting.threads, setting.device)
+    sample = samples.batch(slice(0, 2)).cpu()
+    cost = sample_cost(case.build(), sample)
+    plane = LossPlane(network, vectors, {"train": samples}, sample, setting)
+    rates = measure_machine(setting)
+    seconds = seconds_per_point(lambda point: plane.evaluate(0.01 * point, 0.0), 10)
+    image_seconds = np.full(n_ranks, seconds / len(samples))
+    return Measured(setting.precision, image_seconds, cost, rates)

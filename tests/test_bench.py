@@ -1,0 +1,63 @@
+"""The command itself, on this machine; where MPI cannot be imported.
+
+Oracle: the first line of a precision says images/s and seconds a point, whose product is the
+number of images, and the last the time of all points at that speed.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+WITHOUT_MPI = "import sys; sys.modules['mpi4py'] = None; import runpy; sys.argv[0] = 'bench'; "
+RUN = "runpy.run_module('landscape_mpi.bench', run_name='__main__')"
+
+
+def bench(*options):
+    argv = [sys.executable, "-c", WITHOUT_MPI + RUN, "--device", "cpu", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_every_precision_of_a_cpu():
+    options = ("--model", "resnet8", "--images", "500", "--threads", "1", "-n", "3", "--y=0")
+    done = bench(*options, "--x=-1:1:300", "--image-shape", "16,12,1")
+    assert done.returncode == 0, done.stderr
+    assert "batch 64, threads a rank: 1" in done.stdout
+    blocks = done.stdout.split("\n\n")[1:]
+    assert [block.split("\n")[0] for block in blocks] == ["fp32", "bf16"]
+    for block in blocks:
+        rate, seconds = re.search(r"([\d,]+) images/s a rank, (\S+) s a point", block).groups()
+        assert float(rate.replace(",", "")) * float(seconds) == pytest.approx(500, rel=0.02)
+        assert "300 x 1 points on 3 ranks: about " in block
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model=resnet9"], "'resnet9' is not known. Did you mean"),
+        (["--model=resnet8", "--image-shape=3"], "'3' is not height,width,channels"),
+        (["--model=resnet8", "--image-shape=0,4,3"], "'0,4,3' is not height,width,channels"),
+        (["--model=resnet8", "--x=1:0:5"], "--x: '1:0:5'"),
+        (["--model=resnet8", "--precision=tf32"], "--precision tf32: a type of NVIDIA GPUs"),
+        (["--model=json:loads"], "--model"),
+    ],
+)
+def test_bad_input(options, words):
+    done = bench(*options)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there():
+    done = bench("--model=resnet8", "--device=cuda")
+    assert done.returncode == 2
+    assert "--device cuda: no GPU is visible here." in done.stderr
