@@ -140,6 +140,12 @@ def _add_run_options(parser: CommandParser) -> None:
     )
     group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
     group.add_argument(
+        "--compile",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="torch.compile the network; auto measures on GPUs, and does not on CPUs",
+    )
+    group.add_argument(
         "--ranks-per-point",
         type=whole_from_1,
         metavar="K",
@@ -161,17 +167,20 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         Exit status: 0 when all points are done, 75 after a stop signal.
     """
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job import estimate, messages, plan, points, precision, shared, surface_file
+    from landscape_mpi.job import estimate, messages, plan, precision, surface_file
+    from landscape_mpi.job.points import fit_evaluator
+    from landscape_mpi.job.shared import SharedInputs
+    from landscape_mpi.job.tuning import tune
     from landscape_mpi.job.workers import bind_rank
 
     job, root = plan.read_plan(ranks, options)
     setting = bind_rank(ranks, job)
-    inputs = shared.SharedInputs(ranks, job, root.arrays if root else {})
+    inputs = SharedInputs(ranks, job, root.arrays if root else {})
     setting, chosen = precision.choose_precision(ranks, job, inputs, setting)
+    setting = tune(ranks, job, inputs, setting)
     if options.estimate:
         return estimate.say_estimate(ranks, job, inputs, setting)
-    group = points.group_ranks(ranks, job, setting)
-    evaluator = points.PointEvaluator(ranks, job, inputs, setting, group)
+    evaluator = fit_evaluator(ranks, job, inputs, setting)
     start = surface_file.begin_or_resume(ranks, job, root, evaluator, chosen)
     messages.say_start(ranks, job, root, evaluator, chosen, start)
     outcome = surface_file.fill(ranks, job, evaluator, start)

@@ -16,12 +16,12 @@ from torch import nn
 from landscape_mpi.compute.directions import moved_names, random_direction
 from landscape_mpi.compute.evaluation import (
     Evaluator,
-    ResidentSplit,
     Setting,
     mean_values,
     prepare_device,
 )
 from landscape_mpi.compute.plane import MovedNetwork
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_mpi.compute.evaluation import ResidentSplit, Setting
+from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.precision import Trial, deviation, fastest, try_precisions
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.job.precision import Precision, describe_trials, points_to_try
 
 

@@ -7,6 +7,7 @@ how it computes: the file of one rank that was never disturbed, compared bit for
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -200,6 +201,59 @@ def test_a_file_in_a_type_that_deviates_more_than_the_tolerance(checkpoint, tmp_
     assert done.returncode == 2
     assert "was computed in bf16, which deviates from fp32 by" in done.stderr
     assert "--tolerance 1e-05 allows less" in done.stderr
+
+
+SMALL_MEMORY = """
+import os, torch
+
+class Small(torch.nn.Linear):
+    def forward(self, images):
+        if {where} and len(images) > 20 and images.sum() > -1e30:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return super().forward(images.flatten(1))
+
+def build():
+    torch.manual_seed(0)
+    return Small(64, 10)
+"""
+LAST_RANK = "os.environ.get('OMPI_COMM_WORLD_RANK', os.environ.get('PMI_RANK')) == '1'"
+
+
+@pytest.mark.parametrize("where", ["True", LAST_RANK])
+def test_a_batch_that_does_not_fit_is_halved_on_all_ranks(where, tmp_path, mpiexec):
+    (tmp_path / "small.py").write_text(SMALL_MEMORY.format(where=where))
+    out, again = tmp_path / "small.h5", tmp_path / "again.h5"
+    argv = ["landscape_mpi.surface", "--model=small:build", "--data=digits", "--limit=100"]
+    done = mpiexec(2, [*argv, f"--out={out}", "--x=-1:1:4"], check=True, cwd=tmp_path)
+    assert "out of memory, so the batch becomes 32: CUDA out of memory" in done.stdout
+    assert "out of memory, so the batch becomes 16: CUDA out of memory" in done.stdout
+    with h5py.File(out) as file:
+        assert file.attrs["batch"] == 16
+        losses = file["train_loss"][...]
+    asked = [*argv, f"--out={again}", "--x=-1:1:4", "--batch=16"]
+    mpiexec(1, asked, check=True, cwd=tmp_path)
+    with h5py.File(again) as file:
+        np.testing.assert_array_equal(file["train_loss"][...], losses)
+    resumed = mpiexec(2, [*argv, f"--out={out}", "--x=-1:1:4"], check=True, cwd=tmp_path)
+    assert "out of memory" not in resumed.stdout
+    third = tmp_path / "third.h5"
+    asked = mpiexec(2, [*argv, f"--out={third}", "--x=0", "--batch=64"], cwd=tmp_path)
+    assert asked.returncode == 2
+    assert "--batch: 64 samples a pass do not fit into the memory of the device" in asked.stderr
+    assert not third.exists()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
+def test_a_compiled_network(checkpoint, tmp_path, undisturbed, mpiexec):
+    out = tmp_path / "compiled.h5"
+    done = mpiexec(2, command(checkpoint, out, "--compile=on"), check=True)
+    assert ", compiled; batch by batch" in done.stdout
+    with h5py.File(out) as file, h5py.File(undisturbed) as plain:
+        assert file.attrs["compile"] == "on"
+        np.testing.assert_allclose(file["train_loss"][...], plain["train_loss"][...], rtol=1e-5)
+    refused = mpiexec(2, command(checkpoint, out, "--compile=off"))
+    assert refused.returncode == 2
+    assert "torch.compile on, this run asks for torch.compile off" in refused.stderr
 
 
 def test_a_line(checkpoint, tmp_path, mpiexec):

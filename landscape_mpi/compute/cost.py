@@ -59,12 +59,11 @@ def sample_cost(network: nn.Module, images: torch.Tensor) -> SampleCost:
 
 def measure_machine(setting: Setting) -> MachineRates:
     """Measure matrix products and copies as a rank with this setting would run them."""
-    kind = setting.device.split(":")[0]
     dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
-    size = MATRIX_SIZE[kind]
+    size = MATRIX_SIZE[setting.kind]
     left = torch.randn(size, size, device=setting.device).to(dtype)
     products = _runs_per_s(lambda: left @ left, setting)
-    block = torch.zeros(COPY_BYTES[kind], dtype=torch.uint8, device=setting.device)
+    block = torch.zeros(COPY_BYTES[setting.kind], dtype=torch.uint8, device=setting.device)
     copies = _runs_per_s(lambda: block.clone(), setting)
     return MachineRates(products * 2 * size**3, copies * 2 * block.numel())
 

@@ -8,8 +8,7 @@ kernels that split one batch over threads do not promise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +17,8 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.memory import keep_freed_memory
+from landscape_mpi.compute.passes import Passes, RecordedPasses, ThreadedPasses
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -32,43 +33,23 @@ class Setting:
     precision: str  # one of PRECISIONS
     batch: int  # samples per forward pass
     threads: int = 1  # batches at a time; CPU only, without effect on the results
+    compiled: bool = False  # by torch.compile
 
-
-class ResidentSplit:
-    """The samples of one split on a device, and room for their losses."""
-
-    def __init__(
-        self,
-        inputs: np.ndarray,
-        targets: np.ndarray,
-        *,
-        mean: Sequence[float],
-        std: Sequence[float],
-        device: str,
-    ) -> None:
-        self.inputs = torch.from_numpy(inputs).to(device)  # uint8 [n, height, width, channels]
-        self.targets = torch.from_numpy(targets).to(device)  # int64 [n]
-        self.losses = torch.empty(len(targets), dtype=torch.float32, device=device)  # nat
-        self.wrong = torch.empty(len(targets), dtype=torch.bool, device=device)
-        deviation = torch.tensor(std, dtype=torch.float64)
-        center = torch.tensor(mean, dtype=torch.float64)
-        self._scale = (1 / (255 * deviation)).float().view(1, -1, 1, 1).to(device)
-        self._shift = (-center / deviation).float().view(1, -1, 1, 1).to(device)
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def batch(self, rows: slice) -> torch.Tensor:
-        """Return normalised samples, float32 [n, channels, height, width], channels last."""
-        images = self.inputs[rows].permute(0, 3, 1, 2).float()
-        return images.mul_(self._scale).add_(self._shift)
+    @property
+    def kind(self) -> str:
+        """Kind of device, ``cpu`` or ``cuda``."""
+        return self.device.split(":")[0]
 
 
 class Evaluator:
     """Evaluates a network, at the weights it has at the moment, over whole splits."""
 
     def __init__(
-        self, network: nn.Module, setting: Setting, *, dtype: torch.dtype = torch.float32
+        self,
+        network: Callable[[torch.Tensor], torch.Tensor],
+        setting: Setting,
+        *,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Prepare to evaluate.
 
@@ -80,10 +61,12 @@ class Evaluator:
         self._network = network
         self._dtype = dtype
         self._setting = setting
-        # A thread has a current device of its own, which the user's code may mean by "cuda".
-        self._pool = ThreadPoolExecutor(
-            setting.threads, initializer=_use_device, initargs=(setting,)
-        )
+        self.passes: Passes
+        if setting.device.startswith("cuda"):
+            self.passes = RecordedPasses(self._evaluate_rows, batch=setting.batch)
+        else:
+            threads = setting.threads
+            self.passes = ThreadedPasses(self._evaluate_rows, batch=setting.batch, threads=threads)
 
     def compute_losses(self, samples: ResidentSplit) -> None:
         """Fill the losses of the samples with those at the network's present weights.
@@ -91,9 +74,7 @@ class Evaluator:
         Not-a-number and infinity are results; a sample whose loss is not a number is
         misclassified.
         """
-        starts = range(0, len(samples), self._setting.batch)
-        for _ in self._pool.map(lambda start: self._evaluate_batch(samples, start), starts):
-            pass
+        self.passes.run(samples)
 
     def check_is_function(self, samples: ResidentSplit) -> float:
         """Check that the losses depend on weights and samples alone.
@@ -127,12 +108,8 @@ class Evaluator:
         return float(first.double().mean())
 
     def _first_losses(self, samples: ResidentSplit, n: int) -> torch.Tensor:
-        self._pool.submit(self._evaluate_rows, samples, slice(0, n)).result()
+        self._evaluate_rows(samples, slice(0, n))
         return samples.losses[:n].clone()
-
-    def _evaluate_batch(self, samples: ResidentSplit, start: int) -> None:
-        rows = slice(start, min(start + self._setting.batch, len(samples)))
-        self._evaluate_rows(samples, rows)
 
     def _evaluate_rows(self, samples: ResidentSplit, rows: slice) -> None:
         with torch.inference_mode(), _precision(self._setting, self._dtype):
@@ -147,7 +124,7 @@ class Evaluator:
 def _precision(setting: Setting, dtype: torch.dtype) -> Iterator[None]:
     """Let a float32 network compute its matrix products in bfloat16, where that is asked."""
     mixed = setting.precision == "bf16" and dtype == torch.float32
-    with torch.autocast(setting.device.split(":")[0], dtype=torch.bfloat16, enabled=mixed):
+    with torch.autocast(setting.kind, dtype=torch.bfloat16, enabled=mixed):
         yield
 
 
@@ -177,9 +154,5 @@ def prepare_device(setting: Setting) -> None:
     allow_tf32 = setting.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = allow_tf32
     torch.backends.cudnn.allow_tf32 = allow_tf32
-    _use_device(setting)
-
-
-def _use_device(setting: Setting) -> None:
     if setting.device.startswith("cuda"):
         torch.cuda.set_device(setting.device)

@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from landscape_mpi.compute.compilation import compiled
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import (
     Evaluator,
-    ResidentSplit,
     Setting,
     mean_values,
     prepare_device,
 )
 from landscape_mpi.compute.plane import MovedNetwork
 from landscape_mpi.compute.preparation import prepare_network
+from landscape_mpi.compute.samples import ResidentSplit
 
 
 class LossPlane:
@@ -42,12 +43,18 @@ class LossPlane:
         """
         prepare_device(setting)
         prepared = prepare_network(network, dict(directions), sample, setting)
-        self.description = prepared.description
+        self.description = prepared.description + (", compiled" if setting.compiled else "")
         self._splits = splits
         self._network = MovedNetwork(
             prepared.network, **prepared.directions, device=setting.device, dtype=prepared.dtype
         )
-        self._evaluator = Evaluator(prepared.network, setting, dtype=prepared.dtype)
+        network_or_code = compiled(prepared.network) if setting.compiled else prepared.network
+        self._evaluator = Evaluator(network_or_code, setting, dtype=prepared.dtype)
+
+    @property
+    def launching(self) -> str:
+        """How the batches of a point are started, known once a point is computed."""
+        return self._evaluator.passes.description
 
     def compute_losses(self, alpha: float, beta: float) -> None:
         """Fill the losses of every sample of every split with those of a point."""

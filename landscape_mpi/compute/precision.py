@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.errors import InputError
@@ -63,12 +64,17 @@ def try_precisions(
 
     Returns:
         One trial for each type, fp32 first.
+
+    Raises:
+        OutOfMemoryError: If a batch does not fit; that says nothing of a type.
     """
     expected, fp32_seconds = _losses_and_seconds(make_plane("fp32"), points)
     trials = [Trial("fp32", 0.0, 1.0)]
     for name in candidates:
         try:
             losses, seconds = _losses_and_seconds(make_plane(name), points)
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, TypeError) as problem:  # an operation that lacks this type
             words = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             trials.append(Trial(name, math.inf, 0.0, words))

@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
-from landscape_mpi.cluster.groups import make_groups
 from landscape_mpi.compute.cost import MachineRates, measure_machine, sample_cost
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.job.forecast import Measured, describe, seconds_per_point
 from landscape_mpi.job.plan import Plan
-from landscape_mpi.job.points import PointEvaluator
+from landscape_mpi.job.points import fit_evaluator
 from landscape_mpi.job.shared import SharedInputs
 
 MEASURED_SAMPLES = 2000  # a point of so few is measured in seconds
@@ -41,9 +40,9 @@ def measure_ranks(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setti
         inputs: What this rank has of the inputs.
         setting: How to evaluate.
     """
-    evaluator = PointEvaluator(ranks, plan, inputs, setting, make_groups(ranks, 1))
+    evaluator = fit_evaluator(ranks, replace(plan, ranks_per_point=1), inputs, setting)
     ranks.comm.Barrier()  # ranks that share a node slow one another down, as in the run
-    rates = measure_machine(setting)
+    rates = measure_machine(evaluator.setting)
     ranks.comm.Barrier()
     seconds = seconds_per_point(evaluator.evaluate_point, plan.n_points)
     cost = sample_cost(plan.source.build(), inputs.sample)

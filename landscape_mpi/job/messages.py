@@ -42,7 +42,8 @@ def say_start(
         f"{_counted(ranks.size, 'rank')}: {start.workers.devices}; {setting.precision}, batch "
         f"{setting.batch}, {_counted(setting.threads, 'thread')} a rank"
         f"{_sharing(evaluator.group)}\n"
-        f"weights: {_whose_weights(content, plan)}; network: {evaluator.preparation}\n"
+        f"weights: {_whose_weights(content, plan)}; network: {evaluator.preparation}; "
+        f"{evaluator.launching}\n"
         f"{_precision_line(plan, precision)}"
         f"pixels: mean {_listed(plan.mean)}, std {_listed(plan.std)}\n"
         f"{plan.out}: {writer_description()}",

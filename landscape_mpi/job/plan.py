@@ -34,6 +34,7 @@ DEFAULT_NORMALIZE = "filter"
 DEFAULT_IGNORE = ("bias", "bn")
 DEFAULT_SEED = 1
 DEFAULT_TOLERANCE = 1e-3
+COMPILED = {"auto": None, "on": True, "off": False}
 AXES = ("alpha", "beta")
 
 
@@ -74,6 +75,7 @@ class Plan:
     precision: str  # auto until it is measured
     tolerance: float  # of auto: largest deviation from fp32, relative
     batch: int | None  # None for the device's default
+    compiled: bool | None  # by torch.compile; None for what measures faster
     ranks_per_point: int | None  # None for what makes the run shortest
     round_seconds: float
     begun: StoredSetting | None  # what the file that is resumed was begun with
@@ -205,6 +207,7 @@ def _plan(
         precision=precision,
         tolerance=tolerance,
         batch=options.batch or (begun.batch if begun else None),
+        compiled=COMPILED[options.compile] if begun is None else begun.compiled,
         ranks_per_point=options.ranks_per_point,
         round_seconds=options.round_seconds,
         begun=begun,
@@ -255,7 +258,7 @@ def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
         "mean": list(plan.mean),
         "std": list(plan.std),
     }
-    known = {"precision": plan.precision, "batch": plan.batch}
+    known = {"precision": plan.precision, "batch": plan.batch, "compile": options.compile}
     return described | {k: v for k, v in known.items() if v not in {None, "auto"}}
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
 from landscape_mpi.cluster.groups import Group, choose_ranks_per_point, make_groups
-from landscape_mpi.compute.evaluation import ResidentSplit, Setting, mean_values
+from landscape_mpi.compute.evaluation import Setting, mean_values
 from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.shared import SharedInputs
+
+T = TypeVar("T")
 
 
 def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
@@ -36,20 +42,85 @@ def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
     return make_groups(ranks, asked)
 
 
+def fit_evaluator(
+    ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting
+) -> PointEvaluator:
+    """Set the ranks up, with smaller batches where one does not fit. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: What is asked.
+        inputs: What this rank has of the inputs.
+        setting: How to compute, if the memory of every device suffices.
+
+    Raises:
+        SharedInputError: If a batch that was asked for, or that the file was begun with, does
+            not fit; or if one sample does not.
+    """
+    while True:
+        group = group_ranks(ranks, plan, setting)
+        attempt = _attempt(plan, inputs, setting, group)
+        evaluator, problem = agree(ranks, lambda: _in_turn(ranks, setting, attempt))  # noqa: B023
+        problems = [text for text in ranks.comm.allgather(problem) if text is not None]
+        if evaluator is not None and not problems:
+            compare_losses(ranks, evaluator.center_loss)
+            return evaluator
+        setting = replace(setting, batch=_smaller_batch(plan, setting, problems[0]))
+        if ranks.is_root:
+            print(f"out of memory, so the batch becomes {setting.batch}: {problems[0]}", flush=True)
+
+
+def _attempt(
+    plan: Plan, inputs: SharedInputs, setting: Setting, group: Group
+) -> Callable[[], tuple[PointEvaluator | None, str | None]]:
+    """Return what sets this rank up, and what says how its memory fell short."""
+
+    def attempt() -> tuple[PointEvaluator | None, str | None]:
+        try:
+            return PointEvaluator(plan, inputs, setting, group), None
+        except torch.OutOfMemoryError as error:
+            return None, str(error).split(". ")[0]
+
+    return attempt
+
+
+def _in_turn(ranks: Ranks, setting: Setting, work: Callable[[], T]) -> T:
+    """Do work; if it compiles, first on one rank of the node, so that the others find its code."""
+    if not setting.compiled:
+        return work()
+    if ranks.node.rank > 0:
+        ranks.node.Barrier()
+        return work()
+    try:
+        return work()
+    finally:
+        ranks.node.Barrier()
+
+
+def _smaller_batch(plan: Plan, setting: Setting, problem: str) -> int:
+    if plan.batch is not None or setting.batch == 1:
+        raise SharedInputError(
+            f"--batch: {setting.batch} samples a pass do not fit into the memory of the device "
+            f"({problem}). Pass a smaller --batch; a surface begun with this one needs --fresh, "
+            f"or devices with more memory."
+        )
+    return setting.batch // 2
+
+
 class PointEvaluator:
     """This rank's network, directions and part of the data on its device."""
 
-    def __init__(
-        self, ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting, group: Group
-    ) -> None:
-        """Put everything on the device. Collective over the ranks.
+    def __init__(self, plan: Plan, inputs: SharedInputs, setting: Setting, group: Group) -> None:
+        """Put everything on the device, and try it at the center. Local.
 
         Args:
-            ranks: All ranks of the run.
             plan: What is asked.
             inputs: What this rank has of the inputs.
             setting: How to compute.
             group: The ranks that share a point with this one.
+
+        Raises:
+            InputError: If the network is no function of its weights and its input.
         """
         self.setting = setting
         self.group = group
@@ -61,11 +132,13 @@ class PointEvaluator:
         self._plane = LossPlane(
             inputs.build(), inputs.directions, self._splits, inputs.sample, setting
         )
-        self.preparation = self._plane.description
         first_split = next(iter(plan.n_samples))
         first_batch = inputs.samples(first_split, slice(0, setting.batch), setting.device)
-        loss = agree(ranks, lambda: self._plane.check_is_function(first_batch))
-        compare_losses(ranks, loss)
+        self.center_loss = self._plane.check_is_function(first_batch)
+        if setting.kind == "cuda":
+            self._plane.compute_losses(0.0, 0.0)  # recorded now, when memory can still be made
+        self.preparation = self._plane.description
+        self.launching = self._plane.launching
 
     def _rows(self, n_samples: int) -> slice:
         """Return this rank's rows of a split: whole batches, so that their losses stay the same."""

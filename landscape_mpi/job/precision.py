@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
-from landscape_mpi.compute.evaluation import ResidentSplit, Setting
+from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.precision import CANDIDATES, Trial, fastest, try_precisions
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.shared import SharedInputs
@@ -47,14 +49,30 @@ def choose_precision(
     elif plan.precision == "fp32":
         known = Precision("fp32", (), 0.0, 0, 0)
     else:
-        measured = on_root(ranks, lambda: _measure(plan, inputs, setting))
+        measured = on_root(ranks, lambda: _measure_in_memory(plan, inputs, setting))
         known = ranks.comm.bcast(measured, root=ROOT)
     return replace(setting, precision=known.name), known
 
 
+def _measure_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
+    """Measure, with smaller batches where one does not fit; what the run takes is found later.
+
+    Raises:
+        InputError: If a single sample does not fit.
+    """
+    while True:
+        try:
+            return _measure(plan, inputs, setting)
+        except torch.OutOfMemoryError as error:
+            if setting.batch == 1:
+                raise InputError(
+                    f"--model: a single sample does not fit into the memory of the device ({error})"
+                ) from error
+            setting = replace(setting, batch=setting.batch // 2)
+
+
 def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
-    kind = setting.device.split(":")[0]
-    candidates = CANDIDATES[kind] if plan.precision == "auto" else (plan.precision,)
+    candidates = CANDIDATES[setting.kind] if plan.precision == "auto" else (plan.precision,)
     split, n_samples = next(iter(plan.n_samples.items()))
     n_tried = min(n_samples, max(TRIED_SAMPLES, setting.batch))
     samples = inputs.samples(split, slice(0, n_tried), setting.device)

@@ -9,7 +9,7 @@ from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
 from landscape_mpi.cluster.window import NodeArrays
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
-from landscape_mpi.compute.evaluation import ResidentSplit
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import fill_network
 from landscape_mpi.job.plan import AXES, Plan
 

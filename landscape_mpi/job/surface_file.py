@@ -87,7 +87,8 @@ def _complete(
     how = {
         "precision": precision.name,
         "batch": setting.batch,
-        "device": setting.device.split(":")[0],
+        "compile": "on" if setting.compiled else "off",
+        "device": setting.kind,
         "preparation": evaluator.preparation,
     }
     where = {

@@ -10,8 +10,9 @@ from torch import nn
 
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.cost import measure_machine, sample_cost
-from landscape_mpi.compute.evaluation import ResidentSplit, Setting
+from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.job.forecast import Measured, seconds_per_point
 from landscape_mpi.zoo.dataset import DataSet, Split
@@ -77,8 +78,9 @@ def measure(case: Case, setting: Setting, n_ranks: int) -> Measured:
         axis: directions.random_direction(moved, seed=1, axis=axis, normalize="filter")
         for axis in ("alpha", "beta")
     }
-    kind = setting.device.split(":")[0]
-    samples = case.samples(N_BATCHES[kind] * setting.batch * setting.threads, setting.device)
+    samples = case.samples(
+        N_BATCHES[setting.kind] * setting.batch * setting.threads, setting.device
+    )
     sample = samples.batch(slice(0, 2)).cpu()
     cost = sample_cost(case.build(), sample)
     plane = LossPlane(network, vectors, {"train": samples}, sample, setting)

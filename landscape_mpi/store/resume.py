@@ -31,6 +31,7 @@ IDENTITY = (
     ("directions", "sha256", "directions of SHA-256 {}", "run it where it was begun"),
     ("/", "precision", "precision {}", "pass --precision {}"),
     ("/", "batch", "batch {}", "pass --batch {}"),
+    ("/", "compile", "torch.compile {}", "pass --compile {}"),
     ("/", "preparation", "the network {}", "run the version that began it"),
     ("/", "device", "device {}", "pass --device {}"),
 )
@@ -42,6 +43,7 @@ class StoredSetting:
 
     precision: str
     batch: int
+    compiled: bool
     deviation: float  # of the precision from fp32 on this surface, relative
 
 
@@ -72,8 +74,12 @@ def stored_setting(path: Path) -> StoredSetting:
         path: File to resume.
     """
     with _open_surface(path) as file:
-        deviation = float(file["provenance"].attrs["precision_deviation"])
-        return StoredSetting(str(file.attrs["precision"]), int(file.attrs["batch"]), deviation)
+        return StoredSetting(
+            precision=str(file.attrs["precision"]),
+            batch=int(file.attrs["batch"]),
+            compiled=file.attrs["compile"] == "on",
+            deviation=float(file["provenance"].attrs["precision_deviation"]),
+        )
 
 
 def count_pending(path: Path) -> int:

@@ -12,8 +12,9 @@ import torch
 from plain import Images, PlainEvaluation
 from torch import nn
 
-from landscape_mpi.compute.evaluation import DEFAULT_BATCH, ResidentSplit, Setting
+from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.job.plan import AXES, RandomDirections
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint

@@ -1,0 +1,110 @@
+"""How the batches of a split are run one after the other: by threads, or as one CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import torch
+
+from landscape_mpi.compute.samples import ResidentSplit
+
+EvaluateRows = Callable[[ResidentSplit, slice], None]
+
+
+class Passes(Protocol):
+    """Runs all batches of a split."""
+
+    description: str  # for the log
+
+    def run(self, samples: ResidentSplit) -> None:
+        """Fill the losses of the samples."""
+
+
+def batches(n_samples: int, batch: int) -> Iterator[slice]:
+    """Return the rows of each batch, the last one shorter."""
+    return (slice(row, min(row + batch, n_samples)) for row in range(0, n_samples, batch))
+
+
+class ThreadedPasses:
+    """Batches shared out to threads, each computing its batches alone."""
+
+    def __init__(self, evaluate_rows: EvaluateRows, *, batch: int, threads: int) -> None:
+        self.description = "batches shared out to threads" if threads > 1 else "batch by batch"
+        self._evaluate_rows = evaluate_rows
+        self._batch = batch
+        self._pool = ThreadPoolExecutor(threads)
+
+    def run(self, samples: ResidentSplit) -> None:
+        """Fill the losses of the samples."""
+        parts = batches(len(samples), self._batch)
+        for _ in self._pool.map(lambda rows: self._evaluate_rows(samples, rows), parts):
+            pass
+
+
+class RecordedPasses:
+    """All batches of a split as one recording, which a point replays with a single launch.
+
+    A recording is kept only where it gives the bits of the plain passes; else those go on.
+    """
+
+    def __init__(
+        self,
+        evaluate_rows: EvaluateRows,
+        *,
+        batch: int,
+        record: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
+    ) -> None:
+        """Prepare to record.
+
+        Args:
+            evaluate_rows: Evaluates one batch.
+            batch: Samples of a batch.
+            record: Records some work and returns what repeats it; a CUDA graph if None.
+        """
+        self.description = "one CUDA graph a split"
+        self._evaluate_rows = evaluate_rows
+        self._batch = batch
+        self._record = record or record_cuda_graph
+        self._replays: dict[ResidentSplit, Callable[[], None]] = {}
+
+    def run(self, samples: ResidentSplit) -> None:
+        """Fill the losses of the samples."""
+        if samples not in self._replays:
+            self._replays[samples] = self._prepare(samples)
+        self._replays[samples]()
+
+    def _prepare(self, samples: ResidentSplit) -> Callable[[], None]:
+        def plainly() -> None:
+            for rows in batches(len(samples), self._batch):
+                self._evaluate_rows(samples, rows)
+
+        plainly()
+        expected = samples.losses.clone()
+        try:
+            replay = self._record(plainly)
+            samples.losses.zero_()
+            replay()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as problem:  # e.g. the network asks the device for a value
+            self.description = f"no CUDA graph ({str(problem).splitlines()[0][:100]})"
+            return plainly
+        if torch.equal(samples.losses.nan_to_num(), expected.nan_to_num()):
+            return replay
+        self.description = "no CUDA graph (replayed it gives other losses)"
+        return plainly
+
+
+def record_cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
+    """Record the kernels of some work on the current GPU, and return what launches them again."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        work()  # libraries take their workspaces on the first call, which a recording must not
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay

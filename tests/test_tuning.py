@@ -1,0 +1,92 @@
+"""Oracle: speeds made up for the search, and a real compiler beside the plain network."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.tuning import fastest_batch, is_worth_compiling
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({256: 4.0, 512: 2.0, 1024: 1.0, 2048: 0.99, 4096: 1.5}, 1024),  # as good, and smaller
+        ({256: 4.0, 512: 2.0, 1024: 1.0, 2048: 0.5, 4096: 0.25}, 4096),
+        ({256: 4.0, 512: 2.0}, 512),  # 1024 does not fit
+        ({}, 256),  # nothing does
+    ],
+)
+def test_the_smallest_batch_as_good_as_the_fastest(seconds, expected):
+    def measure(batch):
+        if batch not in seconds:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return seconds[batch]
+
+    assert fastest_batch(measure, (256, 512, 1024, 2048, 4096)) == expected
+
+
+def plane(network, *, compiled=False):
+    images = np.full((4, 1, 1, 2), 3, np.uint8)
+    samples = ResidentSplit(
+        images, np.zeros(4, np.int64), mean=(0.0, 0.0), std=(1.0, 1.0), device="cpu"
+    )
+    setting = Setting("cpu", "fp32", 4, compiled=compiled)
+    no_directions = {"alpha": {}, "beta": {}}
+    sample = samples.batch(slice(0, 2))
+    return LossPlane(network.eval(), no_directions, {"train": samples}, sample, setting)
+
+
+def linear(weight):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    nn.init.constant_(network[1].weight, weight)
+    nn.init.constant_(network[1].bias, 0.0)
+    with torch.no_grad():
+        network[1].bias[0] = weight
+    return network
+
+
+def test_a_compiler_that_fails():
+    def fail():
+        raise RuntimeError("InvalidCxxCompiler: no g++\nmore")
+
+    assert is_worth_compiling(plane(linear(1.0)), fail, "fp32") == (
+        False,
+        "not compiled (InvalidCxxCompiler: no g++)",
+    )
+
+
+def test_too_little_memory_to_compile():
+    def fail():
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    assert is_worth_compiling(plane(linear(1.0)), fail, "fp32") == (
+        False,
+        "not compiled, for lack of memory",
+    )
+
+
+def test_compiled_to_something_else():
+    worth, words = is_worth_compiling(plane(linear(1.0)), lambda: plane(linear(1.5)), "fp32")
+    exact = {w: np.log1p(np.exp(-w)) for w in (1.0, 1.5)}
+    difference = (exact[1.0] - exact[1.5]) / exact[1.0]
+    assert not worth
+    assert words == f"not compiled, since that changes the loss by {difference:.2g}"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
+def test_a_real_compiler():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    torch.manual_seed(0)
+    compiled = plane(network, compiled=True)
+    expected = plane(nn.Sequential(*network)).evaluate(0.0, 0.0)
+    np.testing.assert_allclose(compiled.evaluate(0.0, 0.0), expected, rtol=1e-6)
+    assert compiled.description.endswith(", compiled")
+    worth, words = is_worth_compiling(plane(network), lambda: compiled, "fp32")
+    assert isinstance(worth, bool)
+    assert words.startswith("compiled it is ")
