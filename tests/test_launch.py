@@ -9,18 +9,28 @@ launchers, the ranks and the surface are real.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
+import torch
+from mpi4py import MPI
+
+from landscape_mpi.zoo.networks import build_network
 
 ROOT = Path(__file__).parent.parent
 BIND = ROOT / "launch/bind_rank.sh"
 LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "MPI_", "PRTE_", "SLURM_", "CUDA_", "HYDI_")
 OnRanks = Callable[..., subprocess.CompletedProcess[str]]
+LOCAL = ROOT / "launch/local.sh"
+HOSTFILE = ROOT / "launch/hostfile.example"
 CORES = sorted(os.sched_getaffinity(0))
 
 # GPU-a and GPU-b at the first NUMA node, GPU-c and GPU-d at the second.
@@ -197,3 +207,124 @@ def test_real_ranks_take_a_gpu_each(machine: dict[str, str], mpiexec: OnRanks) -
         "GPU-b",
         "GPU-c",
     ]
+
+
+# A workstation.
+
+
+@pytest.fixture
+def workstation(machine: dict[str, str]) -> dict[str, str]:
+    """Return the environment of such a machine on which this Python's folder comes first.
+
+    The settings of MPI are those of the other tests: as root, and more ranks than cores.
+    """
+    words = run(ROOT / "launch/try_ranks.sh", "1", "env", env=machine).stdout.splitlines()
+    allowed = ("OMPI_ALLOW", "OMPI_MCA_rmaps_base_oversub", "OMPI_MCA_btl_vader", "PRTE_MCA_rmaps")
+    mpi = dict(word.split("=", 1) for word in words if word.startswith(allowed))
+    path = [*machine["PATH"].split(os.pathsep)[:1], str(Path(sys.executable).parent)]
+    path += machine["PATH"].split(os.pathsep)[1:]
+    return machine | mpi | {"PATH": os.pathsep.join(path), "PYTHONPATH": str(ROOT)}
+
+
+def test_local_computes_a_surface_on_every_core(
+    workstation: dict[str, str], tmp_path: Path, mpiexec: OnRanks
+) -> None:
+    torch.manual_seed(0)
+    network = build_network("resnet8", n_channels=1, n_classes=10)
+    torch.save(network.state_dict(), tmp_path / "net.pt")
+    model = ["--model=resnet8", f"--checkpoint={tmp_path}/net.pt"]
+    surface = [*model, "--data=digits", "--limit=100", "--x=-1:1:3", "--y=-1:1:2"]
+    done = run(
+        LOCAL, "surface", *surface, "--out=here.h5", env=workstation | {"N_GPUS": "0"}, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    n_ranks = int(re.search(r"^local: (\d+) ranks, one on each core$", done.stderr, re.M)[1])
+    assert 1 <= n_ranks <= len(CORES)
+    assert f"{n_ranks} rank" in done.stdout
+    mpiexec(1, ["landscape_mpi.surface", *surface, f"--out={tmp_path}/one.h5"], check=True)
+    with h5py.File(tmp_path / "here.h5") as file, h5py.File(tmp_path / "one.h5") as expected:
+        np.testing.assert_array_equal(file["train_loss"][...], expected["train_loss"][...])
+        assert len(np.unique(file["rank"])) == n_ranks
+
+
+REFUSED = ("surface", "--model=resnet8", "--data=digits", "--x=0", "--limit=0", "--out=s.h5")
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "words"),
+    [
+        ({}, (), "4 ranks, one on each GPU"),
+        ({"CUDA_VISIBLE_DEVICES": "0,2,3"}, (), "3 ranks, one on each GPU"),
+        ({"RANKS": "2"}, (), "2 ranks, as RANKS says"),
+        ({}, ("--device=cpu",), "ranks, one on each core"),
+        ({}, ("--device", "cpu"), "ranks, one on each core"),
+    ],
+)
+def test_local_counts_ranks(
+    settings: dict[str, str], options: tuple[str, ...], words: str, workstation: dict[str, str]
+) -> None:
+    done = run(LOCAL, *REFUSED, *options, env=workstation | settings)
+    assert words in done.stderr
+    assert done.stderr.count("error: ") == 1  # the ranks are one run
+    assert "argument --limit" in done.stderr
+    assert done.returncode == 2
+
+
+def test_local_refuses_what_does_not_run_on_ranks(workstation: dict[str, str]) -> None:
+    done = run(LOCAL, "plot", "surface.h5", env=workstation)
+    assert done.returncode == 2
+    assert "local: plot is no command that runs on ranks; those are: surface" in done.stderr
+
+
+@pytest.mark.parametrize("ranks", ["0", "two"])
+def test_local_refuses_ranks_that_are_no_number(ranks: str, workstation: dict[str, str]) -> None:
+    done = run(LOCAL, *REFUSED, env=workstation | {"RANKS": ranks})
+    assert done.returncode == 2
+    assert f"local: RANKS={ranks} is no number of ranks" in done.stderr
+
+
+def test_local_without_a_python_says_what_to_do(
+    workstation: dict[str, str], tmp_path: Path
+) -> None:
+    checkout = tmp_path / "checkout"
+    shutil.copytree(ROOT / "launch", checkout / "launch")
+    shutil.copytree(ROOT / "landscape_mpi", checkout / "landscape_mpi")
+    programs = tmp_path / "system"
+    programs.mkdir()
+    for name in ("bash", "env", "dirname", "grep", "sed", "paste"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    done = run(checkout / "launch/local.sh", *REFUSED, env=workstation | {"PATH": str(programs)})
+    assert done.returncode == 2
+    assert "local: no Python here has landscape_mpi and mpi4py: make setup" in done.stderr
+
+
+def test_local_without_a_command_says_how_it_is_called(workstation: dict[str, str]) -> None:
+    done = run(LOCAL, env=workstation)
+    assert done.returncode == 2
+    assert "launch/local.sh surface --model resnet20" in done.stderr
+
+
+# Several machines.
+
+
+def words_before_the_python(launcher: str) -> list[str]:
+    """Return the example's line for a launcher, up to where the command begins."""
+    comment = HOSTFILE.read_text().replace("\\\n#", "")
+    line = next(line for line in comment.splitlines() if line.startswith(f"#   {launcher} "))
+    before, command = line.split(".venv/bin/python")
+    assert command == " -m landscape_mpi.surface ..."
+    return before.removeprefix("#").split()
+
+
+def test_the_hostfile_works_as_its_lines_say(workstation: dict[str, str], tmp_path: Path) -> None:
+    """On this machine under two of its names, which need no ssh."""
+    launcher = "mpirun" if MPI.get_vendor()[0] == "Open MPI" else "mpiexec"
+    words = words_before_the_python(launcher)
+    hosts = HOSTFILE.read_text().replace("node1", "localhost").replace("node2", "127.0.0.1")
+    (tmp_path / "hosts").write_text(hosts)
+    (tmp_path / "launch").symlink_to(ROOT / "launch")
+    # The lines of the file are what allows this many ranks.
+    own = {name: value for name, value in workstation.items() if "oversubscribe" not in name}
+    done = run(*words, "bash", "-c", SAY, env=own | {"N_GPUS": "0"}, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 8
