@@ -186,6 +186,20 @@ def submit_template(
     return Job(done.stdout.strip(), folder, lab)
 
 
+def ranks_of(job: Job) -> dict[int, int]:
+    """Return the process of each rank of a job."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "environ").read_bytes().split(b"\0")
+            runs_python = b"landscape_mpi.surface" in (entry / "cmdline").read_bytes().split(b"\0")
+            is_python = "python" in os.readlink(entry / "exe")
+            if runs_python and is_python and f"SLURM_JOB_ID={job.number}".encode() in words:
+                variables = dict(word.split(b"=", 1) for word in words if b"=" in word)
+                found[int(variables[b"PMIX_RANK"])] = int(entry.name)
+    return found
+
+
 # What their surfaces are compared with.
 
 

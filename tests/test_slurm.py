@@ -7,7 +7,6 @@ file tells how many points each run computed: a point computed twice would show 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -31,6 +30,7 @@ from slurm_jobs import (
     environment_of_jobs,
     lay_out,
     of_one_rank,
+    ranks_of,
     run,
     runs_of,
     submit_template,
@@ -191,20 +191,6 @@ def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
     assert [run["outcome"] for run in runs_of(job.folder / "surface.h5")] == [b"stopped by SIGTERM"]
 
 
-def ranks_of(job: Job) -> dict[int, int]:
-    """Return the process of each rank of a job."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (entry / "environ").read_bytes().split(b"\0")
-            runs_python = b"landscape_mpi.surface" in (entry / "cmdline").read_bytes().split(b"\0")
-            is_python = "python" in os.readlink(entry / "exe")
-            if runs_python and is_python and f"SLURM_JOB_ID={job.number}".encode() in words:
-                variables = dict(word.split(b"=", 1) for word in words if b"=" in word)
-                found[int(variables[b"SLURM_PROCID"])] = int(entry.name)
-    return found
-
-
 def test_a_rank_that_dies_ends_the_job(submit: Submit) -> None:
     job = submit(LONG, lag=0.2)
     job.wait_for_rounds(2)
@@ -247,8 +233,8 @@ def submit_ranks(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         (folder / "slurm").symlink_to(ROOT / "slurm")
         (folder / "tmp").mkdir()
         (folder / "job").write_text(
-            f"#!/usr/bin/env bash\nset -eo pipefail\nexport TMPDIR={folder}/tmp MPI_TYPE=none\n"
-            f". slurm/run_ranks.sh\nrun_ranks bash -c '{line}'\n"
+            f"#!/usr/bin/env bash\nset -eo pipefail\nexport TMPDIR={folder}/tmp\n"
+            f"launcher=(srun --mpi=none)\n. slurm/run_ranks.sh\nrun_ranks bash -c '{line}'\n"
         )
         words = ["sbatch", "--parsable", "--nodes=2", "--requeue", "--open-mode=append"]
         names = ["--job-name=surface", "--output=%x-%j.log", *options]
@@ -288,6 +274,12 @@ def test_run_ranks_is_for_jobs(lab: dict[str, str]) -> None:
     done = run("bash", "-c", ". slurm/run_ranks.sh", cwd=ROOT, env=lab)
     assert done.returncode != 0
     assert "SLURM_JOB_ID: is set by SLURM: submit the template with sbatch" in done.stderr
+
+
+def test_a_template_names_its_launcher(lab: dict[str, str]) -> None:
+    done = run("bash", "-c", ". slurm/run_ranks.sh", cwd=ROOT, env=lab | {"SLURM_JOB_ID": "1"})
+    assert done.returncode != 0
+    assert "what starts the ranks, is set by the template" in done.stderr
 
 
 # One rank of a step.
