@@ -180,10 +180,12 @@ def submit_template(
     folder: Path, template: str, changes: dict[str, str], *words: str, lab: dict[str, str]
 ) -> Job:
     """Edit a template in a checkout and submit it, with the words that follow it."""
-    edit(folder / "slurm" / template, LAYOUT | changes)
+    path = folder / "slurm" / template
+    edit(path, changes)
+    name = path.read_text().partition("#SBATCH --job-name=")[2].split()[0]
     done = run("sbatch", "--parsable", f"slurm/{template}", *words, cwd=folder, env=lab)
     assert done.returncode == 0, done.stderr
-    return Job(done.stdout.strip(), folder, lab)
+    return Job(done.stdout.strip(), folder, lab, name)
 
 
 def ranks_of(job: Job) -> dict[int, int]:

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from slurm_jobs import (
     LAB,
+    LAYOUT,
     LONG,
     ROOT,
     SMALL,
@@ -38,7 +39,7 @@ from slurm_jobs import (
 )
 
 TEMPLATES = sorted((ROOT / "slurm").glob("*.sbatch"))
-EDITED = [*TEMPLATES, ROOT / "slurm/environment.sh"]
+EDITED = [*TEMPLATES, ROOT / "slurm/environment.sh", ROOT / "slurm/pipeline.sh"]
 SCRIPTS = [*sorted((ROOT / "slurm").iterdir()), LAB]
 
 
@@ -58,8 +59,8 @@ def test_every_line_to_edit_says_what_belongs_there(path: Path) -> None:
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_a_template_begins_with_what_it_does_needs_and_how_to_submit_it(path: Path) -> None:
     head = path.read_text().partition("#SBATCH")[0]
-    for word in ("Does", "Needs", "Submit", f"sbatch slurm/{path.name}"):
-        assert f"# {word} " in head or f" {word}\n" in head, word
+    for word in ("# Does ", "# Needs ", "# Submit ", f" sbatch slurm/{path.name}"):
+        assert word in head, word
 
 
 def test_the_scripts_are_clean() -> None:
@@ -127,7 +128,9 @@ def submit(
         folder = lay_out(tmp_path_factory.mktemp("checkout"), data_dir=data_dir)
         weights = {"--checkpoint": f"--checkpoint {checkpoint}", "--out": "--out surface.h5"}
         environment = lab | {"LAG": str(lag)}
-        return submit_template(folder, "surface.sbatch", weights | changes, lab=environment)
+        return submit_template(
+            folder, "surface.sbatch", LAYOUT | weights | changes, lab=environment
+        )
 
     return make
 

@@ -1,12 +1,14 @@
 """The templates beside surface.sbatch in a real SLURM of two nodes, edited as a user edits them.
 
-Oracles: SLURM's own word on how a job ended (scontrol); the file of one rank that was started
-without SLURM and never disturbed, compared bit for bit.
+Oracles: SLURM's own word on how a job ended (scontrol); files made without SLURM and never
+disturbed, the surface on one rank, compared bit for bit; and what a mesh says of the number of
+its points.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,32 +16,31 @@ from pathlib import Path
 import h5py
 import pytest
 from slurm_jobs import (
+    LAYOUT,
     LONG,
     ROOT,
+    SMALL,
     Job,
     assert_same,
+    edit,
     lay_out,
     of_one_rank,
     ranks_of,
+    run,
     runs_of,
     submit_template,
-    write_weights,
 )
 
-SLURM = ROOT / "slurm"
+QUEUE = {"--partition": "#SBATCH --partition=debug", "--account": ""}
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_weights(tmp_path_factory.mktemp("weights"))
-
-
-# surface_mpirun.sbatch
+# The text of the templates.
 
 
 def code_of(template: str) -> list[str]:
     """Return the lines of a template that do something."""
-    lines = (SLURM / template).read_text().splitlines()
+    lines = (ROOT / "slurm" / template).read_text().splitlines()
     return [line for line in lines if not line.startswith("#") or line.startswith("#SBATCH")]
 
 
@@ -50,47 +51,111 @@ def test_the_templates_of_a_surface_differ_in_the_launcher_and_nothing_else() ->
     assert [[line.split("=")[0] for line in pair] for pair in differ] == [["launcher"] * 2]
 
 
-@pytest.fixture
-def submit_mpirun(
-    lab: dict[str, str], checkpoint: Path, tmp_path: Path
-) -> Callable[[dict[str, str]], Job]:
-    """Return a function that submits surface_mpirun.sbatch, its points slow in the first run."""
-
-    def make(changes: dict[str, str]) -> Job:
-        weights = {"--checkpoint": f"--checkpoint {checkpoint}", "--out": "--out surface.h5"}
-        allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-        environment = lab | allowed | {"LAG": "0.2"}
-        folder = lay_out(tmp_path / "checkout")
-        return submit_template(folder, "surface_mpirun.sbatch", weights | changes, lab=environment)
-
-    return make
+# pipeline.sh: surface_mpirun.sbatch, then postprocess.sbatch.
 
 
-def test_mpirun_starts_the_ranks_and_a_signal_requeues_them(
-    submit_mpirun: Callable[[dict[str, str]], Job], tmp_path: Path, mpiexec: Callable[..., object]
+def start_pipeline(folder: Path, *words: str, lab: dict[str, str]) -> tuple[Job, Job]:
+    """Submit a pipeline, its surface edited, and return its two jobs."""
+    few = {"python -m landscape_mpi.plot": 'python -m landscape_mpi.plot "$surface" --kind contour'}
+    edit(folder / "slurm/postprocess.sbatch", QUEUE | few)
+    done = run("slurm/pipeline.sh", *words, cwd=folder, env=lab)
+    assert done.returncode == 0, done.stderr
+    first, second = re.findall(r"^job (\d+)", done.stdout, re.MULTILINE)
+    out, stem = words[0], words[0].removesuffix(".h5")
+    assert done.stdout == (
+        f"job {first}: {out} (surface-{first}.log)\n"
+        f"job {second}, after it: {stem}_*.png, {stem}.vtp (postprocess-{second}.log)\n"
+    )
+    return Job(first, folder, lab), Job(second, folder, lab, name="postprocess")
+
+
+@pytest.fixture(scope="module")
+def pipeline(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Job]:
+    """Submit a surface by mpirun, its points slow in the first run, and its pictures."""
+    folder = lay_out(tmp_path_factory.mktemp("checkout"))
+    by_mpirun = "readonly TEMPLATE=slurm/surface_mpirun.sbatch"
+    edit(folder / "slurm/pipeline.sh", {"readonly TEMPLATE": by_mpirun})
+    edit(folder / "slurm/surface_mpirun.sbatch", LAYOUT | LONG)
+    return start_pipeline(folder, "here.h5", lab=lab | AS_ROOT | {"LAG": "0.2"})
+
+
+def test_pictures_wait_for_a_surface_that_is_requeued(pipeline: tuple[Job, Job]) -> None:
+    surface, pictures = pipeline
+    surface.wait_for_rounds(2)
+    surface.call("scancel", "--batch", "--signal=USR1")
+    surface.wait_until(lambda: surface.told()["Restarts"] == "1")
+    assert pictures.told()["JobState"] == "PENDING"
+    # What becomes of them is seen at the end, when other jobs have run.
+
+
+def test_a_surface_that_fails_takes_its_pictures_out_of_the_queue(
+    lab: dict[str, str], tmp_path: Path
 ) -> None:
-    job = submit_mpirun(LONG)
-    job.wait_for_rounds(2)
-    job.call("scancel", "--batch", "--signal=USR1")
-    plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:13", "--y=-1:1:11")
-    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
-    told = job.wait()
-    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
-    assert (told["NodeList"], told["NumTasks"]) == ("n[1-2]", "4")
-    assert_same(job.folder / "surface.h5", reference)
-    runs = runs_of(job.folder / "surface.h5")
-    assert runs["outcome"].tolist() == [b"stopped by SIGUSR1", b"complete"]
-    assert runs["ranks"].tolist() == [4, 4]
-    assert runs["points"].sum() == 13 * 11  # none twice
+    folder = lay_out(tmp_path / "checkout")
+    edit(folder / "slurm/surface.sbatch", LAYOUT | SMALL)
+    surface, pictures = start_pipeline(folder, "here.h5", "--x=1:2", lab=lab)
+    assert surface.wait()["ExitCode"] == "2:0"
+    assert "error: --x" in surface.log()
+    assert pictures.wait()["JobState"] == "CANCELLED"
 
 
-def test_a_rank_of_mpirun_that_dies_ends_the_job(
-    submit_mpirun: Callable[[dict[str, str]], Job],
+def test_a_pipeline_that_slurm_refuses_ends_with_its_words(
+    lab: dict[str, str], tmp_path: Path
 ) -> None:
-    job = submit_mpirun(LONG)
+    done = run("slurm/pipeline.sh", "here.h5", cwd=lay_out(tmp_path / "checkout"), env=lab)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("sbatch: error: ")
+
+
+def test_a_pipeline_needs_the_name_of_its_file() -> None:
+    done = run("slurm/pipeline.sh", cwd=ROOT)
+    assert done.returncode != 0
+    assert "name the file that the surface goes to: slurm/pipeline.sh resnet56.h5" in done.stderr
+
+
+def test_pictures_need_the_name_of_a_surface(lab: dict[str, str], tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "checkout")
+    job = submit_template(folder, "postprocess.sbatch", QUEUE, lab=lab)
+    assert job.wait()["JobState"] == "FAILED"
+    words = "name the surface file: sbatch slurm/postprocess.sbatch resnet56.h5"
+    assert words in job.log()
+
+
+# surface_mpirun.sbatch
+
+
+def test_a_rank_of_mpirun_that_dies_ends_the_job(lab: dict[str, str], tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "checkout")
+    environment = lab | AS_ROOT | {"LAG": "0.2"}
+    job = submit_template(folder, "surface_mpirun.sbatch", LAYOUT | LONG, lab=environment)
     job.wait_for_rounds(2)
     os.kill(ranks_of(job)[3], signal.SIGKILL)
     told = job.wait(30)
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
-    with h5py.File(job.folder / "surface.h5") as file:
+    with h5py.File(folder / "resnet56.h5") as file:
         assert 0 < (file["done"][...] == 1).sum() < file["done"].size
+
+
+# The jobs that took longest.
+
+
+def test_a_surface_is_drawn_when_it_is_complete(
+    pipeline: tuple[Job, Job], tmp_path: Path, mpiexec: Callable[..., object]
+) -> None:
+    surface, pictures = pipeline
+    plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:13", "--y=-1:1:11")
+    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    told = pictures.wait()
+    assert (told["JobState"], told["ExitCode"]) == ("COMPLETED", "0:0"), pictures.log()
+    folder = surface.folder
+    assert b'NumberOfPoints="143"' in (folder / "here.vtp").read_bytes()
+    assert (folder / "here_train_loss_contour.png").read_bytes().startswith(b"\x89PNG")
+
+    told = surface.told()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+    assert (told["NodeList"], told["NumTasks"]) == ("n[1-2]", "4")
+    assert_same(folder / "here.h5", reference)
+    runs = runs_of(folder / "here.h5")
+    assert runs["outcome"].tolist() == [b"stopped by SIGUSR1", b"complete"]
+    assert (runs["ranks"].tolist(), runs["points"].sum()) == ([4, 4], 13 * 11)  # none twice
+    assert not (folder / "resnet56.h5").exists()  # what the template names
