@@ -10,11 +10,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import pytest
+import torch
 from slurm_jobs import (
     LAYOUT,
     LONG,
@@ -134,6 +138,73 @@ def test_a_rank_of_mpirun_that_dies_ends_the_job(lab: dict[str, str], tmp_path: 
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
     with h5py.File(folder / "resnet56.h5") as file:
         assert 0 < (file["done"][...] == 1).sum() < file["done"].size
+
+
+# train.sbatch
+
+TRAINING = QUEUE | {
+    "--array": "#SBATCH --array=0-2",
+    "--gpus-per-node": "",
+    "--cpus-per-task": "#SBATCH --cpus-per-task=1",
+    "networks": "networks=(resnet8)",
+    "seeds": "seeds=(4 7)",
+    "--data cifar10": "--data digits",
+    "--device cuda": "--device cpu",
+    "# EDIT: other options": "--epochs 3",
+}
+
+
+def tasks_of(array: Job) -> list[Job]:
+    return [replace(array, number=f"{array.number}_{task}") for task in range(3)]
+
+
+@pytest.fixture(scope="module")
+def trained(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Submit an array of a task too many, for two seeds; the second is requeued as it trains."""
+    folder = lay_out(tmp_path_factory.mktemp("checkout"))
+    array = submit_template(folder, "train.sbatch", TRAINING, lab=lab)
+    second = tasks_of(array)[1]
+    second.wait_until(lambda: "epoch 1/3" in second.log())
+    second.call("scontrol", "requeue")
+    return array
+
+
+def test_a_task_for_each_network_and_seed(trained: Job) -> None:
+    *trainings, one_too_many = tasks_of(trained)
+    for task, restarts in zip(trainings, "01", strict=True):
+        told = task.wait()
+        ended = (told["JobState"], told["ExitCode"], told["Restarts"])
+        assert ended == ("COMPLETED", "0:0", restarts), task.log()
+    assert one_too_many.wait()["ExitCode"] == "2:0"
+    words = "task 2: networks x seeds are 2 trainings, so the array is --array=0-1"
+    assert words in one_too_many.log()
+    checkpoints = [path.name for path in trained.folder.glob("*.pt")]
+    assert sorted(checkpoints) == ["resnet8-seed4.pt", "resnet8-seed7.pt"]
+
+
+def test_a_task_that_was_requeued_gives_the_weights_of_one_that_was_not(
+    trained: Job, tmp_path: Path
+) -> None:
+    here = tmp_path / "here.pt"
+    argv = ["--model=resnet8", "--data=digits", "--epochs=3", "--seed=7", "--threads=1"]
+    command = [sys.executable, "-m", "landscape_mpi.train", *argv, f"--out={here}", "--device=cpu"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    expected = torch.load(here, weights_only=True)["state_dict"]
+    weights = torch.load(trained.folder / "resnet8-seed7.pt", weights_only=True)["state_dict"]
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_the_same_array_again_trains_nothing_that_is_there(trained: Job) -> None:
+    before = (trained.folder / "resnet8-seed4.pt").read_bytes()
+    words = ["sbatch", "--parsable", "--array=0", "slurm/train.sbatch"]
+    number = run(*words, cwd=trained.folder, env=trained.lab).stdout.strip()
+    again = tasks_of(replace(trained, number=number))[0]
+    assert again.wait()["JobState"] == "COMPLETED"
+    assert again.log() == (
+        "resnet8-seed4.pt is there, so this training is done; to train again, remove it\n"
+    )
+    assert (trained.folder / "resnet8-seed4.pt").read_bytes() == before
 
 
 # The jobs that took longest.
