@@ -322,6 +322,15 @@ def test_any_other_status_of_a_rank_is_that_of_the_step(
     assert time.monotonic() - began < 15
 
 
+def test_bind_rank_gives_each_task_of_a_node_its_gpu(lab: dict[str, str]) -> None:
+    say = ("bash", "-c", "echo $SLURMD_NODENAME $SLURM_LOCALID $CUDA_VISIBLE_DEVICES")
+    done = srun(lab, "env", "CUDA_VISIBLE_DEVICES=4,5,6,7", "launch/bind_rank.sh", *say)
+    places = [line.split() for line in done.stdout.splitlines()]
+    assert {node for node, _, _ in places} == {"n1", "n2"}
+    assert len({(node, gpu) for node, _, gpu in places}) == 4
+    assert all(int(gpu) == 4 + int(number) for _, number, gpu in places)
+
+
 # The jobs that took longest.
 
 
