@@ -7,7 +7,7 @@
 # Needs    surface.sbatch, postprocess.sbatch and environment.sh of this folder, edited for the cluster.
 # Submit   On a login node, from the folder that holds slurm/:
 #              slurm/pipeline.sh resnet56.h5
-#          Options behind the file go before those of the template: ... seed2.h5 --seed 2
+#          Options behind the file override those of the template: ... seed2.h5 --seed 2
 set -euo pipefail
 
 readonly TEMPLATE=slurm/surface.sbatch    # EDIT: or slurm/surface_mpirun.sbatch
