@@ -26,7 +26,7 @@ test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 
 test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine; as root, installs it
 	@tests/slurm_lab.sh install
-	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/test_slurm.py
+	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/test_slurm.py tests/test_templates.py
 
 bench: setup  ## measure evaluation beside the field's plain one into examples/benchmarks.md
 	$(PYTHON) tests/benchmarks/evaluation.py

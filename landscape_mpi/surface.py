@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from landscape_mpi.cluster.guard import run_on_ranks
+from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.options import (
@@ -166,6 +167,9 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     Returns:
         Exit status: 0 when all points are done, 75 after a stop signal.
     """
+    stop = StopRequest()
+    if not options.estimate:
+        stop.listen()  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
     from landscape_mpi.job import estimate, messages, plan, precision, surface_file
     from landscape_mpi.job.points import fit_evaluator
@@ -183,7 +187,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     evaluator = fit_evaluator(ranks, job, inputs, setting)
     start = surface_file.begin_or_resume(ranks, job, root, evaluator, chosen)
     messages.say_start(ranks, job, root, evaluator, chosen, start)
-    outcome = surface_file.fill(ranks, job, evaluator, start)
+    outcome = surface_file.fill(ranks, job, evaluator, start, stop)
     messages.say_end(ranks, job, outcome)
     surface_file.finish(inputs, start)
     return 0 if outcome.finished else EXIT_REQUEUE

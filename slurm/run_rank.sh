@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Run one rank of a job step, so that one which leaves in order is not taken for one that died.
+# Run one rank, so that one which leaves in order is not taken for one that died.
 #
 #   srun --kill-on-bad-exit=1 slurm/run_rank.sh STATUS_FILE COMMAND [ARGUMENT ...]
+#   mpirun and mpiexec likewise
 #
 # --kill-on-bad-exit is there for a rank that died while the others wait for it. But srun then
 # also ends the ranks still on their way out when the first has left with 75 (stopped by a
 # signal) or 2 (bad input), and returns 143 in place of those: a difference of 0.05 s was enough.
-# So such a rank leaves with 0, and rank 0 keeps the status in STATUS_FILE.
+# mpirun does so too. So such a rank leaves with 0, and rank 0 keeps the status in STATUS_FILE.
 set -u
 
 status_file=$1
@@ -14,7 +15,9 @@ shift
 trap : USR1 TERM INT # they reach the command as well, and its status is awaited
 "$@"
 status=$?
-if [ "${SLURM_PROCID:?is set by srun, which starts this script}" = 0 ]; then echo $status > "$status_file"; fi
+# In a job of SLURM, the ranks of mpirun all have the 0 of the batch script in SLURM_PROCID.
+rank=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-${SLURM_PROCID:?is set by srun, which starts this script}}}}
+if [ "$rank" = 0 ]; then echo $status > "$status_file"; fi
 case $status in
     2 | 75) exit 0 ;;
     *) exit $status ;;

@@ -3,22 +3,22 @@
 # put the job back in the queue when a signal stopped it.
 set -u
 : "${SLURM_JOB_ID:?is set by SLURM: submit the template with sbatch}"
+: "${launcher[0]:?what starts the ranks, is set by the template, e.g. launcher=(srun --mpi=pmix)}"
 
 readonly STOPPED=75 # the command's status after a stop signal: the same command goes on
 
-# Run the command as one rank per task, and end the job with the status of the ranks.
+# Run the command as one rank per task, by the words of the array launcher, and end the job with
+# the status of the ranks.
 run_ranks() {
     local status
     status_file=$(mktemp)
-    srun='' passed_on=''
+    launcher_pid='' passed_on=''
     trap 'pass_on' USR1
     # SLURM ends a job with a SIGTERM to the ranks as well, and a second one would cost them the
     # points in hand.
     trap 'if is_running; then pass_on; else signalled=yes; fi' TERM
-    # Since SLURM 22.05, srun does not take --cpus-per-task over from sbatch.
-    srun --mpi="$MPI_TYPE" --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
-        slurm/run_rank.sh "$status_file" "$@" &
-    srun=$!
+    start_ranks "$@" &
+    launcher_pid=$!
     wait_for_ranks
     status=$(status_of_ranks)
     rm -f "$status_file"
@@ -27,29 +27,41 @@ run_ranks() {
     exit "$status"
 }
 
-# By SIGUSR1 whatever came: srun hands that on, and answers SIGTERM by killing the ranks.
+# In the background, where it becomes the launcher. srun binds the ranks to cores as the job asks;
+# mpirun knows the nodes of the job and nothing of its GPUs.
+start_ranks() {
+    if [ "${launcher[0]}" = srun ]; then
+        # Since SLURM 22.05, srun does not take --cpus-per-task over from sbatch.
+        exec "${launcher[@]}" --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
+            slurm/run_rank.sh "$status_file" "$@"
+    else
+        exec "${launcher[@]}" -n "$SLURM_NTASKS" slurm/run_rank.sh "$status_file" launch/bind_rank.sh "$@"
+    fi
+}
+
+# By SIGUSR1 whatever came: launchers hand that on, and answer SIGTERM by killing the ranks.
 pass_on() {
     signalled=yes
-    if kill -USR1 "$srun" 2> /dev/null; then
+    if kill -USR1 "$launcher_pid" 2> /dev/null; then
         passed_on=yes
         say "signalled: asking the ranks to stop"
     fi
 }
 
-# Sets srun_status. A trapped signal ends the wait and not srun.
+# Sets launcher_status. A trapped signal ends the wait and not the launcher.
 wait_for_ranks() {
     signalled=yes
     while [ -n "$signalled" ]; do
         signalled=
-        srun_status=0
-        wait "$srun" || srun_status=$?
+        launcher_status=0
+        wait "$launcher_pid" || launcher_status=$?
     done
 }
 
-# srun's own status where a rank died, else the one that run_rank.sh kept.
+# The launcher's own status where a rank died, else the one that run_rank.sh kept.
 status_of_ranks() {
-    if [ "$srun_status" != 0 ]; then
-        echo "$srun_status"
+    if [ "$launcher_status" != 0 ]; then
+        echo "$launcher_status"
     elif [ -s "$status_file" ]; then
         cat "$status_file"
     else

@@ -103,6 +103,15 @@ def data_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def lab() -> Iterator[dict[str, str]]:
+    """Return the environment in which the commands of SLURM find a SLURM of two nodes."""
+    from slurm_jobs import running_lab  # which loads torch
+
+    with running_lab() as environment:
+        yield environment
+
+
 def command_on_ranks(n: int, argv: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Return the command line that runs argv on n ranks; see the fixture mpiexec."""
     words = [os.fspath(word) for word in argv]

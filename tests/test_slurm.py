@@ -7,48 +7,40 @@ file tells how many points each run computed: a point computed twice would show 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-import torch
+from slurm_jobs import (
+    LAB,
+    LAYOUT,
+    LONG,
+    ROOT,
+    SMALL,
+    Job,
+    assert_same,
+    environment_of_jobs,
+    lay_out,
+    of_one_rank,
+    ranks_of,
+    run,
+    runs_of,
+    submit_template,
+    write_weights,
+)
 
-from landscape_mpi.zoo.networks import build_network
-
-ROOT = Path(__file__).parent.parent
-LAB = ROOT / "tests/slurm_lab.sh"
 TEMPLATES = sorted((ROOT / "slurm").glob("*.sbatch"))
-EDITED = [*TEMPLATES, ROOT / "slurm/environment.sh"]
+EDITED = [*TEMPLATES, ROOT / "slurm/environment.sh", ROOT / "slurm/pipeline.sh"]
 SCRIPTS = [*sorted((ROOT / "slurm").iterdir()), LAB]
-
-# A network whose points take LAG seconds in a job's first run, so that it can be disturbed.
-SLOW = """
-import os, time, torch
-
-LAG = 0 if "SLURM_RESTART_COUNT" in os.environ else float(os.environ.get("LAG", "0"))
-
-class Slow(torch.nn.Linear):
-    def forward(self, images):
-        if images.sum() > -1e30:  # depends on the values, so that it cannot be traced away
-            time.sleep(LAG)
-        return super().forward(images.flatten(1))
-
-def build():
-    torch.manual_seed(0)
-    return Slow(64, 10)
-"""
 
 
 # The text of the templates.
@@ -67,8 +59,8 @@ def test_every_line_to_edit_says_what_belongs_there(path: Path) -> None:
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_a_template_begins_with_what_it_does_needs_and_how_to_submit_it(path: Path) -> None:
     head = path.read_text().partition("#SBATCH")[0]
-    for word in ("Does", "Needs", "Submit", f"sbatch slurm/{path.name}"):
-        assert f"# {word} " in head or f" {word}\n" in head, word
+    for word in ("# Does ", "# Needs ", "# Submit ", f" sbatch slurm/{path.name}"):
+        assert word in head, word
 
 
 def test_the_scripts_are_clean() -> None:
@@ -79,40 +71,6 @@ def test_the_scripts_are_clean() -> None:
 
 
 # The lab.
-
-
-def run(*argv: str | Path, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, capture_output=True, text=True, check=False, **settings)  # type: ignore[call-overload]
-
-
-def environment_of_jobs() -> dict[str, str]:
-    """Return this environment without what an outer job or this process's own MPI left in it."""
-    outer = ("SLURM_", "SBATCH_", "SRUN_", "OMPI_", "OPAL_", "PMIX_", "PMI_", "PRTE_")
-    own = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
-    own.pop("DATA_DIR", None)
-    # The two nodes are one machine, which Open MPI would take for a memory that all share.
-    network = {"OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "tcp,self"}
-    # Ranks of several jobs share few cores here.
-    return own | network | {"OMPI_MCA_mpi_yield_when_idle": "1"}
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[dict[str, str]]:
-    """Return the environment in which the commands of SLURM find the lab."""
-    lacks = run(LAB, "missing").stdout.split()
-    if lacks:
-        words = f"no SLURM can be started here, for want of {', '.join(lacks)}"
-        if os.environ.get("LANDSCAPE_EXPECT_SLURM") == "1":
-            pytest.fail(f"LANDSCAPE_EXPECT_SLURM=1, and {words}.")
-        pytest.skip(f"{words}; as root: make test-slurm")
-    folder = Path(tempfile.mkdtemp(prefix="slurm_lab."))  # short: sockets go there
-    environment = environment_of_jobs()
-    started = run(LAB, "up", folder, env=environment)
-    assert started.returncode == 0, started.stderr
-    yield environment | {"SLURM_CONF": str(folder / "slurm.conf")}
-    ended = run(LAB, "down", folder, env=environment)
-    assert ended.returncode == 0, ended.stderr
-    shutil.rmtree(folder)
 
 
 def test_the_lab_says_how_it_is_called() -> None:
@@ -152,85 +110,9 @@ def test_a_folder_without_a_lab_cannot_be_taken_down(tmp_path: Path) -> None:
 # Jobs.
 
 
-@dataclass(frozen=True)
-class Job:
-    """A job in the lab."""
-
-    number: str
-    folder: Path
-    lab: dict[str, str]
-
-    def log(self) -> str:
-        path = self.folder / f"surface-{self.number}.log"
-        return path.read_text() if path.exists() else ""
-
-    def told(self) -> dict[str, str]:
-        """Return what SLURM says of the job."""
-        words = run("scontrol", "show", "job", "--oneliner", self.number, env=self.lab).stdout
-        return dict(re.findall(r"(\w+)=(\S*)", words))
-
-    def wait(self, timeout: float = 90) -> dict[str, str]:
-        """Return what SLURM says of the job once it has ended for good."""
-        last = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
-        self.wait_until(lambda: self.told()["JobState"] in last, timeout)
-        return self.told()
-
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 30) -> None:
-        end = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > end:
-                pytest.fail(f"not so after {timeout} s: {self.told()}\n{self.log()}")
-            time.sleep(0.2)
-
-    def wait_for_rounds(self, n_rounds: int) -> None:
-        self.wait_until(lambda: self.log().count(" points (") >= n_rounds)
-
-    def call(self, *command: str) -> None:
-        """Run a command of SLURM on the job."""
-        done = run(*command, self.number, env=self.lab)
-        assert done.returncode == 0, done.stderr
-
-
-def edit(path: Path, changes: dict[str, str]) -> None:
-    """Replace the lines to edit that begin with a key, each by its value, in place."""
-    lines = path.read_text().splitlines()
-    for key, value in changes.items():
-        places = [i for i, line in enumerate(lines) if begins(line, key) and "# EDIT: " in line]
-        assert len(places) == 1, f"{path.name}: {len(places)} lines to edit begin with {key!r}"
-        lines[places[0]] = value
-    path.write_text("\n".join(lines) + "\n")
-
-
-def begins(line: str, key: str) -> bool:
-    return line.strip().removeprefix("#SBATCH ").startswith(key)
-
-
-LAYOUT = {
-    "--partition": "#SBATCH --partition=debug",
-    "--account": "",
-    "--ntasks-per-node": "#SBATCH --ntasks-per-node=2",
-    "--gpus-per-node": "",
-    "--cpus-per-task": "#SBATCH --cpus-per-task=1",
-    "--data cifar10": "--data digits",
-    "--device cuda": "--device cpu",
-}
-SMALL = {"--model": "--model resnet8", "--x": "--x=-1:1:5", "--y": "--y=-0.5:1:4"}
-LONG = {
-    "--model": "--model slow:build",
-    "--checkpoint": "",
-    "--x": "--x=-1:1:13",
-    "--y": "--y=-1:1:11",
-    "# EDIT: other options": "--limit 64 --batch 64 --round-seconds 1",
-}
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a network for the digits; where they come from does not matter here."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "resnet8.pt"
-    torch.save(build_network("resnet8", n_channels=1, n_classes=10).state_dict(), path)
-    return path
+    return write_weights(tmp_path_factory.mktemp("weights"))
 
 
 Submit = Callable[..., Job]
@@ -243,20 +125,12 @@ def submit(
     """Return a function that edits surface.sbatch in a checkout of its own and submits it."""
 
     def make(changes: dict[str, str], *, data_dir: str | None = "data", lag: float = 0) -> Job:
-        folder = tmp_path_factory.mktemp("checkout")
-        shutil.copytree(ROOT / "slurm", folder / "slurm")
-        (folder / "landscape_mpi").symlink_to(ROOT / "landscape_mpi")
-        (folder / "slow.py").write_text(SLOW)
-        environment = {"module load": "", ". .venv": f". {sys.prefix}/bin/activate"}
-        if data_dir is not None:
-            environment["DATA_DIR="] = f"DATA_DIR={data_dir}"
-        edit(folder / "slurm/environment.sh", environment)
+        folder = lay_out(tmp_path_factory.mktemp("checkout"), data_dir=data_dir)
         weights = {"--checkpoint": f"--checkpoint {checkpoint}", "--out": "--out surface.h5"}
-        edit(folder / "slurm/surface.sbatch", LAYOUT | weights | changes)
-        words = ["sbatch", "--parsable", "slurm/surface.sbatch"]
-        done = run(*words, cwd=folder, env=lab | {"LAG": str(lag)})
-        assert done.returncode == 0, done.stderr
-        return Job(done.stdout.strip(), folder, lab)
+        environment = lab | {"LAG": str(lag)}
+        return submit_template(
+            folder, "surface.sbatch", LAYOUT | weights | changes, lab=environment
+        )
 
     return make
 
@@ -270,29 +144,6 @@ def limited(submit: Submit) -> Job:
     limits = {"--time": "#SBATCH --time=1", "--signal": "#SBATCH --signal=B:USR1@15"}
     plane = {"--x": "--x=-1:1:32", "--y": "--y=-1:1:30"}
     return submit(LONG | limits | plane, lag=0.2)
-
-
-def of_one_rank(mpiexec: Callable[..., object], out: Path, *options: str) -> Path:
-    """Write the undisturbed file of one rank, without SLURM."""
-    folder = out.parent
-    (folder / "slow.py").write_text(SLOW)
-    argv = ["landscape_mpi.surface", "--data=digits", "--seed=1", "--out", out, *options]
-    mpiexec(1, argv, cwd=folder, check=True)
-    return out
-
-
-def assert_same(path: Path, reference: Path) -> None:
-    with h5py.File(path) as file, h5py.File(reference) as expected:
-        for name in ("train_loss", "train_error", "alpha", "beta", "done"):
-            np.testing.assert_array_equal(file[name][...], expected[name][...], err_msg=name)
-        assert file["directions"].attrs["sha256"] == expected["directions"].attrs["sha256"]
-
-
-def runs_of(path: Path) -> np.ndarray:
-    """Return the rows of the table of runs that are in use."""
-    with h5py.File(path) as file:
-        runs = file["provenance/runs"][...]
-    return runs[runs["started"] != b""]
 
 
 def test_the_jobs_that_take_longest_start_first(limited: Job, overdue: Job) -> None:
@@ -343,20 +194,6 @@ def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
     assert [run["outcome"] for run in runs_of(job.folder / "surface.h5")] == [b"stopped by SIGTERM"]
 
 
-def ranks_of(job: Job) -> dict[int, int]:
-    """Return the process of each rank of a job."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (entry / "environ").read_bytes().split(b"\0")
-            runs_python = b"landscape_mpi.surface" in (entry / "cmdline").read_bytes().split(b"\0")
-            is_python = "python" in os.readlink(entry / "exe")
-            if runs_python and is_python and f"SLURM_JOB_ID={job.number}".encode() in words:
-                variables = dict(word.split(b"=", 1) for word in words if b"=" in word)
-                found[int(variables[b"SLURM_PROCID"])] = int(entry.name)
-    return found
-
-
 def test_a_rank_that_dies_ends_the_job(submit: Submit) -> None:
     job = submit(LONG, lag=0.2)
     job.wait_for_rounds(2)
@@ -399,8 +236,8 @@ def submit_ranks(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         (folder / "slurm").symlink_to(ROOT / "slurm")
         (folder / "tmp").mkdir()
         (folder / "job").write_text(
-            f"#!/usr/bin/env bash\nset -eo pipefail\nexport TMPDIR={folder}/tmp MPI_TYPE=none\n"
-            f". slurm/run_ranks.sh\nrun_ranks bash -c '{line}'\n"
+            f"#!/usr/bin/env bash\nset -eo pipefail\nexport TMPDIR={folder}/tmp\n"
+            f"launcher=(srun --mpi=none)\n. slurm/run_ranks.sh\nrun_ranks bash -c '{line}'\n"
         )
         words = ["sbatch", "--parsable", "--nodes=2", "--requeue", "--open-mode=append"]
         names = ["--job-name=surface", "--output=%x-%j.log", *options]
@@ -442,6 +279,12 @@ def test_run_ranks_is_for_jobs(lab: dict[str, str]) -> None:
     assert "SLURM_JOB_ID: is set by SLURM: submit the template with sbatch" in done.stderr
 
 
+def test_a_template_names_its_launcher(lab: dict[str, str]) -> None:
+    done = run("bash", "-c", ". slurm/run_ranks.sh", cwd=ROOT, env=lab | {"SLURM_JOB_ID": "1"})
+    assert done.returncode != 0
+    assert "what starts the ranks, is set by the template" in done.stderr
+
+
 # One rank of a step.
 
 # Four tasks that leave with a status, 0.3 s between them.
@@ -477,6 +320,15 @@ def test_any_other_status_of_a_rank_is_that_of_the_step(
     assert "task 3: Exited with exit code 9" in done.stderr
     assert done.returncode not in (0, 2, 75)
     assert time.monotonic() - began < 15
+
+
+def test_bind_rank_gives_each_task_of_a_node_its_gpu(lab: dict[str, str]) -> None:
+    say = ("bash", "-c", "echo $SLURMD_NODENAME $SLURM_LOCALID $CUDA_VISIBLE_DEVICES")
+    done = srun(lab, "env", "CUDA_VISIBLE_DEVICES=4,5,6,7", "launch/bind_rank.sh", *say)
+    places = [line.split() for line in done.stdout.splitlines()]
+    assert {node for node, _, _ in places} == {"n1", "n2"}
+    assert len({(node, gpu) for node, _, gpu in places}) == 4
+    assert all(int(gpu) == 4 + int(number) for _, number, gpu in places)
 
 
 # The jobs that took longest.

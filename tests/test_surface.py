@@ -399,6 +399,32 @@ def build():
 """
 
 
+SLOW_TO_BUILD = """
+import time, torch
+
+def build():
+    print("building", flush=True)
+    time.sleep(1.5)
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+"""
+
+
+def test_a_signal_before_the_first_round_loses_nothing(tmp_path, mpiexec, start_mpiexec):
+    (tmp_path / "late.py").write_text(SLOW_TO_BUILD)
+    out = tmp_path / "late.h5"
+    argv = ["landscape_mpi.surface", "--model=late:build", "--data=digits", "--x=-1:1:15"]
+    process = start_mpiexec(2, [*argv, f"--out={out}"], cwd=tmp_path)
+    assert any("building" in line for line in process.stdout)
+    for pid in processes_running(out):
+        os.kill(pid, signal.SIGUSR1)
+    log, _ = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert "stopped by SIGUSR1 with 0 of 15 points done" in log
+    mpiexec(2, [*argv, f"--out={out}"], cwd=tmp_path, check=True)
+    assert n_done(out) == 15
+
+
 def test_a_second_signal_ends_it_at_once(tmp_path, start_mpiexec):
     (tmp_path / "slow.py").write_text(SLOW)
     out = tmp_path / "twice.h5"

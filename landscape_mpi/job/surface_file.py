@@ -116,7 +116,9 @@ def finish(inputs: SharedInputs, start: Start) -> None:
     inputs.free()
 
 
-def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> Outcome:
+def fill(
+    ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start, stop: StopRequest
+) -> Outcome:
     """Compute the points that are left and write them. Collective over the ranks.
 
     Args:
@@ -124,11 +126,10 @@ def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> O
         plan: What is asked.
         evaluator: This rank's.
         start: Where to begin.
+        stop: Asked after every point; it listens already.
     """
     if start.n_pending == 0:
         return Outcome(finished=True, signal=None)
-    stop = StopRequest()
-    stop.listen()
     writer = open_writer(plan.out, comm=ranks.comm)
     began = provenance.now()
     writer.write_run(start.row, _row(start, began))

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Run a command of this package on this one machine: a rank on each GPU, or on each core where
+# there are no GPUs.
+#
+#   launch/local.sh surface --model resnet20 --checkpoint resnet20.pt --data cifar10 ...
+#   RANKS=2 launch/local.sh surface ...       that many ranks instead
+#
+# CUDA_VISIBLE_DEVICES=0,1 leaves the other GPUs to others, --device cpu all of them. Several
+# machines: launch/hostfile.example; with a queue: slurm/.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=launch/gpus.sh
+. "$here/gpus.sh"
+
+main() {
+    if [ $# = 0 ]; then sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2 && exit 2; fi
+    local command=$1
+    shift
+    check_command "$command"
+    find_python
+    count_ranks "$@"
+    echo "local: $n_ranks ranks, $why" >&2
+    # No binding by the launcher: bind_rank.sh knows where the GPUs are.
+    exec "$mpiexec" --bind-to none -n "$n_ranks" "$here/bind_rank.sh" "$python" -m "landscape_mpi.$command" "$@"
+}
+
+stop() {
+    echo "local: $*" >&2
+    exit 2
+}
+
+check_command() {
+    local known
+    known=$(cd "$here/../landscape_mpi" && grep -l '^ *run_on_ranks(main' ./*.py | sed 's|^\./||; s|\.py$||' | paste -sd' ')
+    case " $known " in
+        *" $1 "*) ;;
+        *) stop "$1 is no command that runs on ranks; those are: $known. Any other: python -m landscape_mpi.NAME" ;;
+    esac
+}
+
+# Sets python, and the mpiexec that goes with it: the one beside it where MPI came from PyPI.
+find_python() {
+    local candidate
+    for candidate in python "$here/../.venv/bin/python"; do
+        if python=$(command -v "$candidate") && "$python" -c 'import landscape_mpi, mpi4py' 2> /dev/null; then
+            mpiexec=$(dirname "$python")/mpiexec
+            if [ ! -x "$mpiexec" ]; then mpiexec=mpiexec; fi
+            command -v "$mpiexec" > /dev/null || stop "no mpiexec on PATH. Load the MPI that mpi4py was made for."
+            return
+        fi
+    done
+    stop "no Python here has landscape_mpi and mpi4py: make setup, or activate the environment that has them."
+}
+
+# Sets n_ranks and why.
+count_ranks() {
+    local n_gpus=0
+    case " $* " in
+        *" --device cpu "* | *" --device=cpu "*) ;;
+        *) n_gpus=$(visible_gpus | wc -l) ;;
+    esac
+    if [ -n "${RANKS:-}" ]; then
+        [[ $RANKS =~ ^[1-9][0-9]*$ ]] || stop "RANKS=$RANKS is no number of ranks: RANKS=2"
+        n_ranks=$RANKS why="as RANKS says"
+    elif [ "$n_gpus" -gt 0 ]; then
+        n_ranks=$n_gpus why="one on each GPU"
+    else
+        n_ranks=$(count_cores) why="one on each core"
+    fi
+}
+
+# Those this process may run on. Two threads of one core would share what a rank needs most.
+count_cores() {
+    local allowed cores
+    allowed=$(nproc)
+    cores=$(lscpu --parse=Core,Socket | grep -v '^#' | sort -u | wc -l)
+    echo $((cores < allowed ? cores : allowed))
+}
+
+main "$@"
