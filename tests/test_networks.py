@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.dataset import DataSet, Sample, Split
 from landscape_mpi.zoo.networks import build_network, check_network, network_names
 
 SPLIT = Split(np.zeros((5, 8, 8, 1), np.uint8), np.zeros(5, np.int64))
@@ -19,16 +19,25 @@ def refusal(network):
     return str(caught.value)
 
 
-def test_names_are_those_of_the_paper_each_with_padded_shortcuts():
-    depths = (8, 14, 20, 32, 44, 56, 110)
-    assert network_names() == [f"resnet{d}" for d in depths] + [f"resnet{d}_pad" for d in depths]
+def test_names_are_those_of_the_papers():
+    expected = {f"resnet{d}{s}" for d in (8, 14, 20, 32, 44, 56, 110) for s in ("", "_pad")}
+    expected |= {f"resnet{d}_noshort" for d in (8, 14, 20, 32, 44, 56, 110)}
+    expected |= {f"resnet{d}{s}" for d in (18, 34, 50) for s in ("", "_noshort")}
+    expected |= {f"wrn56_{k}{s}" for k in (2, 4, 8) for s in ("", "_noshort")}
+    assert set(network_names()) == expected
 
 
 @pytest.mark.parametrize("name", network_names())
 def test_each_network_fits_what_it_was_built_for(name):
-    network = build_network(name, n_channels=1, n_classes=3)
+    with torch.device("meta"):
+        network = build_network(name, n_channels=1, n_classes=3)
+        check_network(network, name=name, data=DATA)
+
+
+def test_the_check_leaves_the_network_as_it_was():
+    network = build_network("resnet8", n_channels=1, n_classes=3)
     network.bn1.eval()
-    check_network(network, name=name, data=DATA)
+    check_network(network, name="resnet8", data=DATA)
     assert network.training
     assert not network.bn1.training
     assert not network.bn1.num_batches_tracked
@@ -43,7 +52,7 @@ def test_unknown_name_lists_all_and_the_form_of_ones_own():
         InputError, match=r"--model: 'resnet65' is not known. Did you mean resnet56"
     ):
         build_network("resnet65", n_channels=3, n_classes=10)
-    with pytest.raises(InputError, match=r"resnet8, .*, resnet110_pad, package.module:function.$"):
+    with pytest.raises(InputError, match=r"resnet8, .*resnet110_pad, .*package.module:function.$"):
         build_network("my_net", n_channels=3, n_classes=10)
 
 
@@ -70,4 +79,30 @@ def test_fewer_outputs_than_classes_are_refused():
     torch.manual_seed(0)
     assert refusal(build_network("resnet8", n_channels=1, n_classes=2)) == (
         "--model: nets:build has 2 outputs, tiny has 3 classes: each class needs an output."
+    )
+
+
+def test_networks_are_built_for_a_sample_or_for_images_of_so_many_channels():
+    network = build_network("resnet8", sample=Sample("image", (2, 9, 9), 4))
+    assert network(torch.zeros(2, 2, 9, 9)).shape == (2, 4)
+    with pytest.raises(TypeError, match="needs sample, or n_channels and n_classes"):
+        build_network("resnet8", n_classes=3)
+
+
+def test_network_for_other_samples_is_refused_with_those_that_fit():
+    with pytest.raises(InputError) as caught:
+        build_network("resnet8", sample=Sample("table", (24,), 2))
+    assert str(caught.value).startswith(
+        "--model resnet8: takes images, and the data are rows of 24 numbers. Others for these: "
+    )
+
+
+def test_a_target_at_each_place_needs_logits_at_each_place():
+    sequences = np.zeros((5, 6), np.int64)
+    data = DataSet("speech", {"train": Split(sequences, sequences)}, (), (), 3, "")
+    check_network(nn.Embedding(3, 3), name="nets:build", data=data)
+    with pytest.raises(InputError) as caught:
+        check_network(nn.Sequential(nn.Embedding(3, 3), nn.Flatten()), name="a:b", data=data)
+    assert str(caught.value) == (
+        "--model: a:b returns [2, 18] for two sequences; the loss needs logits of shape [2, 6, 3]."
     )

@@ -1,0 +1,73 @@
+"""The networks of the zoo by name: what each is given, and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from torch import nn
+
+from landscape_mpi.errors import unknown_name
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.resnet import BIG_STAGES, big_resnet, small_resnet
+
+HOOK = "package.module:function"
+RESNET_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+WIDENINGS = (2, 4, 8)
+SUFFIXES = {"": "projection", "_noshort": "none"}  # with the shortcuts they stand for
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of the zoo."""
+
+    kinds: tuple[str, ...]  # of samples it takes, keys of dataset.NOUNS
+    build: Callable[[Sample], nn.Module]
+
+
+def network_names() -> list[str]:
+    """Return the names of the networks in the zoo."""
+    return list(_ENTRIES)
+
+
+def find_network(name: str) -> Entry:
+    """Return the network of a name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    return _ENTRIES[name] if name in _ENTRIES else _refuse(name)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise unknown_name("--model", name, [*network_names(), HOOK])
+
+
+def _on_images(make: Callable[..., nn.Module], **settings: object) -> Entry:
+    def build(sample: Sample) -> nn.Module:
+        return make(n_channels=sample.shape[0], n_classes=sample.n_classes, **settings)
+
+    return Entry(("image",), build)
+
+
+def _residual() -> dict[str, Entry]:
+    small = {
+        f"resnet{depth}{suffix}": _on_images(small_resnet, depth=depth, shortcut=shortcut)
+        for suffix, shortcut in (SUFFIXES | {"_pad": "pad"}).items()
+        for depth in RESNET_DEPTHS
+    }
+    big = {
+        f"resnet{depth}{suffix}": _on_images(big_resnet, depth=depth, shortcut=shortcut)
+        for suffix, shortcut in SUFFIXES.items()
+        for depth in BIG_STAGES
+    }
+    wide = {
+        f"wrn56_{k}{suffix}": _on_images(small_resnet, depth=56, shortcut=shortcut, widening=k)
+        for suffix, shortcut in SUFFIXES.items()
+        for k in WIDENINGS
+    }
+    return small | big | wide
+
+
+_ENTRIES = _residual()
