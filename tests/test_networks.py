@@ -10,6 +10,7 @@ from landscape_mpi.zoo.dataset import DataSet, Sample, Split
 from landscape_mpi.zoo.networks import build_network, check_network, network_names
 
 SPLIT = Split(np.zeros((5, 8, 8, 1), np.uint8), np.zeros(5, np.int64))
+ONE, TWO = (0.5,), np.zeros(2, np.int64)
 DATA = DataSet("tiny", {"train": SPLIT}, (0.5,), (0.5,), 3, "")
 
 
@@ -24,14 +25,21 @@ def test_names_are_those_of_the_papers():
     expected |= {f"resnet{d}_noshort" for d in (8, 14, 20, 32, 44, 56, 110)}
     expected |= {f"resnet{d}{s}" for d in (18, 34, 50) for s in ("", "_noshort")}
     expected |= {f"wrn56_{k}{s}" for k in (2, 4, 8) for s in ("", "_noshort")}
+    expected |= {"wrn28_10", "preresnet110", "preresnet164", "densenet121"}
+    expected |= {"vgg9", "vgg16", "vgg16_bn"}
     assert set(network_names()) == expected
+
+
+IMAGES = DataSet(
+    "images", {"train": Split(np.zeros((2, 32, 32, 1), np.uint8), TWO)}, ONE, ONE, 3, ""
+)
 
 
 @pytest.mark.parametrize("name", network_names())
 def test_each_network_fits_what_it_was_built_for(name):
     with torch.device("meta"):
-        network = build_network(name, n_channels=1, n_classes=3)
-        check_network(network, name=name, data=DATA)
+        network = build_network(name, sample=IMAGES.sample)
+        check_network(network, name=name, data=IMAGES)
 
 
 def test_the_check_leaves_the_network_as_it_was():

@@ -10,7 +10,10 @@ from torch import nn
 
 from landscape_mpi.errors import unknown_name
 from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.densenet import DenseNet
+from landscape_mpi.zoo.preresnet import deep_preresnet, wide_preresnet
 from landscape_mpi.zoo.resnet import BIG_STAGES, big_resnet, small_resnet
+from landscape_mpi.zoo.vgg import vgg9, vgg16
 
 HOOK = "package.module:function"
 RESNET_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
@@ -51,6 +54,15 @@ def _on_images(make: Callable[..., nn.Module], **settings: object) -> Entry:
     return Entry(("image",), build)
 
 
+def _on_sized_images(make: Callable[..., nn.Module], **settings: object) -> Entry:
+    def build(sample: Sample) -> nn.Module:
+        n_channels, height, width = sample.shape
+        images = {"n_channels": n_channels, "size": (height, width)}
+        return make(**images, n_classes=sample.n_classes, **settings)
+
+    return Entry(("image",), build)
+
+
 def _residual() -> dict[str, Entry]:
     small = {
         f"resnet{depth}{suffix}": _on_images(small_resnet, depth=depth, shortcut=shortcut)
@@ -70,4 +82,16 @@ def _residual() -> dict[str, Entry]:
     return small | big | wide
 
 
-_ENTRIES = _residual()
+def _other_convolutional() -> dict[str, Entry]:
+    return {
+        "wrn28_10": _on_images(wide_preresnet, depth=28, widening=10),
+        "preresnet110": _on_images(deep_preresnet, depth=110),
+        "preresnet164": _on_images(deep_preresnet, depth=164),
+        "densenet121": _on_images(DenseNet),
+        "vgg9": _on_sized_images(vgg9),
+        "vgg16": _on_sized_images(vgg16, batch_norm=False),
+        "vgg16_bn": _on_sized_images(vgg16, batch_norm=True),
+    }
+
+
+_ENTRIES = _residual() | _other_convolutional()

@@ -33,8 +33,8 @@ def build_network(
             a size that most networks do not depend on.
 
     Raises:
-        InputError: If name is not known, the network takes other samples, or the user's
-            function does not give a network.
+        InputError: If name is not known, the network does not take such samples, or the
+            user's function does not give a network.
         TypeError: If neither sample nor the two are given.
     """
     if sample is None:
@@ -50,7 +50,10 @@ def build_network(
             f"--model {name}: takes {takes}, and the data are {sample}. Others for these: "
             f"{', '.join(n for n in network_names() if sample.kind in find_network(n).kinds)}."
         )
-    return entry.build(sample)
+    try:
+        return entry.build(sample)
+    except InputError as problem:
+        raise InputError(f"--model {name}: {problem}") from problem
 
 
 def check_network(network: nn.Module, *, name: str, data: DataSet) -> None:
