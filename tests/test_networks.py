@@ -1,5 +1,7 @@
 """Oracle: the names of the design, and torch's own shapes for small networks written here."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -26,20 +28,75 @@ def test_names_are_those_of_the_papers():
     expected |= {f"resnet{d}{s}" for d in (18, 34, 50) for s in ("", "_noshort")}
     expected |= {f"wrn56_{k}{s}" for k in (2, 4, 8) for s in ("", "_noshort")}
     expected |= {"wrn28_10", "preresnet110", "preresnet164", "densenet121"}
-    expected |= {"vgg9", "vgg16", "vgg16_bn"}
+    expected |= {"vgg9", "vgg16", "vgg16_bn", "cnn1", "cnn3", "seismic1", "seismic3"}
+    expected |= {"feedforward16", "feedforward16_skip2_14", "transformer"}
+    expected |= {f"{cell}{n}" for cell in ("rnn", "lstm", "gru") for n in (120, 140)}
     assert set(network_names()) == expected
 
 
-IMAGES = DataSet(
-    "images", {"train": Split(np.zeros((2, 32, 32, 1), np.uint8), TWO)}, ONE, ONE, 3, ""
-)
+ROWS, TEXTS = np.zeros((2, 24), np.float32), np.zeros((2, 30), np.int64)
+DATA_OF = {
+    "image": DataSet(
+        "i", {"train": Split(np.zeros((2, 32, 32, 1), np.uint8), TWO)}, ONE, ONE, 3, ""
+    ),
+    "table": DataSet("t", {"train": Split(ROWS, TWO)}, (), (), 3, ""),
+    "text": DataSet("s", {"train": Split(TEXTS, TEXTS)}, (), (), 65, ""),
+}
 
 
-@pytest.mark.parametrize("name", network_names())
-def test_each_network_fits_what_it_was_built_for(name):
+@pytest.mark.parametrize("kind", DATA_OF)
+@pytest.mark.parametrize("name", [*network_names(), "feedforward1", "feedforward3_skip1_2", "gru1"])
+def test_each_network_fits_what_it_was_built_for_and_nothing_else(name, kind):
+    data = DATA_OF[kind]
+    first = re.match("[a-z]+", name)[0]
+    kinds = {"feedforward": ["image", "table"], "seismic": ["table"]}
+    kinds |= {word: ["text"] for word in ("transformer", "rnn", "lstm", "gru")}
     with torch.device("meta"):
-        network = build_network(name, sample=IMAGES.sample)
-        check_network(network, name=name, data=IMAGES)
+        if kind in kinds.get(first, ["image"]):
+            check_network(build_network(name, sample=data.sample), name=name, data=data)
+        else:
+            with pytest.raises(InputError, match=f"--model {name}: takes .*, and the data are"):
+                build_network(name, sample=data.sample)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("feedforward0", "a network of 0 layers; it must have 1 to 1,000."),
+        ("feedforward1001", "a network of 1001 layers; it must have 1 to 1,000."),
+        (
+            "feedforward16_skip2_16",
+            "a skip from layer 2 to layer 16 of 16. It goes from a layer to",
+        ),
+        (
+            "feedforward16_skip0_3",
+            "a skip from layer 0 to layer 3 of 16. It goes from a layer to a",
+        ),
+        (
+            "feedforward16_skip14_2",
+            "a skip from layer 14 to layer 2 of 16. It goes from a layer to",
+        ),
+    ],
+)
+def test_numbers_in_names_are_checked(name, complaint):
+    with pytest.raises(InputError) as caught:
+        build_network(name, n_channels=1, n_classes=3)
+    assert str(caught.value).startswith(f"--model {name}: {complaint}")
+
+
+def test_hidden_units_are_checked():
+    with pytest.raises(
+        InputError, match="--model lstm0: 0 hidden units; there must be 1 to 100,00"
+    ):
+        build_network("lstm0", sample=DATA_OF["text"].sample)
+
+
+@pytest.mark.parametrize("name", ["feedforward", "feedforward16_skip2", "feedforward-1", "rnn120x"])
+def test_names_with_numbers_in_another_form_are_not_known(name):
+    with pytest.raises(
+        InputError, match="is not known. Did you mean .*, feedforwardDEPTH_skipFIRS"
+    ):
+        build_network(name, n_channels=1, n_classes=3)
 
 
 def test_the_check_leaves_the_network_as_it_was():
