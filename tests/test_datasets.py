@@ -93,9 +93,10 @@ def test_digest_covers_names_types_shapes_and_bytes():
 
 def test_unknown_name_and_missing_files():
     with pytest.raises(InputError) as caught:
-        load_dataset("cifar100")
+        load_dataset("cifar11")
     assert str(caught.value) == (
-        "--data: 'cifar100' is not known. Did you mean cifar10? Known: cifar10, digits, npz:FILE."
+        "--data: 'cifar11' is not known. Did you mean cifar10? Known: cifar10, cifar100, digits, "
+        "npz:FILE."
     )
     with pytest.raises(MissingInputError, match="--data cifar10: needs --data-dir"):
         load_dataset("cifar10")
