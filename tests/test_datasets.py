@@ -95,8 +95,8 @@ def test_unknown_name_and_missing_files():
     with pytest.raises(InputError) as caught:
         load_dataset("cifar11")
     assert str(caught.value) == (
-        "--data: 'cifar11' is not known. Did you mean cifar10? Known: cifar10, cifar100, digits, "
-        "npz:FILE."
+        "--data: 'cifar11' is not known. Did you mean cifar10? Known: cifar10, cifar100, mnist, "
+        "fashion_mnist, digits, npz:FILE."
     )
     with pytest.raises(MissingInputError, match="--data cifar10: needs --data-dir"):
         load_dataset("cifar10")

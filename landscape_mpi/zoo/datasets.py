@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.zoo import cifar10, digits
+from landscape_mpi.zoo import cifar10, digits, mnist
 from landscape_mpi.zoo.cifar import load_cifar
 from landscape_mpi.zoo.cifar100 import CIFAR100
 from landscape_mpi.zoo.dataset import NOUNS, DataSet, Split
+from landscape_mpi.zoo.mnist import COLLECTIONS, load_mnist
 from landscape_mpi.zoo.npz import load_npz
 from landscape_mpi.zoo.statistics import channel_statistics, given_mean, given_std
 
-FORMS = ("cifar10", "cifar100", "digits", "npz:FILE")
+FORMS = ("cifar10", "cifar100", "mnist", "fashion_mnist", "digits", "npz:FILE")
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one per channel
 
 
@@ -83,6 +84,9 @@ def _load(spec: str, data_dir: Path | None, download: bool) -> Loaded:
         return Loaded(splits, cifar10.N_CLASSES)
     if spec == "cifar100":
         return Loaded(load_cifar(CIFAR100, data_dir, download=download), CIFAR100.n_classes)
+    for collection in COLLECTIONS:
+        if spec == collection.name:
+            return Loaded(load_mnist(collection, data_dir, download=download), mnist.N_CLASSES)
     if spec == "digits":
         return Loaded(digits.load_digits(), digits.N_CLASSES)
     raise unknown_name("--data", spec, FORMS)
