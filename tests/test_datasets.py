@@ -96,7 +96,7 @@ def test_unknown_name_and_missing_files():
         load_dataset("cifar11")
     assert str(caught.value) == (
         "--data: 'cifar11' is not known. Did you mean cifar10? Known: cifar10, cifar100, mnist, "
-        "fashion_mnist, digits, npz:FILE."
+        "fashion_mnist, digits, folder:DIR, npz:FILE."
     )
     with pytest.raises(MissingInputError, match="--data cifar10: needs --data-dir"):
         load_dataset("cifar10")

@@ -14,11 +14,12 @@ from landscape_mpi.zoo import cifar10, digits, mnist
 from landscape_mpi.zoo.cifar import load_cifar
 from landscape_mpi.zoo.cifar100 import CIFAR100
 from landscape_mpi.zoo.dataset import NOUNS, DataSet, Split
+from landscape_mpi.zoo.image_folder import load_folder
 from landscape_mpi.zoo.mnist import COLLECTIONS, load_mnist
 from landscape_mpi.zoo.npz import load_npz
 from landscape_mpi.zoo.statistics import channel_statistics, given_mean, given_std
 
-FORMS = ("cifar10", "cifar100", "mnist", "fashion_mnist", "digits", "npz:FILE")
+FORMS = ("cifar10", "cifar100", "mnist", "fashion_mnist", "digits", "folder:DIR", "npz:FILE")
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one per channel
 
 
@@ -79,6 +80,8 @@ def _load(spec: str, data_dir: Path | None, download: bool) -> Loaded:
     if name == "npz" and colon:
         splits = load_npz(argument, data_dir=data_dir)
         return Loaded(splits, 1 + max(int(split.targets.max()) for split in splits.values()))
+    if name == "folder" and colon:
+        return Loaded(*load_folder(argument, data_dir=data_dir))
     if spec == "cifar10":
         splits = cifar10.load_cifar10(data_dir, download=download)
         return Loaded(splits, cifar10.N_CLASSES)
