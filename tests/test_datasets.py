@@ -96,9 +96,40 @@ def test_unknown_name_and_missing_files():
         load_dataset("cifar11")
     assert str(caught.value) == (
         "--data: 'cifar11' is not known. Did you mean cifar10? Known: cifar10, cifar100, mnist, "
-        "fashion_mnist, digits, folder:DIR, npz:FILE."
+        "fashion_mnist, digits, folder:DIR, npz:FILE, seismic, seismic:SEED, shakespeare, "
+        "shakespeare:LENGTH."
     )
+    for spec in ("cifar10:1", "npz", "folder", "seismic7"):
+        with pytest.raises(InputError, match=f"^--data: '{spec}' is not known."):
+            load_dataset(spec)
     with pytest.raises(MissingInputError, match="--data cifar10: needs --data-dir"):
         load_dataset("cifar10")
     with pytest.raises(MissingInputError, match="--data npz:: there is no file"):
         load_dataset("npz:")
+
+
+@pytest.mark.parametrize("spec", ["seismic:", "seismic:-1", "seismic:x", "seismic:10000000000"])
+def test_seeds_are_whole_numbers(spec):
+    with pytest.raises(InputError) as caught:
+        load_dataset(spec)
+    assert str(caught.value) == f"--data {spec}: SEED must be a whole number from 0 to 10**9."
+
+
+def test_lengths_are_whole_numbers_above_0():
+    with pytest.raises(InputError) as caught:
+        load_dataset("shakespeare:0")
+    assert str(caught.value) == (
+        "--data shakespeare:0: LENGTH must be a whole number from 1 to 10**9."
+    )
+
+
+def test_mean_and_std_are_for_images_only(tmp_path):
+    (tmp_path / "input.txt").write_text("to be or not to be, that is the question " * 9)
+    data = load_dataset("shakespeare:5", data_dir=tmp_path)
+    assert (data.mean, data.std) == ((), ())
+    with pytest.raises(InputError) as caught:
+        load_dataset("shakespeare:5", data_dir=tmp_path, std=[0.5])
+    assert str(caught.value) == (
+        "--std: is for the pixels of images, and --data shakespeare:5 has sequences, which are "
+        "used as they are. Leave it out."
+    )

@@ -33,7 +33,6 @@ CIFAR10 = Edition(
         ),
     ),
 )
-N_CLASSES = CIFAR10.n_classes
 # Source: Li et al. 2018, as their published networks were trained
 MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)
 STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)

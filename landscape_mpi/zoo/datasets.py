@@ -5,29 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.zoo import cifar10, digits, mnist
-from landscape_mpi.zoo.cifar import load_cifar
-from landscape_mpi.zoo.cifar100 import CIFAR100
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo import cifar10
 from landscape_mpi.zoo.dataset import NOUNS, DataSet, Split
-from landscape_mpi.zoo.image_folder import load_folder
-from landscape_mpi.zoo.mnist import COLLECTIONS, load_mnist
-from landscape_mpi.zoo.npz import load_npz
+from landscape_mpi.zoo.loaders import load_splits
 from landscape_mpi.zoo.statistics import channel_statistics, given_mean, given_std
 
-FORMS = ("cifar10", "cifar100", "mnist", "fashion_mnist", "digits", "folder:DIR", "npz:FILE")
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one per channel
-
-
-class Loaded(NamedTuple):
-    """What a loader returns."""
-
-    splits: dict[str, Split]
-    n_classes: int
 
 
 def load_dataset(
@@ -41,7 +28,7 @@ def load_dataset(
     """Load a data set into memory.
 
     Args:
-        spec: One of FORMS.
+        spec: One of loaders.FORMS.
         data_dir: Folder for data sets that are files.
         download: Fetch the files that are not there, where the publisher offers them.
         mean: One per channel or one for all, in [0, 1] units; else that of the training split,
@@ -53,7 +40,7 @@ def load_dataset(
         MissingInputError: If files are not there.
     """
     folder = None if data_dir is None else Path(data_dir)
-    splits, n_classes = _load(spec, folder, download)
+    splits, n_classes = load_splits(spec, data_dir=folder, download=download)
     means, deviations = _find_statistics(spec, splits["train"], mean, std)
     return DataSet(
         name=spec,
@@ -73,26 +60,6 @@ def digest_splits(splits: Mapping[str, Split]) -> str:
             digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
             digest.update(np.ascontiguousarray(array).data.cast("B"))
     return digest.hexdigest()
-
-
-def _load(spec: str, data_dir: Path | None, download: bool) -> Loaded:
-    name, colon, argument = spec.partition(":")
-    if name == "npz" and colon:
-        splits = load_npz(argument, data_dir=data_dir)
-        return Loaded(splits, 1 + max(int(split.targets.max()) for split in splits.values()))
-    if name == "folder" and colon:
-        return Loaded(*load_folder(argument, data_dir=data_dir))
-    if spec == "cifar10":
-        splits = cifar10.load_cifar10(data_dir, download=download)
-        return Loaded(splits, cifar10.N_CLASSES)
-    if spec == "cifar100":
-        return Loaded(load_cifar(CIFAR100, data_dir, download=download), CIFAR100.n_classes)
-    for collection in COLLECTIONS:
-        if spec == collection.name:
-            return Loaded(load_mnist(collection, data_dir, download=download), mnist.N_CLASSES)
-    if spec == "digits":
-        return Loaded(digits.load_digits(), digits.N_CLASSES)
-    raise unknown_name("--data", spec, FORMS)
 
 
 def _find_statistics(
