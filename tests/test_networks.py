@@ -1,6 +1,7 @@
 """Oracle: the names of the design, and torch's own shapes for small networks written here."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.catalogue import find_network
 from landscape_mpi.zoo.dataset import DataSet, Sample, Split
 from landscape_mpi.zoo.networks import build_network, check_network, network_names
 
@@ -97,6 +99,15 @@ def test_names_with_numbers_in_another_form_are_not_known(name):
         InputError, match="is not known. Did you mean .*, feedforwardDEPTH_skipFIRS"
     ):
         build_network(name, n_channels=1, n_classes=3)
+
+
+def test_every_network_the_readme_names_is_there():
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    table = text.partition("| networks of the zoo | |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.strip().splitlines()[1:]]
+    names = re.findall("`(.+?)`", " ".join(rows))
+    assert len(names) > 20
+    assert all(find_network(name) for name in names)
 
 
 def test_the_check_leaves_the_network_as_it_was():
