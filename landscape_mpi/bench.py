@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{options.model} on {describe_device(device)}: batch {batch}, threads a rank: {threads}")
     for precision in precisions:
         measured = synthetic.measure(case, Setting(device, precision, batch, threads), options.n)
-        words = forecast.describe(measured, grid=grid, n_images=options.images)
+        words = forecast.describe(measured, grid=grid, n_samples=options.images)
         print(f"\n{precision}\n{words}", flush=True)
     return 0
 

@@ -114,14 +114,20 @@ def add_model_option(group: argparse._ActionsContainer) -> None:
         "--model",
         required=True,
         metavar="NAME",
-        help="network of the zoo (resnet20, 32, 44, 56, 110; with _pad for parameter-free "
-        "shortcuts), or package.module:function that returns yours",
+        help="network of the zoo (resnet56, resnet56_noshort, vgg9, lstm120 and many more, which "
+        "the message on an unknown name lists), or package.module:function that returns yours",
     )
 
 
 def add_data_options(group: argparse._ArgumentGroup) -> None:
     """Add --data, --data-dir, --download, --mean and --std to a group of a parser."""
-    group.add_argument("--data", required=True, metavar="NAME", help="cifar10, digits, or npz:FILE")
+    group.add_argument(
+        "--data",
+        required=True,
+        metavar="NAME",
+        help="cifar10, cifar100, mnist, fashion_mnist, digits, seismic, shakespeare, folder:DIR or "
+        "npz:FILE",
+    )
     group.add_argument(
         "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
     )

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from landscape_mpi.zoo.dataset import DataSet
     from landscape_mpi.zoo.recipe import Epoch
 
+CROPPED = ("cifar10", "cifar100")  # data whose images are photographs
+
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, check, train, write; return the exit status."""
@@ -55,14 +57,14 @@ def main(arguments: Sequence[str]) -> int:
         std=options.std,
     )
     torch.manual_seed(options.seed)
-    network = build_network(options.model, n_channels=len(data.mean), n_classes=data.n_classes)
+    network = build_network(options.model, sample=data.sample)
     check_network(network, name=options.model, data=data)
     recipe = Recipe(
         epochs=options.epochs,
         batch_size=options.batch_size,
         lr=options.lr,
         weight_decay=options.weight_decay,
-        augment=augments(options.augment, options.data),
+        augment=augments(options.augment, data),
         seed=options.seed,
     )
     print(describe(options.model, network, data, device), flush=True)
@@ -105,7 +107,7 @@ def _add_recipe(parser: CommandParser) -> None:
         "--augment",
         choices=["auto", "none", "crop-flip"],
         default="auto",
-        help="auto: crop-flip for cifar10, none for other data (auto)",
+        help="auto: crop-flip for cifar10 and cifar100, none for other data (auto)",
     )
 
 
@@ -141,21 +143,33 @@ def prepare_device(name: str, threads: int | None) -> torch.device:
     return torch.device("cuda" if found and name != "cpu" else "cpu")
 
 
-def augments(choice: str, data: str) -> bool:
-    """Return whether images are cropped and flipped: auto does so where classes allow it."""
-    return choice == "crop-flip" or (choice == "auto" and data == "cifar10")
+def augments(choice: str, data: DataSet) -> bool:
+    """Return whether images are cropped and flipped: auto does so where classes allow it.
+
+    Raises:
+        InputError: If that is asked for of what are no images.
+    """
+    if choice == "crop-flip" and data.sample.kind != "image":
+        raise InputError(
+            f"--augment crop-flip: is for images, and --data {data.name} gives {data.sample}. "
+            "Leave it out."
+        )
+    return choice == "crop-flip" or (choice == "auto" and data.name in CROPPED)
 
 
 def describe(model: str, network: torch.nn.Module, data: DataSet, device: torch.device) -> str:
     """Return what is trained, on what and where, in one line."""
     import torch
 
+    from landscape_mpi.zoo.dataset import NOUNS
+
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
     sizes = " and ".join(f"{len(s.targets):,} {name}" for name, s in data.splits.items())
+    samples = f"{sizes} {NOUNS[data.sample.kind]}"
     where = f"CPU, threads: {torch.get_num_threads()}"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
-    return f"{model}: {n_parameters:,} parameters; {data.name}: {sizes} images; {where}"
+    return f"{model}: {n_parameters:,} parameters; {data.name}: {samples}; {where}"
 
 
 def progress_line(epoch: Epoch, n_epochs: int) -> str:
@@ -179,7 +193,7 @@ def record(
         "out": str(options.out),
         "mean": list(data.mean),
         "std": list(data.std),
-        "augment": "crop-flip" if augments(options.augment, options.data) else "none",
+        "augment": "crop-flip" if augments(options.augment, data) else "none",
         "device": device.type,
     }
     return {

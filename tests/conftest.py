@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import importlib.metadata
 import io
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hypothesis
@@ -205,3 +208,32 @@ def start_mpiexec() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=30)
+
+
+@pytest.fixture
+def publisher() -> Iterator[Any]:
+    """A server that gives each path what the test puts under it, and counts the requests."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        server: Any
+
+        def do_GET(self) -> None:
+            self.server.n_requests += 1
+            content = self.server.files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server: Any
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.files, server.n_requests = {}, 0
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

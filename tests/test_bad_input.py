@@ -217,7 +217,7 @@ CASES = {
     ),
     "dropout that stays on": (
         {"model": "--model=hooks:dropped", "checkpoint": None},
-        "the same images give other losses the second time",
+        "the same samples give other losses the second time",
     ),
     "another network on another call": (
         {"model": "--model=hooks:varying", "checkpoint": None},

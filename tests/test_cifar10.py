@@ -4,12 +4,10 @@ the sentences.
 """
 
 import hashlib
-import http.server
 import io
 import os
 import pickle
 import tarfile
-import threading
 
 import numpy as np
 import pytest
@@ -213,29 +211,9 @@ def archive(names=NAMES):
 
 
 @pytest.fixture
-def publisher():
-    """A server that gives each path what the test puts under it, and counts the requests."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.server.n_requests += 1
-            content = self.server.files.get(self.path)
-            self.send_response(404 if content is None else 200)
-            self.send_header("Content-Length", str(len(content or b"")))
-            self.end_headers()
-            self.wfile.write(content or b"")
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.files, server.n_requests = {}, 0
-        server.url = f"http://127.0.0.1:{server.server_port}/small.tar.gz"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def publisher(publisher):
+    publisher.url += "/small.tar.gz"
+    return publisher
 
 
 def test_download_is_fetched_once_and_read(tmp_path, publisher):

@@ -4,6 +4,8 @@ publisher's binary format at full size, and the sentences.
 
 import hashlib
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.datasets import digest_splits, load_dataset
+from landscape_mpi.zoo.loaders import FORMS
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 9, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 4, 1, 2, 0])
@@ -93,11 +96,50 @@ def test_digest_covers_names_types_shapes_and_bytes():
 
 def test_unknown_name_and_missing_files():
     with pytest.raises(InputError) as caught:
-        load_dataset("cifar100")
+        load_dataset("cifar11")
     assert str(caught.value) == (
-        "--data: 'cifar100' is not known. Did you mean cifar10? Known: cifar10, digits, npz:FILE."
+        "--data: 'cifar11' is not known. Did you mean cifar10? Known: cifar10, cifar100, mnist, "
+        "fashion_mnist, digits, folder:DIR, npz:FILE, seismic, seismic:SEED, shakespeare, "
+        "shakespeare:LENGTH."
     )
+    for spec in ("cifar10:1", "npz", "folder", "seismic7"):
+        with pytest.raises(InputError, match=f"^--data: '{spec}' is not known."):
+            load_dataset(spec)
     with pytest.raises(MissingInputError, match="--data cifar10: needs --data-dir"):
         load_dataset("cifar10")
     with pytest.raises(MissingInputError, match="--data npz:: there is no file"):
         load_dataset("npz:")
+
+
+def test_the_readme_lists_every_data_set():
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    table = text.partition("| your data | |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.strip().splitlines()[1:]]
+    assert sorted(re.findall("`(.+?)`", " ".join(rows))) == sorted(FORMS)
+
+
+@pytest.mark.parametrize("spec", ["seismic:", "seismic:-1", "seismic:x", "seismic:10000000000"])
+def test_seeds_are_whole_numbers(spec):
+    with pytest.raises(InputError) as caught:
+        load_dataset(spec)
+    assert str(caught.value) == f"--data {spec}: SEED must be a whole number from 0 to 10**9."
+
+
+def test_lengths_are_whole_numbers_above_0():
+    with pytest.raises(InputError) as caught:
+        load_dataset("shakespeare:0")
+    assert str(caught.value) == (
+        "--data shakespeare:0: LENGTH must be a whole number from 1 to 10**9."
+    )
+
+
+def test_mean_and_std_are_for_images_only(tmp_path):
+    (tmp_path / "input.txt").write_text("to be or not to be, that is the question " * 9)
+    data = load_dataset("shakespeare:5", data_dir=tmp_path)
+    assert (data.mean, data.std) == ((), ())
+    with pytest.raises(InputError) as caught:
+        load_dataset("shakespeare:5", data_dir=tmp_path, std=[0.5])
+    assert str(caught.value) == (
+        "--std: is for the pixels of images, and --data shakespeare:5 has sequences, which are "
+        "used as they are. Leave it out."
+    )

@@ -216,9 +216,9 @@ class BatchDependent(nn.Linear):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (Dropped, "the same images give other losses the second time"),
-        (Counting, "the same images give other losses the second time"),
-        (BatchDependent, "the loss of an image depends on the other images of its batch"),
+        (Dropped, "the same samples give other losses the second time"),
+        (Counting, "the same samples give other losses the second time"),
+        (BatchDependent, "the loss of a sample depends on the others of its batch"),
     ],
 )
 def test_networks_that_are_no_function_of_weights_and_sample(kind, words, images):

@@ -11,9 +11,9 @@ from landscape_mpi.job.forecast import Measured, describe, run_seconds, seconds_
 
 def test_a_run_takes_as_long_as_its_slowest_share():
     # One rank of 3 s and one of 1 s a point: of 4 points the slow one takes 1, the fast one 3.
-    seconds = run_seconds(np.array([1.0, 3.0]), n_points=4, n_images=10)
+    seconds = run_seconds(np.array([1.0, 3.0]), n_points=4, n_samples=10)
     assert seconds == pytest.approx(30)
-    assert run_seconds(np.array([2.0]), n_points=5, n_images=1) == pytest.approx(10)
+    assert run_seconds(np.array([2.0]), n_points=5, n_samples=1) == pytest.approx(10)
 
 
 def test_seconds_per_point():
@@ -39,7 +39,7 @@ def test_seconds_per_point():
 def test_the_words(precision, rates, limit):
     """1e6 operations and 1e4 values a sample at 5 ms, 100,000 samples, 4 points on 2 ranks."""
     measured = Measured(precision, np.full(2, 0.005), SampleCost(1e6, 1e4), rates)
-    words = describe(measured, grid=(2, 2), n_images=100_000)
+    words = describe(measured, grid=(2, 2), n_samples=100_000)
     assert limit in words
     assert "200 images/s a rank, 500 s a point of 100,000 images" in words
     assert words.endswith("2 x 2 points on 2 ranks: about 16 min 40 s")

@@ -1,15 +1,20 @@
 """Oracle: the names of the design, and torch's own shapes for small networks written here."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.catalogue import find_network
+from landscape_mpi.zoo.dataset import DataSet, Sample, Split
 from landscape_mpi.zoo.networks import build_network, check_network, network_names
 
 SPLIT = Split(np.zeros((5, 8, 8, 1), np.uint8), np.zeros(5, np.int64))
+ONE, TWO = (0.5,), np.zeros(2, np.int64)
 DATA = DataSet("tiny", {"train": SPLIT}, (0.5,), (0.5,), 3, "")
 
 
@@ -19,16 +24,96 @@ def refusal(network):
     return str(caught.value)
 
 
-def test_names_are_those_of_the_paper_each_with_padded_shortcuts():
-    depths = (8, 14, 20, 32, 44, 56, 110)
-    assert network_names() == [f"resnet{d}" for d in depths] + [f"resnet{d}_pad" for d in depths]
+def test_names_are_those_of_the_papers():
+    expected = {f"resnet{d}{s}" for d in (8, 14, 20, 32, 44, 56, 110) for s in ("", "_pad")}
+    expected |= {f"resnet{d}_noshort" for d in (8, 14, 20, 32, 44, 56, 110)}
+    expected |= {f"resnet{d}{s}" for d in (18, 34, 50) for s in ("", "_noshort")}
+    expected |= {f"wrn56_{k}{s}" for k in (2, 4, 8) for s in ("", "_noshort")}
+    expected |= {"wrn28_10", "preresnet110", "preresnet164", "densenet121"}
+    expected |= {"vgg9", "vgg16", "vgg16_bn", "cnn1", "cnn3", "seismic1", "seismic3"}
+    expected |= {"feedforward16", "feedforward16_skip2_14", "transformer"}
+    expected |= {f"{cell}{n}" for cell in ("rnn", "lstm", "gru") for n in (120, 140)}
+    assert set(network_names()) == expected
 
 
-@pytest.mark.parametrize("name", network_names())
-def test_each_network_fits_what_it_was_built_for(name):
-    network = build_network(name, n_channels=1, n_classes=3)
+ROWS, TEXTS = np.zeros((2, 24), np.float32), np.zeros((2, 30), np.int64)
+DATA_OF = {
+    "image": DataSet(
+        "i", {"train": Split(np.zeros((2, 32, 32, 1), np.uint8), TWO)}, ONE, ONE, 3, ""
+    ),
+    "table": DataSet("t", {"train": Split(ROWS, TWO)}, (), (), 3, ""),
+    "text": DataSet("s", {"train": Split(TEXTS, TEXTS)}, (), (), 65, ""),
+}
+
+
+@pytest.mark.parametrize("kind", DATA_OF)
+@pytest.mark.parametrize("name", [*network_names(), "feedforward1", "feedforward3_skip1_2", "gru1"])
+def test_each_network_fits_what_it_was_built_for_and_nothing_else(name, kind):
+    data = DATA_OF[kind]
+    first = re.match("[a-z]+", name)[0]
+    kinds = {"feedforward": ["image", "table"], "seismic": ["table"]}
+    kinds |= {word: ["text"] for word in ("transformer", "rnn", "lstm", "gru")}
+    with torch.device("meta"):
+        if kind in kinds.get(first, ["image"]):
+            check_network(build_network(name, sample=data.sample), name=name, data=data)
+        else:
+            with pytest.raises(InputError, match=f"--model {name}: takes .*, and the data are"):
+                build_network(name, sample=data.sample)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("feedforward0", "a network of 0 layers; it must have 1 to 1,000."),
+        ("feedforward1001", "a network of 1001 layers; it must have 1 to 1,000."),
+        (
+            "feedforward16_skip2_16",
+            "a skip from layer 2 to layer 16 of 16. It goes from a layer to",
+        ),
+        (
+            "feedforward16_skip0_3",
+            "a skip from layer 0 to layer 3 of 16. It goes from a layer to a",
+        ),
+        (
+            "feedforward16_skip14_2",
+            "a skip from layer 14 to layer 2 of 16. It goes from a layer to",
+        ),
+    ],
+)
+def test_numbers_in_names_are_checked(name, complaint):
+    with pytest.raises(InputError) as caught:
+        build_network(name, n_channels=1, n_classes=3)
+    assert str(caught.value).startswith(f"--model {name}: {complaint}")
+
+
+def test_hidden_units_are_checked():
+    with pytest.raises(
+        InputError, match="--model lstm0: 0 hidden units; there must be 1 to 100,00"
+    ):
+        build_network("lstm0", sample=DATA_OF["text"].sample)
+
+
+@pytest.mark.parametrize("name", ["feedforward", "feedforward16_skip2", "feedforward-1", "rnn120x"])
+def test_names_with_numbers_in_another_form_are_not_known(name):
+    with pytest.raises(
+        InputError, match="is not known. Did you mean .*, feedforwardDEPTH_skipFIRS"
+    ):
+        build_network(name, n_channels=1, n_classes=3)
+
+
+def test_every_network_the_readme_names_is_there():
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    table = text.partition("| networks of the zoo | |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.strip().splitlines()[1:]]
+    names = re.findall("`(.+?)`", " ".join(rows))
+    assert len(names) > 20
+    assert all(find_network(name) for name in names)
+
+
+def test_the_check_leaves_the_network_as_it_was():
+    network = build_network("resnet8", n_channels=1, n_classes=3)
     network.bn1.eval()
-    check_network(network, name=name, data=DATA)
+    check_network(network, name="resnet8", data=DATA)
     assert network.training
     assert not network.bn1.training
     assert not network.bn1.num_batches_tracked
@@ -43,7 +128,7 @@ def test_unknown_name_lists_all_and_the_form_of_ones_own():
         InputError, match=r"--model: 'resnet65' is not known. Did you mean resnet56"
     ):
         build_network("resnet65", n_channels=3, n_classes=10)
-    with pytest.raises(InputError, match=r"resnet8, .*, resnet110_pad, package.module:function.$"):
+    with pytest.raises(InputError, match=r"resnet8, .*resnet110_pad, .*package.module:function.$"):
         build_network("my_net", n_channels=3, n_classes=10)
 
 
@@ -70,4 +155,30 @@ def test_fewer_outputs_than_classes_are_refused():
     torch.manual_seed(0)
     assert refusal(build_network("resnet8", n_channels=1, n_classes=2)) == (
         "--model: nets:build has 2 outputs, tiny has 3 classes: each class needs an output."
+    )
+
+
+def test_networks_are_built_for_a_sample_or_for_images_of_so_many_channels():
+    network = build_network("resnet8", sample=Sample("image", (2, 9, 9), 4))
+    assert network(torch.zeros(2, 2, 9, 9)).shape == (2, 4)
+    with pytest.raises(TypeError, match="needs sample, or n_channels and n_classes"):
+        build_network("resnet8", n_classes=3)
+
+
+def test_network_for_other_samples_is_refused_with_those_that_fit():
+    with pytest.raises(InputError) as caught:
+        build_network("resnet8", sample=Sample("table", (24,), 2))
+    assert str(caught.value).startswith(
+        "--model resnet8: takes images, and the data are rows of 24 numbers. Others for these: "
+    )
+
+
+def test_a_target_at_each_place_needs_logits_at_each_place():
+    sequences = np.zeros((5, 6), np.int64)
+    data = DataSet("speech", {"train": Split(sequences, sequences)}, (), (), 3, "")
+    check_network(nn.Embedding(3, 3), name="nets:build", data=data)
+    with pytest.raises(InputError) as caught:
+        check_network(nn.Sequential(nn.Embedding(3, 3), nn.Flatten()), name="a:b", data=data)
+    assert str(caught.value) == (
+        "--model: a:b returns [2, 18] for two sequences; the loss needs logits of shape [2, 6, 3]."
     )

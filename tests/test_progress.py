@@ -14,7 +14,7 @@ from landscape_mpi.cluster.rounds import RoundReport
 
 
 def test_a_log_gets_one_plain_line_a_round(capsys):
-    with Progress(n_points=200, n_done=100, images_per_point=1000) as progress:
+    with Progress(n_points=200, n_done=100, samples_per_point=1000) as progress:
         progress.report(RoundReport(n_points=50, n_pending=50, seconds=10.0, balance=1.25))
     line = capsys.readouterr().out
     assert line.startswith("150/200 points (75 %), 5,000 images/s, balance 1.25, ")
@@ -23,7 +23,7 @@ def test_a_log_gets_one_plain_line_a_round(capsys):
 
 
 def test_without_a_point_there_is_no_estimate(capsys):
-    with Progress(n_points=200, n_done=0, images_per_point=1000) as progress:
+    with Progress(n_points=200, n_done=0, samples_per_point=1000) as progress:
         progress.report(RoundReport(n_points=0, n_pending=200, seconds=1.0, balance=1.0))
     assert "time left unknown" in capsys.readouterr().out
 
@@ -41,7 +41,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     termios.tcsetwinsize(terminal, (24, 100))
     with open(terminal, "w") as screen:
         monkeypatch.setattr(sys, "stderr", screen)
-        with Progress(n_points=4, n_done=1, images_per_point=10) as progress:
+        with Progress(n_points=4, n_done=1, samples_per_point=10) as progress:
             progress.report(RoundReport(n_points=3, n_pending=0, seconds=1.0, balance=1.0))
     shown = read_until_closed(reader)
     assert "4/4" in shown

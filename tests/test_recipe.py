@@ -10,7 +10,7 @@ from torch import nn
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.networks import build_network
-from landscape_mpi.zoo.recipe import Images, Recipe, evaluate, train_network
+from landscape_mpi.zoo.recipe import Recipe, Samples, evaluate, train_network
 
 CPU = torch.device("cpu")
 RANDOM = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def test_evaluation_does_not_depend_on_its_batches():
         )
     }
     network = linear_network()
-    loss, error = evaluate(network, Images(splits["train"], DATA, CPU))
+    loss, error = evaluate(network, Samples(splits["train"], DATA, CPU))
     assert (loss, error) == pytest.approx(loss_and_error(weight_of(network), SPLITS["train"]))
 
 
@@ -130,3 +130,32 @@ def test_divergence_stops_with_the_way_out():
         r" in epoch \d. Try --lr 1e\+29\.$",
     ):
         list(train_network(linear_network(), DATA, recipe(lr=1e30), device=CPU))
+
+
+def test_rows_of_a_table_are_used_as_they_are():
+    rows = Split(features(SPLITS["train"])[:, :-1].astype(np.float32), SPLITS["train"].targets)
+    data = DataSet("rows", {"train": rows}, (), (), 3, "")
+    networks = linear_network(), linear_network()
+    images = DataSet("random", {"train": SPLITS["train"]}, DATA.mean, DATA.std, 3, "")
+    losses = [
+        [epoch.train_loss for epoch in train_network(network, each, recipe(), device=CPU)]
+        for network, each in zip(networks, (images, data), strict=True)
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_each_place_of_a_sequence_counts():
+    symbols = RANDOM.integers(0, 3, (N, 7))
+    split = Split(symbols[:, :-1], symbols[:, 1:])
+    data = DataSet("text", {"train": split, "test": split}, (), (), 3, "")
+    torch.manual_seed(0)
+    network = nn.Embedding(3, 3)
+    logits = network.weight.detach().numpy().astype(np.float64)[split.inputs]
+    losses = np.log(np.exp(logits).sum(-1))
+    losses -= np.take_along_axis(logits, split.targets[..., None], axis=2)[..., 0]
+    loss, error = evaluate(network, Samples(split, data, CPU))
+    assert loss == pytest.approx(losses.mean(), rel=1e-6)
+    assert error == pytest.approx(100 * np.mean(logits.argmax(-1) != split.targets))
+    epochs = list(train_network(network, data, recipe(lr=1.0, weight_decay=0), device=CPU))
+    assert epochs[0].train_loss == pytest.approx(loss)
+    assert epochs[-1].test_loss < loss

@@ -17,6 +17,7 @@ from landscape_mpi.command import EXIT_BAD_INPUT
 from landscape_mpi.errors import InputError
 from landscape_mpi.train import augments, main
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
+from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
 
@@ -129,14 +130,65 @@ def test_ones_own_network_and_images_without_a_test_split(tmp_path, monkeypatch,
     assert content["history"][0]["test_error"] is None
 
 
-def test_auto_crops_and_flips_cifar10_only():
-    assert [augments("auto", data) for data in ("cifar10", "digits", "npz:a")] == [
-        True,
-        False,
-        False,
+def data_named(name, inputs):
+    return DataSet(name, {"train": Split(inputs, np.zeros(2, np.int64))}, (), (), 2, "")
+
+
+def test_auto_crops_and_flips_photographs_only():
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    names = ("cifar10", "cifar100", "digits", "mnist", "npz:a")
+    chosen = [augments("auto", data_named(name, images)) for name in names]
+    assert chosen == [True, True, False, False, False]
+    assert augments("crop-flip", data_named("digits", images))
+    assert not augments("none", data_named("cifar10", images))
+
+
+def test_tables_cannot_be_cropped():
+    rows = data_named("seismic", np.zeros((2, 24), np.float32))
+    assert not augments("auto", rows)
+    with pytest.raises(InputError) as caught:
+        augments("crop-flip", rows)
+    assert str(caught.value) == (
+        "--augment crop-flip: is for images, and --data seismic gives rows of 24 numbers. Leave "
+        "it out."
+    )
+
+
+def learned(tmp_path, *arguments):
+    """Train on the CPU; return the last test error, in percent."""
+    out = tmp_path / "a.pt"
+    assert main([*arguments, f"--out={out}", "--device=cpu", "--threads=1"]) == 0
+    return torch.load(out, weights_only=True)["history"][-1]["test_error"]
+
+
+@pytest.mark.parametrize("model", ["cnn1", "cnn3", "feedforward4", "feedforward6_skip2_4"])
+def test_small_networks_learn_the_digits(tmp_path, model):
+    assert learned(tmp_path, f"--model={model}", "--data=digits", "--epochs=8", "--lr=0.02") < 8
+
+
+def test_a_table_is_learned(tmp_path, capsys):
+    """Rows of 24 numbers whose class is decided by a few of them."""
+    random = np.random.default_rng(0)
+    energy, pulses = random.integers(0, 1000, (2, 800))
+    categories = [",".join(row) for row in random.choice(["a", "b"], (800, 3))]
+    rows = [
+        f"{c},{e},{p},0,0,a,{'0,' * 8}0,0,{int(e + p > 1000)}"
+        for c, e, p in zip(categories, energy, pulses, strict=True)
     ]
-    assert augments("crop-flip", "digits")
-    assert not augments("none", "cifar10")
+    (tmp_path / "seismic-bumps.csv").write_text("\n".join(rows))
+    data = ["--data=seismic:1", f"--data-dir={tmp_path}"]
+    assert learned(tmp_path, "--model=seismic1", *data, "--epochs=30") < 8
+    assert "seismic:1: 600 train and 200 test rows; " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model", ["rnn20", "lstm20", "gru20", "transformer"])
+def test_a_text_is_learned(tmp_path, capsys, model):
+    """What comes next here is decided by the two characters before, not by one."""
+    (tmp_path / "input.txt").write_text("abacbc" * 1000)
+    data = ["--data=shakespeare:11", f"--data-dir={tmp_path}"]
+    error = learned(tmp_path, f"--model={model}", *data, "--epochs=20", "--batch-size=16")
+    assert error < 10
+    assert "shakespeare:11: 490 train and 54 test sequences; " in capsys.readouterr().out
 
 
 def test_help_comes_within_a_second():

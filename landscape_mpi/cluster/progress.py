@@ -15,20 +15,28 @@ class Progress:
     """Reports the rounds of a run."""
 
     def __init__(
-        self, *, n_points: int, n_done: int, images_per_point: int, shown: bool = True
+        self,
+        *,
+        n_points: int,
+        n_done: int,
+        samples_per_point: int,
+        noun: str = "images",
+        shown: bool = True,
     ) -> None:
         """Begin the report.
 
         Args:
             n_points: Points of the surface.
             n_done: Of these, computed by earlier runs.
-            images_per_point: Samples a point evaluates, over all splits.
+            samples_per_point: Samples a point evaluates, over all splits.
+            noun: What the samples are.
             shown: Whether to print; true on one rank.
         """
         self.n_computed = 0
         self._n_points = n_points
         self._n_before = n_done
-        self._images_per_point = images_per_point
+        self._samples_per_point = samples_per_point
+        self._noun = noun
         self._began = time.perf_counter()
         self._bar = None
         if shown and sys.stderr.isatty():
@@ -45,8 +53,8 @@ class Progress:
         """Show the state after a round."""
         self.n_computed += done.n_points
         n_done = self._n_before + self.n_computed
-        rate = done.n_points * self._images_per_point / done.seconds
-        speed = f"{rate:,.0f} images/s, balance {done.balance:.2f}"
+        rate = done.n_points * self._samples_per_point / done.seconds
+        speed = f"{rate:,.0f} {self._noun}/s, balance {done.balance:.2f}"
         if self._bar is not None:
             self._bar.set_postfix_str(speed)
             self._bar.update(done.n_points)

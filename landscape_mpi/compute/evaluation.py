@@ -92,7 +92,7 @@ class Evaluator:
         first, second = self._first_losses(samples, n), self._first_losses(samples, n)
         if not torch.equal(first.nan_to_num(), second.nan_to_num()):
             raise InputError(
-                "--model: the same images give other losses the second time (dropout that stays "
+                "--model: the same samples give other losses the second time (dropout that stays "
                 "on, or state that changes). A surface needs a network that is a function of its "
                 "weights and its input."
             )
@@ -101,7 +101,7 @@ class Evaluator:
         alone = self._first_losses(samples, few)
         if not torch.allclose(alone, first[:few], rtol=tolerance, atol=tolerance, equal_nan=True):
             raise InputError(
-                "--model: the loss of an image depends on the other images of its batch "
+                "--model: the loss of a sample depends on the others of its batch "
                 "(batch-norm without running statistics, or kept in training mode). The surface "
                 "would depend on --batch: give the network a fixed normalisation."
             )
@@ -113,11 +113,16 @@ class Evaluator:
 
     def _evaluate_rows(self, samples: ResidentSplit, rows: slice) -> None:
         with torch.inference_mode(), _precision(self._setting, self._dtype):
-            logits = self._network(samples.batch(rows).to(self._dtype)).float()
+            inputs = samples.batch(rows)
+            if inputs.is_floating_point():
+                inputs = inputs.to(self._dtype)
+            logits = self._network(inputs).float()
             targets = samples.targets[rows]
-            losses = nn.functional.cross_entropy(logits, targets, reduction="none")
+            losses = nn.functional.cross_entropy(
+                logits.flatten(0, -2), targets.flatten(), reduction="none"
+            ).view_as(targets)
             samples.losses[rows] = losses
-            samples.wrong[rows] = (logits.argmax(dim=1) != targets) | losses.isnan()
+            samples.wrong[rows] = (logits.argmax(dim=-1) != targets) | losses.isnan()
 
 
 @contextmanager
@@ -141,8 +146,8 @@ def mean_values(losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]]) -
     """
     sums = [values.sum(dtype=torch.float64) for pair in losses_and_wrong for values in pair]
     totals = np.array(torch.stack(sums).tolist()).reshape(-1, 2)
-    n_samples = np.array([[len(losses)] for losses, _ in losses_and_wrong])
-    return (totals * (1, 100) / n_samples).ravel()
+    n_targets = np.array([[losses.numel()] for losses, _ in losses_and_wrong])
+    return (totals * (1, 100) / n_targets).ravel()
 
 
 def prepare_device(setting: Setting) -> None:

@@ -20,10 +20,11 @@ class ResidentSplit:
         std: Sequence[float],
         device: str,
     ) -> None:
-        self.inputs = torch.from_numpy(inputs).to(device)  # uint8 [n, height, width, channels]
-        self.targets = torch.from_numpy(targets).to(device)  # int64 [n]
-        self.losses = torch.empty(len(targets), dtype=torch.float32, device=device)  # nat
-        self.wrong = torch.empty(len(targets), dtype=torch.bool, device=device)
+        # uint8 [n, height, width, channels], float32 [n, features] or int64 [n, length]
+        self.inputs = torch.from_numpy(inputs).to(device)
+        self.targets = torch.from_numpy(targets).to(device)  # int64 [n] or [n, length]
+        self.losses = torch.empty(targets.shape, dtype=torch.float32, device=device)  # nat
+        self.wrong = torch.empty(targets.shape, dtype=torch.bool, device=device)
         deviation = torch.tensor(std, dtype=torch.float64)
         center = torch.tensor(mean, dtype=torch.float64)
         self._scale = (1 / (255 * deviation)).float().view(1, -1, 1, 1).to(device)
@@ -33,6 +34,12 @@ class ResidentSplit:
         return len(self.targets)
 
     def batch(self, rows: slice) -> torch.Tensor:
-        """Return normalised samples, float32 [n, channels, height, width], channels last."""
+        """Return samples as the network sees them.
+
+        Images are normalised, float32 [n, channels, height, width], channels last; rows of a
+        table and sequences of symbols are as they are.
+        """
+        if self.inputs.dtype != torch.uint8:
+            return self.inputs[rows]
         images = self.inputs[rows].permute(0, 3, 1, 2).float()
         return images.mul_(self._scale).add_(self._shift)

@@ -13,6 +13,7 @@ from landscape_mpi.job.forecast import Measured, describe, seconds_per_point
 from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.points import fit_evaluator
 from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.zoo.dataset import NOUNS
 
 MEASURED_SAMPLES = 2000  # a point of so few is measured in seconds
 
@@ -26,8 +27,9 @@ def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Settin
     few = {name: min(n, MEASURED_SAMPLES) for name, n in plan.n_samples.items()}
     measured = measure_ranks(ranks, replace(plan, n_samples=few), inputs, setting)
     if ranks.is_root:
-        grid, n_images = (len(plan.alpha), len(plan.beta)), sum(plan.n_samples.values())
-        print(describe(measured, grid=grid, n_images=n_images), flush=True)
+        grid, n_samples = (len(plan.alpha), len(plan.beta)), sum(plan.n_samples.values())
+        noun = NOUNS[plan.source.sample.kind]
+        print(describe(measured, grid=grid, n_samples=n_samples, noun=noun), flush=True)
     return 0
 
 
@@ -47,6 +49,6 @@ def measure_ranks(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setti
     seconds = seconds_per_point(evaluator.evaluate_point, plan.n_points)
     cost = sample_cost(plan.source.build(), inputs.sample)
     told = (seconds / sum(plan.n_samples.values()), rates.operations_per_s, rates.bytes_per_s)
-    image_seconds, operations, n_bytes = np.array(ranks.comm.allgather(told)).T
+    sample_seconds, operations, n_bytes = np.array(ranks.comm.allgather(told)).T
     rates = MachineRates(operations.mean(), n_bytes.mean())
-    return Measured(setting.precision, image_seconds, cost, rates)
+    return Measured(setting.precision, sample_seconds, cost, rates)

@@ -22,7 +22,7 @@ class Measured:
     """What was measured of one precision."""
 
     precision: str
-    image_seconds: np.ndarray  # time of a sample on each rank, s, float64 [n_ranks]
+    sample_seconds: np.ndarray  # time of a sample on each rank, s, float64 [n_ranks]
     cost: SampleCost
     rates: MachineRates  # of a rank
 
@@ -50,46 +50,49 @@ def seconds_per_point(evaluate_point: Callable[[int], object], n_points: int) ->
     return (time.perf_counter() - began) / n_done
 
 
-def run_seconds(image_seconds: np.ndarray, *, n_points: int, n_images: int) -> float:
+def run_seconds(sample_seconds: np.ndarray, *, n_points: int, n_samples: int) -> float:
     """Return how long a run takes whose points are shared out by the speed of the ranks.
 
     Args:
-        image_seconds: Time of a sample on each rank, s, float64 [n_ranks].
+        sample_seconds: Time of a sample on each rank, s, float64 [n_ranks].
         n_points: Points of the grid.
-        n_images: Samples of a point.
+        n_samples: Samples of a point.
     """
-    one_round = n_points * image_seconds.max()
-    sizes = shard_sizes(image_seconds, n_points=n_points, round_seconds=one_round)
-    return float((sizes * image_seconds).max()) * n_images
+    one_round = n_points * sample_seconds.max()
+    sizes = shard_sizes(sample_seconds, n_points=n_points, round_seconds=one_round)
+    return float((sizes * sample_seconds).max()) * n_samples
 
 
-def describe(measured: Measured, *, grid: tuple[int, int], n_images: int) -> str:
+def describe(
+    measured: Measured, *, grid: tuple[int, int], n_samples: int, noun: str = "images"
+) -> str:
     """Return what was measured and what a run takes, line by line.
 
     Args:
         measured: Of the run's precision, on all of its ranks.
         grid: Points along alpha and beta.
-        n_images: Samples of a point.
+        n_samples: Samples of a point.
+        noun: What they are.
     """
-    n_ranks = len(measured.image_seconds)
-    image_s = float(measured.image_seconds.mean())
-    run_s = run_seconds(measured.image_seconds, n_points=grid[0] * grid[1], n_images=n_images)
+    n_ranks = len(measured.sample_seconds)
+    sample_s = float(measured.sample_seconds.mean())
+    run_s = run_seconds(measured.sample_seconds, n_points=grid[0] * grid[1], n_samples=n_samples)
     operations_s, moved_s = measured.ideal_seconds()
     limit = "matrix products" if operations_s >= moved_s else "memory traffic"
     floor_s = max(operations_s, moved_s)
     disturbed = (
-        ", as measured while other jobs disturbed it" if floor_s > DISTURBED * image_s else ""
+        ", as measured while other jobs disturbed it" if floor_s > DISTURBED * sample_s else ""
     )
     return "\n".join(
         (
-            f"{1 / image_s:,.0f} images/s a rank, {_seconds(image_s * n_images)} a point of "
-            f"{n_images:,} images",
-            f"arithmetic: {operations_s / image_s:.0%} of the matrix products this machine does "
+            f"{1 / sample_s:,.0f} {noun}/s a rank, {_seconds(sample_s * n_samples)} a point of "
+            f"{n_samples:,} {noun}",
+            f"arithmetic: {operations_s / sample_s:.0%} of the matrix products this machine does "
             f"({measured.rates.operations_per_s / 1e9:,.0f} GFLOP/s a rank, {measured.precision})",
-            f"memory: {moved_s / image_s:.0%} of its copies "
+            f"memory: {moved_s / sample_s:.0%} of its copies "
             f"({measured.rates.bytes_per_s / 1e9:,.1f} GB/s a rank), were every activation written "
             f"and read once",
-            f"what limits it is {limit}: {_seconds(floor_s * n_images)} a point{disturbed}",
+            f"what limits it is {limit}: {_seconds(floor_s * n_samples)} a point{disturbed}",
             f"{grid[0]} x {grid[1]} points on {n_ranks} rank{'s' if n_ranks > 1 else ''}: about "
             f"{describe_duration(run_s)}",
         )

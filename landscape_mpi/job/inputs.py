@@ -19,7 +19,7 @@ from landscape_mpi.zoo.checkpoint import (
     read_checkpoint,
     refuse_non_finite,
 )
-from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.dataset import DataSet, Sample, Split
 from landscape_mpi.zoo.datasets import digest_splits, load_dataset
 from landscape_mpi.zoo.networks import build_network, check_network
 
@@ -29,14 +29,12 @@ class NetworkSource:
     """How every rank builds the network anew; its weights come from rank 0."""
 
     model: str
-    n_channels: int
-    n_classes: int
+    sample: Sample
 
     def build(self) -> nn.Module:
         """Build the network, float32, in evaluation mode, with weights of no meaning."""
         torch.manual_seed(0)  # what the function draws is drawn alike on every rank
-        network = build_network(self.model, n_channels=self.n_channels, n_classes=self.n_classes)
-        return network.float().eval()
+        return build_network(self.model, sample=self.sample).float().eval()
 
 
 @dataclass(frozen=True)
@@ -69,11 +67,8 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
     checkpoint = _read_checkpoint(options)
     everything = _read_dataset(options)
     n_outputs = classifier_size(checkpoint.state) if checkpoint else None
-    source = NetworkSource(
-        model=options.model,
-        n_channels=len(everything.mean),
-        n_classes=n_outputs or everything.n_classes,
-    )
+    sample = everything.sample
+    source = NetworkSource(options.model, replace(sample, n_classes=n_outputs or sample.n_classes))
     network = source.build()
     if checkpoint:
         load_state(network, checkpoint)

@@ -16,6 +16,7 @@ from landscape_mpi.job.precision import Precision, describe_trials
 from landscape_mpi.job.surface_file import Outcome, Start
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.writer import writer_description
+from landscape_mpi.zoo.dataset import NOUNS
 
 
 def say_start(
@@ -31,13 +32,14 @@ def say_start(
     if not ranks.is_root:
         return
     setting = evaluator.setting
-    images = " + ".join(f"{n:,} {name}" for name, n in plan.n_samples.items())
+    samples = " + ".join(f"{n:,} {name}" for name, n in plan.n_samples.items())
+    noun = NOUNS[plan.source.sample.kind]
     n_done = plan.n_points - start.n_pending
     resumed = f"resuming, {n_done:,} of them done" if n_done else "none of them done yet"
     if start.n_pending == 0:
         resumed = f"resuming, {n_done:,} of them done, which are all"
     print(
-        f"{plan.source.model}: {len(plan.alpha)} x {len(plan.beta)} points, {images} images each; "
+        f"{plan.source.model}: {len(plan.alpha)} x {len(plan.beta)} points, {samples} {noun} each; "
         f"{resumed}\n"
         f"{_counted(ranks.size, 'rank')}: {start.workers.devices}; {setting.precision}, batch "
         f"{setting.batch}, {_counted(setting.threads, 'thread')} a rank"
@@ -45,7 +47,7 @@ def say_start(
         f"weights: {_whose_weights(content, plan)}; network: {evaluator.preparation}; "
         f"{evaluator.launching}\n"
         f"{_precision_line(plan, precision)}"
-        f"pixels: mean {_listed(plan.mean)}, std {_listed(plan.std)}\n"
+        f"{_pixels_line(plan)}"
         f"{plan.out}: {writer_description()}",
         flush=True,
     )
@@ -71,6 +73,12 @@ def _precision_line(plan: Plan, precision: Precision) -> str:
 def _whose_weights(content: SurfaceContent | None, plan: Plan) -> str:
     checkpoint = str(content.attributes["provenance"]["checkpoint"]) if content else "none"
     return f"{plan.source.model}'s own, no --checkpoint" if checkpoint == "none" else checkpoint
+
+
+def _pixels_line(plan: Plan) -> str:
+    if not plan.mean:  # no images
+        return ""
+    return f"pixels: mean {_listed(plan.mean)}, std {_listed(plan.std)}\n"
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -169,8 +169,8 @@ class PointEvaluator:
         """
         if self.group.comm.size == 1:
             return samples.losses, samples.wrong
-        losses = self.group.gather(samples.losses.cpu().numpy())
-        wrong = self.group.gather(samples.wrong.cpu().numpy())
+        losses = self.group.gather(samples.losses.flatten().cpu().numpy())
+        wrong = self.group.gather(samples.wrong.flatten().cpu().numpy())
         if losses is None or wrong is None:
             return None
         device = self.setting.device
@@ -191,7 +191,7 @@ def compare_losses(ranks: Ranks, loss: float) -> None:
     for rank, (other, host) in enumerate(losses):
         if not math.isclose(other, losses[0][0], rel_tol=1e-2) and math.isfinite(other):
             raise SharedInputError(
-                f"--model: on the first images rank 0 has the loss {losses[0][0]:.6g}, rank "
+                f"--model: on the first samples rank 0 has the loss {losses[0][0]:.6g}, rank "
                 f"{rank} on {host} has {other:.6g}: their networks differ. The function that "
                 f"builds the network must build the same one everywhere; weights and buffers "
                 f"come from rank 0, other tensors do not."

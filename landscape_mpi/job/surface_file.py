@@ -22,6 +22,7 @@ from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.resume import check_same_surface, pending_points
 from landscape_mpi.store.runs import make_row, next_row
 from landscape_mpi.store.writer import RoundWriter, open_writer, writer_description
+from landscape_mpi.zoo.dataset import NOUNS
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def fill(
     progress = Progress(
         n_points=plan.n_points,
         n_done=plan.n_points - start.n_pending,
-        images_per_point=sum(plan.n_samples.values()),
+        samples_per_point=sum(plan.n_samples.values()),
+        noun=NOUNS[plan.source.sample.kind],
         shown=ranks.is_root,
     )
     with progress:

@@ -36,7 +36,7 @@ class Case:
             InputError: If it is not known, or does not take such images.
         """
         torch.manual_seed(0)
-        network = build_network(self.model, n_channels=self.shape[2], n_classes=self.n_classes)
+        network = build_network(self.model, sample=self._data(2).sample)
         check_network(network, name=self.model, data=self._data(2))
         return network.float().eval()
 
@@ -86,5 +86,5 @@ def measure(case: Case, setting: Setting, n_ranks: int) -> Measured:
     plane = LossPlane(network, vectors, {"train": samples}, sample, setting)
     rates = measure_machine(setting)
     seconds = seconds_per_point(lambda point: plane.evaluate(0.01 * point, 0.0), 10)
-    image_seconds = np.full(n_ranks, seconds / len(samples))
-    return Measured(setting.precision, image_seconds, cost, rates)
+    sample_seconds = np.full(n_ranks, seconds / len(samples))
+    return Measured(setting.precision, sample_seconds, cost, rates)

@@ -245,10 +245,11 @@ def _compare_names(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -
         parts.append(f"not in the network: {_listed(_with_nearest(extra, missing))}")
     if parts:
         only_shortcuts = all(".shortcut." in name for name in missing + extra)
+        hint = ": shortcuts of names that end in _pad or _noshort have no weights"
         raise InputError(
             f"{checkpoint.path}: does not fit the network; {'; '.join(parts)}. "
             "Name the network it was trained with by --model"
-            f"{': names that end in _pad have shortcuts without weights' * only_shortcuts}."
+            f"{hint * only_shortcuts}."
         )
 
 

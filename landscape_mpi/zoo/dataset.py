@@ -2,30 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+NOUNS = {"image": "images", "table": "rows", "text": "sequences"}  # of each kind of samples
+_KINDS = {("uint8", 4): "image", ("float32", 2): "table", ("int64", 2): "text"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a network is given, and how many answers there are."""
+
+    kind: str  # a key of NOUNS
+    shape: tuple[int, ...]  # (channels, height, width), (features,) or (length,)
+    n_classes: int  # of a text its symbols, each of which can come next
+
+    def __str__(self) -> str:
+        """Return it in words, for messages."""
+        words = {
+            "image": "images of {} x {} x {} (channels, height, width)",
+            "table": "rows of {} numbers",
+            "text": "sequences of {} symbols",
+        }
+        return words[self.kind].format(*self.shape)
+
+    def zeros(self, n: int) -> torch.Tensor:
+        """Return n inputs of zeros: int64 for a text, float32 for all others."""
+        return torch.zeros(n, *self.shape, dtype=torch.int64 if self.kind == "text" else None)
 
 
 @dataclass(frozen=True)
 class Split:
-    """The samples of one split, in the publisher's order."""
+    """The samples of one split, in the publisher's order.
 
-    inputs: np.ndarray  # uint8 [n, height, width, channels], 0 to 255
-    targets: np.ndarray  # int64 [n], class numbers from 0
+    Inputs are images uint8 [n, height, width, channels], 0 to 255; or rows of a table,
+    float32 [n, features], standardised; or sequences of symbols, int64 [n, length].
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray  # int64 [n] or, one at each place of a sequence, [n, length]; from 0
 
     def first(self, n: int) -> Split:
         """Return a copy of the first n samples, all where there are fewer."""
         return Split(self.inputs[:n].copy(), self.targets[:n].copy())
 
+    @property
+    def kind(self) -> str:
+        """Return what the inputs are, a key of NOUNS.
+
+        Raises:
+            ValueError: If they are none of these.
+        """
+        kind = _KINDS.get((self.inputs.dtype.name, self.inputs.ndim))
+        if kind is None:
+            raise ValueError(
+                f"inputs are {self.inputs.dtype} of shape {list(self.inputs.shape)}; must be "
+                "uint8 [n, height, width, channels], float32 [n, features] or int64 [n, length]"
+            )
+        return kind
+
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set in memory. A network sees (inputs / 255 - mean) / std, channels first."""
+    """A data set in memory.
+
+    A network sees images as (inputs / 255 - mean) / std, channels first; all else as it is.
+    """
 
     name: str
     splits: dict[str, Split]  # "train", and "test" where there is one
-    mean: tuple[float, ...]  # one per channel, in [0, 1] units
-    std: tuple[float, ...]  # one per channel, in [0, 1] units
+    mean: tuple[float, ...]  # one per channel, in [0, 1] units; empty where there are no images
+    std: tuple[float, ...]  # one per channel, in [0, 1] units; likewise
     n_classes: int
     sha256: str  # over inputs and targets of every split, as they are here
+
+    @property
+    def sample(self) -> Sample:
+        """Return what a network for this data set is given."""
+        split = next(iter(self.splits.values()))
+        shape: Sequence[int] = split.inputs.shape[1:]
+        if split.kind == "image":
+            shape = (shape[2], shape[0], shape[1])
+        return Sample(split.kind, tuple(shape), self.n_classes)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.zoo import cifar10, digits
-from landscape_mpi.zoo.dataset import DataSet, Split
-from landscape_mpi.zoo.npz import load_npz
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo import cifar10
+from landscape_mpi.zoo.dataset import NOUNS, DataSet, Split
+from landscape_mpi.zoo.loaders import load_splits
 from landscape_mpi.zoo.statistics import channel_statistics, given_mean, given_std
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one per channel
 
 
 def load_dataset(
@@ -26,11 +28,11 @@ def load_dataset(
     """Load a data set into memory.
 
     Args:
-        spec: ``cifar10``, ``digits`` or ``npz:FILE``.
+        spec: One of loaders.FORMS.
         data_dir: Folder for data sets that are files.
         download: Fetch the files that are not there, where the publisher offers them.
         mean: One per channel or one for all, in [0, 1] units; else that of the training split,
-            for cifar10 the one in use.
+            for cifar10 the one in use. For images only.
         std: Likewise.
 
     Raises:
@@ -38,16 +40,14 @@ def load_dataset(
         MissingInputError: If files are not there.
     """
     folder = None if data_dir is None else Path(data_dir)
-    splits = _load_splits(spec, folder, download)
-    train = splits["train"].inputs
-    n_channels = train.shape[-1]
-    usual = (cifar10.MEAN, cifar10.STD) if spec == "cifar10" else channel_statistics(train)
+    splits, n_classes = load_splits(spec, data_dir=folder, download=download)
+    means, deviations = _find_statistics(spec, splits["train"], mean, std)
     return DataSet(
         name=spec,
         splits=splits,
-        mean=usual[0] if mean is None else given_mean(mean, n_channels=n_channels),
-        std=_not_constant(usual[1]) if std is None else given_std(std, n_channels=n_channels),
-        n_classes=_count_classes(spec, splits),
+        mean=means,
+        std=deviations,
+        n_classes=n_classes,
         sha256=digest_splits(splits),
     )
 
@@ -62,20 +62,29 @@ def digest_splits(splits: Mapping[str, Split]) -> str:
     return digest.hexdigest()
 
 
-def _load_splits(spec: str, data_dir: Path | None, download: bool) -> dict[str, Split]:
-    if spec.startswith("npz:"):
-        return load_npz(spec.removeprefix("npz:"), data_dir=data_dir)
-    if spec == "cifar10":
-        return cifar10.load_cifar10(data_dir, download=download)
-    if spec == "digits":
-        return digits.load_digits()
-    raise unknown_name("--data", spec, ["cifar10", "digits", "npz:FILE"])
+def _find_statistics(
+    spec: str, train: Split, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Statistics:
+    """Return what was given, or else the training split's own; nothing where there are no images.
 
-
-def _count_classes(spec: str, splits: Mapping[str, Split]) -> int:
-    known = {"cifar10": cifar10.N_CLASSES, "digits": digits.N_CLASSES}
-    largest = max(int(split.targets.max()) for split in splits.values())
-    return known.get(spec, largest + 1)
+    Raises:
+        InputError: If they are given where there are no images, or cannot be used.
+    """
+    if train.kind != "image":
+        given = "--mean" if mean is not None else "--std"
+        if mean is not None or std is not None:
+            raise InputError(
+                f"{given}: is for the pixels of images, and --data {spec} has "
+                f"{NOUNS[train.kind]}, which are used as they are. Leave it out."
+            )
+        return (), ()
+    n_channels = train.inputs.shape[-1]
+    is_cifar10 = spec == "cifar10"
+    usual = (cifar10.MEAN, cifar10.STD) if is_cifar10 else channel_statistics(train.inputs)
+    means = usual[0] if mean is None else given_mean(mean, n_channels=n_channels)
+    if std is None:
+        return means, _not_constant(usual[1])
+    return means, given_std(std, n_channels=n_channels)
 
 
 def _not_constant(std: tuple[float, ...]) -> tuple[float, ...]:

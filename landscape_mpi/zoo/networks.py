@@ -1,87 +1,101 @@
-"""Networks by name: those of the zoo, and the user's own."""
+"""Networks for a data set: those of the zoo, and the user's own."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import nn
 
-from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.zoo.dataset import DataSet
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.catalogue import find_network, network_names
+from landscape_mpi.zoo.dataset import NOUNS, DataSet, Sample
 from landscape_mpi.zoo.hooks import call_hook
-from landscape_mpi.zoo.resnet import ResNet
 
-RESNET_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+__all__ = ["build_network", "check_network", "network_names"]
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    f"resnet{depth}{suffix}": partial(ResNet, depth, pad=bool(suffix))
-    for suffix in ("", "_pad")
-    for depth in RESNET_DEPTHS
-}
+USUAL_SIZE = (32, 32)  # height and width of images of which only the channels are told
 
 
-def network_names() -> list[str]:
-    """Return the names of the networks in the zoo."""
-    return list(_BUILDERS)
-
-
-def build_network(name: str, *, n_channels: int, n_classes: int) -> nn.Module:
+def build_network(
+    name: str,
+    *,
+    n_channels: int | None = None,
+    n_classes: int | None = None,
+    sample: Sample | None = None,
+) -> nn.Module:
     """Build a network with weights drawn from torch's global generator.
 
     Args:
         name: A name of the zoo, or ``package.module:function``, which is called without
-            arguments and so knows its own channels and classes.
+            arguments and so knows its own inputs and outputs.
         n_channels: Channels of the images.
         n_classes: Number of outputs.
+        sample: What the network is given, instead of the two; without it images of 32 x 32,
+            a size that most networks do not depend on.
 
     Raises:
-        InputError: If name is not known, or the user's function does not give a network.
+        InputError: If name is not known, the network does not take such samples, or the
+            user's function does not give a network.
+        TypeError: If neither sample nor the two are given.
     """
+    if sample is None:
+        if n_channels is None or n_classes is None:
+            raise TypeError("build_network needs sample, or n_channels and n_classes")
+        sample = Sample("image", (n_channels, *USUAL_SIZE), n_classes)
     if ":" in name:
         return call_hook("--model", name)
-    return _builder_of(name)(n_channels=n_channels, n_classes=n_classes)
-
-
-def _builder_of(name: str) -> Callable[..., nn.Module]:
-    if name not in _BUILDERS:
-        raise unknown_name("--model", name, [*network_names(), "package.module:function"])
-    return _BUILDERS[name]
+    entry = find_network(name)
+    if sample.kind not in entry.kinds:
+        takes = " or ".join(NOUNS[kind] for kind in entry.kinds)
+        raise InputError(
+            f"--model {name}: takes {takes}, and the data are {sample}. Others for these: "
+            f"{', '.join(n for n in network_names() if sample.kind in find_network(n).kinds)}."
+        )
+    try:
+        return entry.build(sample)
+    except InputError as problem:
+        raise InputError(f"--model {name}: {problem}") from problem
 
 
 def check_network(network: nn.Module, *, name: str, data: DataSet) -> None:
-    """Check that network takes the images of data and has an output for each of its classes.
+    """Check that network takes the samples of data and has an output for each of its classes.
 
     Args:
         network: On the CPU; left as it was.
         name: What --model named, for the message.
-        data: Data set whose first two training images are tried.
+        data: Data set, the shape of whose samples is tried.
 
     Raises:
-        InputError: If the images do not go through, or the outputs are not [n, n_classes].
+        InputError: If they do not go through, or the outputs are not [n, n_classes] or, with a
+            target at each place, [n, length, n_classes].
     """
-    shape = (2, len(data.mean), *data.splits["train"].inputs.shape[1:3])
+    noun = NOUNS[data.sample.kind]
+    inputs = data.sample.zeros(2)
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.no_grad():
-            outputs = network.eval()(torch.zeros(shape))
+            outputs = network.eval()(inputs)
     except Exception as problem:  # the user's own network can raise anything
         raise InputError(
-            f"--model: {name} cannot take the images of {data.name}, a batch of shape "
-            f"{list(shape)}: {' '.join(str(problem).split())}"
+            f"--model: {name} cannot take the {noun} of {data.name}, a batch of shape "
+            f"{list(inputs.shape)}: {' '.join(str(problem).split())}"
         ) from problem
     finally:
         for module, training in modes:
             module.training = training
-    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
-        got = list(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+    _check_outputs(outputs, name, data)
+
+
+def _check_outputs(outputs: object, name: str, data: DataSet) -> None:
+    leading = [2, *data.splits["train"].targets.shape[1:]]
+    shape = list(outputs.shape) if isinstance(outputs, torch.Tensor) else []
+    if shape[:-1] != leading:
         raise InputError(
-            f"--model: {name} returns {got} for two images; the loss needs logits of shape "
-            f"[2, {data.n_classes}]."
+            f"--model: {name} returns {shape or type(outputs).__name__} for two "
+            f"{NOUNS[data.sample.kind]}; the loss needs logits of shape "
+            f"{[*leading, data.n_classes]}."
         )
-    if outputs.shape[1] < data.n_classes:
+    if shape[-1] < data.n_classes:
         raise InputError(
-            f"--model: {name} has {outputs.shape[1]} outputs, {data.name} has {data.n_classes} "
-            "classes: each class needs an output."
+            f"--model: {name} has {shape[-1]} outputs, {data.name} has {data.n_classes} classes: "
+            "each class needs an output."
         )

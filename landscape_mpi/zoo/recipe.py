@@ -21,7 +21,7 @@ from landscape_mpi.zoo.dataset import DataSet, Split
 
 MOMENTUM = 0.9
 DROPS = ((1, 2), (3, 4), (11, 12))  # shares of the epochs after which lr is divided by 10
-N_AT_ONCE = 1000  # images in a batch of evaluation
+N_AT_ONCE = 1000  # samples in a batch of evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class Recipe:
     batch_size: int
     lr: float
     weight_decay: float
-    augment: bool  # random crops and flips
-    seed: int  # of the order of the images, the crops and the flips
+    augment: bool  # random crops and flips of images
+    seed: int  # of the order of the samples, the crops and the flips
 
     def learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
@@ -54,18 +54,22 @@ class Epoch:
     seconds: float
 
 
-class Images:
-    """One split on the device, uint8 until a batch is used."""
+class Samples:
+    """One split on the device, images as uint8 until a batch is used."""
 
     def __init__(self, split: Split, data: DataSet, device: torch.device) -> None:
-        self.inputs = torch.from_numpy(split.inputs).permute(0, 3, 1, 2).contiguous().to(device)
+        inputs = torch.from_numpy(split.inputs)
+        self._are_images = split.kind == "image"
+        if self._are_images:
+            inputs = inputs.permute(0, 3, 1, 2).contiguous()
+        self.inputs = inputs.to(device)
         self.targets = torch.from_numpy(split.targets).to(device)
         self._mean = torch.tensor(data.mean, device=device)[:, None, None]
         self._std = torch.tensor(data.std, device=device)[:, None, None]
 
-    def standardise(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return uint8 inputs as the network sees them."""
-        return (inputs.float() / 255 - self._mean) / self._std
+    def as_seen(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs as the network sees them: images standardised, all else as it is."""
+        return (inputs.float() / 255 - self._mean) / self._std if self._are_images else inputs
 
 
 class Tally:
@@ -77,9 +81,9 @@ class Tally:
 
     def add(self, logits: torch.Tensor, targets: torch.Tensor, mean_loss: torch.Tensor) -> None:
         """Count a batch."""
-        self._n += len(targets)
-        self._sums[0] += mean_loss.detach().double() * len(targets)
-        self._sums[1] += (logits.argmax(dim=1) != targets).sum()
+        self._n += targets.numel()
+        self._sums[0] += mean_loss.detach().double() * targets.numel()
+        self._sums[1] += (logits.argmax(dim=-1) != targets).sum()
 
     def result(self) -> tuple[float, float]:
         """Return mean loss in nats, error in percent."""
@@ -102,7 +106,7 @@ def train_network(
         InputError: If the loss becomes NaN or infinite.
     """
     network.to(device)
-    splits = {name: Images(split, data, device) for name, split in data.splits.items()}
+    splits = {name: Samples(split, data, device) for name, split in data.splits.items()}
     generator = torch.Generator().manual_seed(recipe.seed)
     optimizer = torch.optim.SGD(
         network.parameters(),
@@ -129,34 +133,39 @@ def train_network(
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, images: Images) -> tuple[float, float]:
+def evaluate(network: nn.Module, samples: Samples) -> tuple[float, float]:
     """Return mean loss in nats and error in percent of a network in evaluation mode."""
-    tally = Tally(images.targets.device)
+    tally = Tally(samples.targets.device)
     for inputs, targets in zip(
-        images.inputs.split(N_AT_ONCE), images.targets.split(N_AT_ONCE), strict=True
+        samples.inputs.split(N_AT_ONCE), samples.targets.split(N_AT_ONCE), strict=True
     ):
-        logits = network(images.standardise(inputs))
-        tally.add(logits, targets, functional.cross_entropy(logits, targets))
+        logits = network(samples.as_seen(inputs))
+        tally.add(logits, targets, _mean_loss(logits, targets))
     return tally.result()
+
+
+def _mean_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy, nat, over all targets: [n], or [n, length] of sequences."""
+    return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
 def _pass_over(
     network: nn.Module,
-    images: Images,
+    samples: Samples,
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> tuple[float, float]:
     """Train for one epoch; return mean loss and error of the batches as they went by."""
     network.train()
-    tally = Tally(images.targets.device)
-    order = torch.randperm(len(images.targets), generator=generator).to(images.targets.device)
+    tally = Tally(samples.targets.device)
+    order = torch.randperm(len(samples.targets), generator=generator).to(samples.targets.device)
     for batch in order.split(recipe.batch_size):
-        inputs, targets = images.inputs[batch], images.targets[batch]
+        inputs, targets = samples.inputs[batch], samples.targets[batch]
         if recipe.augment:
             inputs = crop_flip(inputs, generator=generator)
-        logits = network(images.standardise(inputs))
-        loss = functional.cross_entropy(logits, targets)
+        logits = network(samples.as_seen(inputs))
+        loss = _mean_loss(logits, targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

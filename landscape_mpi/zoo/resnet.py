@@ -1,107 +1,120 @@
-"""Residual networks for small images, of depth 6n + 2.
+"""Residual networks for small images, with and without their shortcuts.
 
-Source: He et al. 2015, arXiv:1512.03385, section 4.2; Li et al. 2018, arXiv:1712.09913.
+Source: He et al. 2015, arXiv:1512.03385; Li et al. 2018, arXiv:1712.09913.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-WIDTHS = (16, 32, 64)  # channels of the three stages
+from landscape_mpi.zoo.blocks import BasicBlock, Bottleneck
+from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
-
-class PadShortcut(nn.Module):
-    """Shortcut without parameters: every stride-th pixel, new channels are zero.
-
-    Source: He et al. 2015, option A; the zeros lie on both sides, as in published checkpoints.
-    """
-
-    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.n_before = (n_out - n_in) // 2
-        self.n_after = n_out - n_in - self.n_before
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return x [n, n_in, h, w] as [n, n_out, ceil(h / stride), ceil(w / stride)]."""
-        x = x[:, :, :: self.stride, :: self.stride]
-        return functional.pad(x, (0, 0, 0, 0, self.n_before, self.n_after))
-
-
-def projection_shortcut(n_in: int, n_out: int, stride: int) -> nn.Module:
-    """Return a 1x1 convolution with batch-norm."""
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 1, stride=stride, bias=False), nn.BatchNorm2d(n_out)
-    )
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch-norm, and a shortcut around them."""
-
-    def __init__(self, n_in: int, n_out: int, stride: int, *, pad: bool) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(n_out)
-        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(n_out)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or n_in != n_out:
-            self.shortcut = (PadShortcut if pad else projection_shortcut)(n_in, n_out, stride)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return relu(F(x) + shortcut(x))."""
-        y = functional.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return functional.relu(y + self.shortcut(x))
+# Blocks of each stage of the networks that He et al. made for large images (their table 1)
+BIG_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
 class ResNet(nn.Module):
-    """Stem, three stages of n blocks, mean over the image, linear classifier.
+    """Stem, stages of blocks that halve the image from the second on, mean, linear classifier.
+
+    Args:
+        n_blocks: Blocks of each stage.
+        width: Channels of the stem and width of the first stage; each later one doubles it.
+        block: Kind of block.
+        shortcut: One of blocks.SHORTCUTS: 1x1 convolutions where the shape changes, padding
+            without parameters there, or no shortcut around any block.
+        n_channels: Channels of the images.
+        n_classes: Outputs.
+    """
+
+    def __init__(
+        self,
+        n_blocks: Sequence[int],
+        *,
+        width: int,
+        block: type[BasicBlock] | type[Bottleneck],
+        shortcut: str,
+        n_channels: int,
+        n_classes: int,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(n_channels, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        n_in = width
+        self.stages = [f"layer{i + 1}" for i in range(len(n_blocks))]  # as in published checkpoints
+        for i, name in enumerate(self.stages):
+            strides = [1 if i == 0 else 2] + [1] * (n_blocks[i] - 1)
+            stage = nn.Sequential()
+            for stride in strides:
+                stage.append(block(n_in, width * 2**i, stride, shortcut=shortcut))
+                n_in = block.expansion * width * 2**i
+            self.add_module(name, stage)
+        self.linear = nn.Linear(n_in, n_classes)
+        self.apply(draw_initial_weights)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits [n, n_classes] for images [n, n_channels, height, width]."""
+        x = functional.relu(self.bn1(self.conv1(x)))
+        for name in self.stages:
+            x = self.get_submodule(name)(x)
+        # not adaptive pooling: its CUDA gradient adds in no fixed order, so training with
+        # one seed would differ from run to run
+        return self.linear(x.mean(dim=(2, 3)))
+
+
+def small_resnet(
+    depth: int,
+    *,
+    shortcut: str = "projection",
+    widening: int = 1,
+    n_channels: int,
+    n_classes: int,
+) -> ResNet:
+    """Return a network of three stages of 16, 32 and 64 channels, made for CIFAR.
 
     Args:
         depth: 6n + 2 layers with weights.
-        pad: Shortcuts without parameters instead of projections, where the shape changes.
+        shortcut: One of blocks.SHORTCUTS.
+        widening: Factor of all widths, also of the stem's.
         n_channels: Channels of the images.
         n_classes: Outputs.
 
     Raises:
         ValueError: If depth is not 6n + 2.
     """
-
-    def __init__(self, depth: int, *, pad: bool, n_channels: int, n_classes: int) -> None:
-        super().__init__()
-        n_blocks, rest = divmod(depth - 2, 6)
-        if rest or n_blocks < 1:
-            raise ValueError(f"a residual network has depth 6n + 2 with n >= 1, not {depth}")
-        self.conv1 = nn.Conv2d(n_channels, WIDTHS[0], 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        self.layer1 = _stage(WIDTHS[0], WIDTHS[0], n_blocks, stride=1, pad=pad)
-        self.layer2 = _stage(WIDTHS[0], WIDTHS[1], n_blocks, stride=2, pad=pad)
-        self.layer3 = _stage(WIDTHS[1], WIDTHS[2], n_blocks, stride=2, pad=pad)
-        self.linear = nn.Linear(WIDTHS[2], n_classes)
-        self.apply(_initialise)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits [n, n_classes] for images [n, n_channels, height, width]."""
-        x = functional.relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        # not adaptive pooling: its CUDA gradient adds in no fixed order, so training with
-        # one seed would differ from run to run
-        return self.linear(x.mean(dim=(2, 3)))
-
-
-def _stage(n_in: int, n_out: int, n_blocks: int, *, stride: int, pad: bool) -> nn.Sequential:
-    first = BasicBlock(n_in, n_out, stride, pad=pad)
-    return nn.Sequential(
-        first, *(BasicBlock(n_out, n_out, 1, pad=pad) for _ in range(n_blocks - 1))
+    n_blocks, rest = divmod(depth - 2, 6)
+    if rest or n_blocks < 1:
+        raise ValueError(f"a residual network has depth 6n + 2 with n >= 1, not {depth}")
+    return ResNet(
+        [n_blocks] * 3,
+        width=16 * widening,
+        block=BasicBlock,
+        shortcut=shortcut,
+        n_channels=n_channels,
+        n_classes=n_classes,
     )
 
 
-def _initialise(module: nn.Module) -> None:
-    """Source: He et al. 2015, arXiv:1502.01852: variance 2 / fan-in."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    if isinstance(module, nn.Linear):
-        nn.init.zeros_(module.bias)
+def big_resnet(
+    depth: int, *, shortcut: str = "projection", n_channels: int, n_classes: int
+) -> ResNet:
+    """Return a network of four stages from 64 channels, its stem made for small images.
+
+    Args:
+        depth: 18 or 34 of basic blocks, 50 of bottlenecks.
+        shortcut: One of blocks.SHORTCUTS.
+        n_channels: Channels of the images.
+        n_classes: Outputs.
+    """
+    return ResNet(
+        BIG_STAGES[depth],
+        width=64,
+        block=Bottleneck if depth >= 50 else BasicBlock,
+        shortcut=shortcut,
+        n_channels=n_channels,
+        n_classes=n_classes,
+    )

@@ -1,0 +1,25 @@
+"""CIFAR-100: 50,000 training and 10,000 test images of 32 x 32 pixels, a hundred fine classes.
+
+Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
+"""
+
+from __future__ import annotations
+
+from landscape_mpi.zoo.cifar import Edition, Layout
+
+CIFAR100 = Edition(
+    name="cifar100",
+    title="CIFAR-100",
+    url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    known_hash="md5:eb9058c3a382ffc7106e4002c42a8d85",
+    n_megabytes=169,
+    n_classes=100,
+    n_train=50_000,
+    n_test=10_000,
+    label="fine_labels",
+    n_label_bytes=2,  # the coarse one, then the fine one
+    layouts=(
+        Layout("cifar-100-python", ("train",), "test", is_pickled=True),
+        Layout("cifar-100-binary", ("train.bin",), "test.bin", is_pickled=False),
+    ),
+)

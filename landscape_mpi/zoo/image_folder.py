@@ -1,0 +1,155 @@
+"""The user's own images as files, in one folder per class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.zoo.dataset import Split
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+GREY_MODES = ("1", "L", "LA")  # of Pillow; with 8 bits
+COLOUR_MODES = ("P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "PA")
+TEST_FOLDERS = ("test", "val")
+
+
+def load_folder(name: str, *, data_dir: Path | None = None) -> tuple[dict[str, Split], int]:
+    """Read ``train/CLASS/*.png`` and ``test/CLASS/*.png``, or ``CLASS/*.png`` alone.
+
+    Classes and files are taken in the order of their names. Images are grey where all of them
+    are, and in colour otherwise; transparency is left out. All must be of one size.
+
+    Args:
+        name: Folder, as given or else under data_dir.
+        data_dir: Folder of --data-dir.
+
+    Returns:
+        The splits and the number of classes.
+
+    Raises:
+        InputError: If there are no images, or they are not as above.
+        MissingInputError: If there is no such folder.
+    """
+    root = _find_folder(name, data_dir)
+    folders = _find_splits(root)
+    classes = _classes_of(folders["train"])
+    files = {split: _list_files(folder, classes) for split, folder in folders.items()}
+    mode = _common_mode([path for listed in files.values() for path, _ in listed])
+    splits = {}
+    for split, listed in files.items():
+        images = np.stack([_read(path, mode) for path, _ in listed])
+        splits[split] = Split(images, np.array([label for _, label in listed], np.int64))
+    return splits, len(classes)
+
+
+def _find_folder(name: str, data_dir: Path | None) -> Path:
+    asked = Path(name).expanduser()
+    places = [asked] if data_dir is None else [asked, data_dir / asked]
+    for path in places:
+        if name and path.is_dir():
+            return path
+    looked = " nor ".join(dict.fromkeys(str(path) for path in places))
+    hint = "" if data_dir else " Name it in full, or the folder it is in by --data-dir."
+    raise MissingInputError(f"--data folder:{name}: there is no folder {looked}.{hint}")
+
+
+def _find_splits(root: Path) -> dict[str, Path]:
+    if not (root / "train").is_dir():
+        return {"train": root}
+    tests = [root / name for name in TEST_FOLDERS if (root / name).is_dir()]
+    if len(tests) > 1:
+        raise InputError(
+            f"{root}: has {' and '.join(path.name for path in tests)}; one of them can be the test "
+            "split. Move the other away."
+        )
+    return {"train": root / "train"} | ({"test": tests[0]} if tests else {})
+
+
+def _classes_of(folder: Path) -> dict[str, int]:
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(names) < 2:
+        raise InputError(
+            f"{folder}: has {len(names)} folders, {', '.join(names) or 'none'}; there must be one "
+            "for each class, with its images in it."
+        )
+    return {name: i for i, name in enumerate(names)}
+
+
+def _list_files(folder: Path, classes: dict[str, int]) -> list[tuple[Path, int]]:
+    """Return images and labels, in the order of their names.
+
+    Raises:
+        InputError: If a class has none, or is no class of the training split.
+    """
+    unknown = [name for name in _classes_of(folder) if name not in classes]
+    if unknown:
+        raise InputError(
+            f"{folder}: has images of {', '.join(unknown)}, and the training images are of "
+            f"{', '.join(classes)}. Both need the same classes."
+        )
+    files = []
+    for name, label in classes.items():
+        paths = sorted((folder / name).iterdir()) if (folder / name).is_dir() else []
+        images = [path for path in paths if path.suffix.lower() in SUFFIXES]
+        if not images:
+            raise InputError(
+                f"{folder / name}: has no images; looked for files that end in "
+                f"{', '.join(SUFFIXES)}."
+            )
+        files += [(path, label) for path in images]
+    return files
+
+
+def _common_mode(paths: list[Path]) -> str:
+    """Return the mode that all images are read in: grey where all are.
+
+    Raises:
+        InputError: If an image is of another size than the first, or not of 8 bits.
+    """
+    modes = set()
+    size = None
+    for path in paths:
+        with _open(path) as image:
+            mode, own = image.mode, image.size
+        size = size or own
+        if own != size:
+            raise InputError(
+                f"{path}: is {own[0]} x {own[1]} pixels (width, height), {paths[0]} is {size[0]} "
+                f"x {size[1]}; one network cannot take both. Bring all of them to one size."
+            )
+        if mode not in (*GREY_MODES, *COLOUR_MODES):
+            raise InputError(
+                f"{path}: its pixels are of the type {mode}, not of 8 bits. Convert them first, so "
+                "that how it is done is yours to say."
+            )
+        modes.add(mode)
+    return "L" if modes <= set(GREY_MODES) else "RGB"
+
+
+def _read(path: Path, mode: str) -> np.ndarray:
+    """Return an image uint8 [height, width, channels]."""
+    with _open(path) as image:
+        try:
+            pixels = np.asarray(image.convert(mode))
+        except (OSError, SyntaxError, ValueError) as problem:  # of the decoders
+            _refuse(path, problem)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _open(path: Path) -> Any:
+    from PIL import Image  # for this data set only
+
+    try:
+        return Image.open(path)
+    except (OSError, SyntaxError, ValueError) as problem:
+        _refuse(path, problem)
+
+
+def _refuse(path: Path, problem: Exception) -> NoReturn:
+    raise InputError(
+        f"{path}: is no image, or is damaged ({' '.join(str(problem).split())}). Replace it, or "
+        "take it away."
+    ) from problem
