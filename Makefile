@@ -6,10 +6,10 @@ NUMBERS_OF_RANKS := 1 2 3 4
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slurm bench lint clean
+.PHONY: help setup demo test test-slurm bench bench-gpu lint clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup:  ## make .venv: packages, MPI, parallel HDF5 (minutes once, then instant)
 	@launch/set_up.sh
@@ -30,6 +30,9 @@ test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine; as
 
 bench: setup  ## measure evaluation beside the field's plain one into examples/benchmarks.md
 	$(PYTHON) tests/benchmarks/evaluation.py
+
+bench-gpu: setup  ## the same on a GPU, for ResNet-20, -56 and -110 on 50,000 images
+	$(PYTHON) tests/benchmarks/gpu.py
 
 lint: setup  ## check style, types and shell scripts
 	$(PYTHON) -m ruff check .

@@ -12,16 +12,15 @@ import torch
 from plain import Images, PlainEvaluation
 from torch import nn
 
+from landscape_mpi.compute.directions import moved_names, random_direction
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
-from landscape_mpi.job.plan import AXES, RandomDirections
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 from landscape_mpi.zoo.networks import build_network
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-DIRECTIONS = RandomDirections(seed=1, normalize="filter", ignore=("bias", "bn"), axes=AXES)
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,18 @@ class Case:
         if self.data is None:
             generator = np.random.default_rng(0)
             shape = (self.n_images, 32, 32, 3)
-            return generator.integers(0, 256, shape, np.uint8), np.zeros(self.n_images, np.int64)
+            images = generator.integers(0, 256, shape, np.uint8)
+            return images, generator.integers(0, 10, self.n_images)
         with np.load(self.data) as file:
             images = np.ascontiguousarray(file["images"][: self.n_images])
             return images, file["labels"][: self.n_images].astype(np.int64)
 
     def directions(self) -> dict:
         network = self.network()
-        return DIRECTIONS.make(network, tensors_of(network))
+        state = tensors_of(network)
+        center = {name: state[name] for name in moved_names(network, ignore=("bias", "bn"))}
+        how = {"seed": 1, "normalize": "filter"}
+        return {axis: random_direction(center, axis=axis, **how) for axis in ("alpha", "beta")}
 
     def plain(self, *, device: str = "cpu", n_workers: int = 0) -> PlainEvaluation:
         images = Images(*self.images(), mean=MEAN, std=STD)
@@ -67,17 +70,23 @@ class Case:
         return LossPlane(self.network(), self.directions(), {"train": samples}, sample, setting)
 
 
+def find_checkpoint(model: str) -> Path | None:
+    """Return the trained weights of a network in the folder LANDSCAPE_DATA, if there are any."""
+    folder = os.environ.get("LANDSCAPE_DATA")
+    found = sorted(Path(folder).glob(f"checkpoints/{model}-*.th")) if folder else []
+    return found[0] if found else None
+
+
 def trained(model: str, n_images: int) -> Case:
     """Return a case with the trained weights and the images of the folder LANDSCAPE_DATA."""
-    folder = Path(os.environ.get("LANDSCAPE_DATA", ""))
-    found = sorted(folder.glob(f"checkpoints/{model}-*.th"))
-    data = folder / "cifar10_first4000.npz"
-    if not found or not data.exists():
+    checkpoint = find_checkpoint(model)
+    data = Path(os.environ.get("LANDSCAPE_DATA", "")) / "cifar10_first4000.npz"
+    if checkpoint is None or not data.exists():
         sys.exit(
             "LANDSCAPE_DATA must name a folder with checkpoints/resnet20-*.th and resnet56-*.th "
             "(trained, parameter-free shortcuts) and cifar10_first4000.npz."
         )
-    return Case(f"{model}_pad", n_images, found[0], data)
+    return Case(f"{model}_pad", n_images, checkpoint, data)
 
 
 def cpu_setting(precision: str, threads: int) -> Setting:

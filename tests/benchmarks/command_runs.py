@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import torch
 from case import MEAN, STD, Case, trained
+from page import table
 
 from landscape_mpi.compute.cost import sample_cost
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH
@@ -100,20 +101,21 @@ def _memory(case: Case, out: Path) -> tuple[int, int]:
 
 
 def describe(runs: Runs) -> list[str]:
-    """Return the part of the page about whole runs, line by line."""
+    """Return the section about whole runs, line by line."""
+    rows = [
+        ("a point on one rank", f"{runs.point_s:.2f} s"),
+        ("points per second of two ranks over one", f"{runs.scaling:.2f}"),
+        ("time that is no evaluation (coordination, writes), one rank", f"{runs.overhead:.1%}"),
+        ("likewise, two ranks, waiting for the other included", f"{runs.overhead_2:.1%}"),
+        ("peak memory of a rank, ResNet-56, 1,000 images", f"{runs.peak_bytes / 2**20:.0f} MB"),
+        (
+            "data + 3 x weights + a batch's activations + 400 MB",
+            f"{runs.bound_bytes / 2**20:.0f} MB",
+        ),
+    ]
     return [
-        "## Whole runs",
-        "",
         f"`surface`, ResNet-20, fp32, {N_IMAGES} images, {N_POINTS} points, rounds of 3 s; one "
         f"rank on one core and two ranks on two cores take turns; medians of {N_PAIRS} pairs.",
         "",
-        "| | |",
-        "|---|---|",
-        f"| a point on one rank | {runs.point_s:.2f} s |",
-        f"| points per second of two ranks over one | {runs.scaling:.2f} |",
-        f"| time that is no evaluation (coordination, writes), one rank | {runs.overhead:.1%} |",
-        f"| likewise, two ranks, waiting for the other included | {runs.overhead_2:.1%} |",
-        f"| peak memory of a rank, ResNet-56, 1,000 images | {runs.peak_bytes / 2**20:.0f} MB |",
-        f"| data + 3 x weights + a batch's activations + 400 MB | {runs.bound_bytes / 2**20:.0f} "
-        "MB |",
+        *table(("", ""), rows),
     ]

@@ -13,17 +13,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import command_runs
+import profiles
 import torch
 from case import Case, cpu_setting, trained
+from page import BENCHMARKS, replace_section, table
 from worker import Worker
 
 from landscape_mpi.compute.cost import MachineRates, measure_machine, sample_cost
 from landscape_mpi.compute.device import describe_device
 
-PAGE = Path(__file__).parents[2] / "examples/benchmarks.md"
 MODELS = ("resnet20", "resnet56")
 N_IMAGES = 1000
 THREADS = 2
@@ -126,42 +126,42 @@ def _compare(
     )
 
 
-def page(ratios: list[Ratio], runs: command_runs.Runs) -> str:
-    """Return the page, in Markdown."""
+def say_machine() -> str:
+    """Return what the figures were measured on."""
+    return (
+        f"`make bench`, {date.today():%B %Y}: two cores of {describe_device('cpu')}, a virtual "
+        f"machine; torch {torch.__version__}."
+    )
+
+
+def describe(ratios: list[Ratio]) -> list[str]:
+    """Return the section about a point, line by line."""
+    columns = (
+        *("network", "precision", "plain", "ours", "times faster", "share of matrix products"),
+        *("largest deviation at 25 points", "where the loss is above 0.1"),
+    )
     rows = [
-        f"| {r.model} | {r.precision} | {r.plain_s:.3f} s | {r.ours_s:.3f} s | {r.faster:.1f} | "
-        f"{r.share:.0%} | {r.deviation:.1e} | {r.deviation_above:.1e} |"
+        (
+            *(r.model, r.precision, f"{r.plain_s:.3f} s", f"{r.ours_s:.3f} s", f"{r.faster:.1f}"),
+            *(f"{r.share:.0%}", f"{r.deviation:.1e}", f"{r.deviation_above:.1e}"),
+        )
         for r in ratios
     ]
-    return "\n".join(
-        (
-            "# Benchmarks",
-            "",
-            f"`make bench`, {date.today():%B %Y}: two cores of {describe_device('cpu')}, a virtual "
-            f"machine; torch {torch.__version__}.",
-            "",
-            "## A point, beside the plain evaluation",
-            "",
-            f"The loss of {N_IMAGES:,} CIFAR-10 images at one point. Plain is what the field's "
-            "scripts do: the unmodified network, channels first, float32, batch 128, a DataLoader "
-            "that converts and normalises image by image (in this process: its workers would "
-            "take the same two cores, and were slower), weights set tensor by tensor. Ours is "
-            f"`surface` as it comes, {THREADS} threads. Both take turns in one run; medians of "
-            f"{N_PAIRS} pairs. The share is that of the matrix products per second measured in "
-            "the same run.",
-            "",
-            "| network | precision | plain | ours | times faster | share of matrix products | "
-            "largest deviation at 25 points | where the loss is above 0.1 |",
-            "|---|---|---|---|---|---|---|---|",
-            *rows,
-            "",
-            "Deviations are of the loss, relative to the plain one, over a filter-normalised plane "
-            "from -1 to 1.",
-            "",
-            *command_runs.describe(runs),
-            "",
-        )
-    )
+    return [
+        say_machine(),
+        "",
+        f"The loss of {N_IMAGES:,} CIFAR-10 images at one point. Plain is what the field's scripts "
+        "do: the unmodified network, channels first, float32, batch 128, a DataLoader that "
+        "converts and normalises image by image (in this process: its workers would take the same two "
+        "cores, and were slower), weights set tensor by tensor. Ours is `surface` as it comes, "
+        f"{THREADS} threads. Both take turns in one run; medians of {N_PAIRS} pairs. The share is "
+        "that of the matrix products per second measured in the same run.",
+        "",
+        *table(columns, rows),
+        "",
+        "Deviations are of the loss, relative to the plain one, over a filter-normalised plane "
+        "from -1 to 1.",
+    ]
 
 
 def main() -> None:
@@ -169,9 +169,13 @@ def main() -> None:
         print(words, flush=True)
 
     ratios = [ratio for model in MODELS for ratio in measure_model(model, say)]
-    text = page(ratios, command_runs.measure_runs(say))
-    PAGE.write_text(text)
-    print(text)
+    replace_section(BENCHMARKS, "A point on a CPU, beside the plain evaluation", describe(ratios))
+    lines = [say_machine(), "", *profiles.describe([profiles.measure(m) for m in MODELS])]
+    replace_section(BENCHMARKS, "Where the time of a CPU goes", lines)
+    runs = command_runs.measure_runs(say)
+    lines = [say_machine(), "", *command_runs.describe(runs)]
+    replace_section(BENCHMARKS, "Whole runs on a CPU", lines)
+    print(BENCHMARKS.read_text())
 
 
 if __name__ == "__main__":

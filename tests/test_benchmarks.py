@@ -1,0 +1,61 @@
+"""The benchmarks' own parts: the plain evaluation, the pages, and the script for GPUs on a CPU.
+
+Oracle for the plain evaluation: the loss plane of the package, which shares no code with it.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from case import Case, cpu_setting  # noqa: E402
+from page import replace_section, table  # noqa: E402
+
+
+def test_the_plain_evaluation_and_ours_are_the_same_surface():
+    case = Case("resnet8", 150)
+    plain, ours = case.plain(), case.ours(cpu_setting("fp32", 2))
+    for point in ((0.0, 0.0), (0.5, -0.25), (-1.0, 1.0)):
+        assert ours.evaluate(*point)[0] == pytest.approx(plain.evaluate(*point), rel=1e-5)
+
+
+def test_a_section_is_replaced_and_the_others_stay(tmp_path):
+    page = tmp_path / "page.md"
+    replace_section(page, "One", ["first"])
+    replace_section(page, "Two", table(("a", "b"), [("1", "2")]))
+    replace_section(page, "One", ["second"])
+    assert page.read_text() == (
+        "# Benchmarks\n\n## One\n\nsecond\n\n## Two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    )
+
+
+def test_the_script_for_gpus_without_one(tmp_path):
+    page = tmp_path / "page.md"
+    done = subprocess.run(
+        [
+            *(sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--images", "100"),
+            *("--models", "resnet8,resnet14", "--plain-points", "1", "--page", str(page)),
+        ],
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1]), "LANDSCAPE_DATA": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| resnet")]
+    assert [row.split(" | ")[:2] for row in rows] == [
+        [f"| {model}", precision]
+        for model in ("resnet8", "resnet14")
+        for precision in ("fp32", "bf16")
+    ]
+    for row in rows:
+        cells = row.strip("| ").split(" | ")
+        assert cells[2] == "batch 64, not compiled, batch by batch"
+        ours, plain = (float(cell.removesuffix(" ms").replace(",", "")) for cell in cells[3:7:3])
+        assert float(cells[7].replace(",", "")) == pytest.approx(plain / ours, rel=0.5, abs=1)
+    assert rows[0].endswith("| 0.0e+00 |")
