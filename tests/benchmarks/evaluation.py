@@ -152,8 +152,8 @@ def describe(ratios: list[Ratio]) -> list[str]:
         "",
         f"The loss of {N_IMAGES:,} CIFAR-10 images at one point. Plain is what the field's scripts "
         "do: the unmodified network, channels first, float32, batch 128, a DataLoader that "
-        "converts and normalises image by image (in this process: its workers would take the same two "
-        "cores, and were slower), weights set tensor by tensor. Ours is `surface` as it comes, "
+        "converts and normalises image by image (in this process: its workers would take the same "
+        "two cores, and were slower), weights set tensor by tensor. Ours is `surface` as it comes, "
         f"{THREADS} threads. Both take turns in one run; medians of {N_PAIRS} pairs. The share is "
         "that of the matrix products per second measured in the same run.",
         "",
