@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+import choices
 import command_runs
 import profiles
 import torch
@@ -172,6 +173,10 @@ def main() -> None:
     replace_section(BENCHMARKS, "A point on a CPU, beside the plain evaluation", describe(ratios))
     lines = [say_machine(), "", *profiles.describe([profiles.measure(m) for m in MODELS])]
     replace_section(BENCHMARKS, "Where the time of a CPU goes", lines)
+    case = trained(MODELS[0], N_IMAGES)
+    measured = {name: choices.measure(case, name) for name in ("fp32", "bf16")}
+    lines = [say_machine(), "", *choices.describe(MODELS[0], N_IMAGES, measured)]
+    replace_section(BENCHMARKS, "What the choices for a CPU bring", lines)
     runs = command_runs.measure_runs(say)
     lines = [say_machine(), "", *command_runs.describe(runs)]
     replace_section(BENCHMARKS, "Whole runs on a CPU", lines)
