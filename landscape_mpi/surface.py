@@ -139,6 +139,14 @@ def _add_run_options(parser: CommandParser) -> None:
         metavar="S",
         help="a killed job loses at most about this much (default: 30)",
     )
+    group.add_argument(
+        "--stall-seconds",
+        type=number_above_0,
+        default=300.0,
+        metavar="S",
+        help="a rank that is silent for so long, and for 10 of its points, hangs: the job then "
+        "ends with status 75 (default: 300)",
+    )
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:

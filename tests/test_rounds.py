@@ -9,6 +9,7 @@ from pytest_mpi import parallel_assert
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.cluster.rounds import run_rounds
 from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.cluster.watch import Watch
 
 on_ranks = pytest.mark.parallel([1, 2, 3, 4])
 
@@ -27,17 +28,18 @@ class Written:
 
 def run(ranks, n_points, evaluate, *, round_seconds=0.05, stop=None):
     written = Written()
-    stop = stop or StopRequest()
-    finished = run_rounds(
-        ranks,
-        np.arange(n_points)[::-1] if ranks.is_root else None,
-        n_quantities=1,
-        round_seconds=round_seconds,
-        evaluate_point=lambda point: np.array([evaluate(point)]),
-        write_round=written.write,
-        report=written.reports.append,
-        stop=stop,
-    )
+    with Watch(ranks, stall_seconds=60) as watch:
+        finished = run_rounds(
+            ranks,
+            np.arange(n_points)[::-1] if ranks.is_root else None,
+            n_quantities=1,
+            round_seconds=round_seconds,
+            evaluate_point=lambda point: np.array([evaluate(point)]),
+            write_round=written.write,
+            report=written.reports.append,
+            stop=stop or StopRequest(),
+            watch=watch,
+        )
     return finished, written
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from landscape_mpi.cluster.communicator import ROOT, Ranks
 from landscape_mpi.cluster.shards import ShardPlan
 from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.cluster.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def run_rounds(
     write_round: Callable[[ShardResult], None],
     report: Callable[[RoundReport], None],
     stop: StopRequest,
+    watch: Watch,
 ) -> bool:
     """Compute all pending points in rounds. Collective over the ranks.
 
@@ -55,6 +57,7 @@ def run_rounds(
         report: Called on rank 0 after every round.
         stop: Asked after every point, so that a signal ends this rank's shard early; the round
             ends when the shards of the ranks without a signal do.
+        watch: Ends the job if a rank hangs.
 
     Returns:
         Whether all points are done; False after a stop signal.
@@ -69,7 +72,8 @@ def run_rounds(
         if not ranks.comm.bcast(shards is not None, root=ROOT):
             return True
         shard = ranks.comm.scatter(shards, root=ROOT)
-        result = _compute_shard(shard, evaluate_point, n_quantities, stop)
+        result = _compute_shard(shard, evaluate_point, n_quantities, stop, watch)
+        watch.meet("the write of a round")
         write_round(result)
         told = ranks.comm.allgather((len(result.points), result.seconds.sum()))
         if plan is not None:
@@ -91,6 +95,7 @@ def _compute_shard(
     evaluate_point: Callable[[int], np.ndarray],
     n_quantities: int,
     stop: StopRequest,
+    watch: Watch,
 ) -> ShardResult:
     values = np.empty((len(shard), n_quantities))
     seconds = np.empty(len(shard))
@@ -98,9 +103,11 @@ def _compute_shard(
     for point in shard:
         if stop.came:
             break
+        watch.begin_point(int(point))
         began = time.perf_counter()
         values[n_done] = evaluate_point(int(point))
         seconds[n_done] = time.perf_counter() - began
+        watch.end_point(seconds[n_done])
         n_done += 1
     return ShardResult(shard[:n_done], values[:n_done], seconds[:n_done])
 

@@ -67,6 +67,7 @@ class Plan:
     precision: str
     batch: int | None  # None for the device's default
     round_seconds: float
+    stall_seconds: float
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -180,6 +181,7 @@ def _plan(
         precision=options.precision,
         batch=batch,
         round_seconds=options.round_seconds,
+        stall_seconds=options.stall_seconds,
     )
 
 

@@ -11,6 +11,7 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.rounds import ShardResult, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.cluster.watch import Watch
 from landscape_mpi.compute.device import describe_device
 from landscape_mpi.job import provenance
 from landscape_mpi.job.grid import coarse_to_fine
@@ -143,7 +144,7 @@ def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> O
         images_per_point=sum(plan.n_samples.values()),
         shown=ranks.is_root,
     )
-    with progress:
+    with progress, Watch(ranks, stall_seconds=plan.stall_seconds) as watch:
         finished = run_rounds(
             ranks,
             start.pending,
@@ -153,12 +154,15 @@ def fill(ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start) -> O
             write_round=lambda result: _write(writer, plan, result, ranks.rank),
             report=progress.report,
             stop=stop,
+            watch=watch,
         )
-    signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
-    outcome = "complete" if finished else f"stopped by {signal}"
-    row = _row(start, began, ended=provenance.now(), outcome=outcome, points=progress.n_computed)
-    writer.write_run(start.row, row)
-    writer.close()
+        signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
+        outcome = "complete" if finished else f"stopped by {signal}"
+        row = _row(
+            start, began, ended=provenance.now(), outcome=outcome, points=progress.n_computed
+        )
+        writer.write_run(start.row, row)
+        writer.close()
     return Outcome(finished, signal)
 
 
