@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.cluster.guard import run_on_ranks
-from landscape_mpi.command import CommandParser
+from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.options import (
     add_data_options,
@@ -30,6 +30,22 @@ from landscape_mpi.options import (
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
+
+
+class ShowStatus(argparse.Action):
+    """Says how far a surface file is and ends there, as --help does: all on its own."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Print the status of the file that was named."""
+        from landscape_mpi.job.status import say_status
+
+        run_alone(lambda _: say_status(values))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -118,6 +134,13 @@ def _add_run_options(parser: CommandParser) -> None:
         "--estimate",
         action="store_true",
         help="measure what this run would take on these ranks, and write nothing",
+    )
+    group.add_argument(
+        "--status",
+        type=file_path,
+        action=ShowStatus,
+        metavar="FILE",
+        help="say how far this surface file is, and end; other options are not needed",
     )
     group.add_argument(
         "--device",

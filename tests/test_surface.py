@@ -218,7 +218,10 @@ def test_a_rank_killed_in_the_middle_of_a_round_then_other_ranks(
     with h5py.File(out) as file:
         outcomes = file["provenance/runs"]["outcome"][:4].tolist()
         assert outcomes == [b"", b"", b"complete", b""]
-        assert file["provenance/runs"]["points"][2] == 225 - done_before
+        points = file["provenance/runs"]["points"][:3]
+        assert points.min() > 0
+        assert points[:2].sum() == done_before
+        assert points[2] == 225 - done_before
 
 
 def rank_of(pid):

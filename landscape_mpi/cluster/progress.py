@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from landscape_mpi.cluster.rounds import RoundReport
+if TYPE_CHECKING:  # importing it starts MPI, and describe_duration is for everybody
+    from landscape_mpi.cluster.rounds import RoundReport
 
 
 class Progress:

@@ -20,7 +20,7 @@ from landscape_mpi.job.points import PointEvaluator
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.resume import check_same_surface, pending_points
-from landscape_mpi.store.runs import make_row, next_row
+from landscape_mpi.store.runs import make_row, next_row, settle_killed_run
 from landscape_mpi.store.writer import RoundWriter, open_writer, writer_description
 
 
@@ -86,6 +86,7 @@ def begin_or_resume(
         else:
             create_surface(plan.out, content)
         order = coarse_to_fine(len(plan.alpha), len(plan.beta))
+        settle_killed_run(plan.out)
         return pending_points(plan.out, order), next_row(plan.out), lock
 
     pending, row, lock = on_root(ranks, begin) or (None, 0, None)
