@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks
-from landscape_mpi.cluster.shards import ShardPlan
+from landscape_mpi.cluster.shards import ShardPlan, is_over
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.cluster.watch import Watch
 
@@ -69,10 +69,12 @@ def run_rounds(
         began = time.perf_counter()
         # A rank without points in this round, or asked to stop, must still take part in it.
         shards = plan.next_round() if plan is not None and plan.n_pending else None
-        if not ranks.comm.bcast(shards is not None, root=ROOT):
+        deadline = plan.deadline_seconds if plan is not None and shards is not None else None
+        deadline = ranks.comm.bcast(deadline, root=ROOT)
+        if deadline is None:
             return True
         shard = ranks.comm.scatter(shards, root=ROOT)
-        result = _compute_shard(shard, evaluate_point, n_quantities, stop, watch)
+        result = _compute_shard(shard, deadline, evaluate_point, n_quantities, stop, watch)
         watch.meet("the write of a round")
         write_round(result)
         told = ranks.comm.allgather((len(result.points), result.seconds.sum()))
@@ -80,9 +82,8 @@ def run_rounds(
             for rank, (n_points, seconds) in enumerate(told):
                 plan.record(rank, n_points=n_points, seconds=seconds)
             report(_report(told, plan.n_pending, time.perf_counter() - began))
-        was_cut_short = len(result.points) < len(shard)
-        stops, cut_short = zip(*ranks.comm.allgather((stop.came, was_cut_short)), strict=True)
-        if any(stops) and (any(cut_short) or ranks.comm.bcast(_has_points(plan), root=ROOT)):
+        has_stopped = any(ranks.comm.allgather(stop.came))
+        if has_stopped and ranks.comm.bcast(_has_points(plan), root=ROOT):
             return False
 
 
@@ -92,6 +93,7 @@ def _has_points(plan: ShardPlan | None) -> bool:
 
 def _compute_shard(
     shard: np.ndarray,
+    deadline_seconds: float,
     evaluate_point: Callable[[int], np.ndarray],
     n_quantities: int,
     stop: StopRequest,
@@ -100,8 +102,10 @@ def _compute_shard(
     values = np.empty((len(shard), n_quantities))
     seconds = np.empty(len(shard))
     n_done = 0
+    round_began = time.perf_counter()
     for point in shard:
-        if stop.came:
+        elapsed = time.perf_counter() - round_began
+        if stop.came or (n_done and is_over(n_done, elapsed, deadline_seconds)):
             break
         watch.begin_point(int(point))
         began = time.perf_counter()
