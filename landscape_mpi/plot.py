@@ -12,14 +12,19 @@ implementation (xcoordinates, train_loss, train_acc) are read as well.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.options import file_path
+
+if TYPE_CHECKING:
+    from landscape_mpi.store.reader import Surface
 
 KINDS = ("contour", "filled", "heatmap", "surface")
 MOST_LEVELS = 200
@@ -29,15 +34,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the surfaces, draw their pictures, print what was written."""
     options = make_parser().parse_args(arguments)
     _check_kinds(options.kind)
-    # After parsing, so that --help does not wait for matplotlib.
+    # After parsing, so that --help does not wait for h5py.
+    from landscape_mpi.store.follow import follow_surfaces
     from landscape_mpi.store.reader import check_computed, read_surface
+
+    if options.watch:
+        with contextlib.suppress(KeyboardInterrupt):  # how one stops watching
+            for surfaces in follow_surfaces(options.surfaces):
+                draw_pictures(surfaces, options)
+        return 0
+    surfaces = [read_surface(path) for path in options.surfaces]
+    for surface in surfaces:
+        check_computed(surface)
+    draw_pictures(surfaces, options)
+    return 0
+
+
+def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
+    """Draw all pictures of surfaces as the options ask, and print what is in them."""
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.panel import summarize
     from landscape_mpi.views.pictures import check_distinct, make_panels, plan_pictures
 
-    surfaces = [read_surface(path) for path in options.surfaces]
-    for surface in surfaces:
-        check_computed(surface)
     scale = {"log": options.log, "levels": options.levels}
     panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
@@ -51,13 +69,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for picture in plan:
             write_figure(picture.draw, picture.path, dpi=options.dpi)
             print(picture.path, flush=True)
-    return 0
 
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser(prog="python -m landscape_mpi.plot", description=__doc__)
     parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="draw again whenever the running job has written a round, until the surface is "
+        "complete; Ctrl-C ends it sooner",
+    )
     parser.add_argument(
         "--quantity",
         type=_names,

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
-from landscape_mpi.command import CommandParser
+from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.options import (
     add_data_options,
@@ -33,6 +33,22 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 
+class ShowStatus(argparse.Action):
+    """Says how far a surface file is and ends there, as --help does: all on its own."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Print the status of the file that was named."""
+        from landscape_mpi.job.status import say_status
+
+        run_alone(lambda _: say_status(values))
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
     summary, _, details = (__doc__ or "").partition("\n\n")
@@ -43,6 +59,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_data_options(parser)
     _add_plane_options(parser)
     _add_run_options(parser)
+    _add_evaluation_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -121,6 +138,32 @@ def _add_run_options(parser: CommandParser) -> None:
         help="measure what this run would take on these ranks, and write nothing",
     )
     group.add_argument(
+        "--status",
+        type=file_path,
+        action=ShowStatus,
+        metavar="FILE",
+        help="say how far this surface file is, and end; other options are not needed",
+    )
+    group.add_argument(
+        "--round-seconds",
+        type=number_above_0,
+        default=30.0,
+        metavar="S",
+        help="a killed job loses at most about this much (default: 30)",
+    )
+    group.add_argument(
+        "--stall-seconds",
+        type=number_above_0,
+        default=300.0,
+        metavar="S",
+        help="a rank that is silent for so long, and for 10 of its points, hangs: the job then "
+        "ends with status 75 (default: 300)",
+    )
+
+
+def _add_evaluation_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("evaluation")
+    group.add_argument(
         "--device",
         choices=["auto", "cpu", "cuda"],
         default="auto",
@@ -151,13 +194,6 @@ def _add_run_options(parser: CommandParser) -> None:
         type=whole_from_1,
         metavar="K",
         help="ranks that share the data of a point (default: 1, more where points are few)",
-    )
-    group.add_argument(
-        "--round-seconds",
-        type=number_above_0,
-        default=30.0,
-        metavar="S",
-        help="a killed job loses at most about this much (default: 30)",
     )
 
 

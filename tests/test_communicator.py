@@ -1,5 +1,7 @@
 """Oracle: what each rank sent, compared on every rank. Runs on 1 to 4 real ranks."""
 
+import socket
+
 import numpy as np
 import pytest
 from pytest_mpi import parallel_assert
@@ -14,6 +16,18 @@ def ranks():
     from landscape_mpi.cluster.communicator import start_ranks
 
     return start_ranks()
+
+
+@pytest.mark.parametrize(
+    ("of_slurm", "host"), [("n17", "n17"), ("", socket.gethostname()), (None, socket.gethostname())]
+)
+def test_a_node_has_slurms_name_where_there_is_one(of_slurm, host, monkeypatch):
+    from landscape_mpi.cluster.communicator import start_ranks
+
+    monkeypatch.delenv("SLURMD_NODENAME", raising=False)
+    if of_slurm is not None:
+        monkeypatch.setenv("SLURMD_NODENAME", of_slurm)
+    assert start_ranks().host == host
 
 
 @on_ranks

@@ -3,9 +3,11 @@
 That neither torch nor mpi4py is needed is proved in a process that cannot import them.
 """
 
+import signal
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import surface_files
@@ -126,6 +128,48 @@ def test_folder_that_cannot_be_made(surface):
 def test_options_that_cannot_be(surface, option, text):
     with pytest.raises(InputError, match=text):
         plot.main([str(surface), option])
+
+
+def test_watching_draws_each_round_until_the_surface_is_complete(surface, tmp_path):
+    """Rounds land here as a job writes them: more values, then more flags."""
+    with h5py.File(surface, "r+") as file:
+        file["done"][...] = 0
+    options = ["--watch", "--quantity=train_loss", "--kind=heatmap", "--dpi=30"]
+    argv = [sys.executable, "-m", "landscape_mpi.plot", str(surface), *options]
+    watching = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    picture = tmp_path / "net_train_loss_heatmap.png"
+    pictures = []
+    for n_rows in (2, 4, 5):
+        with h5py.File(surface, "r+", locking=False) as file:
+            file["done"][:n_rows] = 1
+        assert f": {3 * n_rows} of 15 points;" in watching.stdout.readline()
+        assert watching.stdout.readline() == f"{picture}\n"
+        pictures.append(picture.read_bytes())
+    assert watching.wait(timeout=30) == 0
+    assert watching.stdout.read() == ""
+    assert len(set(pictures)) == 3
+    assert all(png.startswith(MAGIC["png"]) for png in pictures)
+
+
+def test_watching_ends_cleanly_with_ctrl_c(surface):
+    with h5py.File(surface, "r+") as file:
+        file["done"][2] = 0
+    argv = [sys.executable, "-m", "landscape_mpi.plot", str(surface), "--watch", "--dpi=30"]
+    watching = subprocess.Popen(
+        [*argv, "--kind=heatmap"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for _ in range(4):  # two quantities, two pictures
+        watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    rest, _ = watching.communicate(timeout=30)
+    assert watching.returncode == 0
+    assert rest == ""
+    assert names_in(surface.parent) == ["net_train_error_heatmap.png", "net_train_loss_heatmap.png"]
+
+
+def test_watching_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(MissingInputError, match="gone.h5: no such file"):
+        plot.main(["--watch", str(tmp_path / "gone.h5")])
 
 
 def test_log_and_linear_exclude_one_another(surface):

@@ -10,6 +10,7 @@ from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.cluster.groups import make_groups
 from landscape_mpi.cluster.rounds import run_rounds
 from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.cluster.watch import Watch
 
 on_ranks = pytest.mark.parallel([1, 2, 3, 4])
 
@@ -28,18 +29,19 @@ class Written:
 
 def run(ranks, n_points, evaluate, *, round_seconds=0.05, stop=None, ranks_per_point=1):
     written = Written()
-    stop = stop or StopRequest()
-    finished = run_rounds(
-        ranks,
-        make_groups(ranks, ranks_per_point),
-        np.arange(n_points)[::-1] if ranks.is_root else None,
-        n_quantities=1,
-        round_seconds=round_seconds,
-        evaluate_point=lambda point: np.array([evaluate(point)]),
-        write_round=written.write,
-        report=written.reports.append,
-        stop=stop,
-    )
+    with Watch(ranks, stall_seconds=60) as watch:
+        finished = run_rounds(
+            ranks,
+            make_groups(ranks, ranks_per_point),
+            np.arange(n_points)[::-1] if ranks.is_root else None,
+            n_quantities=1,
+            round_seconds=round_seconds,
+            evaluate_point=lambda point: np.array([evaluate(point)]),
+            write_round=written.write,
+            report=written.reports.append,
+            stop=stop or StopRequest(),
+            watch=watch,
+        )
     return finished, written
 
 
@@ -77,6 +79,56 @@ def test_a_slow_rank_gets_fewer_points():
     if ranks.is_root:
         assert written.reports[1].balance < 1.5
         assert written.reports[1].seconds == pytest.approx(0.4, rel=0.5)
+
+
+@pytest.mark.parallel([4])
+@pytest.mark.parametrize(("slowdown", "least"), [(1, 0.98), (4, 0.90)])
+def test_ranks_compute_nearly_all_of_the_time(slowdown, least):
+    ranks = start_ranks()
+    pause = 0.02 * (slowdown if ranks.rank == 1 else 1)
+    shares = []
+    while not shares or (shares[-1] < least and len(shares) < 3):  # other programs may be running
+        shares.append(share_of_ideal(ranks, 1000, pause))
+    parallel_assert(shares[-1] >= least, msg=f"{shares} of the ideal rate")
+
+
+def share_of_ideal(ranks, n_points, pause):
+    """Return the rate over that of ranks that never wait, as fast as their points were."""
+    seconds = []
+
+    def evaluate(point):
+        began = time.perf_counter()
+        time.sleep(pause)
+        seconds.append(time.perf_counter() - began)
+        return 0.0
+
+    ranks.comm.Barrier()
+    began = time.perf_counter()
+    run(ranks, n_points, evaluate, round_seconds=2.0)
+    ranks.comm.Barrier()
+    taken = time.perf_counter() - began
+    points_per_s = sum(ranks.comm.allgather(1 / np.mean(seconds)))
+    return ranks.comm.bcast(n_points / points_per_s / taken)
+
+
+@pytest.mark.parallel([2])
+def test_a_rank_that_gets_slow_in_a_round_gives_points_back():
+    """100 points a rank in a round of 1 s; one of them gets ten times slower in the second."""
+    ranks = start_ranks()
+    n_own = 0
+
+    def evaluate(point):
+        nonlocal n_own
+        n_own += 1
+        time.sleep(0.1 if ranks.rank == 1 and n_own > 20 else 0.01)
+        return float(point)
+
+    finished, written = run(ranks, 300, evaluate, round_seconds=1.0)
+    everyone = [point for part in ranks.comm.allgather(written.points) for point in part]
+    parallel_assert(finished)
+    parallel_assert(sorted(everyone) == list(range(300)))
+    if ranks.is_root:
+        assert max(report.seconds for report in written.reports) < 1.5
 
 
 @on_ranks

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_mpi.cluster.shards import ShardPlan, shard_sizes
+from landscape_mpi.cluster.shards import ShardPlan, is_over, round_length, shard_sizes
 
 costs = st.lists(st.floats(0.01, 10), min_size=1, max_size=4)
 
@@ -64,3 +64,62 @@ def test_every_point_is_handed_out_once_and_in_order(n_points, n_ranks):
         for rank, shard in enumerate(shards):
             plan.record(rank, n_points=len(shard), seconds=0.5 * (rank + 1) * len(shard))
     assert given_out == list(range(0, 3 * n_points, 3))
+
+
+@given(st.integers(0, 60), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_points_given_back_are_handed_out_again(n_points, n_ranks, random):
+    """Ranks do any part of their shard, at least a point: in the end all is done, nothing twice."""
+    order = np.arange(n_points) * 7 % 61
+    plan = ShardPlan(order, n_ranks, round_seconds=2)
+    done = []
+    while plan.n_pending:
+        for rank, shard in enumerate(plan.next_round()):
+            n_done = random.randint(min(1, len(shard)), len(shard))
+            done += shard[:n_done].tolist()
+            plan.record(rank, n_points=n_done, seconds=random.uniform(0.01, 3) * n_done)
+        assert len(done) + plan.n_pending == n_points
+    assert sorted(done) == sorted(order)
+
+
+def test_points_given_back_come_first_in_their_order():
+    plan = ShardPlan(np.array([50, 40, 30, 20, 10, 0]), 2, round_seconds=1.0)
+    assert [shard.tolist() for shard in plan.next_round()] == [[50], [40]]
+    plan.record(0, n_points=0, seconds=0.0)
+    plan.record(1, n_points=1, seconds=1.0)
+    assert np.concatenate(plan.next_round()).tolist() == [50, 30, 20, 10]
+
+
+def test_a_shard_is_more_than_its_rank_does_until_the_deadline():
+    plan = ShardPlan(np.arange(100_000), 2, round_seconds=30)
+    plan.next_round()
+    for rank, seconds in enumerate((0.1, 0.2)):
+        plan.record(rank, n_points=1, seconds=seconds)
+    sizes = [len(shard) for shard in plan.next_round()]
+    assert sizes == pytest.approx([1.25 * 300, 1.25 * 150], rel=0.02)
+    # half a typical point later than the round is long
+    assert plan.deadline_seconds == pytest.approx(30.075, rel=0.02)
+    assert not is_over(299, 299 * 0.1, plan.deadline_seconds)
+    assert is_over(302, 302 * 0.1, plan.deadline_seconds)
+
+
+@pytest.mark.parametrize(
+    ("n_points", "seconds"),
+    [
+        (100_000, 29.94),  # 167 rounds of 29.94 s, not 166 of 30 s and a short one
+        (1300, 32.5),  # one of 65 s would be two and a short one
+        (600, 24.0),  # one round, and the last one of the fifth that is left
+        (64, 2.56),  # likewise
+        (32, np.inf),  # the last round
+        (1, np.inf),
+    ],
+)
+def test_no_round_is_short(n_points, seconds):
+    cost = np.array([0.1, 0.1])
+    length = round_length(cost, n_points=n_points, round_seconds=30)
+    assert length == pytest.approx(seconds, rel=1e-3)
+
+
+def test_a_slow_rank_sets_the_pace_and_one_with_a_mishap_does_not():
+    slow, mishap = np.array([20.0, 20.0, 20.0, 70.0]), np.array([0.3, 0.3, 0.3, 300.0])
+    assert round_length(slow, n_points=10_000, round_seconds=30) == pytest.approx(70, rel=0.03)
+    assert round_length(mishap, n_points=10_000, round_seconds=30) == pytest.approx(30, rel=0.03)

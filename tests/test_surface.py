@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -22,6 +23,7 @@ from landscape_mpi.store.writer import has_parallel_hdf5
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
 
+HOST = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 QUANTITIES = ("train_loss", "train_error", "test_loss", "test_error")
 
 
@@ -335,7 +337,34 @@ def test_a_rank_killed_in_the_middle_of_a_round_then_other_ranks(
     with h5py.File(out) as file:
         outcomes = file["provenance/runs"]["outcome"][:4].tolist()
         assert outcomes == [b"", b"", b"complete", b""]
-        assert file["provenance/runs"]["points"][2] == 225 - done_before
+        points = file["provenance/runs"]["points"][:3]
+        assert points.min() > 0
+        assert points[:2].sum() == done_before
+        assert points[2] == 225 - done_before
+
+
+def rank_of(pid):
+    """Return the number of a rank, from the environment that its launcher gave it."""
+    with open(f"/proc/{pid}/environ") as environ:
+        return int(re.search(r"(?:OMPI_COMM_WORLD_RANK|PMI_RANK)=(\d+)", environ.read())[1])
+
+
+def test_a_rank_that_is_stopped_is_named_and_the_job_ends(
+    checkpoint, tmp_path, mpiexec, start_mpiexec, long_undisturbed
+):
+    out = tmp_path / "stopped.h5"
+    process = start_mpiexec(3, command(checkpoint, out, *LONG, "--stall-seconds=1.5"))
+    wait_for_round(process, 2)
+    stopped = processes_running(out)[1]
+    rank = rank_of(stopped)
+    os.kill(stopped, signal.SIGSTOP)
+    log, _ = process.communicate(timeout=40)
+    assert process.returncode == 75
+    assert f"stalled: rank {rank} on {HOST} has said nothing for" in log
+    assert 0 < n_done(out) < 225
+    assert_done_points_hold_values(out)
+    mpiexec(2, command(checkpoint, out, *LONG), check=True)
+    assert_same(out, long_undisturbed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])

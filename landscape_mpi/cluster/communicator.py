@@ -5,6 +5,7 @@ Importing this module starts MPI.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ class Ranks:
 def start_ranks(comm: MPI.Intracomm = MPI.COMM_WORLD) -> Ranks:
     """Find the ranks of this run and those of this node. Collective over comm."""
     node = cast(MPI.Intracomm, comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.rank))
-    return Ranks(comm=comm, node=node, host=socket.gethostname())
+    # SLURM's own name of the node is the one that its commands take.
+    host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    return Ranks(comm=comm, node=node, host=host)
 
 
 def on_root(ranks: Ranks, work: Callable[[], T]) -> T | None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks
 from landscape_mpi.cluster.groups import Group
-from landscape_mpi.cluster.shards import ShardPlan
+from landscape_mpi.cluster.shards import ShardPlan, is_over
 from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.cluster.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def run_rounds(
     write_round: Callable[[ShardResult], None],
     report: Callable[[RoundReport], None],
     stop: StopRequest,
+    watch: Watch,
 ) -> bool:
     """Compute all pending points in rounds. Collective over the ranks.
 
@@ -59,6 +61,7 @@ def run_rounds(
         report: Called on rank 0 after every round.
         stop: Asked after every point, so that a signal ends this rank's shard early; the round
             ends when the shards of the ranks without a signal do.
+        watch: Ends the job if a rank hangs.
 
     Returns:
         Whether all points are done; False after a stop signal.
@@ -70,11 +73,13 @@ def run_rounds(
         began = time.perf_counter()
         # A rank without points in this round, or asked to stop, must still take part in it.
         shards = _next_shards(plan, group)
-        if not ranks.comm.bcast(shards is not None, root=ROOT):
+        deadline = plan.deadline_seconds if plan is not None and shards is not None else None
+        deadline = ranks.comm.bcast(deadline, root=ROOT)
+        if deadline is None:
             return True
         shard = ranks.comm.scatter(shards, root=ROOT)
-        result = _compute_shard(shard, group, evaluate_point, n_quantities, stop)
-        was_cut_short = len(result.points) < len(shard)
+        result = _compute_shard(shard, deadline, group, evaluate_point, n_quantities, stop, watch)
+        watch.meet("the write of a round")
         write_round(result if group.is_leader else _nothing(n_quantities))
         told = ranks.comm.allgather((len(result.points), result.seconds.sum()))
         if plan is not None:
@@ -82,8 +87,8 @@ def run_rounds(
             for index, (n_points, seconds) in enumerate(told):
                 plan.record(index, n_points=n_points, seconds=seconds)
             report(_report(told, plan.n_pending, time.perf_counter() - began))
-        stops, cut_short = zip(*ranks.comm.allgather((stop.came, was_cut_short)), strict=True)
-        if any(stops) and (any(cut_short) or ranks.comm.bcast(_has_points(plan), root=ROOT)):
+        has_stopped = any(ranks.comm.allgather(stop.came))
+        if has_stopped and ranks.comm.bcast(_has_points(plan), root=ROOT):
             return False
 
 
@@ -106,20 +111,27 @@ def _has_points(plan: ShardPlan | None) -> bool:
 
 def _compute_shard(
     shard: np.ndarray,
+    deadline_seconds: float,
     group: Group,
     evaluate_point: Callable[[int], np.ndarray],
     n_quantities: int,
     stop: StopRequest,
+    watch: Watch,
 ) -> ShardResult:
     values = np.empty((len(shard), n_quantities))
     seconds = np.empty(len(shard))
     n_done = 0
+    round_began = time.perf_counter()
     for point in shard:
-        if group.any(stop.came):  # the ranks of a group must stop before the same point
+        elapsed = time.perf_counter() - round_began
+        is_late = n_done > 0 and is_over(n_done, elapsed, deadline_seconds)
+        if group.any(stop.came or is_late):  # the ranks of a group must stop before the same point
             break
+        watch.begin_point(int(point))
         began = time.perf_counter()
         values[n_done] = evaluate_point(int(point))
         seconds[n_done] = time.perf_counter() - began
+        watch.end_point(seconds[n_done])
         n_done += 1
     return ShardResult(shard[:n_done], values[:n_done], seconds[:n_done])
 

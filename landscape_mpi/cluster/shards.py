@@ -1,8 +1,23 @@
-"""How many points each rank gets in a round, from the speeds measured so far."""
+"""How many points each rank gets in a round, from the speeds measured so far.
+
+A round ends for all ranks together, or the others wait for the last. Its shards are what the
+speeds promise; speeds vary, so a rank also stops at the round's deadline and gives the rest of
+its shard back. Ranks that wait for a slow one then do so for half a point, whatever slowed it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+
+MEMORY = 0.5  # weight of the rounds before the last one in the speed of a rank
+SPARE = 1.25  # more points in a shard than its rank is going to do, for one that got faster
+SHORTEST_ROUND = 0.25  # of a full one; points for less are shared out among the rounds before
+# Up to here, for each rank, points are the last round; of more, so much is left for it, since
+# what the round before has measured shares out a few points well, and many badly.
+MOST_LAST_POINTS = 16
+LAST_SHARE = 0.2
+MOST_UNEVEN = 4.0  # times the median: a rank with a slower point had a mishap, and sets no pace
+LATE = 1.25  # of the time the last round is to take; what is not done then is shared out anew
 
 
 class ShardPlan:
@@ -16,35 +31,98 @@ class ShardPlan:
             n_ranks: Number of ranks.
             round_seconds: How long a round is meant to last, s.
         """
-        self._pending = pending
+        self._order = pending
+        self._left = np.arange(len(pending))  # places in that order, rising
+        self._shards: list[np.ndarray] = []  # such places, by rank
+        self._given_back: list[np.ndarray] = []
         self._round_seconds = round_seconds
-        self._point_seconds = np.full(n_ranks, np.nan)
+        self._n_points, self._seconds = np.zeros(n_ranks), np.zeros(n_ranks)
+        self.deadline_seconds = np.inf  # of the round handed out last, from its beginning, s
 
     @property
     def n_pending(self) -> int:
-        """Points not handed out yet."""
-        return len(self._pending)
+        """Points not handed out, or given back."""
+        return len(self._left) + sum(map(len, self._given_back))
 
     def next_round(self) -> list[np.ndarray]:
         """Take the next points off the list and return each rank's share, int64 [n_local]."""
-        counts = shard_sizes(
-            self._point_seconds, n_points=self.n_pending, round_seconds=self._round_seconds
-        )
+        if self._given_back:
+            # Handed out from the front, so all of them come before what is left.
+            self._left = np.concatenate([np.sort(np.concatenate(self._given_back)), self._left])
+            self._given_back = []
+        counts, self.deadline_seconds = self._plan_round()
         ends = np.cumsum(counts)
-        shards = [self._pending[end - n : end] for end, n in zip(ends, counts, strict=True)]
-        self._pending = self._pending[ends[-1] :]
-        return shards
+        self._shards = [self._left[end - n : end] for end, n in zip(ends, counts, strict=True)]
+        self._left = self._left[ends[-1] :]
+        return [self._order[places] for places in self._shards]
+
+    def _plan_round(self) -> tuple[np.ndarray, float]:
+        """Return the points of each rank, and when it stops even if they are not done, s."""
+        cost = self._point_seconds()
+        n_left = len(self._left)
+        if np.isnan(cost).all():
+            return shard_sizes(cost, n_points=n_left, round_seconds=self._round_seconds), np.inf
+        # A rank not measured yet is taken to be as slow as the slowest, so that it delays nobody.
+        cost = np.where(np.isnan(cost), np.nanmax(cost), cost)
+        everything = shard_sizes(cost, n_points=n_left, round_seconds=np.inf)
+        seconds = round_length(cost, n_points=n_left, round_seconds=self._round_seconds)
+        if np.isinf(seconds):
+            return everything, LATE * float((everything * cost).max()) + float(cost.mean())
+        counts = np.ceil(SPARE * seconds / cost).astype(np.int64)
+        # Half a point late or early, on most ranks; one whose points take long is never late.
+        deadline = seconds + 0.5 * float(np.median(cost))
+        return (counts if counts.sum() <= n_left else everything), deadline
+
+    def _point_seconds(self) -> np.ndarray:
+        """Return the time of a point on each rank, s, float64 [n_ranks]; NaN is not known."""
+        with np.errstate(invalid="ignore"):
+            return np.maximum(self._seconds / self._n_points, 1e-9)
 
     def record(self, rank: int, *, n_points: int, seconds: float) -> None:
-        """Note what a rank has done in the round that ended.
+        """Note what a rank has done in the round that ended; the rest of its shard is left to do.
 
         Args:
             rank: The rank.
-            n_points: Points it computed; with none, its speed stays as it was known.
+            n_points: Points it computed, the first of its shard; with none, its speed stays as
+                it was known.
             seconds: Time it took for them, s.
         """
+        self._given_back.append(self._shards[rank][n_points:])
         if n_points:
-            self._point_seconds[rank] = max(seconds / n_points, 1e-9)
+            self._n_points[rank] = MEMORY * self._n_points[rank] + n_points
+            self._seconds[rank] = MEMORY * self._seconds[rank] + seconds
+
+
+def is_over(n_done: float, elapsed: float, deadline_seconds: float) -> bool:
+    """Return whether a rank stops before its next point, which would end past the deadline.
+
+    Args:
+        n_done: Points of the shard that it has done, at least 1.
+        elapsed: Time since the round began, s.
+        deadline_seconds: Of the round, s.
+    """
+    return elapsed + elapsed / n_done > deadline_seconds
+
+
+def round_length(cost: np.ndarray, *, n_points: int, round_seconds: float) -> float:
+    """Return how long the next round is to last, so that none is short at the end.
+
+    Args:
+        cost: Time of a point on each rank, s, float64 [n_ranks].
+        n_points: Points left.
+        round_seconds: Length of a round, s; a point of a slow rank may make it longer.
+
+    Returns:
+        Seconds; infinite where all that is left is the last round.
+    """
+    left_s = n_points / float((1 / cost).sum())
+    slowest = min(float(cost.max()), MOST_UNEVEN * float(np.median(cost)))
+    n_rounds = np.ceil(left_s / max(round_seconds, slowest) - SHORTEST_ROUND)
+    if n_rounds > 1:
+        return max(left_s / n_rounds, slowest)
+    if left_s > MOST_LAST_POINTS * cost.mean():
+        return max((1 - LAST_SHARE) * left_s, slowest)
+    return np.inf
 
 
 def shard_sizes(point_seconds: np.ndarray, *, n_points: int, round_seconds: float) -> np.ndarray:

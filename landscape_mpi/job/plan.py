@@ -78,6 +78,7 @@ class Plan:
     compiled: bool | None  # by torch.compile; None for what measures faster
     ranks_per_point: int | None  # None for what makes the run shortest
     round_seconds: float
+    stall_seconds: float
     begun: StoredSetting | None  # what the file that is resumed was begun with
     n_pending: int  # points left to compute
 
@@ -210,6 +211,7 @@ def _plan(
         compiled=COMPILED[options.compile] if begun is None else begun.compiled,
         ranks_per_point=options.ranks_per_point,
         round_seconds=options.round_seconds,
+        stall_seconds=options.stall_seconds,
         begun=begun,
         n_pending=n_pending,
     )

@@ -10,6 +10,7 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.rounds import ShardResult, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.cluster.watch import Watch
 from landscape_mpi.job import provenance
 from landscape_mpi.job.grid import coarse_to_fine
 from landscape_mpi.job.plan import Plan, RootInputs
@@ -20,7 +21,7 @@ from landscape_mpi.job.workers import Workers, describe_workers
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.resume import check_same_surface, pending_points
-from landscape_mpi.store.runs import make_row, next_row
+from landscape_mpi.store.runs import make_row, next_row, settle_killed_run
 from landscape_mpi.store.writer import RoundWriter, open_writer, writer_description
 from landscape_mpi.zoo.dataset import NOUNS
 
@@ -72,6 +73,7 @@ def begin_or_resume(
         else:
             create_surface(plan.out, content)
         order = coarse_to_fine(len(plan.alpha), len(plan.beta))
+        settle_killed_run(plan.out)
         return pending_points(plan.out, order), next_row(plan.out), lock
 
     pending, row, lock = on_root(ranks, begin) or (None, 0, None)
@@ -141,7 +143,7 @@ def fill(
         noun=NOUNS[plan.source.sample.kind],
         shown=ranks.is_root,
     )
-    with progress:
+    with progress, Watch(ranks, stall_seconds=plan.stall_seconds) as watch:
         finished = run_rounds(
             ranks,
             evaluator.group,
@@ -152,12 +154,15 @@ def fill(
             write_round=lambda result: _write(writer, plan, result, ranks.rank),
             report=progress.report,
             stop=stop,
+            watch=watch,
         )
-    signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
-    outcome = "complete" if finished else f"stopped by {signal}"
-    row = _row(start, began, ended=provenance.now(), outcome=outcome, points=progress.n_computed)
-    writer.write_run(start.row, row)
-    writer.close()
+        signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
+        outcome = "complete" if finished else f"stopped by {signal}"
+        row = _row(
+            start, began, ended=provenance.now(), outcome=outcome, points=progress.n_computed
+        )
+        writer.write_run(start.row, row)
+        writer.close()
     return Outcome(finished, signal)
 
 

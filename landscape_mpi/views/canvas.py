@@ -25,6 +25,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.levels import Scale, format_levels
 from landscape_mpi.views.panel import Panel
@@ -81,14 +82,17 @@ class Canvas:
 def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int) -> None:
     """Draw a figure in the house style, whatever the user's matplotlibrc, and write it.
 
+    It appears at path whole: somebody may be looking at the one before.
+
     Raises:
         InputError: If the file cannot be written.
     """
-    metadata = UNDATED[path.suffix[1:]]
-    with matplotlib.style.context(["default", STYLE]):
+    kind = path.suffix[1:]
+    look: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight", "pad_inches": 0.06}
+    with matplotlib.style.context(["default", STYLE]), whole_file(path) as partial:
         figure = draw()
         try:
-            figure.savefig(path, dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata)
+            figure.savefig(partial, format=kind, metadata=UNDATED[kind], **look)
         except OSError as problem:
             raise InputError(
                 f"{path}: cannot be written ({problem.strerror}). Give another --out-dir."

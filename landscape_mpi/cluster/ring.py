@@ -1,0 +1,69 @@
+"""A ring of ranks in which each hears its left neighbour: who is silent is known by name.
+
+A word is one small message that nobody waits for, so a stopped rank holds nobody up, the load
+is the same with any number of ranks, and rank 0 is watched like every other.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from mpi4py import MPI
+
+from landscape_mpi.cluster.communicator import Ranks
+
+
+class Ring:
+    """This rank between its neighbours. Any thread may call it, as far as MPI allows threads."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        """Join the ring. Collective over the ranks.
+
+        Args:
+            ranks: All ranks of the run.
+        """
+        self.comm = ranks.comm.Dup()
+        self.left = (ranks.rank - 1) % ranks.size
+        self._right = (ranks.rank + 1) % ranks.size
+        self.left_host = self.comm.sendrecv(ranks.host, dest=self._right, source=self.left)
+        self._word = np.zeros(2)  # usual time of a point, s, and whether it is the last word
+        self._sent: MPI.Request = MPI.REQUEST_NULL
+        self._one_at_a_time = threading.Lock()
+
+    def speak(self, point_seconds: float) -> None:
+        """Say to the right neighbour that this rank is alive. Local.
+
+        Args:
+            point_seconds: What a point usually takes here, s; 0 if that is not known.
+        """
+        with self._one_at_a_time:
+            if self._sent.Test():  # else it has not even taken the word before this one
+                self._send(point_seconds, is_last=False)
+
+    def _send(self, point_seconds: float, *, is_last: bool) -> None:
+        self._word[:] = point_seconds, is_last
+        self._sent = self.comm.Isend(self._word, dest=self._right)
+
+    def hear(self) -> float | None:
+        """Take what the left neighbour has said since the last time. Local.
+
+        Returns:
+            What a point usually takes there, s, 0 if it does not know; None if it was silent.
+        """
+        heard, word = None, np.empty(2)
+        with self._one_at_a_time:
+            while self.comm.Iprobe(source=self.left):
+                self.comm.Recv(word, source=self.left)
+                heard = float(word[0])
+        return heard
+
+    def leave(self) -> None:
+        """Take every word that is still under way. Collective over the ranks."""
+        self._sent.Wait()
+        self._send(0.0, is_last=True)
+        word = np.zeros(2)
+        while not word[1]:
+            self.comm.Recv(word, source=self.left)
+        self._sent.Wait()
+        self.comm.Free()

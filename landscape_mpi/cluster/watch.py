@@ -1,0 +1,238 @@
+"""Ranks that hang: which one, on which node, and an end that lets the job start again.
+
+Three eyes see what one would miss. A rank that waits for the others does so awake, and hears
+its left neighbour (ring.py): it knows when that one is stopped, or its node gone. A thread in
+each rank, which needs no MPI, sees its own rank hang in a point, on a GPU or a file system.
+And where all ranks are in one collective call, their threads ask around in the ring.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpi4py import MPI
+
+from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.ring import Ring
+from landscape_mpi.errors import EXIT_REQUEUE
+
+STALL_FILE = "LANDSCAPE_STALL_FILE"  # names a file that takes the host of a rank that hangs
+USUAL_POINTS = 10  # a point that takes as long as so many of them is not slow but hangs
+SHORTEST_PAUSE_S = 50e-6
+# With 1,024 ranks the barrier takes 10 such pauses at worst: 0.07 % of a round of 30 s.
+LONGEST_PAUSE_S = 2e-3
+LONGEST_LOOK_S = 1.0  # between two looks of the thread at its rank
+ABORT_S = 10  # for MPI to end the job; then this process ends, and the launcher with it
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What the main thread of a rank is in: a point, or a call that all ranks are in."""
+
+    words: str
+    is_shared: bool
+
+
+class Awake:
+    """Time since a beginning, without that in which this process was suspended itself."""
+
+    def __init__(self, longest_step_s: float) -> None:
+        """Begin now.
+
+        Args:
+            longest_step_s: More time than this between two looks at the clock, s, and this process
+                was suspended, like all others perhaps: so much of it counts.
+        """
+        self._longest_step_s = longest_step_s
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again."""
+        self._seconds, self._last = 0.0, time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the time, s."""
+        now = time.monotonic()
+        self._seconds += min(now - self._last, self._longest_step_s)
+        self._last = now
+        return self._seconds
+
+
+class Watch:
+    """This rank's part in the watch, for as long as the context lasts."""
+
+    def __init__(self, ranks: Ranks, *, stall_seconds: float) -> None:
+        """Begin the watch. Collective over the ranks.
+
+        Args:
+            ranks: All ranks of the run.
+            stall_seconds: How long a rank may be silent, s; a rank with slow points may be for
+                USUAL_POINTS of them, and before any point is known for that many times longer.
+        """
+        self._ranks = ranks
+        self._ring = Ring(ranks)
+        self._stall_seconds = stall_seconds
+        self._word_seconds = stall_seconds / 10  # between two words
+        self._look_seconds = min(LONGEST_LOOK_S, self._word_seconds / 2)
+        self._spoke_at = time.monotonic()
+        self._n_points, self._points_s = 0, 0.0
+        self._left_point_s = 0.0
+        self._task: Task | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look_at_task, daemon=True)
+        self._may_ask = MPI.Query_thread() == MPI.THREAD_MULTIPLE
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, problem: type | None, *details: object) -> None:
+        self._over.set()
+        self._thread.join()
+        if problem is None:
+            self._ring.leave()
+
+    def begin_point(self, point: int) -> None:
+        """Say that this rank begins a point. Local."""
+        self._task = Task(f"point {point}", is_shared=False)
+
+    def end_point(self, seconds: float) -> None:
+        """Say that the point is done. Local.
+
+        Args:
+            seconds: Time it took, s.
+        """
+        self._task = Task("the step to the next point", is_shared=False)
+        self._n_points += 1
+        self._points_s += seconds
+        self._speak_if_due()
+
+    def meet(self, purpose: str) -> None:
+        """Wait until all ranks are here, for something they do together. Collective.
+
+        Waiting so leaves the core to the ranks that compute, which a blocking call does not.
+
+        Args:
+            purpose: What comes next, e.g. ``the write of a round``.
+        """
+        self._task = None
+        everyone, pause_s = self._ring.comm.Ibarrier(), SHORTEST_PAUSE_S
+        silence = Awake(self._word_seconds)
+        while not everyone.Test():
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            self._speak_if_due()
+            if self._hears_left():
+                silence.restart()
+            # Its own thread is to speak first, which knows what it hangs in.
+            elif silence.seconds() > self.limit_s + 2 * self._word_seconds:
+                self._accuse_left(silence.seconds())
+        self._task = Task(purpose, is_shared=True)
+
+    @property
+    def point_seconds(self) -> float:
+        """What a point usually takes on this rank, s; 0 if that is not known."""
+        return self._points_s / max(1, self._n_points)
+
+    @property
+    def limit_s(self) -> float:
+        """How long a rank may be silent, s."""
+        usual_s = max(self.point_seconds, self._left_point_s) or self._stall_seconds
+        return max(self._stall_seconds, USUAL_POINTS * usual_s)
+
+    def _speak_if_due(self) -> None:
+        if time.monotonic() - self._spoke_at >= self._word_seconds:
+            self._ring.speak(self.point_seconds)
+            self._spoke_at = time.monotonic()
+
+    def _hears_left(self) -> bool:
+        heard = self._ring.hear()
+        if heard is not None:
+            self._left_point_s = heard
+        return heard is not None
+
+    def _look_at_task(self) -> None:
+        """Watch the main thread from another one, until the watch is over."""
+        task, took = None, Awake(self._word_seconds)
+        while not self._over.wait(self._look_seconds):
+            if self._task is not task:
+                task = self._task
+                took.restart()
+            if task is None:
+                continue
+            if task.is_shared and self._may_ask:
+                self._speak_if_due()  # for the main thread, which cannot
+            if took.seconds() > self.limit_s:
+                self._ask_around(task)
+                if self._task is task:
+                    self._accuse_self(task, took.seconds())
+
+    def _ask_around(self, task: Task) -> None:
+        """Find out whether the left neighbour is stopped, for as long as the task lasts.
+
+        In a call of many ranks all of them hang but one of them is to blame: that one is silent,
+        and its right neighbour ends the job before this returns to a rank that would blame itself.
+        """
+        silence, asked = Awake(self._word_seconds), Awake(self._word_seconds)
+        patience_s = 2 * self._word_seconds + 3 * max(self.point_seconds, self._left_point_s)
+        # One after the other, rank 0 first, so that not all of them say the same.
+        turn_s = self._ranks.rank if task.is_shared else 0
+        while asked.seconds() < patience_s + self._word_seconds + turn_s:
+            if self._over.wait(self._look_seconds) or self._task is not task:
+                return
+            if not self._may_ask:
+                continue
+            self._ring.speak(self.point_seconds)
+            if self._hears_left():
+                silence.restart()
+            elif silence.seconds() > patience_s:
+                self._accuse_left(self.limit_s + silence.seconds())
+
+    def _accuse_left(self, seconds: float) -> None:
+        who = f"rank {self._ring.left} on {self._ring.left_host}"
+        usual = max(self.point_seconds, self._left_point_s)
+        self._end(
+            f"{who} has said nothing for {seconds:.0f} s{_against(usual)}: its process is stopped, "
+            f"or its node hangs.",
+            self._ring.left_host,
+        )
+
+    def _accuse_self(self, task: Task, seconds: float) -> None:
+        who = f"rank {self._ranks.rank} on {self._ranks.host}"
+        culprit = "its device hangs, or its node."
+        if task.is_shared:
+            stopped = "" if self._may_ask else "a rank is stopped, or "
+            culprit = f"{stopped}the file system or the network hangs."
+        self._end(
+            f"{who} has been in {task.words} for {seconds:.0f} s{_against(self.point_seconds)}: "
+            f"{culprit}",
+            "" if task.is_shared else self._ranks.host,
+        )
+
+    def _end(self, words: str, host: str) -> None:
+        """End the job so that it starts again; host is empty where no node is to blame."""
+        where = f", and without {host} if it hangs there again" if host else ""
+        sys.stderr.write(
+            f"[{self._ranks.rank}/{self._ranks.size} {self._ranks.host}] stalled: {words} What is "
+            f"written is kept, and the job ends with status {EXIT_REQUEUE}: run the same command "
+            f"again{where}.\n"
+        )
+        sys.stderr.flush()
+        signal.alarm(ABORT_S)
+        if path := os.environ.get(STALL_FILE):
+            with contextlib.suppress(OSError):  # the job has to end, noted or not
+                Path(path).write_text(f"{host}\n")
+        if self._may_ask or threading.current_thread() is threading.main_thread():
+            self._ranks.comm.Abort(EXIT_REQUEUE)
+        os._exit(EXIT_REQUEUE)
+
+
+def _against(point_seconds: float) -> str:
+    return f" (a point usually takes {point_seconds:.3g} s)" if point_seconds else ""

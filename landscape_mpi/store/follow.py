@@ -1,0 +1,38 @@
+"""Surfaces that a job still fills, read again whenever a round has landed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from landscape_mpi.store.reader import Surface, read_surface
+
+PAUSE_S = 2.0
+
+
+def follow_surfaces(paths: Sequence[Path], *, pause_s: float = PAUSE_S) -> Iterator[list[Surface]]:
+    """Read surface files until every point of all of them is computed.
+
+    Args:
+        paths: Surface files.
+        pause_s: Time between two looks at the files, s.
+
+    Yields:
+        Those with computed points, each time there are more of them; the last time all.
+    """
+    seen: list[int] = []
+    n_drawn = 0
+    while True:
+        # Before reading: what is written in the meantime is seen at the next look.
+        changed = [path.stat().st_mtime_ns if path.exists() else 0 for path in paths]
+        if changed != seen:
+            seen = changed
+            surfaces = [read_surface(path) for path in paths]
+            n_done = sum(int(surface.done.sum()) for surface in surfaces)
+            if n_done != n_drawn:
+                n_drawn = n_done
+                yield [surface for surface in surfaces if surface.done.any()]
+            if all(surface.done.all() for surface in surfaces):
+                return
+        time.sleep(pause_s)

@@ -1,0 +1,110 @@
+"""How far a surface file is, and who fills it; also while they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.store.reader import Surface, read_surface
+from landscape_mpi.store.schema import MAX_RUNS
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run that fills or filled a surface file."""
+
+    number: int  # from 1
+    started: datetime
+    ended: datetime | None  # None while it runs, and for ever if it was killed
+    outcome: str  # empty where ended is None
+    n_points: int | None  # None where the runs before it are no longer all in the table
+    n_ranks: int
+    devices: str
+    hosts: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a surface file says of its progress."""
+
+    surface: Surface
+    last_write: datetime
+    run: Run | None  # the last one; None in files without a table of runs, or before the first
+    seconds: np.ndarray  # of each point on its rank, s, float64 [n_alpha, n_beta]
+    rank: np.ndarray  # int32 [n_alpha, n_beta]
+
+    @property
+    def n_done(self) -> int:
+        """Points that are computed."""
+        return int(self.surface.done.sum())
+
+    @property
+    def points_per_s(self) -> float | None:
+        """Rate of the last run up to its last round; None where no round tells."""
+        if self.run is None or not self.run.n_points:
+            return None
+        elapsed = (self.run.ended or self.last_write) - self.run.started
+        # Times are stored in whole seconds.
+        return self.run.n_points / max(elapsed.total_seconds(), 1.0)
+
+    def balance(self, order: np.ndarray) -> float | None:
+        """Return the computing time of the slowest rank of the last run over the mean.
+
+        Args:
+            order: All points in the order in which runs compute them, int64 [n_points]: the
+                last run has the last of those that are done.
+        """
+        if self.run is None or not self.run.n_points:
+            return None
+        points = order[self.surface.done.ravel()[order]][-self.run.n_points :]
+        ranks, seconds = self.rank.ravel()[points], self.seconds.ravel()[points]
+        busy = np.bincount(ranks, weights=seconds)[np.unique(ranks)]
+        return float(busy.max() / busy.mean()) if busy.any() else None
+
+
+def read_status(path: Path) -> Status:
+    """Read how far a surface file is. Local, and without a lock.
+
+    Args:
+        path: A surface file; one of the reference implementation has no runs.
+
+    Raises:
+        InputError: If it is none, or cannot be read.
+    """
+    surface = read_surface(path)
+    with h5py.File(path, "r", locking=False) as file:
+        known = {name: file[name][...] for name in ("seconds", "rank") if name in file}
+        runs = file["provenance/runs"][...] if "provenance/runs" in file else np.empty(0)
+    nothing = np.zeros(surface.shape)
+    return Status(
+        surface=surface,
+        last_write=datetime.fromtimestamp(path.stat().st_mtime, UTC),
+        run=_last_run(runs, int(surface.done.sum())),
+        seconds=known.get("seconds", nothing),
+        rank=known.get("rank", nothing.astype(np.int32)),
+    )
+
+
+def _last_run(runs: np.ndarray, n_done: int) -> Run | None:
+    taken = runs[runs["started"] != b""] if len(runs) else runs
+    if not len(taken):
+        return None
+    row = taken[-1]
+    words = {name: row[name].decode() for name in ("started", "ended", "outcome")}
+    n_points: int | None = int(row["points"])
+    if not words["ended"]:  # entered at its end only
+        n_points = n_done - int(taken["points"][:-1].sum()) if len(taken) < MAX_RUNS else None
+    return Run(
+        number=len(taken),
+        started=datetime.fromisoformat(words["started"]),
+        ended=datetime.fromisoformat(words["ended"]) if words["ended"] else None,
+        outcome=words["outcome"],
+        n_points=n_points,
+        n_ranks=int(row["ranks"]),
+        devices=row["devices"].decode(),
+        hosts=row["hosts"].decode(),
+    )

@@ -1,0 +1,172 @@
+"""Oracle: files whose every number is written down here, and a process without MPI and torch."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import h5py
+import numpy as np
+import pytest
+import surface_files
+from test_surface import SLOW, processes_running, wait_for_round
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.job.grid import coarse_to_fine
+from landscape_mpi.job.status import describe
+from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.runs import make_row, settle_killed_run
+from landscape_mpi.store.schema import MAX_RUNS
+from landscape_mpi.store.status import read_status
+
+ORDER = coarse_to_fine(4, 5)
+STARTED = "2026-11-21T12:00:00+00:00"
+NOW = datetime(2026, 11, 21, 12, 1, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "net.h5"
+    attributes = {"/": {"model": "resnet8", "data": "digits"}, "directions": {}, "provenance": {}}
+    content = SurfaceContent(np.arange(4.0), np.arange(5.0), ("train_loss",), attributes)
+    create_surface(path, content)
+    return path
+
+
+def fill(path, n_done, runs, *, last_write=datetime(2026, 11, 21, 12, 1, 20, tzinfo=UTC)):
+    """Mark the first points done, by ranks 0 and 1 in turn with 1 s and 3 s a point."""
+    with h5py.File(path, "r+") as file:
+        for k, point in enumerate(ORDER[:n_done]):
+            place = divmod(int(point), 5)
+            file["done"][place], file["rank"][place] = 1, k % 2
+            file["seconds"][place] = 1 + 2 * (k % 2)
+        for number, row in enumerate(runs):
+            file["provenance/runs"][number] = row
+    os.utime(path, (last_write.timestamp(),) * 2)
+
+
+def row(**fields):
+    words = {"started": STARTED, "ranks": 2, "hosts": "1 x n1, 1 x n2", "devices": "2 x H200"}
+    return make_row(**{**words, **fields})
+
+
+FIRST = row(ended="2026-11-21T11:00:00+00:00", outcome="stopped by SIGTERM", points=4)
+
+
+def test_a_run_that_goes_on(path):
+    fill(path, 12, [FIRST, row()])
+    assert describe(read_status(path), now=NOW).splitlines() == [
+        f"{path}: resnet8 on digits, 4 x 5 points",
+        "12 of 20 points done (60 %), last write 10 s ago",
+        # 8 points from 12:00:00 to 12:01:20
+        "run 2, 2026-11-21 12:00:00 UTC: running, or killed; 8 points, 10 s a point, "
+        "1 min 20 s left",
+        # the ranks were busy for 4 s and 12 s
+        "2 ranks on 1 x n1, 1 x n2: 2 x H200; balance 1.50",
+    ]
+
+
+def test_a_run_that_ended(path):
+    ended = row(ended="2026-11-21T12:00:04+00:00", outcome="complete", points=16, ranks=1)
+    fill(path, 20, [FIRST, ended])
+    lines = describe(read_status(path), now=NOW).splitlines()
+    assert lines[1] == "20 of 20 points done (100 %), last write 10 s ago"
+    assert lines[2] == (
+        "run 2, 2026-11-21 12:00:00 UTC to 2026-11-21 12:00:04 UTC: complete; 16 points, 4 points/s"
+    )
+    assert lines[3].startswith("1 rank on ")
+
+
+def test_a_run_without_a_round(path):
+    fill(path, 4, [FIRST, row()])
+    lines = describe(read_status(path), now=NOW).splitlines()
+    assert lines[2].endswith(": running, or killed; no round written yet")
+    assert lines[3].endswith(": 2 x H200")
+
+
+def test_a_full_table_of_runs(path):
+    fill(path, 12, [row()] * MAX_RUNS)
+    lines = describe(read_status(path), now=NOW).splitlines()
+    assert lines[2].endswith("its rate is not known, as the table of runs is full")
+
+
+def test_before_the_first_run(path):
+    assert len(describe(read_status(path), now=NOW).splitlines()) == 2
+
+
+def test_a_file_of_the_reference_implementation(tmp_path):
+    path = surface_files.write_reference(
+        tmp_path / "m.h5", [0.0, 1.0], [0.0, 1.0], lambda x, y: (1, 90), missing=(3,)
+    )
+    lines = describe(read_status(path), now=NOW).splitlines()
+    assert lines[0] == f"{path}: 2 x 2 points"
+    assert lines[1].startswith("3 of 4 points done (75 %)")
+
+
+def test_a_file_that_is_no_surface(tmp_path):
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        file["weights"] = [1.0]
+    with pytest.raises(InputError, match="is HDF5, but no surface file. It holds weights"):
+        read_status(path)
+
+
+def test_a_killed_run_is_entered_by_the_next_one(path):
+    fill(path, 12, [FIRST, row()])
+    settle_killed_run(path)
+    settle_killed_run(path)
+    with h5py.File(path) as file:
+        assert file["provenance/runs"]["points"][:3].tolist() == [4, 8, 0]
+
+
+@pytest.mark.parametrize("runs", [[], [FIRST], [row()] * MAX_RUNS])
+def test_where_no_run_was_killed_or_nobody_knows_the_file_stays(path, runs):
+    fill(path, 12, runs)
+    before = path.read_bytes()
+    settle_killed_run(path)
+    assert path.read_bytes() == before
+
+
+COMMAND = (
+    "import runpy, sys; sys.modules.update(dict.fromkeys(['torch', 'mpi4py']))\n"
+    "sys.argv = ['surface', *sys.argv[1:]]\n"
+    "runpy.run_module('landscape_mpi.surface', run_name='__main__')"
+)
+
+
+def run_status(*options):
+    argv = [sys.executable, "-c", COMMAND, *map(str, options)]
+    return subprocess.run(argv, check=False, capture_output=True, text=True)
+
+
+def test_the_command_beside_a_running_job(tmp_path, start_mpiexec):
+    (tmp_path / "slow.py").write_text(SLOW.replace("sleep(2)", "sleep(0.1)"))
+    out = tmp_path / "slow.h5"
+    argv = ["landscape_mpi.surface", "--model=slow:build", "--data=digits", "--limit=64"]
+    options = ["--x=-1:1:999", "--round-seconds=0.5", f"--out={out}"]
+    job = start_mpiexec(2, [*argv, *options], cwd=tmp_path)
+    wait_for_round(job, 3)
+    done = run_status("--status", out)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r": slow:build on digits, 999 x 1 points\n\d+ of 999 points done", done.stdout)
+    assert re.search(r"running, or killed; \d+ points, .* left\n2 ranks on 2 x ", done.stdout)
+    for pid in processes_running(out):
+        os.kill(pid, signal.SIGTERM)
+    job.communicate(timeout=60)
+    assert job.returncode == 75
+    assert "stopped by SIGTERM; " in run_status("--status", out).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("gone.h5", "gone.h5: no such file."), ("plain.h5", "plain.h5: is not an HDF5 file.")],
+)
+def test_the_command_on_another_file(name, words, tmp_path):
+    (tmp_path / "plain.h5").write_text("text")
+    done = run_status(f"--status={tmp_path / name}", "--x=0")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert done.stdout == ""
