@@ -6,7 +6,7 @@ NUMBERS_OF_RANKS := 1 2 3 4
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slurm lint clean
+.PHONY: help setup demo test test-slurm scaling lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine; as root, installs it
 	@tests/slurm_lab.sh install
 	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/test_slurm.py
+
+scaling: setup  ## simulate runs on up to 4,096 ranks: examples/scaling.md
+	$(PYTHON) examples/scaling.py
 
 lint: setup  ## check style, types and shell scripts
 	$(PYTHON) -m ruff check .
