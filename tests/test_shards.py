@@ -107,6 +107,7 @@ def test_a_shard_is_more_than_its_rank_does_until_the_deadline():
     [
         (100_000, 29.94),  # 167 rounds of 29.94 s, not 166 of 30 s and a short one
         (1300, 32.5),  # one of 65 s would be two and a short one
+        (900, 36.0),  # 45 s: a long round and the last one, not two and the last one
         (600, 24.0),  # one round, and the last one of the fifth that is left
         (64, 2.56),  # likewise
         (32, np.inf),  # the last round

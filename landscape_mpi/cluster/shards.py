@@ -117,12 +117,13 @@ def round_length(cost: np.ndarray, *, n_points: int, round_seconds: float) -> fl
     """
     left_s = n_points / float((1 / cost).sum())
     slowest = min(float(cost.max()), MOST_UNEVEN * float(np.median(cost)))
-    n_rounds = np.ceil(left_s / max(round_seconds, slowest) - SHORTEST_ROUND)
-    if n_rounds > 1:
-        return max(left_s / n_rounds, slowest)
-    if left_s > MOST_LAST_POINTS * cost.mean():
-        return max((1 - LAST_SHARE) * left_s, slowest)
-    return np.inf
+    longest = max(round_seconds, slowest)
+    if left_s <= min(MOST_LAST_POINTS * cost.mean(), (1 + SHORTEST_ROUND) * longest):
+        return np.inf
+    before_last = (1 - LAST_SHARE) * left_s
+    if before_last > (1 + SHORTEST_ROUND) * longest:
+        before_last = left_s / max(2, np.ceil(left_s / longest - SHORTEST_ROUND))
+    return max(before_last, slowest)
 
 
 def shard_sizes(point_seconds: np.ndarray, *, n_points: int, round_seconds: float) -> np.ndarray:
