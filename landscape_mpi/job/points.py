@@ -15,6 +15,7 @@ from landscape_mpi.cluster.groups import Group, choose_ranks_per_point, make_gro
 from landscape_mpi.compute.evaluation import Setting, mean_values
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.errors import InputError
 from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.shared import SharedInputs
 
@@ -25,9 +26,11 @@ def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
     """Put the ranks that share a point together. Collective over the ranks.
 
     Raises:
-        SharedInputError: If more ranks are asked for than there are, or than have work.
+        SharedInputError: If more ranks are asked for than there are.
     """
-    at_a_time = setting.batch * setting.threads
+    # Ranks may have different numbers of threads, and must all form the same groups.
+    threads = min(ranks.comm.allgather(setting.threads))
+    at_a_time = setting.batch * threads
     n_batches = [-(-n // at_a_time) for n in plan.n_samples.values()]
     asked = plan.ranks_per_point
     if asked is None:
@@ -59,8 +62,7 @@ def fit_evaluator(
     """
     while True:
         group = group_ranks(ranks, plan, setting)
-        attempt = _attempt(plan, inputs, setting, group)
-        evaluator, problem = agree(ranks, lambda: _in_turn(ranks, setting, attempt))  # noqa: B023
+        evaluator, problem = _try_on_all(ranks, plan, inputs, setting, group)
         problems = [text for text in ranks.comm.allgather(problem) if text is not None]
         if evaluator is not None and not problems:
             compare_losses(ranks, evaluator.center_loss)
@@ -70,18 +72,27 @@ def fit_evaluator(
             print(f"out of memory, so the batch becomes {setting.batch}: {problems[0]}", flush=True)
 
 
-def _attempt(
-    plan: Plan, inputs: SharedInputs, setting: Setting, group: Group
-) -> Callable[[], tuple[PointEvaluator | None, str | None]]:
-    """Return what sets this rank up, and what says how its memory fell short."""
+def _try_on_all(
+    ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting, group: Group
+) -> tuple[PointEvaluator | None, str | None]:
+    """Set this rank up, or return how its memory fell short. Collective over the ranks."""
 
     def attempt() -> tuple[PointEvaluator | None, str | None]:
         try:
             return PointEvaluator(plan, inputs, setting, group), None
         except torch.OutOfMemoryError as error:
             return None, str(error).split(". ")[0]
+        except InputError:
+            raise
+        except Exception as error:
+            if not setting.compiled:
+                raise
+            raise InputError(
+                f"--compile on: the compiler gives up ({' '.join(str(error).split())[:200]}). Pass "
+                f"--compile off."
+            ) from error
 
-    return attempt
+    return agree(ranks, lambda: _in_turn(ranks, setting, attempt))
 
 
 def _in_turn(ranks: Ranks, setting: Setting, work: Callable[[], T]) -> T:
@@ -189,7 +200,8 @@ def compare_losses(ranks: Ranks, loss: float) -> None:
     """
     losses = ranks.comm.allgather((loss, ranks.host))
     for rank, (other, host) in enumerate(losses):
-        if not math.isclose(other, losses[0][0], rel_tol=1e-2) and math.isfinite(other):
+        both_nan = math.isnan(other) and math.isnan(losses[0][0])
+        if not both_nan and not math.isclose(other, losses[0][0], rel_tol=1e-2):
             raise SharedInputError(
                 f"--model: on the first samples rank 0 has the loss {losses[0][0]:.6g}, rank "
                 f"{rank} on {host} has {other:.6g}: their networks differ. The function that "

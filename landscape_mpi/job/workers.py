@@ -35,7 +35,7 @@ def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
     device = agree(ranks, lambda: choose_device(ranks, asked=plan.device, gpus=gpus))
     kind = device.split(":")[0]
     check_one_kind(ranks, kind)
-    agree(ranks, lambda: check_available(plan.precision, kind))
+    agree(ranks, lambda: check_available(plan.precision, device))
     return Setting(
         device=device,
         precision="fp32" if plan.precision == "auto" else plan.precision,
