@@ -87,6 +87,14 @@ def test_a_recording_with_other_losses_is_not_used():
     assert passes.description == "no CUDA graph (replayed it gives other losses)"
 
 
+def test_too_many_batches_are_not_recorded():
+    samples, rows = samples_of(500), Rows()
+    passes = RecordedPasses(rows, batch=1, record=lambda work: pytest.fail("recorded"))
+    passes.run(samples)
+    assert samples.losses.tolist() == expected(500)
+    assert passes.description == "no CUDA graph (500 batches a split)"
+
+
 def test_a_lack_of_memory_is_not_taken_for_anything_else():
     def run_out(work):
         raise torch.OutOfMemoryError("CUDA out of memory.")

@@ -18,4 +18,7 @@ def compiled(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     Args:
         network: On its device, in the type it computes in; its weights may move afterwards.
     """
+    # Networks of one class share their compiled versions, of which torch keeps eight; the next is
+    # run uncompiled without an error. So those of the planes before are forgotten.
+    torch.compiler.reset()
     return torch.compile(network, dynamic=False)

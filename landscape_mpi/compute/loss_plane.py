@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,6 +20,8 @@ from landscape_mpi.compute.evaluation import (
 from landscape_mpi.compute.plane import MovedNetwork
 from landscape_mpi.compute.preparation import prepare_network
 from landscape_mpi.compute.samples import ResidentSplit
+
+TIMED_RUNS = 3
 
 
 class LossPlane:
@@ -38,7 +41,7 @@ class LossPlane:
             network: Float32, in evaluation mode, on the CPU; it belongs to the plane from then on.
             directions: By axis, on the network's parameters and buffers.
             splits: Samples by the name of their split, on the setting's device.
-            sample: Some samples as the network sees them, float32, on the CPU.
+            sample: Some samples as the network sees them, on the CPU.
             setting: How to evaluate. It holds for the whole process, until the next plane.
         """
         prepare_device(setting)
@@ -66,6 +69,16 @@ class LossPlane:
         """Return mean loss and error of each split at a point, float64 [2 * n_splits]."""
         self.compute_losses(alpha, beta)
         return mean_values([(s.losses, s.wrong) for s in self._splits.values()])
+
+    def shortest_seconds(self, alpha: float, beta: float) -> float:
+        """Return the shortest time of a point in some runs, s, of which the first prepares."""
+        self.evaluate(alpha, beta)
+        seconds = []
+        for _ in range(TIMED_RUNS):
+            began = time.perf_counter()
+            self.evaluate(alpha, beta)
+            seconds.append(time.perf_counter() - began)
+        return min(seconds)
 
     def check_is_function(self, samples: ResidentSplit) -> float:
         """Check that the losses depend on weights and samples alone.

@@ -10,6 +10,7 @@ import torch
 
 from landscape_mpi.compute.samples import ResidentSplit
 
+MOST_RECORDED = 400  # batches in a graph; launching so many costs little beside their work
 EvaluateRows = Callable[[ResidentSplit, slice], None]
 
 
@@ -76,10 +77,15 @@ class RecordedPasses:
         self._replays[samples]()
 
     def _prepare(self, samples: ResidentSplit) -> Callable[[], None]:
+        n_batches = -(-len(samples) // self._batch)
+
         def plainly() -> None:
             for rows in batches(len(samples), self._batch):
                 self._evaluate_rows(samples, rows)
 
+        if not 0 < n_batches <= MOST_RECORDED:
+            self.description = f"no CUDA graph ({n_batches} batches a split)"
+            return plainly
         plainly()
         expected = samples.losses.clone()
         try:
@@ -89,7 +95,9 @@ class RecordedPasses:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as problem:  # e.g. the network asks the device for a value
-            self.description = f"no CUDA graph ({str(problem).splitlines()[0][:100]})"
+            # What ends a failed recording raises once more, and says nothing of the cause.
+            cause = problem.__context__ or problem
+            self.description = f"no CUDA graph ({str(cause).splitlines()[0][:100]})"
             return plainly
         if torch.equal(samples.losses.nan_to_num(), expected.nan_to_num()):
             return replay
@@ -99,12 +107,15 @@ class RecordedPasses:
 
 def record_cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
     """Record the kernels of some work on the current GPU, and return what launches them again."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
+    outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+    stream.wait_stream(outside)
     with torch.cuda.stream(stream):
-        work()  # libraries take their workspaces on the first call, which a recording must not
-    torch.cuda.current_stream().wait_stream(stream)
+        work()  # libraries take their workspaces on a stream's first call, a recording must not
+    outside.wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
+    try:
+        with torch.cuda.graph(graph, stream=stream):
+            work()
+    finally:
+        torch.cuda.set_stream(outside)  # a recording that fails leaves its own one behind
     return graph.replay

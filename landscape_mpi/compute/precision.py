@@ -8,7 +8,6 @@ some only emulate it. Neither is guessed.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +17,8 @@ import torch
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.errors import InputError
 
-CANDIDATES = {"cpu": ("bf16",), "cuda": ("tf32", "bf16")}  # beside fp32
+FIRST_WITH_TF32 = (8, 0)  # compute capability; older GPUs take the flag and ignore it
 WORTH_CHANGING = 1.05  # a type is taken when it is faster than fp32 by this factor at least
-TIMED_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -30,36 +28,50 @@ class Trial:
     precision: str
     deviation: float  # of the loss, largest over the points, relative; infinite if it cannot
     speed: float  # points per time, fp32 being 1
+    n_finite: int = 0  # points at which the loss in fp32 is a finite number, which are compared
     problem: str | None = None  # why it cannot compute this network
 
 
-def check_available(precision: str, kind: str) -> None:
-    """Check that a kind of device has a type.
+def candidates(device: str) -> tuple[str, ...]:
+    """Return the types of a device, beside fp32.
+
+    Args:
+        device: ``cpu`` or ``cuda:<index>``.
+    """
+    if device == "cpu":
+        return ("bf16",)
+    has_tf32 = torch.cuda.get_device_capability(device) >= FIRST_WITH_TF32
+    return ("tf32", "bf16") if has_tf32 else ("bf16",)
+
+
+def check_available(precision: str, device: str) -> None:
+    """Check that a device has a type.
 
     Args:
         precision: One of evaluation.PRECISIONS, or ``auto``.
-        kind: ``cpu`` or ``cuda``.
+        device: ``cpu`` or ``cuda:<index>``.
 
     Raises:
         InputError: If it does not.
     """
-    if precision == "tf32" and kind == "cpu":
+    if precision == "tf32" and "tf32" not in candidates(device):
+        here = "the CPU" if device == "cpu" else torch.cuda.get_device_name(device)
         raise InputError(
-            "--precision tf32: a type of NVIDIA GPUs, and this run computes on the CPU. Pass fp32 "
-            "or bf16, or run on GPUs."
+            f"--precision tf32: a type of NVIDIA GPUs from Ampere on, and this run computes on "
+            f"{here}. Pass fp32 or bf16, or run on such GPUs."
         )
 
 
 def try_precisions(
     make_plane: Callable[[str], LossPlane],
-    candidates: Sequence[str],
+    names: Sequence[str],
     points: Sequence[tuple[float, float]],
 ) -> list[Trial]:
     """Evaluate the same points in every type.
 
     Args:
         make_plane: Returns a plane that computes in a type.
-        candidates: Types beside fp32.
+        names: Types beside fp32.
         points: Alpha and beta of each; the last one is timed.
 
     Returns:
@@ -69,17 +81,19 @@ def try_precisions(
         OutOfMemoryError: If a batch does not fit; that says nothing of a type.
     """
     expected, fp32_seconds = _losses_and_seconds(make_plane("fp32"), points)
-    trials = [Trial("fp32", 0.0, 1.0)]
-    for name in candidates:
+    n_finite = int(np.isfinite(expected).sum())
+    trials = [Trial("fp32", 0.0, 1.0, n_finite)]
+    for name in names:
         try:
             losses, seconds = _losses_and_seconds(make_plane(name), points)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, TypeError) as problem:  # an operation that lacks this type
             words = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-            trials.append(Trial(name, math.inf, 0.0, words))
+            trials.append(Trial(name, math.inf, 0.0, n_finite, words))
         else:
-            trials.append(Trial(name, deviation(losses, expected), fp32_seconds / seconds))
+            speed = fp32_seconds / seconds
+            trials.append(Trial(name, deviation(losses, expected), speed, n_finite))
     return trials
 
 
@@ -88,12 +102,7 @@ def _losses_and_seconds(
 ) -> tuple[np.ndarray, float]:
     """Return the loss of the first split at every point, nats, and the time of a point, s."""
     losses = np.array([plane.evaluate(*point)[0] for point in points])
-    seconds = []
-    for _ in range(TIMED_RUNS):
-        began = time.perf_counter()
-        plane.evaluate(*points[-1])
-        seconds.append(time.perf_counter() - began)
-    return losses, min(seconds)
+    return losses, plane.shortest_seconds(*points[-1])
 
 
 def deviation(losses: np.ndarray, expected: np.ndarray) -> float:
@@ -105,15 +114,17 @@ def deviation(losses: np.ndarray, expected: np.ndarray) -> float:
 
     Returns:
         The difference over the expected value, at the point where that is largest; infinite
-        where one of the two is finite and the other is not.
+        where one of the two is finite and the other is not; not a number if none is finite.
     """
     finite = np.isfinite(expected)
     if not np.array_equal(finite, np.isfinite(losses)):
         return math.inf
+    if not finite.any():
+        return math.nan
     difference = np.abs(losses - expected)[finite]
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(difference == 0, 0.0, difference / np.abs(expected[finite]))
-    return float(relative.max(initial=0.0))
+    return float(relative.max())
 
 
 def fastest(trials: Sequence[Trial], *, tolerance: float) -> Trial:

@@ -10,7 +10,7 @@ import torch
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
-from landscape_mpi.compute.precision import CANDIDATES, Trial, fastest, try_precisions
+from landscape_mpi.compute.precision import Trial, candidates, fastest, try_precisions
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.plan import Plan
@@ -72,7 +72,8 @@ def _measure_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Pr
 
 
 def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
-    candidates = CANDIDATES[setting.kind] if plan.precision == "auto" else (plan.precision,)
+    is_free = plan.precision == "auto"
+    names = candidates(setting.device) if is_free else (plan.precision,)
     split, n_samples = next(iter(plan.n_samples.items()))
     n_tried = min(n_samples, max(TRIED_SAMPLES, setting.batch))
     samples = inputs.samples(split, slice(0, n_tried), setting.device)
@@ -81,8 +82,7 @@ def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
         return _plane(inputs, samples, replace(setting, precision=precision))
 
     points = points_to_try(plan.alpha, plan.beta)
-    trials = try_precisions(make_plane, candidates, points)
-    is_free = plan.precision == "auto"
+    trials = try_precisions(make_plane, names, points)
     taken = fastest(trials, tolerance=plan.tolerance) if is_free else trials[-1]
     if taken.problem is not None:
         raise InputError(
@@ -97,15 +97,26 @@ def _plane(inputs: SharedInputs, samples: ResidentSplit, setting: Setting) -> Lo
 
 
 def points_to_try(alpha: np.ndarray, beta: np.ndarray) -> list[tuple[float, float]]:
-    """Return the corners of a grid, and the point of it that is nearest to the center.
+    """Return the corners of a grid, points half way to them, and the one nearest to the center.
+
+    Far corners may have no finite loss to compare.
 
     Args:
         alpha: Coordinates along the first direction, float64 [n_alpha].
         beta: Along the second, float64 [n_beta].
     """
-    corners = [(float(a), float(b)) for a in alpha[[0, -1]] for b in beta[[0, -1]]]
-    middle = float(alpha[np.abs(alpha).argmin()]), float(beta[np.abs(beta).argmin()])
-    return [*dict.fromkeys(point for point in corners if point != middle), middle]
+    rows, columns = (_places(axis) for axis in (alpha, beta))
+    ends = [(a, b) for a in (rows[0], rows[-1]) for b in (columns[0], columns[-1])]
+    halves = [(a, b) for a in (rows[1], rows[3]) for b in (columns[1], columns[3])]
+    middle = (rows[2], columns[2])
+    others = dict.fromkeys(place for place in (*ends, *halves) if place != middle)
+    return [(float(alpha[a]), float(beta[b])) for a, b in (*others, middle)]
+
+
+def _places(axis: np.ndarray) -> tuple[int, int, int, int, int]:
+    """Return the first place of an axis, that nearest to 0, the last, and those half way."""
+    last, middle = len(axis) - 1, int(np.abs(axis).argmin())
+    return 0, middle // 2, middle, (middle + last + 1) // 2, last
 
 
 def describe_trials(precision: Precision) -> str:
@@ -113,11 +124,15 @@ def describe_trials(precision: Precision) -> str:
     if not precision.trials:
         return "none"
     words = [_describe(trial) for trial in precision.trials[1:]]
-    where = f"at {precision.n_points} points, {precision.n_samples:,} samples, beside fp32"
+    n_finite, n_points = precision.trials[0].n_finite, precision.n_points
+    points = f"{n_points}" if n_finite == n_points else f"{n_finite} of {n_points}"
+    where = f"at {points} points, {precision.n_samples:,} samples, beside fp32"
     return f"{'; '.join(words)} ({where})"
 
 
 def _describe(trial: Trial) -> str:
     if trial.problem is not None:
         return f"{trial.precision} cannot compute this network ({trial.problem[:100]})"
+    if trial.n_finite == 0:
+        return f"{trial.precision} cannot be compared, as no loss here is a finite number"
     return f"{trial.precision} deviates by {trial.deviation:.2g}, {trial.speed:.2g} times as fast"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
-from landscape_mpi.compute.tuning import fastest_batch, is_worth_compiling, seconds_per_point
+from landscape_mpi.compute.tuning import BATCHES_TIMED, fastest_batch, is_worth_compiling
 from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.shared import SharedInputs
-
-BATCHES_TIMED = 4
 
 
 def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:
@@ -55,7 +54,7 @@ def measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> tuple[int, bo
         return min(n_samples, BATCHES_TIMED * batch)
 
     def seconds_per_sample(batch: int) -> float:
-        return seconds_per_point(make_plane(batch, plan.compiled is True)) / n_timed(batch)
+        return make_plane(batch, plan.compiled is True).shortest_seconds(0.0, 0.0) / n_timed(batch)
 
     batch = plan.batch or fastest_batch(seconds_per_sample)
     if plan.compiled is not None:
@@ -64,5 +63,5 @@ def measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> tuple[int, bo
             plan.compiled,
             "compiled as asked" if plan.compiled else "not compiled as asked",
         )
-    plain = make_plane(batch, False)
-    return batch, *is_worth_compiling(plain, lambda: make_plane(batch, True), setting.precision)
+    worth, words = is_worth_compiling(partial(make_plane, batch), setting.precision)
+    return batch, worth, words
