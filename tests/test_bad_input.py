@@ -201,7 +201,7 @@ CASES = {
     "a limit on no training samples": ({"z": "--splits=test"}, "Leave --limit out."),
     "a type of GPUs on the CPU": (
         {"z": "--precision=tf32", "device": "--device=cpu"},
-        "--precision tf32: a type of NVIDIA GPUs",
+        "--precision tf32: a type of NVIDIA GPUs from Ampere on, and this run computes on the CPU",
     ),
     "a tolerance for a fixed type": (
         {"z": "--tolerance=0.01"},

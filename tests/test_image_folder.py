@@ -102,4 +102,6 @@ def test_folder_that_is_not_there(tmp_path):
         f"--data folder:none: there is no folder none nor {tmp_path}/none."
     )
     with pytest.raises(MissingInputError, match="Name it in full, or the folder it is in by"):
+        load_dataset("folder:none")
+    with pytest.raises(InputError, match="names no folder. Write --data folder:DIR"):
         load_dataset("folder:")

@@ -134,21 +134,21 @@ def test_unknown_name_lists_all_and_the_form_of_ones_own():
 
 def test_network_for_other_images_is_refused():
     assert refusal(build_network("resnet8", n_channels=3, n_classes=3)).startswith(
-        "--model: nets:build cannot take the images of tiny, a batch of shape [2, 1, 8, 8]: Given"
+        "--model: nets:build cannot take the images of tiny, a batch of shape [3, 1, 8, 8]: Given"
     )
 
 
 def test_outputs_that_are_not_logits_are_refused():
     assert refusal(nn.Identity()) == (
-        "--model: nets:build returns [2, 1, 8, 8] for two images; the loss needs logits of shape "
-        "[2, 3]."
+        "--model: nets:build returns [3, 1, 8, 8] for 3 images; the loss needs logits of shape "
+        "[3, 3]."
     )
 
     class Pair(nn.Module):
         def forward(self, x):
             return x, x
 
-    assert "returns tuple for two images" in refusal(Pair())
+    assert "returns tuple for 3 images" in refusal(Pair())
 
 
 def test_fewer_outputs_than_classes_are_refused():
@@ -180,5 +180,5 @@ def test_a_target_at_each_place_needs_logits_at_each_place():
     with pytest.raises(InputError) as caught:
         check_network(nn.Sequential(nn.Embedding(3, 3), nn.Flatten()), name="a:b", data=data)
     assert str(caught.value) == (
-        "--model: a:b returns [2, 18] for two sequences; the loss needs logits of shape [2, 6, 3]."
+        "--model: a:b returns [3, 18] for 3 sequences; the loss needs logits of shape [3, 6, 3]."
     )

@@ -51,6 +51,8 @@ def _find_folder(name: str, data_dir: Path | None) -> Path:
     for path in places:
         if name and path.is_dir():
             return path
+    if not name:
+        raise InputError("--data folder: names no folder. Write --data folder:DIR.")
     looked = " nor ".join(dict.fromkeys(str(path) for path in places))
     hint = "" if data_dir else " Name it in full, or the folder it is in by --data-dir."
     raise MissingInputError(f"--data folder:{name}: there is no folder {looked}.{hint}")

@@ -14,6 +14,8 @@ __all__ = ["build_network", "check_network", "network_names"]
 
 USUAL_SIZE = (32, 32)  # height and width of images of which only the channels are told
 
+N_TRIED = 3  # samples; what is right for 1 or 2 by accident is not for 3
+
 
 def build_network(
     name: str,
@@ -69,7 +71,9 @@ def check_network(network: nn.Module, *, name: str, data: DataSet) -> None:
             target at each place, [n, length, n_classes].
     """
     noun = NOUNS[data.sample.kind]
-    inputs = data.sample.zeros(2)
+    inputs = data.sample.zeros(N_TRIED)
+    if data.sample.kind == "text":
+        inputs[-1] = data.n_classes - 1  # the last symbol
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.no_grad():
@@ -86,11 +90,11 @@ def check_network(network: nn.Module, *, name: str, data: DataSet) -> None:
 
 
 def _check_outputs(outputs: object, name: str, data: DataSet) -> None:
-    leading = [2, *data.splits["train"].targets.shape[1:]]
+    leading = [N_TRIED, *data.splits["train"].targets.shape[1:]]
     shape = list(outputs.shape) if isinstance(outputs, torch.Tensor) else []
     if shape[:-1] != leading:
         raise InputError(
-            f"--model: {name} returns {shape or type(outputs).__name__} for two "
+            f"--model: {name} returns {shape or type(outputs).__name__} for {N_TRIED} "
             f"{NOUNS[data.sample.kind]}; the loss needs logits of shape "
             f"{[*leading, data.n_classes]}."
         )
