@@ -3,7 +3,8 @@
 Evaluates the network, with weights drawn at random, on made-up images in every precision the
 device has, measures matrix products and copies beside it, and says for each precision: images/s
 of a rank, seconds a point, the share of what the machine can do, what limits it, and the time
-of a whole surface. Takes under a minute; needs no data, no checkpoint and no MPI.
+of a whole surface. Takes under a minute; needs no data, no checkpoint and no MPI. For networks
+of images.
 
   python -m landscape_mpi.bench --model resnet56 --x=-1:1:251 --y=-1:1:251 -n 32
 """
@@ -17,6 +18,8 @@ from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import add_model_option, whole_from_1
 
+LONGEST_SIDE = 16_384
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure every precision in turn and say what it gives."""
@@ -25,24 +28,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # After parsing, so that --help does not wait for torch.
     from landscape_mpi.compute.device import choose_alone, describe_device
     from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
-    from landscape_mpi.compute.precision import CANDIDATES, check_available
+    from landscape_mpi.compute.precision import candidates, check_available
     from landscape_mpi.job import forecast, synthetic
     from landscape_mpi.job.grid import parse_axis
 
     grid = len(parse_axis(options.x, option="--x")), len(parse_axis(options.y, option="--y"))
     device = choose_alone(options.device)
     kind = device.split(":")[0]
-    threads = len(os.sched_getaffinity(0)) if options.threads is None else options.threads
-    threads = threads if kind == "cpu" else 1
+    threads = threads_of(options.threads) if kind == "cpu" else 1
     batch = options.batch or DEFAULT_BATCH[kind]
-    precisions = options.precision or ("fp32", *CANDIDATES[kind])
+    precisions = options.precision or ("fp32", *candidates(device))
     for precision in precisions:
-        check_available(precision, kind)
+        check_available(precision, device)
     case = synthetic.Case(options.model, shape, options.classes)
     case.build()  # a network that is not there is said first
     print(f"{options.model} on {describe_device(device)}: batch {batch}, threads a rank: {threads}")
     for precision in precisions:
-        measured = synthetic.measure(case, Setting(device, precision, batch, threads), options.n)
+        setting = Setting(device, precision, batch, threads)
+        measured = synthetic.measure_in_memory(case, setting, options.n)
         words = forecast.describe(measured, grid=grid, n_samples=options.images)
         print(f"\n{precision}\n{words}", flush=True)
     return 0
@@ -85,6 +88,21 @@ def make_parser() -> CommandParser:
     return parser
 
 
+def threads_of(asked: int | None) -> int:
+    """Return the cores of a rank.
+
+    Raises:
+        InputError: If more are asked for than this process may use.
+    """
+    present = len(os.sched_getaffinity(0))
+    if asked is not None and asked > present:
+        raise InputError(
+            f"--threads: asks for {asked} cores, and this process may use {present}. Pass at most "
+            f"that."
+        )
+    return asked or present
+
+
 def image_shape(text: str) -> tuple[int, int, int]:
     """Return height, width and channels.
 
@@ -95,10 +113,10 @@ def image_shape(text: str) -> tuple[int, int, int]:
         height, width, channels = (int(part) for part in text.split(","))
     except ValueError:
         height, width, channels = 0, 0, 0
-    if min(height, width, channels) < 1:
+    if not 1 <= min(height, width, channels) <= max(height, width, channels) <= LONGEST_SIDE:
         raise InputError(
-            f"--image-shape: {text!r} is not height,width,channels, each a whole number from 1, "
-            f"e.g. 32,32,3."
+            f"--image-shape: {text!r} is not height,width,channels, each a whole number from 1 to "
+            f"{LONGEST_SIDE}, e.g. 32,32,3."
         )
     return height, width, channels
 

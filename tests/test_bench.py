@@ -46,6 +46,8 @@ def test_every_precision_of_a_cpu():
         (["--model=resnet8", "--x=1:0:5"], "--x: '1:0:5'"),
         (["--model=resnet8", "--precision=tf32"], "--precision tf32: a type of NVIDIA GPUs"),
         (["--model=json:loads"], "--model"),
+        (["--model=resnet8", "--threads=99999"], "--threads: asks for 99999 cores, and this"),
+        (["--model=resnet8", "--image-shape=99999,9,3"], "each a whole number from 1 to 16384"),
     ],
 )
 def test_bad_input(options, words):
@@ -54,6 +56,12 @@ def test_bad_input(options, words):
     assert done.stderr.startswith("error: ")
     assert words in done.stderr
     assert done.stdout == ""
+
+
+def test_a_batch_that_does_not_fit():
+    done = bench("--model=resnet8", "--batch=1000000000", "--threads=1")
+    assert done.returncode == 2
+    assert "--batch: 1000000000 samples a pass, of resnet8 and images of 32x32x3, do" in done.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -14,6 +14,7 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
+from landscape_mpi.errors import InputError
 from landscape_mpi.job.forecast import Measured, seconds_per_point
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.networks import build_network, check_network
@@ -36,9 +37,9 @@ class Case:
             InputError: If it is not known, or does not take such images.
         """
         torch.manual_seed(0)
-        network = build_network(self.model, sample=self._data(2).sample)
+        network = build_network(self.model, sample=self._data(2).sample).float().eval()
         check_network(network, name=self.model, data=self._data(2))
-        return network.float().eval()
+        return network
 
     def _data(self, n_images: int) -> DataSet:
         generator = np.random.default_rng(0)
@@ -61,6 +62,26 @@ class Case:
         return ResidentSplit(
             split.inputs, split.targets, mean=data.mean, std=data.std, device=device
         )
+
+
+def measure_in_memory(case: Case, setting: Setting, n_ranks: int) -> Measured:
+    """Measure, and say so if the memory does not suffice; see measure.
+
+    Raises:
+        InputError: If it does not.
+        RuntimeError: If something else fails.
+    """
+    try:
+        return measure(case, setting, n_ranks)
+    except (MemoryError, RuntimeError) as problem:
+        words = str(problem) or type(problem).__name__
+        if isinstance(problem, RuntimeError) and "memory" not in words.lower():
+            raise RuntimeError(words) from problem
+        raise InputError(
+            f"--batch: {setting.batch} samples a pass, of {case.model} and images of "
+            f"{'x'.join(map(str, case.shape))}, do not fit into the memory here "
+            f"({words[:80]}). Pass a smaller --batch."
+        ) from problem
 
 
 def measure(case: Case, setting: Setting, n_ranks: int) -> Measured:

@@ -15,24 +15,27 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import torch
 from case import Case, find_checkpoint
 from page import BENCHMARKS, replace_section, table
+from worker import Worker
 
 from landscape_mpi.compute.cost import measure_machine, sample_cost
 from landscape_mpi.compute.device import describe_device
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
-from landscape_mpi.compute.precision import CANDIDATES, deviation
-from landscape_mpi.compute.tuning import fastest_batch, is_worth_compiling, seconds_per_point
+from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.precision import candidates, deviation
+from landscape_mpi.compute.tuning import BATCHES_TIMED, fastest_batch, is_worth_compiling
 from landscape_mpi.job.forecast import Measured
 
 POINTS = [(0.0, 0.0), (0.25, 0.0), (0.0, -0.25), (0.5, 0.5), (1.0, -1.0)]
 N_TIMED = 7
-BATCHES_TRIED = 4
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,15 @@ def tuned(case: Case, setting: Setting) -> Setting:
     if setting.kind == "cpu":
         return setting
 
-    def plane(batch: int, compiled: bool):
-        n = min(case.n_images, BATCHES_TRIED * batch)
+    def plane(batch: int, compiled: bool) -> LossPlane:
         asked = replace(setting, batch=batch, compiled=compiled)
-        return replace(case, n_images=n).ours(asked), n
+        return replace(case, n_images=n_timed(batch)).ours(asked)
 
-    def seconds_per_sample(batch: int) -> float:
-        made, n = plane(batch, False)
-        return seconds_per_point(made) / n
+    def n_timed(batch: int) -> int:
+        return min(case.n_images, BATCHES_TIMED * batch)
 
-    batch = fastest_batch(seconds_per_sample)
-    plain, _ = plane(batch, False)
-    worth, words = is_worth_compiling(plain, lambda: plane(batch, True)[0], setting.precision)
+    batch = fastest_batch(lambda b: plane(b, False).shortest_seconds(0.0, 0.0) / n_timed(b))
+    worth, words = is_worth_compiling(partial(plane, batch), setting.precision)
     print(f"{case.model} {setting.precision}: batch {batch}, {words}", flush=True)
     return replace(setting, batch=batch, compiled=worth)
 
@@ -84,18 +84,18 @@ def measure(model: str, options: argparse.Namespace) -> list[Row]:
     checkpoint = find_checkpoint(model)
     case = Case(f"{model}_pad" if checkpoint else model, options.images, checkpoint)
     kind = options.device.split(":")[0]
-    plain = case.plain(device=options.device, n_workers=_workers(kind))
+    make_plain = partial(_evaluate_plainly, case, options.device, _workers(kind))
+    plain = Worker(make_plain, torch.get_num_threads(), start="spawn")
+    plain.point(0.0, 0.0)
     cost = sample_cost(case.network(), torch.zeros(2, 3, 32, 32))
     expected, rows = None, []
-    for precision in ("fp32", *CANDIDATES[kind]):
+    for precision in ("fp32", *candidates(options.device)):
         setting = tuned(case, Setting(options.device, precision, DEFAULT_BATCH[kind]))
         plane = case.ours(setting)
         losses = torch.tensor([plane.evaluate(*point)[0] for point in POINTS]).numpy()
         expected = losses if expected is None else expected
         seconds = [_time(plane.evaluate) for _ in range(N_TIMED)]
-        # The plain evaluation computes in float32 proper, whatever ours was set to.
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        plain_seconds = [_time(plain.evaluate) for _ in range(options.plain_points)]
+        plain_seconds = [plain.point(0.1, 0.1)[1] for _ in range(options.plain_points)]
         rates = measure_machine(setting)
         measured = Measured(precision, torch.ones(1).numpy(), cost, rates)
         row = Row(
@@ -110,7 +110,13 @@ def measure(model: str, options: argparse.Namespace) -> list[Row]:
         )
         print(row, flush=True)
         rows.append(row)
+    plain.close()
     return rows
+
+
+def _evaluate_plainly(case: Case, device: str, n_workers: int) -> Callable[[float, float], float]:
+    """Return the plain evaluation; in a process of its own, with torch's own settings."""
+    return case.plain(device=device, n_workers=n_workers).evaluate
 
 
 def _workers(kind: str) -> int:

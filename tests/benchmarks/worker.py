@@ -15,14 +15,21 @@ import torch
 class Worker:
     """A process that evaluates points."""
 
-    def __init__(self, make: Callable[[], Callable[[float, float], float]], threads: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Callable[[float, float], float]],
+        threads: int,
+        *,
+        start: str = "fork",
+    ) -> None:
         """Start it.
 
         Args:
             make: Called in the process; returns the function that evaluates a point.
             threads: Cores it may use.
+            start: How the process begins; on GPUs ``spawn``, which wants a make that pickles.
         """
-        context = multiprocessing.get_context("fork")
+        context = multiprocessing.get_context(start)
         self._here, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(make, threads, there), daemon=False)
         self._process.start()
