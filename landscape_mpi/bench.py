@@ -42,12 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_available(precision, device)
     case = synthetic.Case(options.model, shape, options.classes)
     case.build()  # a network that is not there is said first
+    work = forecast.Work(grid, grid[0] * grid[1], options.images, "images")
     print(f"{options.model} on {describe_device(device)}: batch {batch}, threads a rank: {threads}")
     for precision in precisions:
         setting = Setting(device, precision, batch, threads)
         measured = synthetic.measure_in_memory(case, setting, options.n)
-        words = forecast.describe(measured, grid=grid, n_samples=options.images)
-        print(f"\n{precision}\n{words}", flush=True)
+        print(f"\n{precision}\n{forecast.describe(measured, work, range(options.n))}", flush=True)
     return 0
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from landscape_mpi.compute.cost import MachineRates, SampleCost
-from landscape_mpi.job.forecast import Measured, describe, run_seconds, seconds_per_point
+from landscape_mpi.job.forecast import (
+    Measured,
+    Work,
+    describe,
+    group_seconds,
+    run_seconds,
+    seconds_per_point,
+)
 
 
 def test_a_run_takes_as_long_as_its_slowest_share():
@@ -39,9 +46,31 @@ def test_seconds_per_point():
 def test_the_words(precision, rates, limit):
     """1e6 operations and 1e4 values a sample at 5 ms, 100,000 samples, 4 points on 2 ranks."""
     measured = Measured(precision, np.full(2, 0.005), SampleCost(1e6, 1e4), rates)
-    words = describe(measured, grid=(2, 2), n_samples=100_000)
+    words = describe(measured, Work((2, 2), 4, 100_000, "images"), range(2))
     assert limit in words
     assert "200 images/s a rank, 500 s a point of 100,000 images" in words
     assert words.endswith("2 x 2 points on 2 ranks: about 16 min 40 s")
     share = 1e6 / rates.operations_per_s / 0.005
     assert f"arithmetic: {share:.0%} of the matrix products" in words
+
+
+@pytest.mark.parametrize(
+    ("n_pending", "of_rank", "words"),
+    [
+        (3, [0, 1], "3 points left of 2 x 2 points on 2 ranks: about 16 min 40 s"),
+        (4, [0, 0], "2 x 2 points on 2 ranks that share each: about 16 min 40 s"),
+        (4, [0, 0, 1, 1], "2 x 2 points on 4 ranks, 2 points at a time: about 8 min 20 s"),
+    ],
+)
+def test_points_that_are_left_or_shared(n_pending, of_rank, words):
+    """500 s a point on one rank."""
+    rates = MachineRates(1e9, 1e9)
+    measured = Measured("fp32", np.full(len(of_rank), 0.005), SampleCost(1e6, 1e4), rates)
+    found = describe(measured, Work((2, 2), n_pending, 100_000, "rows"), of_rank)
+    assert found.endswith(words)
+    assert "200 rows/s a rank" in found
+
+
+def test_a_group_ends_with_its_slowest_rank():
+    seconds = group_seconds(np.array([1.0, 3.0, 4.0]), [0, 0, 1])
+    assert seconds.tolist() == [1.5, 4.0]

@@ -173,6 +173,26 @@ def test_network_for_other_samples_is_refused_with_those_that_fit():
     )
 
 
+class Transformed(nn.Module):
+    def __init__(self, transform):
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, images):
+        return self.transform(images.flatten(1)[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("transform", "found"),
+    [(torch.fft.fft, "complex64"), (lambda logits: logits.argsort(), "int64")],
+)
+def test_logits_that_are_no_real_numbers_are_refused(transform, found):
+    assert refusal(Transformed(transform)) == (
+        f"--model: nets:build returns {found}; the loss needs logits that are real numbers of "
+        "floating point, not classes."
+    )
+
+
 def test_a_target_at_each_place_needs_logits_at_each_place():
     sequences = np.zeros((5, 6), np.int64)
     data = DataSet("speech", {"train": Split(sequences, sequences)}, (), (), 3, "")

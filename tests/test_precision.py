@@ -5,6 +5,7 @@ whose two logits differ by less than bfloat16 can tell has a loss of ln 2 there,
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,13 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.precision import Trial, deviation, fastest, try_precisions
 from landscape_mpi.compute.samples import ResidentSplit
-from landscape_mpi.job.precision import Precision, describe_trials, points_to_try
+from landscape_mpi.errors import InputError
+from landscape_mpi.job.precision import (
+    Precision,
+    describe_trials,
+    measure_in_memory,
+    points_to_try,
+)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +158,16 @@ def test_where_no_loss_is_finite_nothing_is_claimed():
         "bf16 cannot be compared, as no loss here is a finite number "
         "(at 0 of 5 points, 64 samples, beside fp32)"
     )
+
+
+def test_a_network_of_which_no_sample_fits():
+    """What a GPU raises, raised where the network is built: no GPU is needed to be out of it."""
+
+    def build():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB.")
+
+    inputs = SimpleNamespace(build=build, samples=lambda *_: None, directions={}, sample=None)
+    axis = np.linspace(-1, 1, 3)
+    plan = SimpleNamespace(precision="bf16", n_samples={"train": 100}, alpha=axis, beta=axis)
+    with pytest.raises(InputError, match="a single sample does not fit .* allocate 80.00 GiB"):
+        measure_in_memory(plan, inputs, Setting("cpu", "fp32", 4))

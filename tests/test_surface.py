@@ -148,7 +148,11 @@ def test_ranks_that_share_a_point_give_the_bits_of_one(
     options = ["--ranks-per-point", str(ranks_per_point), "--round-seconds", "0.2"]
     done = mpiexec(n_ranks, command(checkpoint, out, *options), check=True)
     n_groups = n_ranks // ranks_per_point
-    assert f"{n_ranks // n_groups} ranks sharing each point" in done.stdout
+    sharing = "2 to 3" if n_ranks % n_groups else str(n_ranks // n_groups)
+    assert f"1 thread a rank, {sharing} ranks sharing each point" in done.stdout
+    with h5py.File(out) as file:
+        run = file["provenance/runs"][0]
+    assert (run["ranks_per_point"].decode(), run["threads"].decode()) == (sharing, "1 thread")
     assert_same(out, undisturbed)
     with h5py.File(out) as file:
         leaders = {0} if n_groups == 1 else {0, 2}
@@ -560,6 +564,20 @@ def test_an_estimate_is_printed_and_nothing_is_written(checkpoint, tmp_path, mpi
     assert "GFLOP/s a rank, fp32" in done.stdout
     assert re.search(r"^5 x 4 points on 2 ranks: about \d+ s$", done.stdout, re.MULTILINE)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_estimate_of_what_is_left(checkpoint, tmp_path, undisturbed, mpiexec):
+    half = tmp_path / "half.h5"
+    shutil.copy(undisturbed, half)
+    with h5py.File(half, "r+") as file:
+        file["done"][:3] = 0
+    words = command(checkpoint, half, "--estimate")
+    done = mpiexec(2, [*words, "--ranks-per-point", "2"], check=True)
+    assert "12 points left of 5 x 4 points on 2 ranks that share each: about" in done.stdout
+    refused = mpiexec(1, [*words, "--ranks-per-point", "2"])
+    assert "asks for 2 ranks, and the run has 1" in refused.stderr
+    done = mpiexec(1, command(checkpoint, undisturbed, "--estimate"), check=True)
+    assert "all 20 points are done; nothing is left to compute" in done.stdout
 
 
 def test_fresh_starts_over(checkpoint, tmp_path, mpiexec):

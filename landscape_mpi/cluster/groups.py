@@ -37,6 +37,10 @@ class Group:
         """Rank of each group's leader."""
         return [self.of_rank.index(group) for group in range(self.n_groups)]
 
+    def free(self) -> None:
+        """Give the communicator back. Collective over the group."""
+        self.comm.Free()
+
     def part(self, n: int) -> slice:
         """Return this rank's part of n things in a row, as even as can be."""
         ends = [n * place // self.comm.size for place in range(self.comm.size + 1)]

@@ -34,16 +34,16 @@ class MachineRates:
     bytes_per_s: float  # read and written by a copy
 
 
-def sample_cost(network: nn.Module, images: torch.Tensor) -> SampleCost:
+def sample_cost(network: nn.Module, inputs: torch.Tensor) -> SampleCost:
     """Count what a forward pass does.
 
     Args:
         network: In evaluation mode, on the CPU.
-        images: Some samples, float32 [n, ...].
+        inputs: Some samples as the network sees them, [n, ...].
     """
     moved = 0
 
-    def count(layer: nn.Module, inputs: object, output: object) -> None:
+    def count(layer: nn.Module, arguments: object, output: object) -> None:
         nonlocal moved
         if isinstance(output, torch.Tensor):
             moved += 2 * output.numel()
@@ -51,10 +51,10 @@ def sample_cost(network: nn.Module, images: torch.Tensor) -> SampleCost:
     layers = [m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(images)
+        network(inputs)
     for hook in hooks:
         hook.remove()
-    return SampleCost(counter.get_total_flops() / len(images), moved / len(images))
+    return SampleCost(counter.get_total_flops() / len(inputs), moved / len(inputs))
 
 
 def measure_machine(setting: Setting) -> MachineRates:

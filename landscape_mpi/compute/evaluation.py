@@ -1,6 +1,6 @@
 """Loss and error of a network over whole splits, on one device.
 
-Samples stay on the device as bytes and are normalised batch by batch. On a CPU the
+Images stay on the device as bytes and are normalised batch by batch. On a CPU the
 batches are shared out to threads, each computing its batches alone: a sample's loss then
 depends neither on the number of threads nor on the number of ranks, bit for bit, which
 kernels that split one batch over threads do not promise.
@@ -139,10 +139,11 @@ def mean_values(losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]]) -
 
     Args:
         losses_and_wrong: For each split the loss of every sample, nats, float32 [n], and whether
-            it is misclassified, bool [n]. They are summed in float64, in the order of the data.
+            it is misclassified, bool [n]; [n, length] for texts. They are summed
+            in float64, in the order of the data.
 
     Returns:
-        Mean loss, nats, and misclassified samples, percent, of each split, float64
+        Mean loss, nats, and misclassified targets, percent, of each split, float64
         [2 * n_splits].
     """
     sums = [values.sum(dtype=torch.float64) for pair in losses_and_wrong for values in pair]

@@ -32,7 +32,7 @@ def prepare_network(
     Args:
         network: Float32, in evaluation mode, on the CPU; it belongs to the result from then on.
         directions: By axis, on the network's parameters and buffers.
-        sample: Some inputs of the network, float32, on the CPU.
+        sample: Some inputs of the network, on the CPU.
         setting: How it will be evaluated.
     """
     folded = _fold_if_right(network, directions, sample)

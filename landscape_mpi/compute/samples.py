@@ -1,4 +1,4 @@
-"""The samples of a split on a device, as bytes, normalised batch by batch."""
+"""The samples of a split on a device: images as bytes, normalised batch by batch."""
 
 from __future__ import annotations
 

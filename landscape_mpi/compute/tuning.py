@@ -19,8 +19,41 @@ BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 BATCHES_TIMED = 4  # in a point that is timed
 AS_GOOD_AS_THE_BEST = 1.03
 WORTH_COMPILING = 1.05
+MakePlane = Callable[[int, bool, int], LossPlane]  # of a batch, compiled or not, for n samples
 POINTS = ((0.0, 0.0), (0.5, 0.5))  # where both are compared
 SAME_LOSS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 2e-2}  # relative, compiled beside not compiled
+
+
+def choose_batch_and_code(
+    make_plane: MakePlane,
+    *,
+    n_samples: int,
+    precision: str,
+    batch: int | None = None,
+    compiled: bool | None = None,
+) -> tuple[int, bool, str]:
+    """Return the batch, whether to compile, and why.
+
+    Args:
+        make_plane: Makes a plane to time.
+        n_samples: There are so many.
+        precision: Of the planes.
+        batch: What is asked for, and not measured.
+        compiled: Likewise.
+    """
+
+    def n_timed(batch: int) -> int:
+        return min(n_samples, BATCHES_TIMED * batch)
+
+    def seconds_per_sample(batch: int) -> float:
+        plane = make_plane(batch, compiled is True, n_timed(batch))
+        return plane.shortest_seconds(*POINTS[0]) / n_timed(batch)
+
+    taken = batch or fastest_batch(seconds_per_sample)
+    if compiled is not None:
+        return taken, compiled, "compiled as asked" if compiled else "not compiled as asked"
+    worth, words = is_worth_compiling(lambda c: make_plane(taken, c, n_timed(taken)), precision)
+    return taken, worth, words
 
 
 def fastest_batch(

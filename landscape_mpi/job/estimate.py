@@ -9,9 +9,9 @@ import numpy as np
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.compute.cost import MachineRates, measure_machine, sample_cost
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.job.forecast import Measured, describe, seconds_per_point
+from landscape_mpi.job.forecast import Measured, Work, describe, seconds_per_point
 from landscape_mpi.job.plan import Plan
-from landscape_mpi.job.points import fit_evaluator
+from landscape_mpi.job.points import fit_evaluator, group_ranks
 from landscape_mpi.job.shared import SharedInputs
 from landscape_mpi.zoo.dataset import NOUNS
 
@@ -24,17 +24,26 @@ def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Settin
     Returns:
         Exit status 0.
     """
+    if plan.n_pending == 0:
+        if ranks.is_root:
+            print(f"{plan.out}: all {plan.n_points:,} points are done; nothing is left to compute")
+        return 0
+    of_rank = group_ranks(ranks, plan, setting).of_rank
     few = {name: min(n, MEASURED_SAMPLES) for name, n in plan.n_samples.items()}
     measured = measure_ranks(ranks, replace(plan, n_samples=few), inputs, setting)
     if ranks.is_root:
-        grid, n_samples = (len(plan.alpha), len(plan.beta)), sum(plan.n_samples.values())
-        noun = NOUNS[plan.source.sample.kind]
-        print(describe(measured, grid=grid, n_samples=n_samples, noun=noun), flush=True)
+        work = Work(
+            grid=(len(plan.alpha), len(plan.beta)),
+            n_pending=plan.n_pending,
+            n_samples=sum(plan.n_samples.values()),
+            noun=NOUNS[plan.source.sample.kind],
+        )
+        print(describe(measured, work, of_rank), flush=True)
     return 0
 
 
 def measure_ranks(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Measured:
-    """Evaluate points on every rank at once. Collective over the ranks.
+    """Evaluate points on every rank at once, each on its own. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,20 +63,46 @@ def run_seconds(sample_seconds: np.ndarray, *, n_points: int, n_samples: int) ->
     return float((sizes * sample_seconds).max()) * n_samples
 
 
-def describe(
-    measured: Measured, *, grid: tuple[int, int], n_samples: int, noun: str = "images"
-) -> str:
+def group_seconds(sample_seconds: np.ndarray, of_rank: Sequence[int]) -> np.ndarray:
+    """Return what a sample costs ranks that share the data of a point evenly.
+
+    Args:
+        sample_seconds: Time of a sample on each rank, s, float64 [n_ranks].
+        of_rank: Group of each rank, int [n_ranks].
+
+    Returns:
+        Of each group, s, float64 [n_groups]: its slowest rank ends last.
+    """
+    groups = np.asarray(of_rank)
+    members = [sample_seconds[groups == group] for group in range(groups.max() + 1)]
+    return np.array([times.max() / len(times) for times in members])
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do."""
+
+    grid: tuple[int, int]  # points along alpha and beta
+    n_pending: int  # points of the grid that are not done
+    n_samples: int  # of a point
+    noun: str  # what they are, e.g. images
+
+
+def describe(measured: Measured, work: Work, of_rank: Sequence[int]) -> str:
     """Return what was measured and what a run takes, line by line.
 
     Args:
         measured: Of the run's precision, on all of its ranks.
-        grid: Points along alpha and beta.
-        n_samples: Samples of a point.
-        noun: What they are.
+        work: What the run has to do.
+        of_rank: Group of each rank; the ranks of a group share a point.
     """
-    n_ranks = len(measured.sample_seconds)
+    n_samples, noun = work.n_samples, work.noun
     sample_s = float(measured.sample_seconds.mean())
-    run_s = run_seconds(measured.sample_seconds, n_points=grid[0] * grid[1], n_samples=n_samples)
+    run_s = run_seconds(
+        group_seconds(measured.sample_seconds, of_rank),
+        n_points=work.n_pending,
+        n_samples=n_samples,
+    )
     operations_s, moved_s = measured.ideal_seconds()
     limit = "matrix products" if operations_s >= moved_s else "memory traffic"
     floor_s = max(operations_s, moved_s)
@@ -93,10 +119,24 @@ def describe(
             f"({measured.rates.bytes_per_s / 1e9:,.1f} GB/s a rank), were every activation written "
             f"and read once",
             f"what limits it is {limit}: {_seconds(floor_s * n_samples)} a point{disturbed}",
-            f"{grid[0]} x {grid[1]} points on {n_ranks} rank{'s' if n_ranks > 1 else ''}: about "
-            f"{describe_duration(run_s)}",
+            f"{_points(work)} on {_ranks(of_rank)}: about {describe_duration(run_s)}",
         )
     )
+
+
+def _points(work: Work) -> str:
+    grid = f"{work.grid[0]} x {work.grid[1]} points"
+    if work.n_pending == work.grid[0] * work.grid[1]:
+        return grid
+    return f"{work.n_pending:,} points left of {grid}"
+
+
+def _ranks(of_rank: Sequence[int]) -> str:
+    n_ranks, n_groups = len(of_rank), len(set(of_rank))
+    ranks = f"{n_ranks} rank{'s' if n_ranks > 1 else ''}"
+    if n_groups == n_ranks:
+        return ranks
+    return f"{ranks}, {n_groups} points at a time" if n_groups > 1 else f"{ranks} that share each"
 
 
 def _seconds(value: float) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 
 import h5py
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
-from landscape_mpi.cluster.groups import Group
 from landscape_mpi.job.plan import Plan, RootInputs
 from landscape_mpi.job.points import PointEvaluator
 from landscape_mpi.job.precision import Precision, describe_trials
 from landscape_mpi.job.surface_file import Outcome, Start
+from landscape_mpi.job.workers import Workers
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.writer import writer_description
 from landscape_mpi.zoo.dataset import NOUNS
@@ -42,8 +41,7 @@ def say_start(
         f"{plan.source.model}: {len(plan.alpha)} x {len(plan.beta)} points, {samples} {noun} each; "
         f"{resumed}\n"
         f"{_counted(ranks.size, 'rank')}: {start.workers.devices}; {setting.precision}, batch "
-        f"{setting.batch}, {_counted(setting.threads, 'thread')} a rank"
-        f"{_sharing(evaluator.group)}\n"
+        f"{setting.batch}, {start.workers.threads} a rank{_sharing(start.workers)}\n"
         f"weights: {_whose_weights(content, plan)}; network: {evaluator.preparation}; "
         f"{evaluator.launching}\n"
         f"{_precision_line(plan, precision)}"
@@ -58,9 +56,9 @@ def say_start(
         _say_binding(ranks)
 
 
-def _sharing(group: Group) -> str:
-    sizes = sorted(set(Counter(group.of_rank).values()))
-    return "" if sizes == [1] else f", {' or '.join(map(str, sizes))} ranks sharing each point"
+def _sharing(workers: Workers) -> str:
+    n = workers.ranks_per_point
+    return "" if n == "1" else f", {n} ranks sharing each point"
 
 
 def _precision_line(plan: Plan, precision: Precision) -> str:

@@ -67,6 +67,7 @@ def fit_evaluator(
         if evaluator is not None and not problems:
             compare_losses(ranks, evaluator.center_loss)
             return evaluator
+        group.free()
         setting = replace(setting, batch=_smaller_batch(plan, setting, problems[0]))
         if ranks.is_root:
             print(f"out of memory, so the batch becomes {setting.batch}: {problems[0]}", flush=True)

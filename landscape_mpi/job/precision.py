@@ -49,13 +49,13 @@ def choose_precision(
     elif plan.precision == "fp32":
         known = Precision("fp32", (), 0.0, 0, 0)
     else:
-        measured = on_root(ranks, lambda: _measure_in_memory(plan, inputs, setting))
+        measured = on_root(ranks, lambda: measure_in_memory(plan, inputs, setting))
         known = ranks.comm.bcast(measured, root=ROOT)
     return replace(setting, precision=known.name), known
 
 
-def _measure_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
-    """Measure, with smaller batches where one does not fit; what the run takes is found later.
+def measure_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
+    """Measure, with smaller batches where one does not fit; found for the run later.
 
     Raises:
         InputError: If a single sample does not fit.

@@ -56,7 +56,7 @@ class SharedInputs:
 
     @property
     def sample(self) -> torch.Tensor:
-        """Two samples as the network sees them, float32 on the CPU."""
+        """Two samples as the network sees them, on the CPU; see ResidentSplit.batch."""
         first_split = next(iter(self._plan.n_samples))
         return self.samples(first_split, slice(0, 2), "cpu").batch(slice(0, 2))
 

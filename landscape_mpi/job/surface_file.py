@@ -61,7 +61,7 @@ def begin_or_resume(
         evaluator: This rank's.
         precision: The type it computes in, and how it was chosen.
     """
-    workers = describe_workers(ranks, evaluator.setting)
+    workers = describe_workers(ranks, evaluator.setting, evaluator.group)
 
     def begin() -> tuple[np.ndarray, int, OutputLock] | None:
         if root is None:
@@ -177,6 +177,8 @@ def _row(start: Start, began: str, **ended: str | int) -> np.ndarray:
     return make_row(
         started=began,
         ranks=start.workers.n_ranks,
+        ranks_per_point=start.workers.ranks_per_point,
+        threads=start.workers.threads,
         devices=start.workers.devices,
         hosts=start.workers.hosts,
         versions=provenance.versions(),

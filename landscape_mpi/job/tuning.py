@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
-from landscape_mpi.compute.tuning import BATCHES_TIMED, fastest_batch, is_worth_compiling
+from landscape_mpi.compute.tuning import choose_batch_and_code
 from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.shared import SharedInputs
 
@@ -44,24 +43,16 @@ def measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> tuple[int, bo
     """
     split, n_samples = next(iter(plan.n_samples.items()))
 
-    def make_plane(batch: int, compiled: bool) -> LossPlane:
-        samples = inputs.samples(split, slice(0, n_timed(batch)), setting.device)
+    def make_plane(batch: int, compiled: bool, n_timed: int) -> LossPlane:
+        samples = inputs.samples(split, slice(0, n_timed), setting.device)
         asked = replace(setting, batch=batch, compiled=compiled)
         sample = inputs.sample
         return LossPlane(inputs.build(), inputs.directions, {split: samples}, sample, asked)
 
-    def n_timed(batch: int) -> int:
-        return min(n_samples, BATCHES_TIMED * batch)
-
-    def seconds_per_sample(batch: int) -> float:
-        return make_plane(batch, plan.compiled is True).shortest_seconds(0.0, 0.0) / n_timed(batch)
-
-    batch = plan.batch or fastest_batch(seconds_per_sample)
-    if plan.compiled is not None:
-        return (
-            batch,
-            plan.compiled,
-            "compiled as asked" if plan.compiled else "not compiled as asked",
-        )
-    worth, words = is_worth_compiling(partial(make_plane, batch), setting.precision)
-    return batch, worth, words
+    return choose_batch_and_code(
+        make_plane,
+        n_samples=n_samples,
+        precision=setting.precision,
+        batch=plan.batch,
+        compiled=plan.compiled,
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from landscape_mpi.cluster.binding import choose_device, share_cores
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
+from landscape_mpi.cluster.groups import Group
 from landscape_mpi.compute.device import describe_device, visible_gpus
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.precision import check_available
@@ -20,6 +22,8 @@ class Workers:
     n_ranks: int
     devices: str  # e.g. "32 x NVIDIA H200"
     hosts: str  # e.g. "8 x n1, 8 x n2"
+    threads: str  # of a rank, e.g. "2 threads", or "1 to 2 threads" where ranks differ
+    ranks_per_point: str  # e.g. "1", or "2 to 3" where they cannot be shared out evenly
 
 
 def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
@@ -64,11 +68,22 @@ def check_one_kind(ranks: Ranks, kind: str) -> None:
         )
 
 
-def describe_workers(ranks: Ranks, setting: Setting) -> Workers:
+def describe_workers(ranks: Ranks, setting: Setting, group: Group) -> Workers:
     """Return what the ranks of this run are. Collective over the ranks."""
-    told = ranks.comm.allgather((describe_device(setting.device), ranks.host))
-    devices, hosts = zip(*told, strict=True)
-    return Workers(ranks.size, _counted(devices), _counted(hosts))
+    told = ranks.comm.allgather((describe_device(setting.device), ranks.host, setting.threads))
+    devices, hosts, threads = zip(*told, strict=True)
+    return Workers(
+        ranks.size,
+        _counted(devices),
+        _counted(hosts),
+        "1 thread" if set(threads) == {1} else f"{_range(threads)} threads",
+        _range(Counter(group.of_rank).values()),
+    )
+
+
+def _range(values: Iterable[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _counted(names: tuple[str, ...]) -> str:

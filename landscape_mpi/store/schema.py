@@ -67,6 +67,8 @@ RUN = np.dtype(
         ("outcome", "S32"),  # complete, stopped by SIGTERM, ...
         ("points", "i8"),  # computed by this run
         ("ranks", "i4"),
+        ("ranks_per_point", "S16"),  # 1, or e.g. 2 to 3
+        ("threads", "S32"),  # of a rank, e.g. 2 threads
         ("devices", "S512"),
         ("hosts", "S512"),
         ("versions", "S256"),

@@ -90,6 +90,11 @@ def check_network(network: nn.Module, *, name: str, data: DataSet) -> None:
 
 
 def _check_outputs(outputs: object, name: str, data: DataSet) -> None:
+    if isinstance(outputs, torch.Tensor) and not outputs.is_floating_point():
+        raise InputError(
+            f"--model: {name} returns {str(outputs.dtype).removeprefix('torch.')}; the loss needs "
+            f"logits that are real numbers of floating point, not classes."
+        )
     leading = [N_TRIED, *data.splits["train"].targets.shape[1:]]
     shape = list(outputs.shape) if isinstance(outputs, torch.Tensor) else []
     if shape[:-1] != leading:

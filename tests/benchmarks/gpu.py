@@ -31,7 +31,7 @@ from landscape_mpi.compute.device import describe_device
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.precision import candidates, deviation
-from landscape_mpi.compute.tuning import BATCHES_TIMED, fastest_batch, is_worth_compiling
+from landscape_mpi.compute.tuning import choose_batch_and_code
 from landscape_mpi.job.forecast import Measured
 
 POINTS = [(0.0, 0.0), (0.25, 0.0), (0.0, -0.25), (0.5, 0.5), (1.0, -1.0)]
@@ -66,15 +66,13 @@ def tuned(case: Case, setting: Setting) -> Setting:
     if setting.kind == "cpu":
         return setting
 
-    def plane(batch: int, compiled: bool) -> LossPlane:
+    def make_plane(batch: int, compiled: bool, n_timed: int) -> LossPlane:
         asked = replace(setting, batch=batch, compiled=compiled)
-        return replace(case, n_images=n_timed(batch)).ours(asked)
+        return replace(case, n_images=n_timed).ours(asked)
 
-    def n_timed(batch: int) -> int:
-        return min(case.n_images, BATCHES_TIMED * batch)
-
-    batch = fastest_batch(lambda b: plane(b, False).shortest_seconds(0.0, 0.0) / n_timed(b))
-    worth, words = is_worth_compiling(partial(plane, batch), setting.precision)
+    batch, worth, words = choose_batch_and_code(
+        make_plane, n_samples=case.n_images, precision=setting.precision
+    )
     print(f"{case.model} {setting.precision}: batch {batch}, {words}", flush=True)
     return replace(setting, batch=batch, compiled=worth)
 
