@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shape = image_shape(options.image_shape)
     # After parsing, so that --help does not wait for torch.
     from landscape_mpi.compute.device import choose_alone, describe_device
-    from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
+    from landscape_mpi.compute.evaluation import Setting
     from landscape_mpi.compute.precision import candidates, check_available
     from landscape_mpi.job import forecast, synthetic
     from landscape_mpi.job.grid import parse_axis
@@ -36,12 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = choose_alone(options.device)
     kind = device.split(":")[0]
     threads = threads_of(options.threads) if kind == "cpu" else 1
-    batch = options.batch or DEFAULT_BATCH[kind]
     precisions = options.precision or ("fp32", *candidates(device))
     for precision in precisions:
         check_available(precision, device)
     case = synthetic.Case(options.model, shape, options.classes)
-    case.build()  # a network that is not there is said first
+    batch = options.batch or case.default_batch(kind, options.images)
     work = forecast.Work(grid, grid[0] * grid[1], options.images, "images")
     print(f"{options.model} on {describe_device(device)}: batch {batch}, threads a rank: {threads}")
     for precision in precisions:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from landscape_mpi.compute.cost import SampleCost
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
-from landscape_mpi.compute.tuning import fastest_batch, is_worth_compiling
+from landscape_mpi.compute.tuning import batch_for_cpu, fastest_batch, is_worth_compiling
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,22 @@ def test_the_smallest_batch_as_good_as_the_fastest(seconds, expected):
         return seconds[batch]
 
     assert fastest_batch(measure, (256, 512, 1024, 2048, 4096)) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "n_samples", "expected"),
+    [
+        (188_000, 50_000, 64),  # ResNet-20 on CIFAR-10
+        (4_600, 1_797, 128),  # a small ResNet on the digits
+        (1_600, 60_000, 512),
+        (100, 1_938, 128),
+        (100, 10**6, 4096),
+        (0, 10**6, 4096),
+        (100, 3, 64),
+    ],
+)
+def test_the_batch_of_a_cpu(values, n_samples, expected):
+    assert batch_for_cpu(SampleCost(1.0, 2 * values), n_samples) == expected
 
 
 def plane(network, *, compiled=False):

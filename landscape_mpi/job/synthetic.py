@@ -10,10 +10,11 @@ from torch import nn
 
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.cost import measure_machine, sample_cost
-from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
+from landscape_mpi.compute.tuning import batch_for_cpu
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.forecast import Measured, seconds_per_point
 from landscape_mpi.zoo.dataset import DataSet, Split
@@ -54,6 +55,11 @@ class Case:
             n_classes=self.n_classes,
             sha256="",
         )
+
+    def default_batch(self, kind: str, n_images: int) -> int:
+        """Return the batch of a run on a kind of device, were it not measured."""
+        cost = sample_cost(self.build(), torch.zeros(2, *self._data(2).sample.shape))
+        return batch_for_cpu(cost, n_images) if kind == "cpu" else DEFAULT_BATCH[kind]
 
     def samples(self, n_images: int, device: str) -> ResidentSplit:
         """Make images and targets on a device."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
+from landscape_mpi.compute.cost import sample_cost
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
-from landscape_mpi.compute.tuning import choose_batch_and_code
+from landscape_mpi.compute.tuning import batch_for_cpu, choose_batch_and_code
 from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.shared import SharedInputs
 
 
 def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:
-    """Choose batch and compilation on rank 0, on GPUs by measurement. Collective over the ranks.
+    """Choose batch and compilation, on GPUs by measurement on rank 0. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
@@ -24,13 +25,21 @@ def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Se
     Returns:
         The setting with both.
     """
-    if plan.begun is not None or setting.kind == "cpu":
+    if plan.begun is not None:
         return replace(setting, compiled=plan.compiled is True)
+    if setting.kind == "cpu":
+        batch = plan.batch or _batch_for_cpu(plan, inputs)
+        return replace(setting, batch=batch, compiled=plan.compiled is True)
     found = on_root(ranks, lambda: measure(plan, inputs, setting))
     batch, compiled, words = ranks.comm.bcast(found, root=ROOT)
     if ranks.is_root:
         print(f"batch {batch}, {words}", flush=True)
     return replace(setting, batch=batch, compiled=compiled)
+
+
+def _batch_for_cpu(plan: Plan, inputs: SharedInputs) -> int:
+    cost = sample_cost(inputs.build(), inputs.sample)
+    return batch_for_cpu(cost, next(iter(plan.n_samples.values())))
 
 
 def measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> tuple[int, bool, str]:

@@ -17,6 +17,7 @@ from datetime import date
 import choices
 import command_runs
 import profiles
+import stacked
 import torch
 from case import Case, cpu_setting, trained
 from page import BENCHMARKS, replace_section, table
@@ -180,6 +181,8 @@ def main() -> None:
     runs = command_runs.measure_runs(say)
     lines = [say_machine(), "", *command_runs.describe(runs)]
     replace_section(BENCHMARKS, "Whole runs on a CPU", lines)
+    lines = [say_machine(), "", *stacked.describe("cpu")]
+    replace_section(BENCHMARKS, "Several points at once, on one core", lines)
     print(BENCHMARKS.read_text())
 
 

@@ -21,6 +21,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+import stacked
 import torch
 from case import Case, find_checkpoint
 from page import BENCHMARKS, replace_section, table
@@ -159,6 +160,9 @@ def main(arguments: list[str]) -> None:
     rows = [row for model in options.models.split(",") for row in measure(model, options)]
     heading = f"A point on {describe_device(options.device)}"
     replace_section(options.page, heading, describe(rows, options))
+    lines = stacked.describe(options.device, most_samples=options.images)
+    heading = f"Several points at once on {describe_device(options.device)}"
+    replace_section(options.page, heading, lines)
     print(options.page.read_text())
 
 
