@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 
-class ShowStatus(argparse.Action):
-    """Says how far a surface file is and ends there, as --help does: all on its own."""
+class Show(argparse.Action):
+    """Says something of a surface file and ends there, as --help does: all on its own."""
 
     def __call__(
         self,
@@ -43,10 +43,12 @@ class ShowStatus(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Print the status of the file that was named."""
+        """Print what the option stands for, of the file that was named."""
         from landscape_mpi.job.status import say_status
+        from landscape_mpi.job.summary import say_summary
 
-        run_alone(lambda _: say_status(values))
+        say = {"status": say_status, "summary": say_summary}[self.dest]
+        run_alone(lambda _: say(values))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -140,9 +142,17 @@ def _add_run_options(parser: CommandParser) -> None:
     group.add_argument(
         "--status",
         type=file_path,
-        action=ShowStatus,
+        action=Show,
         metavar="FILE",
         help="say how far this surface file is, and end; other options are not needed",
+    )
+    group.add_argument(
+        "--summary",
+        type=file_path,
+        action=Show,
+        metavar="FILE",
+        help="say how sharp the minimum of this surface file is, and whether it looks right; "
+        "likewise",
     )
     group.add_argument(
         "--round-seconds",

@@ -1,0 +1,145 @@
+"""Oracle: surfaces of quadratics, whose numbers follow by hand, and what is wrong with others.
+
+A summary is what a person reads, so whole lines are compared.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import surface_files
+from surface_files import plane, write_surface
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.job.summary import describe
+from landscape_mpi.store.reader import read_surface
+
+AXIS = np.linspace(-1, 1, 21)
+
+
+def lines(tmp_path, loss, *, alpha=AXIS, beta=AXIS, done=None, **values):
+    path = tmp_path / "net.h5"
+    write_surface(path, alpha, beta, {"train_loss": loss, **values}, done=done)
+    return [line.strip() for line in describe(read_surface(path))]
+
+
+def bowl(a, b):
+    return 0.2 + 2 * a * a + b * b
+
+
+def test_a_bowl(tmp_path):
+    found = lines(tmp_path, plane(AXIS, AXIS, bowl))[1:]
+    *fit, rounding = found.pop(6).rsplit(" ", 2)[:2]
+    assert fit == [
+        "curvature 2 and 4 nat per unit squared, of a quadratic through the points around it, "
+        "which misses them by"
+    ]
+    assert float(rounding) < 1e-12
+    assert found == [
+        "train_loss",
+        "smallest 0.2 at (0, 0), largest 3.2",
+        "at the center 0.2",
+        # at the corners: 0.03, 0.75 and 3 more, of 1.2
+        "sharpness in the plane (Keskar et al. 2017): 2.5 % within 0.1, 62.5 % within 0.5, "
+        "250 % within 1",
+        # crossed between points, where the surface is linear: sqrt(0.1) = 0.316 and sqrt(0.2)
+        "width up to twice that: 0.629 along alpha, 0.889 along beta",
+        "width up to 0.1 more: 0.44 along alpha, 0.629 along beta",
+        "not convex at 0% of the inner points",
+        "does it look right?",
+        "the center is the minimum of the grid, as it should be",
+    ]
+
+
+def test_a_line_between_two_solutions(tmp_path):
+    axis = np.linspace(-0.5, 1.5, 9)
+    loss = [1.0 + a + 2 * (a == 0.5) for a in axis]
+    found = lines(tmp_path, np.array(loss)[:, None], alpha=axis, beta=np.zeros(1))
+    assert "barrier from 0 to 1: 2 nat above the straight line between the losses" in found
+    assert any("(-0.5, 0) is lower by 0.5. Training ended on a slope" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (
+            lambda a, b: 5 + 1e-3 * (a * a + b * b),
+            "--x is narrow: along alpha the loss rises nowhere above 10; try --x=-2:2:21",
+        ),
+        (
+            lambda a, b: 0.01 + 100 * a * a + 0.3 * b * b,
+            "--x is wide: along alpha the basin below 0.11 is 0.2 steps across; "
+            "try --x=-0.03:0.03:21",
+        ),
+    ],
+)
+def test_advice_on_the_range(function, advice, tmp_path):
+    assert advice in lines(tmp_path, plane(AXIS, AXIS, function))
+
+
+def test_a_surface_that_overflows_and_is_half_done(tmp_path):
+    loss = plane(AXIS, AXIS, bowl)
+    loss[0, 0], loss[-1, 3] = np.nan, np.inf
+    done = np.ones((21, 21))
+    done[5, 5] = 0
+    found = lines(tmp_path, loss, done=done)
+    assert "1 of 441 points are not computed yet" in found
+    assert (
+        "not finite at 2 points, the nearest 1.22 from the center: the network overflows there; "
+        "a smaller range shows what lies before" in found
+    )
+
+
+def test_a_desert(tmp_path):
+    loss = plane(AXIS, AXIS, bowl)
+    error = np.where(loss > 0.4, 89.5, 0.0)
+    found = lines(tmp_path, loss, train_error=error)
+    share = np.mean(loss > 0.4)
+    assert (
+        f"saturated: at {share:.0%} of the points the error is about 90 %, that of guessing; a "
+        "smaller range shows more of the basin" in found
+    )
+
+
+def test_where_the_center_is_missing_or_broken(tmp_path):
+    off = AXIS + 0.03
+    found = lines(tmp_path, plane(off, off, bowl), alpha=off, beta=off)
+    assert (
+        found[-1] == "the grid has no point at (0, 0): whether the center is right cannot be seen"
+    )
+    loss = plane(AXIS, AXIS, bowl)
+    loss[10, 10] = np.nan
+    assert "the loss at the center is no finite number: wrong weights or wrong data" in lines(
+        tmp_path, loss
+    )
+    assert "not finite at any point" in lines(tmp_path, np.full((21, 21), np.nan))
+
+
+def test_nothing_is_computed_yet(tmp_path):
+    with pytest.raises(InputError, match="0 of 441 points are computed"):
+        lines(tmp_path, plane(AXIS, AXIS, bowl), done=np.zeros((21, 21)))
+
+
+def test_the_command_needs_neither_mpi_nor_torch(tmp_path):
+    path = tmp_path / "net.h5"
+    write_surface(path, AXIS, AXIS, {"train_loss": plane(AXIS, AXIS, bowl)})
+    code = surface_files.WITHOUT_TORCH_AND_MPI.split("from landscape_mpi")[0] + (
+        "from landscape_mpi.surface import parse\nparse(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--summary", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{path}: resnet56 on cifar10, 21 x 21 points\ntrain_loss\n")
+    missing = subprocess.run(
+        [sys.executable, "-c", code, "--summary", str(tmp_path / "no.h5")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "no.h5: no such file" in missing.stderr
