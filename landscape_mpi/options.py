@@ -94,6 +94,27 @@ def names_of(*known: str, none: str | None = None) -> Callable[[str], tuple[str,
     return parse
 
 
+def patterns_and(*words: str, none: str | None = None) -> Callable[[str], tuple[str, ...]]:
+    """Return a type for patterns with commas between them, and words of a meaning of their own.
+
+    Args:
+        words: The words, which come first in what is returned, in this order; then the patterns.
+        none: A word that stands for nothing.
+    """
+
+    def parse(text: str) -> tuple[str, ...]:
+        asked = {part.strip() for part in text.split(",")}
+        if none is not None and asked == {none}:
+            return ()
+        if "" in asked or none in asked:
+            what = f"{none!r} beside others" if none in asked else "an empty name"
+            raise argparse.ArgumentTypeError(f"{text!r} has {what} in it.")
+        known = [word for word in words if word in asked]
+        return (*known, *sorted(asked.difference(known)))
+
+    return parse
+
+
 def file_path(text: str) -> Path:
     """Return a path, ~ replaced by the home folder."""
     return Path(text).expanduser()

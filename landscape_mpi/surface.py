@@ -25,6 +25,7 @@ from landscape_mpi.options import (
     file_path,
     names_of,
     number_above_0,
+    patterns_and,
     seed_number,
     whole_from_1,
 )
@@ -103,9 +104,17 @@ def _add_plane_options(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--ignore",
-        type=names_of("bias", "bn", none="none"),
+        type=patterns_and("bias", "bn", none="none"),
         metavar="LIST",
-        help="parameters that stay put: bias, bn, bias,bn or none (default: bias,bn)",
+        help="parameters that stay put, commas between: bias, bn (scale and shift of every "
+        "normalisation layer), patterns of names as '*.embed*', or none (default: bias,bn)",
+    )
+    group.add_argument(
+        "--only",
+        type=patterns_and("trainable", none="none"),
+        metavar="LIST",
+        help="of the others move only those that match a pattern, as 'layer3.*,fc.*', or "
+        "trainable: those your function left with requires_grad (default: all)",
     )
     group.add_argument(
         "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"

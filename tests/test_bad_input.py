@@ -144,7 +144,19 @@ CASES = {
     "no --x": ({"x": None}, "the following arguments are required: --x"),
     "unknown option": ({"z": "--normalise=filter"}, "Did you mean --normalize?"),
     "unknown normalization": ({"z": "--normalize=cube"}, "invalid choice: 'cube'"),
-    "unknown ignore": ({"z": "--ignore=biases"}, "'biases' is not one of bias, bn, none."),
+    "unknown ignore": (
+        {"z": "--ignore=biases"},
+        "--ignore: 'biases' matches no parameter of the network. Did you mean bias? Its names are "
+        "conv1.weight, bn1.weight,",
+    ),
+    "all of it ignored": ({"z": "--ignore=*"}, "and with --ignore * nothing of that would move."),
+    "an empty pattern": ({"z": "--ignore=bias,"}, "--ignore: 'bias,' has an empty name in it."),
+    "a pattern of nothing": ({"z": "--only=fc.*"}, "--only: 'fc.*' matches no parameter of the"),
+    "what trained, of a checkpoint": ({"z": "--only=trainable"}, "every parameter of the network"),
+    "a choice in given directions": (
+        {"z": "--directions=short.h5", "y": "--only=linear.*"},
+        "--only: shapes random directions, and --directions short.h5 takes those of a file",
+    ),
     "unknown split": ({"z": "--splits=trian"}, "'trian' is not one of train, test."),
     "negative seed": ({"z": "--seed=-1"}, "'-1' is not a whole number from 0"),
     "batch of none": ({"z": "--batch=0"}, "'0' is not a whole number from 1 to 10**9."),
@@ -326,6 +338,12 @@ def test_one_message_and_nothing_written(case, folder, alone):
 OTHER_RUNS = {
     "another grid": ({"x": "--x=0:1:3"}, "axis alpha has 2 points from 0.0 to 1.0, --x asks for 3"),
     "another seed": ({"z": "--seed=2"}, "with seed 1, this run asks for seed 2."),
+    "another choice of parameters": (
+        {"z": "--only=linear.*"},
+        "with only none moved, this run asks for only linear.* moved. A resumed run must be the "
+        "same run: pass --only none, or a new --out",
+    ),
+    "others ignored": ({"z": "--ignore=bn,l*"}, "ignored parameters bias,bn, this run asks for"),
     "other data": ({"limit": "--limit=30"}, "limited to 20, this run asks for"),
     "other splits": ({"z": "--splits=train,test"}, "with splits train, this run asks for"),
     "another batch": ({"z": "--batch=7"}, "with batch 64, this run asks for batch 7."),

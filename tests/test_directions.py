@@ -89,23 +89,6 @@ def test_a_parameter_keeps_its_draw_whatever_else_moves(center):
     np.testing.assert_array_equal(alone["4.weight"], random(center)["4.weight"])
 
 
-def test_ignore_leaves_out_what_it_names(network):
-    def moved(*ignore):
-        return directions.moved_names(network, ignore=ignore)
-
-    every = ["0.weight", "0.bias", "1.weight", "1.bias", "4.weight", "4.bias"]
-    assert moved() == every
-    assert moved("bias") == ["0.weight", "1.weight", "1.bias", "4.weight"]
-    assert moved("bn") == ["0.weight", "0.bias", "4.weight", "4.bias"]
-    assert moved("bias", "bn") == ["0.weight", "4.weight"]
-
-
-def test_layer_norm_counts_as_bn_and_a_shared_weight_once():
-    network = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3), nn.Linear(3, 3))
-    network[2].weight = network[0].weight
-    assert directions.moved_names(network, ignore=("bias", "bn")) == ["0.weight"]
-
-
 def test_digest_sees_values_names_and_shapes(center):
     made = random(center)
     changed = {name: values.copy() for name, values in made.items()}

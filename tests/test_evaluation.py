@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_mpi.compute.directions import moved_names, random_direction
+from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.compute.evaluation import (
     Evaluator,
     Setting,
@@ -22,6 +22,7 @@ from landscape_mpi.compute.evaluation import (
 )
 from landscape_mpi.compute.plane import MovedNetwork
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from landscape_mpi.compute.directions import moved_names, random_direction
+from landscape_mpi.compute.directions import random_direction
+from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
 

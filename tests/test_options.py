@@ -24,6 +24,12 @@ def test_values(kind, text, value):
     assert kind(text) == value
 
 
+def test_words_come_first_and_patterns_in_one_order():
+    parse = options.patterns_and("bias", "bn", none="none")
+    assert parse("b*, bn,a.*,bias") == parse("a.*,bias,bn,b*") == ("bias", "bn", "a.*", "b*")
+    assert parse("none") == ()
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "words"),
     [
@@ -46,6 +52,8 @@ def test_values(kind, text, value):
         ),
         (options.names_of("train"), "", "'' is not one of train."),
         (options.names_of("bias", "bn", none="none"), "x", "not one of bias, bn, none."),
+        (options.patterns_and("bn"), "bn,,x", "'bn,,x' has an empty name in it."),
+        (options.patterns_and(none="none"), "a,none", "'a,none' has 'none' beside others in it."),
     ],
 )
 def test_what_is_no_value(kind, text, words):

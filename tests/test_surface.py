@@ -112,6 +112,7 @@ def test_the_file_says_how_it_came_about(undisturbed, checkpoint):
         directions = file["directions"].attrs
         assert directions["seed"] == 1
         assert abs(directions["cosine"]) < 0.1
+        assert (directions["ignore"], directions["only"]) == ("bias,bn", "none")
         run = file["provenance/runs"][0]
         assert run["outcome"] == b"complete"
         assert run["points"] == 20

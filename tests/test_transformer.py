@@ -5,7 +5,7 @@ change with what comes later, and torch's functional second derivative.
 import torch
 from torch import nn
 
-from landscape_mpi.compute.directions import moved_names
+from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import fill_network, named_tensors, tensors_of
 from landscape_mpi.zoo.checkpoint import refuse_non_finite
 from landscape_mpi.zoo.dataset import Sample

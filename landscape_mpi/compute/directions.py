@@ -19,36 +19,6 @@ from landscape_mpi.errors import InputError, nearest_name
 Direction = dict[str, np.ndarray]  # parameter or buffer name -> float32, the shape of its tensor
 
 NORMALIZATIONS = ("filter", "layer", "weight", "none")
-NORM_LAYERS = (
-    nn.modules.batchnorm._NormBase,  # batch-norm and instance-norm of every dimension
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-)
-
-
-def moved_names(network: nn.Module, *, ignore: tuple[str, ...]) -> list[str]:
-    """Return the names of the parameters a random direction moves.
-
-    Args:
-        network: Network whose parameters are looked at.
-        ignore: Of ``bias`` (of every layer that is no normalisation) and ``bn`` (scale and
-            shift of the normalisation layers).
-    """
-    names = []
-    for prefix, module in network.named_modules():
-        for name, _ in module.named_parameters(recurse=False):
-            kind = _kind(module, name)
-            if kind not in ignore:
-                names.append(f"{prefix}.{name}" if prefix else name)
-    known = dict(network.named_parameters())  # a shared parameter has one name here
-    return [name for name in names if name in known]
-
-
-def _kind(module: nn.Module, name: str) -> str:
-    if isinstance(module, NORM_LAYERS):
-        return "bn"
-    return "bias" if "bias" in name else "weight"  # bias_ih_l0, in_proj_bias
 
 
 def random_direction(
@@ -122,6 +92,12 @@ def digest(*directions: Direction) -> str:
             state.update(values.data)
         state.update(b"|")
     return state.hexdigest()
+
+
+def n_moved(*directions: Direction) -> int:
+    """Return how many weights directions move together."""
+    sizes = {name: v.size for direction in directions for name, v in direction.items()}
+    return sum(sizes.values())
 
 
 def norm(direction: Direction) -> float:

@@ -9,9 +9,10 @@ import torch
 from torch import fx, nn
 
 from landscape_mpi.compute import fusion
-from landscape_mpi.compute.directions import NORM_LAYERS, Direction
+from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.folding import FoldedNetwork, fold
+from landscape_mpi.compute.selection import NORM_LAYERS
 
 
 @dataclass(frozen=True)

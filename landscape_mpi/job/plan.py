@@ -13,6 +13,7 @@ from torch import nn
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
 from landscape_mpi.job.grid import parse_axis
@@ -45,11 +46,12 @@ class RandomDirections:
     seed: int
     normalize: str
     ignore: tuple[str, ...]
+    only: tuple[str, ...]  # empty for all
     axes: tuple[str, ...]  # the others have a direction that moves nothing
 
     def make(self, network: nn.Module, state: Mapping[str, np.ndarray]) -> dict[str, Direction]:
         """Return both directions for a network with these weights, float32, by axis."""
-        moved = set(directions.moved_names(network, ignore=self.ignore))
+        moved = set(moved_names(network, ignore=self.ignore, only=self.only))
         center = {name: values for name, values in state.items() if name in moved}
         made: dict[str, Direction] = {axis: {} for axis in AXES}
         for axis in self.axes:
@@ -150,9 +152,10 @@ def _random_directions(options: argparse.Namespace, *, is_line: bool) -> RandomD
             seed=DEFAULT_SEED if options.seed is None else options.seed,
             normalize=options.normalize or DEFAULT_NORMALIZE,
             ignore=DEFAULT_IGNORE if options.ignore is None else options.ignore,
+            only=options.only or (),
             axes=AXES[:1] if is_line else AXES,
         )
-    for name in ("normalize", "ignore", "seed"):
+    for name in ("normalize", "ignore", "only", "seed"):
         if getattr(options, name) is not None:
             raise InputError(
                 f"--{name}: shapes random directions, and --directions {options.directions} takes "
@@ -273,11 +276,13 @@ def _describe_directions(
         "norm_alpha": directions.norm(vectors["alpha"]),
         "norm_beta": directions.norm(vectors["beta"]),
         "cosine": directions.cosine(vectors["alpha"], vectors["beta"]),
+        "n_moved": directions.n_moved(*vectors.values()),
     }
     if plan.random is not None:
         described |= {
             "seed": plan.random.seed,
             "normalize": plan.random.normalize,
             "ignore": ",".join(plan.random.ignore) or "none",
+            "only": ",".join(plan.random.only) or "none",
         }
     return described

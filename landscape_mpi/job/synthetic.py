@@ -13,6 +13,7 @@ from landscape_mpi.compute.cost import measure_machine, sample_cost
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.compute.tuning import batch_for_cpu
 from landscape_mpi.errors import InputError
@@ -100,7 +101,7 @@ def measure(case: Case, setting: Setting, n_ranks: int) -> Measured:
     """
     network = case.build()
     state = tensors_of(network)
-    moved = {name: state[name] for name in directions.moved_names(network, ignore=("bias", "bn"))}
+    moved = {name: state[name] for name in moved_names(network, ignore=("bias", "bn"))}
     vectors = {
         axis: directions.random_direction(moved, seed=1, axis=axis, normalize="filter")
         for axis in ("alpha", "beta")

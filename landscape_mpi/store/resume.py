@@ -27,6 +27,7 @@ IDENTITY = (
     ("provenance", "data_sha256", "data of SHA-256 {}", "pass the data it was begun with"),
     ("directions", "normalize", "normalization {}", "pass --normalize {}"),
     ("directions", "ignore", "ignored parameters {}", "pass --ignore {}"),
+    ("directions", "only", "only {} moved", "pass --only {}"),
     ("directions", "seed", "seed {}", "pass --seed {}"),
     ("directions", "sha256", "directions of SHA-256 {}", "run it where it was begun"),
     ("/", "precision", "precision {}", "pass --precision {}"),

@@ -12,10 +12,11 @@ import torch
 from plain import Images, PlainEvaluation
 from torch import nn
 
-from landscape_mpi.compute.directions import moved_names, random_direction
+from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 from landscape_mpi.zoo.networks import build_network
