@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
+from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
 from landscape_mpi.compute.memory import keep_freed_memory
 from landscape_mpi.compute.passes import Passes, RecordedPasses, ThreadedPasses
 from landscape_mpi.compute.samples import ResidentSplit
@@ -51,6 +51,7 @@ class Evaluator:
         setting: Setting,
         *,
         dtype: torch.dtype = torch.float32,
+        loss: Loss = CROSS_ENTROPY,
     ) -> None:
         """Prepare to evaluate.
 
@@ -58,9 +59,11 @@ class Evaluator:
             network: In evaluation mode on the setting's device, weights with channels last.
             setting: How to evaluate.
             dtype: Type of the network's weights.
+            loss: What is made of its outputs.
         """
         self._network = network
         self._dtype = dtype
+        self._loss = loss
         self._setting = setting
         self.passes: Passes
         if setting.device.startswith("cuda"):
@@ -84,7 +87,7 @@ class Evaluator:
             samples: One batch to try.
 
         Returns:
-            Mean loss of that batch, nats.
+            Mean loss of that batch.
 
         Raises:
             InputError: If they change from one pass to the next, or with the rest of the batch.
@@ -103,8 +106,9 @@ class Evaluator:
         if not torch.allclose(alone, first[:few], rtol=tolerance, atol=tolerance, equal_nan=True):
             raise InputError(
                 "--model: the loss of a sample depends on the others of its batch "
-                "(batch-norm without running statistics, or kept in training mode). The surface "
-                "would depend on --batch: give the network a fixed normalisation."
+                "(batch-norm without running statistics, or kept in training mode; or a --loss "
+                "that mixes samples). The surface would depend on --batch: give the network a "
+                "fixed normalisation."
             )
         return float(first.double().mean())
 
@@ -113,17 +117,16 @@ class Evaluator:
         return samples.losses[:n].clone()
 
     def _evaluate_rows(self, samples: ResidentSplit, rows: slice) -> None:
-        with torch.inference_mode(), _precision(self._setting, self._dtype):
-            inputs = samples.batch(rows)
+        with torch.inference_mode():
+            inputs, targets = samples.batch(rows), samples.targets[rows]
             if inputs.is_floating_point():
                 inputs = inputs.to(self._dtype)
-            logits = self._network(inputs).float()
-            targets = samples.targets[rows]
-            losses = nn.functional.cross_entropy(
-                logits.flatten(0, -2), targets.flatten(), reduction="none"
-            ).view_as(targets)
+            with _precision(self._setting, self._dtype):
+                outputs = self._network(inputs)
+            outputs = outputs.float()
+            losses = self._loss.of_samples(outputs, targets)
             samples.losses[rows] = losses
-            samples.wrong[rows] = (logits.argmax(dim=-1) != targets) | losses.isnan()
+            samples.wrong[rows] = self._loss.wrong(outputs, targets, losses)
 
 
 @contextmanager
@@ -138,18 +141,17 @@ def mean_values(losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]]) -
     """Return mean loss and error of splits, with one transfer from the device for all of them.
 
     Args:
-        losses_and_wrong: For each split the loss of every sample, nats, float32 [n], and whether
-            it is misclassified, bool [n]; [n, length] for texts. They are summed
-            in float64, in the order of the data.
+        losses_and_wrong: For each split the loss of every sample or target, float32, and whether
+            a target is missed, bool. They are summed in float64, in the order of the data.
 
     Returns:
-        Mean loss, nats, and misclassified targets, percent, of each split, float64
+        Mean loss, and misclassified targets, percent, of each split, float64
         [2 * n_splits].
     """
     sums = [values.sum(dtype=torch.float64) for pair in losses_and_wrong for values in pair]
     totals = np.array(torch.stack(sums).tolist()).reshape(-1, 2)
-    n_targets = np.array([[losses.numel()] for losses, _ in losses_and_wrong])
-    return (totals * (1, 100) / n_targets).ravel()
+    numbers = np.array([[values.numel() for values in pair] for pair in losses_and_wrong])
+    return (totals * (1, 100) / numbers).ravel()
 
 
 def prepare_device(setting: Setting) -> None:

@@ -17,6 +17,7 @@ from landscape_mpi.compute.evaluation import (
     mean_values,
     prepare_device,
 )
+from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
 from landscape_mpi.compute.plane import MovedNetwork
 from landscape_mpi.compute.preparation import prepare_network
 from landscape_mpi.compute.samples import ResidentSplit
@@ -34,6 +35,8 @@ class LossPlane:
         splits: Mapping[str, ResidentSplit],
         sample: torch.Tensor,
         setting: Setting,
+        *,
+        loss: Loss = CROSS_ENTROPY,
     ) -> None:
         """Prepare to evaluate points.
 
@@ -43,6 +46,7 @@ class LossPlane:
             splits: Samples by the name of their split, on the setting's device.
             sample: Some samples as the network sees them, on the CPU.
             setting: How to evaluate. It holds for the whole process, until the next plane.
+            loss: What is made of the network's outputs.
         """
         prepare_device(setting)
         prepared = prepare_network(network, dict(directions), sample, setting)
@@ -52,7 +56,7 @@ class LossPlane:
             prepared.network, **prepared.directions, device=setting.device, dtype=prepared.dtype
         )
         network_or_code = compiled(prepared.network) if setting.compiled else prepared.network
-        self._evaluator = Evaluator(network_or_code, setting, dtype=prepared.dtype)
+        self._evaluator = Evaluator(network_or_code, setting, dtype=prepared.dtype, loss=loss)
 
     @property
     def launching(self) -> str:
@@ -87,7 +91,7 @@ class LossPlane:
             samples: One batch to try, on the device.
 
         Returns:
-            Mean loss of that batch at the center, nats.
+            Mean loss of that batch at the center.
 
         Raises:
             InputError: If they change from one pass to the next, or with the rest of the batch.

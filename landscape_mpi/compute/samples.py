@@ -19,12 +19,23 @@ class ResidentSplit:
         mean: Sequence[float],
         std: Sequence[float],
         device: str,
+        one_loss: bool = False,
     ) -> None:
-        # uint8 [n, height, width, channels], float32 [n, features] or int64 [n, length]
+        """Put samples on a device.
+
+        Args:
+            inputs: uint8 [n, height, width, channels], float32 [n, features] or int64 [n, length].
+            targets: int64 [n] or [n, length].
+            mean: Of the pixels of images, one per channel, in [0, 1] units.
+            std: Likewise.
+            device: Where.
+            one_loss: Whether a sample has one loss, of however many targets.
+        """
         self.inputs = torch.from_numpy(inputs).to(device)
-        self.targets = torch.from_numpy(targets).to(device)  # int64 [n] or [n, length]
-        self.losses = torch.empty(targets.shape, dtype=torch.float32, device=device)  # nat
-        self.wrong = torch.empty(targets.shape, dtype=torch.bool, device=device)
+        self.targets = torch.from_numpy(targets).to(device)
+        shape = targets.shape[:1] if one_loss else targets.shape
+        self.losses = torch.empty(shape, dtype=torch.float32, device=device)
+        self.wrong = torch.zeros(targets.shape, dtype=torch.bool, device=device)
         deviation = torch.tensor(std, dtype=torch.float64)
         center = torch.tensor(mean, dtype=torch.float64)
         self._scale = (1 / (255 * deviation)).float().view(1, -1, 1, 1).to(device)
