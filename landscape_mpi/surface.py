@@ -90,6 +90,13 @@ def _add_data_options(parser: CommandParser) -> None:
         metavar="LIST",
         help="train, test or train,test (default: train)",
     )
+    group.add_argument(
+        "--loss",
+        default="cross_entropy",
+        metavar="NAME",
+        help="cross_entropy, mse, bce, or package.module:function of (outputs, targets) that "
+        "returns the loss of every sample (default: cross_entropy)",
+    )
 
 
 def _add_plane_options(parser: CommandParser) -> None:

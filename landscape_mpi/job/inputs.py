@@ -12,6 +12,7 @@ from torch import nn
 from landscape_mpi.compute.directions import digest
 from landscape_mpi.compute.tensors import named_tensors, tensors_of
 from landscape_mpi.errors import InputError
+from landscape_mpi.job.losses import LossChoice, choose_loss
 from landscape_mpi.zoo.checkpoint import (
     Checkpoint,
     classifier_size,
@@ -45,6 +46,7 @@ class Inputs:
     network: nn.Module  # with its weights, float32, on the CPU
     state: dict[str, np.ndarray]  # its parameters and buffers, in the order of the state dict
     dataset: DataSet  # the splits asked for, limited
+    loss: LossChoice
     checkpoint: Checkpoint | None
     sha256: dict[str, str]  # of weights_sha256, data_sha256, checkpoint_sha256
 
@@ -62,7 +64,7 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
 
     Args:
         options: ``model``, ``checkpoint``, ``trust_checkpoint``, ``data``, ``data_dir``,
-            ``download``, ``mean``, ``std``, ``limit`` and ``splits``.
+            ``download``, ``mean``, ``std``, ``limit``, ``splits`` and ``loss``.
     """
     checkpoint = _read_checkpoint(options)
     everything = _read_dataset(options)
@@ -72,14 +74,16 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
     network = source.build()
     if checkpoint:
         load_state(network, checkpoint)
-    check_network(network, name=options.model, data=everything)
+    of_classes = options.loss == "cross_entropy"
+    check_network(network, name=options.model, data=everything, classes=of_classes)
     dataset = _select(everything, options)
     refuse_non_finite(options.model, named_tensors(network))
+    loss = choose_loss(options.loss, network, dataset, model=options.model)
     state = tensors_of(network)
     sha256 = {"weights_sha256": digest(state), "data_sha256": digest_splits(dataset.splits)}
     if checkpoint:
         sha256["checkpoint_sha256"] = checkpoint.sha256
-    return Inputs(source, network, state, dataset, checkpoint, sha256)
+    return Inputs(source, network, state, dataset, loss, checkpoint, sha256)
 
 
 def _read_checkpoint(options: argparse.Namespace) -> Checkpoint | None:

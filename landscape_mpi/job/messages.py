@@ -46,6 +46,7 @@ def say_start(
         f"{evaluator.launching}\n"
         f"{_precision_line(plan, precision)}"
         f"{_pixels_line(plan)}"
+        f"{_loss_line(plan)}"
         f"{plan.out}: {writer_description()}",
         flush=True,
     )
@@ -77,6 +78,13 @@ def _pixels_line(plan: Plan) -> str:
     if not plan.mean:  # no images
         return ""
     return f"pixels: mean {_listed(plan.mean)}, std {_listed(plan.std)}\n"
+
+
+def _loss_line(plan: Plan) -> str:
+    if plan.loss.name == "cross_entropy":
+        return ""
+    errors = {None: "no error beside it", "largest output": "error: another output is the largest"}
+    return f"loss: {plan.loss.name}; {errors.get(plan.loss.error, 'error: wrong sign')}\n"
 
 
 def _listed(values: tuple[float, ...]) -> str:

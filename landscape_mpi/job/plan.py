@@ -18,6 +18,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
 from landscape_mpi.job.grid import parse_axis
 from landscape_mpi.job.inputs import Inputs, NetworkSource, read_inputs
+from landscape_mpi.job.losses import LossChoice
 from landscape_mpi.options import files_read
 from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
@@ -70,6 +71,7 @@ class Plan:
     beta: np.ndarray  # float64 [n_beta]
     source: NetworkSource
     n_samples: dict[str, int]  # by split, in the order of evaluation
+    loss: LossChoice
     mean: tuple[float, ...]
     std: tuple[float, ...]
     random: RandomDirections | None  # None where the directions come from a file
@@ -87,7 +89,7 @@ class Plan:
     @property
     def quantities(self) -> tuple[str, ...]:
         """Names of the values a point has."""
-        return schema.quantities_of(tuple(self.n_samples))
+        return schema.quantities_of(tuple(self.n_samples), error=self.loss.error is not None)
 
     @property
     def n_points(self) -> int:
@@ -204,6 +206,7 @@ def _plan(
         beta=beta,
         source=inputs.source,
         n_samples={name: len(split.targets) for name, split in dataset.splits.items()},
+        loss=inputs.loss,
         mean=dataset.mean,
         std=dataset.std,
         random=random,
@@ -250,6 +253,7 @@ def _content(
             },
         },
         vectors=vectors if options.save_directions else {},
+        loss_units=plan.loss.units,
     )
 
 
@@ -257,7 +261,8 @@ def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
     described = {
         "model": options.model,
         "data": options.data,
-        "loss": "cross_entropy",
+        "loss": plan.loss.name,
+        "error": plan.loss.error or "none",
         "splits": ",".join(plan.n_samples),
         "limit": options.limit or "none",
         "mean": list(plan.mean),

@@ -142,7 +142,12 @@ class PointEvaluator:
             for name, n in plan.n_samples.items()
         }
         self._plane = LossPlane(
-            inputs.build(), inputs.directions, self._splits, inputs.sample, setting
+            inputs.build(),
+            inputs.directions,
+            self._splits,
+            inputs.sample,
+            setting,
+            loss=inputs.loss,
         )
         first_split = next(iter(plan.n_samples))
         first_batch = inputs.samples(first_split, slice(0, setting.batch), setting.device)
@@ -172,7 +177,8 @@ class PointEvaluator:
         pairs = [self._whole(samples) for samples in self._splits.values()]
         if not self.group.is_leader:
             return np.full(len(self._plan.quantities), np.nan)
-        return mean_values([pair for pair in pairs if pair is not None])
+        values = mean_values([pair for pair in pairs if pair is not None])
+        return values if self._plan.loss.error else values[::2]
 
     def _whole(self, samples: ResidentSplit) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return the losses of all samples of a split, on the device, to the leader.

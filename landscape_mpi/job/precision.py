@@ -93,7 +93,14 @@ def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
 
 
 def _plane(inputs: SharedInputs, samples: ResidentSplit, setting: Setting) -> LossPlane:
-    return LossPlane(inputs.build(), inputs.directions, {"tried": samples}, inputs.sample, setting)
+    return LossPlane(
+        inputs.build(),
+        inputs.directions,
+        {"tried": samples},
+        inputs.sample,
+        setting,
+        loss=inputs.loss,
+    )
 
 
 def points_to_try(alpha: np.ndarray, beta: np.ndarray) -> list[tuple[float, float]]:

@@ -28,6 +28,7 @@ class SharedInputs:
         self._plan = plan
         self._arrays = NodeArrays(ranks, arrays)
         arrays.clear()  # the node's copy is enough
+        self.loss = agree(ranks, plan.loss.load)
         self.directions = self._read_directions(agree(ranks, self.build))
         compare_digests(ranks, directions.digest(*self.directions.values()))
 
@@ -68,6 +69,7 @@ class SharedInputs:
             mean=self._plan.mean,
             std=self._plan.std,
             device=device,
+            one_loss=self._plan.loss.one_loss,
         )
 
     def free(self) -> None:

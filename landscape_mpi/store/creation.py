@@ -8,7 +8,7 @@ the run do not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -29,6 +29,7 @@ class SurfaceContent:
     quantities: tuple[str, ...]  # names of schema.QUANTITIES
     attributes: Mapping[str, Attributes]  # of the groups "/", "directions" and "provenance"
     vectors: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # by axis, name
+    loss_units: str = "nat"
 
 
 def create_surface(path: Path, content: SurfaceContent) -> None:
@@ -55,7 +56,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         dataset.make_scale(scale.name)
         scales.append(dataset)
     shape = (len(content.alpha), len(content.beta))
-    quantities = [schema.QUANTITIES[name] for name in content.quantities]
+    quantities = [_quantity(name, content.loss_units) for name in content.quantities]
     for item in (*quantities, *schema.BOOKKEEPING.values()):
         dataset = _create(file, item, shape)
         for dimension, attached in zip(dataset.dims, scales, strict=True):
@@ -71,6 +72,11 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
             file[group].attrs[name] = value
+
+
+def _quantity(name: str, loss_units: str) -> schema.Field:
+    item = schema.QUANTITIES[name]
+    return replace(item, units=loss_units) if item.units == "nat" else item
 
 
 def _create(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py.Dataset:

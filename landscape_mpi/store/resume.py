@@ -18,7 +18,7 @@ from landscape_mpi.store.creation import SurfaceContent
 # order in which a difference explains itself best.
 IDENTITY = (
     ("/", "model", "model {}", "pass --model {}"),
-    ("/", "loss", "loss {}", "run the version that began it"),
+    ("/", "loss", "loss {}", "pass --loss {}"),
     ("/", "splits", "splits {}", "pass --splits {}"),
     ("provenance", "weights_sha256", "weights of SHA-256 {}", "pass its --checkpoint"),
     ("/", "limit", "training samples limited to {}", "pass --limit {}"),

@@ -53,9 +53,15 @@ BOOKKEEPING = {
 }
 
 
-def quantities_of(splits: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the quantities for these splits, loss before error."""
-    return tuple(f"{split}_{measure}" for split in splits for measure in ("loss", "error"))
+def quantities_of(splits: tuple[str, ...], *, error: bool = True) -> tuple[str, ...]:
+    """Return the names of the quantities for these splits, loss before error.
+
+    Args:
+        splits: Splits that are evaluated.
+        error: Whether they have an error: numbers to predict have none.
+    """
+    measures = ("loss", "error") if error else ("loss",)
+    return tuple(f"{split}_{measure}" for split in splits for measure in measures)
 
 
 # A table of fixed size, so that a resumed run adds a row without changing the file's structure.

@@ -1,4 +1,4 @@
-"""The user's own network: a function named on the command line as ``package.module:function``."""
+"""The user's own network, loss or data: a function named ``package.module:function``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from torch import nn
 from landscape_mpi.errors import InputError, nearest_name
 
 
+class NoModuleError(InputError):
+    """A module that is nowhere on the path."""
+
+
 def call_hook(option: str, spec: str) -> nn.Module:
     """Import the function that spec names, call it without arguments, return its network.
 
@@ -31,21 +35,49 @@ def call_hook(option: str, spec: str) -> nn.Module:
         InputError: If there is no such module or function, if either fails, or if what it
             returns is not a torch.nn.Module.
     """
-    function = _find_function(option, spec)
-    _refuse_arguments(option, spec, function)
-    try:
-        network = function()
-    except (Exception, SystemExit) as problem:
-        raise InputError(f"{option}: {spec} failed: {_in_one_line(problem)}") from problem
+    network = call_function(option, spec, returns="the network")
     if not isinstance(network, nn.Module):
         raise InputError(
-            f"{option}: {spec} returned {_a_kind(network)}, not a torch.nn.Module. "
+            f"{option}: {spec} returned {a_kind(network)}, not a torch.nn.Module. "
             "Return the network itself, with any weights."
         )
     return network
 
 
-def _find_function(option: str, spec: str) -> Callable[[], Any]:
+def call_function(option: str, spec: str, *, returns: str) -> Any:
+    """Import the function that spec names and return what it gives without arguments.
+
+    Args:
+        option: Option that gave spec, e.g. ``--data``.
+        spec: ``package.module:function``.
+        returns: What it is for, in words.
+
+    Raises:
+        InputError: If there is no such module or function, or if either fails.
+    """
+    function = find_function(option, spec, arguments=(), returns=returns)
+    if isinstance(function, nn.Module):
+        raise InputError(_not_a_function(option, spec, function, (), returns))
+    try:
+        return function()
+    except (Exception, SystemExit) as problem:
+        raise InputError(f"{option}: {spec} failed: {in_one_line(problem)}") from problem
+
+
+def find_function(
+    option: str, spec: str, *, arguments: tuple[str, ...], returns: str
+) -> Callable[..., Any]:
+    """Import the function that spec names, and check that it takes so many arguments.
+
+    Args:
+        option: Option that gave spec, e.g. ``--loss``.
+        spec: ``package.module:function``.
+        arguments: What it is called with, in words.
+        returns: What it is to return, in words.
+
+    Raises:
+        InputError: If there is no such module or function, or it takes other arguments.
+    """
     module_name, _, name = spec.partition(":")
     if not module_name or not name.isidentifier():
         raise InputError(
@@ -59,12 +91,20 @@ def _find_function(option: str, spec: str) -> Callable[[], Any]:
             f"{option}: module {module_name} ({module.__file__}) has no function {name!r}."
             + (f" Did you mean {near}?" if near else "")
         )
-    if not callable(function) or isinstance(function, nn.Module):
-        raise InputError(
-            f"{option}: {spec} is {_a_kind(function)}, not a function. "
-            "Write a function without arguments that returns the network."
-        )
+    if not callable(function):
+        raise InputError(_not_a_function(option, spec, function, arguments, returns))
+    _check_arguments(option, spec, function, arguments)
     return function
+
+
+def _not_a_function(
+    option: str, spec: str, found: object, arguments: tuple[str, ...], returns: str
+) -> str:
+    takes = f"of {' and '.join(arguments)}" if arguments else "without arguments"
+    return (
+        f"{option}: {spec} is {a_kind(found)}, not a function. "
+        f"Write a function {takes} that returns {returns}."
+    )
 
 
 def _import_module(option: str, name: str) -> ModuleType:
@@ -75,29 +115,34 @@ def _import_module(option: str, name: str) -> ModuleType:
     except ModuleNotFoundError as problem:
         if problem.name is None or not f"{name}.".startswith(f"{problem.name}."):
             raise InputError(
-                f"{option}: module {name} could not be imported: {_in_one_line(problem)}"
+                f"{option}: module {name} could not be imported: {in_one_line(problem)}"
             ) from problem
         hint = f" Leave out .py: {name[:-3]}:function." if name.endswith(".py") else ""
-        raise InputError(
+        raise NoModuleError(
             f"{option}: no module named {problem.name}, neither in {os.getcwd()} nor among the "
             f"installed packages.{hint} Run where it can be imported, or set PYTHONPATH."
         ) from problem
     except (Exception, SystemExit) as problem:
         raise InputError(
-            f"{option}: module {name} could not be imported: {_in_one_line(problem)}"
+            f"{option}: module {name} could not be imported: {in_one_line(problem)}"
         ) from problem
 
 
-def _refuse_arguments(option: str, spec: str, function: Callable[[], Any]) -> None:
+def _check_arguments(
+    option: str, spec: str, function: Callable[..., Any], arguments: tuple[str, ...]
+) -> None:
     try:
         signature = inspect.signature(function)
     except ValueError:  # some built-in functions have none; the call will tell
         return
     try:
-        signature.bind()
+        signature.bind(*arguments)
     except TypeError as problem:
+        needs, given = "needs arguments", "without"
+        if arguments:
+            needs, given = "takes other arguments", f"with {', '.join(arguments)}"
         raise InputError(
-            f"{option}: {spec}{signature} needs arguments, and is called without: {problem}. "
+            f"{option}: {spec}{signature} {needs}, and is called {given}: {problem}. "
             "Give them defaults, or name a function that fills them in."
         ) from problem
 
@@ -106,12 +151,13 @@ def _functions_of(module: ModuleType) -> list[str]:
     return [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
 
 
-def _a_kind(value: object) -> str:
+def a_kind(value: object) -> str:
+    """Return what a value is, with its article."""
     name = type(value).__name__
     return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
 
 
-def _in_one_line(problem: BaseException) -> str:
+def in_one_line(problem: BaseException) -> str:
     """Return type, message and the place in the user's own code."""
     text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
     return f"{type(problem).__name__}: {' '.join(text.split())} ({_place(problem)})"

@@ -58,13 +58,14 @@ def build_network(
         raise InputError(f"--model {name}: {problem}") from problem
 
 
-def check_network(network: nn.Module, *, name: str, data: DataSet) -> None:
+def check_network(network: nn.Module, *, name: str, data: DataSet, classes: bool = True) -> None:
     """Check that network takes the samples of data and has an output for each of its classes.
 
     Args:
         network: On the CPU; left as it was.
         name: What --model named, for the message.
         data: Data set, the shape of whose samples is tried.
+        classes: Whether its outputs are logits of classes, and are checked.
 
     Raises:
         InputError: If they do not go through, or the outputs are not [n, n_classes] or, with a
@@ -86,7 +87,8 @@ def check_network(network: nn.Module, *, name: str, data: DataSet) -> None:
     finally:
         for module, training in modes:
             module.training = training
-    _check_outputs(outputs, name, data)
+    if classes:
+        _check_outputs(outputs, name, data)
 
 
 def _check_outputs(outputs: object, name: str, data: DataSet) -> None:
