@@ -85,7 +85,8 @@ def make_parser() -> CommandParser:
         "--quantity",
         type=_names,
         metavar="NAME[,NAME]",
-        help="draw these only, e.g. train_loss,test_loss (default: all in the file)",
+        help="draw these only, e.g. train_loss,test_loss, or a sum of some, e.g. "
+        "train_loss+weight_decay_term (default: all in the file)",
     )
     parser.add_argument(
         "--kind",

@@ -97,6 +97,13 @@ def _add_data_options(parser: CommandParser) -> None:
         help="cross_entropy, mse, bce, or package.module:function of (outputs, targets) that "
         "returns the loss of every sample (default: cross_entropy)",
     )
+    group.add_argument(
+        "--weight-decay",
+        type=number_above_0,
+        metavar="L",
+        help="store what weight decay adds to the loss, L / 2 times the squared norm of all "
+        "parameters, beside it as weight_decay_term; the loss stays as it is",
+    )
 
 
 def _add_plane_options(parser: CommandParser) -> None:

@@ -54,7 +54,8 @@ def make_parser() -> CommandParser:
         "--quantity",
         default="train_loss",
         metavar="NAME",
-        help="quantity that is the height (default: train_loss)",
+        help="quantity that is the height, or a sum of some with + between them (default: "
+        "train_loss)",
     )
     parser.add_argument("--log", action="store_true", help="height is log10 of the quantity")
     parser.add_argument(

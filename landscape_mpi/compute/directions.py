@@ -102,16 +102,17 @@ def n_moved(*directions: Direction) -> int:
 
 def norm(direction: Direction) -> float:
     """Return the Euclidean norm over all parameters, in float64."""
-    return math.sqrt(_inner(direction, direction))
+    return math.sqrt(inner(direction, direction))
 
 
 def cosine(first: Direction, second: Direction) -> float:
     """Return the cosine of the angle between two directions; NaN if one of them is zero."""
     lengths = norm(first) * norm(second)
-    return _inner(first, second) / lengths if lengths > 0 else math.nan
+    return inner(first, second) / lengths if lengths > 0 else math.nan
 
 
-def _inner(first: Direction, second: Direction) -> float:
+def inner(first: Direction, second: Direction) -> float:
+    """Return the inner product over the parameters that both have, in float64."""
     return math.fsum(
         float(np.vdot(first[name].astype(np.float64), second[name].astype(np.float64)))
         for name in first.keys() & second.keys()

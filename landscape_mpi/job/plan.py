@@ -14,6 +14,7 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.selection import moved_names
+from landscape_mpi.compute.weight_decay import weight_decay_term
 from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
 from landscape_mpi.job.grid import parse_axis
@@ -254,7 +255,20 @@ def _content(
         },
         vectors=vectors if options.save_directions else {},
         loss_units=plan.loss.units,
+        known=_weight_decay(options, plan, inputs, vectors),
     )
+
+
+def _weight_decay(
+    options: argparse.Namespace, plan: Plan, inputs: Inputs, vectors: dict[str, Direction]
+) -> dict[str, np.ndarray]:
+    if options.weight_decay is None:
+        return {}
+    names = [name for name, _ in inputs.network.named_parameters()]
+    term = weight_decay_term(
+        options.weight_decay, inputs.state, vectors, names, alpha=plan.alpha, beta=plan.beta
+    )
+    return {schema.WEIGHT_DECAY_TERM: term}
 
 
 def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
@@ -263,6 +277,7 @@ def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
         "data": options.data,
         "loss": plan.loss.name,
         "error": plan.loss.error or "none",
+        "weight_decay": "none" if options.weight_decay is None else options.weight_decay,
         "splits": ",".join(plan.n_samples),
         "limit": options.limit or "none",
         "mean": list(plan.mean),

@@ -30,6 +30,7 @@ class SurfaceContent:
     attributes: Mapping[str, Attributes]  # of the groups "/", "directions" and "provenance"
     vectors: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # by axis, name
     loss_units: str = "nat"
+    known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
 
 
 def create_surface(path: Path, content: SurfaceContent) -> None:
@@ -56,11 +57,14 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         dataset.make_scale(scale.name)
         scales.append(dataset)
     shape = (len(content.alpha), len(content.beta))
-    quantities = [_quantity(name, content.loss_units) for name in content.quantities]
+    names = (*content.quantities, *content.known)
+    quantities = [_quantity(name, content.loss_units) for name in names]
     for item in (*quantities, *schema.BOOKKEEPING.values()):
         dataset = _create(file, item, shape)
         for dimension, attached in zip(dataset.dims, scales, strict=True):
             dimension.attach_scale(attached)
+        if item.name in content.known:
+            dataset[...] = content.known[item.name]
     file.create_group("directions")
     for axis, vectors in content.vectors.items():
         group = file.create_group(f"directions/{axis}", track_order=True)

@@ -19,6 +19,7 @@ from landscape_mpi.store.creation import SurfaceContent
 IDENTITY = (
     ("/", "model", "model {}", "pass --model {}"),
     ("/", "loss", "loss {}", "pass --loss {}"),
+    ("/", "weight_decay", "weight decay {}", "pass --weight-decay {} (none: leave it out)"),
     ("/", "splits", "splits {}", "pass --splits {}"),
     ("provenance", "weights_sha256", "weights of SHA-256 {}", "pass its --checkpoint"),
     ("/", "limit", "training samples limited to {}", "pass --limit {}"),

@@ -31,6 +31,7 @@ AXES = (
     Field("beta", "f8", "1", "coordinate along the second direction", 0.0),
 )
 
+WEIGHT_DECAY_TERM = "weight_decay_term"
 QUANTITIES = {
     field.name: field
     for field in (
@@ -40,6 +41,13 @@ QUANTITIES = {
         ),
         Field("test_loss", "f8", "nat", "mean loss over the test set", float("nan")),
         Field("test_error", "f8", "percent", "misclassified share of the test set", float("nan")),
+        Field(
+            WEIGHT_DECAY_TERM,
+            "f8",
+            "nat",
+            "weight decay term, to be added to the loss",
+            float("nan"),
+        ),
     )
 }
 

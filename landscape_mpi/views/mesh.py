@@ -21,6 +21,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.cells import connect
 
 
@@ -64,6 +65,7 @@ def build_mesh(
         InputError: If the quantity is not there or has no finite value, if it has no logarithm,
             or if zmax lies under the whole surface.
     """
+    surface = with_sum(surface, quantity)
     computed = _computed(surface, quantity)
     height = _log10(surface, quantity) if log else surface.values[quantity]
     finite = computed & np.isfinite(height)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.levels import DEFAULT_LEVELS
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
@@ -47,6 +48,7 @@ def make_panels(
     """
     names = quantities or [name for name in surface.values if surface.done_of[name].any()]
     for name in names:
+        surface = with_sum(surface, name)
         _check_quantity(surface, name)
     if surface.is_line:  # a line has no levels
         levels = DEFAULT_LEVELS
