@@ -147,7 +147,7 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
         required=True,
         metavar="NAME",
         help="cifar10, cifar100, mnist, fashion_mnist, digits, seismic, shakespeare, folder:DIR or "
-        "npz:FILE",
+        "npz:FILE, or package.module:function that returns yours",
     )
     group.add_argument(
         "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"

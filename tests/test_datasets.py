@@ -100,7 +100,7 @@ def test_unknown_name_and_missing_files():
     assert str(caught.value) == (
         "--data: 'cifar11' is not known. Did you mean cifar10? Known: cifar10, cifar100, mnist, "
         "fashion_mnist, digits, folder:DIR, npz:FILE, seismic, seismic:SEED, shakespeare, "
-        "shakespeare:LENGTH."
+        "shakespeare:LENGTH, package.module:function."
     )
     for spec in ("cifar10:1", "npz", "folder", "seismic7"):
         with pytest.raises(InputError, match=f"^--data: '{spec}' is not known."):

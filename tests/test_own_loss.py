@@ -183,9 +183,9 @@ def test_other_shapes_later_are_an_error_too(folder):
             "mse",
             1,
             np.arange(12) % 3,
-            "--loss mse: the network returns [3, 1] for 3 rows, whose targets are class numbers up "
-            "to 2, and needs an output for each class: [3, 3]. For numbers to predict, let the "
-            "data be float32.",
+            "--loss mse: the network returns [3, 1] for 3 rows, whose targets are class numbers "
+            "from 0 to 2, and needs an output for each class: [3, 3]. For numbers to predict, let "
+            "the data be float32.",
         ),
         (
             "mse",

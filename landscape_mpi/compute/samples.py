@@ -24,8 +24,9 @@ class ResidentSplit:
         """Put samples on a device.
 
         Args:
-            inputs: uint8 [n, height, width, channels], float32 [n, features] or int64 [n, length].
-            targets: int64 [n] or [n, length].
+            inputs: Images [n, height, width, channels], uint8, or float32 and normalised already;
+                float32 or int64 of another number of dimensions.
+            targets: int64 or float32, [n] or [n, length].
             mean: Of the pixels of images, one per channel, in [0, 1] units.
             std: Likewise.
             device: Where.
@@ -47,10 +48,12 @@ class ResidentSplit:
     def batch(self, rows: slice) -> torch.Tensor:
         """Return samples as the network sees them.
 
-        Images are normalised, float32 [n, channels, height, width], channels last; rows of a
-        table and sequences of symbols are as they are.
+        Images are normalised, float32 [n, channels, height, width], channels last; all else is
+        as it is.
         """
-        if self.inputs.dtype != torch.uint8:
+        if self.inputs.ndim != 4:
             return self.inputs[rows]
-        images = self.inputs[rows].permute(0, 3, 1, 2).float()
-        return images.mul_(self._scale).add_(self._shift)
+        images = self.inputs[rows].permute(0, 3, 1, 2)
+        if images.dtype != torch.uint8:
+            return images
+        return images.float().mul_(self._scale).add_(self._shift)

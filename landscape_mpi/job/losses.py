@@ -181,8 +181,11 @@ def _error_of(name: str, outputs: torch.Tensor, split: Split) -> str | None:
         return "sign"
     are_classes = split.targets.dtype.kind == "i"
     shape = (len(outputs), *split.targets.shape[1:])
-    has_each = outputs.shape[:-1] == shape and 1 + split.targets.max() <= outputs.shape[-1] > 1
-    return "largest output" if are_classes and has_each else None
+    n_outputs = outputs.shape[-1] if outputs.shape[:-1] == shape else 0
+    if not are_classes or n_outputs < 2:
+        return None
+    has_each = split.targets.min() >= 0 and split.targets.max() < n_outputs
+    return "largest output" if has_each else None
 
 
 def _check_mse(outputs: torch.Tensor, targets: torch.Tensor, split: Split, noun: str) -> None:
@@ -190,11 +193,11 @@ def _check_mse(outputs: torch.Tensor, targets: torch.Tensor, split: Split, noun:
     if targets.is_floating_point():
         _check_one_each("mse", outputs, targets, noun)
     elif _error_of("mse", outputs, split) is None:
-        n_classes = max(2, 1 + int(split.targets.max()))
+        low, high = int(split.targets.min()), int(split.targets.max())
         raise InputError(
             f"--loss mse: the network returns {given} for {n} {noun}, whose targets are class "
-            f"numbers up to {split.targets.max()}, and needs an output for each class: "
-            f"{[*targets.shape, n_classes]}. For numbers to predict, let the data be float32."
+            f"numbers from {low} to {high}, and needs an output for each class: "
+            f"{[*targets.shape, max(2, 1 + high)]}. For numbers to predict, let the data be float32."
         )
 
 

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-NOUNS = {"image": "images", "table": "rows", "text": "sequences"}  # of each kind of samples
-_KINDS = {("uint8", 4): "image", ("float32", 2): "table", ("int64", 2): "text"}
+# Of each kind of samples; an array is of any other shape.
+NOUNS = {"image": "images", "table": "rows", "text": "sequences", "array": "arrays"}
+_KINDS = {
+    ("uint8", 4): "image",
+    ("float32", 4): "image",
+    ("float32", 2): "table",
+    ("int64", 2): "text",
+}
 
 
 @dataclass(frozen=True)
@@ -18,10 +24,12 @@ class Sample:
 
     kind: str  # a key of NOUNS
     shape: tuple[int, ...]  # (channels, height, width), (features,) or (length,)
-    n_classes: int  # of a text its symbols, each of which can come next
+    n_classes: int  # of a text its symbols, each of which can come next; or numbers to predict
 
     def __str__(self) -> str:
         """Return it in words, for messages."""
+        if self.kind == "array":
+            return f"arrays of {' x '.join(map(str, self.shape))} numbers"
         words = {
             "image": "images of {} x {} x {} (channels, height, width)",
             "table": "rows of {} numbers",
@@ -38,12 +46,14 @@ class Sample:
 class Split:
     """The samples of one split, in the publisher's order.
 
-    Inputs are images uint8 [n, height, width, channels], 0 to 255; or rows of a table,
-    float32 [n, features], standardised; or sequences of symbols, int64 [n, length].
+    Inputs are images [n, height, width, channels], uint8 from 0 to 255, or float32 and
+    normalised already; or rows of a table, float32 [n, features], standardised; or arrays of
+    more dimensions, float32; or sequences of symbols, int64 [n, length].
     """
 
     inputs: np.ndarray
-    targets: np.ndarray  # int64 [n] or, one at each place of a sequence, [n, length]; from 0
+    # Classes from 0, int64, or numbers to predict, float32: [n], or [n, length] with several
+    targets: np.ndarray  # for each sample, as one at each place of a sequence.
 
     def first(self, n: int) -> Split:
         """Return a copy of the first n samples, all where there are fewer."""
@@ -56,7 +66,9 @@ class Split:
         Raises:
             ValueError: If they are none of these.
         """
-        kind = _KINDS.get((self.inputs.dtype.name, self.inputs.ndim))
+        dtype, n_dimensions = self.inputs.dtype.name, self.inputs.ndim
+        usual = "array" if dtype == "float32" and n_dimensions > 2 else None
+        kind = _KINDS.get((dtype, n_dimensions), usual)
         if kind is None:
             raise ValueError(
                 f"inputs are {self.inputs.dtype} of shape {list(self.inputs.shape)}; must be "
@@ -64,19 +76,25 @@ class Split:
             )
         return kind
 
+    @property
+    def has_pixels(self) -> bool:
+        """Return whether the inputs are images to be normalised."""
+        return self.inputs.dtype == np.uint8
+
 
 @dataclass(frozen=True)
 class DataSet:
     """A data set in memory.
 
-    A network sees images as (inputs / 255 - mean) / std, channels first; all else as it is.
+    A network sees images with channels first, those of uint8 as (inputs / 255 - mean) / std;
+    all else as it is.
     """
 
     name: str
     splits: dict[str, Split]  # "train", and "test" where there is one
-    mean: tuple[float, ...]  # one per channel, in [0, 1] units; empty where there are no images
+    mean: tuple[float, ...]  # one per channel, in [0, 1] units; empty where there are no pixels
     std: tuple[float, ...]  # one per channel, in [0, 1] units; likewise
-    n_classes: int
+    n_classes: int  # or the numbers to predict for a sample
     sha256: str  # over inputs and targets of every split, as they are here
 
     @property

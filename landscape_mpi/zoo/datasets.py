@@ -70,12 +70,13 @@ def _find_statistics(
     Raises:
         InputError: If they are given where there are no images, or cannot be used.
     """
-    if train.kind != "image":
+    if not train.has_pixels:
+        noun = "images of floats" if train.kind == "image" else NOUNS[train.kind]
         given = "--mean" if mean is not None else "--std"
         if mean is not None or std is not None:
             raise InputError(
                 f"{given}: is for the pixels of images, and --data {spec} has "
-                f"{NOUNS[train.kind]}, which are used as they are. Leave it out."
+                f"{noun}, which are used as they are. Leave it out."
             )
         return (), ()
     n_channels = train.inputs.shape[-1]

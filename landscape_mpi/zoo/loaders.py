@@ -7,18 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.errors import InputError, nearest_name, unknown_name
 from landscape_mpi.zoo import digits, mnist, seismic, shakespeare
 from landscape_mpi.zoo.cifar import Edition, load_cifar
 from landscape_mpi.zoo.cifar10 import CIFAR10
 from landscape_mpi.zoo.cifar100 import CIFAR100
 from landscape_mpi.zoo.dataset import Split
+from landscape_mpi.zoo.hooks import NoModuleError
 from landscape_mpi.zoo.image_folder import load_folder
 from landscape_mpi.zoo.npz import load_npz
+from landscape_mpi.zoo.own_data import load_own
 
 FORMS = (
     *("cifar10", "cifar100", "mnist", "fashion_mnist", "digits", "folder:DIR", "npz:FILE"),
     *("seismic", "seismic:SEED", "shakespeare", "shakespeare:LENGTH"),
+    "package.module:function",
 )
 LARGEST_NUMBER = 10**9
 
@@ -45,11 +48,18 @@ def load_splits(spec: str, *, data_dir: Path | None, download: bool) -> Loaded:
     name, colon, argument = spec.partition(":")
     if (name, colon) in {form.partition(":")[:2] for form in FORMS}:
         return _LOADERS[name](argument if colon else None, data_dir, download)
-    return _refuse(spec)
+    return _load_own(spec, name)
 
 
-def _refuse(spec: str) -> Loaded:
-    raise unknown_name("--data", spec, FORMS)
+def _load_own(spec: str, name: str) -> Loaded:
+    if ":" not in spec or name in _LOADERS:
+        raise unknown_name("--data", spec, FORMS)
+    try:
+        return Loaded(*load_own(spec))
+    except NoModuleError as problem:
+        near = nearest_name(name, _LOADERS)
+        hint = f" Did you mean the data set {near}?" if near else ""
+        raise InputError(f"{problem}{hint}") from problem
 
 
 def _load_cifar(edition: Edition, argument: None, data_dir: Path | None, download: bool) -> Loaded:

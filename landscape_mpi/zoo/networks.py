@@ -71,6 +71,8 @@ def check_network(network: nn.Module, *, name: str, data: DataSet, classes: bool
         InputError: If they do not go through, or the outputs are not [n, n_classes] or, with a
             target at each place, [n, length, n_classes].
     """
+    if classes:
+        _check_classes(data)
     noun = NOUNS[data.sample.kind]
     inputs = data.sample.zeros(N_TRIED)
     if data.sample.kind == "text":
@@ -89,6 +91,23 @@ def check_network(network: nn.Module, *, name: str, data: DataSet, classes: bool
             module.training = training
     if classes:
         _check_outputs(outputs, name, data)
+
+
+def _check_classes(data: DataSet) -> None:
+    for name, split in data.splits.items():
+        if split.targets.dtype.kind == "f":
+            raise InputError(
+                f"--data {data.name}: targets of {name} are {split.targets.dtype} "
+                f"{list(split.targets.shape)}, and cross-entropy needs class numbers, integers "
+                f"from 0. Numbers to predict are for surface --loss mse; from one-hot rows, take "
+                f"argmax(axis=1)."
+            )
+        if split.targets.min() < 0:
+            raise InputError(
+                f"--data {data.name}: targets of {name} have {split.targets.min()} in them; class "
+                f"numbers count from 0, and every target counts in the mean: cut out what is to "
+                f"be left out."
+            )
 
 
 def _check_outputs(outputs: object, name: str, data: DataSet) -> None:

@@ -91,7 +91,7 @@ def _check_names(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _make_split(path: Path, arrays: dict[str, np.ndarray], images: str, labels: str) -> Split:
-    inputs = _check_images(f"{path}: {images}", arrays[images])
+    inputs = check_images(f"{path}: {images}", arrays[images])
     targets = _check_labels(f"{path}: {labels}", arrays[labels])
     if len(inputs) != len(targets):
         raise InputError(
@@ -101,7 +101,16 @@ def _make_split(path: Path, arrays: dict[str, np.ndarray], images: str, labels: 
     return Split(inputs, targets)
 
 
-def _check_images(where: str, images: np.ndarray) -> np.ndarray:
+def check_images(where: str, images: np.ndarray) -> np.ndarray:
+    """Return images as Split holds them.
+
+    Args:
+        where: File and array, for the message.
+        images: uint8 [n, height, width, channels] or [n, height, width].
+
+    Raises:
+        InputError: If they are none.
+    """
     if images.dtype != np.uint8:
         raise InputError(
             f"{where} is {images.dtype}, must be uint8 from 0 to 255. Images from 0 to 1 become "

@@ -59,17 +59,17 @@ class Samples:
 
     def __init__(self, split: Split, data: DataSet, device: torch.device) -> None:
         inputs = torch.from_numpy(split.inputs)
-        self._are_images = split.kind == "image"
-        if self._are_images:
+        if split.kind == "image":
             inputs = inputs.permute(0, 3, 1, 2).contiguous()
+        self._has_pixels = split.has_pixels
         self.inputs = inputs.to(device)
         self.targets = torch.from_numpy(split.targets).to(device)
         self._mean = torch.tensor(data.mean, device=device)[:, None, None]
         self._std = torch.tensor(data.std, device=device)[:, None, None]
 
     def as_seen(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return inputs as the network sees them: images standardised, all else as it is."""
-        return (inputs.float() / 255 - self._mean) / self._std if self._are_images else inputs
+        """Return inputs as the network sees them: pixels standardised, all else as it is."""
+        return (inputs.float() / 255 - self._mean) / self._std if self._has_pixels else inputs
 
 
 class Tally:
