@@ -50,6 +50,30 @@ class CommandParser(argparse.ArgumentParser):
         raise InputError(f"{self.prog}: {message.rstrip('.')}. See {self.prog} --help.")
 
 
+class SayAndEnd(argparse.Action):
+    """Says something and ends there, as --help does: other options are not needed."""
+
+    def __init__(self, *, say: Callable[[Any], int], **settings: Any) -> None:
+        """Prepare the action.
+
+        Args:
+            say: Prints what the option's value asks for, and returns the exit status.
+            settings: Of the option.
+        """
+        super().__init__(**settings)
+        self._say = say
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Say it."""
+        run_alone(lambda _: self._say(values))
+
+
 def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a command of one process and leave with its status; bad input is one line, status 2."""
     try:

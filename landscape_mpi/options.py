@@ -135,8 +135,28 @@ def add_model_option(group: argparse._ActionsContainer) -> None:
         "--model",
         required=True,
         metavar="NAME",
-        help="network of the zoo (resnet56, resnet56_noshort, vgg9, lstm120 and many more, which "
-        "the message on an unknown name lists), or package.module:function that returns yours",
+        help="network of the zoo (resnet56, resnet56_noshort, vgg9, lstm120 and many more: --list "
+        "models), or package.module:function that returns yours",
+    )
+
+
+def add_list_option(
+    group: argparse._ActionsContainer, action: type[argparse.Action], say: Callable[[str], int]
+) -> None:
+    """Add --list to a parser or a group of it.
+
+    Args:
+        group: Where to add it.
+        action: command.SayAndEnd.
+        say: Prints the networks or the data sets there are.
+    """
+    group.add_argument(
+        "--list",
+        action=action,
+        say=say,
+        choices=["models", "data"],
+        help="print the networks with their numbers of parameters, or the data sets and how to "
+        "get their files, and end",
     )
 
 

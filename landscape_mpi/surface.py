@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
-from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.command import CommandParser, SayAndEnd
 from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.options import (
     add_data_options,
+    add_list_option,
     add_model_option,
     file_path,
     names_of,
@@ -34,22 +36,26 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 
-class Show(argparse.Action):
-    """Says something of a surface file and ends there, as --help does: all on its own."""
+def say_status(path: Path) -> int:
+    """Say how far a surface file is."""
+    from landscape_mpi.job import status
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Print what the option stands for, of the file that was named."""
-        from landscape_mpi.job.status import say_status
-        from landscape_mpi.job.summary import say_summary
+    return status.say_status(path)
 
-        say = {"status": say_status, "summary": say_summary}[self.dest]
-        run_alone(lambda _: say(values))
+
+def say_summary(path: Path) -> int:
+    """Say what a surface file shows."""
+    from landscape_mpi.job import summary
+
+    return summary.say_summary(path)
+
+
+def say_list(what: str) -> int:
+    """Print the networks or the data sets there are."""
+    from landscape_mpi.zoo.listing import LISTS
+
+    print(LISTS[what]())
+    return 0
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -69,6 +75,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _add_network_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("network")
     add_model_option(group)
+    add_list_option(group, SayAndEnd, say_list)
     group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
     group.add_argument(
         "--trust-checkpoint",
@@ -163,16 +170,24 @@ def _add_run_options(parser: CommandParser) -> None:
         help="measure what this run would take on these ranks, and write nothing",
     )
     group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would run (parameters moved, directions, points, samples, bytes, ranks), "
+        "then what --estimate says, and write nothing",
+    )
+    group.add_argument(
         "--status",
         type=file_path,
-        action=Show,
+        action=SayAndEnd,
+        say=say_status,
         metavar="FILE",
         help="say how far this surface file is, and end; other options are not needed",
     )
     group.add_argument(
         "--summary",
         type=file_path,
-        action=Show,
+        action=SayAndEnd,
+        say=say_summary,
         metavar="FILE",
         help="say how sharp the minimum of this surface file is, and whether it looks right; "
         "likewise",
@@ -237,10 +252,11 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         Exit status: 0 when all points are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    if not options.estimate:
+    ends_early = options.estimate or options.dry_run
+    if not ends_early:
         stop.listen()  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job import estimate, messages, plan, precision, surface_file
+    from landscape_mpi.job import dry_run, estimate, messages, plan, precision, surface_file
     from landscape_mpi.job.points import fit_evaluator
     from landscape_mpi.job.shared import SharedInputs
     from landscape_mpi.job.tuning import tune
@@ -251,7 +267,9 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     inputs = SharedInputs(ranks, job, root.arrays if root else {})
     setting, chosen = precision.choose_precision(ranks, job, inputs, setting)
     setting = tune(ranks, job, inputs, setting)
-    if options.estimate:
+    if options.dry_run:
+        dry_run.say_run(ranks, job, root, inputs, setting)
+    if ends_early:
         return estimate.say_estimate(ranks, job, inputs, setting)
     evaluator = fit_evaluator(ranks, job, inputs, setting)
     start = surface_file.begin_or_resume(ranks, job, root, evaluator, chosen)

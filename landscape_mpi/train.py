@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import (
     add_data_options,
+    add_list_option,
     add_model_option,
     file_path,
     files_read,
@@ -82,6 +83,7 @@ def make_parser() -> CommandParser:
     parser = CommandParser(prog="python -m landscape_mpi.train", description=__doc__)
     network = parser.add_argument_group("network and data")
     add_model_option(network)
+    add_list_option(network, SayAndEnd, say_list)
     add_data_options(network)
     _add_recipe(parser)
     run = parser.add_argument_group("run")
@@ -90,6 +92,14 @@ def make_parser() -> CommandParser:
     run.add_argument("--threads", type=whole_from_1, help="of the CPU (all cores)")
     run.add_argument("--out", type=file_path, required=True, help="checkpoint to write")
     return parser
+
+
+def say_list(what: str) -> int:
+    """Print the networks or the data sets there are."""
+    from landscape_mpi.zoo.listing import LISTS
+
+    print(LISTS[what]())
+    return 0
 
 
 def _add_recipe(parser: CommandParser) -> None:

@@ -197,7 +197,8 @@ def _check_mse(outputs: torch.Tensor, targets: torch.Tensor, split: Split, noun:
         raise InputError(
             f"--loss mse: the network returns {given} for {n} {noun}, whose targets are class "
             f"numbers from {low} to {high}, and needs an output for each class: "
-            f"{[*targets.shape, max(2, 1 + high)]}. For numbers to predict, let the data be float32."
+            f"{[*targets.shape, max(2, 1 + high)]}. For numbers to predict, let the "
+            f"data be float32."
         )
 
 

@@ -72,6 +72,11 @@ class SharedInputs:
             one_loss=self._plan.loss.one_loss,
         )
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory that they take on each node, bytes."""
+        return sum(values.nbytes for values in self._arrays.values())
+
     def free(self) -> None:
         """Give the node's memory back. Collective over the node."""
         self._arrays.free()

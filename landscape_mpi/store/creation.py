@@ -103,3 +103,16 @@ def _create_runs(provenance: h5py.Group) -> None:
     dataset = provenance.create_dataset("runs", data=runs)
     dataset.attrs["units"] = "1"
     dataset.attrs["long_name"] = "the runs that filled this file, in order"
+
+
+def n_bytes_of(content: SurfaceContent) -> int:
+    """Return about how large a file will be, bytes: its values, vectors and table of runs."""
+    names = (*content.quantities, *content.known)
+    fields = (*(schema.QUANTITIES[n] for n in names), *schema.BOOKKEEPING.values())
+    a_point = sum(np.dtype(item.dtype).itemsize for item in fields)
+    vectors = sum(v.nbytes for vectors in content.vectors.values() for v in vectors.values())
+    return (
+        len(content.alpha) * len(content.beta) * a_point
+        + vectors
+        + schema.MAX_RUNS * schema.RUN.itemsize
+    )
