@@ -331,3 +331,50 @@ def test_failed_write_leaves_the_old_file(network, path):
 def test_write_into_a_folder_that_is_gone(network, tmp_path):
     with pytest.raises(InputError, match=r"gone/net.pt: cannot be written .*No such file"):
         write_checkpoint(tmp_path / "gone" / "net.pt", network, {})
+
+
+class Inside(nn.Module):
+    """A network in a module of another, as trainers and libraries have them."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.model = network
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.backbone.", "module.model."])
+def test_names_that_begin_with_a_module_the_network_is_not_in(network, path, prefix):
+    state = {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
+    saved(path, {"state_dict": state})
+    other = Small()
+    load_state(other, read_checkpoint(path))
+    for name, tensor in other.state_dict().items():
+        torch.testing.assert_close(tensor, network.state_dict()[name])
+
+
+def test_a_network_whose_names_begin_with_a_module_that_the_file_is_not_in(network, path):
+    saved(path, network.state_dict())
+    other = Inside(Small())
+    load_state(other, read_checkpoint(path))
+    torch.testing.assert_close(other.model.conv.weight, network.conv.weight)
+
+
+def test_others_beside_the_network_are_named(network, path):
+    state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    saved(path, {"state_dict": state | {"criterion.weight": torch.ones(2)}})
+    with pytest.raises(InputError, match=r"not in the network: model.conv.weight .nearest: conv.w"):
+        load_state(Small(), read_checkpoint(path))
+
+
+def test_the_second_name_of_a_tied_weight_may_be_left_out(path):
+    def tied():
+        network = nn.ModuleDict({"embed": nn.Embedding(5, 3), "head": nn.Linear(3, 5)})
+        network["head"].weight = network["embed"].weight
+        return network
+
+    first, second = tied(), tied()
+    state = {name: t for name, t in first.state_dict().items() if name != "head.weight"}
+    load_state(second, read_checkpoint(saved(path, state)))
+    torch.testing.assert_close(second["head"].weight, first["embed"].weight)
+    del state["head.bias"]
+    with pytest.raises(InputError, match=r"missing from it: head.bias\."):
+        load_state(second, read_checkpoint(saved(path, state)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy all weights and buffers of checkpoint into network, converted to its types.
 
     Either all of them are loaded or, with an error, none. A checkpoint may lack
-    ``num_batches_tracked``, which evaluation does not use.
+    ``num_batches_tracked``, which evaluation does not use, and the second name of a tensor that
+    the network has under two names. All its names may begin with a module that the network is
+    not in, as ``model.``; or the network's own names with one that the checkpoint is not in.
 
     Args:
         network: Network to fill, in place.
@@ -71,6 +74,7 @@ def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
         InputError: If names or shapes differ, or a weight is infinite in the network's type.
     """
     target = _without_prefixes(network.state_dict())
+    checkpoint = replace(checkpoint, state=_renamed(checkpoint.state, target))
     _compare_names(checkpoint, target)
     _compare_shapes(checkpoint, target)
     converted = {name: t.to(target[name].dtype) for name, t in checkpoint.state.items()}
@@ -206,6 +210,29 @@ def _without_prefixes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tens
     return dict(zip(names, state.values(), strict=True))
 
 
+def _renamed(
+    state: dict[str, torch.Tensor], target: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return state with the names of target, where they differ by what all of one begin with."""
+    if state.keys() & target.keys():
+        return state
+    for prefix in _beginnings(state):
+        short = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        if short.keys() & target.keys():
+            return short
+    for prefix in _beginnings(target):
+        if any(f"{prefix}{name}" in target for name in state):
+            return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    return state
+
+
+def _beginnings(names: Iterable[str]) -> list[str]:
+    """Return the modules that all names are in: ``a.`` and ``a.b.``."""
+    modules = [name.split(".")[:-1] for name in names]
+    same = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*modules, strict=False))
+    return list(itertools.accumulate(f"{level[0]}." for level in same))
+
+
 def refuse_non_finite(where: Path | str, state: Mapping[str, torch.Tensor]) -> None:
     """Check that weights are numbers.
 
@@ -236,7 +263,14 @@ def _count_non_finite(where: Path | str, name: str, tensor: torch.Tensor) -> int
 
 
 def _compare_names(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -> None:
-    missing = [name for name in target if name not in checkpoint.state and not _is_counter(name)]
+    there = {_memory(tensor) for name, tensor in target.items() if name in checkpoint.state}
+    missing = [
+        name
+        for name, tensor in target.items()
+        if name not in checkpoint.state
+        and not _is_counter(name)
+        and (tensor.numel() == 0 or _memory(tensor) not in there)
+    ]
     extra = [name for name in checkpoint.state if name not in target]
     parts = []
     if missing:
@@ -251,6 +285,11 @@ def _compare_names(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -
             "Name the network it was trained with by --model"
             f"{hint * only_shortcuts}."
         )
+
+
+def _memory(tensor: torch.Tensor) -> tuple[int, torch.Size]:
+    """Return what two names of one tensor have in common."""
+    return tensor.data_ptr(), tensor.shape
 
 
 def _compare_shapes(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -> None:
