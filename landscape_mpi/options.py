@@ -122,7 +122,7 @@ def file_path(text: str) -> Path:
 
 def files_read(options: argparse.Namespace) -> list[Path]:
     """Return the files that the options name as inputs, which no output may replace."""
-    files = [getattr(options, name, None) for name in ("checkpoint", "directions")]
+    files = [getattr(options, name, None) for name in ("checkpoint", "directions", "to", "to_y")]
     if options.data.startswith("npz:"):
         data = file_path(options.data.removeprefix("npz:"))
         files += [data, *([options.data_dir / data] if options.data_dir else [])]

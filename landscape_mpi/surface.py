@@ -148,6 +148,29 @@ def _add_plane_options(parser: CommandParser) -> None:
         "xdirection / ydirection of the reference implementation",
     )
     group.add_argument(
+        "--to",
+        type=file_path,
+        metavar="FILE",
+        help="checkpoint that lies at alpha = 1, instead of a random direction; with it "
+        "everything moves, unless --ignore or --only says otherwise",
+    )
+    group.add_argument(
+        "--to-y", type=file_path, metavar="FILE", help="checkpoint that lies at beta = 1"
+    )
+    group.add_argument(
+        "--orthogonal",
+        action="store_true",
+        help="turn the direction along beta until it is orthogonal to that along alpha; with "
+        "--to-y it also becomes as long, and the checkpoint lies elsewhere than at beta = 1",
+    )
+    group.add_argument(
+        "--batch-norm",
+        choices=["fixed", "move", "reestimate"],
+        help="running statistics: those of the center; moving with the weights to the checkpoint "
+        "of --to; or measured on the training set at every point (default: move with --to, else "
+        "fixed)",
+    )
+    group.add_argument(
         "--save-directions", action="store_true", help="keep the vectors in the file too"
     )
 

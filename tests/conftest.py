@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.server
 import importlib.metadata
 import io
@@ -237,3 +238,32 @@ def publisher() -> Iterator[Any]:
         yield server
         server.shutdown()
         thread.join()
+
+
+@dataclasses.dataclass
+class Done:
+    """What a command left, as subprocess has it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
+    """Return a function that runs the command as one rank, in this process: that is quick."""
+
+    def run(argv: list[str], *, cwd: Path) -> Done:
+        # Imported here: on ranks, most tests need no torch.
+        from landscape_mpi import surface
+        from landscape_mpi.cluster import guard
+        from landscape_mpi.cluster.communicator import start_ranks
+
+        monkeypatch.chdir(cwd)
+        options, problem = guard.parse_or_problem(surface.parse, argv[1:])
+        status = guard.run_guarded(surface.main, options, problem, start_ranks())
+        return Done(status, *capfd.readouterr())
+
+    return run

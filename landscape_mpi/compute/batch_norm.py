@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from landscape_mpi.compute.folding import BATCH_NORMS
 from landscape_mpi.compute.passes import batches
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 Statistics = dict[str, tuple[torch.Tensor, torch.Tensor]]  # of a layer: mean and variance, float64
 
 

@@ -112,6 +112,7 @@ def cosine(first: Direction, second: Direction) -> float:
 
 
 def inner(first: Direction, second: Direction) -> float:
+    """Return the inner product of two directions, summed in float64."""
     """Return the inner product over the parameters that both have, in float64."""
     return math.fsum(
         float(np.vdot(first[name].astype(np.float64), second[name].astype(np.float64)))
@@ -187,17 +188,21 @@ def check_variances(
         corners: Ends of the plane (alpha, beta): a linear function has its least value there.
 
     Raises:
-        InputError: If one does, with the buffer and the corner.
+        InputError: If one does, with the buffer and where it reaches zero.
     """
-    for name in state:
+    for name, center in state.items():
         if not name.endswith("running_var"):
             continue
         along = [directions[axis].get(name, np.float32(0)) for axis in ("alpha", "beta")]
         for alpha, beta in corners:
-            least = (state[name] + alpha * along[0] + beta * along[1]).min()
-            if least < 0:
+            change = np.asarray(alpha * along[0] + beta * along[1])
+            if (center + change).min() < 0:
+                falling = change < 0
+                share = float((center[falling] / -change[falling]).min())
                 raise InputError(
-                    f"--directions: {name} becomes {least:.3g} at alpha = {alpha:g}, beta = "
-                    f"{beta:g}. A variance is not negative: ask for a smaller plane, or for "
-                    f"directions that leave the running statistics where they are."
+                    f"{name}: on the way from the center to the corner alpha = {alpha:g}, beta = "
+                    f"{beta:g} this running variance reaches 0 at alpha = {share * alpha:.3g}, "
+                    f"beta = {share * beta:.3g}, and is negative beyond. Ask for a smaller plane, "
+                    f"or for statistics measured at each point (--batch-norm reestimate), or leave "
+                    f"them where they are (--batch-norm fixed)."
                 )

@@ -116,14 +116,19 @@ class Evaluator:
         self._evaluate_rows(samples, slice(0, n))
         return samples.losses[:n].clone()
 
-    def _evaluate_rows(self, samples: ResidentSplit, rows: slice) -> None:
+    def outputs(self, samples: ResidentSplit, rows: slice) -> torch.Tensor:
+        """Return what the network makes of a batch, float32 [n, ...]."""
         with torch.inference_mode():
-            inputs, targets = samples.batch(rows), samples.targets[rows]
+            inputs = samples.batch(rows)
             if inputs.is_floating_point():
                 inputs = inputs.to(self._dtype)
             with _precision(self._setting, self._dtype):
                 outputs = self._network(inputs)
-            outputs = outputs.float()
+            return outputs.float()
+
+    def _evaluate_rows(self, samples: ResidentSplit, rows: slice) -> None:
+        with torch.inference_mode():
+            outputs, targets = self.outputs(samples, rows), samples.targets[rows]
             losses = self._loss.of_samples(outputs, targets)
             samples.losses[rows] = losses
             samples.wrong[rows] = self._loss.wrong(outputs, targets, losses)

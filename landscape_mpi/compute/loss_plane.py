@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
+from landscape_mpi.compute.batch_norm import BatchNormStatistics
 from landscape_mpi.compute.compilation import compiled
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import (
@@ -37,6 +39,7 @@ class LossPlane:
         setting: Setting,
         *,
         loss: Loss = CROSS_ENTROPY,
+        statistics_of: ResidentSplit | None = None,
     ) -> None:
         """Prepare to evaluate points.
 
@@ -47,9 +50,14 @@ class LossPlane:
             sample: Some samples as the network sees them, on the CPU.
             setting: How to evaluate. It holds for the whole process, until the next plane.
             loss: What is made of the network's outputs.
+            statistics_of: Samples on which batch-norm's running statistics are measured at every
+                point; None to leave them as they are.
         """
         prepare_device(setting)
-        prepared = prepare_network(network, dict(directions), sample, setting)
+        keep_norms = statistics_of is not None
+        prepared = prepare_network(
+            network, dict(directions), sample, setting, keep_norms=keep_norms
+        )
         self.description = prepared.description + (", compiled" if setting.compiled else "")
         self._splits = splits
         self._network = MovedNetwork(
@@ -57,6 +65,12 @@ class LossPlane:
         )
         network_or_code = compiled(prepared.network) if setting.compiled else prepared.network
         self._evaluator = Evaluator(network_or_code, setting, dtype=prepared.dtype, loss=loss)
+        self._training, self._statistics = statistics_of, None
+        if statistics_of is not None:
+            self._statistics = BatchNormStatistics(
+                prepared.network, batch=setting.batch, threads=setting.threads
+            )
+            self.description += f", the statistics of {self._statistics.n_layers} measured anew"
 
     @property
     def launching(self) -> str:
@@ -66,6 +80,9 @@ class LossPlane:
     def compute_losses(self, alpha: float, beta: float) -> None:
         """Fill the losses of every sample of every split with those of a point."""
         self._network.move_to(alpha, beta)
+        if self._training is not None and self._statistics is not None:
+            run = partial(self._evaluator.outputs, self._training)
+            self._statistics.update(len(self._training), run)
         for samples in self._splits.values():
             self._evaluator.compute_losses(samples)
 

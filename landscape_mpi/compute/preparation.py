@@ -11,7 +11,7 @@ from torch import fx, nn
 from landscape_mpi.compute import fusion
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.compute.folding import FoldedNetwork, fold
+from landscape_mpi.compute.folding import BATCH_NORMS, FoldedNetwork, fold
 from landscape_mpi.compute.selection import NORM_LAYERS
 
 
@@ -26,7 +26,12 @@ class PreparedNetwork:
 
 
 def prepare_network(
-    network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor, setting: Setting
+    network: nn.Module,
+    directions: dict[str, Direction],
+    sample: torch.Tensor,
+    setting: Setting,
+    *,
+    keep_norms: bool = False,
 ) -> PreparedNetwork:
     """Fold batch-norm, fuse on CPUs, and choose the type of the weights.
 
@@ -35,7 +40,12 @@ def prepare_network(
         directions: By axis, on the network's parameters and buffers.
         sample: Some inputs of the network, on the CPU.
         setting: How it will be evaluated.
+        keep_norms: Leave the batch-norm layers in, whose statistics change.
     """
+    if keep_norms:
+        n_norms = sum(isinstance(module, BATCH_NORMS) for module in network.modules())
+        kept = f"{n_norms} batch-norms kept"
+        return PreparedNetwork(network, directions, torch.float32, kept)
     folded = _fold_if_right(network, directions, sample)
     words = [_describe(folded)]
     if (

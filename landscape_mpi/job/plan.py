@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
-from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.weight_decay import weight_decay_term
 from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
+from landscape_mpi.job.directions import (
+    Directions,
+    RandomDirections,
+    batch_norm_of,
+    choose_directions,
+)
 from landscape_mpi.job.grid import parse_axis
 from landscape_mpi.job.inputs import Inputs, NetworkSource, read_inputs
 from landscape_mpi.job.losses import LossChoice
@@ -24,7 +27,6 @@ from landscape_mpi.options import files_read
 from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import Attributes, SurfaceContent
-from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.resume import (
     StoredSetting,
     check_replaceable,
@@ -33,34 +35,8 @@ from landscape_mpi.store.resume import (
     stored_setting,
 )
 
-DEFAULT_NORMALIZE = "filter"
-DEFAULT_IGNORE = ("bias", "bn")
-DEFAULT_SEED = 1
 DEFAULT_TOLERANCE = 1e-3
 COMPILED = {"auto": None, "on": True, "off": False}
-AXES = ("alpha", "beta")
-
-
-@dataclass(frozen=True)
-class RandomDirections:
-    """How random directions are made."""
-
-    seed: int
-    normalize: str
-    ignore: tuple[str, ...]
-    only: tuple[str, ...]  # empty for all
-    axes: tuple[str, ...]  # the others have a direction that moves nothing
-
-    def make(self, network: nn.Module, state: Mapping[str, np.ndarray]) -> dict[str, Direction]:
-        """Return both directions for a network with these weights, float32, by axis."""
-        moved = set(moved_names(network, ignore=self.ignore, only=self.only))
-        center = {name: values for name, values in state.items() if name in moved}
-        made: dict[str, Direction] = {axis: {} for axis in AXES}
-        for axis in self.axes:
-            made[axis] = directions.random_direction(
-                center, seed=self.seed, axis=axis, normalize=self.normalize
-            )
-        return made
 
 
 @dataclass(frozen=True)
@@ -75,7 +51,9 @@ class Plan:
     loss: LossChoice
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    random: RandomDirections | None  # None where the directions come from a file
+    random: RandomDirections | None  # None where no direction is random
+    sent: tuple[str, ...]  # axes whose direction rank 0 sends, the others are made on every rank
+    reestimates: bool  # whether batch-norm statistics are measured at every point
     device: str  # auto, cpu or cuda, as asked
     precision: str  # auto until it is measured
     tolerance: float  # of auto: largest deviation from fp32, relative
@@ -120,25 +98,19 @@ def read_plan(ranks: Ranks, options: argparse.Namespace) -> tuple[Plan, RootInpu
 
 def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     _check_tolerance(options)
+    _check_batch_norm(options)
     alpha = parse_axis(options.x, option="--x")
     beta = parse_axis(options.y, option="--y") if options.y is not None else np.zeros(1)
     check_output(options.out, inputs=files_read(options))
     if options.out.exists() and options.fresh:
         check_replaceable(options.out)
-    random = _random_directions(options, is_line=not beta.any() and len(beta) == 1)
     inputs = read_inputs(options)
-    arrays = inputs.arrays()
-    if random is not None:
-        vectors = random.make(inputs.network, inputs.state)
-    else:
-        vectors = _read_directions(options.directions, inputs, alpha, beta)
-        for axis, direction in vectors.items():
-            arrays |= {f"{axis}/{name}": values for name, values in direction.items()}
-    plan = _plan(options, alpha, beta, inputs, random)
-    content = _content(options, plan, inputs, vectors)
+    found = choose_directions(options, inputs, alpha, beta)
+    plan = _plan(options, alpha, beta, inputs, found)
+    content = _content(options, plan, inputs, found)
     if options.out.exists() and not options.fresh:
         check_same_surface(options.out, content)
-    return plan, RootInputs(arrays, content, options.fresh)
+    return plan, RootInputs(inputs.arrays() | found.arrays(), content, options.fresh)
 
 
 def _check_tolerance(options: argparse.Namespace) -> None:
@@ -149,40 +121,29 @@ def _check_tolerance(options: argparse.Namespace) -> None:
         )
 
 
-def _random_directions(options: argparse.Namespace, *, is_line: bool) -> RandomDirections | None:
-    if options.directions is None:
-        return RandomDirections(
-            seed=DEFAULT_SEED if options.seed is None else options.seed,
-            normalize=options.normalize or DEFAULT_NORMALIZE,
-            ignore=DEFAULT_IGNORE if options.ignore is None else options.ignore,
-            only=options.only or (),
-            axes=AXES[:1] if is_line else AXES,
-        )
-    for name in ("normalize", "ignore", "only", "seed"):
-        if getattr(options, name) is not None:
-            raise InputError(
-                f"--{name}: shapes random directions, and --directions {options.directions} takes "
-                f"those of a file as they are. Leave one of the two out."
-            )
-    return None
-
-
-def _read_directions(
-    path: Path, inputs: Inputs, alpha: np.ndarray, beta: np.ndarray
-) -> dict[str, Direction]:
-    stored = read_directions(path)
-    matched: dict[str, Direction] = {axis: {} for axis in AXES}
-    for axis, tensors in stored.items():
-        where = f"--directions: {path}: {axis}"
-        matched[axis] = directions.matched_direction(tensors, inputs.network, where=where)
-    if "beta" not in stored and beta.any():
+def _check_batch_norm(options: argparse.Namespace) -> None:
+    if options.batch_norm == "move" and options.to is None:
         raise InputError(
-            f"--directions: {path}: holds a direction for alpha only, and --y asks for a plane. "
-            f"Leave --y out, or pass a file with two directions."
+            "--batch-norm move: moves the running statistics to those of another checkpoint, and "
+            "--to names none. Pass --to, or --batch-norm fixed or reestimate."
         )
-    corners = [(float(a), float(b)) for a in alpha[[0, -1]] for b in beta[[0, -1]]]
-    directions.check_variances(inputs.state, matched, corners)
-    return matched
+    if options.batch_norm != "reestimate":
+        return
+    if "train" not in options.splits:
+        raise InputError(
+            f"--batch-norm reestimate: measures on the training set, and --splits "
+            f"{','.join(options.splits)} leaves it out. Pass --splits train,test."
+        )
+    if options.compile == "on":
+        raise InputError(
+            "--batch-norm reestimate: changes how the layers compute, which compiled code cannot. "
+            "Leave --compile out."
+        )
+    if (options.ranks_per_point or 1) > 1:
+        raise InputError(
+            f"--batch-norm reestimate: needs the whole training set on one rank, and "
+            f"--ranks-per-point {options.ranks_per_point} shares it out. Pass --ranks-per-point 1."
+        )
 
 
 def _plan(
@@ -190,7 +151,7 @@ def _plan(
     alpha: np.ndarray,
     beta: np.ndarray,
     inputs: Inputs,
-    random: RandomDirections | None,
+    found: Directions,
 ) -> Plan:
     begun, n_pending = None, len(alpha) * len(beta)
     if options.out.exists() and not options.fresh:
@@ -201,6 +162,8 @@ def _plan(
         precision = begun.precision
         _check_deviation(options.out, begun, tolerance)
     dataset = inputs.dataset
+    reestimates = options.batch_norm == "reestimate"
+    compiled = COMPILED[options.compile] if begun is None else begun.compiled
     return Plan(
         out=options.out,
         alpha=alpha,
@@ -210,13 +173,15 @@ def _plan(
         loss=inputs.loss,
         mean=dataset.mean,
         std=dataset.std,
-        random=random,
+        random=found.random,
+        sent=found.sent,
+        reestimates=reestimates,
         device=options.device,
         precision=precision,
         tolerance=tolerance,
         batch=options.batch or (begun.batch if begun else None),
-        compiled=COMPILED[options.compile] if begun is None else begun.compiled,
-        ranks_per_point=options.ranks_per_point,
+        compiled=False if reestimates else compiled,
+        ranks_per_point=1 if reestimates else options.ranks_per_point,
         round_seconds=options.round_seconds,
         stall_seconds=options.stall_seconds,
         begun=begun,
@@ -235,7 +200,7 @@ def _check_deviation(path: Path, begun: StoredSetting, tolerance: float) -> None
 
 
 def _content(
-    options: argparse.Namespace, plan: Plan, inputs: Inputs, vectors: dict[str, Direction]
+    options: argparse.Namespace, plan: Plan, inputs: Inputs, found: Directions
 ) -> SurfaceContent:
     return SurfaceContent(
         alpha=plan.alpha,
@@ -243,7 +208,7 @@ def _content(
         quantities=plan.quantities,
         attributes={
             "/": _describe_surface(options, plan),
-            "directions": _describe_directions(options, plan, vectors),
+            "directions": _describe_directions(found),
             "provenance": {
                 "checkpoint": str(options.checkpoint or "none"),
                 "checkpoint_types": ",".join(inputs.checkpoint.dtypes if inputs.checkpoint else ()),
@@ -253,9 +218,10 @@ def _content(
                 **inputs.sha256,
             },
         },
-        vectors=vectors if options.save_directions else {},
+        vectors=found.vectors if options.save_directions else {},
+        marks=found.marks,
         loss_units=plan.loss.units,
-        known=_weight_decay(options, plan, inputs, vectors),
+        known=_weight_decay(options, plan, inputs, found.vectors),
     )
 
 
@@ -277,6 +243,7 @@ def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
         "data": options.data,
         "loss": plan.loss.name,
         "error": plan.loss.error or "none",
+        "batch_norm": batch_norm_of(options),
         "weight_decay": "none" if options.weight_decay is None else options.weight_decay,
         "splits": ",".join(plan.n_samples),
         "limit": options.limit or "none",
@@ -287,22 +254,21 @@ def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
     return described | {k: v for k, v in known.items() if v not in {None, "auto"}}
 
 
-def _describe_directions(
-    options: argparse.Namespace, plan: Plan, vectors: dict[str, Direction]
-) -> Attributes:
+def _describe_directions(found: Directions) -> Attributes:
+    vectors, sources = found.vectors, found.sources
     described = {
-        "source": str(options.directions or "random"),
+        "source": "; ".join(dict.fromkeys(words for words in sources.values() if words != "none")),
         "sha256": directions.digest(*vectors.values()),
         "norm_alpha": directions.norm(vectors["alpha"]),
         "norm_beta": directions.norm(vectors["beta"]),
         "cosine": directions.cosine(vectors["alpha"], vectors["beta"]),
         "n_moved": directions.n_moved(*vectors.values()),
     }
-    if plan.random is not None:
+    if found.random is not None:
         described |= {
-            "seed": plan.random.seed,
-            "normalize": plan.random.normalize,
-            "ignore": ",".join(plan.random.ignore) or "none",
-            "only": ",".join(plan.random.only) or "none",
+            "seed": found.random.seed,
+            "normalize": found.random.normalize,
+            "ignore": ",".join(found.random.ignore) or "none",
+            "only": ",".join(found.random.only) or "none",
         }
     return described

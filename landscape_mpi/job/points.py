@@ -13,7 +13,6 @@ import torch
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
 from landscape_mpi.cluster.groups import Group, choose_ranks_per_point, make_groups
 from landscape_mpi.compute.evaluation import Setting, mean_values
-from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.plan import Plan
@@ -141,14 +140,7 @@ class PointEvaluator:
             name: inputs.samples(name, self._rows(n), setting.device)
             for name, n in plan.n_samples.items()
         }
-        self._plane = LossPlane(
-            inputs.build(),
-            inputs.directions,
-            self._splits,
-            inputs.sample,
-            setting,
-            loss=inputs.loss,
-        )
+        self._plane = inputs.plane(self._splits, setting)
         first_split = next(iter(plan.n_samples))
         first_batch = inputs.samples(first_split, slice(0, setting.batch), setting.device)
         self.center_loss = self._plane.check_is_function(first_batch)

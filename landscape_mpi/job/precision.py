@@ -11,7 +11,6 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.precision import Trial, candidates, fastest, try_precisions
-from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.plan import Plan
 from landscape_mpi.job.shared import SharedInputs
@@ -79,7 +78,7 @@ def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
     samples = inputs.samples(split, slice(0, n_tried), setting.device)
 
     def make_plane(precision: str) -> LossPlane:
-        return _plane(inputs, samples, replace(setting, precision=precision))
+        return inputs.plane({split: samples}, replace(setting, precision=precision))
 
     points = points_to_try(plan.alpha, plan.beta)
     trials = try_precisions(make_plane, names, points)
@@ -90,17 +89,6 @@ def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
             f"Pass --precision fp32, or auto, which takes what works."
         )
     return Precision(taken.precision, tuple(trials), taken.deviation, len(points), n_tried)
-
-
-def _plane(inputs: SharedInputs, samples: ResidentSplit, setting: Setting) -> LossPlane:
-    return LossPlane(
-        inputs.build(),
-        inputs.directions,
-        {"tried": samples},
-        inputs.sample,
-        setting,
-        loss=inputs.loss,
-    )
 
 
 def points_to_try(alpha: np.ndarray, beta: np.ndarray) -> list[tuple[float, float]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -9,9 +11,12 @@ from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
 from landscape_mpi.cluster.window import NodeArrays
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import fill_network
-from landscape_mpi.job.plan import AXES, Plan
+from landscape_mpi.job.directions import AXES
+from landscape_mpi.job.plan import Plan
 
 
 class SharedInputs:
@@ -43,9 +48,11 @@ class SharedInputs:
         return network
 
     def _read_directions(self, network: torch.nn.Module) -> dict[str, Direction]:
-        if self._plan.random is not None:
-            return self._plan.random.make(network, self._part("state"))
-        return {axis: self._part(axis) for axis in AXES}
+        plan = self._plan
+        made = plan.random.make(network, self._part("state")) if plan.random else {}
+        return {
+            axis: self._part(axis) if axis in plan.sent else made.get(axis, {}) for axis in AXES
+        }
 
     def _part(self, prefix: str) -> dict[str, np.ndarray]:
         start = f"{prefix}/"
@@ -76,6 +83,19 @@ class SharedInputs:
     def n_bytes(self) -> int:
         """Memory that they take on each node, bytes."""
         return sum(values.nbytes for values in self._arrays.values())
+
+    def plane(self, splits: Mapping[str, ResidentSplit], setting: Setting) -> LossPlane:
+        """Prepare to evaluate points on samples that are on the setting's device."""
+        training = splits.get("train", next(iter(splits.values())))
+        return LossPlane(
+            self.build(),
+            self.directions,
+            splits,
+            self.sample,
+            setting,
+            loss=self.loss,
+            statistics_of=training if self._plan.reestimates else None,
+        )
 
     def free(self) -> None:
         """Give the node's memory back. Collective over the node."""

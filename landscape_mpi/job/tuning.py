@@ -54,15 +54,7 @@ def measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> tuple[int, bo
 
     def make_plane(batch: int, compiled: bool, n_timed: int) -> LossPlane:
         samples = inputs.samples(split, slice(0, n_timed), setting.device)
-        asked = replace(setting, batch=batch, compiled=compiled)
-        return LossPlane(
-            inputs.build(),
-            inputs.directions,
-            {split: samples},
-            inputs.sample,
-            asked,
-            loss=inputs.loss,
-        )
+        return inputs.plane({split: samples}, replace(setting, batch=batch, compiled=compiled))
 
     return choose_batch_and_code(
         make_plane,

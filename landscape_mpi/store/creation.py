@@ -7,7 +7,7 @@ the run do not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,15 @@ Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A solution that lies in the plane."""
+
+    name: str
+    alpha: float
+    beta: float
+
+
+@dataclass(frozen=True)
 class SurfaceContent:
     """What is known of a surface before its first point."""
 
@@ -31,6 +40,7 @@ class SurfaceContent:
     vectors: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # by axis, name
     loss_units: str = "nat"
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
+    marks: Sequence[Mark] = ()
 
 
 def create_surface(path: Path, content: SurfaceContent) -> None:
@@ -72,6 +82,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
             vector = group.create_dataset(parameter, data=values)
             vector.attrs["units"] = "1"
             vector.attrs["long_name"] = f"direction along {axis} of the parameter {parameter}"
+    if content.marks:
+        _create_marks(file.create_group("marks"), content.marks)
     _create_runs(file.create_group("provenance"))
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
@@ -96,6 +108,18 @@ def _create(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py
     dataset.attrs["units"] = item.units
     dataset.attrs["long_name"] = item.long_name
     return dataset
+
+
+def _create_marks(group: h5py.Group, marks: Sequence[Mark]) -> None:
+    columns = {
+        "name": ([mark.name for mark in marks], "solution that lies in the plane"),
+        "alpha": ([mark.alpha for mark in marks], "its coordinate along the first direction"),
+        "beta": ([mark.beta for mark in marks], "its coordinate along the second direction"),
+    }
+    for name, (values, long_name) in columns.items():
+        dataset = group.create_dataset(name, data=values)
+        dataset.attrs["units"] = "1"
+        dataset.attrs["long_name"] = long_name
 
 
 def _create_runs(provenance: h5py.Group) -> None:
