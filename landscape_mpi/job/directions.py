@@ -17,8 +17,8 @@ from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.inputs import Inputs
-from landscape_mpi.store.creation import Mark
 from landscape_mpi.store.directions import read_directions
+from landscape_mpi.store.marks import Mark
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 
 AXES = ("alpha", "beta")

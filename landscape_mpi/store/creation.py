@@ -16,17 +16,9 @@ import numpy as np
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
+from landscape_mpi.store.marks import Mark, write_marks
 
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A solution that lies in the plane."""
-
-    name: str
-    alpha: float
-    beta: float
 
 
 @dataclass(frozen=True)
@@ -82,8 +74,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
             vector = group.create_dataset(parameter, data=values)
             vector.attrs["units"] = "1"
             vector.attrs["long_name"] = f"direction along {axis} of the parameter {parameter}"
-    if content.marks:
-        _create_marks(file.create_group("marks"), content.marks)
+    write_marks(file, content.marks)
     _create_runs(file.create_group("provenance"))
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
@@ -108,18 +99,6 @@ def _create(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py
     dataset.attrs["units"] = item.units
     dataset.attrs["long_name"] = item.long_name
     return dataset
-
-
-def _create_marks(group: h5py.Group, marks: Sequence[Mark]) -> None:
-    columns = {
-        "name": ([mark.name for mark in marks], "solution that lies in the plane"),
-        "alpha": ([mark.alpha for mark in marks], "its coordinate along the first direction"),
-        "beta": ([mark.beta for mark in marks], "its coordinate along the second direction"),
-    }
-    for name, (values, long_name) in columns.items():
-        dataset = group.create_dataset(name, data=values)
-        dataset.attrs["units"] = "1"
-        dataset.attrs["long_name"] = long_name
 
 
 def _create_runs(provenance: h5py.Group) -> None:

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.store.marks import Mark, read_marks
 from landscape_mpi.store.schema import (
     AXES,
     AXIS_LABELS,
@@ -41,6 +42,7 @@ class Surface:
     units: dict[str, str]  # of quantities and axes, "1" for a pure number
     long_names: dict[str, str]  # of quantities and axes
     attributes: dict[str, Any]  # of the file's root
+    marks: tuple[Mark, ...] = ()  # solutions that lie in the plane
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -151,6 +153,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         units={name: _text(file[name].attrs.get("units", "1")) for name in described},
         long_names={name: _text(file[name].attrs.get("long_name", name)) for name in described},
         attributes={name: _plain(value) for name, value in file.attrs.items()},
+        marks=read_marks(file),
     )
 
 

@@ -27,6 +27,7 @@ from landscape_mpi.views.canvas import (
     unit_of,
 )
 from landscape_mpi.views.levels import format_levels, make_scale
+from landscape_mpi.views.marks import draw_marks_on_line
 from landscape_mpi.views.panel import Panel
 
 SIDES = (5.0, 3.2)  # inches
@@ -48,6 +49,7 @@ def draw_line(panels: list[Panel]) -> Figure:
     for (measure, group), axes in zip(groups, _axes_for(left, len(groups)), strict=True):
         entries += _draw_group(axes, measure, group)
     entries += _frame_line(left, surface)
+    entries += draw_marks_on_line(left, panels[0])
     entries += _shade_holes(left, panels)
     entries += [note for panel in panels for note in floor_notes(panel)]
     add_legend(canvas, entries)
@@ -125,12 +127,12 @@ def coordinate_of(surface: Surface) -> tuple[str, np.ndarray]:
 
 
 def _frame_line(axes: Axes, surface: Surface) -> list[Artist]:
-    """Label the axis of the line and mark its center; return the legend entry."""
+    """Label the axis of the line; mark its center, where no marks do, and return the entry."""
     name, position = coordinate_of(surface)
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
     axes.set_xlabel(axis_label(surface, name, SIDES[0]))
     across = surface.beta if name == "alpha" else surface.alpha
-    if across[0] != 0 or not position.min() <= 0 <= position.max():
+    if surface.marks or across[0] != 0 or not position.min() <= 0 <= position.max():
         return []
     look: dict[str, Any] = {"color": "0.5", "linewidth": 0.8, "linestyle": ":"}
     axes.axvline(0.0, zorder=0, **look)

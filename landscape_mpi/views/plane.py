@@ -38,6 +38,7 @@ from landscape_mpi.views.canvas import (
 )
 from landscape_mpi.views.labels import label_lines
 from landscape_mpi.views.levels import Scale, format_levels
+from landscape_mpi.views.marks import draw_marks
 from landscape_mpi.views.panel import Panel
 
 DOT = 90.0  # points^2: larger than the star of the center, which may lie on it
@@ -106,8 +107,9 @@ def _start(panel: Panel, x: np.ndarray, y: np.ndarray) -> Canvas:
 
 
 def _finish(canvas: Canvas, panel: Panel, notes: list[Patch] | None = None) -> Figure:
-    center = mark_center(canvas.axes, panel.surface)
-    add_legend(canvas, [*center, *notes_of(panel), *(notes or [])])
+    marks = draw_marks(canvas.axes, panel)
+    center = [] if marks else mark_center(canvas.axes, panel.surface)
+    add_legend(canvas, [*marks, *center, *notes_of(panel), *(notes or [])])
     return canvas.figure
 
 

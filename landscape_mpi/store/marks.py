@@ -1,0 +1,44 @@
+"""The group ``marks``: which solutions lie in a plane, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import h5py
+
+GROUP = "marks"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A solution that lies in the plane."""
+
+    name: str
+    alpha: float
+    beta: float
+
+
+def write_marks(file: h5py.File, marks: Sequence[Mark]) -> None:
+    """Write marks into a new surface file; nothing where there are none."""
+    if not marks:
+        return
+    group = file.create_group(GROUP)
+    columns = {
+        "name": ([mark.name for mark in marks], "solution that lies in the plane"),
+        "alpha": ([mark.alpha for mark in marks], "its coordinate along the first direction"),
+        "beta": ([mark.beta for mark in marks], "its coordinate along the second direction"),
+    }
+    for name, (values, long_name) in columns.items():
+        dataset = group.create_dataset(name, data=values)
+        dataset.attrs["units"] = "1"
+        dataset.attrs["long_name"] = long_name
+
+
+def read_marks(file: h5py.File) -> tuple[Mark, ...]:
+    """Return the marks of a surface file, empty where it has none."""
+    if GROUP not in file:
+        return ()
+    group = file[GROUP]
+    columns = group["name"].asstr()[...], group["alpha"][...], group["beta"][...]
+    return tuple(Mark(str(name), float(a), float(b)) for name, a, b in zip(*columns, strict=True))

@@ -1,0 +1,57 @@
+"""Oracle: a file whose marks are written down here, and the artists of the figure it gives."""
+
+import h5py
+import numpy as np
+import pytest
+from surface_files import plane, write_surface
+
+from landscape_mpi.store.marks import Mark, write_marks
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.line import draw_line
+from landscape_mpi.views.panel import make_panel
+from landscape_mpi.views.plane import draw_contour, draw_filled, draw_heatmap
+
+AXIS = np.linspace(-0.5, 1.5, 9)
+MARKS = [Mark("first", 0.0, 0.0), Mark("second_$run", 1.0, 0.0), Mark("third", 0.31, 1.5)]
+
+
+def surface_of(path, values, beta):
+    write_surface(path, AXIS, beta, {"train_loss": values})
+    with h5py.File(path, "r+") as file:
+        write_marks(file, [*MARKS, Mark("far", 9.0, 0.0)])
+    return read_surface(path)
+
+
+@pytest.fixture
+def surface(tmp_path):
+    return surface_of(tmp_path / "a.h5", plane(AXIS, AXIS, lambda a, b: 1 + a + b * b), AXIS)
+
+
+def legend_of(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_marks_come_back_from_the_file(surface, tmp_path):
+    assert surface.marks == (*MARKS, Mark("far", 9.0, 0.0))
+    write_surface(tmp_path / "none.h5", AXIS, [0], {"train_loss": AXIS})
+    assert read_surface(tmp_path / "none.h5").marks == ()
+
+
+@pytest.mark.parametrize("draw", [draw_contour, draw_filled, draw_heatmap])
+def test_a_plane_shows_letters_and_the_losses_of_grid_points(surface, draw):
+    figure = draw(make_panel(surface, "train_loss"))
+    axes = figure.axes[0]
+    letters = {text.get_text(): tuple(text.xy) for text in axes.texts if text.get_text() in "ABCD"}
+    assert letters == {"A": (0.0, 0.0), "B": (1.0, 0.0), "C": (0.31, 1.5)}
+    # The third is between grid points, and the fourth outside.
+    assert legend_of(figure)[:3] == ["A: first, 1", r"B: second_\$run, 2", "C: third"]
+
+
+def test_a_line_shows_verticals(tmp_path):
+    surface = surface_of(tmp_path / "line.h5", 1 + AXIS, [0])
+    figure = draw_line([make_panel(surface, "train_loss")])
+    letters = [text for text in figure.axes[0].texts if text.get_text() in "ABCD"]
+    assert [(t.get_text(), t.xy[0]) for t in letters] == [("A", 0.0), ("B", 1.0), ("C", 0.31)]
+    words = legend_of(figure)
+    assert words[-3:] == ["A: first, 1", r"B: second_\$run, 2", "C: third"]
+    assert not any("center" in word for word in words)
