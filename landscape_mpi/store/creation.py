@@ -16,6 +16,7 @@ import numpy as np
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
+from landscape_mpi.store.directions import write_directions
 
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
@@ -61,12 +62,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         for dimension, attached in zip(dataset.dims, scales, strict=True):
             dimension.attach_scale(attached)
     file.create_group("directions")
-    for axis, vectors in content.vectors.items():
-        group = file.create_group(f"directions/{axis}", track_order=True)
-        for parameter, values in vectors.items():
-            vector = group.create_dataset(parameter, data=values)
-            vector.attrs["units"] = "1"
-            vector.attrs["long_name"] = f"direction along {axis} of the parameter {parameter}"
+    write_directions(file, content.vectors)
     _create_runs(file.create_group("provenance"))
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
