@@ -113,7 +113,7 @@ def choose_layout(header: Header, *, ignore: tuple[str, ...], states: bool) -> L
     shapes = {
         name: shape
         for name, shape in header.shapes.items()
-        if (states if _leaf(name) in STATISTICS else _kind(name, header.shapes) not in ignore)
+        if (states if is_statistic(name) else _kind(name, header.shapes) not in ignore)
     }
     if not Layout(shapes).n_weights:
         raise InputError(
@@ -121,6 +121,11 @@ def choose_layout(header: Header, *, ignore: tuple[str, ...], states: bool) -> L
             f"{header.path} to move. Pass --ignore none."
         )
     return Layout(shapes)
+
+
+def is_statistic(name: str) -> bool:
+    """Say whether a tensor of this name holds running means or variances."""
+    return _leaf(name) in STATISTICS
 
 
 def _leaf(name: str) -> str:
