@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
-from landscape_mpi.job.grid import parse_axis
 from landscape_mpi.job.inputs import Inputs, NetworkSource, read_inputs
+from landscape_mpi.job.surface_path import choose_grid, path_on_surface
 from landscape_mpi.options import files_read
 from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
@@ -115,8 +115,7 @@ def read_plan(ranks: Ranks, options: argparse.Namespace) -> tuple[Plan, RootInpu
 
 def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     _check_tolerance(options)
-    alpha = parse_axis(options.x, option="--x")
-    beta = parse_axis(options.y, option="--y") if options.y is not None else np.zeros(1)
+    alpha, beta = choose_grid(options)
     check_output(options.out, inputs=files_read(options))
     if options.out.exists() and options.fresh:
         check_replaceable(options.out)
@@ -130,7 +129,8 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
         for axis, direction in vectors.items():
             arrays |= {f"{axis}/{name}": values for name, values in direction.items()}
     plan = _plan(options, alpha, beta, inputs, random)
-    content = _content(options, plan, inputs, vectors)
+    path = path_on_surface(options, inputs.state, vectors)
+    content = replace(_content(options, plan, inputs, vectors), trajectory=path)
     if options.out.exists() and not options.fresh:
         check_same_surface(options.out, content)
     return plan, RootInputs(arrays, content, options.fresh)

@@ -17,6 +17,7 @@ import numpy as np
 from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
 from landscape_mpi.store.directions import write_directions
+from landscape_mpi.store.trajectory import Trajectory, write_trajectory
 
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
@@ -30,6 +31,7 @@ class SurfaceContent:
     quantities: tuple[str, ...]  # names of schema.QUANTITIES
     attributes: Mapping[str, Attributes]  # of the groups "/", "directions" and "provenance"
     vectors: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # by axis, name
+    trajectory: Trajectory | None = None  # that runs in this plane
 
 
 def create_surface(path: Path, content: SurfaceContent) -> None:
@@ -54,6 +56,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         dataset = _create(file, scale, values.shape)
         dataset[...] = values
         dataset.make_scale(scale.name)
+        if content.trajectory is not None:
+            dataset.attrs["long_name"] = content.trajectory.attributes[f"label_{scale.name}"]
         scales.append(dataset)
     shape = (len(content.alpha), len(content.beta))
     quantities = [schema.QUANTITIES[name] for name in content.quantities]
@@ -63,6 +67,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
             dimension.attach_scale(attached)
     file.create_group("directions")
     write_directions(file, content.vectors)
+    if content.trajectory is not None:
+        write_trajectory(file, content.trajectory)
     _create_runs(file.create_group("provenance"))
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():

@@ -54,6 +54,12 @@ def read_directions(path: Path) -> dict[str, StoredDirection]:
     return directions
 
 
+def names_of_direction(path: Path, axis: str) -> list[str]:
+    """Return the parameters that a direction of a file of ours moves."""
+    with h5py.File(path, "r", locking=False) as file:
+        return list(file[GROUPS[axis][0]])
+
+
 def _read(file: h5py.File, names: tuple[str, ...]) -> StoredDirection:
     ours, theirs = names
     if isinstance(file.get(ours), h5py.Group):

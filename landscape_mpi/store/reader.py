@@ -24,6 +24,7 @@ from landscape_mpi.store.schema import (
     FORMAT_VERSION,
     QUANTITIES,
 )
+from landscape_mpi.store.trajectory import Trajectory, read_trajectory
 
 REFERENCE_MISSING = -1.0
 
@@ -41,6 +42,7 @@ class Surface:
     units: dict[str, str]  # of quantities and axes, "1" for a pure number
     long_names: dict[str, str]  # of quantities and axes
     attributes: dict[str, Any]  # of the file's root
+    trajectory: Trajectory | None = None  # the paths of runs in this plane
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -151,6 +153,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         units={name: _text(file[name].attrs.get("units", "1")) for name in described},
         long_names={name: _text(file[name].attrs.get("long_name", name)) for name in described},
         attributes={name: _plain(value) for name, value in file.attrs.items()},
+        trajectory=read_trajectory(file),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from landscape_mpi.errors import InputError
+
 GROUP = "trajectory"
 COLUMNS = {
     "alpha": ("1", "coordinate along the first direction"),
@@ -100,6 +102,13 @@ def _read_run(group: h5py.Group) -> RunPath:
 
 
 def trajectory_of(path: Path) -> Trajectory | None:
-    """Return the trajectory of a file of directions that is known to be readable."""
-    with h5py.File(path, "r", locking=False) as file:
-        return read_trajectory(file)
+    """Return the trajectory of a file, None where it has none.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return read_trajectory(file)
+    except OSError as problem:
+        raise InputError(f"--directions: {path}: cannot be read as HDF5 ({problem}).") from problem
