@@ -69,10 +69,11 @@ def inside(surface: Surface, points: np.ndarray) -> np.ndarray:
 
 
 def points_to_keep_free(surface: Surface) -> np.ndarray:
-    """Return the checkpoints that a label should not hide, float64 [n, 2]."""
+    """Return points of the paths that a label should not lie on, float64 [n, 2]."""
     if surface.trajectory is None:
         return np.empty((0, 2))
-    return np.concatenate([points_of(run) for run in surface.trajectory.runs])
+    paths = [points_of(run) for run in surface.trajectory.runs]
+    return np.concatenate([_fine(path, 1 if len(path) > DENSE else 12) for path in paths])
 
 
 def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift) -> None:

@@ -6,6 +6,9 @@ writes a synthetic run of resnet50 for 1,000 classes (25.5 million weights, 0.1 
 into FOLDER, unless it is there, makes its plane on so many ranks, and prints what each of them
 had in memory at most (VmHWM, which counts the pages of files that it looked at) and how long
 the command took. FOLDER needs 30 GB for 300 checkpoints, and is left for another try.
+
+Measured on 2 ranks, November 2026: at most 1.47 GB a rank, through the first of the two sweeps
+over 301 checkpoints and half of the second, where it was ended. No time has been measured.
 """
 
 from __future__ import annotations
