@@ -16,6 +16,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
     from landscape_mpi.views.panel import summarize
     from landscape_mpi.views.pictures import check_distinct, make_panels, plan_pictures
 
+    if options.no_path:
+        surfaces = [replace(surface, trajectory=None) for surface in surfaces]
     scale = {"log": options.log, "levels": options.levels}
     panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
@@ -110,6 +113,9 @@ def make_parser() -> CommandParser:
         dest="log",
         help="linear scale (default: logarithmic where all values are positive and span more "
         "than a factor of 30)",
+    )
+    parser.add_argument(
+        "--no-path", action="store_true", help="leave out the paths of training runs"
     )
     parser.add_argument(
         "--out-dir",

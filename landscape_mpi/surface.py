@@ -27,6 +27,7 @@ from landscape_mpi.options import (
     file_path,
     names_of,
     number_above_0,
+    number_from_0,
     patterns_and,
     seed_number,
     whole_from_1,
@@ -69,7 +70,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_plane_options(parser)
     _add_run_options(parser)
     _add_evaluation_options(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.x is None and options.fit_path is None:
+        parser.error("the following arguments are required: --x (or --fit-path)")
+    return options
 
 
 def _add_network_options(parser: CommandParser) -> None:
@@ -115,9 +119,19 @@ def _add_data_options(parser: CommandParser) -> None:
 
 def _add_plane_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("plane")
-    axis = "MIN:MAX:N"
-    group.add_argument("--x", required=True, metavar=axis, help="points along alpha")
+    axis = "MIN:MAX:N|fit:N"
+    group.add_argument("--x", metavar=axis, help="points along alpha")
     group.add_argument("--y", metavar=axis, help="points along beta (default: a line)")
+    group.add_argument(
+        "--fit-path",
+        nargs="?",
+        type=number_from_0,
+        const=0.2,
+        metavar="MARGIN",
+        help="an axis of N points fit:N covers the path that comes with --directions, and this "
+        "share of its extent on either side (default: 0.2); --x and --y are then fit:51 where "
+        "they are not given",
+    )
     group.add_argument(
         "--normalize",
         choices=["filter", "layer", "weight", "none"],

@@ -2,7 +2,8 @@
 
 Points lie at (alpha, beta, height); every quantity of the file is an array on them. Points that
 are not computed, or whose height is NaN or infinite, are left out with their cells. A partial
-surface gives the triangles of its computed points, a line gives a polyline.
+surface gives the triangles of its computed points, a line gives a polyline. The paths of training
+runs go into a second file, <stem>_path.vtp, as polylines on the surface.
 
   python -m landscape_mpi.vtp resnet56.h5
   python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --log --zmax 1 --scale 0.3
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     # After parsing, so that --help does not wait for VTK.
     from landscape_mpi.store.reader import check_computed, read_surface
-    from landscape_mpi.views.mesh import build_mesh, write_vtp
+    from landscape_mpi.views.mesh import build_mesh, build_path, write_vtp
 
     surface = read_surface(options.surface)
     check_computed(surface)
@@ -43,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_vtp(mesh, out)
     print(out)
     print("\n".join(describe(mesh)))
+    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    path = build_path(surface, options.quantity, **shown)
+    if path is not None:
+        beside = out.with_name(f"{out.stem}_path.vtp")
+        check_output(beside, inputs=[options.surface])
+        write_vtp(path, beside)
+        print(f"{beside}: the paths of training runs, on the surface")
     return 0
 
 

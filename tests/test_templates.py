@@ -34,6 +34,7 @@ from slurm_jobs import (
     runs_of,
     submit_template,
 )
+from training_runs import write_run
 
 QUEUE = {"--partition": "#SBATCH --partition=debug", "--account": ""}
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -205,6 +206,39 @@ def test_the_same_array_again_trains_nothing_that_is_there(trained: Job) -> None
         "resnet8-seed4.pt is there, so this training is done; to train again, remove it\n"
     )
     assert (trained.folder / "resnet8-seed4.pt").read_bytes() == before
+
+
+# trajectory.sbatch
+
+PATHS = QUEUE | {"--ntasks-per-node": "#SBATCH --ntasks-per-node=2", "runs/": "runs/sgd"}
+
+
+def test_a_plane_of_runs_is_that_of_one_rank(
+    lab: dict[str, str], tmp_path: Path, mpiexec: Callable[..., object]
+) -> None:
+    folder = lay_out(tmp_path / "checkout")
+    run_folder = write_run(folder / "runs/sgd", 4)
+    job = submit_template(folder, "trajectory.sbatch", PATHS, lab=lab)
+    one = tmp_path / "one.h5"
+    mpiexec(1, ["landscape_mpi.trajectory", run_folder, "--out", one], check=True)
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["NumTasks"]) == ("COMPLETED", "0:0", "2")
+    names = (
+        "directions/alpha/conv1.weight",
+        "directions/beta/conv1.weight",
+        "trajectory/run_0/alpha",
+    )
+    with h5py.File(folder / "plane.h5") as file, h5py.File(one) as expected:
+        assert file["provenance"].attrs["ranks"] == 2
+        for name in names:
+            assert file[name][...].tobytes() == expected[name][...].tobytes()
+
+
+def test_a_plane_of_no_run_ends_with_its_message(lab: dict[str, str], tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "checkout")
+    job = submit_template(folder, "trajectory.sbatch", PATHS, lab=lab)
+    assert job.wait()["ExitCode"] == "2:0"
+    assert job.log().count("error: runs/sgd: no such run.") == 1
 
 
 # The jobs that took longest.

@@ -66,6 +66,36 @@ def _check_axis(first: float, last: float, n: int, *, text: str, option: str) ->
         )
 
 
+def fit_axis(extent: tuple[float, float], n: int, *, margin: float, option: str) -> np.ndarray:
+    """Return coordinates that cover a path and have 0 among them.
+
+    Args:
+        extent: Least and largest coordinate of the path; 0 is one of them or between them.
+        n: How many, at least 3.
+        margin: What to add on either side at least, as a share of the extent.
+        option: Option that asked for it, for the message.
+
+    Returns:
+        Coordinates, float64 [n], rising.
+
+    Raises:
+        InputError: If the path is a point, or n is too small or too large.
+    """
+    if not 3 <= n <= MOST_POINTS:
+        raise InputError(
+            f"{option}: asks for {n} points over a path. Pass from 3 to {MOST_POINTS:,}."
+        )
+    span = extent[1] - extent[0]
+    if not span > 0:
+        raise InputError(
+            f"{option}: the path is the center and nothing else, so no range covers it. Pass "
+            f"{option}=MIN:MAX:N."
+        )
+    low, high = extent[0] - margin * span, extent[1] + margin * span
+    step = (high - low) / (n - 2)  # one step more than needed, to shift 0 onto the grid
+    return (np.arange(n) - math.ceil(-low / step)) * step
+
+
 def coarse_to_fine(n_alpha: int, n_beta: int) -> np.ndarray:
     """Return all points of a grid in an order that covers the plane early.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,9 @@ from landscape_mpi.job.directions import (
     batch_norm_of,
     choose_directions,
 )
-from landscape_mpi.job.grid import parse_axis
 from landscape_mpi.job.inputs import Inputs, NetworkSource, read_inputs
 from landscape_mpi.job.losses import LossChoice
+from landscape_mpi.job.surface_path import choose_grid, path_on_surface
 from landscape_mpi.options import files_read
 from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
@@ -99,15 +99,15 @@ def read_plan(ranks: Ranks, options: argparse.Namespace) -> tuple[Plan, RootInpu
 def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     _check_tolerance(options)
     _check_batch_norm(options)
-    alpha = parse_axis(options.x, option="--x")
-    beta = parse_axis(options.y, option="--y") if options.y is not None else np.zeros(1)
+    alpha, beta = choose_grid(options)
     check_output(options.out, inputs=files_read(options))
     if options.out.exists() and options.fresh:
         check_replaceable(options.out)
     inputs = read_inputs(options)
     found = choose_directions(options, inputs, alpha, beta)
     plan = _plan(options, alpha, beta, inputs, found)
-    content = _content(options, plan, inputs, found)
+    path = path_on_surface(options, inputs.state, found.vectors)
+    content = replace(_content(options, plan, inputs, found), trajectory=path)
     if options.out.exists() and not options.fresh:
         check_same_surface(options.out, content)
     return plan, RootInputs(inputs.arrays() | found.arrays(), content, options.fresh)

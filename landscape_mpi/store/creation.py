@@ -16,7 +16,9 @@ import numpy as np
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
+from landscape_mpi.store.directions import write_directions
 from landscape_mpi.store.marks import Mark, write_marks
+from landscape_mpi.store.trajectory import Trajectory, write_trajectory
 
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
@@ -33,6 +35,7 @@ class SurfaceContent:
     loss_units: str = "nat"
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
     marks: Sequence[Mark] = ()
+    trajectory: Trajectory | None = None  # that runs in this plane
 
 
 def create_surface(path: Path, content: SurfaceContent) -> None:
@@ -57,6 +60,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         dataset = _create(file, scale, values.shape)
         dataset[...] = values
         dataset.make_scale(scale.name)
+        if content.trajectory is not None:
+            dataset.attrs["long_name"] = content.trajectory.attributes[f"label_{scale.name}"]
         scales.append(dataset)
     shape = (len(content.alpha), len(content.beta))
     names = (*content.quantities, *content.known)
@@ -68,13 +73,10 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         if item.name in content.known:
             dataset[...] = content.known[item.name]
     file.create_group("directions")
-    for axis, vectors in content.vectors.items():
-        group = file.create_group(f"directions/{axis}", track_order=True)
-        for parameter, values in vectors.items():
-            vector = group.create_dataset(parameter, data=values)
-            vector.attrs["units"] = "1"
-            vector.attrs["long_name"] = f"direction along {axis} of the parameter {parameter}"
+    write_directions(file, content.vectors)
     write_marks(file, content.marks)
+    if content.trajectory is not None:
+        write_trajectory(file, content.trajectory)
     _create_runs(file.create_group("provenance"))
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():

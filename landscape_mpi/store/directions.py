@@ -1,4 +1,4 @@
-"""Read the directions of a file: ours, by parameter name, or the reference implementation's.
+"""The directions of a file: ours, by parameter name, or those of the reference implementation.
 
 The reference implementation (Li et al. 2018) stores the groups ``xdirection`` and
 ``ydirection``, each a list of tensors named 0, 1, 2, ... in the network's order.
@@ -6,6 +6,7 @@ The reference implementation (Li et al. 2018) stores the groups ``xdirection`` a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -53,6 +54,12 @@ def read_directions(path: Path) -> dict[str, StoredDirection]:
     return directions
 
 
+def names_of_direction(path: Path, axis: str) -> list[str]:
+    """Return the parameters that a direction of a file of ours moves."""
+    with h5py.File(path, "r", locking=False) as file:
+        return list(file[GROUPS[axis][0]])
+
+
 def _read(file: h5py.File, names: tuple[str, ...]) -> StoredDirection:
     ours, theirs = names
     if isinstance(file.get(ours), h5py.Group):
@@ -65,3 +72,13 @@ def _read(file: h5py.File, names: tuple[str, ...]) -> StoredDirection:
 
 def _number(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdigit() else (-1, name)
+
+
+def write_directions(file: h5py.File, vectors: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Write vectors, by axis and parameter, into a file that is open for writing. Local."""
+    for axis, tensors in vectors.items():
+        group = file.create_group(f"directions/{axis}", track_order=True)
+        for parameter, values in tensors.items():
+            vector = group.create_dataset(parameter, data=values)
+            vector.attrs["units"] = "1"
+            vector.attrs["long_name"] = f"direction along {axis} of the parameter {parameter}"

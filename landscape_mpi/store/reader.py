@@ -25,6 +25,7 @@ from landscape_mpi.store.schema import (
     FORMAT_VERSION,
     QUANTITIES,
 )
+from landscape_mpi.store.trajectory import Trajectory, read_trajectory
 
 REFERENCE_MISSING = -1.0
 
@@ -43,6 +44,7 @@ class Surface:
     long_names: dict[str, str]  # of quantities and axes
     attributes: dict[str, Any]  # of the file's root
     marks: tuple[Mark, ...] = ()  # solutions that lie in the plane
+    trajectory: Trajectory | None = None  # the paths of runs in this plane
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -154,6 +156,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         long_names={name: _text(file[name].attrs.get("long_name", name)) for name in described},
         attributes={name: _plain(value) for name, value in file.attrs.items()},
         marks=read_marks(file),
+        trajectory=read_trajectory(file),
     )
 
 

@@ -20,13 +20,25 @@ FONT_SIZE = 7.0  # points
 LOOK: dict[str, Any] = {"fontsize": FONT_SIZE, "color": "0.1", "ha": "center", "va": "center"}
 PLACES = (0.5, 0.25, 0.75, 0.375, 0.625, 0.125, 0.875)  # shares of the length of a line
 CENTER_INCHES = 0.09  # half the width kept free for its mark
+POINT_INCHES = 0.025  # half of that for a checkpoint
+NOTHING = np.empty((0, 2))
 ROOM = 2.5  # lengths of its label that a line has at least
 
 
-def label_lines(canvas: Canvas, lines: ContourSet, texts: list[str]) -> None:
-    """Label each piece of each line that has the room, the text given for its level."""
+def label_lines(
+    canvas: Canvas, lines: ContourSet, texts: list[str], *, free: np.ndarray = NOTHING
+) -> None:
+    """Label each piece of each line that has the room, the text given for its level.
+
+    Args:
+        canvas: With the lines on its axes.
+        lines: The contour lines, a path for each level.
+        texts: For each level.
+        free: Points of the plane that no label may hide, float64 [n, 2].
+    """
     frame = Bbox(canvas.axes.get_window_extent().get_points())
-    taken = [_around_center(canvas)]
+    taken = [_around(canvas, (0.0, 0.0), CENTER_INCHES)]
+    taken += [_around(canvas, point, POINT_INCHES) for point in free]
     # From the highest level: the innermost lines of a basin have the least room.
     for path, text in reversed(list(zip(lines.get_paths(), texts, strict=True))):
         for piece in path.to_polygons(closed_only=False):
@@ -66,7 +78,7 @@ def _move(canvas: Canvas, label: Text, line: np.ndarray, length: np.ndarray, at:
     return Bbox.from_extents(*extent.padded(1.0).extents)
 
 
-def _around_center(canvas: Canvas) -> Bbox:
-    x, y = canvas.axes.transData.transform((0.0, 0.0))
-    half = CENTER_INCHES * canvas.figure.dpi
+def _around(canvas: Canvas, point: Any, inches: float) -> Bbox:
+    x, y = canvas.axes.transData.transform(point)
+    half = inches * canvas.figure.dpi
     return Bbox.from_extents(x - half, y - half, x + half, y + half)

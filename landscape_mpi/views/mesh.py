@@ -23,6 +23,7 @@ from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.cells import connect
+from landscape_mpi.views.lift import lift_onto
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,57 @@ def build_mesh(
         n_clipped=int((clipped < height)[finite].sum()),
         n_left_out=int((computed & ~finite).sum()),
     )
+
+
+def build_path(
+    surface: Surface,
+    quantity: str,
+    *,
+    log: bool = False,
+    zmax: float | None = None,
+    scale: float = 1.0,
+) -> Mesh | None:
+    """Build the paths of training runs as polylines that lie on the mesh of the same options.
+
+    Heights between the points of the grid are bilinear. Checkpoints outside the plane, or
+    beside a point that is not on the mesh, are left out, and the line is broken there.
+
+    Args:
+        surface: With its trajectory.
+        quantity: Name of the quantity that is the height.
+        log: Take log10 of the quantity as height.
+        zmax: Clip heights here.
+        scale: Factor on the heights, after clipping.
+
+    Returns:
+        The paths, with what is known of each checkpoint; None where there is none to show.
+    """
+    if surface.trajectory is None or surface.is_line:
+        return None
+    finite = _computed(surface, quantity) & np.isfinite(surface.values[quantity])
+    height = _log10(surface, quantity) if log else surface.values[quantity]
+    shown = (height if zmax is None else np.minimum(height, zmax)) * scale
+    lift = lift_onto(surface, np.where(finite, shown, np.nan))
+    points, lines, columns = [], [], []
+    n_left_out = start = 0
+    for number, run in enumerate(surface.trajectory.runs):
+        flat = np.stack([run["alpha"], run["beta"]], axis=1)
+        on_it = lift(flat)
+        kept = np.isfinite(on_it)
+        points.append(np.column_stack([flat, on_it])[kept])
+        place = start + np.cumsum(kept) - 1
+        lines += [place[part] for part in _runs(np.ones_like(kept), kept)]
+        names = ("epoch", "lr", "residual")
+        columns.append(np.stack([np.full(len(flat), float(number)), *map(run.__getitem__, names)]))
+        columns[-1] = columns[-1][:, kept]
+        n_left_out += int((~kept).sum())
+        start += int(kept.sum())
+    if not start:
+        return None
+    values = dict(zip(("run", "epoch", "lr", "residual"), np.hstack(columns), strict=True))
+    units = dict.fromkeys(values, "1")
+    described = _describe(quantity, log, zmax, scale)
+    return Mesh(np.concatenate(points), [], lines, values, units, described, 0, n_left_out)
 
 
 def write_vtp(mesh: Mesh, path: Path) -> None:

@@ -40,6 +40,7 @@ from landscape_mpi.views.labels import label_lines
 from landscape_mpi.views.levels import Scale, format_levels
 from landscape_mpi.views.marks import draw_marks
 from landscape_mpi.views.panel import Panel
+from landscape_mpi.views.path import draw_paths, points_to_keep_free
 
 DOT = 90.0  # points^2: larger than the star of the center, which may lie on it
 
@@ -55,7 +56,8 @@ def draw_contour(panel: Panel) -> Figure:
         elif len(panel.cells.faces):
             levels = panel.scale.levels
             lines = _contours(canvas.axes, panel, panel.scale.height(levels), False, **look)
-            label_lines(canvas, lines, format_levels(levels))
+            free = points_to_keep_free(panel.surface)
+            label_lines(canvas, lines, format_levels(levels), free=free)
         _draw_loose(canvas.axes, panel, **look)
         add_color_bar(canvas, ScalarMappable(**look), panel, bar_ticks(panel.scale))
     return _finish(canvas, panel)
@@ -107,9 +109,10 @@ def _start(panel: Panel, x: np.ndarray, y: np.ndarray) -> Canvas:
 
 
 def _finish(canvas: Canvas, panel: Panel, notes: list[Patch] | None = None) -> Figure:
+    paths = draw_paths(canvas.axes, panel.surface)
     marks = draw_marks(canvas.axes, panel)
     center = [] if marks else mark_center(canvas.axes, panel.surface)
-    add_legend(canvas, [*marks, *center, *notes_of(panel), *(notes or [])])
+    add_legend(canvas, [*marks, *center, *paths, *notes_of(panel), *(notes or [])])
     return canvas.figure
 
 

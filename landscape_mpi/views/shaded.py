@@ -31,7 +31,9 @@ from landscape_mpi.views.canvas import (
     title_of,
 )
 from landscape_mpi.views.levels import Scale, format_levels
+from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.panel import Panel
+from landscape_mpi.views.path import draw_paths
 
 SIDES = (4.8, 4.2)  # inches
 ELEVATION, AZIMUTH = 32.0, -58.0  # degrees
@@ -50,12 +52,14 @@ def draw_surface(panel: Panel) -> Figure:
     _frame_box(canvas.axes, panel)
     _draw_holes(canvas.axes, panel)
     center: list[Artist] = []
+    paths: list[Artist] = []
     if panel.scale is not None:
         _draw_faces(canvas.axes, panel, panel.scale)
+        paths = _draw_paths(canvas.axes, panel)
         center = _mark_center(canvas.axes, panel)
         mappable = ScalarMappable(norm_of(panel.scale), COLORS)
         add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
-    add_legend(canvas, [*center, *notes_of(panel)])
+    add_legend(canvas, [*center, *paths, *notes_of(panel)])
     return canvas.figure
 
 
@@ -146,6 +150,12 @@ def _draw_holes(axes: Axes3D, panel: Panel) -> None:
     if len(panel.cells.loose_holes):
         x, y, z = points[panel.cells.loose_holes].T
         axes.scatter(x, y, z, s=90, marker="s", **HOLE)
+
+
+def _draw_paths(axes: Axes3D, panel: Panel) -> list[Artist]:
+    heights = np.where(panel.finite, panel.heights, np.nan)
+    height = lift_onto(panel.surface, heights)
+    return draw_paths(axes, panel.surface, lift=lambda points: (*points.T, height(points)))
 
 
 def _mark_center(axes: Axes3D, panel: Panel) -> list[Artist]:

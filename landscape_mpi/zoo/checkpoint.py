@@ -58,6 +58,29 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> Checkpoint:
     return Checkpoint(path, sha256, state, tuple(sorted(floats)))
 
 
+def map_checkpoint(
+    path: Path, *, trust: bool = False
+) -> tuple[dict[str, torch.Tensor], Mapping[str, Any]]:
+    """Return the tensors of a file and the notes beside them, without reading the tensors.
+
+    What is used of a tensor is read then, as long as the tensor lives; only the torch files of
+    before 2020, which are no zip archives, are read whole. Weights are not checked.
+
+    Args:
+        path: The file.
+        trust: Unpickle whatever the file holds, which can run code.
+
+    Returns:
+        Tensors by name, without the prefixes of wrappers; what else the file holds.
+    """
+    _check_file(path)
+    if path.suffix == ".safetensors":
+        return _without_prefixes(_find_state(path, _load_safetensors(path))), {}
+    loaded = _load_torch(path, trust, mapped=zipfile.is_zipfile(path))
+    notes = loaded if isinstance(loaded, Mapping) else {}
+    return _without_prefixes(_find_state(path, loaded)), notes
+
+
 def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy all weights and buffers of checkpoint into network, converted to its types.
 
@@ -129,9 +152,9 @@ def _load_safetensors(path: Path) -> object:
         ) from problem
 
 
-def _load_torch(path: Path, trust: bool) -> object:
+def _load_torch(path: Path, trust: bool, *, mapped: bool = False) -> object:
     try:
-        return torch.load(path, weights_only=not trust, map_location="cpu")
+        return torch.load(path, weights_only=not trust, map_location="cpu", mmap=mapped)
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {_sentence(problem)}") from problem
     except Exception as problem:  # a damaged pickle can raise anything

@@ -1,0 +1,102 @@
+"""The path of training runs on a surface: the grid that covers it, and whether it belongs there."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from landscape_mpi.compute.directions import Direction, digest
+from landscape_mpi.errors import InputError
+from landscape_mpi.job.grid import fit_axis, parse_axis
+from landscape_mpi.store.directions import names_of_direction
+from landscape_mpi.store.trajectory import Trajectory, trajectory_of
+
+FITTED = "fit:"
+DEFAULT_FITTED = "fit:51"
+DEFAULT_MARGIN = 0.2
+
+
+def choose_grid(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coordinates along alpha and beta, float64 [n_alpha] and [n_beta].
+
+    Args:
+        options: ``x``, ``y``, ``fit_path`` and ``directions``.
+
+    Raises:
+        InputError: If an axis is none, or there is no path to fit one to.
+    """
+    default = None if options.fit_path is None else DEFAULT_FITTED
+    asked = (("--x", options.x or default), ("--y", options.y or default))
+    axes = []
+    for number, (option, text) in enumerate(asked):
+        if text is None:
+            axes.append(np.zeros(1))
+        elif text.startswith(FITTED):
+            axes.append(_fit(options, option, text, number))
+        else:
+            axes.append(parse_axis(text, option=option))
+    return axes[0], axes[1]
+
+
+def _fit(options: argparse.Namespace, option: str, text: str, number: int) -> np.ndarray:
+    count = text.removeprefix(FITTED)
+    if not count.isdecimal():
+        raise InputError(f"{option}: {text!r} is not an axis. Write {option}=fit:51 for 51 points.")
+    if options.directions is None:
+        raise InputError(
+            f"{option}: {text} covers the path of a training, and there is none. Pass --directions "
+            f"with the plane that landscape_mpi.trajectory wrote."
+        )
+    trajectory = trajectory_of(options.directions)
+    if trajectory is None:
+        raise InputError(
+            f"{option}: {text} covers the path of a training, and --directions "
+            f"{options.directions} holds none. Pass the plane that landscape_mpi.trajectory wrote, "
+            f"or {option}=MIN:MAX:N."
+        )
+    extent = trajectory.extent()
+    margin = DEFAULT_MARGIN if options.fit_path is None else options.fit_path
+    along = extent[number] if np.ptp(extent[number]) > 0 else extent[1 - number]
+    return fit_axis(along, int(count), margin=margin, option=option)
+
+
+def path_on_surface(
+    options: argparse.Namespace,
+    state: Mapping[str, np.ndarray],
+    vectors: Mapping[str, Direction],
+) -> Trajectory | None:
+    """Return the paths that come with the directions, None where they are of another center.
+
+    Args:
+        options: ``directions``, ``checkpoint``, ``model`` and ``fit_path``.
+        state: Weights at the center of the surface, by name.
+        vectors: Directions of the surface, by axis.
+
+    Raises:
+        InputError: If the grid was fitted to a path around another center.
+    """
+    trajectory = trajectory_of(options.directions) if options.directions else None
+    if trajectory is None:
+        return None
+    names = names_of_direction(options.directions, "alpha")
+    center = digest({name: state[name] for name in names if name in state})
+    if center != trajectory.attributes["center_sha256"]:
+        center_file = trajectory.attributes["center"]
+        words = (
+            f"--directions {options.directions}: its path runs around {center_file}, and "
+            f"{options.checkpoint or options.model} has other weights"
+        )
+        if any(str(text).startswith(FITTED) for text in (options.x, options.y)) or (
+            options.fit_path is not None
+        ):
+            raise InputError(
+                f"{words}, so the path does not lie in this plane. Pass --checkpoint {center_file},"
+                f" or leave --fit-path out."
+            )
+        print(f"{words}: the path is left out", flush=True)
+        return None
+    kept = {name: state[name] for name in vectors["alpha"]}
+    return replace(trajectory, attributes={**trajectory.attributes, "center_sha256": digest(kept)})

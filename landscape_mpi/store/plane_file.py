@@ -1,0 +1,39 @@
+"""The file of a plane: its two directions, and the paths of the runs they were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.output import whole_file
+from landscape_mpi.store.directions import write_directions
+from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+
+FORMAT = "landscape_mpi plane"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PlaneContent:
+    """All that a plane file holds."""
+
+    vectors: Mapping[str, Mapping[str, np.ndarray]]  # by axis and parameter, float32
+    trajectory: Trajectory
+    attributes: Mapping[str, Mapping[str, object]]  # of the groups "directions" and "provenance"
+
+
+def write_plane(path: Path, content: PlaneContent) -> None:
+    """Write a plane file, whole or not at all. Local; call it on one rank."""
+    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.create_group("directions")
+        file.create_group("provenance")
+        write_directions(file, content.vectors)
+        write_trajectory(file, content.trajectory)
+        for group, attributes in content.attributes.items():
+            file[group].attrs.update(attributes)

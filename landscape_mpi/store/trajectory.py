@@ -1,0 +1,114 @@
+"""The group ``trajectory/``: where the checkpoints of training runs lie in a plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from landscape_mpi.errors import InputError
+
+GROUP = "trajectory"
+COLUMNS = {
+    "alpha": ("1", "coordinate along the first direction"),
+    "beta": ("1", "coordinate along the second direction"),
+    "residual": ("1", "distance from the plane over the distance from the center"),
+    "epoch": ("1", "epochs trained, NaN where unknown"),
+    "lr": ("1", "learning rate, NaN where unknown"),
+}
+TEXTS = {"file": "checkpoint", "file_sha256": "SHA-256 of the file of the checkpoint"}
+COMPONENTS = "coordinate along each principal component"
+DROP = 0.5  # a learning rate that falls to this share or less has dropped; others are gradual
+
+
+@dataclass(frozen=True)
+class RunPath:
+    """The checkpoints of one run, in the order of training."""
+
+    name: str
+    columns: Mapping[str, np.ndarray]  # float64 [n], the keys of COLUMNS
+    texts: Mapping[str, tuple[str, ...]]  # [n], the keys of TEXTS
+    components: np.ndarray  # float64 [n, n_components]
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        """Return a column, float64 [n]."""
+        return self.columns[column]
+
+    @property
+    def drops(self) -> np.ndarray:
+        """Say before which checkpoints the learning rate dropped, bool [n]."""
+        lr = self["lr"]
+        with np.errstate(invalid="ignore"):
+            return np.concatenate([[False], lr[1:] <= DROP * lr[:-1]])
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The paths of runs, and what is known of the plane they lie in."""
+
+    runs: tuple[RunPath, ...]
+    attributes: Mapping[str, Any]  # center, center_sha256, label_alpha, label_beta, shares, ...
+
+    def extent(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return the range of all paths and the center, along alpha and along beta."""
+        ranges = []
+        for axis in ("alpha", "beta"):
+            values = np.concatenate([[0.0], *(run[axis] for run in self.runs)])
+            ranges.append((float(values.min()), float(values.max())))
+        return ranges[0], ranges[1]
+
+
+def write_trajectory(file: h5py.File, trajectory: Trajectory) -> None:
+    """Write the group into a file that is open for writing. Local."""
+    group = file.create_group(GROUP, track_order=True)
+    group.attrs.update(trajectory.attributes)
+    for number, run in enumerate(trajectory.runs):
+        place = group.create_group(f"run_{number}")
+        place.attrs["name"] = run.name
+        for name, (units, long_name) in COLUMNS.items():
+            _write(place, name, run[name], units, long_name)
+        for name, long_name in TEXTS.items():
+            values = np.array([text.encode() for text in run.texts[name]])
+            _write(place, name, values, "1", long_name)
+        _write(place, "components", run.components, "1", COMPONENTS)
+
+
+def _write(group: h5py.Group, name: str, values: np.ndarray, units: str, long_name: str) -> None:
+    dataset = group.create_dataset(name, data=values)
+    dataset.attrs["units"] = units
+    dataset.attrs["long_name"] = long_name
+
+
+def read_trajectory(file: h5py.File) -> Trajectory | None:
+    """Return the trajectory of an open file, None where it has none."""
+    group = file.get(GROUP)
+    if not isinstance(group, h5py.Group):
+        return None
+    runs = [group[f"run_{number}"] for number in range(len(group))]
+    return Trajectory(tuple(map(_read_run, runs)), dict(group.attrs))
+
+
+def _read_run(group: h5py.Group) -> RunPath:
+    return RunPath(
+        name=str(group.attrs["name"]),
+        columns={name: group[name][()] for name in COLUMNS},
+        texts={name: tuple(text.decode() for text in group[name][()]) for name in TEXTS},
+        components=group["components"][()],
+    )
+
+
+def trajectory_of(path: Path) -> Trajectory | None:
+    """Return the trajectory of a file, None where it has none.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return read_trajectory(file)
+    except OSError as problem:
+        raise InputError(f"--directions: {path}: cannot be read as HDF5 ({problem}).") from problem

@@ -1,0 +1,145 @@
+r"""The plane through the checkpoints of a training, and its path in that plane, on MPI ranks.
+
+    mpirun -n 4 python -m landscape_mpi.trajectory RUN/ --out plane.h5
+    mpirun -n 4 python -m landscape_mpi.surface --directions plane.h5 --fit-path \
+        --model resnet56 --checkpoint RUN/epoch_0300.pt --data cifar10 --out surface.h5
+    python -m landscape_mpi.plot surface.h5
+
+takes the principal components of theta_i - theta_n, i < n, and writes both directions and where
+each checkpoint lies. Several runs share one plane. Each rank uses one core. Source: Li et al.
+2018, arXiv:1712.09913, section 7.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from landscape_mpi.cluster.guard import run_on_ranks
+from landscape_mpi.command import CommandParser
+from landscape_mpi.options import file_path, names_of, seed_number, whole_from_1
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = CommandParser(
+        prog="landscape_mpi.trajectory", description=summary, epilog="example:\n\n" + details
+    )
+    _add_run_options(parser)
+    _add_direction_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _add_run_options(parser: CommandParser) -> None:
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=file_path,
+        metavar="RUN",
+        help="folder of checkpoints: epoch_*.pt, or else all .pt, .pth, .th and .safetensors, in "
+        "the order of the last number in their names. Files that are named make one run, in the "
+        "order given",
+    )
+    parser.add_argument(
+        "--out", type=file_path, required=True, metavar="FILE", help="plane file, replaced"
+    )
+    parser.add_argument(
+        "--center",
+        type=file_path,
+        metavar="FILE",
+        help="checkpoint at (0, 0) (default: the last one of the first run)",
+    )
+    parser.add_argument(
+        "--ignore",
+        type=names_of("bias", "bn", none="none"),
+        metavar="LIST",
+        help="weights that stay put: bias, bn, bias,bn or none (default: none, so that it is the "
+        "path of all of them). A layer whose weight is a vector counts as bn",
+    )
+    parser.add_argument(
+        "--states", action="store_true", help="running means and variances move too"
+    )
+    parser.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="unpickle whatever the checkpoints hold, which can run code",
+    )
+
+
+def _add_direction_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("directions")
+    for axis, default in (("x", "pca1"), ("y", "pca2")):
+        group.add_argument(
+            f"--{axis}-direction",
+            type=direction_kind,
+            metavar="KIND",
+            help=f"pca1, pca2, ... or random (default: {default})",
+        )
+    group.add_argument(
+        "--directions",
+        type=file_path,
+        metavar="FILE",
+        help="take both directions of a file instead, as they are, and project onto them",
+    )
+    group.add_argument(
+        "--components", type=whole_from_1, metavar="N", help="components to find (default: 2)"
+    )
+    group.add_argument(
+        "--mean-centred",
+        action="store_true",
+        help="components about the mean of the checkpoints, as most programs take them; without, "
+        "about the center, which then is where the path ends",
+    )
+    group.add_argument(
+        "--normalize",
+        choices=["filter", "layer", "weight", "none"],
+        help="scale of random directions (default: filter)",
+    )
+    group.add_argument(
+        "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"
+    )
+
+
+def direction_kind(text: str) -> str:
+    """Return the kind of a direction.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    if text != "random" and not re.fullmatch(r"pca[1-9][0-9]{0,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of pca1, pca2, ..., random.")
+    return text
+
+
+def main(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Make the plane the options ask for. Collective over the ranks.
+
+    Returns:
+        Exit status.
+    """
+    # Torch and HDF5 are imported here, once the command line is known to be good.
+    from landscape_mpi.cluster.communicator import agree, on_root
+    from landscape_mpi.compute.subspace import one_thread
+    from landscape_mpi.job.path_axes import choose_axes
+    from landscape_mpi.job.path_file import say_runs, write_path
+    from landscape_mpi.job.path_plane import span_plane
+    from landscape_mpi.job.runs import read_runs
+
+    axes = agree(ranks, lambda: choose_axes(options))
+    runs = read_runs(ranks, options)
+    if ranks.is_root:
+        say_runs(runs)
+    with one_thread():
+        plane = span_plane(ranks, runs, axes)
+    on_root(ranks, lambda: write_path(runs, axes, plane, options, n_ranks=ranks.size))
+    return 0
+
+
+if __name__ == "__main__":
+    run_on_ranks(main, parse)

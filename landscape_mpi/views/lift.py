@@ -1,0 +1,29 @@
+"""The height of a surface over any point of its plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.interpolate import RegularGridInterpolator
+
+from landscape_mpi.store.reader import Surface
+
+
+def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that gives the height of a surface over points of its plane.
+
+    Args:
+        surface: The plane.
+        heights: Float64 [n_alpha, n_beta]; NaN where there is none.
+
+    Returns:
+        From points, float64 [n, 2], to bilinear heights, float64 [n], NaN outside the plane
+        and beside a point without height.
+    """
+    order = [np.argsort(axis) for axis in (surface.alpha, surface.beta)]
+    axes = [axis[o] for axis, o in zip((surface.alpha, surface.beta), order, strict=True)]
+    found = RegularGridInterpolator(
+        (axes[0], axes[1]), heights[np.ix_(*order)], bounds_error=False, fill_value=np.nan
+    )
+    return lambda points: np.asarray(found(points), dtype=np.float64)

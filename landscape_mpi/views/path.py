@@ -1,0 +1,109 @@
+"""The paths of training runs on a picture of their plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.lines import Line2D
+
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.views.canvas import count_points, plain
+
+# Told apart on viridis, on white, and by most people who see colours in another way.
+RUN_COLORS = ("black", "#e6399b", "#ff8c1a", "#56b4e9", "#8c564b", "#b8b8b8")
+DROPPED = "#e3120b"
+DENSE = 120  # checkpoints from which on dots are smaller
+HALO = {"color": "white", "solid_joinstyle": "round", "alpha": 0.8}  # sets a line off any colour
+
+Lift = Callable[[np.ndarray], tuple[np.ndarray, ...]]  # points [n, 2] to coordinates of the axes
+
+
+def flat(points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return points [n, 2] as they are, for pictures of the plane."""
+    return points[:, 0], points[:, 1]
+
+
+def draw_paths(axes: Any, surface: Surface, *, lift: Lift = flat) -> list[Artist]:
+    """Draw the path of every run: a line, a dot per checkpoint, red where the rate dropped.
+
+    Args:
+        axes: Of the plane, or of space; what lies outside its range is cut off.
+        surface: With its trajectory.
+        lift: What turns points of the plane into coordinates of the axes.
+
+    Returns:
+        Entries for the legend.
+    """
+    if surface.trajectory is None:
+        return []
+    entries: list[Artist] = []
+    runs = surface.trajectory.runs
+    for number, run in enumerate(runs):
+        color = RUN_COLORS[number % len(RUN_COLORS)]
+        _draw_run(axes, run, color, lift)
+        entries.append(_run_entry(run, color))
+    end: dict[str, Any] = {"marker": "D", "markersize": 5.5, "color": "0.4"}
+    entries.append(Line2D([], [], linestyle="none", label="end of a path", **end))
+    if any(run.drops.any() for run in runs):
+        entries.append(_dot("learning rate dropped", DROPPED))
+    outside = sum(int((~inside(surface, points_of(run))).sum()) for run in runs)
+    if outside:
+        label = f"outside the picture: {outside} checkpoint{'s' * (outside > 1)}"
+        entries.append(Line2D([], [], linestyle="none", label=label))
+    return entries
+
+
+def points_of(run: RunPath) -> np.ndarray:
+    """Return the checkpoints of a run, float64 [n, 2]."""
+    return np.stack([run["alpha"], run["beta"]], axis=1)
+
+
+def inside(surface: Surface, points: np.ndarray) -> np.ndarray:
+    """Say which points [n, 2] lie within the ranges of the axes, bool [n]."""
+    ends = np.array([[axis.min(), axis.max()] for axis in (surface.alpha, surface.beta)])
+    return np.all((points >= ends[:, 0]) & (points <= ends[:, 1]), axis=1)
+
+
+def points_to_keep_free(surface: Surface) -> np.ndarray:
+    """Return points of the paths that a label should not lie on, float64 [n, 2]."""
+    if surface.trajectory is None:
+        return np.empty((0, 2))
+    paths = [points_of(run) for run in surface.trajectory.runs]
+    return np.concatenate([_fine(path, 1 if len(path) > DENSE else 12) for path in paths])
+
+
+def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift) -> None:
+    points = points_of(run)
+    size, edge = (2.0, 0.0) if len(points) > DENSE else (3.6, 0.3)
+    along = lift(_fine(points))
+    axes.plot(*along, linewidth=2.6, zorder=3.0, **HALO)
+    axes.plot(*along, color=color, linewidth=1.0, zorder=3.1)
+    dots: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgecolor": "white"}
+    axes.plot(*lift(points), color=color, markersize=size, markeredgewidth=edge, zorder=3.2, **dots)
+    dropped = points[run.drops]
+    if len(dropped):
+        place = lift(dropped)
+        axes.plot(*place, color=DROPPED, markersize=6.0, markeredgewidth=0.6, zorder=3.4, **dots)
+    end: dict[str, Any] = {**dots, "marker": "D", "markersize": 8.0, "markeredgewidth": 0.8}
+    axes.plot(*lift(points[-1:]), color=color, zorder=3.3, **end)
+
+
+def _fine(points: np.ndarray, n: int = 12) -> np.ndarray:
+    """Return points with others between them, so that a lifted line follows the surface."""
+    at = np.arange(len(points))
+    fine = np.linspace(0, len(points) - 1, n * (len(points) - 1) + 1)
+    return np.stack([np.interp(fine, at, points[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def _run_entry(run: RunPath, color: str) -> Artist:
+    look: dict[str, Any] = {"color": color, "linewidth": 1.0, "markeredgecolor": "white"}
+    label = f"{plain(run.name)}: {count_points(len(run['alpha'])).replace('point', 'checkpoint')}"
+    return Line2D([], [], marker="o", markersize=4.0, label=label, **look)
+
+
+def _dot(label: str, color: str) -> Artist:
+    return Line2D([], [], linestyle="none", marker="o", markersize=6.0, color=color, label=label)

@@ -1,0 +1,193 @@
+"""The weights of a checkpoint as one long vector, of which any stretch is read on its own."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.checkpoint import map_checkpoint
+
+STATISTICS = ("running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself, without its weights."""
+
+    path: Path
+    sha256: str  # of the file
+    shapes: dict[str, tuple[int, ...]]  # of the floating-point tensors, shared ones once
+    epoch: float  # as recorded, else the last number of the file's name, else NaN
+    lr: float  # learning rate as recorded, else NaN
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Tensors one after another in a vector."""
+
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def n_weights(self) -> int:
+        """Return the length of the vector."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def places(self) -> Iterator[tuple[str, int, int]]:
+        """Yield each tensor's name, and where in the vector it begins and ends."""
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        ends = list(itertools.accumulate(sizes))
+        for name, size, end in zip(self.shapes, sizes, ends, strict=True):
+            yield name, end - size, end
+
+    def flatten(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return tensors as a vector, float32 [n_weights], zero where there is none."""
+        vector = np.zeros(self.n_weights, np.float32)
+        for name, begin, end in self.places():
+            if name in tensors:
+                vector[begin:end] = np.ravel(tensors[name])
+        return vector
+
+    def unflatten(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        """Return a vector [n_weights] as tensors by name, views of it."""
+        return {
+            name: vector[begin:end].reshape(self.shapes[name]) for name, begin, end in self.places()
+        }
+
+
+def read_header(path: Path, *, trust: bool = False) -> Header:
+    """Read what a checkpoint says of itself. Local.
+
+    Args:
+        path: A file of torch.save or safetensors.
+        trust: Unpickle whatever it holds, which can run code.
+    """
+    state, notes = map_checkpoint(path, trust=trust)
+    seen, shapes = set(), {}
+    for name, tensor in state.items():
+        place = (tensor.data_ptr(), tuple(tensor.shape))
+        if tensor.is_floating_point() and (tensor.numel() == 0 or place not in seen):
+            shapes[name] = tuple(tensor.shape)
+            seen.add(place)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    number = number_of(path)
+    epoch = _number(notes.get("epoch"), math.nan if number is None else float(number))
+    return Header(path, sha256, shapes, epoch, _number(notes.get("lr"), math.nan))
+
+
+def _number(value: object, otherwise: float) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return otherwise
+
+
+def number_of(path: Path) -> int | None:
+    """Return the last number in the name of a file, None where there is none."""
+    found = re.findall(r"\d+", path.stem)
+    return int(found[-1]) if found else None
+
+
+def choose_layout(header: Header, *, ignore: tuple[str, ...], states: bool) -> Layout:
+    """Return which tensors of a checkpoint move, from their names and shapes alone.
+
+    A layer whose ``weight`` is a vector, or that has running statistics, normalises; its
+    weight and bias are ``bn``. Any other name with bias in its last word is ``bias``.
+
+    Args:
+        header: Of the checkpoint.
+        ignore: Of ``bias`` and ``bn``.
+        states: Whether running means and variances move too.
+
+    Raises:
+        InputError: If nothing is left to move.
+    """
+    shapes = {
+        name: shape
+        for name, shape in header.shapes.items()
+        if (states if is_statistic(name) else _kind(name, header.shapes) not in ignore)
+    }
+    if not Layout(shapes).n_weights:
+        raise InputError(
+            f"--ignore: {','.join(ignore)} leaves none of the {len(header.shapes)} tensors of "
+            f"{header.path} to move. Pass --ignore none."
+        )
+    return Layout(shapes)
+
+
+def is_statistic(name: str) -> bool:
+    """Say whether a tensor of this name holds running means or variances."""
+    return _leaf(name) in STATISTICS
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _kind(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    prefix = name.removesuffix(_leaf(name))
+    weight = shapes.get(f"{prefix}weight")
+    normalises = f"{prefix}running_var" in shapes or (weight is not None and len(weight) == 1)
+    if normalises and _leaf(name) in {"weight", "bias"}:
+        return "bn"
+    return "bias" if "bias" in _leaf(name) else "weight"
+
+
+def check_layout(header: Header, layout: Layout, *, like: Path) -> None:
+    """Check that a checkpoint has the tensors of another.
+
+    Args:
+        header: Of the checkpoint.
+        layout: What is moved of the other.
+        like: The other, for the message.
+
+    Raises:
+        InputError: If one is missing or has another shape.
+    """
+    for name, shape in layout.shapes.items():
+        found = header.shapes.get(name)
+        if found != shape:
+            has = "does not have" if found is None else f"has with shape {list(found)}"
+            raise InputError(
+                f"{header.path}: {has} {name}, which has shape {list(shape)} in {like}. The "
+                f"checkpoints of a plane are of one network: leave this one out."
+            )
+
+
+def read_stretch(path: Path, layout: Layout, start: int, out: np.ndarray, *, trust: bool) -> None:
+    """Read a stretch of the vector of a checkpoint. Local.
+
+    Args:
+        path: The checkpoint.
+        layout: What the vector is made of.
+        start: Where the stretch begins.
+        out: Where it goes, float32 [n], in place.
+        trust: Unpickle whatever the file holds, which can run code.
+
+    Raises:
+        InputError: If a weight is NaN or infinite, or the file was changed meanwhile.
+    """
+    state, _ = map_checkpoint(path, trust=trust)
+    stop = start + len(out)
+    for name, begin, end in layout.places():
+        first, last = max(start, begin), min(stop, end)
+        if first >= last:
+            continue
+        tensor = state.get(name)
+        if tensor is None or tuple(tensor.shape) != layout.shapes[name]:
+            raise InputError(f"{path}: was replaced while it was read. Start again when it rests.")
+        piece = tensor.reshape(-1)[first - begin : last - begin].to(torch.float32).numpy()
+        if not np.isfinite(piece).all():
+            raise InputError(
+                f"{path}: {name} holds NaN or infinite weights: the training diverged there, and a "
+                f"path through it has no end. Leave this checkpoint and the later ones out."
+            )
+        out[first - start : last - start] = piece

@@ -1,0 +1,183 @@
+"""Paths on pictures and as meshes.
+
+Oracles: a plane of closed form, on which bilinear heights are exact; the path that was written,
+read from the artists of the figure, and from the mesh by VTK's own reader.
+"""
+
+import h5py
+import numpy as np
+import pytest
+import surface_files
+from test_trajectory_group import make_run
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
+
+from landscape_mpi import plot, vtp
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+from landscape_mpi.views.labels import POINT_INCHES
+from landscape_mpi.views.lift import lift_onto
+from landscape_mpi.views.panel import make_panel
+from landscape_mpi.views.path import DROPPED, RUN_COLORS
+from landscape_mpi.views.pictures import KINDS
+
+ALPHA, BETA = np.linspace(-1.0, 5.0, 13), np.linspace(-2.0, 2.0, 9)
+SGD = {"alpha": [4.0, 3.0, 1.3, 0.0], "beta": [1.0, 1.5, 0.7, 0.0], "lr": [0.1, 0.1, 0.01, 0.01]}
+ADAM = {"alpha": [9.0, 2.0, 1.0], "beta": [-1.0, -1.5, -0.2], "lr": [0.1, 0.05, 0.05]}
+FLAT = [kind for kind in KINDS if kind != "surface"]
+
+
+def height(a, b):
+    return 10 + a + 2 * b + a * b / 4
+
+
+@pytest.fixture
+def surface_of(tmp_path):
+    def make(*runs, function=height, done=None):
+        path = tmp_path / "net.h5"
+        values = {"train_loss": surface_files.plane(ALPHA, BETA, function)}
+        surface_files.write_surface(path, ALPHA, BETA, values, done=done)
+        with h5py.File(path, "a") as file:
+            file["alpha"].attrs["long_name"] = "1st PCA component (captures 87.3 %)"
+            write_trajectory(file, Trajectory(runs, {}))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def figure_of(surface_of):
+    def make(kind, *runs, **options):
+        return KINDS[kind](make_panel(read_surface(surface_of(*runs, **options)), "train_loss"))
+
+    return make
+
+
+def lines_of(figure, **look):
+    """Return the data of the lines that look like this, [n, 2] or [n, 3] each."""
+    found = []
+    for line in figure.axes[0].lines:
+        if all(getattr(line, f"get_{name}")() == value for name, value in look.items()):
+            data = line.get_data_3d() if hasattr(line, "get_data_3d") else line.get_data()
+            found.append(np.stack(data, axis=1).astype(float))
+    return found
+
+
+def legend_of(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize("kind", FLAT)
+def test_a_dot_for_every_checkpoint_in_each_run_s_color(kind, figure_of):
+    figure = figure_of(kind, make_run("sgd", **SGD), make_run("adam", **ADAM))
+    for color, run in zip(RUN_COLORS, (SGD, ADAM), strict=False):
+        (dots,) = lines_of(figure, marker="o", color=color)
+        np.testing.assert_array_equal(dots, np.transpose([run["alpha"], run["beta"]]))
+        (end,) = lines_of(figure, marker="D", color=color)
+        np.testing.assert_array_equal(end, [[run["alpha"][-1], run["beta"][-1]]])
+
+
+@pytest.mark.parametrize("kind", FLAT)
+def test_red_where_the_learning_rate_dropped(kind, figure_of):
+    figure = figure_of(kind, make_run("sgd", **SGD), make_run("adam", **ADAM))
+    red = lines_of(figure, color=DROPPED)
+    np.testing.assert_array_equal(np.concatenate(red), [[1.3, 0.7], [2.0, -1.5]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_legend_says_what_is_what(kind, figure_of):
+    figure = figure_of(kind, make_run("sgd", **SGD), make_run("$dam", **ADAM))
+    texts = legend_of(figure)
+    assert {"sgd: 4 checkpoints", "\\$dam: 3 checkpoints", "end of a path"} <= set(texts)
+    assert {"learning rate dropped", "outside the picture: 1 checkpoint"} <= set(texts)
+    label = figure.axes[0].get_xlabel().replace("\n", " ")
+    assert "1st PCA component (captures 87.3 %)" in label
+
+
+def test_without_a_drop_nothing_is_red(figure_of):
+    figure = figure_of("contour", make_run("sgd", **SGD | {"lr": [0.1, 0.09, 0.08, 0.07]}))
+    assert "learning rate dropped" not in legend_of(figure)
+    assert not lines_of(figure, color=DROPPED)
+
+
+def test_in_space_the_path_lies_on_the_surface(figure_of):
+    figure = figure_of("surface", make_run("sgd", **SGD))
+    (line,) = lines_of(figure, color=RUN_COLORS[0], marker="None")
+    assert len(line) > 30  # between the checkpoints too
+    np.testing.assert_allclose(line[:, 2], height(*line[:, :2].T))
+
+
+def test_the_picture_keeps_its_range_when_a_path_leaves_it(figure_of):
+    axes = figure_of("contour", make_run("adam", **ADAM)).axes[0]
+    assert axes.get_xlim() == (-1, 5)
+    assert axes.get_ylim() == (-2, 2)
+
+
+def test_no_label_of_a_line_hides_a_checkpoint(figure_of):
+    a = np.linspace(-1, 5, 40)
+    crowd = make_run("sgd", alpha=np.tile(a, 3), beta=np.repeat([-1.0, 0.0, 1.0], 40))
+    figure = figure_of("contour", crowd, function=lambda a, b: a)
+    axes = figure.axes[0]
+    pixels = axes.transData.transform(np.stack([crowd["alpha"], crowd["beta"]], axis=1))
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert boxes
+    radius = POINT_INCHES * figure.dpi * 0.9
+    for box in boxes:
+        x, y = np.clip(pixels[:, 0], box.x0, box.x1), np.clip(pixels[:, 1], box.y0, box.y1)
+        assert np.hypot(*(pixels - np.stack([x, y], axis=1)).T).min() > radius
+
+
+def test_no_path_leaves_it_out(surface_of, tmp_path, capsys):
+    path = surface_of(make_run("sgd", **SGD))
+    for word, folder in (((), "with"), (("--no-path",), "without"), (("--no-path",), "again")):
+        argv = [str(path), "--kind=heatmap", "--dpi=50", f"--out-dir={tmp_path / folder}", *word]
+        assert plot.main(argv) == 0
+    drawn, bare, again = (
+        (tmp_path / folder / "net_train_loss_heatmap.png").read_bytes()
+        for folder in ("with", "without", "again")
+    )
+    assert bare == again != drawn
+    capsys.readouterr()
+
+
+def test_heights_between_points_are_bilinear_also_on_falling_axes(surface_of):
+    surface = read_surface(surface_of(make_run("sgd", **SGD)))
+    points = np.random.default_rng(0).uniform((-1, -2), (5, 2), (50, 2))
+    found = lift_onto(surface, surface.values["train_loss"])(points)
+    np.testing.assert_allclose(found, height(*points.T))
+    assert np.isnan(lift_onto(surface, surface.values["train_loss"])(np.array([[6.0, 0.0]]))).all()
+
+
+def read_path(path):
+    reader = vtkXMLPolyDataReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    data = reader.GetOutput()
+    arrays = data.GetPointData()
+    names = [arrays.GetArrayName(k) for k in range(arrays.GetNumberOfArrays())]
+    values = {name: vtk_to_numpy(arrays.GetArray(name)) for name in names}
+    return vtk_to_numpy(data.GetPoints().GetData()), data, values
+
+
+def test_the_path_as_a_mesh_lies_on_the_mesh(surface_of, capsys):
+    path = surface_of(make_run("sgd", **SGD), make_run("adam", **ADAM))
+    assert vtp.main([str(path), "--scale=0.5", "--zmax=13"]) == 0
+    beside = path.parent / "net_path.vtp"
+    assert f"{beside}: the paths of training runs, on the surface" in capsys.readouterr().out
+    points, data, values = read_path(beside)
+    flat = np.transpose([SGD["alpha"] + ADAM["alpha"][1:], SGD["beta"] + ADAM["beta"][1:]])
+    np.testing.assert_array_equal(points[:, :2], flat)
+    clipped = np.minimum(surface_files.plane(ALPHA, BETA, height), 13)
+    expected = lift_onto(read_surface(path), clipped)(flat) / 2
+    np.testing.assert_allclose(points[:, 2], expected)
+    np.testing.assert_array_equal(values["run"], [0, 0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(values["epoch"], [0, 1, 2, 3, 1, 2])
+    assert data.GetNumberOfLines() == 2
+    assert [data.GetCell(k).GetNumberOfPoints() for k in (0, 1)] == [4, 2]
+
+
+def test_a_path_outside_the_plane_gives_no_mesh(surface_of, capsys):
+    path = surface_of(make_run("far", alpha=[9.0, 8.0], beta=[9.0, 8.0]))
+    assert vtp.main([str(path)]) == 0
+    assert not (path.parent / "net_path.vtp").exists()
+    capsys.readouterr()

@@ -1,0 +1,63 @@
+"""The commands of examples/trajectory.md, taken from the page and run, smaller.
+
+Oracle: the files that the page names; and that each of its options is still one.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import h5py
+import pytest
+from conftest import environment_of_ranks
+from training_runs import write_run
+
+ROOT = Path(__file__).parent.parent
+SMALLER = (("--epochs 30", "--epochs 2"), ("epoch_0030", "epoch_0002"), ("fit:25", "fit:3"))
+
+
+def commands():
+    """Return the commands of the page, lines joined."""
+    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "examples/trajectory.md").read_text(), re.S)
+    for old, new in SMALLER:
+        assert old in block
+        block = block.replace(old, new)
+    lines = block.replace("\\\n", " ").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def train_keeps_runs():
+    return '"--run"' in (ROOT / "landscape_mpi/train.py").read_text()
+
+
+@pytest.mark.skipif(not train_keeps_runs(), reason="train has no --run yet: runs are made by hand")
+def test_the_commands_of_the_page_train_two_runs(tmp_path):
+    for command in [line for line in commands() if ".train " in line]:
+        run(command, tmp_path)
+    assert len(list((tmp_path / "build/path/adam").glob("epoch_*.pt"))) == 3
+
+
+def test_the_commands_of_the_page_lead_from_runs_to_pictures(tmp_path):
+    for seed, name in enumerate(("sgd", "adam")):
+        write_run(tmp_path / "build/path" / name, 2, seed=seed)
+    for command in [line for line in commands() if ".train " not in line]:
+        run(command, tmp_path)
+    folder = tmp_path / "build/path"
+    assert (folder / "surface_train_loss_contour.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "surface_path.vtp").exists()
+    with h5py.File(folder / "surface.h5") as file:
+        assert [run.attrs["name"] for run in file["trajectory"].values()] == ["sgd", "adam"]
+
+
+def run(command, folder):
+    command = command.replace("mpirun -n", str(ROOT / "launch/try_ranks.sh"))
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment_of_ranks({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
