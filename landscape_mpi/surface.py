@@ -20,6 +20,7 @@ from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser, SayAndEnd
 from landscape_mpi.errors import EXIT_REQUEUE
+from landscape_mpi.job.plane_options import add_plane_options
 from landscape_mpi.options import (
     add_data_options,
     add_list_option,
@@ -27,9 +28,6 @@ from landscape_mpi.options import (
     file_path,
     names_of,
     number_above_0,
-    number_from_0,
-    patterns_and,
-    seed_number,
     whole_from_1,
 )
 
@@ -67,7 +65,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     _add_network_options(parser)
     _add_data_options(parser)
-    _add_plane_options(parser)
+    add_plane_options(parser.add_argument_group("plane"))
     _add_run_options(parser)
     _add_evaluation_options(parser)
     options = parser.parse_args(arguments)
@@ -114,78 +112,6 @@ def _add_data_options(parser: CommandParser) -> None:
         metavar="L",
         help="store what weight decay adds to the loss, L / 2 times the squared norm of all "
         "parameters, beside it as weight_decay_term; the loss stays as it is",
-    )
-
-
-def _add_plane_options(parser: CommandParser) -> None:
-    group = parser.add_argument_group("plane")
-    axis = "MIN:MAX:N|fit:N"
-    group.add_argument("--x", metavar=axis, help="points along alpha")
-    group.add_argument("--y", metavar=axis, help="points along beta (default: a line)")
-    group.add_argument(
-        "--fit-path",
-        nargs="?",
-        type=number_from_0,
-        const=0.2,
-        metavar="MARGIN",
-        help="an axis of N points fit:N covers the path that comes with --directions, and this "
-        "share of its extent on either side (default: 0.2); --x and --y are then fit:51 where "
-        "they are not given",
-    )
-    group.add_argument(
-        "--normalize",
-        choices=["filter", "layer", "weight", "none"],
-        help="scale of random directions (default: filter)",
-    )
-    group.add_argument(
-        "--ignore",
-        type=patterns_and("bias", "bn", none="none"),
-        metavar="LIST",
-        help="parameters that stay put, commas between: bias, bn (scale and shift of every "
-        "normalisation layer), patterns of names as '*.embed*', or none (default: bias,bn)",
-    )
-    group.add_argument(
-        "--only",
-        type=patterns_and("trainable", none="none"),
-        metavar="LIST",
-        help="of the others move only those that match a pattern, as 'layer3.*,fc.*', or "
-        "trainable: those your function left with requires_grad (default: all)",
-    )
-    group.add_argument(
-        "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"
-    )
-    group.add_argument(
-        "--directions",
-        type=file_path,
-        metavar="FILE",
-        help="take the directions of a file, as they are: one of ours, or one with "
-        "xdirection / ydirection of the reference implementation",
-    )
-    group.add_argument(
-        "--to",
-        type=file_path,
-        metavar="FILE",
-        help="checkpoint that lies at alpha = 1, instead of a random direction; with it "
-        "everything moves, unless --ignore or --only says otherwise",
-    )
-    group.add_argument(
-        "--to-y", type=file_path, metavar="FILE", help="checkpoint that lies at beta = 1"
-    )
-    group.add_argument(
-        "--orthogonal",
-        action="store_true",
-        help="turn the direction along beta until it is orthogonal to that along alpha; with "
-        "--to-y it also becomes as long, and the checkpoint lies elsewhere than at beta = 1",
-    )
-    group.add_argument(
-        "--batch-norm",
-        choices=["fixed", "move", "reestimate"],
-        help="running statistics: those of the center; moving with the weights to the checkpoint "
-        "of --to; or measured on the training set at every point (default: move with --to, else "
-        "fixed)",
-    )
-    group.add_argument(
-        "--save-directions", action="store_true", help="keep the vectors in the file too"
     )
 
 

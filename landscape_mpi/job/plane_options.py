@@ -1,0 +1,91 @@
+"""The options of a plane: its points, and what its directions are. Imported before torch."""
+
+from __future__ import annotations
+
+import argparse
+
+from landscape_mpi.options import file_path, number_from_0, patterns_and, seed_number
+
+
+def add_plane_options(group: argparse._ActionsContainer) -> None:
+    """Add what says which points are computed, to a parser or a group of it."""
+    _add_axes(group)
+    _add_random(group)
+    _add_others(group)
+
+
+def _add_axes(group: argparse._ActionsContainer) -> None:
+    axis = "MIN:MAX:N|fit:N"
+    group.add_argument("--x", metavar=axis, help="points along alpha")
+    group.add_argument("--y", metavar=axis, help="points along beta (default: a line)")
+    group.add_argument(
+        "--fit-path",
+        nargs="?",
+        type=number_from_0,
+        const=0.2,
+        metavar="MARGIN",
+        help="an axis of N points fit:N covers the path that comes with --directions, and this "
+        "share of its extent on either side (default: 0.2); --x and --y are then fit:51 where "
+        "they are not given",
+    )
+
+
+def _add_random(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--normalize",
+        choices=["filter", "layer", "weight", "none"],
+        help="scale of random directions (default: filter)",
+    )
+    group.add_argument(
+        "--ignore",
+        type=patterns_and("bias", "bn", none="none"),
+        metavar="LIST",
+        help="parameters that stay put, commas between: bias, bn (scale and shift of every "
+        "normalisation layer), patterns of names as '*.embed*', or none (default: bias,bn)",
+    )
+    group.add_argument(
+        "--only",
+        type=patterns_and("trainable", none="none"),
+        metavar="LIST",
+        help="of the others move only those that match a pattern, as 'layer3.*,fc.*', or "
+        "trainable: those your function left with requires_grad (default: all)",
+    )
+    group.add_argument(
+        "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"
+    )
+
+
+def _add_others(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--directions",
+        type=file_path,
+        metavar="FILE",
+        help="take the directions of a file, as they are: one of ours, or one with "
+        "xdirection / ydirection of the reference implementation",
+    )
+    group.add_argument(
+        "--to",
+        type=file_path,
+        metavar="FILE",
+        help="checkpoint that lies at alpha = 1, instead of a random direction; with it "
+        "everything moves, unless --ignore or --only says otherwise",
+    )
+    group.add_argument(
+        "--to-y", type=file_path, metavar="FILE", help="checkpoint that lies at beta = 1"
+    )
+    group.add_argument(
+        "--orthogonal",
+        action="store_true",
+        help="turn the direction along beta until it is orthogonal to that along alpha; with "
+        "--to-y it also becomes as long, and the checkpoint lies elsewhere than at beta = 1",
+    )
+    group.add_argument(
+        "--batch-norm",
+        choices=["fixed", "move", "reestimate"],
+        help="running statistics: those of the center; moving with the weights to the checkpoint "
+        "of --to; or measured on the training set at every point (default: move with --to, else "
+        "fixed)",
+    )
+    group.add_argument(
+        "--save-directions", action="store_true", help="keep the vectors in the file too"
+    )
