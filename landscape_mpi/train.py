@@ -44,18 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     import torch
 
     from landscape_mpi.zoo.checkpoint import write_checkpoint
-    from landscape_mpi.zoo.datasets import load_dataset
     from landscape_mpi.zoo.networks import build_network, check_network
-    from landscape_mpi.zoo.recipe import Recipe, train_network
+    from landscape_mpi.zoo.recipe import Recipe
+    from landscape_mpi.zoo.trainer import train_network
 
     device = prepare_device(options.device, options.threads)
-    data = load_dataset(
-        options.data,
-        data_dir=options.data_dir,
-        download=options.download,
-        mean=options.mean,
-        std=options.std,
-    )
+    data = read_data(options)
     torch.manual_seed(options.seed)
     network = build_network(options.model, sample=data.sample)
     check_network(network, name=options.model, data=data)
@@ -141,6 +135,19 @@ def prepare_device(name: str, threads: int | None) -> torch.device:
         )
     torch.backends.cudnn.deterministic = True
     return torch.device("cuda" if found and name != "cpu" else "cpu")
+
+
+def read_data(options: argparse.Namespace) -> DataSet:
+    """Read what --data names."""
+    from landscape_mpi.zoo.datasets import load_dataset
+
+    return load_dataset(
+        options.data,
+        data_dir=options.data_dir,
+        download=options.download,
+        mean=options.mean,
+        std=options.std,
+    )
 
 
 def augments(choice: str, data: DataSet) -> bool:
