@@ -16,6 +16,7 @@ from landscape_mpi.zoo.dataset import DataSet
 from landscape_mpi.zoo.recipe import Epoch, Recipe
 from landscape_mpi.zoo.samples import Samples, Tally, evaluate, mean_loss
 from landscape_mpi.zoo.team import ALONE, Team
+from landscape_mpi.zoo.weights import weights_of
 
 
 def train_network(
@@ -179,14 +180,6 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
     )
-
-
-def weights_of(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights by name: parameters of two dimensions or more.
-
-    So filters and matrices, neither biases nor the scales of normalisation layers.
-    """
-    return {name: p for name, p in network.named_parameters() if p.ndim > 1}
 
 
 @torch.no_grad()
