@@ -12,9 +12,7 @@ from fractions import Fraction
 
 from landscape_mpi.errors import InputError
 
-MOMENTUM = 0.9
 DROPS = (Fraction(1, 2), Fraction(3, 4), Fraction(11, 12))  # 150, 225 and 275 of 300
-LR = {"sgd": 0.1, "adam": 0.001}  # by optimizer: what to begin with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +25,8 @@ class Recipe:
     weight_decay: float  # times each parameter, added to its gradient
     augment: bool  # random crops and flips of images
     seed: int  # of the order of the samples, the crops, the flips and the replaced labels
-    optimizer: str = "sgd"  # a key of LR
-    momentum: float = MOMENTUM  # of sgd
+    optimizer: str = "sgd"  # or adam
+    momentum: float = 0.9  # of sgd
     nesterov: bool = True  # likewise
     lr_drops: tuple[Fraction, ...] = DROPS  # after these epochs lr / 10; below 1: a share of all
     l1: float = 0.0  # times the sum of absolute weights, added to the loss

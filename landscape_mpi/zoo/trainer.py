@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -62,7 +63,7 @@ class Trainer:
         self._team = team
         self._device = device
         self._splits = {name: Samples(split, data, device) for name, split in data.splits.items()}
-        self._generator = torch.Generator().manual_seed(recipe.seed)
+        self._generator = torch.Generator()
         self._optimizer = make_optimizer(network, recipe)
         self._joined = team.join(self.network)
 
@@ -82,6 +83,7 @@ class Trainer:
         """
         start = time.perf_counter()
         lr = self.recipe.learning_rate(self.n_done)
+        self._seed_epoch()
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         loss, error = self._pass_over(on_batch)
@@ -96,27 +98,27 @@ class Trainer:
         return Epoch(self.n_done, lr, loss, error, test_loss, test_error, seconds)
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next epoch depends on; tensors are not copied."""
-        state = {
+        """Return all that the next epoch depends on, the same on all of the team.
+
+        Tensors are not copied.
+        """
+        return {
             "epoch": self.n_done,
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "generator": self._generator.get_state(),
-            "torch_generator": torch.get_rng_state(),  # of dropout
         }
-        if self._device.type == "cuda":
-            state["cuda_generator"] = torch.cuda.get_rng_state(self._device)
-        return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go back to what state() told, from the same recipe."""
         self.n_done = state["epoch"]
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch_generator"])
-        if self._device.type == "cuda" and "cuda_generator" in state:
-            torch.cuda.set_rng_state(state["cuda_generator"], self._device)
+
+    def _seed_epoch(self) -> None:
+        """Let the epoch's random numbers depend on its number, not on the epochs before it."""
+        numbers = [self.recipe.seed, self.n_done]
+        self._generator.manual_seed(_mix(*numbers))  # of order and crops: the same on all
+        torch.manual_seed(_mix(*numbers, 1 + self._team.rank))  # of dropout
 
     def _test(self) -> tuple[float | None, float | None]:
         self.network.eval()
@@ -157,6 +159,11 @@ class Trainer:
         self._optimizer.step()
         if n_own:
             tally.add(logits, targets, loss)
+
+
+def _mix(*numbers: int) -> int:
+    """Return one seed for several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
