@@ -6,7 +6,7 @@ NUMBERS_OF_RANKS := 1 2 3 4
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slurm bench bench-gpu scaling lint clean
+.PHONY: help setup demo zoo test test-slurm bench bench-gpu scaling lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -17,6 +17,9 @@ setup:  ## make .venv: packages, MPI, parallel HDF5 (minutes once, then instant)
 demo: setup  ## train a small network, compute its surface on 2 ranks, draw it
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" ON_RANKS=$(ON_RANKS) examples/digits_surface.sh build/demo
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" examples/digits_pictures.sh build/demo
+
+zoo: setup  ## train the small networks of the zoo on digits, seismic-bumps and MNIST into build/zoo
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" examples/zoo.sh build/zoo
 
 test: setup  ## run the serial tests, then those for several ranks on 1, 2, 3 and 4
 	@launch/run_tests.sh serial $(NUMBERS_OF_RANKS)

@@ -3,10 +3,12 @@
 A plane gives <stem>_<quantity>_<kind>.png for each quantity and kind; a line gives one
 figure, <stem>_line.png, with loss and error on two axes, training solid and test dashed. A
 surface that is still being computed is drawn as far as it is. Files of the reference
-implementation (xcoordinates, train_loss, train_acc) are read as well.
+implementation (xcoordinates, train_loss, train_acc) are read as well. Or, with --weights,
+training runs: the norm of their weights over the epochs, and the last weights' histograms.
 
   python -m landscape_mpi.plot resnet56.h5
   python -m landscape_mpi.plot resnet56.h5 --quantity train_loss --levels 0.1,0.5,1,2,5 --format pdf
+  python -m landscape_mpi.plot --weights batch128/ batch8192/
 """
 
 from __future__ import annotations
@@ -34,7 +36,11 @@ MOST_LEVELS = 200
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the surfaces, draw their pictures, print what was written."""
     options = make_parser().parse_args(arguments)
+    check_what(options)
     _check_kinds(options.kind)
+    if options.weights:
+        draw_runs(options)
+        return 0
     # After parsing, so that --help does not wait for h5py.
     from landscape_mpi.store.follow import follow_surfaces
     from landscape_mpi.store.reader import check_computed, read_surface
@@ -49,6 +55,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_computed(surface)
     draw_pictures(surfaces, options)
     return 0
+
+
+def check_what(options: argparse.Namespace) -> None:
+    """Check that either surfaces or runs are to be drawn.
+
+    Raises:
+        InputError: If both are, or none.
+    """
+    if bool(options.surfaces) == bool(options.weights):
+        both = "both surfaces and --weights are named" if options.surfaces else "nothing is named"
+        raise InputError(
+            f"{both}. Name surface files, or after --weights the folders of training runs."
+        )
+    if options.weights and options.watch:
+        raise InputError("--watch: is for surfaces, not for --weights. Leave it out.")
+
+
+def draw_runs(options: argparse.Namespace) -> None:
+    """Draw the weights of training runs into one figure, and print its file."""
+    from landscape_mpi.store.weights import read_weights
+    from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.weights import check_number, draw_weights, picture_of
+
+    runs = [read_weights(path) for path in options.weights]
+    check_number(runs)
+    make_folder(options.out_dir)
+    picture = picture_of(runs, out_dir=options.out_dir, suffix=options.format)
+    write_figure(lambda: draw_weights(runs), picture, dpi=options.dpi)
+    print(picture)
 
 
 def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
@@ -77,7 +112,14 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
 def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser(prog="python -m landscape_mpi.plot", description=__doc__)
-    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
+    parser.add_argument("surfaces", nargs="*", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=file_path,
+        metavar="RUN",
+        help="draw the weights of these training runs instead: the folders of train --run",
+    )
     parser.add_argument(
         "--watch",
         action="store_true",
@@ -117,6 +159,11 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--no-path", action="store_true", help="leave out the paths of training runs"
     )
+    _add_output(parser)
+    return parser
+
+
+def _add_output(parser: CommandParser) -> None:
     parser.add_argument(
         "--out-dir",
         type=file_path,
@@ -127,7 +174,6 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--format", choices=["png", "pdf", "svg"], default="png", help="default: png"
     )
-    return parser
 
 
 def _check_kinds(kinds: list[str]) -> None:

@@ -1,19 +1,28 @@
-"""Train a network of the zoo, or your own, by the recipe of the paper.
+r"""Train a network of the zoo, or your own, by the recipe of the paper.
 
-python -m landscape_mpi.train --model resnet8 --data digits --epochs 20 --out resnet8.pt
+    python -m landscape_mpi.train --model resnet8 --data digits --epochs 20 --run resnet8
+    mpirun -n 4 python -m landscape_mpi.train --model resnet56 --data cifar10 \
+        --data-dir /scratch/data --run resnet56
+
+fills the folder resnet56 with the weights of every epoch, a log and the norms and histograms of
+the weights. The same command again goes on from the last complete epoch, with the same bits as
+if undisturbed. Several ranks share every batch, one GPU each. Source of the recipe: Li et al.
+2018, arXiv:1712.09913.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import zipfile
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from landscape_mpi.cluster.guard import run_on_ranks, started_by_launcher
+from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
-from landscape_mpi.errors import InputError
+from landscape_mpi.errors import EXIT_REQUEUE, InputError
 from landscape_mpi.options import (
     add_data_options,
     add_list_option,
@@ -28,70 +37,73 @@ from landscape_mpi.options import (
 from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
-    import torch
-
-    from landscape_mpi.zoo.dataset import DataSet
-    from landscape_mpi.zoo.recipe import Epoch
-
-CROPPED = ("cifar10", "cifar100")  # data whose images are photographs
+    from landscape_mpi.cluster.communicator import Ranks
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, check, train, write; return the exit status."""
-    options = make_parser().parse_args(arguments)
-    check_output(options.out, inputs=files_read(options))
-    check_is_checkpoint(options.out)
+    """Train alone as the arguments ask; return the exit status."""
+    return train(parse(arguments), None)
 
-    import torch
 
-    from landscape_mpi.zoo.checkpoint import write_checkpoint
-    from landscape_mpi.zoo.datasets import load_dataset
-    from landscape_mpi.zoo.networks import build_network, check_network
-    from landscape_mpi.zoo.recipe import Recipe, train_network
+def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
+    """Train as the options ask, on ranks or alone. Collective over the ranks.
 
-    device = prepare_device(options.device, options.threads)
-    data = load_dataset(
-        options.data,
-        data_dir=options.data_dir,
-        download=options.download,
-        mean=options.mean,
-        std=options.std,
+    Returns:
+        Exit status: 0 when all epochs are done, 75 after a stop signal.
+    """
+    stop = StopRequest()
+    if options.run is not None:  # without a folder nothing could be taken up again
+        stop.listen()
+    from landscape_mpi.job import training, training_inputs, training_messages
+    from landscape_mpi.job.crew import gather_crew
+
+    crew = gather_crew(ranks)
+    crew.on_root(lambda: check_outputs(options))
+    device = crew.take_device(options.device, options.threads)
+    inputs = training_inputs.gather_inputs(options, crew)
+    job = training_inputs.set_up(options, inputs, device, crew)
+    with job:
+        found = training.begin_or_resume(job, crew)
+        if crew.is_root:
+            training_messages.say_start(job, inputs.data, device, found)
+        finished = training.train_epochs(
+            job, crew, stopped=lambda: stop.came, say=training_messages.say_epoch
+        )
+        if finished and options.out is not None:
+            crew.on_root(lambda: job.write_last(options.out))
+    if crew.is_root:
+        training_messages.say_end(job, options.out, finished, stop.name)
+    crew.leave()
+    return 0 if finished else EXIT_REQUEUE
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line, the defaults of an optimizer filled in."""
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = CommandParser(
+        prog="python -m landscape_mpi.train",
+        description=summary,
+        epilog="example:\n\n" + details,
     )
-    torch.manual_seed(options.seed)
-    network = build_network(options.model, sample=data.sample)
-    check_network(network, name=options.model, data=data)
-    recipe = Recipe(
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-        augment=augments(options.augment, data),
-        seed=options.seed,
-    )
-    print(describe(options.model, network, data, device), flush=True)
-    epochs = []
-    for epoch in train_network(network, data, recipe, device=device):
-        print(progress_line(epoch, options.epochs), flush=True)
-        epochs.append(epoch)
-    write_checkpoint(options.out, network, record(options, data, device, epochs))
-    print(f"wrote {options.out}")
-    return 0
-
-
-def make_parser() -> CommandParser:
-    """Return the parser of this command."""
-    parser = CommandParser(prog="python -m landscape_mpi.train", description=__doc__)
     network = parser.add_argument_group("network and data")
     add_model_option(network)
     add_list_option(network, SayAndEnd, say_list)
     add_data_options(network)
+    _add_label_noise(network)
     _add_recipe(parser)
-    run = parser.add_argument_group("run")
-    run.add_argument("--seed", type=seed_number, default=0, help="of weights, order and crops (0)")
-    run.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(auto)")
-    run.add_argument("--threads", type=whole_from_1, help="of the CPU (all cores)")
-    run.add_argument("--out", type=file_path, required=True, help="checkpoint to write")
-    return parser
+    _add_optimizer(parser)
+    _add_run(parser)
+    return _with_defaults(parser.parse_args(arguments))
+
+
+def _add_label_noise(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--label-noise",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="of the training labels, 0 to 1, replaced by another class; --seed decides which (0)",
+    )
 
 
 def say_list(what: str) -> int:
@@ -105,24 +117,167 @@ def say_list(what: str) -> int:
 def _add_recipe(parser: CommandParser) -> None:
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--epochs", type=whole_from_1, default=300, help="(300)")
-    recipe.add_argument("--batch-size", type=whole_from_1, default=128, help="(128)")
+    recipe.add_argument(
+        "--batch-size", type=whole_from_1, default=128, help="of all ranks together (128)"
+    )
     recipe.add_argument(
         "--lr",
         type=number_above_0,
-        default=0.1,
-        help="learning rate, divided by 10 at 1/2, 3/4 and 11/12 of the epochs (0.1)",
+        help="learning rate at the beginning (0.1 with sgd, 0.001 with adam)",
     )
-    recipe.add_argument("--weight-decay", type=number_from_0, default=5e-4, help="(0.0005)")
+    recipe.add_argument(
+        "--lr-drops",
+        type=drops,
+        metavar="LIST",
+        help="after these epochs, or shares of all below 1, it is divided by 10, e.g. 150,225 or "
+        "0.5,0.75, or none (divided by 10 at 1/2, 3/4 and 11/12 of the epochs)",
+    )
     recipe.add_argument(
         "--augment",
         choices=["auto", "none", "crop-flip"],
         default="auto",
         help="auto: crop-flip for cifar10 and cifar100, none for other data (auto)",
     )
+    recipe.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="bf16: mixed precision in training; weights and the test stay in fp32 (fp32)",
+    )
+
+
+def _add_optimizer(parser: CommandParser) -> None:
+    group = parser.add_argument_group("optimizer")
+    group.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd", help="(sgd)")
+    group.add_argument("--momentum", type=share, help="of sgd (0.9)")
+    group.add_argument(
+        "--nesterov", action=argparse.BooleanOptionalAction, help="step of sgd (--nesterov)"
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=number_from_0,
+        default=5e-4,
+        metavar="X",
+        help="X times each parameter, biases too, is added to its gradient (0.0005)",
+    )
+    group.add_argument(
+        "--l1",
+        type=number_from_0,
+        default=0.0,
+        metavar="X",
+        help="X times the sum of all absolute weights is added to what is minimised, not to the "
+        "loss that is told; weights are filters and matrices, no biases and no scales (0)",
+    )
+    group.add_argument(
+        "--l2",
+        type=number_from_0,
+        default=0.0,
+        metavar="X",
+        help="likewise of all squared weights (0)",
+    )
+
+
+def _add_run(parser: CommandParser) -> None:
+    run = parser.add_argument_group("run")
+    run.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
+    run.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="one GPU per rank, or shares of the cores (auto)",
+    )
+    run.add_argument("--threads", type=whole_from_1, help="of the CPU, per rank (all cores)")
+    run.add_argument(
+        "--run",
+        type=file_path,
+        metavar="DIR",
+        help="folder to fill: epoch_0000.pt, which is before training, and on; log.csv; "
+        "weights.h5; resume.pt. Made where it is not there, gone on from where it is",
+    )
+    run.add_argument(
+        "--save-epochs",
+        metavar="WHICH",
+        help="whose weights --run keeps: all, every:N or a list as 0,10,300 (all)",
+    )
+    run.add_argument(
+        "--fresh", action="store_true", help="start over instead of going on from what --run holds"
+    )
+    run.add_argument("--out", type=file_path, metavar="FILE", help="checkpoint of the last weights")
+
+
+def share(text: str) -> float:
+    """Return a number from 0 to 1.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    value = number_from_0(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is above 1.")
+    return value
+
+
+def drops(text: str) -> tuple[Fraction, ...]:
+    """Return epochs or shares of all epochs, none for ``none``.
+
+    Raises:
+        ArgumentTypeError: If the text is no list of these.
+    """
+    words = [] if text == "none" else text.split(",")
+    try:
+        values = tuple(Fraction(word) for word in words)
+    except (ValueError, ZeroDivisionError):
+        values = (Fraction(0),)
+    if any(value <= 0 or (value >= 1 and value.denominator > 1) for value in values):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither none nor epochs as 150,225 or shares of all as 0.5,0.75 or 1/2."
+        )
+    return values
+
+
+def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
+    """Fill in what depends on other options; refuse those that belong to others.
+
+    Raises:
+        InputError: If options do not go together.
+    """
+    if options.run is None and options.out is None:
+        raise InputError(
+            "--run, --out: where do the weights go? Pass --run DIR for a folder of all epochs, "
+            "--out FILE for the last weights, or both."
+        )
+    if options.run is None and (options.fresh or options.save_epochs is not None):
+        asked = "--fresh" if options.fresh else f"--save-epochs {options.save_epochs}"
+        raise InputError(f"{asked}: is about the folder of --run. Pass --run DIR too.")
+    if options.optimizer == "adam" and options.momentum is not None:
+        raise InputError(
+            f"--momentum {options.momentum:g}: is of --optimizer sgd, and adam has its own. Leave "
+            "it out."
+        )
+    if options.optimizer == "adam" and options.nesterov is not None:
+        raise InputError("--nesterov: is of --optimizer sgd, adam has no such step. Leave it out.")
+    options.save_epochs = options.save_epochs or "all"
+    if options.lr is None:
+        options.lr = {"sgd": 0.1, "adam": 0.001}[options.optimizer]
+    if options.momentum is None:
+        options.momentum = 0.9
+    if options.nesterov is None:
+        options.nesterov = options.momentum > 0
+    return options
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """Check what is going to be written, before hours of training."""
+    from landscape_mpi.job.run_folder import epochs_to_save
+
+    epochs_to_save(options.save_epochs, options.epochs)
+    if options.out is not None:
+        check_output(options.out, inputs=files_read(options))
+        check_is_checkpoint(options.out)
 
 
 def check_is_checkpoint(path: Path) -> None:
-    """Check that a file to be replaced is a checkpoint, before hours of training.
+    """Check that a file to be replaced is a checkpoint.
 
     Raises:
         InputError: If it is something else.
@@ -133,89 +288,7 @@ def check_is_checkpoint(path: Path) -> None:
         )
 
 
-def prepare_device(name: str, threads: int | None) -> torch.device:
-    """Return the device of --device, set up so that a seed gives one result.
-
-    Raises:
-        InputError: If cuda is asked for and torch finds none.
-    """
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    found = torch.cuda.is_available()
-    if name == "cuda" and not found:
-        raise InputError(
-            f"--device cuda: torch {torch.__version__} finds no CUDA device here. Run where there "
-            "is one, or pass --device cpu."
-        )
-    torch.backends.cudnn.deterministic = True
-    return torch.device("cuda" if found and name != "cpu" else "cpu")
-
-
-def augments(choice: str, data: DataSet) -> bool:
-    """Return whether images are cropped and flipped: auto does so where classes allow it.
-
-    Raises:
-        InputError: If that is asked for of what are no images.
-    """
-    if choice == "crop-flip" and data.sample.kind != "image":
-        raise InputError(
-            f"--augment crop-flip: is for images, and --data {data.name} gives {data.sample}. "
-            "Leave it out."
-        )
-    return choice == "crop-flip" or (choice == "auto" and data.name in CROPPED)
-
-
-def describe(model: str, network: torch.nn.Module, data: DataSet, device: torch.device) -> str:
-    """Return what is trained, on what and where, in one line."""
-    import torch
-
-    from landscape_mpi.zoo.dataset import NOUNS
-
-    n_parameters = sum(parameter.numel() for parameter in network.parameters())
-    sizes = " and ".join(f"{len(s.targets):,} {name}" for name, s in data.splits.items())
-    samples = f"{sizes} {NOUNS[data.sample.kind]}"
-    where = f"CPU, threads: {torch.get_num_threads()}"
-    if device.type == "cuda":
-        where = torch.cuda.get_device_name(device)
-    return f"{model}: {n_parameters:,} parameters; {data.name}: {samples}; {where}"
-
-
-def progress_line(epoch: Epoch, n_epochs: int) -> str:
-    """Return what an epoch gave, in one line."""
-    parts = [
-        f"epoch {epoch.epoch:{len(str(n_epochs))}}/{n_epochs}",
-        f"lr {epoch.lr:g}",
-        f"train loss {epoch.train_loss:.4f} error {epoch.train_error:.2f} %",
-    ]
-    if epoch.test_loss is not None:
-        parts.append(f"test loss {epoch.test_loss:.4f} error {epoch.test_error:.2f} %")
-    return "  ".join([*parts, f"{epoch.seconds:.1f} s"])
-
-
-def record(
-    options: argparse.Namespace, data: DataSet, device: torch.device, epochs: Sequence[Epoch]
-) -> dict[str, Any]:
-    """Return what the checkpoint says about its making, in plain types."""
-    used = {
-        "data_dir": str(options.data_dir) if options.data_dir else None,
-        "out": str(options.out),
-        "mean": list(data.mean),
-        "std": list(data.std),
-        "augment": "crop-flip" if augments(options.augment, data) else "none",
-        "device": device.type,
-    }
-    return {
-        "model": options.model,
-        "data": options.data,
-        "data_sha256": data.sha256,
-        "epoch": options.epochs,
-        "seed": options.seed,
-        "options": vars(options) | used,
-        "history": [dataclasses.asdict(epoch) for epoch in epochs],
-    }
-
-
 if __name__ == "__main__":
+    if started_by_launcher():
+        run_on_ranks(train, parse)
     run_alone(main)

@@ -31,7 +31,7 @@ stop() {
 
 check_command() {
     local known
-    known=$(cd "$here/../landscape_mpi" && grep -l '^ *run_on_ranks(main' ./*.py | sed 's|^\./||; s|\.py$||' | paste -sd' ')
+    known=$(cd "$here/../landscape_mpi" && grep -l '^ *run_on_ranks(' ./*.py | sed 's|^\./||; s|\.py$||' | paste -sd' ')
     case " $known " in
         *" $1 "*) ;;
         *) stop "$1 is no command that runs on ranks; those are: $known. Any other: python -m landscape_mpi.NAME" ;;

@@ -5,6 +5,8 @@ set -u
 : "${SLURM_JOB_ID:?is set by SLURM: submit the template with sbatch}"
 : "${launcher[0]:?what starts the ranks, is set by the template, e.g. launcher=(srun --mpi=pmix)}"
 
+# The tasks of an array share a number, and are told apart by their own.
+readonly JOB=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}
 readonly STOPPED=75 # the command's status after a stop signal: the same command goes on
 
 # Run the command as one rank per task, by the words of the array launcher, and end the job with
@@ -76,7 +78,7 @@ requeue() {
     if is_running || [ "$(job %r)" = TimeLimit ]; then
         say "back in the queue, to go on from what is written"
         trap '' TERM # SLURM ends this shell now
-        scontrol requeue "$SLURM_JOB_ID"
+        scontrol requeue "$JOB"
     else
         say "SLURM is ending this job, so it is not requeued from here; if SLURM does not do so" \
             "itself (preemption), the same sbatch goes on from what is written"
@@ -93,6 +95,6 @@ explain_killed() {
 is_running() { [ "$(job %T)" = RUNNING ]; }
 
 # One property of this job, as squeue --format names it.
-job() { squeue --noheader --jobs="$SLURM_JOB_ID" --format="$1"; }
+job() { squeue --noheader --jobs="$JOB" --format="$1"; }
 
 say() { printf '%s %s: %s\n' "$(date +%FT%T)" "$SLURM_JOB_NAME" "$*"; }

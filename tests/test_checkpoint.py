@@ -316,7 +316,13 @@ def test_written_checkpoint_is_read_back_without_trust(network, path):
     write_checkpoint(path, network, {"model": "small", "history": [{"loss": 0.5}]})
     assert_loads(network, path)
     assert torch.load(path, weights_only=True)["history"] == [{"loss": 0.5}]
+    assert read_checkpoint(path).record == {"model": "small", "history": [{"loss": 0.5}]}
     assert os.listdir(path.parent) == ["net.pt"]
+
+
+def test_a_bare_state_dict_has_no_record(network, path):
+    torch.save(network.state_dict(), path)
+    assert read_checkpoint(path).record == {}
 
 
 def test_failed_write_leaves_the_old_file(network, path):

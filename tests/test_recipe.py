@@ -1,6 +1,8 @@
-"""Oracles: softmax regression by gradient descent with Nesterov momentum, written out in numpy
-with its closed-form gradient, and the epochs that the paper names.
+"""Oracles: softmax regression by gradient descent, by momentum and by Adam, written out in numpy
+with its closed-form gradient; the epochs that the paper names; and a run that is never disturbed.
 """
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from torch import nn
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.networks import build_network
-from landscape_mpi.zoo.recipe import Recipe, Samples, evaluate, train_network
+from landscape_mpi.zoo.recipe import DROPS, Recipe, check_recipe
+from landscape_mpi.zoo.samples import Samples, evaluate
+from landscape_mpi.zoo.trainer import Trainer, train_network
 
 CPU = torch.device("cpu")
 RANDOM = np.random.default_rng(0)
@@ -81,12 +85,72 @@ def test_steps_are_those_of_nesterov_written_out():
     np.testing.assert_allclose(weight_of(network), weight, atol=1e-5)
 
 
+def adam_step(gradient, moments, step):
+    """Kingma and Ba 2015, arXiv:1412.6980, algorithm 1."""
+    moments[0] = 0.9 * moments[0] + 0.1 * gradient
+    moments[1] = 0.999 * moments[1] + 0.001 * gradient**2
+    return (moments[0] / (1 - 0.9**step)) / (np.sqrt(moments[1] / (1 - 0.999**step)) + 1e-8)
+
+
+def test_adam_and_the_penalties_written_out():
+    """Penalties are on weights; weight decay is on the bias, the last column, as well."""
+    network = linear_network()
+    weight = weight_of(network)
+    moments = [np.zeros_like(weight), np.zeros_like(weight)]
+    settings = recipe(optimizer="adam", l1=0.02, l2=0.03, lr_drops=())
+    for step, epoch in enumerate(train_network(network, DATA, settings, device=CPU), 1):
+        assert epoch.train_loss == pytest.approx(loss_and_error(weight, SPLITS["train"])[0], 1e-4)
+        penalty = 0.02 * np.sign(weight) + 2 * 0.03 * weight
+        penalty[:, -1] = 0
+        total = gradient(weight, SPLITS["train"]) + penalty + 0.1 * weight
+        weight = weight - 0.02 * adam_step(total, moments, step)
+    np.testing.assert_allclose(weight_of(network), weight, atol=2e-4)
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.5, True), (0.5, False), (0.0, False)])
+def test_momentum_written_out(momentum, nesterov):
+    network = linear_network()
+    weight = weight_of(network)
+    velocity = np.zeros_like(weight)
+    settings = recipe(momentum=momentum, nesterov=nesterov, lr_drops=(), weight_decay=0)
+    for _ in train_network(network, DATA, settings, device=CPU):
+        step = gradient(weight, SPLITS["train"])
+        velocity = momentum * velocity + step
+        weight = weight - 0.02 * (step + momentum * velocity if nesterov else velocity)
+    np.testing.assert_allclose(weight_of(network), weight, atol=1e-5)
+
+
 def test_learning_rate_drops_at_the_epochs_of_the_paper():
     paper = recipe(epochs=300, lr=0.1)
     drops = [e for e in range(1, 300) if paper.learning_rate(e) != paper.learning_rate(e - 1)]
     assert drops == [150, 225, 275]
     assert [paper.learning_rate(e) for e in (0, 150, 225, 275)] == [0.1, 0.01, 0.001, 0.0001]
     assert recipe(epochs=1, lr=0.1).learning_rate(0) == 0.1
+
+
+def test_drops_are_epochs_or_shares_of_all():
+    drops = (Fraction(3), Fraction(1, 2), Fraction("0.9"))
+    settings = recipe(epochs=10, lr=1.0, lr_drops=drops)
+    assert settings.drop_epochs == (3, 5, 9)
+    assert [settings.learning_rate(e) for e in range(10)] == [1] * 3 + [0.1] * 2 + [0.01] * 4 + [
+        0.001
+    ]
+    assert recipe(lr_drops=()).drop_epochs == ()
+    assert recipe(epochs=300, lr_drops=DROPS).drop_epochs == (150, 225, 275)
+
+
+def test_parts_that_do_not_go_together():
+    check_recipe(recipe(epochs=1))
+    with pytest.raises(InputError) as late:
+        check_recipe(recipe(epochs=100, lr_drops=(Fraction(50), Fraction(150))))
+    assert str(late.value) == (
+        "--lr-drops 150: --epochs is 100, so that drop would never come. Leave it out, or give "
+        "shares of the epochs, e.g. 0.5,0.75."
+    )
+    with pytest.raises(InputError, match=r"--momentum 0: Nesterov's step needs momentum. Pass "):
+        check_recipe(recipe(momentum=0.0))
+    check_recipe(recipe(momentum=0.0, nesterov=False))
+    check_recipe(recipe(momentum=0.0, optimizer="adam"))
 
 
 def test_evaluation_does_not_depend_on_its_batches():
@@ -159,3 +223,69 @@ def test_each_place_of_a_sequence_counts():
     epochs = list(train_network(network, data, recipe(lr=1.0, weight_decay=0), device=CPU))
     assert epochs[0].train_loss == pytest.approx(loss)
     assert epochs[-1].test_loss < loss
+
+
+def small_network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        build_network("resnet8", n_channels=2, n_classes=3), nn.Dropout(0.2), nn.Linear(3, 3)
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_run_goes_on_from_its_state_bit_for_bit(optimizer, tmp_path):
+    """With all that is random: order, crops, flips and dropout."""
+    settings = recipe(epochs=3, batch_size=16, augment=True, optimizer=optimizer)
+    straight = Trainer(small_network(), DATA, settings, device=CPU)
+    losses = [straight.run_epoch().train_loss for _ in range(3)]
+    first = Trainer(small_network(), DATA, settings, device=CPU)
+    first.run_epoch()
+    torch.save(first.state(), tmp_path / "state.pt")
+    torch.manual_seed(99)
+    second = Trainer(linear_and_other_weights(), DATA, settings, device=CPU)
+    second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert [second.run_epoch().train_loss for _ in range(2)] == losses[1:]
+    weights, others = straight.network.state_dict(), second.network.state_dict()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def linear_and_other_weights():
+    network = small_network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1.0)
+    return network
+
+
+@pytest.mark.parametrize("model", ["cnn1", "resnet8"])
+def test_mixed_precision_keeps_float32_weights_and_comes_close(model):
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        network = build_network(model, sample=DATA.sample)
+        settings = recipe(batch_size=16, precision=precision)
+        losses[precision] = [
+            e.train_loss for e in train_network(network, DATA, settings, device=CPU)
+        ]
+        assert all(p.dtype == torch.float32 for p in network.parameters())
+    assert losses["bf16"] != losses["fp32"]
+    np.testing.assert_allclose(losses["bf16"], losses["fp32"], rtol=0.1)
+
+
+def test_frozen_parameters_stay_and_one_must_not_be():
+    network = linear_network()
+    network[1].bias.requires_grad = False
+    before = network[1].bias.clone(), network[1].weight.detach().clone()
+    list(train_network(network, DATA, recipe(), device=CPU))
+    assert torch.equal(network[1].bias, before[0])
+    assert not torch.equal(network[1].weight, before[1])
+    network[1].weight.requires_grad = False
+    with pytest.raises(InputError, match="--model: its network has no parameter that can be train"):
+        Trainer(network, DATA, recipe(), device=CPU)
+
+
+def test_batches_are_counted_and_called_for():
+    trainer = Trainer(linear_network(), DATA, recipe(batch_size=16), device=CPU)
+    calls = []
+    trainer.run_epoch(lambda: calls.append(1))
+    assert trainer.n_batches == len(calls) == 4

@@ -7,6 +7,7 @@ nobody expected is printed with the rank and host it came from, and ends the who
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +17,15 @@ from landscape_mpi.errors import EXIT_BAD_INPUT, InputError
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
+
+
+# What MPI launchers tell a rank, each its own: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray).
+LAUNCHED = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
+
+
+def started_by_launcher() -> bool:
+    """Return whether mpirun, mpiexec or srun started this process: for what also runs alone."""
+    return any(name in os.environ for name in LAUNCHED)
 
 
 def run_on_ranks(

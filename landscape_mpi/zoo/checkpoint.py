@@ -33,6 +33,7 @@ class Checkpoint:
     sha256: str  # of the file
     state: dict[str, torch.Tensor]  # names without the prefixes of wrappers
     dtypes: tuple[str, ...]  # of the floating-point tensors, e.g. ("bfloat16",)
+    record: dict[str, Any]  # what lies beside a state dict, e.g. epoch and lr of one of ours
 
 
 def read_checkpoint(path: str | Path, *, trust: bool = False) -> Checkpoint:
@@ -55,7 +56,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> Checkpoint:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     floats = {str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()}
-    return Checkpoint(path, sha256, state, tuple(sorted(floats)))
+    return Checkpoint(path, sha256, state, tuple(sorted(floats)), _record_of(loaded))
 
 
 def map_checkpoint(
@@ -208,6 +209,15 @@ def _find_state(path: Path, loaded: object) -> dict[str, torch.Tensor]:
             f"{path}: holds a {type(loaded).__name__}, not a state dict. Save network.state_dict()."
         )
     return _tensors_of(path, loaded)
+
+
+def _record_of(loaded: object) -> dict[str, Any]:
+    """Return what a file holds besides the state dict in it, nothing where it is one itself."""
+    if not isinstance(loaded, Mapping):
+        return {}
+    states = [name for name in WRAPPERS if isinstance(loaded.get(name), Mapping | nn.Module)]
+    others = {str(name): value for name, value in loaded.items() if name not in states}
+    return others if states else {}
 
 
 def _tensors_of(path: Path, loaded: Mapping[Any, Any]) -> dict[str, torch.Tensor]:

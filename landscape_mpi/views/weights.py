@@ -1,0 +1,161 @@
+"""The weights of training runs: their norm over the epochs, and their histogram at the end.
+
+Source: Li et al. 2018, arXiv:1712.09913, figure 2 (b, c, e, f).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.weights import WeightsFile
+from landscape_mpi.views.canvas import plain
+
+SIZE = (8.6, 3.5)  # inches
+# By Okabe and Ito, 2008: told apart by the colour-blind too. Then with dashes.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "0.2")
+DASHES = ("-", "--", ":")
+RING: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 6.0,
+    "markerfacecolor": "white",
+}
+N_NAMED = 4  # runs in the name of a file
+N_COLUMNS = 4  # of the legend
+MARKED_UP_TO = 12  # epochs: more would make the markers a band
+SHARE_SHOWN = 0.99  # of the weights, of the run whose weights reach furthest
+
+
+def check_number(runs: Sequence[WeightsFile]) -> None:
+    """Check that there is a look for each run.
+
+    Raises:
+        InputError: If there are too many.
+    """
+    most = len(COLORS) * len(DASHES)
+    if len(runs) > most:
+        raise InputError(
+            f"--weights: {len(runs)} runs, and no more than {most} can be told apart in one "
+            "figure. Draw fewer at once."
+        )
+
+
+def picture_of(runs: Sequence[WeightsFile], *, out_dir: Path | None, suffix: str) -> Path:
+    """Return the file of the figure: in the folder of one run, or beside those of several."""
+    folder = runs[0].path.parent
+    if len(runs) == 1:
+        return (out_dir or folder) / f"weights.{suffix}"
+    names = [label.replace("/", "_") for label in labels_of(runs)]
+    more = [f"and_{len(names) - N_NAMED}_more"] if len(names) > N_NAMED else []
+    name = "_".join(["weights", *names[:N_NAMED], *more])
+    return (out_dir or folder.resolve().parent) / f"{name[:200]}.{suffix}"
+
+
+def draw_weights(runs: Sequence[WeightsFile]) -> Figure:
+    """Draw the weight norms of runs over their epochs, and their last weights' histograms."""
+    figure = Figure(figsize=SIZE, layout="constrained")
+    norms, histogram = figure.subplots(1, 2)
+    reach = 1.1 * max(map(_reach, runs))
+    for k, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
+        look = {"color": COLORS[k % len(COLORS)], "linestyle": DASHES[k // len(COLORS)]}
+        _draw_norm(norms, run, look | {"label": plain(label)})
+        _draw_histogram(histogram, run, look, reach=reach)
+    _frame(norms, histogram, runs)
+    histogram.set_xlim(-reach, reach)
+    handles, _ = norms.get_legend_handles_labels()
+    if any(len(drops_of(run)) for run in runs):
+        handles.append(Line2D([], [], color="0.3", label="learning rate drops", **RING))
+    columns = min(len(handles), N_COLUMNS)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    return figure
+
+
+def labels_of(runs: Sequence[WeightsFile]) -> list[str]:
+    """Return a name for each run: its folder's, longer where two are the same."""
+    places = [Path(run.path).resolve().parent.parts for run in runs]
+    for n in range(1, max(map(len, places)) + 1):
+        labels = ["/".join(place[-n:]) for place in places]
+        if len(set(labels)) == len({*places}):
+            return labels
+    return labels
+
+
+def _draw_norm(axes: Axes, run: WeightsFile, look: dict[str, Any]) -> None:
+    epochs, norms = run.history.epoch, run.history.weight_norm
+    marker = "o" if len(epochs) <= MARKED_UP_TO else ""
+    axes.plot(epochs, norms, linewidth=1.5, marker=marker, markersize=3.0, **look)
+    dropped = drops_of(run)
+    axes.plot(epochs[dropped], norms[dropped], color=look["color"], zorder=3, **RING)
+
+
+def drops_of(run: WeightsFile) -> np.ndarray:
+    """Return the rows after which the learning rate is lower, int64 [n_drops]."""
+    return np.flatnonzero(run.history.lr[1:] < run.history.lr[:-1])
+
+
+def density_of(run: WeightsFile) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of the bins and the density of the last weights in them.
+
+    Returns:
+        Edges, float64 [n_bins + 1], and density, float64 [n_bins]: with the weights outside the
+        bins, its integral is 1.
+    """
+    edges, counts = run.history.histogram_edges[-1], run.history.histogram[-1]
+    n = max(1, counts.sum() + run.history.n_outside[-1].sum())
+    return edges, counts / (n * np.diff(edges))
+
+
+def coarse(edges: np.ndarray, density: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a histogram with every n bins in one, n odd, so that one of them is around zero."""
+    first = (len(density) // 2 - n // 2) % n
+    starts = np.unique([0, *range(first, len(density), n)])
+    new = np.append(edges[starts], edges[-1])
+    return new, np.add.reduceat(density * np.diff(edges), starts) / np.diff(new)
+
+
+def _draw_histogram(axes: Axes, run: WeightsFile, look: dict[str, Any], *, reach: float) -> None:
+    edges, density = density_of(run)
+    n_weights = max(1, int(run.history.histogram[-1].sum()))
+    # Few weights in narrow bins would show chance, not shape.
+    wanted = 2 * reach / float(np.clip(2 * n_weights ** (1 / 3), 30, 200))
+    edges, density = coarse(edges, density, 2 * round((wanted / (edges[1] - edges[0]) - 1) / 2) + 1)
+    axes.stairs(density, edges, linewidth=1.2, color=look["color"], linestyle=look["linestyle"])
+    axes.stairs(density, edges, fill=True, alpha=0.12, color=look["color"])
+
+
+def _reach(run: WeightsFile) -> float:
+    """Return how far from zero most of the last weights lie."""
+    edges, density = density_of(run)
+    share = density * np.diff(edges)
+    centers = np.abs(edges[:-1] + edges[1:]) / 2
+    order = np.argsort(centers)
+    most = np.searchsorted(np.cumsum(share[order]), SHARE_SHOWN * share.sum())
+    return float(centers[order[min(most, len(order) - 1)]])
+
+
+def _frame(norms: Axes, histogram: Axes, runs: Sequence[WeightsFile]) -> None:
+    norms.set_title("norm of the weights in training")
+    norms.set_xlabel("epoch")
+    norms.set_ylabel("L2 norm of all weights")
+    norms.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    norms.set_ylim(0, 1.1 * max(float(run.history.weight_norm.max()) for run in runs) or 1.0)
+    norms.margins(x=0.02)
+    last = {int(run.history.epoch[-1]) for run in runs}
+    when = f"after epoch {last.pop()}" if len(last) == 1 else "after the last epoch"
+    histogram.set_title(f"weights {when}")
+    histogram.set_xlabel("weight")
+    histogram.set_ylabel("density")
+    histogram.set_ylim(bottom=0)
+    for axes in (norms, histogram):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.set_axisbelow(True)

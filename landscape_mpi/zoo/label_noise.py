@@ -1,0 +1,48 @@
+"""Training labels replaced by wrong ones, to see what that does to a loss surface."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.dataset import DataSet, Split
+
+
+def replace_labels(
+    targets: np.ndarray, *, share: float, n_classes: int, seed: int
+) -> tuple[np.ndarray, int]:
+    """Return the labels, a share of them replaced by another class, each with equal chance.
+
+    Args:
+        targets: int64, of any shape.
+        share: Of all labels, 0 to 1.
+        n_classes: Classes to choose from.
+        seed: Decides which labels, and by what they are replaced.
+
+    Returns:
+        The labels and how many of them were replaced.
+
+    Raises:
+        InputError: If there is no other class.
+    """
+    n = round(share * targets.size)
+    if n and n_classes < 2:
+        raise InputError(
+            f"--label-noise {share:g}: the data have one class, so there is no other to replace a "
+            "label by. Leave it out."
+        )
+    random = np.random.default_rng(seed)
+    places = random.choice(targets.size, n, replace=False)
+    noisy = targets.flatten()
+    noisy[places] = (noisy[places] + random.integers(1, max(2, n_classes), n)) % n_classes
+    return noisy.reshape(targets.shape), n
+
+
+def with_noise(data: DataSet, *, share: float, seed: int) -> tuple[DataSet, int]:
+    """Return the data with a share of the training labels replaced, and how many these are."""
+    train = data.splits["train"]
+    noisy, n = replace_labels(train.targets, share=share, n_classes=data.n_classes, seed=seed)
+    splits = data.splits | {"train": Split(train.inputs, noisy)}
+    return dataclasses.replace(data, splits=splits), n

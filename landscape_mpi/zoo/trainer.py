@@ -1,0 +1,199 @@
+"""A training run, epoch by epoch, alone or together with other processes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.augment import crop_flip, draw_crops
+from landscape_mpi.zoo.dataset import DataSet
+from landscape_mpi.zoo.recipe import Epoch, Recipe
+from landscape_mpi.zoo.samples import Samples, Tally, evaluate, mean_loss
+from landscape_mpi.zoo.team import ALONE, Team
+from landscape_mpi.zoo.weights import weights_of
+
+
+def train_network(
+    network: nn.Module, data: DataSet, recipe: Recipe, *, device: torch.device
+) -> Iterator[Epoch]:
+    """Train network in place, on device, and yield after each epoch.
+
+    Args:
+        network: Moved to device; in evaluation mode whenever an epoch is yielded.
+        data: Put on the device as a whole.
+        recipe: How to train.
+        device: Where.
+    """
+    trainer = Trainer(network, data, recipe, device=device)
+    while trainer.n_done < recipe.epochs:
+        yield trainer.run_epoch()
+
+
+class Trainer:
+    """A network in training, with all that the next epoch depends on."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: DataSet,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        team: Team = ALONE,
+    ) -> None:
+        """Begin a run. Collective over the team.
+
+        Args:
+            network: Moved to device and trained in place.
+            data: Put on the device as a whole; label noise is in it already.
+            recipe: How to train.
+            device: Where.
+            team: The processes that train this network together, from the same weights.
+        """
+        self.network = network.to(device)
+        self.recipe = recipe
+        self.n_done = 0  # epochs
+        self._team = team
+        self._device = device
+        self._splits = {name: Samples(split, data, device) for name, split in data.splits.items()}
+        self._generator = torch.Generator()
+        self._optimizer = make_optimizer(network, recipe)
+        self._joined = team.join(self.network)
+
+    @property
+    def n_batches(self) -> int:
+        """Return the batches of an epoch."""
+        return math.ceil(len(self._splits["train"].targets) / self.recipe.batch_size)
+
+    def run_epoch(self, on_batch: Callable[[], object] = lambda: None) -> Epoch:
+        """Train for one epoch and evaluate the test split, if there is one. Collective.
+
+        Args:
+            on_batch: Called after each batch.
+
+        Raises:
+            InputError: If the loss becomes NaN or infinite.
+        """
+        start = time.perf_counter()
+        lr = self.recipe.learning_rate(self.n_done)
+        self._seed_epoch()
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        loss, error = self._pass_over(on_batch)
+        self.n_done += 1
+        if not math.isfinite(loss):
+            raise InputError(
+                f"--lr {self.recipe.lr:g}: the training diverged, its loss is {loss} in epoch "
+                f"{self.n_done}. Try --lr {self.recipe.lr / 10:g}."
+            )
+        test_loss, test_error = self._test()
+        seconds = time.perf_counter() - start
+        return Epoch(self.n_done, lr, loss, error, test_loss, test_error, seconds)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next epoch depends on, the same on all of the team.
+
+        Tensors are not copied.
+        """
+        return {
+            "epoch": self.n_done,
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to what state() told, from the same recipe."""
+        self.n_done = state["epoch"]
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _seed_epoch(self) -> None:
+        """Let the epoch's random numbers depend on its number, not on the epochs before it."""
+        numbers = [self.recipe.seed, self.n_done]
+        self._generator.manual_seed(_mix(*numbers))  # of order and crops: the same on all
+        torch.manual_seed(_mix(*numbers, 1 + self._team.rank))  # of dropout
+
+    def _test(self) -> tuple[float | None, float | None]:
+        self.network.eval()
+        self._team.share_buffers(self.network)
+        if "test" not in self._splits:
+            return None, None
+        return evaluate(self.network, self._splits["test"], self._team)
+
+    def _pass_over(self, on_batch: Callable[[], object]) -> tuple[float, float]:
+        """Train for one epoch; return mean loss and error of the batches as they went by."""
+        self.network.train()
+        tally = Tally(self._device)
+        n = len(self._splits["train"].targets)
+        # All processes draw the same, for whole batches, however many they are.
+        order = torch.randperm(n, generator=self._generator).to(self._device)
+        for batch in order.split(self.recipe.batch_size):
+            self._step(batch, tally)
+            on_batch()
+        return tally.result(self._team)
+
+    def _step(self, batch: torch.Tensor, tally: Tally) -> None:
+        samples, own = self._splits["train"], self._team.part_of(batch)
+        n_own = own.stop - own.start
+        # A process without samples has to enter the backward pass too: it takes one for nothing.
+        own = own if n_own else slice(0, 1)
+        inputs, targets = samples.inputs[batch[own]], samples.targets[batch[own]]
+        if self.recipe.augment:
+            crops = draw_crops(len(batch), generator=self._generator)
+            inputs = crop_flip(inputs, crops.of(own))
+        bf16 = self.recipe.precision == "bf16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+            logits = self._joined(samples.as_seen(inputs))
+        loss = mean_loss(logits.float(), targets)
+        self._optimizer.zero_grad()
+        # The gradients of all are averaged: each counts as much as it has samples.
+        (loss * (n_own * self._team.size / len(batch))).backward()
+        add_penalties(self.network, self.recipe)
+        self._optimizer.step()
+        if n_own:
+            tally.add(logits, targets, loss)
+
+
+def _mix(*numbers: int) -> int:
+    """Return one seed for several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the optimizer of a recipe for the parameters that are not frozen.
+
+    Raises:
+        InputError: If all are.
+    """
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not trained:
+        raise InputError(
+            "--model: its network has no parameter that can be trained: none, or requires_grad is "
+            "False for all of them."
+        )
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(trained, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(
+        trained,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+@torch.no_grad()
+def add_penalties(network: nn.Module, recipe: Recipe) -> None:
+    """Add the gradient of l1 * sum |w| + l2 * sum w^2, over all weights w, to theirs."""
+    if recipe.l1 == 0 and recipe.l2 == 0:
+        return
+    for weight in weights_of(network).values():
+        if weight.grad is not None:
+            weight.grad.add_(weight.sign(), alpha=recipe.l1).add_(weight, alpha=2 * recipe.l2)
