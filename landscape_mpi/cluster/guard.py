@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from landscape_mpi.errors import EXIT_BAD_INPUT, InputError
+from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_UNWRITABLE, InputError, UnwritableError
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -71,6 +71,8 @@ def run_guarded(
         status = _say_once(problem, ranks) if options is None else main(options, ranks)
     except SharedInputError as error:
         status = _say_once(error, ranks)
+    except UnwritableError as error:
+        return _end_unwritten(error, ranks)
     except BaseException:
         _print_traceback(ranks)
         ranks.comm.Abort(1)
@@ -84,6 +86,15 @@ def _say_once(problem: InputError | None, ranks: Ranks) -> int:
     if ranks.is_root:
         print(f"error: {problem}", file=sys.stderr, flush=True)
     return EXIT_BAD_INPUT
+
+
+def _end_unwritten(error: UnwritableError, ranks: Ranks) -> int:
+    """Say it and end the job without closing the file, which could only fail or hang."""
+    if ranks.is_root:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        ranks.comm.Abort(EXIT_UNWRITABLE)
+    ranks.comm.Barrier()  # until rank 0 has said it
+    return EXIT_UNWRITABLE
 
 
 def _print_traceback(ranks: Ranks) -> None:

@@ -16,6 +16,11 @@ import numpy as np
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
+from landscape_mpi.store.checksums import SEAL, seal
+
+# The structure of HDF5 1.8 has checksums, unlike the default. That of 1.10 would mark a file as
+# open until it is closed, and a killed job would leave the mark behind.
+LIBVER = ("v108", "v108")
 
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
@@ -40,8 +45,10 @@ def create_surface(path: Path, content: SurfaceContent) -> None:
         path: Where to write.
         content: What the file says of itself.
     """
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
-        _write_content(file, content)
+    with whole_file(path) as partial:
+        with h5py.File(partial, "w", libver=LIBVER) as file:
+            _write_content(file, content)
+        seal(partial)
 
 
 def _write_content(file: h5py.File, content: SurfaceContent) -> None:
@@ -68,6 +75,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
             vector.attrs["units"] = "1"
             vector.attrs["long_name"] = f"direction along {axis} of the parameter {parameter}"
     _create_runs(file.create_group("provenance"))
+    _create_seal(file)
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
             file[group].attrs[name] = value
@@ -93,3 +101,9 @@ def _create_runs(provenance: h5py.Group) -> None:
     dataset = provenance.create_dataset("runs", data=runs)
     dataset.attrs["units"] = "1"
     dataset.attrs["long_name"] = "the runs that filled this file, in order"
+
+
+def _create_seal(file: h5py.File) -> None:
+    dataset = file.create_dataset(SEAL, data=np.zeros(32, np.uint8))
+    dataset.attrs["units"] = "1"
+    dataset.attrs["long_name"] = "SHA-256 of all bytes of this file that runs do not change"

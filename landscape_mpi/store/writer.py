@@ -5,12 +5,16 @@ With parallel HDF5 all ranks write together; without it rank 0 gathers and write
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import h5py
 import numpy as np
+
+from landscape_mpi.errors import UnwritableError
+from landscape_mpi.store.checksums import place_columns, point_checksums
 
 
 def has_parallel_hdf5() -> bool:
@@ -37,6 +41,7 @@ class RoundWriter(Protocol):
 
         Raises:
             ValueError: If points and values differ in length.
+            UnwritableError: On every rank, if it failed on one, as of the other methods.
         """
 
     def write_run(self, number: int, run: np.ndarray) -> None:
@@ -74,25 +79,65 @@ def _rows(points: np.ndarray, columns: Mapping[str, np.ndarray]) -> tuple[np.nda
     return points[order], {name: values[order] for name, values in columns.items()}
 
 
+def _with_checksums(
+    file: h5py.File, points: np.ndarray, columns: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    sums = point_checksums({**place_columns(file, points), **columns})
+    return {**columns, "checksum": sums}
+
+
+def _do_all(path: Path, comm: Any, steps: Iterable[Callable[[], None]]) -> None:
+    """Do steps that may fail, and go on only if none did on any rank. Collective over comm.
+
+    Args:
+        path: File they write.
+        comm: Communicator of the ranks that write.
+        steps: Done one after the other, also after one that failed: the other ranks are in it.
+
+    Raises:
+        UnwritableError: On every rank, if a step failed on one of them.
+    """
+    problem = None
+    for step in steps:
+        try:
+            step()
+        except (OSError, RuntimeError) as error:
+            problem = problem or str(error)
+    problems = [words for words in comm.allgather(problem) if words]
+    if problems:
+        raise UnwritableError(path, problems[0])
+
+
 class CollectiveWriter:
     """Every rank writes its own points, all in one collective call a dataset."""
 
     def __init__(self, path: Path, *, comm: Any) -> None:
-        self._comm = comm
-        self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
+        self._path, self._comm = path, comm
+        self._do_all(self._open)
+
+    def _open(self) -> None:
+        self._file = h5py.File(self._path, "r+", driver="mpio", comm=self._comm)
+
+    def _do_all(self, *steps: Callable[[], None]) -> None:
+        _do_all(self._path, self._comm, steps)
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         points, columns = _rows(points, columns)
-        for name, values in columns.items():
-            self._write(name, points, values)
+        self._write(points, _with_checksums(self._file, points, columns))
         # Values are on disk on all ranks before the first flag says so.
-        self._file.flush()
-        self._comm.Barrier()
-        self._write("done", points, np.ones(len(points), np.uint8))
-        self._file.flush()
+        self._write(points, {"done": np.ones(len(points), np.uint8)})
 
-    def _write(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
+    def _write(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        items = columns.items()
+        self._do_all(
+            *(partial(self._write_dataset, name, points, values) for name, values in items),
+            self._file.flush,
+            # Open MPI 4.1 keeps a write that failed for itself.
+            *(partial(self._read_back, name, points, values) for name, values in items),
+        )
+
+    def _write_dataset(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
         dataset = self._file[name]
         in_file, in_memory = _selections(dataset.shape, points)
         rows = np.ascontiguousarray(values, dataset.dtype)
@@ -101,16 +146,28 @@ class CollectiveWriter:
         with dataset.collective:
             dataset.id.write(in_memory, in_file, rows, dxpl=dataset._dxpl)
 
+    def _read_back(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
+        dataset = self._file[name]
+        in_file, in_memory = _selections(dataset.shape, points)
+        rows = np.empty(len(points), dataset.dtype)
+        with dataset.collective:
+            dataset.id.read(in_memory, in_file, rows, dxpl=dataset._dxpl)
+        if rows.tobytes() != np.asarray(values, dataset.dtype).tobytes():
+            raise OSError(f"what is read back of {name} is not what was written")
+
     def write_run(self, number: int, run: np.ndarray) -> None:
         """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
-        if self._comm.rank == 0:
-            # Values of a dataset that is there: no metadata changes, so one rank may write alone.
-            self._file["provenance/runs"][number] = run
-        self._file.flush()
+
+        def write_alone() -> None:
+            # Values of a dataset that is there: no metadata changes, so one rank may.
+            if self._comm.rank == 0:
+                self._file["provenance/runs"][number] = run
+
+        self._do_all(write_alone, self._file.flush)
 
     def close(self) -> None:
         """Close the file. Collective over comm."""
-        self._file.close()
+        self._do_all(self._file.close)
 
 
 def _selections(shape: Sequence[int], points: np.ndarray) -> tuple[Any, Any]:
@@ -129,28 +186,34 @@ class GatheringWriter:
     """Rank 0 gathers what the ranks computed and writes it: for an h5py without MPI."""
 
     def __init__(self, path: Path, *, comm: Any) -> None:
-        self._comm = comm
-        self._file = h5py.File(path, "r+", locking=False) if comm.rank == 0 else None
+        self._path, self._comm = path, comm
+        self._do_on_root(self._open)
+
+    def _open(self) -> None:
+        self._file = h5py.File(self._path, "r+", locking=False)
+
+    def _do_on_root(self, step: Callable[[], None]) -> None:
+        _do_all(self._path, self._comm, [step] if self._comm.rank == 0 else [])
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         _check_columns(points, columns)
         gathered = self._comm.gather((points, dict(columns)), root=0)
-        if self._file is not None:
-            _write_gathered(self._file, gathered)
         # A round is over when it is on disk, on every rank.
-        self._comm.Barrier()
+        self._do_on_root(lambda: _write_gathered(self._file, gathered))
 
     def write_run(self, number: int, run: np.ndarray) -> None:
-        """Write a row of the table of runs on rank 0. Local."""
-        if self._file is not None:
+        """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
+
+        def write() -> None:
             self._file["provenance/runs"][number] = run
             self._file.flush()
 
+        self._do_on_root(write)
+
     def close(self) -> None:
-        """Close the file. Local."""
-        if self._file is not None:
-            self._file.close()
+        """Close the file. Collective over comm."""
+        self._do_on_root(lambda: self._file.close())
 
 
 def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]) -> None:
@@ -158,7 +221,7 @@ def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]
     names = gathered[0][1]
     columns = {name: np.concatenate([part[name] for _, part in gathered]) for name in names}
     points, columns = _rows(points, columns)
-    for name, values in columns.items():
+    for name, values in _with_checksums(file, points, columns).items():
         _write_serially(file[name], points, values)
     file.flush()
     _write_serially(file["done"], points, np.ones(len(points), np.uint8))
