@@ -25,7 +25,7 @@ class MissingInputError(InputError, FileNotFoundError):
 
 
 class UnwritableError(Exception):
-    """A file that was being filled and can no longer be written, known to every rank."""
+    """A file that was being filled and can no longer be written."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(

@@ -6,6 +6,7 @@ Both writers go through the same tests, on 1 to 4 real ranks.
 import dataclasses
 import fcntl
 import os
+import socket
 
 import h5py
 import numpy as np
@@ -24,6 +25,7 @@ from landscape_mpi.store.resume import (
 )
 from landscape_mpi.store.writer import CollectiveWriter, GatheringWriter, has_parallel_hdf5
 
+HOST = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 on_ranks = pytest.mark.parallel([1, 2, 3, 4])
 
 
@@ -173,6 +175,42 @@ def test_lengths_that_differ(path, open_file):
     with pytest.raises(ValueError, match="train_loss has 2 values for 3 points"):
         writer.write_round(np.arange(3), {"train_loss": np.zeros(2)})
     writer.close()
+
+
+FAILING = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from landscape_mpi.cluster import guard
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.store import writer
+
+def main(path, ranks):
+    opened = getattr(writer, sys.argv[2])(path, comm=ranks.comm)
+    for n in (0, 1):
+        points = np.array([3 * n + ranks.rank])
+        names = ("train_loss", "train_error", "seconds", "rank")
+        if n == 1 and ranks.is_root:  # which writes for the others too
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        opened.write_round(points, dict.fromkeys(names, np.ones(1)))
+    return 0
+
+sys.exit(guard.run_guarded(main, Path(sys.argv[1]), None, start_ranks()))
+"""
+
+
+def test_a_write_that_fails_on_one_rank_ends_the_job_with_its_words(open_file, tmp_path, mpiexec):
+    path = tmp_path / "a.h5"
+    create_surface(path, make_content())
+    (tmp_path / "failing.py").write_text(FAILING)
+    done = mpiexec(3, [tmp_path / "failing.py", path, open_file.__name__], timeout=60)
+    assert done.returncode == 1
+    assert f"[0/3 {HOST}] error: {path}: cannot be written (" in done.stderr
+    assert "The rounds before are in it. Make room, or give this user back" in done.stderr
+    assert "run the same command again to go on." in done.stderr
+    assert "Traceback" not in done.stderr
+    check_same_surface(path, make_content())
+    assert pending_points(path, np.arange(15)).tolist() == list(range(3, 15))
 
 
 def test_pending_points_keep_their_order(tmp_path):

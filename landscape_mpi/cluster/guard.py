@@ -7,6 +7,7 @@ nobody expected is printed with the rank and host it came from, and ends the who
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -72,7 +73,7 @@ def run_guarded(
     except SharedInputError as error:
         status = _say_once(error, ranks)
     except UnwritableError as error:
-        return _end_unwritten(error, ranks)
+        _end_unwritten(error, ranks)
     except BaseException:
         _print_traceback(ranks)
         ranks.comm.Abort(1)
@@ -88,13 +89,14 @@ def _say_once(problem: InputError | None, ranks: Ranks) -> int:
     return EXIT_BAD_INPUT
 
 
-def _end_unwritten(error: UnwritableError, ranks: Ranks) -> int:
-    """Say it and end the job without closing the file, which could only fail or hang."""
-    if ranks.is_root:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        ranks.comm.Abort(EXIT_UNWRITABLE)
-    ranks.comm.Barrier()  # until rank 0 has said it
-    return EXIT_UNWRITABLE
+def _end_unwritten(error: UnwritableError, ranks: Ranks) -> NoReturn:
+    """Say it and end the job at once.
+
+    After a write that failed, HDF5's own exit handler can crash, and MPI_Abort would run it.
+    Launchers end the other ranks with the first that leaves MPI without a word.
+    """
+    print(f"[{ranks.rank}/{ranks.size} {ranks.host}] error: {error}", file=sys.stderr, flush=True)
+    os._exit(EXIT_UNWRITABLE)
 
 
 def _print_traceback(ranks: Ranks) -> None:

@@ -19,6 +19,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.store import schema
 
 SEAL = "provenance/seal"
+SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a checksum of its own
 # What h5py raises where a file makes no sense.
 UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -133,7 +134,7 @@ def _covered(file: h5py.File) -> list[str]:
 def _digest(file: h5py.File, path: Path) -> bytes:
     """Return the SHA-256 of a file's bytes but for those that a run changes."""
     changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
-    spans = sorted((_span(file[name]) for name in changing), reverse=True)
+    spans = sorted([SUPERBLOCK, *(_span(file[name]) for name in changing)], reverse=True)
     digest = hashlib.sha256()
     with path.open("rb") as raw:
         while spans:

@@ -5,8 +5,8 @@ With parallel HDF5 all ranks write together; without it rank 0 gathers and write
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ import numpy as np
 
 from landscape_mpi.errors import UnwritableError
 from landscape_mpi.store.checksums import place_columns, point_checksums
+
+RUNS = "provenance/runs"
 
 
 def has_parallel_hdf5() -> bool:
@@ -41,7 +43,7 @@ class RoundWriter(Protocol):
 
         Raises:
             ValueError: If points and values differ in length.
-            UnwritableError: On every rank, if it failed on one, as of the other methods.
+            UnwritableError: On a rank where it failed, as the other methods do.
         """
 
     def write_run(self, number: int, run: np.ndarray) -> None:
@@ -86,26 +88,20 @@ def _with_checksums(
     return {**columns, "checksum": sums}
 
 
-def _do_all(path: Path, comm: Any, steps: Iterable[Callable[[], None]]) -> None:
-    """Do steps that may fail, and go on only if none did on any rank. Collective over comm.
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say of an error that the file cannot be written.
 
-    Args:
-        path: File they write.
-        comm: Communicator of the ranks that write.
-        steps: Done one after the other, also after one that failed: the other ranks are in it.
+    It is raised at once and on this rank alone: after a collective write that failed on one rank,
+    the others may be in another one for ever.
 
     Raises:
-        UnwritableError: On every rank, if a step failed on one of them.
+        UnwritableError: If HDF5 or the system does.
     """
-    problem = None
-    for step in steps:
-        try:
-            step()
-        except (OSError, RuntimeError) as error:
-            problem = problem or str(error)
-    problems = [words for words in comm.allgather(problem) if words]
-    if problems:
-        raise UnwritableError(path, problems[0])
+    try:
+        yield
+    except (OSError, RuntimeError) as problem:
+        raise UnwritableError(path, str(problem)) from problem
 
 
 class CollectiveWriter:
@@ -113,29 +109,26 @@ class CollectiveWriter:
 
     def __init__(self, path: Path, *, comm: Any) -> None:
         self._path, self._comm = path, comm
-        self._do_all(self._open)
-
-    def _open(self) -> None:
-        self._file = h5py.File(self._path, "r+", driver="mpio", comm=self._comm)
-
-    def _do_all(self, *steps: Callable[[], None]) -> None:
-        _do_all(self._path, self._comm, steps)
+        with _writing(path):
+            self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         points, columns = _rows(points, columns)
-        self._write(points, _with_checksums(self._file, points, columns))
-        # Values are on disk on all ranks before the first flag says so.
-        self._write(points, {"done": np.ones(len(points), np.uint8)})
+        with _writing(self._path):
+            self._write(points, _with_checksums(self._file, points, columns))
+            # Values are on disk on all ranks before the first flag says so.
+            self._write(points, {"done": np.ones(len(points), np.uint8)})
 
     def _write(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        items = columns.items()
-        self._do_all(
-            *(partial(self._write_dataset, name, points, values) for name, values in items),
-            self._file.flush,
-            # Open MPI 4.1 keeps a write that failed for itself.
-            *(partial(self._read_back, name, points, values) for name, values in items),
-        )
+        for name, values in columns.items():
+            self._write_dataset(name, points, values)
+        self._file.flush()
+        self._comm.Barrier()
+        # Open MPI 4.1 keeps a write that failed for itself, and one rank may write for others.
+        for name, values in columns.items():
+            self._read_back(name, points, values)
+        self._comm.Barrier()
 
     def _write_dataset(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
         dataset = self._file[name]
@@ -150,24 +143,22 @@ class CollectiveWriter:
         dataset = self._file[name]
         in_file, in_memory = _selections(dataset.shape, points)
         rows = np.empty(len(points), dataset.dtype)
-        with dataset.collective:
-            dataset.id.read(in_memory, in_file, rows, dxpl=dataset._dxpl)
+        dataset.id.read(in_memory, in_file, rows)
         if rows.tobytes() != np.asarray(values, dataset.dtype).tobytes():
             raise OSError(f"what is read back of {name} is not what was written")
 
     def write_run(self, number: int, run: np.ndarray) -> None:
         """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
-
-        def write_alone() -> None:
-            # Values of a dataset that is there: no metadata changes, so one rank may.
+        with _writing(self._path):
             if self._comm.rank == 0:
-                self._file["provenance/runs"][number] = run
-
-        self._do_all(write_alone, self._file.flush)
+                # Values of a dataset that is there: no metadata changes, so one rank may.
+                self._file[RUNS][number] = run
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file. Collective over comm."""
-        self._do_all(self._file.close)
+        with _writing(self._path):
+            self._file.close()
 
 
 def _selections(shape: Sequence[int], points: np.ndarray) -> tuple[Any, Any]:
@@ -187,33 +178,37 @@ class GatheringWriter:
 
     def __init__(self, path: Path, *, comm: Any) -> None:
         self._path, self._comm = path, comm
-        self._do_on_root(self._open)
-
-    def _open(self) -> None:
-        self._file = h5py.File(self._path, "r+", locking=False)
-
-    def _do_on_root(self, step: Callable[[], None]) -> None:
-        _do_all(self._path, self._comm, [step] if self._comm.rank == 0 else [])
+        with _writing(path):
+            self._file = h5py.File(path, "r+", locking=False) if comm.rank == 0 else None
+            # Held open: closing one writes what HDF5 still has of it, and h5py ignores errors.
+            self._open = [] if self._file is None else _all_datasets(self._file)
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         _check_columns(points, columns)
         gathered = self._comm.gather((points, dict(columns)), root=0)
+        if self._file is not None:
+            with _writing(self._path):
+                _write_gathered(self._file, gathered)
         # A round is over when it is on disk, on every rank.
-        self._do_on_root(lambda: _write_gathered(self._file, gathered))
+        self._comm.Barrier()
 
     def write_run(self, number: int, run: np.ndarray) -> None:
-        """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
-
-        def write() -> None:
-            self._file["provenance/runs"][number] = run
-            self._file.flush()
-
-        self._do_on_root(write)
+        """Write a row of the table of runs on rank 0. Local."""
+        if self._file is not None:
+            with _writing(self._path):
+                self._file[RUNS][number] = run
+                self._file.flush()
 
     def close(self) -> None:
-        """Close the file. Collective over comm."""
-        self._do_on_root(lambda: self._file.close())
+        """Close the file. Local."""
+        if self._file is not None:
+            with _writing(self._path):
+                self._file.close()
+
+
+def _all_datasets(file: h5py.File) -> list[h5py.Dataset]:
+    return [*(node for node in file.values() if isinstance(node, h5py.Dataset)), file[RUNS]]
 
 
 def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]) -> None:

@@ -248,7 +248,7 @@ def unwritable_in_a_run(case: Case) -> Result:
         with unwritable(case.out):
             ended = job.ended()
     words = f"error: {case.out}: cannot be written ("
-    said = ended.status == 1 and ended.words.count(words) == 1 and "Traceback" not in ended.words
+    said = ended.status == 1 and words in ended.words and "Traceback" not in ended.words
     return resume(case, "the file, in a run", ended, said=said)
 
 
