@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -45,9 +46,12 @@ def create_surface(path: Path, content: SurfaceContent) -> None:
         path: Where to write.
         content: What the file says of itself.
     """
+    # Made in memory: after a write that failed, on a full disk, HDF5 cannot even close its file.
+    image = BytesIO()
+    with h5py.File(image, "w", libver=LIBVER) as file:
+        _write_content(file, content)
     with whole_file(path) as partial:
-        with h5py.File(partial, "w", libver=LIBVER) as file:
-            _write_content(file, content)
+        partial.write_bytes(image.getbuffer())
         seal(partial)
 
 
