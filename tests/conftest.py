@@ -25,6 +25,7 @@ from mpi4py import MPI
 ROOT = Path(__file__).parent.parent
 RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.
@@ -171,6 +172,41 @@ def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
         if check and done.returncode != 0:
             pytest.fail(f"status {done.returncode}: {words}")
         return done
+
+    return run
+
+
+@pytest.fixture
+def alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function like ``mpiexec(1, ...)`` for the surface command, in this process.
+
+    That takes tenths of a second. What may abort MPI needs ``mpiexec``.
+    """
+    from landscape_mpi import surface
+    from landscape_mpi.cluster import guard
+    from landscape_mpi.cluster.communicator import start_ranks
+
+    def run(
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        check: bool = False,
+        cwd: str | os.PathLike[str] = ROOT,
+    ) -> subprocess.CompletedProcess[str]:
+        words = [os.fspath(word) for word in argv[1:]]
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", [os.fspath(argv[0]), *words])
+        capfd.readouterr()  # what was printed before
+        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        options, problem = guard.parse_or_problem(surface.parse, words)
+        status = guard.run_guarded(surface.main, options, problem, start_ranks())
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        out, err = capfd.readouterr()
+        if check and status != 0:
+            pytest.fail(f"status {status}: {out}\n{err}")
+        return subprocess.CompletedProcess(words, status, out, err)
 
     return run
 

@@ -5,16 +5,11 @@ Most cases run in this process as one rank, some on three real ranks.
 Oracle: the sentence each user should read, and a listing of the folder before and after.
 """
 
-import dataclasses
-
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from landscape_mpi import surface
-from landscape_mpi.cluster import guard
-from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.zoo.networks import build_network
 
 HOOKS = """
@@ -279,28 +274,6 @@ def listing(folder):
         for entry in folder.rglob("*")
         if "__pycache__" not in entry.parts
     }
-
-
-@dataclasses.dataclass
-class Done:
-    """What a command left, as subprocess has it."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def alone(capfd, monkeypatch):
-    """Return a function that runs the command as one rank, in this process: that is quick."""
-
-    def run(argv, *, cwd):
-        monkeypatch.chdir(cwd)
-        options, problem = guard.parse_or_problem(surface.parse, argv[1:])
-        status = guard.run_guarded(surface.main, options, problem, start_ranks())
-        return Done(status, *capfd.readouterr())
-
-    return run
 
 
 def assert_refused(done, words, before, folder):

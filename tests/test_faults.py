@@ -18,24 +18,16 @@ import count
 import kinds
 from command_runs import OPTIONS, Ended, write_network
 
-from landscape_mpi import surface
-from landscape_mpi.cluster import guard
-from landscape_mpi.cluster.communicator import start_ranks
-
 
 @pytest.fixture
-def alone(capfd, monkeypatch):
-    """Return a function that runs the command as one rank, in this process: that is quick."""
+def run(alone):
+    """Return a function that runs the command on one rank, however many are asked for."""
 
-    def run(n_ranks, out, *options, cwd):
-        monkeypatch.chdir(cwd)
-        argv = [*OPTIONS, f"--out={out}", *options]
-        parsed, problem = guard.parse_or_problem(surface.parse, argv)
-        status = guard.run_guarded(surface.main, parsed, problem, start_ranks())
-        printed = capfd.readouterr()
-        return Ended(status, printed.out + printed.err)
+    def on_one_rank(n_ranks, out, *options, cwd):
+        done = alone(["landscape_mpi.surface", *OPTIONS, f"--out={out}", *options], cwd=cwd)
+        return Ended(done.returncode, done.stdout + done.stderr)
 
-    return run
+    return on_one_rank
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +36,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def case(alone, folder, tmp_path):
+def case(run, folder, tmp_path):
     reference, begun = folder / "reference.h5", folder / "begun.h5"
     if not reference.exists():
         write_network(folder)
-        assert alone(1, reference, cwd=folder).status == 0
+        assert run(1, reference, cwd=folder).status == 0
         begun.write_bytes(reference.read_bytes())
         with h5py.File(begun, "r+") as file:
             file["done"][2:] = 0
     write_network(tmp_path)
-    return kinds.Case(tmp_path, random.Random(1), reference, begun, alone)
+    return kinds.Case(tmp_path, random.Random(1), reference, begun, run)
 
 
 @pytest.mark.parametrize(
