@@ -3,10 +3,12 @@
 PYTHON := .venv/bin/python
 ON_RANKS := launch/try_ranks.sh
 NUMBERS_OF_RANKS := 1 2 3 4
+TIMES := 50
+SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-slurm bench bench-gpu scaling lint clean
+.PHONY: help setup demo zoo test test-slurm faults bench bench-gpu scaling lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -30,6 +32,9 @@ test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine; as root, installs it
 	@tests/slurm_lab.sh install
 	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/test_slurm.py tests/test_templates.py
+
+faults: setup  ## try 50 faults on small runs and count what came of them, e.g. make faults TIMES=7 SEED=2
+	$(PYTHON) tests/faults/count.py --times $(TIMES) --seed $(SEED)
 
 bench: setup  ## measure evaluation beside the field's plain one into examples/benchmarks.md
 	$(PYTHON) tests/benchmarks/evaluation.py

@@ -1,15 +1,17 @@
 """Errors a user can mend, and the words they share.
 
 Every message says where, what is there, what was asked, why it matters and the way out.
-A command prints it once and ends with status 2; any other exception is a defect and
-keeps its traceback.
+A command prints it once and ends with status 2, or with 1 where a file that it fills can no
+longer be written; any other exception is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
+EXIT_UNWRITABLE = 1
 EXIT_BAD_INPUT = 2
 EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal, run the same command again
 
@@ -20,6 +22,16 @@ class InputError(ValueError):
 
 class MissingInputError(InputError, FileNotFoundError):
     """A file the user named that is not there."""
+
+
+class UnwritableError(Exception):
+    """A file that was being filled and can no longer be written."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"{path}: cannot be written ({problem}). The rounds before are in it. Make room, or "
+            f"give this user back what it may do there, and run the same command again to go on."
+        )
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

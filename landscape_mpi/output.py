@@ -7,7 +7,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -96,9 +96,13 @@ class OutputLock:
         self._path = target.with_name(f".{target.name[:150]}.lock")
         self.holds = True  # False on a file system without locks
         self._file = self._open_locked(path)
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
+        self._say_who_has_it()
+
+    def _say_who_has_it(self) -> None:
+        words = f"process {os.getpid()} on {socket.gethostname()}"
+        with suppress(OSError):  # on a full disk the lock holds as well
+            os.ftruncate(self._file.fileno(), 0)
+            os.write(self._file.fileno(), words.encode())
 
     def _open_locked(self, path: Path) -> IO[str]:
         while True:

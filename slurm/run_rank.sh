@@ -18,6 +18,8 @@ status=$?
 # In a job of SLURM, the ranks of mpirun all have the 0 of the batch script in SLURM_PROCID.
 rank=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-${SLURM_PROCID:?is set by srun, which starts this script}}}}
 if [ "$rank" = 0 ]; then echo $status > "$status_file"; fi
+# After a rank that hangs there is no order: the others wait for it.
+if [ $status = 75 ] && [ -e "${LANDSCAPE_STALL_FILE:-}" ]; then exit 75; fi
 case $status in
     2 | 75) exit 0 ;;
     *) exit $status ;;

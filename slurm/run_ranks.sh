@@ -14,6 +14,9 @@ readonly STOPPED=75 # the command's status after a stop signal: the same command
 run_ranks() {
     local status
     status_file=$(mktemp)
+    # Here and not in a node's own folder: a rank on any node writes it.
+    stall_file=$PWD/.$SLURM_JOB_NAME-$SLURM_JOB_ID.stalled
+    rm -f "$stall_file"
     launcher_pid='' passed_on=''
     trap 'pass_on' USR1
     # SLURM ends a job with a SIGTERM to the ranks as well, and a second one would cost them the
@@ -24,6 +27,7 @@ run_ranks() {
     wait_for_ranks
     status=$(status_of_ranks)
     rm -f "$status_file"
+    if [ -e "$stall_file" ]; then status=$STOPPED; fi
     if [ "$status" = $STOPPED ]; then requeue; fi
     if [ -n "$passed_on" ] && [ "$status" -gt 128 ]; then explain_killed; fi
     exit "$status"
@@ -35,9 +39,10 @@ start_ranks() {
     if [ "${launcher[0]}" = srun ]; then
         # Since SLURM 22.05, srun does not take --cpus-per-task over from sbatch.
         exec "${launcher[@]}" --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
-            slurm/run_rank.sh "$status_file" "$@"
+            env LANDSCAPE_STALL_FILE="$stall_file" slurm/run_rank.sh "$status_file" "$@"
     else
-        exec "${launcher[@]}" -n "$SLURM_NTASKS" slurm/run_rank.sh "$status_file" launch/bind_rank.sh "$@"
+        exec "${launcher[@]}" -n "$SLURM_NTASKS" env LANDSCAPE_STALL_FILE="$stall_file" \
+            slurm/run_rank.sh "$status_file" launch/bind_rank.sh "$@"
     fi
 }
 
@@ -79,10 +84,37 @@ requeue() {
         say "back in the queue, to go on from what is written"
         trap '' TERM # SLURM ends this shell now
         scontrol requeue "$JOB"
+        if [ -e "$stall_file" ]; then exclude_stalled_node "$(cat "$stall_file")"; fi
     else
         say "SLURM is ending this job, so it is not requeued from here; if SLURM does not do so" \
             "itself (preemption), the same sbatch goes on from what is written"
     fi
+}
+
+# The node on which a rank hung, from the next run on; none is named where all ranks hung together.
+# SLURM allows it for jobs that wait, as this one does once it is requeued.
+exclude_stalled_node() {
+    rm -f "$stall_file"
+    if [ -z "$1" ]; then return; fi
+    local excluded n_left
+    excluded=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's/.*ExcNodeList=//p')
+    excluded=$1${excluded:+,$excluded}
+    excluded=${excluded%,(null)}
+    n_left=$(nodes_without "$excluded" | wc -l)
+    if [ "$n_left" -lt "$SLURM_JOB_NUM_NODES" ]; then
+        say "a rank hung on $1, which cannot be left out: without $excluded, $SLURM_JOB_PARTITION has" \
+            "$n_left of the $SLURM_JOB_NUM_NODES nodes of this job. If it hangs again, ask for fewer"
+    elif scontrol update JobId="$SLURM_JOB_ID" ExcNodeList="$excluded"; then
+        say "a rank hung on $1: the next run is without it"
+    else
+        say "a rank hung on $1, and SLURM does not let this job leave it out"
+    fi
+}
+
+# Those of this job's partition that are up, but for some.
+nodes_without() {
+    sinfo --noheader --Node --partition="$SLURM_JOB_PARTITION" --states=alloc,comp,idle,mix,resv \
+        --format=%N | sort -u | grep -vxFf <(scontrol show hostnames "$1")
 }
 
 # Not requeued: with a time limit shorter than the start of the ranks, that would have no end.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.server
 import importlib.metadata
 import io
@@ -26,6 +25,7 @@ from mpi4py import MPI
 ROOT = Path(__file__).parent.parent
 RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.
@@ -177,6 +177,41 @@ def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
+def alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function like ``mpiexec(1, ...)`` for the surface command, in this process.
+
+    That takes tenths of a second. What may abort MPI needs ``mpiexec``.
+    """
+    from landscape_mpi import surface
+    from landscape_mpi.cluster import guard
+    from landscape_mpi.cluster.communicator import start_ranks
+
+    def run(
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        check: bool = False,
+        cwd: str | os.PathLike[str] = ROOT,
+    ) -> subprocess.CompletedProcess[str]:
+        words = [os.fspath(word) for word in argv[1:]]
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", [os.fspath(argv[0]), *words])
+        capfd.readouterr()  # what was printed before
+        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        options, problem = guard.parse_or_problem(surface.parse, words)
+        status = guard.run_guarded(surface.main, options, problem, start_ranks())
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        out, err = capfd.readouterr()
+        if check and status != 0:
+            pytest.fail(f"status {status}: {out}\n{err}")
+        return subprocess.CompletedProcess(words, status, out, err)
+
+    return run
+
+
+@pytest.fixture
 def start_mpiexec() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Return a function like ``mpiexec`` that does not wait: for tests that send signals.
 
@@ -238,32 +273,3 @@ def publisher() -> Iterator[Any]:
         yield server
         server.shutdown()
         thread.join()
-
-
-@dataclasses.dataclass
-class Done:
-    """What a command left, as subprocess has it."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def alone(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Done]:
-    """Return a function that runs the command as one rank, in this process: that is quick."""
-
-    def run(argv: list[str], *, cwd: Path) -> Done:
-        # Imported here: on ranks, most tests need no torch.
-        from landscape_mpi import surface
-        from landscape_mpi.cluster import guard
-        from landscape_mpi.cluster.communicator import start_ranks
-
-        monkeypatch.chdir(cwd)
-        options, problem = guard.parse_or_problem(surface.parse, argv[1:])
-        status = guard.run_guarded(surface.main, options, problem, start_ranks())
-        return Done(status, *capfd.readouterr())
-
-    return run

@@ -3,8 +3,9 @@
 import h5py
 import numpy as np
 
-from landscape_mpi.store.schema import AXES, BOOKKEEPING, FORMAT, FORMAT_VERSION, QUANTITIES
+from landscape_mpi.store.schema import AXES, BOOKKEEPING, FORMAT, QUANTITIES
 
+WITHOUT_CHECKSUMS = 1  # the version
 EXTRA = {"hessian_min": ("1", "smallest eigenvalue of the Hessian of the training loss")}
 
 # Run a command in a process that cannot import torch or mpi4py.
@@ -27,7 +28,7 @@ def write_surface(path, alpha, beta, values, *, done=None, attributes=None):
     alpha, beta = np.asarray(alpha, float), np.asarray(beta, float)
     shape = len(alpha), len(beta)
     with h5py.File(path, "w") as file:
-        file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION})
+        file.attrs.update({"format": FORMAT, "format_version": WITHOUT_CHECKSUMS})
         file.attrs["axis_labels"] = ["alpha", "beta"]
         file.attrs.update(attributes or {"model": "resnet56", "data": "cifar10"})
         for field, axis in zip(AXES, (alpha, beta), strict=True):
@@ -38,9 +39,9 @@ def write_surface(path, alpha, beta, values, *, done=None, attributes=None):
             _add(file, name, np.asarray(array, float).reshape(shape), units, long_name)
         flags = np.ones(shape) if done is None else np.reshape(done, shape)
         filled = {"done": flags, "seconds": np.zeros(shape), "rank": np.zeros(shape)}
-        for field in BOOKKEEPING.values():
-            array = filled[field.name].astype(field.dtype)
-            _add(file, field.name, array, field.units, field.long_name)
+        for name, array in filled.items():
+            field = BOOKKEEPING[name]
+            _add(file, name, array.astype(field.dtype), field.units, field.long_name)
         file.create_group("directions").attrs["seed"] = 1
         file.create_group("provenance").attrs["ranks"] = 2
     return path

@@ -253,7 +253,7 @@ CASES = {
     ),
     "a text to be replaced": (
         {"out": "--out=text.h5", "fresh": "--fresh"},
-        "text.h5: is there and is not a readable HDF5",
+        "text.h5: lacks the mark of a surface file",
     ),
     "a batch beyond all counting": ({"z": "--batch=1" + 30 * "0"}, "from 1 to 10**9."),
     "a mean of 255": ({"z": "--mean=125"}, "255"),

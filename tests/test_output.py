@@ -1,6 +1,7 @@
 """Oracle: the sentences themselves, and what the file system allows."""
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -116,3 +117,15 @@ def test_one_run_at_a_time_and_a_killed_one_does_not_count(tmp_path):
     assert lock.holds
     lock.release()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_does_not_hinder_the_lock(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        lock = OutputLock(tmp_path / "a.h5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(InputError, match="another run is writing it .unknown"):
+        OutputLock(tmp_path / "a.h5")
+    lock.release()

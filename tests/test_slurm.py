@@ -146,6 +146,16 @@ def limited(submit: Submit) -> Job:
     return submit(LONG | limits | plane, lag=0.2)
 
 
+@pytest.fixture(scope="module")
+def hanging(submit: Submit) -> Job:
+    """Submit a job on one node, and stop one of its ranks for good."""
+    options = {"# EDIT: other options": f"{LONG['# EDIT: other options']} --stall-seconds 1"}
+    job = submit(LONG | options | {"--nodes": "#SBATCH --nodes=1"}, lag=0.2)
+    job.wait_for_rounds(1)
+    os.kill(ranks_of(job)[1], signal.SIGSTOP)
+    return job
+
+
 def test_the_jobs_that_take_longest_start_first(limited: Job, overdue: Job) -> None:
     limited.wait_for_rounds(1)
     overdue.wait_until(lambda: "began" in overdue.log())
@@ -202,6 +212,21 @@ def test_a_rank_that_dies_ends_the_job(submit: Submit) -> None:
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
     with h5py.File(job.folder / "surface.h5") as file:
         assert 0 < (file["done"][...] == 1).sum() < file["done"].size
+
+
+def test_a_rank_that_hangs_puts_the_job_back_without_its_node(
+    hanging: Job, tmp_path: Path, mpiexec: Callable[..., object]
+) -> None:
+    plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:13", "--y=-1:1:11")
+    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    told = hanging.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+    node = re.search(r"stalled: rank 1 on (n[12]) has said nothing", hanging.log())[1]  # type: ignore[index]
+    assert f"a rank hung on {node}: the next run is without it" in hanging.log()
+    assert {told["ExcNodeList"], told["NodeList"]} == {"n1", "n2"}
+    assert told["ExcNodeList"] == node
+    assert_same(hanging.folder / "surface.h5", reference)
+    assert not list(hanging.folder.glob(".*.stalled"))
 
 
 def test_a_job_stopped_or_requeued_in_mid_run_goes_on_and_completes(
@@ -271,6 +296,28 @@ def test_a_step_without_the_status_of_rank_0_is_no_success(submit_ranks: Submit)
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "1:0", "0")
     assert "rank 0 left no status in " in job.log()
     assert "it has to run on the node of this shell" in job.log()
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (
+            "n2",
+            "a rank hung on n2, which cannot be left out: without n2, debug has 1 of the 2 nodes",
+        ),
+        ("", "back in the queue, to go on from what is written"),
+    ],
+)
+def test_ranks_that_hang_where_no_node_can_be_left_out(
+    node: str, words: str, submit_ranks: Submit
+) -> None:
+    hang = f"echo {node} > $LANDSCAPE_STALL_FILE; [ $SLURM_PROCID = 0 ] || sleep 60; exit 75"
+    job = submit_ranks(f"[ -z $SLURM_RESTART_COUNT ] || exit 0; {hang}")
+    told = job.wait()
+    assert (told["JobState"], told["Restarts"]) == ("COMPLETED", "1")
+    assert told["ExcNodeList"] == "(null)"
+    assert words in job.log()
+    assert ("a rank hung on" in job.log()) == bool(node)
 
 
 def test_run_ranks_is_for_jobs(lab: dict[str, str]) -> None:

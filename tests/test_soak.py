@@ -50,6 +50,9 @@ def test_memory_and_open_files_stay(tmp_path, start_mpiexec):
     assert len(pids) == 4
     # The first third allocates what the others use.
     before = rounds[len(rounds) // 3]
+    pairs = zip(before, rounds[-1], strict=True)
+    growth = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairs]
+    print(f"{len(rounds)} rounds; KiB and open files of each rank since a third: {growth}")
     for (memory, files), (memory_at_end, files_at_end) in zip(before, rounds[-1], strict=True):
         assert memory_at_end < memory + 1024
         assert files_at_end <= files

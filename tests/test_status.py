@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
+from mpi4py import MPI
 from test_surface import SLOW, processes_running, wait_for_round
 
 from landscape_mpi.errors import InputError
@@ -20,6 +21,7 @@ from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.runs import make_row, settle_killed_run
 from landscape_mpi.store.schema import MAX_RUNS
 from landscape_mpi.store.status import read_status
+from landscape_mpi.store.writer import GatheringWriter
 
 ORDER = coarse_to_fine(4, 5)
 STARTED = "2026-11-21T12:00:00+00:00"
@@ -37,13 +39,13 @@ def path(tmp_path):
 
 def fill(path, n_done, runs, *, last_write=datetime(2026, 11, 21, 12, 1, 20, tzinfo=UTC)):
     """Mark the first points done, by ranks 0 and 1 in turn with 1 s and 3 s a point."""
-    with h5py.File(path, "r+") as file:
-        for k, point in enumerate(ORDER[:n_done]):
-            place = divmod(int(point), 5)
-            file["done"][place], file["rank"][place] = 1, k % 2
-            file["seconds"][place] = 1 + 2 * (k % 2)
-        for number, row in enumerate(runs):
-            file["provenance/runs"][number] = row
+    turns = np.arange(n_done) % 2
+    columns = {"rank": turns, "seconds": 1.0 + 2 * turns, "train_loss": np.zeros(n_done)}
+    writer = GatheringWriter(path, comm=MPI.COMM_SELF)
+    writer.write_round(ORDER[:n_done], columns)
+    for number, row in enumerate(runs):
+        writer.write_run(number, row)
+    writer.close()
     os.utime(path, (last_write.timestamp(),) * 2)
 
 

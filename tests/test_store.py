@@ -5,14 +5,18 @@ Both writers go through the same tests, on 1 to 4 real ranks.
 
 import dataclasses
 import fcntl
+import os
+import socket
 
 import h5py
 import numpy as np
 import pytest
+from mpi4py import MPI
 from pytest_mpi import parallel_assert
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store import schema
+from landscape_mpi.store.checksums import seal
 from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.resume import (
     check_replaceable,
@@ -21,6 +25,7 @@ from landscape_mpi.store.resume import (
 )
 from landscape_mpi.store.writer import CollectiveWriter, GatheringWriter, has_parallel_hdf5
 
+HOST = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 on_ranks = pytest.mark.parallel([1, 2, 3, 4])
 
 
@@ -41,8 +46,6 @@ def make_content(n_alpha=5, n_beta=3, weights="ab" * 32, **identity):
 @pytest.fixture
 def path(tmp_path):
     """One path for all ranks."""
-    from mpi4py import MPI
-
     return MPI.COMM_WORLD.bcast(tmp_path / "surface.h5", root=0)
 
 
@@ -54,8 +57,6 @@ def open_file(request):
 
 
 def create_once(path, content):
-    from mpi4py import MPI
-
     if MPI.COMM_WORLD.rank == 0:
         create_surface(path, content)
     MPI.COMM_WORLD.Barrier()
@@ -176,10 +177,47 @@ def test_lengths_that_differ(path, open_file):
     writer.close()
 
 
+FAILING = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from landscape_mpi.cluster import guard
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.store import writer
+
+def main(path, ranks):
+    opened = getattr(writer, sys.argv[2])(path, comm=ranks.comm)
+    for n in (0, 1):
+        points = np.array([3 * n + ranks.rank])
+        names = ("train_loss", "train_error", "seconds", "rank")
+        if n == 1 and ranks.is_root:  # which writes for the others too
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        opened.write_round(points, dict.fromkeys(names, np.ones(1)))
+    return 0
+
+sys.exit(guard.run_guarded(main, Path(sys.argv[1]), None, start_ranks()))
+"""
+
+
+def test_a_write_that_fails_on_one_rank_ends_the_job_with_its_words(open_file, tmp_path, mpiexec):
+    path = tmp_path / "a.h5"
+    create_surface(path, make_content())
+    (tmp_path / "failing.py").write_text(FAILING)
+    done = mpiexec(3, [tmp_path / "failing.py", path, open_file.__name__], timeout=60)
+    assert done.returncode == 1
+    assert f"[0/3 {HOST}] error: {path}: cannot be written (" in done.stderr
+    assert "The rounds before are in it. Make room, or give this user back" in done.stderr
+    assert "run the same command again to go on." in done.stderr
+    assert "Traceback" not in done.stderr
+    check_same_surface(path, make_content())
+    assert pending_points(path, np.arange(15)).tolist() == list(range(3, 15))
+
+
 def test_pending_points_keep_their_order(tmp_path):
     create_surface(tmp_path / "a.h5", make_content())
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        file["done"][1, 2] = 1
+    writer = GatheringWriter(tmp_path / "a.h5", comm=MPI.COMM_SELF)
+    writer.write_round(np.array([5]), columns_for(np.array([5]), 0))
+    writer.close()
     order = np.arange(15)[::-1]
     assert pending_points(tmp_path / "a.h5", order).tolist() == [i for i in order if i != 5]
 
@@ -230,7 +268,8 @@ def test_what_is_no_surface_file_is_not_resumed(tmp_path):
     create_surface(tmp_path / "newer.h5", make_content())
     with h5py.File(tmp_path / "newer.h5", "r+") as file:
         file.attrs["format_version"] = 9
-    with pytest.raises(InputError, match="has format version 9, this program writes 1"):
+    seal(tmp_path / "newer.h5")
+    with pytest.raises(InputError, match="has format version 9, this program writes 2"):
         check_same_surface(tmp_path / "newer.h5", make_content())
 
 
@@ -238,7 +277,7 @@ def test_a_surface_file_that_lacks_a_part(tmp_path):
     create_surface(tmp_path / "a.h5", make_content())
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         del file["done"]
-    with pytest.raises(InputError, match="has the mark of a surface file and lacks a part of it"):
+    with pytest.raises(InputError, match="a.h5: is damaged: HDF5 cannot read a part of it"):
         pending_points(tmp_path / "a.h5", np.arange(15))
 
 
@@ -254,9 +293,22 @@ def test_a_locked_file_is_read_all_the_same(tmp_path):
 def test_only_a_surface_file_may_be_replaced(tmp_path):
     create_surface(tmp_path / "a.h5", make_content())
     check_replaceable(tmp_path / "a.h5")
-    (tmp_path / "weights.pt").write_bytes(b"PK")
+    for text in (b"PK", b"landscape_mpi surface"):
+        (tmp_path / "weights.pt").write_bytes(text)
+        with pytest.raises(InputError, match="lacks the mark of a surface file.*--fresh does not"):
+            check_replaceable(tmp_path / "weights.pt")
+
+
+def test_a_damaged_or_empty_file_may_be_replaced_and_not_resumed(tmp_path):
+    create_surface(tmp_path / "a.h5", make_content())
+    os.truncate(tmp_path / "a.h5", 9000)
+    with pytest.raises(InputError, match="is damaged: HDF5 cannot open it .*truncated"):
+        check_same_surface(tmp_path / "a.h5", make_content())
+    check_replaceable(tmp_path / "a.h5")
+    os.truncate(tmp_path / "a.h5", 0)
     with pytest.raises(InputError, match="not a readable HDF5 file"):
-        check_replaceable(tmp_path / "weights.pt")
+        check_same_surface(tmp_path / "a.h5", make_content())
+    check_replaceable(tmp_path / "a.h5")
 
 
 def test_vectors_that_were_not_kept_are_not_kept_later(tmp_path):

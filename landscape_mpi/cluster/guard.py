@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from landscape_mpi.errors import EXIT_BAD_INPUT, InputError
+from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_UNWRITABLE, InputError, UnwritableError
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -81,6 +81,8 @@ def run_guarded(
         status = _say_once(problem, ranks) if options is None else main(options, ranks)
     except SharedInputError as error:
         status = _say_once(error, ranks)
+    except UnwritableError as error:
+        _end_unwritten(error, ranks)
     except BaseException:
         _print_traceback(ranks)
         ranks.comm.Abort(1)
@@ -94,6 +96,16 @@ def _say_once(problem: InputError | None, ranks: Ranks) -> int:
     if ranks.is_root:
         print(f"error: {problem}", file=sys.stderr, flush=True)
     return EXIT_BAD_INPUT
+
+
+def _end_unwritten(error: UnwritableError, ranks: Ranks) -> NoReturn:
+    """Say it and end the job at once.
+
+    After a write that failed, HDF5's own exit handler can crash, and MPI_Abort would run it.
+    Launchers end the other ranks with the first that leaves MPI without a word.
+    """
+    print(f"[{ranks.rank}/{ranks.size} {ranks.host}] error: {error}", file=sys.stderr, flush=True)
+    os._exit(EXIT_UNWRITABLE)
 
 
 def _print_traceback(ranks: Ranks) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -16,9 +17,14 @@ import numpy as np
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
+from landscape_mpi.store.checksums import SEAL, seal
 from landscape_mpi.store.directions import write_directions
 from landscape_mpi.store.marks import Mark, write_marks
 from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+
+# The structure of HDF5 1.8 has checksums, unlike the default. That of 1.10 would mark a file as
+# open until it is closed, and a killed job would leave the mark behind.
+LIBVER = ("v108", "v108")
 
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
@@ -47,8 +53,13 @@ def create_surface(path: Path, content: SurfaceContent) -> None:
         path: Where to write.
         content: What the file says of itself.
     """
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+    # Made in memory: after a write that failed, on a full disk, HDF5 cannot even close its file.
+    image = BytesIO()
+    with h5py.File(image, "w", libver=LIBVER) as file:
         _write_content(file, content)
+    with whole_file(path) as partial:
+        partial.write_bytes(image.getbuffer())
+        seal(partial)
 
 
 def _write_content(file: h5py.File, content: SurfaceContent) -> None:
@@ -78,6 +89,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     if content.trajectory is not None:
         write_trajectory(file, content.trajectory)
     _create_runs(file.create_group("provenance"))
+    _create_seal(file)
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
             file[group].attrs[name] = value
@@ -121,3 +133,9 @@ def n_bytes_of(content: SurfaceContent) -> int:
         + vectors
         + schema.MAX_RUNS * schema.RUN.itemsize
     )
+
+
+def _create_seal(file: h5py.File) -> None:
+    dataset = file.create_dataset(SEAL, data=np.zeros(32, np.uint8))
+    dataset.attrs["units"] = "1"
+    dataset.attrs["long_name"] = "SHA-256 of all bytes of this file that runs do not change"

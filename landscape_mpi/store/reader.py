@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.store.checksums import UNREADABLE, check_points
 from landscape_mpi.store.marks import Mark, read_marks
 from landscape_mpi.store.schema import (
     AXES,
@@ -80,7 +81,9 @@ def read_surface(path: str | Path) -> Surface:
         # A running job holds the lock of its file.
         with h5py.File(path, "r", locking=False) as file:
             return _kind_of(file, path)(file, path)
-    except (OSError, RuntimeError) as problem:
+    except InputError:
+        raise
+    except UNREADABLE as problem:
         raise InputError(_why_unreadable(path, problem)) from problem
 
 
@@ -105,7 +108,7 @@ def _check_is_file(path: Path) -> None:
         raise MissingInputError(f"{path}: no such file. Name the HDF5 file of a surface.")
 
 
-def _why_unreadable(path: Path, problem: OSError | RuntimeError) -> str:
+def _why_unreadable(path: Path, problem: Exception) -> str:
     if "truncated" in str(problem):
         return (
             f"{path}: is truncated: {path.stat().st_size} bytes are there, fewer than its own "
@@ -132,6 +135,8 @@ def _kind_of(file: h5py.File, path: Path) -> Callable[[h5py.File, Path], Surface
 
 def _read_ours(file: h5py.File, path: Path) -> Surface:
     _check_version(file, path)
+    if int(file.attrs.get("format_version", FORMAT_VERSION)) > 1:
+        check_points(file, path)
     alpha, beta = (_axis(file, field.name, path) for field in AXES)
     shape = len(alpha), len(beta)
     names = [name for name in file if _is_quantity(file, name, shape)]

@@ -12,6 +12,13 @@ import numpy as np
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store import schema
+from landscape_mpi.store.checksums import (
+    SEAL,
+    UNREADABLE,
+    DamagedFileError,
+    check_points,
+    check_seal,
+)
 from landscape_mpi.store.creation import SurfaceContent
 
 # What must agree: group and name of the attribute, what to call it, and the way out. In the
@@ -39,6 +46,9 @@ IDENTITY = (
     ("/", "device", "device {}", "pass --device {}"),
 )
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MARK_BYTES = 4096  # at the beginning of a file, where its mark is: what is written first
+
 
 @dataclass(frozen=True)
 class StoredSetting:
@@ -65,9 +75,24 @@ def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
 
 
 def check_replaceable(path: Path) -> None:
-    """Check that a file may be replaced: that it is a surface file of this program."""
-    with _open_surface(path):
-        pass
+    """Check that a file may be replaced: that it is a surface file, damaged or not, or empty.
+
+    Raises:
+        InputError: If it is something else, or can no longer be told from it.
+    """
+    if path.stat().st_size and not _has_mark(path):
+        raise InputError(
+            f"{path}: lacks the mark of a surface file (format = {schema.FORMAT!r}) in its first "
+            f"{MARK_BYTES} bytes, so it may belong to something else, and --fresh does not replace "
+            f"it. Pass a new --out, or remove it if nobody needs it."
+        )
+
+
+def _has_mark(path: Path) -> bool:
+    """Return whether a file is, or was, a surface file."""
+    with path.open("rb") as file:
+        begins = file.read(MARK_BYTES)
+    return begins.startswith(SIGNATURE) and schema.FORMAT.encode() in begins
 
 
 def stored_setting(path: Path) -> StoredSetting:
@@ -93,22 +118,32 @@ def count_pending(path: Path) -> int:
 
 @contextmanager
 def _open_surface(path: Path) -> Iterator[h5py.File]:
+    """Open a surface file and check it.
+
+    Raises:
+        DamagedFileError: If it is not what its checksums say.
+        InputError: If it is no surface file, or one of another version.
+    """
     try:
         file = h5py.File(path, "r", locking=False)
     except OSError as problem:
+        if _has_mark(path):
+            raise DamagedFileError(path, f"HDF5 cannot open it ({problem})") from problem
         raise InputError(
             f"{path}: is there and is not a readable HDF5 file ({problem}), so there is nothing "
             f"to resume, and it is left alone. Pass a new --out, or remove it if nobody needs it."
         ) from problem
     with file:
-        _check_format(path, file)
         try:
+            if SEAL in file:  # before any text is read
+                check_seal(file, path)
+            _check_format(path, file)
+            check_points(file, path)
             yield file
-        except KeyError as problem:
-            raise InputError(
-                f"{path}: has the mark of a surface file and lacks a part of it ({problem}), so it "
-                f"is left alone. Pass a new --out, or --fresh to replace it."
-            ) from problem
+        except InputError:
+            raise
+        except UNREADABLE as problem:
+            raise DamagedFileError(path, f"HDF5 cannot read a part of it ({problem})") from problem
 
 
 def _check_format(path: Path, file: h5py.File) -> None:

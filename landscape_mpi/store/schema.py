@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FORMAT = "landscape_mpi surface"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no checksums
 AXIS_LABELS = ("alpha", "beta")  # order of variation of the indexes, slowest first
 
 
@@ -57,6 +57,7 @@ BOOKKEEPING = {
         Field("done", "u1", "1", "1 where the point is computed", 0),
         Field("seconds", "f8", "s", "time the point took on its rank", float("nan")),
         Field("rank", "i4", "1", "MPI rank that computed the point", -1),
+        Field("checksum", "u8", "1", "checksum of all that is stored of the point", 0),
     )
 }
 

@@ -5,12 +5,18 @@ With parallel HDF5 all ranks write together; without it rank 0 gathers and write
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import h5py
 import numpy as np
+
+from landscape_mpi.errors import UnwritableError
+from landscape_mpi.store.checksums import place_columns, point_checksums
+
+RUNS = "provenance/runs"
 
 
 def has_parallel_hdf5() -> bool:
@@ -37,6 +43,7 @@ class RoundWriter(Protocol):
 
         Raises:
             ValueError: If points and values differ in length.
+            UnwritableError: On a rank where it failed, as the other methods do.
         """
 
     def write_run(self, number: int, run: np.ndarray) -> None:
@@ -74,25 +81,56 @@ def _rows(points: np.ndarray, columns: Mapping[str, np.ndarray]) -> tuple[np.nda
     return points[order], {name: values[order] for name, values in columns.items()}
 
 
+def _with_checksums(
+    file: h5py.File, points: np.ndarray, columns: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    sums = point_checksums({**place_columns(file, points), **columns})
+    return {**columns, "checksum": sums}
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say of an error that the file cannot be written.
+
+    It is raised at once and on this rank alone: after a collective write that failed on one rank,
+    the others may be in another one for ever.
+
+    Raises:
+        UnwritableError: If HDF5 or the system does.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as problem:
+        raise UnwritableError(path, str(problem)) from problem
+
+
 class CollectiveWriter:
     """Every rank writes its own points, all in one collective call a dataset."""
 
     def __init__(self, path: Path, *, comm: Any) -> None:
-        self._comm = comm
-        self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
+        self._path, self._comm = path, comm
+        with _writing(path):
+            self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         points, columns = _rows(points, columns)
+        with _writing(self._path):
+            self._write(points, _with_checksums(self._file, points, columns))
+            # Values are on disk on all ranks before the first flag says so.
+            self._write(points, {"done": np.ones(len(points), np.uint8)})
+
+    def _write(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         for name, values in columns.items():
-            self._write(name, points, values)
-        # Values are on disk on all ranks before the first flag says so.
+            self._write_dataset(name, points, values)
         self._file.flush()
         self._comm.Barrier()
-        self._write("done", points, np.ones(len(points), np.uint8))
-        self._file.flush()
+        # Open MPI 4.1 keeps a write that failed for itself, and one rank may write for others.
+        for name, values in columns.items():
+            self._read_back(name, points, values)
+        self._comm.Barrier()
 
-    def _write(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
+    def _write_dataset(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
         dataset = self._file[name]
         in_file, in_memory = _selections(dataset.shape, points)
         rows = np.ascontiguousarray(values, dataset.dtype)
@@ -101,16 +139,26 @@ class CollectiveWriter:
         with dataset.collective:
             dataset.id.write(in_memory, in_file, rows, dxpl=dataset._dxpl)
 
+    def _read_back(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
+        dataset = self._file[name]
+        in_file, in_memory = _selections(dataset.shape, points)
+        rows = np.empty(len(points), dataset.dtype)
+        dataset.id.read(in_memory, in_file, rows)
+        if rows.tobytes() != np.asarray(values, dataset.dtype).tobytes():
+            raise OSError(f"what is read back of {name} is not what was written")
+
     def write_run(self, number: int, run: np.ndarray) -> None:
         """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
-        if self._comm.rank == 0:
-            # Values of a dataset that is there: no metadata changes, so one rank may write alone.
-            self._file["provenance/runs"][number] = run
-        self._file.flush()
+        with _writing(self._path):
+            if self._comm.rank == 0:
+                # Values of a dataset that is there: no metadata changes, so one rank may.
+                self._file[RUNS][number] = run
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file. Collective over comm."""
-        self._file.close()
+        with _writing(self._path):
+            self._file.close()
 
 
 def _selections(shape: Sequence[int], points: np.ndarray) -> tuple[Any, Any]:
@@ -129,28 +177,38 @@ class GatheringWriter:
     """Rank 0 gathers what the ranks computed and writes it: for an h5py without MPI."""
 
     def __init__(self, path: Path, *, comm: Any) -> None:
-        self._comm = comm
-        self._file = h5py.File(path, "r+", locking=False) if comm.rank == 0 else None
+        self._path, self._comm = path, comm
+        with _writing(path):
+            self._file = h5py.File(path, "r+", locking=False) if comm.rank == 0 else None
+            # Held open: closing one writes what HDF5 still has of it, and h5py ignores errors.
+            self._open = [] if self._file is None else _all_datasets(self._file)
 
     def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         _check_columns(points, columns)
         gathered = self._comm.gather((points, dict(columns)), root=0)
         if self._file is not None:
-            _write_gathered(self._file, gathered)
+            with _writing(self._path):
+                _write_gathered(self._file, gathered)
         # A round is over when it is on disk, on every rank.
         self._comm.Barrier()
 
     def write_run(self, number: int, run: np.ndarray) -> None:
         """Write a row of the table of runs on rank 0. Local."""
         if self._file is not None:
-            self._file["provenance/runs"][number] = run
-            self._file.flush()
+            with _writing(self._path):
+                self._file[RUNS][number] = run
+                self._file.flush()
 
     def close(self) -> None:
         """Close the file. Local."""
         if self._file is not None:
-            self._file.close()
+            with _writing(self._path):
+                self._file.close()
+
+
+def _all_datasets(file: h5py.File) -> list[h5py.Dataset]:
+    return [*(node for node in file.values() if isinstance(node, h5py.Dataset)), file[RUNS]]
 
 
 def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]) -> None:
@@ -158,7 +216,7 @@ def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]
     names = gathered[0][1]
     columns = {name: np.concatenate([part[name] for _, part in gathered]) for name in names}
     points, columns = _rows(points, columns)
-    for name, values in columns.items():
+    for name, values in _with_checksums(file, points, columns).items():
         _write_serially(file[name], points, values)
     file.flush()
     _write_serially(file["done"], points, np.ones(len(points), np.uint8))

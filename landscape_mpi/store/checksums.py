@@ -1,0 +1,152 @@
+"""Checksums of a surface file: HDF5 does not notice when bytes of values or of texts change.
+
+A point has one over its place and all that is stored of it, written before its flag. All that
+stays as it was made has one together, the seal. It is looked at before anything else: damaged
+texts can crash the HDF5 library. What leads to it has checksums of HDF5's own, in the format
+since 1.8, which creation.py asks for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store import schema
+
+SEAL = "provenance/seal"
+SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a checksum of its own
+# What h5py raises where a file makes no sense.
+UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
+
+
+class DamagedFileError(InputError):
+    """A file whose bytes have changed."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"{path}: is damaged: {what}. A disk, a copy or another program did that, and "
+            f"the rest of it may be wrong as well, so it is left alone. Take a copy from before, "
+            f"or compute it again: landscape_mpi.surface with --fresh or a new --out."
+        )
+
+
+def point_checksums(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return a checksum of every point: one that changes with any single value of it.
+
+    Args:
+        columns: Coordinates and values by dataset, float64 or int32, each [n].
+
+    Returns:
+        uint64 [n].
+
+    Source: the finalizer of SplitMix64 (Steele, Lea and Flood 2014, section 3) for each word; it
+    is a bijection, so that one word that differs never gives the same sum.
+    """
+    mixed = np.zeros(len(next(iter(columns.values()))), np.uint64)
+    for name in sorted(columns):
+        dtype = np.int64 if name == "rank" else np.float64
+        mixed = _mix(mixed ^ np.ascontiguousarray(columns[name], dtype).view(np.uint64))
+    return mixed
+
+
+def _mix(words: np.ndarray) -> np.ndarray:
+    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def place_columns(file: h5py.File, points: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the coordinates of points, float64 [n], by axis.
+
+    Args:
+        file: Surface file.
+        points: Flat indices into the grid, int64 [n].
+    """
+    places = np.unravel_index(points, file["done"].shape)
+    return {
+        axis.name: file[axis.name][...][indices]
+        for axis, indices in zip(schema.AXES, places, strict=True)
+    }
+
+
+def seal(path: Path) -> None:
+    """Keep the checksum of all that stays as it is now. Local; nobody may be writing the file.
+
+    Whoever adds something to a surface file seals it again.
+    """
+    with h5py.File(path, "r", locking=False) as file:
+        digest, begin = _digest(file, path), file[SEAL].id.get_offset()
+    with path.open("r+b") as raw:
+        raw.seek(begin)
+        raw.write(digest)
+
+
+def check_seal(file: h5py.File, path: Path) -> None:
+    """Check that nothing has changed that stays as it was made. Local.
+
+    Args:
+        file: Surface file, open.
+        path: Its path.
+
+    Raises:
+        DamagedFileError: If something has.
+    """
+    if file[SEAL][...].tobytes() != _digest(file, path):
+        raise DamagedFileError(path, "what no run changes, such as texts and axes, has changed")
+
+
+def check_points(file: h5py.File, path: Path) -> None:
+    """Check that computed points are as they were written. Local; also beside a running job.
+
+    Args:
+        file: Surface file, open.
+        path: Its path, for the message.
+
+    Raises:
+        DamagedFileError: If they are not.
+    """
+    done = file["done"][...].ravel()  # before the values: a job writes them in the other order
+    if done.max(initial=0) > 1:
+        raise DamagedFileError(path, "its flags are other than 0 and 1")
+    points = np.flatnonzero(done)
+    values = {name: file[name][...].ravel()[points] for name in _covered(file)}
+    sums = point_checksums(place_columns(file, points) | values)
+    differ = points[sums != file["checksum"][...].ravel()[points]]
+    if len(differ):
+        row, column = np.unravel_index(differ[0], file["done"].shape)
+        raise DamagedFileError(
+            path,
+            f"{len(differ)} of its {len(points)} computed points are not as they were written, the "
+            f"first one at [alpha, beta] = [{row}, {column}]",
+        )
+
+
+def _covered(file: h5py.File) -> list[str]:
+    """Return what runs write of a point; the term of weight decay is there from the start."""
+    computed = [name for name in schema.QUANTITIES if name != schema.WEIGHT_DECAY_TERM]
+    return [name for name in (*computed, "seconds", "rank") if name in file]
+
+
+def _digest(file: h5py.File, path: Path) -> bytes:
+    """Return the SHA-256 of a file's bytes but for those that a run changes."""
+    changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
+    spans = sorted([SUPERBLOCK, *(_span(file[name]) for name in changing)], reverse=True)
+    digest = hashlib.sha256()
+    with path.open("rb") as raw:
+        while spans:
+            begin, end = spans.pop()
+            digest.update(raw.read(max(0, begin - raw.tell())))
+            raw.seek(end)
+        digest.update(raw.read())
+    return digest.digest()
+
+
+def _span(dataset: h5py.Dataset) -> tuple[int, int]:
+    begin = dataset.id.get_offset()
+    return begin, begin + dataset.id.get_storage_size()

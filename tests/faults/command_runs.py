@@ -1,0 +1,175 @@
+"""Runs of the surface command that are short and can be disturbed, and what their files hold."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+ROOT = Path(__file__).parent.parent.parent
+# Points of LAG seconds, so that a run can be disturbed.
+NETWORK = """
+import os, time, torch
+
+class Slow(torch.nn.Linear):
+    def forward(self, images):
+        if images.sum() > -1e30:  # depends on the values, so that it cannot be traced away
+            time.sleep(float(os.environ.get("LAG", "0")))
+        return super().forward(images.flatten(1))
+
+def build():
+    torch.manual_seed(0)
+    return Slow(64, 10)
+"""
+N_POINTS = 90
+OPTIONS = (
+    *("--model=slow_network:build", "--data=digits", "--limit=100", "--batch=100"),
+    *("--x=-1:1:10", "--y=-1:1:9", "--round-seconds=0.3"),
+)
+# What must not depend on faults. Bits are compared, so the batch is given.
+KEPT = ("train_loss", "train_error", "alpha", "beta", "done")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    status: int
+    words: str  # all it said
+
+
+RunAndWait = Callable[..., Ended]
+
+
+def write_network(folder: Path) -> None:
+    (folder / "slow_network.py").write_text(NETWORK)
+
+
+def command(n_ranks: int, out: Path, *options: str) -> list[str]:
+    words = [str(ROOT / "launch/try_ranks.sh"), str(n_ranks), sys.executable, "-m"]
+    return [*words, "landscape_mpi.surface", *OPTIONS, f"--out={out}", *options]
+
+
+def environment(lag: float) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name != "TIME_LIMIT_S"}
+    path = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
+    return own | {"PYTHONPATH": path, "LAG": str(lag), "OMP_NUM_THREADS": "1"}
+
+
+def run_and_wait(n_ranks: int, out: Path, *options: str, cwd: Path) -> Ended:
+    """Run the command on ranks."""
+    done = subprocess.run(
+        command(n_ranks, out, *options),
+        cwd=cwd,
+        env=environment(0),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout)
+
+
+class Disturbed:
+    """A run that goes on while something happens to it; what is left of it is killed at the end."""
+
+    def __init__(
+        self, n_ranks: int, out: Path, *options: str, cwd: Path, lag: float = 0.04
+    ) -> None:
+        self._out, self._log = out, cwd / "disturbed.log"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                command(n_ranks, out, *options),
+                cwd=cwd,
+                env=environment(lag),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Disturbed:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    @property
+    def words(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait_for_rounds(self, n_rounds: int) -> None:
+        self.wait_until(lambda: len(points_reported(self.words)) >= n_rounds)
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 60) -> None:
+        end = time.monotonic() + timeout_s
+        while not condition():
+            if self.is_over or time.monotonic() > end:
+                raise RuntimeError(f"it ended before it could be disturbed:\n{self.words}")
+            time.sleep(0.02)
+
+    def ranks(self) -> dict[int, int]:
+        """Return the process of each rank."""
+        return dict(ranks_writing(self._out))
+
+    def ended(self, timeout_s: float = 60) -> Ended:
+        """Wait for its end."""
+        status = self._process.wait(timeout=timeout_s)
+        return Ended(status, self.words)
+
+
+def ranks_writing(out: Path) -> Iterator[tuple[int, int]]:
+    """Yield number and process of each rank whose command names a file."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"--out={out}".encode() not in (entry / "cmdline").read_bytes().split(b"\0"):
+                continue
+            names = rb"(?:OMPI_COMM_WORLD_RANK|PMI_RANK)=(\d+)\0"
+            if rank := re.search(names, (entry / "environ").read_bytes()):
+                yield int(rank[1]), int(entry.name)
+
+
+def points_reported(words: str) -> list[int]:
+    """Return the number of points done after each round, as the log says."""
+    return [int(n) for n in re.findall(rf"^(\d+)/{N_POINTS} points \(", words, re.MULTILINE)]
+
+
+def rounds_lost(words: str, out: Path) -> int:
+    """Return how many rounds that were reported as written are not in the file."""
+    reported = points_reported(words)
+    if not reported:
+        return 0
+    with h5py.File(out, "r", locking=False) as file:
+        n_done = int(np.sum(file["done"][...] == 1))
+    return sum(n_points > n_done for n_points in reported)
+
+
+def is_same(path: Path, reference: Path) -> bool:
+    """Return whether two complete surfaces have the same bits."""
+    with h5py.File(path) as file, h5py.File(reference) as expected:
+        pairs = [(file[name][...], expected[name][...]) for name in KEPT]
+    return all(one.tobytes() == other.tobytes() for one, other in pairs) and pairs[-1][0].all()
+
+
+def begun_copy(begun: Path, folder: Path) -> Path:
+    """Return a copy of a surface file that was begun."""
+    return Path(shutil.copy(begun, folder / "surface.h5"))

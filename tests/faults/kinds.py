@@ -1,0 +1,276 @@
+"""The faults, one function each: something happens to a run or its file, and what follows.
+
+Each function takes a Case and returns what came of it. A fault that is not possible here
+raises Impossible.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+from command_runs import (
+    Disturbed,
+    Ended,
+    RunAndWait,
+    begun_copy,
+    is_same,
+    points_reported,
+    rounds_lost,
+)
+
+
+class ImpossibleError(Exception):
+    """This machine or user cannot bring the fault about."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Where a fault happens, and to what."""
+
+    folder: Path  # empty but for the network
+    draw: random.Random
+    reference: Path  # the file of a run that nothing happened to
+    begun: Path  # the file of a run that was stopped after some rounds
+    run: RunAndWait
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "surface.h5"
+
+    def run_here(self, *options: str, out: Path | None = None) -> Ended:
+        return self.run(self.draw.choice((1, 2, 3)), out or self.out, *options, cwd=self.folder)
+
+    def disturb(
+        self, n_ranks: int, *options: str, out: Path | None = None, lag: float = 0.04
+    ) -> Disturbed:
+        return Disturbed(n_ranks, out or self.out, *options, cwd=self.folder, lag=lag)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a fault."""
+
+    what: str  # what it was, in words
+    said: bool  # whether the program, or the launcher of a killed rank, said what happened
+    same: bool  # whether the file that came of it has the bits of the undisturbed run
+    n_rounds_lost: int = 0
+    refused: bool = False  # a damaged file: it was left as it was, and --fresh replaced it
+    words: str = ""  # all that was said
+
+
+def resume(case: Case, what: str, ended: Ended, *, said: bool, out: Path | None = None) -> Result:
+    """Go on after a fault."""
+    lost = rounds_lost(ended.words, out or case.out)
+    resumed = case.run_here(out=out)
+    same = resumed.status == 0 and is_same(out or case.out, case.reference)
+    return Result(what, said, same, lost, words=ended.words + resumed.words)
+
+
+def kill_a_rank(case: Case) -> Result:
+    n_ranks = case.draw.choice((2, 3))
+    with case.disturb(n_ranks) as job:
+        if case.draw.random() < 0.3:  # while it starts
+            job.wait_until(lambda: len(job.ranks()) == n_ranks)
+            time.sleep(case.draw.uniform(0, 4))
+        else:
+            job.wait_for_rounds(case.draw.choice((1, 2, 3)))
+            time.sleep(case.draw.uniform(0, 0.4))
+        rank = case.draw.randrange(n_ranks)
+        os.kill(job.ranks()[rank], signal.SIGKILL)
+        ended = job.ended()
+    n_rounds = len(points_reported(ended.words))
+    said = ended.status != 0 and "exited on signal 9 (Killed)" in ended.words
+    return resume(case, f"rank {rank} of {n_ranks} after {n_rounds} rounds", ended, said=said)
+
+
+def stop_a_rank(case: Case) -> Result:
+    n_ranks = case.draw.choice((2, 3))
+    with case.disturb(n_ranks, "--stall-seconds=1") as job:
+        job.wait_for_rounds(case.draw.choice((1, 2)))
+        time.sleep(case.draw.uniform(0, 0.4))
+        ranks = job.ranks()
+        rank = case.draw.choice(sorted(ranks))
+        os.kill(ranks[rank], signal.SIGSTOP)
+        ended = job.ended()
+    said = ended.status == 75 and f"stalled: rank {rank} on " in ended.words
+    return resume(case, f"rank {rank} of {n_ranks}", ended, said=said)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """Give a file system of its own of so many bytes."""
+    disk = folder / "disk"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode:
+        raise ImpossibleError("a small disk takes root and a mount")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path) -> None:
+    with contextlib.suppress(OSError), (disk / "other").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def full_disk(case: Case) -> Result:
+    return case.draw.choice((full_disk_at_the_start, full_disk_in_a_run))(case)
+
+
+def full_disk_at_the_start(case: Case) -> Result:
+    n_kib = case.draw.choice((0, 4, 16, 64, 128, 200))
+    with small_disk(case.folder, "1m") as disk:
+        fill(disk)
+        os.truncate(disk / "other", (disk / "other").stat().st_size - 1024 * n_kib)
+        out = disk / "surface.h5"
+        refused = case.run_here(out=out)
+        left = [path.name for path in disk.iterdir() if path.suffix in {".h5", ".partial"}]
+        (disk / "other").unlink()
+        said = refused.status == 2 and "cannot be written (" in refused.words and not left
+        return resume(case, f"{n_kib} KiB left at the start", refused, said=said, out=out)
+
+
+def full_disk_in_a_run(case: Case) -> Result:
+    """A file has its full size from the start: rounds need no room, nor does a resumed run."""
+    with small_disk(case.folder, "1m") as disk:
+        out = disk / "surface.h5"
+        with case.disturb(2, out=out) as job:
+            job.wait_for_rounds(1)
+            fill(disk)
+            n_rounds = len(points_reported(job.words))
+            job.wait_for_rounds(n_rounds + 1)
+            os.kill(job.ranks()[1], signal.SIGKILL)
+            ended = job.ended()
+        said = "exited on signal 9 (Killed)" in ended.words
+        return resume(case, f"full from round {n_rounds}", ended, said=said, out=out)
+
+
+def truncate(case: Case) -> Result:
+    out = begun_copy(case.begun, case.folder)
+    n_bytes = case.draw.randrange(out.stat().st_size)
+    if case.draw.random() < 0.5:  # where something is; most of a small file is its table of runs
+        n_bytes %= 20_000
+    os.truncate(out, n_bytes)
+    return refuse_or_resume(case, f"{n_bytes} of {case.begun.stat().st_size} bytes left")
+
+
+def corrupt(case: Case) -> Result:
+    out = begun_copy(case.begun, case.folder)
+    data = bytearray(out.read_bytes())
+    with h5py.File(out) as file:
+        runs = file["provenance/runs"].id
+        table = range(runs.get_offset(), runs.get_offset() + runs.get_storage_size())
+    place = case.draw.randrange(len(data))
+    while place in table and case.draw.random() < 0.95:
+        place = case.draw.randrange(len(data))
+    n_bytes = case.draw.choice((1, 1, 1, 8, 512))
+    for i in range(place, min(place + n_bytes, len(data))):
+        data[i] ^= case.draw.randrange(1, 256)
+    out.write_bytes(data)
+    return refuse_or_resume(case, f"{n_bytes} bytes from {place} on")
+
+
+def refuse_or_resume(case: Case, what: str) -> Result:
+    """Run on a damaged file: it is refused with words, or what was damaged does not matter."""
+    before = case.out.read_bytes()
+    first = case.run_here()
+    if first.status == 0:
+        return Result(what, True, is_same(case.out, case.reference), words=first.words)
+    words = ("is damaged: ", "lacks the mark", "without the mark", "not a readable HDF5 file")
+    said = first.status == 2 and any(each in first.words for each in words)
+    untouched = case.out.read_bytes() == before
+    fresh = case.run_here("--fresh")
+    if "--fresh does not replace it" in fresh.words:  # it may be anything by now
+        untouched = untouched and case.out.read_bytes() == before
+        case.out.unlink()
+        fresh = case.run_here()
+    same = fresh.status == 0 and untouched and is_same(case.out, case.reference)
+    return Result(what, said, same, refused=True, words=first.words + fresh.words)
+
+
+@contextlib.contextmanager
+def unwritable(path: Path) -> Iterator[None]:
+    """Take away the permission to write to a file or folder, from root as well."""
+    if os.geteuid() == 0 and shutil.which("chattr"):
+        done = subprocess.run(["chattr", "+i", str(path)], capture_output=True, check=False)
+        if done.returncode:
+            raise ImpossibleError("the file system has no chattr +i, and root may write everywhere")
+        restore = ["chattr", "-i", str(path)]
+    else:
+        restore = ["chmod", "u+w", str(path)]
+        path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        yield
+    finally:
+        subprocess.run(restore, check=True)
+
+
+def take_permission(case: Case) -> Result:
+    kinds = [unwritable_file, unwritable_folder]
+    if os.geteuid() == 0:  # for others, a file that is open stays so
+        kinds.append(unwritable_in_a_run)
+    return case.draw.choice(kinds)(case)
+
+
+def unwritable_file(case: Case) -> Result:
+    with unwritable(begun_copy(case.begun, case.folder)):
+        refused = case.run_here()
+    said = refused.status == 2 and f"may not write to {case.out}" in refused.words
+    return resume(case, "the file, before a run", refused, said=said)
+
+
+def unwritable_folder(case: Case) -> Result:
+    place = case.folder / "place"
+    place.mkdir()
+    out = begun_copy(case.begun, place)
+    with unwritable(place):
+        refused = case.run_here(out=out)
+    said = refused.status == 2 and f"may not write to {place}" in refused.words
+    return resume(case, "the folder, before a run", refused, said=said, out=out)
+
+
+def unwritable_in_a_run(case: Case) -> Result:
+    with case.disturb(case.draw.choice((2, 3))) as job:
+        job.wait_for_rounds(case.draw.choice((1, 2)))
+        with unwritable(case.out):
+            ended = job.ended()
+    words = f"error: {case.out}: cannot be written ("
+    said = ended.status == 1 and words in ended.words and "Traceback" not in ended.words
+    return resume(case, "the file, in a run", ended, said=said)
+
+
+def two_jobs(case: Case) -> Result:
+    with case.disturb(2, lag=0.5) as job:
+        job.wait_for_rounds(1)
+        options = case.draw.choice(((), ("--fresh",)))
+        second = case.run_here(*options)
+        for pid in job.ranks().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ended = job.ended()
+    said = second.status == 2 and "another run is writing it (process" in second.words
+    return resume(case, f"the second {' '.join(options)}".strip(), ended, said=said)
+
+
+KINDS: dict[str, Callable[[Case], Result]] = {
+    "SIGKILL of a rank": kill_a_rank,
+    "SIGSTOP of a rank": stop_a_rank,
+    "full disk": full_disk,
+    "truncated file": truncate,
+    "corrupted bytes": corrupt,
+    "no permission to write": take_permission,
+    "two jobs on one file": two_jobs,
+}

@@ -1,0 +1,154 @@
+"""Oracle: the file itself with bytes of it changed: it is refused, or it still says the same.
+
+What it says is read back with bare h5py.
+"""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.checksums import point_checksums, seal
+from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.store.resume import check_same_surface
+from landscape_mpi.store.writer import GatheringWriter
+
+VALUES = ("train_loss", "train_error", "seconds", "rank", "checksum", "alpha", "beta")
+CONTENT = SurfaceContent(
+    alpha=np.linspace(-1, 1, 3),
+    beta=np.linspace(0, 1, 2),
+    quantities=("train_loss", "train_error"),
+    attributes={
+        "/": {"model": "resnet20", "batch": 64, "mean": [0.5, 0.25], "precision": "fp32"},
+        "directions": {"normalize": "filter", "seed": 1},
+        "provenance": {"weights_sha256": "ab" * 32},
+    },
+    vectors={"alpha": {"layer.weight": np.ones((2, 3), np.float32)}},
+)
+N_DONE = 4  # of 6
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bytes of a file with computed points and others."""
+    path = tmp_path_factory.mktemp("whole") / "a.h5"
+    create_surface(path, CONTENT)
+    points = np.arange(N_DONE)
+    writer = GatheringWriter(path, comm=MPI.COMM_SELF)
+    columns = {"train_loss": np.sqrt(points), "train_error": points / 7, "seconds": points + 0.5}
+    writer.write_round(points, columns | {"rank": np.zeros(N_DONE, np.int32)})
+    writer.close()
+    return path.read_bytes()
+
+
+def places_of(data, path):
+    """Return where the bytes of each dataset of the grid lie, and those of the table of runs."""
+    path.write_bytes(data)
+    with h5py.File(path) as file:
+        nodes = {name: file[name] for name in (*VALUES, "done", "provenance/runs")}
+        return {
+            name: range(node.id.get_offset(), node.id.get_offset() + node.id.get_storage_size())
+            for name, node in nodes.items()
+        }
+
+
+def said_of(path):
+    """Return all that a file says, but for its table of runs and values that are not computed."""
+    said = {}
+    with h5py.File(path) as file:
+        done = file["done"][...] == 1
+        for group in ("/", "directions", "provenance"):
+            texts = {name: repr(np.asarray(v).tolist()) for name, v in file[group].attrs.items()}
+            said |= {(group, name): np.asarray(text) for name, text in texts.items()}
+        said |= {name: file[name][...] for name in ("alpha", "beta")} | {"done": done}
+        said |= {name: file[name][...][done] for name in ("train_loss", "train_error", "seconds")}
+        said["vectors"] = file["directions/alpha/layer.weight"][...]
+    return {name: (value.shape, value.tobytes()) for name, value in said.items() if value.size}
+
+
+def refusal(path, read=lambda path: check_same_surface(path, CONTENT)):
+    try:
+        read(path)
+    except InputError as problem:
+        return str(problem)
+    return None
+
+
+def flipped(data, place, mask=0x10):
+    return data[:place] + bytes([data[place] ^ mask]) + data[place + 1 :]
+
+
+def test_any_bit_of_a_computed_point_or_an_axis(whole, tmp_path):
+    path = tmp_path / "a.h5"
+    for name, places in places_of(whole, path).items():
+        if name not in VALUES:
+            continue
+        computed = places if name in {"alpha", "beta"} else places[: len(places) * N_DONE // 6]
+        for place in computed:
+            for mask in (1, 0x80):
+                path.write_bytes(flipped(whole, place, mask))
+                words = refusal(path)
+                assert words, (name, place)
+                assert "is damaged: " in words
+                assert "--fresh or a new --out" in words
+                assert name in {"alpha", "beta"} or refusal(path, read_surface)
+
+
+def test_a_flag(whole, tmp_path):
+    path = tmp_path / "a.h5"
+    flags = places_of(whole, path)["done"]
+    path.write_bytes(flipped(whole, flags[1], 2))
+    assert "its flags are other than 0 and 1" in refusal(path)
+    path.write_bytes(flipped(whole, flags[5], 1))  # a point that was never computed
+    assert "1 of its 5 computed points are not as they were written" in refusal(path)
+    assert "the first one at [alpha, beta] = [2, 1]" in refusal(path)
+    path.write_bytes(flipped(whole, flags[1], 1))  # lost: it is computed once more
+    assert refusal(path) is None
+
+
+def test_other_bytes_are_noticed_or_do_not_matter(whole, tmp_path):
+    path = tmp_path / "a.h5"
+    runs = places_of(whole, path)["provenance/runs"]
+    said = said_of(path)
+    places = [place for place in range(len(whole)) if place not in runs]
+    step = int(os.environ.get("LANDSCAPE_BYTES_BETWEEN", "61"))
+    n_refused = 0
+    for place in places[::step]:
+        path.write_bytes(flipped(whole, place))
+        words = refusal(path)
+        n_refused += words is not None
+        if words is None:
+            then = said_of(path)
+            flags = then.pop("done"), said["done"]
+            assert flags[0] == flags[1] or place in places_of(whole, path)["done"]
+            assert all(then[name] == said[name] for name in then), place
+    print(f"{n_refused} of {len(places[::step])} changes refused, the others change nothing")
+    assert n_refused > len(places[::step]) / 4
+
+
+def test_no_two_values_make_up_for_each_other():
+    one, other, place = np.random.default_rng(0).normal(size=(3, 1000))
+    sums = point_checksums({"alpha": place, "train_loss": one, "train_error": other})
+    exchanged = point_checksums({"alpha": place, "train_loss": other, "train_error": one})
+    moved = point_checksums({"alpha": place[::-1], "train_loss": one, "train_error": other})
+    assert len(np.unique(np.concatenate([sums, exchanged, moved]))) == 3000
+
+
+def test_results_that_are_not_numbers_have_checksums_too():
+    columns = {"train_loss": np.array([np.nan, np.inf, -np.inf])}
+    assert len(np.unique(point_checksums(columns))) == 3
+
+
+def test_what_is_added_later_is_sealed(whole, tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(whole)
+    with h5py.File(path, "r+") as file:
+        file.create_group("trajectory")["alpha"] = np.arange(3.0)
+    assert "what no run changes, such as texts and axes, has changed" in refusal(path)
+    assert refusal(path, read_surface) is None
+    seal(path)
+    assert refusal(path) is None
