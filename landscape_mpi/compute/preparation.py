@@ -35,7 +35,7 @@ def prepare_network(
         sample: Some inputs of the network, on the CPU.
         setting: How it will be evaluated.
     """
-    folded = _fold_if_right(network, directions, sample)
+    folded = fold_if_right(network, directions, sample)
     words = [_describe(folded)]
     if (
         isinstance(folded.network, fx.GraphModule)
@@ -49,7 +49,7 @@ def prepare_network(
     return PreparedNetwork(folded.network, folded.directions, dtype, ", ".join(words))
 
 
-def _fold_if_right(
+def fold_if_right(
     network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor
 ) -> FoldedNetwork:
     """Fold, and check on the sample that the traced network still is the network.
