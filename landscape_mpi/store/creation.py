@@ -50,14 +50,14 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     file.attrs["axis_labels"] = list(schema.AXIS_LABELS)
     scales = []
     for scale, values in zip(schema.AXES, (content.alpha, content.beta), strict=True):
-        dataset = _create(file, scale, values.shape)
+        dataset = create_dataset(file, scale, values.shape)
         dataset[...] = values
         dataset.make_scale(scale.name)
         scales.append(dataset)
     shape = (len(content.alpha), len(content.beta))
     quantities = [schema.QUANTITIES[name] for name in content.quantities]
     for item in (*quantities, *schema.BOOKKEEPING.values()):
-        dataset = _create(file, item, shape)
+        dataset = create_dataset(file, item, shape)
         for dimension, attached in zip(dataset.dims, scales, strict=True):
             dimension.attach_scale(attached)
     file.create_group("directions")
@@ -67,13 +67,14 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
             vector = group.create_dataset(parameter, data=values)
             vector.attrs["units"] = "1"
             vector.attrs["long_name"] = f"direction along {axis} of the parameter {parameter}"
-    _create_runs(file.create_group("provenance"))
+    create_runs(file.create_group("provenance"))
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
             file[group].attrs[name] = value
 
 
-def _create(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py.Dataset:
+def create_dataset(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py.Dataset:
+    """Make a dataset of fixed shape, contiguous and allocated at once, at its fill value."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -88,8 +89,9 @@ def _create(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py
     return dataset
 
 
-def _create_runs(provenance: h5py.Group) -> None:
+def create_runs(provenance: h5py.Group, *, table: str = "runs") -> None:
+    """Make an empty table of runs."""
     runs = np.zeros(schema.MAX_RUNS, schema.RUN)
-    dataset = provenance.create_dataset("runs", data=runs)
+    dataset = provenance.create_dataset(table, data=runs)
     dataset.attrs["units"] = "1"
     dataset.attrs["long_name"] = "the runs that filled this file, in order"

@@ -26,7 +26,9 @@ def writer_description() -> str:
 class RoundWriter(Protocol):
     """An open surface file."""
 
-    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    def write_round(
+        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+    ) -> None:
         """Write this rank's points and mark them done.
 
         Collective over comm: call on every rank, also with zero points.
@@ -34,12 +36,13 @@ class RoundWriter(Protocol):
         Args:
             points: Flat indices into [n_alpha, n_beta], int64 [n_local].
             columns: Values by dataset, each [n_local]; the same datasets on every rank.
+            flags: Dataset of the flags that say the points are there.
 
         Raises:
             ValueError: If points and values differ in length.
         """
 
-    def write_run(self, number: int, run: np.ndarray) -> None:
+    def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
         """Write a row of the table of runs."""
 
     def close(self) -> None:
@@ -81,7 +84,9 @@ class CollectiveWriter:
         self._comm = comm
         self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
 
-    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    def write_round(
+        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+    ) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         points, columns = _rows(points, columns)
         for name, values in columns.items():
@@ -89,7 +94,7 @@ class CollectiveWriter:
         # Values are on disk on all ranks before the first flag says so.
         self._file.flush()
         self._comm.Barrier()
-        self._write("done", points, np.ones(len(points), np.uint8))
+        self._write(flags, points, np.ones(len(points), np.uint8))
         self._file.flush()
 
     def _write(self, name: str, points: np.ndarray, values: np.ndarray) -> None:
@@ -101,11 +106,11 @@ class CollectiveWriter:
         with dataset.collective:
             dataset.id.write(in_memory, in_file, rows, dxpl=dataset._dxpl)
 
-    def write_run(self, number: int, run: np.ndarray) -> None:
+    def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
         """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
         if self._comm.rank == 0:
             # Values of a dataset that is there: no metadata changes, so one rank may write alone.
-            self._file["provenance/runs"][number] = run
+            self._file[f"provenance/{table}"][number] = run
         self._file.flush()
 
     def close(self) -> None:
@@ -132,19 +137,21 @@ class GatheringWriter:
         self._comm = comm
         self._file = h5py.File(path, "r+", locking=False) if comm.rank == 0 else None
 
-    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    def write_round(
+        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+    ) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         _check_columns(points, columns)
         gathered = self._comm.gather((points, dict(columns)), root=0)
         if self._file is not None:
-            _write_gathered(self._file, gathered)
+            _write_gathered(self._file, gathered, flags)
         # A round is over when it is on disk, on every rank.
         self._comm.Barrier()
 
-    def write_run(self, number: int, run: np.ndarray) -> None:
+    def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
         """Write a row of the table of runs on rank 0. Local."""
         if self._file is not None:
-            self._file["provenance/runs"][number] = run
+            self._file[f"provenance/{table}"][number] = run
             self._file.flush()
 
     def close(self) -> None:
@@ -153,7 +160,9 @@ class GatheringWriter:
             self._file.close()
 
 
-def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]) -> None:
+def _write_gathered(
+    file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]], flags: str
+) -> None:
     points = np.concatenate([part for part, _ in gathered])
     names = gathered[0][1]
     columns = {name: np.concatenate([part[name] for _, part in gathered]) for name in names}
@@ -161,7 +170,7 @@ def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]
     for name, values in columns.items():
         _write_serially(file[name], points, values)
     file.flush()
-    _write_serially(file["done"], points, np.ones(len(points), np.uint8))
+    _write_serially(file[flags], points, np.ones(len(points), np.uint8))
     file.flush()
 
 
