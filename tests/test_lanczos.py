@@ -18,7 +18,7 @@ def start(n, seed=1):
 
 
 def ends_of(dense, first, **options):
-    how = {"tolerance": 1e-3, "max_products": 500} | options
+    how = {"tolerance": 1e-3, "max_products": 1000} | options
     return find_ends(lambda v: dense @ v.double(), first, **how)
 
 
@@ -47,7 +47,7 @@ def test_every_product_is_counted():
         lambda v: (calls.append(1), dense @ v.double())[1],
         start(300),
         tolerance=1e-3,
-        max_products=500,
+        max_products=1000,
     )
     assert ends.n_products == len(calls)
 

@@ -45,7 +45,7 @@ class Small(nn.Module):
 
 
 def small_network(width=2):
-    """Return a network of 110 parameters, or of 2,818 with a width of 14."""
+    """Return a network of 114 parameters, or of 2,278 with a width of 12."""
     torch.manual_seed(0)
     network = Small(width)
     for layer in (network.bn1, network.bn2):
@@ -132,15 +132,15 @@ def test_products_are_those_of_the_dense_hessian(parameters, batch):
 
 def test_a_network_of_nearly_3000_parameters():
     def make():
-        return small_network(14)
+        return small_network(12)
 
     plane = make_plane("all", batch=16, make=make)
     plane.move_to(0.4, -0.3)
     dense = dense_hessian("all", 0.4, -0.3, make=make)
-    assert len(dense) == plane.n_parameters == 2818
+    assert len(dense) == plane.n_parameters == 2278
     exact = torch.linalg.eigvalsh(dense)[[0, -1]].numpy()
     start = random_vector(plane, 1)
-    ends = find_ends(plane.multiply, start, tolerance=1e-3, max_products=300)
+    ends = find_ends(plane.multiply, start, tolerance=3e-4, max_products=300)
     np.testing.assert_allclose([ends.least.value, ends.greatest.value], exact, rtol=1e-4)
 
 
@@ -159,7 +159,7 @@ def test_both_ends_at_every_point_of_a_plane(parameters):
             for plane in planes:
                 plane.move_to(alpha, beta)
                 start = random_vector(plane, 1)
-                ends = find_ends(plane.multiply, start, tolerance=1e-3, max_products=300)
+                ends = find_ends(plane.multiply, start, tolerance=3e-4, max_products=300)
                 assert ends.converged
                 found = [ends.least.value, ends.greatest.value]
                 np.testing.assert_allclose(found, exact, rtol=1e-4)
