@@ -65,6 +65,10 @@ HESSIAN = {
     )
 }
 HESSIAN_VALUES = ("hessian_min", "hessian_max")
+# Of both, made when they are read.
+RATIO = Field(
+    "hessian_ratio", "f8", "1", "|smallest / largest eigenvalue| of the Hessian", float("nan")
+)
 
 HESSIAN_BOOKKEEPING = {
     field.name: field

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import HESSIAN, HESSIAN_VALUES
 from landscape_mpi.views.levels import DEFAULT_LEVELS
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.plane import draw_contour, draw_filled, draw_heatmap
 from landscape_mpi.views.shaded import draw_surface
 
+HOW_EIGENVALUES_WERE_FOUND = HESSIAN.keys() - HESSIAN_VALUES
 KINDS: dict[str, Callable[[Panel], Figure]] = {
     "contour": draw_contour,
     "filled": draw_filled,
@@ -40,12 +42,18 @@ def make_panels(
     log: bool | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
 ) -> list[Panel]:
-    """Prepare the quantities asked for, all those with a computed point where None.
+    """Prepare the quantities asked for, where None all those with a computed point.
+
+    How eigenvalues were found (their residuals, products and starts) is drawn if it is named.
 
     Raises:
         InputError: If the surface has no such quantity, or nothing of it is computed.
     """
-    names = quantities or [name for name in surface.values if surface.done_of[name].any()]
+    names = quantities or [
+        name
+        for name in surface.values
+        if surface.done_of[name].any() and name not in HOW_EIGENVALUES_WERE_FOUND
+    ]
     for name in names:
         _check_quantity(surface, name)
     if surface.is_line:  # a line has no levels
