@@ -18,6 +18,8 @@ from landscape_mpi.compute.products import HessianPlane, random_vector
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
+from landscape_mpi.zoo.networks import build_network
 
 MEAN, STD = (0.4,), (0.3,)
 N = 70
@@ -246,6 +248,36 @@ def test_linear_softmax_regression():
 
 def test_a_good_network_passes_the_check():
     make_plane().check_products()
+
+
+def test_resnet20_at_its_minimiser(data_dir):
+    """The ends that a plain double backward over the unfolded network and ARPACK gave."""
+    checkpoint = next(data_dir.glob("checkpoints/resnet20-*.th"))
+    network = build_network("resnet20_pad", n_channels=3, n_classes=10).float().eval()
+    load_state(network, read_checkpoint(checkpoint, trust=False))
+    with np.load(data_dir / "cifar10_first4000.npz") as file:
+        inputs, targets = file["images"][:256], file["labels"][:256].astype(np.int64)
+    pixels = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    samples = ResidentSplit(np.ascontiguousarray(inputs), targets, **pixels, device="cpu")
+    names = moved_names(network, ignore=("bias", "bn"))
+    plane = HessianPlane(
+        network,
+        {"alpha": {}, "beta": {}},
+        samples,
+        samples.batch(slice(0, 2)),
+        Setting("cpu", "fp32", 64, 2),
+        parameters=names,
+        n_samples=256,
+        budget_bytes=BUDGET,
+    )
+    assert plane.description == "19 batch-norms folded"
+    plane.move_to(0.0, 0.0)
+    start = random_vector(plane, 1)
+    ends = find_ends(plane.multiply, start, tolerance=1e-2, max_products=60)
+    assert ends.converged
+    assert ends.greatest.value == pytest.approx(32.305, rel=1e-4)
+    assert ends.least.value == pytest.approx(-0.3036, rel=1e-3)
+    assert ends.least.residual <= 1e-2 * 0.3036
 
 
 class Noisy(nn.Linear):
