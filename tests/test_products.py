@@ -168,13 +168,16 @@ def test_both_ends_at_every_point_of_a_plane(parameters):
 
 
 def test_what_is_not_kept_is_computed_anew():
-    kept, some, none = (make_plane(batch=16, budget_bytes=b) for b in (BUDGET, 400_000, 0))
+    kept = make_plane(batch=16)
+    kept.move_to(0.1, 0.2)
+    two_batches = 2 * kept.kept.batch_bytes
+    some, none = (make_plane(batch=16, budget_bytes=budget) for budget in (two_batches, 0))
     products = []
     for plane in (kept, some, none):
         plane.move_to(0.1, 0.2)
         products.append(plane.multiply(random_vector(plane, 1)))
     assert kept.kept.n_kept == kept.kept.n_batches == 5
-    assert 0 < some.kept.n_kept < 5
+    assert some.kept.n_kept == 2
     assert none.kept.n_kept == 0
     assert torch.equal(products[0], products[1])
     assert torch.equal(products[0], products[2])
@@ -301,6 +304,7 @@ class Lopsided(torch.autograd.Function):
 
 class Odd(nn.Linear):
     def forward(self, x):
+        assert x.isfinite().all()  # tracing ends here; a trace would differentiate x**3 itself
         return Lopsided.apply(super().forward(x))
 
 

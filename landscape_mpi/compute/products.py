@@ -211,7 +211,9 @@ class HessianPlane:
         try:
             self.move_to(0.0, 0.0)
             u, v = (random_vector(self, seed) for seed in (1, 2))
-            first, again, other = self.multiply(u), self.multiply(u), self.multiply(v)
+            first, other = self.multiply(u), self.multiply(v)
+            self.move_to(0.0, 0.0)  # what is kept of a network that varies would always be the same
+            again = self.multiply(u)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, NotImplementedError) as problem:
