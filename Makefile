@@ -8,7 +8,7 @@ SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-slurm faults bench bench-gpu scaling lint clean
+.PHONY: help setup demo zoo test test-slurm faults bench bench-gpu bench-hessian scaling lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ bench: setup  ## measure evaluation beside the field's plain one into examples/b
 
 bench-gpu: setup  ## the same on a GPU, for ResNet-20, -56 and -110 on 50,000 images
 	$(PYTHON) tests/benchmarks/gpu.py
+
+bench-hessian: setup  ## eigenvalues of ResNet-20: products, values and the time of a product
+	$(PYTHON) tests/benchmarks/hessian.py
 
 scaling: setup  ## simulate runs on up to 4,096 ranks: examples/scaling.md
 	$(PYTHON) examples/scaling.py

@@ -64,3 +64,20 @@ def test_the_script_for_gpus_without_one(tmp_path):
         assert float(cells[7].replace(",", "")) == pytest.approx(plain / ours, rel=0.5, abs=1)
     assert rows[0].endswith("| 0.0e+00 |")
     assert "| resnet8 | 100 images of 8 x 8 | 8 points stacked, batch 64 | " in page.read_text()
+
+
+def test_the_script_for_eigenvalues(tmp_path):
+    page = tmp_path / "page.md"
+    options = ["--model=resnet8", "--images=20", "--threads=1", f"--page={page}"]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "hessian.py"), *options],
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert text.count("| (") == 9
+    assert "Products a point: " in text
+    assert "the share is 0." in text or "the share is 1." in text

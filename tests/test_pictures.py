@@ -384,3 +384,20 @@ def test_quantity_without_a_point(tmp_path):
     assert [panel.name for panel in make_panels(surface, None)] == ["train_loss"]
     with pytest.raises(InputError, match="0 of 4 points of train_error are computed"):
         make_panels(surface, ["train_error"])
+
+
+def test_the_loss_beside_the_ratio_of_the_eigenvalues(tmp_path, monkeypatch):
+    extra = {"hessian_max": ("nat", "largest eigenvalue")}
+    monkeypatch.setattr(surface_files, "EXTRA", surface_files.EXTRA | extra)
+    axis = np.linspace(-1, 1, 5)
+    loss = surface_files.plane(axis, axis, lambda a, b: 1 + a * a + b * b)
+    values = {"train_loss": loss, "hessian_min": -0.5 * loss, "hessian_max": 2 * np.ones((5, 5))}
+    path = surface_files.write_surface(tmp_path / "s.h5", axis, axis, values)
+    panels = make_panels(read_surface(path), None)
+    picture = plan_pictures(panels, kinds=[])[0]
+    assert picture.path == tmp_path / "s_curvature.png"
+    figure = picture.draw()
+    left, right = (axes for axes in figure.axes if axes.get_xlabel())
+    assert left.get_position().x1 < right.get_position().x0
+    (image,) = right.collections
+    np.testing.assert_allclose(image.get_array().data, 0.25 * loss.T)

@@ -276,3 +276,20 @@ def test_nothing_computed_yet_is_for_the_commands(tmp_path):
 def test_reading_leaves_the_surface_unchangeable(ours):
     with pytest.raises(AttributeError):
         read_surface(ours).alpha = np.zeros(5)
+
+
+def test_the_ratio_of_the_eigenvalues_where_they_are_computed(tmp_path, monkeypatch):
+    least, greatest = [[-1.0, 0.0], [-3.0, np.nan]], [[4.0, 2.0], [3.0, np.nan]]
+    values = {"train_loss": np.ones((2, 2)), "hessian_min": least}
+    monkeypatch.setitem(surface_files.EXTRA, "hessian_max", ("nat", "largest eigenvalue"))
+    write_surface = surface_files.write_surface
+    path = write_surface(tmp_path / "s.h5", [0, 1], [0, 1], values | {"hessian_max": greatest})
+    with h5py.File(path, "r+") as file:
+        file["hessian_done"] = np.array([[1, 1], [1, 0]], np.uint8)
+    surface = read_surface(path)
+    np.testing.assert_array_equal(surface.values["hessian_ratio"], [[0.25, 0], [1, np.nan]])
+    assert surface.done_of["hessian_ratio"].tolist() == [[True, True], [True, False]]
+    assert (
+        "hessian_ratio"
+        not in read_surface(write_surface(tmp_path / "one.h5", [0, 1], [0, 1], values)).values
+    )

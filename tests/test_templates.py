@@ -56,6 +56,14 @@ def test_the_templates_of_a_surface_differ_in_the_launcher_and_nothing_else() ->
     assert [[line.split("=")[0] for line in pair] for pair in differ] == [["launcher"] * 2]
 
 
+def test_the_template_of_a_hessian_is_that_of_a_surface_but_for_its_command() -> None:
+    surface, hessian = (code_of(f"{name}.sbatch") for name in ("surface", "hessian"))
+    lines = [lines[: lines.index("command=(")] for lines in (surface, hessian)]
+    name, kept = "#SBATCH --job-name=", list(zip(*lines, strict=True))
+    assert [pair for pair in kept if len(set(pair)) > 1] == [(f"{name}surface", f"{name}hessian")]
+    assert hessian[-1] == surface[-1] == 'run_ranks "${command[@]}" "$@"'
+
+
 # pipeline.sh: surface_mpirun.sbatch, then postprocess.sbatch.
 
 

@@ -19,7 +19,7 @@ class Progress:
         *,
         n_points: int,
         n_done: int,
-        samples_per_point: int,
+        samples_per_point: int | None,
         noun: str = "images",
         shown: bool = True,
     ) -> None:
@@ -28,7 +28,8 @@ class Progress:
         Args:
             n_points: Points of the surface.
             n_done: Of these, computed by earlier runs.
-            samples_per_point: Samples a point evaluates, over all splits.
+            samples_per_point: Samples a point evaluates, over all splits; None where points
+                differ in their work, and the rate is that of points.
             noun: What the samples are.
             shown: Whether to print; true on one rank.
         """
@@ -53,8 +54,7 @@ class Progress:
         """Show the state after a round."""
         self.n_computed += done.n_points
         n_done = self._n_before + self.n_computed
-        rate = done.n_points * self._samples_per_point / done.seconds
-        speed = f"{rate:,.0f} {self._noun}/s, balance {done.balance:.2f}"
+        speed = f"{self._rate(done)}, balance {done.balance:.2f}"
         if self._bar is not None:
             self._bar.set_postfix_str(speed)
             self._bar.update(done.n_points)
@@ -62,6 +62,12 @@ class Progress:
         share = 100 * n_done / self._n_points
         left = self._time_left(self._n_points - n_done)
         print(f"{n_done}/{self._n_points} points ({share:.0f} %), {speed}, {left}", flush=True)
+
+    def _rate(self, done: RoundReport) -> str:
+        if self._samples_per_point is None:
+            return f"{60 * done.n_points / done.seconds:.3g} points/min"
+        rate = done.n_points * self._samples_per_point / done.seconds
+        return f"{rate:,.0f} {self._noun}/s"
 
     def _time_left(self, n_left: int) -> str:
         if not self.n_computed:

@@ -50,7 +50,7 @@ class MovedNetwork:
         self.network.to(dtype)
         _order_channels_last(network)
         moved = _tensors(network, set(moved))
-        for tensor, view in zip(moved.values(), _views(self._weights, moved), strict=True):
+        for tensor, view in zip(moved.values(), views_of(self._weights, moved), strict=True):
             tensor.data = view
 
     def move_to(self, alpha: float, beta: float) -> None:
@@ -90,17 +90,18 @@ def _spread(direction: Direction, moved: Mapping[str, torch.Tensor]) -> dict[str
 def _flatten(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
     if not tensors:
         return torch.zeros(0)
-    return torch.cat([_memory_order(tensor).reshape(-1) for tensor in tensors.values()])
+    return torch.cat([memory_order(tensor).reshape(-1) for tensor in tensors.values()])
 
 
-def _memory_order(tensor: torch.Tensor) -> torch.Tensor:
+def memory_order(tensor: torch.Tensor) -> torch.Tensor:
     """Return convolution weights with channels last, as the kernels read them."""
     return tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor
 
 
-def _views(flat: torch.Tensor, like: Mapping[str, torch.Tensor]) -> Iterator[torch.Tensor]:
+def views_of(flat: torch.Tensor, like: Mapping[str, torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Return the tensors that make up a flat vector, shaped like those given."""
     start = 0
     for tensor in like.values():
-        piece = flat[start : start + tensor.numel()].view(_memory_order(tensor).shape)
+        piece = flat[start : start + tensor.numel()].view(memory_order(tensor).shape)
         yield piece.permute(0, 3, 1, 2) if tensor.dim() == 4 else piece
         start += tensor.numel()

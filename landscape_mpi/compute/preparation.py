@@ -46,7 +46,7 @@ def prepare_network(
         n_norms = sum(isinstance(module, BATCH_NORMS) for module in network.modules())
         kept = f"{n_norms} batch-norms kept"
         return PreparedNetwork(network, directions, torch.float32, kept)
-    folded = _fold_if_right(network, directions, sample)
+    folded = fold_if_right(network, directions, sample)
     words = [_describe(folded)]
     if (
         isinstance(folded.network, fx.GraphModule)
@@ -60,7 +60,7 @@ def prepare_network(
     return PreparedNetwork(folded.network, folded.directions, dtype, ", ".join(words))
 
 
-def _fold_if_right(
+def fold_if_right(
     network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor
 ) -> FoldedNetwork:
     """Fold, and check on the sample that the traced network still is the network.

@@ -213,6 +213,7 @@ def _content(
                 "checkpoint": str(options.checkpoint or "none"),
                 "checkpoint_types": ",".join(inputs.checkpoint.dtypes if inputs.checkpoint else ()),
                 "command": provenance.command_line("landscape_mpi.surface"),
+                "data_dir": str(options.data_dir or "none"),
                 "git_commit": provenance.git_commit(),
                 "versions": provenance.versions(),
                 **inputs.sha256,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
+from landscape_mpi.cluster.groups import Group
 from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.rounds import ShardResult, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
@@ -43,6 +45,25 @@ class Outcome:
 
     finished: bool
     signal: str | None  # what stopped it
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The datasets of a file that a command fills."""
+
+    names: tuple[str, ...]  # of the values of a point
+    prefix: str  # of the datasets that keep the books: done, seconds, rank
+    command: str  # the module that fills them
+
+    @property
+    def flags(self) -> str:
+        """Return the dataset of the flags."""
+        return f"{self.prefix}done"
+
+    @property
+    def table(self) -> str:
+        """Return the table of the runs."""
+        return f"{self.prefix}runs"
 
 
 def begin_or_resume(
@@ -131,11 +152,7 @@ def fill(
         start: Where to begin.
         stop: Asked after every point; it listens already.
     """
-    if start.n_pending == 0:
-        return Outcome(finished=True, signal=None)
-    writer = open_writer(plan.out, comm=ranks.comm)
-    began = provenance.now()
-    writer.write_run(start.row, _row(start, began))
+    columns = Columns(plan.quantities, prefix="", command="landscape_mpi.surface")
     progress = Progress(
         n_points=plan.n_points,
         n_done=plan.n_points - start.n_pending,
@@ -143,37 +160,68 @@ def fill(
         noun=NOUNS[plan.source.sample.kind],
         shown=ranks.is_root,
     )
+    evaluate, group = evaluator.evaluate_point, evaluator.group
+    return fill_columns(ranks, plan, group, evaluate, columns, start, stop, progress)
+
+
+def fill_columns(
+    ranks: Ranks,
+    plan: Plan,
+    group: Group,
+    evaluate_point: Callable[[int], np.ndarray],
+    columns: Columns,
+    start: Start,
+    stop: StopRequest,
+    progress: Progress,
+) -> Outcome:
+    """Compute points in rounds and write them. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: Which file, and how long a round is.
+        group: The ranks that share a point with this one.
+        evaluate_point: Returns the values of a point; see run_rounds.
+        columns: Where they go.
+        start: Where to begin.
+        stop: Asked after every point; it listens already.
+        progress: Told of every round.
+    """
+    if start.n_pending == 0:
+        return Outcome(finished=True, signal=None)
+    writer = open_writer(plan.out, comm=ranks.comm)
+    began = provenance.now()
+    writer.write_run(start.row, _row(start, columns, began), table=columns.table)
     with progress, Watch(ranks, stall_seconds=plan.stall_seconds) as watch:
         finished = run_rounds(
             ranks,
-            evaluator.group,
+            group,
             start.pending,
-            n_quantities=len(plan.quantities),
+            n_quantities=len(columns.names),
             round_seconds=plan.round_seconds,
-            evaluate_point=evaluator.evaluate_point,
-            write_round=lambda result: _write(writer, plan, result, ranks.rank),
+            evaluate_point=evaluate_point,
+            write_round=lambda result: _write(writer, columns, result, ranks.rank),
             report=progress.report,
             stop=stop,
             watch=watch,
         )
         signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
         outcome = "complete" if finished else f"stopped by {signal}"
-        row = _row(
-            start, began, ended=provenance.now(), outcome=outcome, points=progress.n_computed
-        )
-        writer.write_run(start.row, row)
+        n_points = progress.n_computed
+        ended = provenance.now()
+        row = _row(start, columns, began, ended=ended, outcome=outcome, points=n_points)
+        writer.write_run(start.row, row, table=columns.table)
         writer.close()
     return Outcome(finished, signal)
 
 
-def _write(writer: RoundWriter, plan: Plan, result: ShardResult, rank: int) -> None:
-    columns = dict(zip(plan.quantities, result.values.T, strict=True))
-    columns["seconds"] = result.seconds
-    columns["rank"] = np.full(len(result.points), rank, np.int32)
-    writer.write_round(result.points, columns)
+def _write(writer: RoundWriter, columns: Columns, result: ShardResult, rank: int) -> None:
+    values = dict(zip(columns.names, result.values.T, strict=True))
+    values[f"{columns.prefix}seconds"] = result.seconds
+    values[f"{columns.prefix}rank"] = np.full(len(result.points), rank, np.int32)
+    writer.write_round(result.points, values, flags=columns.flags)
 
 
-def _row(start: Start, began: str, **ended: str | int) -> np.ndarray:
+def _row(start: Start, columns: Columns, began: str, **ended: str | int) -> np.ndarray:
     return make_row(
         started=began,
         ranks=start.workers.n_ranks,
@@ -183,6 +231,6 @@ def _row(start: Start, began: str, **ended: str | int) -> np.ndarray:
         hosts=start.workers.hosts,
         versions=provenance.versions(),
         writer=writer_description(),
-        command=provenance.command_line("landscape_mpi.surface"),
+        command=provenance.command_line(columns.command),
         **ended,
     )

@@ -134,8 +134,10 @@ def _covered(file: h5py.File) -> list[str]:
 
 
 def _digest(file: h5py.File, path: Path) -> bytes:
-    """Return the SHA-256 of a file's bytes but for those that a run changes."""
+    """Return the SHA-256 of a file's bytes but for those that a run, of any command, changes."""
     changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
+    later = (*schema.HESSIAN, *schema.HESSIAN_BOOKKEEPING, schema.HESSIAN_RUNS)
+    changing += [name for name in later if name in file]
     spans = sorted([SUPERBLOCK, *(_span(file[name]) for name in changing)], reverse=True)
     digest = hashlib.sha256()
     with path.open("rb") as raw:

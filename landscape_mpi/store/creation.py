@@ -68,7 +68,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     file.attrs["axis_labels"] = list(schema.AXIS_LABELS)
     scales = []
     for scale, values in zip(schema.AXES, (content.alpha, content.beta), strict=True):
-        dataset = _create(file, scale, values.shape)
+        dataset = create_dataset(file, scale, values.shape)
         dataset[...] = values
         dataset.make_scale(scale.name)
         if content.trajectory is not None:
@@ -78,7 +78,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     names = (*content.quantities, *content.known)
     quantities = [_quantity(name, content.loss_units) for name in names]
     for item in (*quantities, *schema.BOOKKEEPING.values()):
-        dataset = _create(file, item, shape)
+        dataset = create_dataset(file, item, shape)
         for dimension, attached in zip(dataset.dims, scales, strict=True):
             dimension.attach_scale(attached)
         if item.name in content.known:
@@ -88,7 +88,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     write_marks(file, content.marks)
     if content.trajectory is not None:
         write_trajectory(file, content.trajectory)
-    _create_runs(file.create_group("provenance"))
+    create_runs(file.create_group("provenance"))
     _create_seal(file)
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
@@ -100,7 +100,8 @@ def _quantity(name: str, loss_units: str) -> schema.Field:
     return replace(item, units=loss_units) if item.units == "nat" else item
 
 
-def _create(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py.Dataset:
+def create_dataset(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py.Dataset:
+    """Make a dataset of fixed shape, contiguous and allocated at once, at its fill value."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -115,9 +116,10 @@ def _create(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py
     return dataset
 
 
-def _create_runs(provenance: h5py.Group) -> None:
+def create_runs(provenance: h5py.Group, *, table: str = "runs") -> None:
+    """Make an empty table of runs."""
     runs = np.zeros(schema.MAX_RUNS, schema.RUN)
-    dataset = provenance.create_dataset("runs", data=runs)
+    dataset = provenance.create_dataset(table, data=runs)
     dataset.attrs["units"] = "1"
     dataset.attrs["long_name"] = "the runs that filled this file, in order"
 

@@ -24,7 +24,9 @@ from landscape_mpi.store.schema import (
     BOOKKEEPING,
     FORMAT,
     FORMAT_VERSION,
+    HESSIAN_VALUES,
     QUANTITIES,
+    RATIO,
 )
 from landscape_mpi.store.trajectory import Trajectory, read_trajectory
 
@@ -150,6 +152,12 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         name: np.where(done_of[name], file[name][()].astype(np.float64), np.nan) for name in names
     }
     described = [*(field.name for field in AXES), *names]
+    units = {name: _text(file[name].attrs.get("units", "1")) for name in described}
+    long_names = {name: _text(file[name].attrs.get("long_name", name)) for name in described}
+    if set(HESSIAN_VALUES) <= values.keys():
+        values[RATIO.name] = _ratio(*(values[name] for name in HESSIAN_VALUES))
+        done_of[RATIO.name] = done_of[HESSIAN_VALUES[0]]
+        units[RATIO.name], long_names[RATIO.name] = RATIO.units, RATIO.long_name
     return Surface(
         path=path,
         alpha=alpha,
@@ -157,12 +165,21 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         values=_in_order(values),
         done=file["done"][()] == 1,
         done_of=done_of,
-        units={name: _text(file[name].attrs.get("units", "1")) for name in described},
-        long_names={name: _text(file[name].attrs.get("long_name", name)) for name in described},
+        units=units,
+        long_names=long_names,
         attributes={name: _plain(value) for name, value in file.attrs.items()},
         marks=read_marks(file),
         trajectory=read_trajectory(file),
     )
+
+
+def _ratio(least: np.ndarray, greatest: np.ndarray) -> np.ndarray:
+    """Return |least / greatest|, not a number where both are zero: 0 is convex.
+
+    Source: Li et al. 2018, arXiv:1712.09913, figure 7.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.abs(least / greatest)
 
 
 def _read_reference(file: h5py.File, path: Path) -> Surface:

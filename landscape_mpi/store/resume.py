@@ -70,7 +70,7 @@ def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
     Returns:
         Those of order that are not done, in that order.
     """
-    with _open_surface(path) as file:
+    with open_surface(path) as file:
         return order[file["done"][...].ravel()[order] == 0]
 
 
@@ -101,7 +101,7 @@ def stored_setting(path: Path) -> StoredSetting:
     Args:
         path: File to resume.
     """
-    with _open_surface(path) as file:
+    with open_surface(path) as file:
         return StoredSetting(
             precision=str(file.attrs["precision"]),
             batch=int(file.attrs["batch"]),
@@ -112,12 +112,12 @@ def stored_setting(path: Path) -> StoredSetting:
 
 def count_pending(path: Path) -> int:
     """Return how many points of a surface file are not computed."""
-    with _open_surface(path) as file:
+    with open_surface(path) as file:
         return int((file["done"][...] == 0).sum())
 
 
 @contextmanager
-def _open_surface(path: Path) -> Iterator[h5py.File]:
+def open_surface(path: Path) -> Iterator[h5py.File]:
     """Open a surface file and check it.
 
     Raises:
@@ -174,12 +174,12 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
         InputError: If grid or identity differ; the message shows both values.
     """
     axes = (("alpha", "--x", content.alpha), ("beta", "--y", content.beta))
-    with _open_surface(path) as file:
+    with open_surface(path) as file:
         for group, name, words, way_out in IDENTITY:
             if name not in content.attributes[group]:
                 continue
-            stored = _text(file[group].attrs.get(name))
-            asked = _text(content.attributes[group][name])
+            stored = attribute_text(file[group].attrs.get(name))
+            asked = attribute_text(content.attributes[group][name])
             if stored != asked:
                 raise InputError(_difference(path, words, stored, asked, way_out))
         for axis, option, values in axes:
@@ -191,12 +191,12 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
             )
 
 
-def _text(value: object) -> str:
+def attribute_text(value: object) -> str:
     """Return an attribute as it stands on the command line."""
     if value is None:
         return "none"
     if isinstance(value, (list, tuple, np.ndarray)):
-        return ",".join(_text(item) for item in value)
+        return ",".join(attribute_text(item) for item in value)
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 

@@ -10,21 +10,23 @@ import numpy as np
 from landscape_mpi.store import schema
 
 
-def next_row(path: Path) -> int:
+def next_row(path: Path, *, table: str = "runs") -> int:
     """Return the row of the next run; when the table is full, the last row is used again."""
     with h5py.File(path, "r", locking=False) as file:
-        taken = file["provenance/runs"].fields("started")[...] != b""
+        taken = file[f"provenance/{table}"].fields("started")[...] != b""
     return min(int(taken.sum()), schema.MAX_RUNS - 1)
 
 
-def settle_killed_run(path: Path) -> None:
+def settle_killed_run(path: Path, *, table: str = "runs", flags: str = "done") -> None:
     """Enter what the last run computed, if it was killed before it could. Local.
 
     Args:
         path: Surface file that no run is writing.
+        table: Name of the table.
+        flags: Dataset of the flags of the points that its runs compute.
     """
     with h5py.File(path, "r", locking=False) as file:
-        runs, n_done = file["provenance/runs"][...], int(np.sum(file["done"][...]))
+        runs, n_done = file[f"provenance/{table}"][...], int(np.sum(file[flags][...]))
     row = int((runs["started"] != b"").sum()) - 1
     n_points = n_done - int(runs["points"].sum())
     # In a full table the last row has taken the place of others, whose points are not known.
@@ -33,7 +35,7 @@ def settle_killed_run(path: Path) -> None:
         return
     runs["points"][row] = n_points
     with h5py.File(path, "r+", locking=False) as file:
-        file["provenance/runs"][row] = runs[row]
+        file[f"provenance/{table}"][row] = runs[row]
 
 
 def make_row(**fields: str | int) -> np.ndarray:

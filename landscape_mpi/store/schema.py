@@ -61,6 +61,34 @@ BOOKKEEPING = {
     )
 }
 
+# What landscape_mpi.hessian adds: values of a point, and what is known of how they came about.
+HESSIAN = {
+    field.name: field
+    for field in (
+        Field("hessian_min", "f8", "nat", "smallest eigenvalue of the Hessian", float("nan")),
+        Field("hessian_max", "f8", "nat", "largest eigenvalue of the Hessian", float("nan")),
+        Field("hessian_min_residual", "f8", "nat", "length of H u - hessian_min u", float("nan")),
+        Field("hessian_max_residual", "f8", "nat", "length of H u - hessian_max u", float("nan")),
+        Field("hessian_products", "i4", "1", "Hessian-vector products of the point", -1),
+        Field("hessian_start", "i4", "1", "0 random, 1 eigenvectors of a neighbour", -1),
+    )
+}
+HESSIAN_VALUES = ("hessian_min", "hessian_max")
+# Of both, made when they are read.
+RATIO = Field(
+    "hessian_ratio", "f8", "1", "|smallest / largest eigenvalue| of the Hessian", float("nan")
+)
+
+HESSIAN_RUNS = "provenance/hessian_runs"
+HESSIAN_BOOKKEEPING = {
+    field.name: field
+    for field in (
+        Field("hessian_done", "u1", "1", "1 where the eigenvalues are computed", 0),
+        Field("hessian_seconds", "f8", "s", "time the eigenvalues took", float("nan")),
+        Field("hessian_rank", "i4", "1", "MPI rank that computed the eigenvalues", -1),
+    )
+}
+
 
 def quantities_of(splits: tuple[str, ...], *, error: bool = True) -> tuple[str, ...]:
     """Return the names of the quantities for these splits, loss before error.

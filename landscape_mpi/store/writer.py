@@ -16,8 +16,6 @@ import numpy as np
 from landscape_mpi.errors import UnwritableError
 from landscape_mpi.store.checksums import place_columns, point_checksums
 
-RUNS = "provenance/runs"
-
 
 def has_parallel_hdf5() -> bool:
     """Return whether h5py here was built for MPI."""
@@ -32,7 +30,9 @@ def writer_description() -> str:
 class RoundWriter(Protocol):
     """An open surface file."""
 
-    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    def write_round(
+        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+    ) -> None:
         """Write this rank's points and mark them done.
 
         Collective over comm: call on every rank, also with zero points.
@@ -40,13 +40,14 @@ class RoundWriter(Protocol):
         Args:
             points: Flat indices into [n_alpha, n_beta], int64 [n_local].
             columns: Values by dataset, each [n_local]; the same datasets on every rank.
+            flags: Dataset of the flags that say the points are there.
 
         Raises:
             ValueError: If points and values differ in length.
             UnwritableError: On a rank where it failed, as the other methods do.
         """
 
-    def write_run(self, number: int, run: np.ndarray) -> None:
+    def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
         """Write a row of the table of runs."""
 
     def close(self) -> None:
@@ -82,8 +83,10 @@ def _rows(points: np.ndarray, columns: Mapping[str, np.ndarray]) -> tuple[np.nda
 
 
 def _with_checksums(
-    file: h5py.File, points: np.ndarray, columns: Mapping[str, np.ndarray]
+    file: h5py.File, points: np.ndarray, columns: Mapping[str, np.ndarray], flags: str
 ) -> dict[str, np.ndarray]:
+    if flags != "done":  # the values of a later command have none
+        return dict(columns)
     sums = point_checksums({**place_columns(file, points), **columns})
     return {**columns, "checksum": sums}
 
@@ -112,13 +115,15 @@ class CollectiveWriter:
         with _writing(path):
             self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
 
-    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    def write_round(
+        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+    ) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         points, columns = _rows(points, columns)
         with _writing(self._path):
-            self._write(points, _with_checksums(self._file, points, columns))
+            self._write(points, _with_checksums(self._file, points, columns, flags))
             # Values are on disk on all ranks before the first flag says so.
-            self._write(points, {"done": np.ones(len(points), np.uint8)})
+            self._write(points, {flags: np.ones(len(points), np.uint8)})
 
     def _write(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         for name, values in columns.items():
@@ -147,12 +152,12 @@ class CollectiveWriter:
         if rows.tobytes() != np.asarray(values, dataset.dtype).tobytes():
             raise OSError(f"what is read back of {name} is not what was written")
 
-    def write_run(self, number: int, run: np.ndarray) -> None:
+    def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
         """Write a row of the table of runs. Collective over comm; rank 0's row counts."""
         with _writing(self._path):
             if self._comm.rank == 0:
                 # Values of a dataset that is there: no metadata changes, so one rank may.
-                self._file[RUNS][number] = run
+                self._file[f"provenance/{table}"][number] = run
             self._file.flush()
 
     def close(self) -> None:
@@ -183,21 +188,23 @@ class GatheringWriter:
             # Held open: closing one writes what HDF5 still has of it, and h5py ignores errors.
             self._open = [] if self._file is None else _all_datasets(self._file)
 
-    def write_round(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    def write_round(
+        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+    ) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         _check_columns(points, columns)
         gathered = self._comm.gather((points, dict(columns)), root=0)
         if self._file is not None:
             with _writing(self._path):
-                _write_gathered(self._file, gathered)
+                _write_gathered(self._file, gathered, flags)
         # A round is over when it is on disk, on every rank.
         self._comm.Barrier()
 
-    def write_run(self, number: int, run: np.ndarray) -> None:
+    def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
         """Write a row of the table of runs on rank 0. Local."""
         if self._file is not None:
             with _writing(self._path):
-                self._file[RUNS][number] = run
+                self._file[f"provenance/{table}"][number] = run
                 self._file.flush()
 
     def close(self) -> None:
@@ -208,18 +215,21 @@ class GatheringWriter:
 
 
 def _all_datasets(file: h5py.File) -> list[h5py.Dataset]:
-    return [*(node for node in file.values() if isinstance(node, h5py.Dataset)), file[RUNS]]
+    groups = (file, file["provenance"])
+    return [node for group in groups for node in group.values() if isinstance(node, h5py.Dataset)]
 
 
-def _write_gathered(file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]]) -> None:
+def _write_gathered(
+    file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]], flags: str
+) -> None:
     points = np.concatenate([part for part, _ in gathered])
     names = gathered[0][1]
     columns = {name: np.concatenate([part[name] for _, part in gathered]) for name in names}
     points, columns = _rows(points, columns)
-    for name, values in _with_checksums(file, points, columns).items():
+    for name, values in _with_checksums(file, points, columns, flags).items():
         _write_serially(file[name], points, values)
     file.flush()
-    _write_serially(file["done"], points, np.ones(len(points), np.uint8))
+    _write_serially(file[flags], points, np.ones(len(points), np.uint8))
     file.flush()
 
 

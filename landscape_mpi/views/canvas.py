@@ -106,9 +106,13 @@ def make_canvas(
     bar_share: float = 1.0,
     bar_gap: float = 0.14,
     projection: str | None = None,
+    n_beside: int = 1,
 ) -> Canvas:
-    """Return a figure with axes of this size, in inches, and a bar beside them."""
-    whole = np.array([LEFT + width + RIGHT, BOTTOM + height + TOP])
+    """Return a figure with axes of this size, in inches, and a bar beside them.
+
+    It has room for as many such pairs side by side as are asked for; this is the first.
+    """
+    whole = np.array([n_beside * (LEFT + width + RIGHT), BOTTOM + height + TOP])
 
     def add(x: float, y: float, w: float, h: float, **options: Any) -> Any:
         place = np.array([x, y, w, h]) / np.tile(whole, 2)
@@ -120,6 +124,18 @@ def make_canvas(
     bar = add(LEFT + width + bar_gap, BOTTOM + (height - bar_inches) / 2, 0.16, bar_inches)
     bar.set_visible(False)
     return Canvas(figure, axes, bar, bar_inches)
+
+
+def make_next_canvas(canvas: Canvas, n_beside: int) -> Canvas:
+    """Return axes and a bar of the same size beside others, in the same figure."""
+    figure = canvas.figure
+    step = 1 / n_beside
+    axes, bar = (
+        figure.add_axes((place.x0 + step, place.y0, place.width, place.height))
+        for place in (canvas.axes.get_position(), canvas.bar.get_position())
+    )
+    bar.set_visible(False)
+    return Canvas(figure, axes, bar, canvas.bar_inches)
 
 
 def sides_of(x_range: float, y_range: float) -> tuple[float, float]:

@@ -11,13 +11,15 @@ from matplotlib.figure import Figure
 
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import HESSIAN, HESSIAN_VALUES, RATIO
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.levels import DEFAULT_LEVELS
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
-from landscape_mpi.views.plane import draw_contour, draw_filled, draw_heatmap
+from landscape_mpi.views.plane import draw_beside, draw_contour, draw_filled, draw_heatmap
 from landscape_mpi.views.shaded import draw_surface
 
+HOW_EIGENVALUES_WERE_FOUND = HESSIAN.keys() - HESSIAN_VALUES
 KINDS: dict[str, Callable[[Panel], Figure]] = {
     "contour": draw_contour,
     "filled": draw_filled,
@@ -41,12 +43,18 @@ def make_panels(
     log: bool | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
 ) -> list[Panel]:
-    """Prepare the quantities asked for, all those with a computed point where None.
+    """Prepare the quantities asked for, where None all those with a computed point.
+
+    How eigenvalues were found (their residuals, products and starts) is drawn if it is named.
 
     Raises:
         InputError: If the surface has no such quantity, or nothing of it is computed.
     """
-    names = quantities or [name for name in surface.values if surface.done_of[name].any()]
+    names = quantities or [
+        name
+        for name in surface.values
+        if surface.done_of[name].any() and name not in HOW_EIGENVALUES_WERE_FOUND
+    ]
     for name in names:
         surface = with_sum(surface, name)
         _check_quantity(surface, name)
@@ -58,16 +66,24 @@ def make_panels(
 def plan_pictures(
     panels: list[Panel], *, kinds: list[str], out_dir: Path | None = None, suffix: str = "png"
 ) -> list[Picture]:
-    """Return the pictures of one surface's panels: per quantity and kind, or those of a line."""
+    """Return the pictures of one surface's panels: per quantity and kind, or those of a line.
+
+    Where eigenvalues are known, also the loss beside their ratio, as in the paper's figure 7.
+    """
     surface = panels[0].surface
     stem = (out_dir or surface.path.parent) / surface.path.stem
     if surface.is_line:
         return _plan_line(panels, stem, suffix)
-    return [
+    pictures = [
         Picture(_named(stem, f"{panel.name}_{kind}", suffix), partial(KINDS[kind], panel))
         for panel in panels
         for kind in kinds
     ]
+    named = {panel.name: panel for panel in panels}
+    if {"train_loss", RATIO.name} <= named.keys():
+        draw = partial(draw_beside, named["train_loss"], named[RATIO.name])
+        pictures.append(Picture(_named(stem, "curvature", suffix), draw))
+    return pictures
 
 
 def check_distinct(pictures: list[Picture]) -> None:

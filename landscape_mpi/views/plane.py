@@ -30,6 +30,7 @@ from landscape_mpi.views.canvas import (
     edges_of,
     frame_plane,
     make_canvas,
+    make_next_canvas,
     mark_center,
     norm_of,
     notes_of,
@@ -47,7 +48,11 @@ DOT = 90.0  # points^2: larger than the star of the center, which may lie on it
 
 def draw_contour(panel: Panel) -> Figure:
     """Draw labelled contour lines."""
-    canvas = _start(panel, panel.surface.alpha, panel.surface.beta)
+    return _draw_contour(panel, 1).figure
+
+
+def _draw_contour(panel: Panel, n_beside: int) -> Canvas:
+    canvas = _start(panel, panel.surface.alpha, panel.surface.beta, n_beside=n_beside)
     _draw_holes(canvas.axes, panel)
     if panel.scale is not None:
         look: dict[str, Any] = {"norm": norm_of(panel.scale), "cmap": LINE_COLORS}
@@ -60,7 +65,14 @@ def draw_contour(panel: Panel) -> Figure:
             label_lines(canvas, lines, format_levels(levels), free=free)
         _draw_loose(canvas.axes, panel, **look)
         add_color_bar(canvas, ScalarMappable(**look), panel, bar_ticks(panel.scale))
-    return _finish(canvas, panel)
+    _finish(canvas, panel)
+    return canvas
+
+
+def draw_beside(first: Panel, second: Panel) -> Figure:
+    """Draw the contour lines of one quantity, and the heat map of another beside them."""
+    canvas = _draw_contour(first, 2)
+    return _draw_heatmap(second, make_next_canvas(canvas, 2))
 
 
 def draw_filled(panel: Panel) -> Figure:
@@ -83,8 +95,12 @@ def draw_filled(panel: Panel) -> Figure:
 
 def draw_heatmap(panel: Panel) -> Figure:
     """Draw one cell per point, nothing interpolated."""
+    return _draw_heatmap(panel, None)
+
+
+def _draw_heatmap(panel: Panel, canvas: Canvas | None) -> Figure:
     x, y = edges_of(panel.surface.alpha), edges_of(panel.surface.beta)
-    canvas = _start(panel, x, y)
+    canvas = _start(panel, x, y, canvas)
     _hatch(canvas.axes, _rectangles(x, y, panel.computed & ~panel.finite))
     if panel.scale is not None:
         shown = np.ma.masked_where(~panel.finite, panel.heights)
@@ -98,9 +114,11 @@ def draw_heatmap(panel: Panel) -> Figure:
     return _finish(canvas, panel, gaps if missing else [])
 
 
-def _start(panel: Panel, x: np.ndarray, y: np.ndarray) -> Canvas:
+def _start(
+    panel: Panel, x: np.ndarray, y: np.ndarray, canvas: Canvas | None = None, n_beside: int = 1
+) -> Canvas:
     sides = sides_of(float(np.ptp(x)), float(np.ptp(y)))
-    canvas = make_canvas(*sides)
+    canvas = canvas or make_canvas(*sides, n_beside=n_beside)
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
     canvas.axes.set_xlim(x.min(), x.max())
     canvas.axes.set_ylim(y.min(), y.max())

@@ -1,0 +1,192 @@
+r"""Extreme eigenvalues of the Hessian at every point of a surface, on MPI ranks.
+
+    mpirun -n 32 python -m landscape_mpi.hessian resnet56.h5 --data-dir /scratch/data
+
+takes network, weights, data, directions and grid from the surface file, and adds to it the
+smallest and the largest eigenvalue of the Hessian of the training loss at each of its points.
+Where |smallest / largest| is small, the surface is convex there, and not only in the plane. The
+same command again resumes a run that was killed. Source: Li et al. 2018, arXiv:1712.09913,
+section 6, figure 7.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from landscape_mpi.cluster.guard import run_on_ranks
+from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.command import CommandParser
+from landscape_mpi.errors import EXIT_REQUEUE
+from landscape_mpi.options import file_path, number_above_0, whole_from_1
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = CommandParser(
+        prog="landscape_mpi.hessian", description=summary, epilog="example:\n\n" + details
+    )
+    parser.add_argument("surface", type=file_path, metavar="surface.h5")
+    _add_input_options(parser)
+    _add_matrix_options(parser)
+    _add_solver_options(parser)
+    _add_run_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _add_input_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("inputs that moved since the surface was computed")
+    group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
+    group.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="unpickle whatever the checkpoint holds, which can run code",
+    )
+    group.add_argument(
+        "--directions",
+        type=file_path,
+        metavar="FILE",
+        help="the file the directions were taken from",
+    )
+    group.add_argument(
+        "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
+    )
+    group.add_argument(
+        "--download", action="store_true", help="fetch missing files from the publisher"
+    )
+
+
+def _add_matrix_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("matrix")
+    group.add_argument(
+        "--limit",
+        type=whole_from_1,
+        metavar="N",
+        help="the first N of the surface's training samples (default: 5000, or all if fewer)",
+    )
+    group.add_argument(
+        "--parameters",
+        choices=["moved", "all"],
+        default="moved",
+        help="derivatives in the parameters that the surface's directions move, or in all of "
+        "them (default: moved)",
+    )
+    group.add_argument(
+        "--gauss-newton",
+        action="store_true",
+        help="the Gauss-Newton matrix in the place of the Hessian; it has no negative eigenvalue",
+    )
+    group.add_argument(
+        "--stride",
+        type=whole_from_1,
+        default=1,
+        metavar="K",
+        help="every K-th coordinate of the grid, from its middle (default: 1, all points)",
+    )
+
+
+def _add_solver_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("eigenvalues")
+    group.add_argument(
+        "--tolerance",
+        type=number_above_0,
+        default=1e-2,
+        metavar="R",
+        help="an eigenvalue is found when its residual is below R times its own magnitude, or "
+        "times a thousandth of the largest if it is smaller (default: 0.01)",
+    )
+    group.add_argument(
+        "--max-products",
+        type=whole_from_1,
+        default=200,
+        metavar="N",
+        help="a point that needs more is stored as far as it is (default: 200)",
+    )
+    group.add_argument(
+        "--solver",
+        choices=["lanczos", "arpack"],
+        default="lanczos",
+        help="ours, with thick restarts, or SciPy's as a check on it (default: lanczos)",
+    )
+    group.add_argument(
+        "--basis", type=whole_from_1, default=40, metavar="N", help="vectors kept (default: 40)"
+    )
+    group.add_argument(
+        "--memory",
+        type=number_above_0,
+        metavar="GB",
+        help="for what a rank keeps between the products of a point (default: half of what is "
+        "free); less of it is slower",
+    )
+    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples a pass")
+
+
+def _add_run_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--fresh", action="store_true", help="compute all eigenvalues anew; the surface stays"
+    )
+    group.add_argument(
+        "--round-seconds",
+        type=number_above_0,
+        default=30.0,
+        metavar="S",
+        help="a killed job loses at most about this much, or a point (default: 30)",
+    )
+    group.add_argument(
+        "--stall-seconds",
+        type=number_above_0,
+        default=300.0,
+        metavar="S",
+        help="a rank that is silent for so long, and for 10 of its points, hangs: the job then "
+        "ends with status 75 (default: 300)",
+    )
+    group.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="one GPU per rank, or shares of the cores (default: GPUs where there are any)",
+    )
+    group.add_argument(
+        "--ranks-per-point",
+        type=whole_from_1,
+        metavar="K",
+        help="ranks that share the data of a point (default: 1, more where points are few)",
+    )
+
+
+def main(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Compute the eigenvalues the options ask for. Collective over the ranks.
+
+    Returns:
+        Exit status: 0 when all points are done, 75 after a stop signal.
+    """
+    stop = StopRequest()
+    stop.listen()  # before the set-up: a signal in it ends the run at the first round
+    # Torch and HDF5 are imported here, once the command line is known to be good.
+    from landscape_mpi.job import hessian_file, hessian_messages
+    from landscape_mpi.job.hessian_plan import read_plan
+    from landscape_mpi.job.hessian_points import fit_solver
+    from landscape_mpi.job.shared import SharedInputs
+    from landscape_mpi.job.surface_file import finish
+    from landscape_mpi.job.workers import bind_rank
+
+    job, root = read_plan(ranks, options)
+    setting = bind_rank(ranks, job.surface)
+    inputs = SharedInputs(ranks, job.surface, root.arrays if root else {})
+    solver = fit_solver(ranks, job, inputs, setting)
+    start = hessian_file.begin_or_resume(ranks, job, root, solver)
+    hessian_messages.say_start(ranks, job, solver, start)
+    outcome = hessian_file.fill(ranks, job, solver, start, stop)
+    hessian_messages.say_end(ranks, job, outcome)
+    finish(inputs, start)
+    return 0 if outcome.finished else EXIT_REQUEUE
+
+
+if __name__ == "__main__":
+    run_on_ranks(main, parse)

@@ -1,0 +1,148 @@
+"""The eigenvalues in a surface file: room for them, what they are of, and which are left.
+
+The file grows once, before its eigenvalues are computed, as a copy that takes its place whole:
+a run that is killed then leaves the surface as it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.output import whole_file
+from landscape_mpi.store import schema
+from landscape_mpi.store.checksums import seal
+from landscape_mpi.store.creation import LIBVER, Attributes, create_dataset, create_runs
+from landscape_mpi.store.resume import attribute_text, open_surface
+
+GROUP = "hessian"
+RUNS = schema.HESSIAN_RUNS.removeprefix("provenance/")
+FLAGS = "hessian_done"
+STARTS = "0: a random vector; 1: the eigenvectors of the nearest point that its rank had finished"
+
+# What must agree, in the order in which a difference explains itself best.
+IDENTITY = (
+    ("samples", "the first {} training samples", "pass --limit {}"),
+    ("parameters", "the parameters {}", "pass --parameters {}"),
+    ("matrix", "the matrix {}", "pass, or leave out, --gauss-newton"),
+    ("solver", "the solver {}", "pass --solver {}"),
+    ("tolerance", "the tolerance {}", "pass --tolerance {}"),
+    ("device", "device {}", "pass --device {}"),
+)
+
+
+@dataclass(frozen=True)
+class StoredSurface:
+    """What a surface file says of the plane it lies on."""
+
+    path: Path
+    alpha: np.ndarray  # float64 [n_alpha]
+    beta: np.ndarray  # float64 [n_beta]
+    attributes: Mapping[str, Mapping[str, Any]]  # of the groups "/", "directions", "provenance"
+    has_vectors: bool  # whether it holds its directions
+
+    def text(self, group: str, name: str) -> str:
+        """Return an attribute as it stands on the command line, ``none`` where there is none."""
+        return attribute_text(self.attributes[group].get(name))
+
+
+def read_stored_surface(path: Path) -> StoredSurface:
+    """Read what a surface file says of itself.
+
+    Raises:
+        MissingInputError: If it is not there.
+    """
+    if not path.exists():
+        raise MissingInputError(
+            f"{path}: there is no such file. Name a surface file that landscape_mpi.surface wrote."
+        )
+    with open_surface(path) as file:
+        groups = ("/", "directions", "provenance")
+        return StoredSurface(
+            path=path,
+            alpha=file["alpha"][...],
+            beta=file["beta"][...],
+            attributes={group: dict(file[group].attrs) for group in groups},
+            has_vectors="alpha" in file["directions"],
+        )
+
+
+def has_hessian(path: Path) -> bool:
+    """Return whether a surface file has room for eigenvalues."""
+    with open_surface(path) as file:
+        return FLAGS in file
+
+
+def check_same_hessian(path: Path, attributes: Attributes) -> None:
+    """Check that the eigenvalues in a file are those that are asked for.
+
+    Args:
+        path: Surface file with eigenvalues.
+        attributes: What this run would say of them; those not known yet are not compared.
+
+    Raises:
+        InputError: If they are of another matrix, or found in another way; with both values.
+    """
+    with open_surface(path) as file:
+        known = dict(file[GROUP].attrs)
+    for name, words, way_out in IDENTITY:
+        if name not in attributes:
+            continue
+        stored, asked = attribute_text(known.get(name)), attribute_text(attributes[name])
+        if stored != asked:
+            raise InputError(
+                f"{path}: its eigenvalues were computed with {words.format(stored)}, this run "
+                f"asks for {words.format(asked)}. A resumed run must be the same run: "
+                f"{way_out.format(stored)}, or --fresh to compute all of them anew."
+            )
+
+
+def make_room(path: Path, attributes: Attributes) -> None:
+    """Add the datasets of the eigenvalues to a surface file, or empty those that are there.
+
+    Local; call it on one rank, before the file is opened by all.
+
+    Args:
+        path: Surface file.
+        attributes: What the eigenvalues are of and how they are found.
+    """
+    with whole_file(path) as partial:
+        shutil.copyfile(path, partial)
+        with h5py.File(partial, "r+", locking=False, libver=LIBVER) as file:
+            _add_datasets(file)
+            group = file.require_group(GROUP)
+            for name, value in attributes.items():
+                group.attrs[name] = value
+            if RUNS in file["provenance"]:
+                del file["provenance"][RUNS]
+            create_runs(file["provenance"], table=RUNS)
+        seal(partial)
+
+
+def _add_datasets(file: h5py.File) -> None:
+    for item in (*schema.HESSIAN.values(), *schema.HESSIAN_BOOKKEEPING.values()):
+        if item.name in file:
+            file[item.name][...] = item.fill
+            continue
+        dataset = create_dataset(file, item, file["done"].shape)
+        for dimension, axis in zip(dataset.dims, schema.AXES, strict=True):
+            dimension.attach_scale(file[axis.name])
+    file["hessian_start"].attrs["values"] = STARTS
+
+
+def pending_eigenvalues(path: Path, order: np.ndarray) -> np.ndarray:
+    """Return those of some points whose eigenvalues are not computed, in their order.
+
+    Args:
+        path: Surface file with room for eigenvalues.
+        order: Flat indices, int64 [n].
+    """
+    with open_surface(path) as file:
+        return order[file[FLAGS][...].ravel()[order] == 0]

@@ -1,0 +1,144 @@
+"""Both ends of the Hessian of ResNet-20 on a 3 x 3 plane: products, values, and their time.
+
+Beside ours, in the same run: the plain way, two backward passes through the unfolded network
+for each product. It shares no code with the package but the network's own definition.
+
+    LANDSCAPE_DATA=... make bench-hessian
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from case import MEAN, STD, Case, trained
+from page import BENCHMARKS, replace_section, table
+from torch import nn
+
+from landscape_mpi.compute.device import describe_device
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.lanczos import Ends, find_ends
+from landscape_mpi.compute.products import HessianPlane, random_vector
+from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.job.grid import coarse_to_fine
+
+HEADING = "Hessian"
+TOLERANCE = 1e-2
+BATCH = 64
+N_ROUNDS = 5
+RANDOM_PART = 0.1  # of a start from a neighbour, as in landscape_mpi.hessian
+
+
+def make_plane(case: Case, threads: int) -> HessianPlane:
+    samples = ResidentSplit(*case.images(), mean=MEAN, std=STD, device="cpu")
+    directions = case.directions()
+    return HessianPlane(
+        case.network(),
+        directions,
+        samples,
+        samples.batch(slice(0, 2)),
+        Setting("cpu", "fp32", BATCH, threads),
+        parameters=list(directions["alpha"]),
+        n_samples=case.n_images,
+        budget_bytes=8 << 30,
+    )
+
+
+def solve_plane(plane: HessianPlane, *, neighbours: bool) -> dict[tuple[float, float], Ends]:
+    """Return both ends at the points of the plane, in the order in which they were found."""
+    axis = (-1.0, 0.0, 1.0)
+    found: dict[tuple[float, float], Ends] = {}
+    for place in coarse_to_fine(3, 3):
+        point = axis[place // 3], axis[place % 3]
+        start = random_vector(plane, int(place))
+        if found and neighbours:
+            near = found[min(found, key=lambda other: np.hypot(*np.subtract(other, point)))]
+            start = near.least.vector + near.greatest.vector + RANDOM_PART * start
+        plane.move_to(*point)
+        found[point] = find_ends(plane.multiply, start, tolerance=TOLERANCE, max_products=200)
+    return found
+
+
+def plain_product(case: Case, threads: int) -> Callable[[], object]:
+    """Return a product at the center: both backward passes, unfolded, channels first."""
+    network = case.network()
+    samples = ResidentSplit(*case.images(), mean=MEAN, std=STD, device="cpu")
+    inputs = samples.batch(slice(None)).contiguous()
+    weights = [p for p in network.parameters() if p.dim() > 1]
+    vector = [torch.randn_like(p) for p in weights]
+
+    def product() -> object:
+        torch.set_num_threads(threads)
+        total = [torch.zeros_like(p) for p in weights]
+        for images, targets in zip(inputs.split(128), samples.targets.split(128), strict=True):
+            loss = nn.functional.cross_entropy(network(images), targets, reduction="sum")
+            gradients = torch.autograd.grad(loss, weights, create_graph=True)
+            parts = torch.autograd.grad(gradients, weights, grad_outputs=vector)
+            total = [t + part for t, part in zip(total, parts, strict=True)]
+        torch.set_num_threads(1)
+        return total
+
+    return product
+
+
+def time_products(plane: HessianPlane, case: Case, threads: int) -> tuple[float, float]:
+    """Return the time of our product and of the plain one at the center, medians, s."""
+    plane.move_to(0.0, 0.0)
+    vector, plain = random_vector(plane, 1), plain_product(case, threads)
+    ways = (lambda: plane.multiply(vector), plain)
+    seconds: list[list[float]] = [[], []]
+    for _ in range(N_ROUNDS + 1):  # one after the other; the first round warms up
+        for taken, way in zip(seconds, ways, strict=True):
+            began = time.perf_counter()
+            way()
+            taken.append(time.perf_counter() - began)
+    ours, theirs = (statistics.median(taken[1:]) for taken in seconds)
+    return ours, theirs
+
+
+def page_lines(case: Case, device: str, threads: int) -> list[str]:
+    plane = make_plane(case, threads)
+    ours, plain = time_products(plane, case, threads)
+    near, alone = (solve_plane(plane, neighbours=flag) for flag in (True, False))
+    rows = [
+        (
+            f"({point[0]:g}, {point[1]:g})",
+            *(f"{e.value:.6g} ± {e.residual:.1g}" for e in (ends.least, ends.greatest)),
+            str(ends.n_products),
+            str(alone[point].n_products),
+        )
+        for point, ends in near.items()
+    ]
+    means = [statistics.mean(e.n_products for e in found.values()) for found in (near, alone)]
+    return [
+        f"{case.model}, {case.n_images} images, {plane.n_parameters:,} parameters, tolerance "
+        f"{TOLERANCE:g}, {device}, {threads} threads.",
+        "",
+        *table(("point", "smallest", "largest", "products", "from random starts"), rows),
+        "",
+        f"Products a point: {means[0]:.1f}, from random starts {means[1]:.1f}. A product takes "
+        f"{ours:.3f} s; two backward passes through the unfolded network {plain:.3f} s: the share "
+        f"is {ours / plain:.2f}.",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--model", help="one of the zoo, with random weights on noise: a trial")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", type=Path, default=BENCHMARKS)
+    options = parser.parse_args()
+    case = Case(options.model, options.images) if options.model else trained("resnet20", 256)
+    replace_section(
+        options.page, HEADING, page_lines(case, describe_device("cpu"), options.threads)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""The whole command on real ranks.
+
+Oracle for the values: numpy's dense eigenvalues of a Hessian that torch.autograd.functional makes
+of the network as its function builds it. Oracle for how they are computed: the file of one rank
+that was never disturbed.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import textwrap
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.func import functional_call
+
+from landscape_mpi.compute.directions import random_direction
+from landscape_mpi.store.checksums import seal
+from landscape_mpi.zoo.datasets import load_dataset
+
+NETWORK = """
+    import time
+    import torch
+    from torch import nn
+
+    class Slow(nn.Flatten):
+        def forward(self, x):
+            time.sleep({lag})
+            return super().forward(x)
+
+    def build():
+        torch.manual_seed(0)
+        norm = nn.BatchNorm2d(3)
+        norm.running_var.uniform_(0.1, 0.5)
+        layers = [nn.Conv2d(1, 3, 3, stride=2, bias=False), norm, nn.ReLU(), Slow()]
+        return nn.Sequential(*layers, nn.Linear(27, 10)).eval()
+"""
+N_SAMPLES, LIMIT = 200, 150
+SMALL = ("--limit", str(LIMIT), "--tolerance", "1e-5")
+VALUES = ("hessian_min", "hessian_max")
+
+
+def write_network(folder, lag=0):
+    (folder / "small.py").write_text(textwrap.dedent(NETWORK).format(lag=lag))
+    return {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("network")
+
+
+@pytest.fixture(scope="module")
+def environment(folder):
+    return write_network(folder)
+
+
+@pytest.fixture(scope="module")
+def surface(folder, environment, mpiexec):
+    """A surface without eigenvalues."""
+    path = folder / "surface.h5"
+    argv = ["landscape_mpi.surface", "--model=small:build", "--data=digits", "--x=-1:1:4"]
+    argv += ["--y=-1:1:3", f"--limit={N_SAMPLES}", "--splits=train,test", f"--out={path}"]
+    mpiexec(2, argv, env=environment, check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(surface, folder, environment, mpiexec):
+    """The file of one rank."""
+    path = folder / "one.h5"
+    shutil.copy(surface, path)
+    done = mpiexec(1, ["landscape_mpi.hessian", path, *SMALL], env=environment, check=True)
+    return path, done.stdout
+
+
+def values_of(path):
+    with h5py.File(path) as file:
+        return {name: file[name][...] for name in (*VALUES, "hessian_done")}
+
+
+def assert_same(path, reference):
+    values = values_of(path)
+    for name, expected in values_of(reference).items():
+        np.testing.assert_allclose(values[name], expected, rtol=1e-6, err_msg=name)
+
+
+def dense_ends(alpha, beta):
+    """Return both ends of the spectrum of the Hessian in the convolution and linear weights."""
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(3)
+    norm.running_var.uniform_(0.1, 0.5)
+    first = torch.nn.Conv2d(1, 3, 3, stride=2, bias=False)
+    head = torch.nn.Linear(27, 10)
+    network = torch.nn.Sequential(first, norm, torch.nn.ReLU(), torch.nn.Flatten(), head)
+    network = network.eval()
+    names = ("0.weight", "4.weight")
+    center = {name: network.get_parameter(name).detach().numpy() for name in names}
+    moved = {name: torch.from_numpy(values).double() for name, values in center.items()}
+    for axis, step in (("alpha", alpha), ("beta", beta)):
+        direction = random_direction(center, seed=1, axis=axis, normalize="filter")
+        for name, values in direction.items():
+            moved[name] = moved[name] + step * torch.from_numpy(values).double()
+    data = load_dataset("digits")
+    split = data.splits["train"].first(LIMIT)
+    images = torch.from_numpy(split.inputs).permute(0, 3, 1, 2).double() / 255
+    images = (images - data.mean[0]) / data.std[0]
+    targets = torch.from_numpy(split.targets)
+    network = network.double()
+
+    def loss(flat):
+        sizes = [tensor.numel() for tensor in moved.values()]
+        pieces = zip(names, flat.split(sizes), strict=True)
+        own = {name: piece.view(moved[name].shape) for name, piece in pieces}
+        return torch.nn.functional.cross_entropy(functional_call(network, own, (images,)), targets)
+
+    start = torch.cat([tensor.reshape(-1) for tensor in moved.values()])
+    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, start))
+    return values[0].item(), values[-1].item()
+
+
+def test_the_values_are_those_of_the_dense_hessian(undisturbed):
+    path, said = undisturbed
+    with h5py.File(path) as file:
+        for row, column in [(0, 0), (1, 1), (3, 2)]:
+            expected = dense_ends(file["alpha"][row], file["beta"][column])
+            found = [file[name][row, column] for name in VALUES]
+            np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert "Hessian in 297 parameters, 150 training images, at 12 of 12 points, 0 of them" in said
+    assert "hessian_min: " in said
+    assert "products: " in said
+
+
+def test_the_file_says_how_they_came_about(undisturbed, surface):
+    path, _ = undisturbed
+    with h5py.File(path) as file, h5py.File(surface) as before:
+        assert (file["hessian_done"][...] == 1).all()
+        size = np.maximum(np.abs(file["hessian_min"][...]), 1e-3 * file["hessian_max"][...])
+        assert (file["hessian_min_residual"][...] <= 1e-5 * size).all()
+        assert (file["hessian_max_residual"][...] <= 1e-5 * file["hessian_max"][...]).all()
+        assert (file["hessian_products"][...] > 5).all()
+        assert sorted(file["hessian_start"][...].ravel()) == [0] + 11 * [1]
+        assert file["hessian_start"].attrs["values"].startswith("0: a random vector; 1: ")
+        assert (file["hessian_seconds"][...] > 0).all()
+        for name in ("hessian_min", "hessian_products", "hessian_done"):
+            assert file[name].attrs["units"]
+            assert file[name].attrs["long_name"]
+            assert file[name].dims[1].keys() == ["beta"]
+        known = file["hessian"].attrs
+        assert (known["samples"], known["parameters"], known["solver"]) == (150, "moved", "lanczos")
+        run = file["provenance/hessian_runs"][0]
+        assert (run["outcome"], run["points"]) == (b"complete", 12)
+        assert len(before["provenance/runs"]) == len(file["provenance/runs"])
+        for name in ("train_loss", "done", "seconds"):
+            np.testing.assert_array_equal(file[name][...], before[name][...])
+
+
+@pytest.mark.parametrize(("n_ranks", "sharing"), [(2, 1), (3, 1), (4, 2)])
+def test_any_number_of_ranks_gives_the_same_numbers(
+    n_ranks, sharing, undisturbed, surface, environment, tmp_path, mpiexec
+):
+    path = tmp_path / "surface.h5"
+    shutil.copy(surface, path)
+    options = ["--batch=32", f"--ranks-per-point={sharing}", "--round-seconds=0.1"]
+    argv = ["landscape_mpi.hessian", path, *SMALL, *options]
+    done = mpiexec(n_ranks, argv, env=environment, check=True)
+    assert ("2 ranks sharing each point" in done.stdout) == (sharing == 2)
+    assert_same(path, undisturbed[0])
+
+
+def processes_running(path):
+    """Return the ranks of a run on a file, but not their launcher."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone in the meantime
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"python" in words[0] and str(path).encode() in words:
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_run_that_is_stopped_and_one_that_is_killed_are_resumed(
+    undisturbed, surface, environment, tmp_path, mpiexec, start_mpiexec
+):
+    path = tmp_path / "surface.h5"
+    shutil.copy(surface, path)
+    slow = {**environment, **write_network(tmp_path, lag=0.02)}
+    argv = ["landscape_mpi.hessian", path, *SMALL, "--round-seconds=0.1"]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        run = start_mpiexec(2, argv, env=slow)
+        for line in run.stdout:
+            if "points (" in line:
+                break
+        for pid in processes_running(path):
+            os.kill(pid, number)
+        said = run.communicate(timeout=60)[0]
+        if number == signal.SIGTERM:
+            assert run.returncode == 75
+            assert "stopped by SIGTERM with" in said
+        n_done = int(values_of(path)["hessian_done"].sum())
+        assert 0 < n_done < 12
+    done = mpiexec(1, argv, env=environment, check=True)
+    assert f"at 12 of 12 points, {n_done} of them done" in done.stdout
+    assert_same(path, undisturbed[0])
+    with h5py.File(path) as file:
+        runs = file["provenance/hessian_runs"]
+        assert runs["outcome"][:3].tolist() == [b"stopped by SIGTERM", b"", b"complete"]
+        assert runs["points"].sum() == 12
+
+
+def test_arpack_finds_the_same(undisturbed, surface, environment, tmp_path, mpiexec):
+    path = tmp_path / "surface.h5"
+    shutil.copy(surface, path)
+    argv = ["landscape_mpi.hessian", path, *SMALL, "--solver=arpack", "--stride=2"]
+    done = mpiexec(1, argv, env=environment, check=True)
+    assert "at 2 of 12 points" in done.stdout
+    found, expected = values_of(path), values_of(undisturbed[0])
+    flags = found["hessian_done"] == 1
+    assert np.argwhere(flags).tolist() == [[0, 1], [2, 1]]
+    for name in VALUES:
+        np.testing.assert_allclose(found[name][flags], expected[name][flags], rtol=1e-6)
+
+
+def test_gauss_newton_has_no_negative_eigenvalue(surface, environment, tmp_path, mpiexec):
+    path = tmp_path / "surface.h5"
+    shutil.copy(surface, path)
+    argv = ["landscape_mpi.hessian", path, "--gauss-newton", "--stride=2", "--max-products=9"]
+    done = mpiexec(1, argv, env=environment, check=True)
+    assert "not converged at 2 points" in done.stdout
+    with h5py.File(path) as file:
+        flags = file["hessian_done"][...] == 1
+        assert (file["hessian_min"][...][flags] > -1e-5).all()
+        assert (file["hessian_products"][...][flags] == 9).all()
+        assert np.isfinite(file["hessian_min_residual"][...][flags]).all()
+
+
+# Bad input.
+
+
+def refused(mpiexec, environment, *argv):
+    done = mpiexec(1, ["landscape_mpi.hessian", *argv], env=environment)
+    assert done.returncode == 2, done.stderr
+    return done.stderr
+
+
+def with_attribute(surface, path, group, name, value):
+    shutil.copy(surface, path)
+    with h5py.File(path, "r+") as file:
+        file[group].attrs[name] = value
+    seal(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value", "words"),
+    [
+        ("provenance", "weights_sha256", 64 * "0", "was computed with weights of SHA-256 0000"),
+        ("provenance", "data_sha256", 64 * "0", "was computed with data of SHA-256 0000"),
+        ("directions", "sha256", 64 * "0", "lies along directions of SHA-256 0000"),
+        ("/", "splits", "test", "was computed on the split test, and the Hessian is that of"),
+        ("/", "loss", "mse", "is a surface of the loss mse; eigenvalues are known here for"),
+        ("/", "batch_norm", "reestimate", "whose statistics depend on the weights"),
+        ("directions", "source", "to b.pt; random", r"made for it \(to b.pt; random\) and are not"),
+        ("provenance", "checkpoint", "gone.pt", "pass --checkpoint or --data-dir where files"),
+    ],
+)
+def test_inputs_of_another_surface(group, name, value, words, surface, on_path, tmp_path):
+    path = with_attribute(surface, tmp_path / "other.h5", group, name, value)
+    from landscape_mpi.hessian import parse
+    from landscape_mpi.job import hessian_plan
+
+    with pytest.raises(hessian_plan.InputError, match=words):
+        hessian_plan._read_on_root(parse([str(path)]))
+
+
+@pytest.fixture
+def on_path(folder, environment, monkeypatch):
+    monkeypatch.syspath_prepend(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--limit=151"], "the first 150 training samples, this run asks for the first 151"),
+        (["--limit=201"], "--limit: asks for the first 201 training samples, .* with 200"),
+        (["--parameters=all"], "the parameters moved, this run asks for the parameters all"),
+        (["--gauss-newton"], "the matrix Hessian, this run asks for the matrix Gauss-Newton"),
+        (["--solver=arpack"], "the solver lanczos, this run asks for the solver arpack"),
+        (["--tolerance=0.1"], "the tolerance 1e-05, this run asks for the tolerance 0.1"),
+    ],
+)
+def test_a_resume_with_other_options(options, words, undisturbed, on_path):
+    from landscape_mpi.hessian import parse
+    from landscape_mpi.job import hessian_plan
+
+    with pytest.raises(hessian_plan.InputError, match=words):
+        hessian_plan._read_on_root(parse([str(undisturbed[0]), *SMALL, *options]))
+
+
+def test_what_is_no_surface(environment, tmp_path, mpiexec):
+    path = tmp_path / "gone.h5"
+    words = refused(mpiexec, environment, path)
+    assert words.startswith(
+        f"error: {path}: there is no such file. Name a surface file that landscape_mpi.surface "
+        "wrote.\n"
+    )
+    assert words.count("error: ") == 1

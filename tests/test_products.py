@@ -1,0 +1,336 @@
+"""Oracles: the dense Hessian in float64 of the network as it was given, neither folded nor in
+batches, by torch.autograd.functional; and closed forms in numpy, which know nothing of automatic
+differentiation.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.autograd.functional import hessian
+from torch.func import functional_call
+
+from landscape_mpi.compute.directions import moved_names, random_direction
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.lanczos import find_ends
+from landscape_mpi.compute.plane import memory_order
+from landscape_mpi.compute.products import HessianPlane, random_vector
+from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.tensors import tensors_of
+from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
+from landscape_mpi.zoo.networks import build_network
+
+MEAN, STD = (0.4,), (0.3,)
+N = 70
+KINDS = {"moved": ("bias", "bn"), "all": ()}
+BUDGET = 1 << 30
+
+
+class Small(nn.Module):
+    """Convolutions with and without bias, of groups, batch-norm after two, a shortcut."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.first = nn.Conv2d(1, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.second = nn.Conv2d(width, width, 3, padding=1, stride=2)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.third = nn.Conv2d(width, width, 3, padding=1, groups=2)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.first(x)))
+        x = torch.relu(self.bn2(self.second(x)))
+        x = torch.relu(self.third(x)) + x
+        return self.head(x.mean(dim=(2, 3)))
+
+
+def small_network(width=2):
+    """Return a network of 114 parameters, or of 2,278 with a width of 12."""
+    torch.manual_seed(0)
+    network = Small(width)
+    for layer in (network.bn1, network.bn2):
+        nn.init.uniform_(layer.weight, 0.5, 2.0)
+        nn.init.normal_(layer.bias, std=0.3)
+        layer.running_var.uniform_(0.1, 0.5)
+        layer.running_mean.normal_(0.0, 0.2)
+    return network.eval()
+
+
+def images(n=N):
+    generator = np.random.default_rng(0)
+    inputs = generator.integers(0, 256, (n, 5, 5, 1), np.uint8)
+    return inputs, generator.integers(0, 10, n)
+
+
+def resident(n=N):
+    return ResidentSplit(*images(n), mean=MEAN, std=STD, device="cpu")
+
+
+def directions_of(network):
+    state = tensors_of(network)
+    center = {name: state[name] for name in moved_names(network, ignore=("bias", "bn"))}
+    return {
+        axis: random_direction(center, seed=3, axis=axis, normalize="filter")
+        for axis in ("alpha", "beta")
+    }
+
+
+def make_plane(parameters="moved", *, batch=64, threads=1, make=small_network, **options):
+    network = make()
+    samples = options.pop("samples", None) or resident()
+    return HessianPlane(
+        network,
+        options.pop("directions", None) or directions_of(network),
+        samples,
+        samples.batch(slice(0, 2)),
+        Setting("cpu", "fp32", batch, threads),
+        parameters=moved_names(network, ignore=KINDS[parameters]),
+        n_samples=N,
+        **{"budget_bytes": BUDGET, **options},
+    )
+
+
+def dense_hessian(parameters, alpha, beta, *, make=small_network, of=None):
+    """Return the Hessian at a point, float64, its entries in the order of a plane's vectors."""
+    network = make().double()
+    steps = directions_of(make())
+    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    state = {name: tensor.detach() for name, tensor in state.items()}
+    for axis, step in (("alpha", alpha), ("beta", beta)):
+        for name, values in steps[axis].items():
+            state[name] = state[name] + step * torch.from_numpy(values).double()
+    names = moved_names(network, ignore=KINDS[parameters])
+    shapes = [memory_order(state[name]).shape for name in names]
+    start = torch.cat([memory_order(state[name]).reshape(-1) for name in names])
+    inputs, targets = resident().batch(slice(0, N)).double(), resident().targets
+
+    def logits(vector):
+        own, pieces = dict(state), vector.split([shape.numel() for shape in shapes])
+        for name, piece, shape in zip(names, pieces, shapes, strict=True):
+            values = piece.view(shape)
+            own[name] = values.permute(0, 3, 1, 2) if values.dim() == 4 else values
+        return functional_call(network, own, (inputs,))
+
+    def loss(vector):
+        return nn.functional.cross_entropy(logits(vector), targets)
+
+    return hessian(loss, start) if of is None else of(logits, targets, start)
+
+
+@pytest.mark.parametrize("parameters", list(KINDS))
+@pytest.mark.parametrize("batch", [7, 64, N])
+def test_products_are_those_of_the_dense_hessian(parameters, batch):
+    plane = make_plane(parameters, batch=batch)
+    plane.move_to(0.4, -0.3)
+    expected = dense_hessian(parameters, 0.4, -0.3)
+    for seed in range(3):
+        vector = random_vector(plane, seed)
+        product = expected @ vector.double()
+        error = (plane.multiply(vector) - product).norm() / product.norm()
+        assert error < 1e-5
+
+
+def test_a_network_of_nearly_3000_parameters():
+    def make():
+        return small_network(12)
+
+    plane = make_plane("all", batch=16, make=make)
+    plane.move_to(0.4, -0.3)
+    dense = dense_hessian("all", 0.4, -0.3, make=make)
+    assert len(dense) == plane.n_parameters == 2278
+    exact = torch.linalg.eigvalsh(dense)[[0, -1]].numpy()
+    start = random_vector(plane, 1)
+    ends = find_ends(plane.multiply, start, tolerance=3e-4, max_products=300)
+    np.testing.assert_allclose([ends.least.value, ends.greatest.value], exact, rtol=1e-4)
+
+
+def test_batch_norm_is_folded_where_it_stays_put():
+    assert make_plane("moved").description == "2 batch-norms folded"
+    assert make_plane("all").description == "0 batch-norms folded"
+
+
+@pytest.mark.parametrize("parameters", list(KINDS))
+def test_both_ends_at_every_point_of_a_plane(parameters):
+    planes = [make_plane(parameters, batch=batch) for batch in (7, 64, N)]
+    axis = np.linspace(-1, 1, 5)
+    for alpha in axis:
+        for beta in axis:
+            exact = torch.linalg.eigvalsh(dense_hessian(parameters, alpha, beta))[[0, -1]].numpy()
+            for plane in planes:
+                plane.move_to(alpha, beta)
+                start = random_vector(plane, 1)
+                ends = find_ends(plane.multiply, start, tolerance=3e-4, max_products=300)
+                assert ends.converged
+                found = [ends.least.value, ends.greatest.value]
+                np.testing.assert_allclose(found, exact, rtol=1e-4)
+
+
+def test_what_is_not_kept_is_computed_anew():
+    kept = make_plane(batch=16)
+    kept.move_to(0.1, 0.2)
+    two_batches = 2 * kept.kept.batch_bytes
+    some, none = (make_plane(batch=16, budget_bytes=budget) for budget in (two_batches, 0))
+    products = []
+    for plane in (kept, some, none):
+        plane.move_to(0.1, 0.2)
+        products.append(plane.multiply(random_vector(plane, 1)))
+    assert kept.kept.n_kept == kept.kept.n_batches == 5
+    assert some.kept.n_kept == 2
+    assert none.kept.n_kept == 0
+    assert torch.equal(products[0], products[1])
+    assert torch.equal(products[0], products[2])
+
+
+def test_threads_do_not_change_a_bit():
+    products = []
+    for threads in (1, 2, 3):
+        plane = make_plane(batch=16, threads=threads)
+        plane.move_to(0.1, 0.2)
+        products.append(plane.multiply(random_vector(plane, 1)))
+    assert torch.equal(products[0], products[1])
+    assert torch.equal(products[0], products[2])
+
+
+def test_parts_of_the_data_add_up():
+    whole = make_plane(batch=16)
+    whole.move_to(0.1, 0.2)
+    vector = random_vector(whole, 1)
+    total = torch.zeros_like(vector, dtype=torch.float64)
+    for rows in (slice(0, 48), slice(48, N), slice(N, N)):
+        inputs, targets = images()
+        part = ResidentSplit(inputs[rows], targets[rows], mean=MEAN, std=STD, device="cpu")
+        plane = make_plane(batch=16, samples=part) if len(part) else None
+        if plane is not None:
+            plane.move_to(0.1, 0.2)
+            total += plane.multiply(vector)
+    assert torch.allclose(total, whole.multiply(vector), rtol=1e-12, atol=1e-15)
+
+
+def gauss_newton(logits, targets, start):
+    jacobian = torch.func.jacrev(logits)(start)
+    p = torch.softmax(logits(start), dim=1)
+    inner = torch.diag_embed(p) - p.unsqueeze(2) * p.unsqueeze(1)
+    return torch.einsum("nip,nij,njq->pq", jacobian, inner, jacobian) / N
+
+
+def test_gauss_newton_is_the_outer_products_of_the_jacobian():
+    plane = make_plane("all", batch=16, gauss_newton=True)
+    plane.move_to(0.4, -0.3)
+    expected = dense_hessian("all", 0.4, -0.3, of=gauss_newton)
+    vector = random_vector(plane, 1)
+    product = expected @ vector.double()
+    assert (plane.multiply(vector) - product).norm() / product.norm() < 1e-5
+
+
+def test_linear_softmax_regression():
+    """Hessian = mean of (diag p - p p^T) x x^T, Source: Bishop 2006, eq. 4.110."""
+    generator = np.random.default_rng(1)
+    inputs = generator.standard_normal((N, 5)).astype(np.float32)
+    targets = generator.integers(0, 3, N)
+    samples = ResidentSplit(inputs, targets, mean=(), std=(), device="cpu")
+
+    def make():
+        torch.manual_seed(0)
+        return nn.Linear(5, 3)
+
+    plane = make_plane("moved", batch=16, make=make, samples=samples)
+    plane.move_to(0.5, 0.5)
+    weight, bias = (tensor.detach().numpy().astype(float) for tensor in make().parameters())
+    for axis in ("alpha", "beta"):
+        weight = weight + 0.5 * directions_of(make())[axis]["weight"]
+    logits = inputs.astype(float) @ weight.T + bias
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    inner = np.einsum("ni,ij->nij", p, np.eye(3)) - np.einsum("ni,nj->nij", p, p)
+    dense = np.einsum("nij,na,nb->iajb", inner, inputs, inputs).reshape(15, 15) / N
+    for seed in range(3):
+        vector = random_vector(plane, seed)
+        np.testing.assert_allclose(plane.multiply(vector), dense @ vector.numpy(), atol=1e-6)
+
+
+def test_a_good_network_passes_the_check():
+    make_plane().check_products()
+
+
+def test_resnet20_at_its_minimiser(data_dir):
+    """The ends that a plain double backward over the unfolded network and ARPACK gave."""
+    checkpoint = next(data_dir.glob("checkpoints/resnet20-*.th"))
+    network = build_network("resnet20_pad", n_channels=3, n_classes=10).float().eval()
+    load_state(network, read_checkpoint(checkpoint, trust=False))
+    with np.load(data_dir / "cifar10_first4000.npz") as file:
+        inputs, targets = file["images"][:256], file["labels"][:256].astype(np.int64)
+    pixels = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    samples = ResidentSplit(np.ascontiguousarray(inputs), targets, **pixels, device="cpu")
+    names = moved_names(network, ignore=("bias", "bn"))
+    plane = HessianPlane(
+        network,
+        {"alpha": {}, "beta": {}},
+        samples,
+        samples.batch(slice(0, 2)),
+        Setting("cpu", "fp32", 64, 2),
+        parameters=names,
+        n_samples=256,
+        budget_bytes=BUDGET,
+    )
+    assert plane.description == "19 batch-norms folded"
+    plane.move_to(0.0, 0.0)
+    start = random_vector(plane, 1)
+    ends = find_ends(plane.multiply, start, tolerance=1e-2, max_products=60)
+    assert ends.converged
+    assert ends.greatest.value == pytest.approx(32.305, rel=1e-4)
+    assert ends.least.value == pytest.approx(-0.3036, rel=1e-3)
+    assert ends.least.residual <= 1e-2 * 0.3036
+
+
+class Noisy(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) + 0.1 * torch.randn(len(x), 10) * self.weight.sum()
+
+
+class Lopsided(torch.autograd.Function):
+    """Its derivative is that of something else."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * x.flip(1)
+
+
+class Odd(nn.Linear):
+    def forward(self, x):
+        assert x.isfinite().all()  # tracing ends here; a trace would differentiate x**3 itself
+        return Lopsided.apply(super().forward(x))
+
+
+class Once(nn.Linear):
+    def forward(self, x):
+        return nn.functional.ctc_loss(
+            super().forward(x).log_softmax(1).unsqueeze(1),
+            torch.ones(1, 2, dtype=torch.long),
+            torch.tensor([len(x)]),
+            torch.tensor([2]),
+        ).expand(len(x), 10)
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (Noisy, "product of the Hessian with the same vector differs the second time"),
+        (Odd, "its Hessian is not symmetric"),
+        (Once, "this network cannot be differentiated twice"),
+    ],
+)
+def test_networks_without_a_hessian_are_refused(layer, words):
+    def make():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), layer(25, 10))
+
+    plane = make_plane(make=make)
+    with pytest.raises(InputError, match=words):
+        plane.check_products()
