@@ -176,6 +176,12 @@ def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+def own_modules(folder: Path) -> list[str]:
+    """Return the names of the modules that lie in a folder."""
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return [name for name, file in files.items() if file and Path(file).parent == folder]
+
+
 @pytest.fixture
 def alone(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -203,6 +209,8 @@ def alone(
         status = guard.run_guarded(surface.main, options, problem, start_ranks())
         for number, handler in before.items():
             signal.signal(number, handler)
+        for name in own_modules(Path(cwd)):  # another test may have one of that name
+            del sys.modules[name]
         out, err = capfd.readouterr()
         if check and status != 0:
             pytest.fail(f"status {status}: {out}\n{err}")
