@@ -29,7 +29,7 @@ def test_every_network_and_data_set_is_listed():
     assert all(len(line) <= 120 for line in (models + data).splitlines())
 
 
-@pytest.mark.parametrize("parse", [surface.parse, train.make_parser().parse_args])
+@pytest.mark.parametrize("parse", [surface.parse, train.parse])
 def test_a_list_ends_the_command_and_needs_no_other_option(parse, capsys):
     with pytest.raises(SystemExit) as ended:
         parse(["--list", "data"])

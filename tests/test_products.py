@@ -10,12 +10,13 @@ from torch import nn
 from torch.autograd.functional import hessian
 from torch.func import functional_call
 
-from landscape_mpi.compute.directions import moved_names, random_direction
+from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.lanczos import find_ends
 from landscape_mpi.compute.plane import memory_order
 from landscape_mpi.compute.products import HessianPlane, random_vector
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from landscape_mpi.compute.directions import moved_names
+from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.checkpoint import map_checkpoint, write_checkpoint
 from landscape_mpi.zoo.dataset import Sample
