@@ -106,7 +106,7 @@ class Job:
         self.wait_until(lambda: self.told()["JobState"] in last, timeout)
         return self.told()
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 30) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 90) -> None:
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
