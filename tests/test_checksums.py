@@ -147,7 +147,7 @@ def test_what_is_added_later_is_sealed(whole, tmp_path):
     path = tmp_path / "a.h5"
     path.write_bytes(whole)
     with h5py.File(path, "r+") as file:
-        file.create_group("trajectory")["alpha"] = np.arange(3.0)
+        file.create_group("notes")["alpha"] = np.arange(3.0)
     assert "what no run changes, such as texts and axes, has changed" in refusal(path)
     assert refusal(path, read_surface) is None
     seal(path)
