@@ -4,13 +4,13 @@
 #   launch/run_tests.sh serial       those that need one process
 #   launch/run_tests.sh 2 3          those marked parallel(2), then parallel(3), on that many ranks
 #
-# Every run is made, also after one that failed, and ended after TIME_LIMIT_S (1800 seconds).
+# Every run is made, also after one that failed, and ended after TIME_LIMIT_S (3600 seconds).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly PYTHON=.venv/bin/python
 readonly LOGS=build/tests
-export TIME_LIMIT_S=${TIME_LIMIT_S:-1800}
+export TIME_LIMIT_S=${TIME_LIMIT_S:-3600}
 
 main() {
     mkdir -p $LOGS
