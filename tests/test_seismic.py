@@ -105,6 +105,8 @@ def test_the_table_as_it_is_published(data_dir):
     assert np.bincount(train.targets).tolist() == [1810, 128]
     assert np.bincount(test.targets).tolist() == [2414 - 1810, 170 - 128]
     assert (data.sample.shape, data.n_classes) == ((24,), 2)
+    errors = {"train": 100 * 128 / 1938, "test": 100 * 42 / 646}  # of never expecting a bump
+    assert data.trivial_errors == pytest.approx(errors)
     rows = np.genfromtxt(next(data_dir.rglob("seismic_bumps.csv")), delimiter=",", dtype=str)
     is_category = np.isin(np.arange(18), (0, 1, 2, 7))
     encoder = OneHotEncoder(sparse_output=False)

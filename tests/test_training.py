@@ -306,7 +306,9 @@ def test_the_same_seed_gives_the_same_bits(done, tmp_path):
 def test_label_noise_is_counted_and_recorded(tmp_path, capsys):
     run = [*FAST, "--epochs=1", "--label-noise=0.2", f"--out={tmp_path}/a.pt"]
     assert main(run) == 0
-    assert "\n288 training labels are replaced by other classes\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "\n288 training labels are replaced by other classes\n" in said
+    assert re.search(r"\nanswering the commonest class .*: train 8\d\.\d\d %, test 8\d", said)
     record = read_checkpoint(tmp_path / "a.pt").record
     assert (record["n_labels_replaced"], record["options"]["label_noise"]) == (288, 0.2)
 

@@ -112,6 +112,7 @@ def say_end(ranks: Ranks, plan: Plan, outcome: Outcome) -> None:
     with h5py.File(plan.out, "r", locking=False) as file:
         done = file["done"][...] == 1
         values = {name: file[name][...] for name in plan.quantities}
+        trivial = _trivial_errors(file)
     if not outcome.finished:
         print(
             f"stopped by {outcome.signal} with {done.sum():,} of {plan.n_points:,} points done; "
@@ -120,9 +121,19 @@ def say_end(ranks: Ranks, plan: Plan, outcome: Outcome) -> None:
         )
         return
     for name, grid in values.items():
-        print(_summary(name, grid, plan))
+        print(_summary(name, grid, plan) + trivial.get(name, ""))
     print("the values at the center should be those you know from training")
     print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
+
+
+def _trivial_errors(file: h5py.File) -> dict[str, str]:
+    """Return what stands beside an error: the one that needs no network."""
+    start = "trivial_error_"
+    return {
+        f"{name.removeprefix(start)}_error": f"; {value:.6g} for the commonest class alone"
+        for name, value in file["provenance"].attrs.items()
+        if name.startswith(start)
+    }
 
 
 def _summary(name: str, grid: np.ndarray, plan: Plan) -> str:

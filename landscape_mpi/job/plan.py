@@ -217,6 +217,7 @@ def _content(
                 "git_commit": provenance.git_commit(),
                 "versions": provenance.versions(),
                 **inputs.sha256,
+                **{f"trivial_error_{k}": v for k, v in inputs.dataset.trivial_errors.items()},
             },
         },
         vectors=found.vectors if options.save_directions else {},

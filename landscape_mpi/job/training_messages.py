@@ -21,6 +21,9 @@ def say_start(training: Training, data: DataSet, device: torch.device, found: st
             f"--batch-size {recipe.batch_size}: there are {n:,} training {noun}, so every step "
             f"takes all of them, and an epoch is one step"
         )
+    if errors := data.trivial_errors:
+        words = ", ".join(f"{name} {error:.2f} %" for name, error in errors.items())
+        print(f"answering the commonest class alone has an error of: {words}")
     if n_replaced := training.record["n_labels_replaced"]:
         print(f"{n_replaced:,} training labels are replaced by other classes")
     print(found, end="\n" * bool(found), flush=True)

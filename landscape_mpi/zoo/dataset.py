@@ -105,3 +105,18 @@ class DataSet:
         if split.kind == "image":
             shape = (shape[2], shape[0], shape[1])
         return Sample(split.kind, tuple(shape), self.n_classes)
+
+    @property
+    def trivial_errors(self) -> dict[str, float]:
+        """Return by split the error, %, of always answering the class commonest in the first.
+
+        Empty where the targets are numbers to predict.
+        """
+        first = next(iter(self.splits.values())).targets
+        if first.dtype.kind != "i":
+            return {}
+        commonest = np.bincount(first.ravel()).argmax()
+        return {
+            name: 100 * float(np.mean(split.targets != commonest))
+            for name, split in self.splits.items()
+        }
