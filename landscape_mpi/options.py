@@ -123,6 +123,8 @@ def file_path(text: str) -> Path:
 def files_read(options: argparse.Namespace) -> list[Path]:
     """Return the files that the options name as inputs, which no output may replace."""
     files = [getattr(options, name, None) for name in ("checkpoint", "directions", "to", "to_y")]
+    kinds = (getattr(options, f"{axis}_direction", None) for axis in "xy")
+    files += [getattr(kind, "file", None) for kind in kinds]
     if options.data.startswith("npz:"):
         data = file_path(options.data.removeprefix("npz:"))
         files += [data, *([options.data_dir / data] if options.data_dir else [])]

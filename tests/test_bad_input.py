@@ -150,7 +150,8 @@ CASES = {
     "what trained, of a checkpoint": ({"z": "--only=trainable"}, "every parameter of the network"),
     "a choice in given directions": (
         {"z": "--directions=short.h5", "y": "--only=linear.*"},
-        "--only: shapes directions that are made, and --directions short.h5 takes those of a file",
+        "--only: shapes directions that are gradient or random or to, and those of this plane are: "
+        "short.h5. Leave it out.",
     ),
     "unknown split": ({"z": "--splits=trian"}, "'trian' is not one of train, test."),
     "negative seed": ({"z": "--seed=-1"}, "'-1' is not a whole number from 0"),

@@ -203,7 +203,10 @@ def test_statistics_that_are_measured_anew(solutions, tmp_path, mpiexec):
             ["--x=0:1:3", "--batch-norm=reestimate", "--ranks-per-point=2"],
             "needs the whole training set on one rank, and --ranks-per-point 2 shares it out",
         ),
-        (["--x=0:1:3", "--directions", "{one}"], "--to: shapes directions that are made"),
+        (
+            ["--x=0:1:3", "--directions", "{one}"],
+            "--to: says what a direction of the plane is, and so does --directions {one}",
+        ),
         (["--x=0:1:3", "--to", "{out}"], "nothing.pt: no such checkpoint"),
     ],
 )

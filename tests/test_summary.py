@@ -6,6 +6,7 @@ A summary is what a person reads, so whole lines are compared.
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import surface_files
@@ -50,6 +51,29 @@ def test_a_bowl(tmp_path):
         "does it look right?",
         "the center is the minimum of the grid, as it should be",
     ]
+
+
+def test_where_it_stops_being_convex(tmp_path):
+    """A bowl that bends down from a = 0.5 on, where it is 0.25 high; by hand, in steps of 0.1."""
+    axis = np.linspace(-1, 1, 21)
+    valley = np.where(axis > 0.5, 2 * axis - 0.75 - (axis - 0.5) ** 2 - axis + 0.5, axis**2)
+    found = lines(tmp_path, np.add.outer(valley, axis**2))
+    bends = np.diff(valley, 2) < -1e-9
+    lowest = valley[1:-1][bends].min()
+    share = f"not convex at {bends.mean():.0%} of the inner points, the lowest of them at "
+    assert f"{share}{lowest:.4g}" in found
+    line = lines(tmp_path, valley[:, None], alpha=axis, beta=np.zeros(1))
+    assert f"{share}{lowest:.4g}" in line
+
+
+def test_the_angle_of_the_directions_beside_that_of_random_ones(tmp_path):
+    path = write_surface(tmp_path / "net.h5", AXIS, AXIS, {"train_loss": plane(AXIS, AXIS, bowl)})
+    with h5py.File(path, "r+") as file:
+        file["directions"].attrs.update(cosine=-0.0123, n_moved=20_000)
+    assert describe(read_surface(path))[1] == (
+        "cosine of the two directions: -0.012; of random ones among 20,000 weights about 0.0056 "
+        "either way"
+    )
 
 
 def test_a_line_between_two_solutions(tmp_path):

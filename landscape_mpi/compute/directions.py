@@ -18,7 +18,7 @@ from landscape_mpi.errors import InputError, nearest_name
 
 Direction = dict[str, np.ndarray]  # parameter or buffer name -> float32, the shape of its tensor
 
-NORMALIZATIONS = ("filter", "layer", "weight", "none")
+NORMALIZATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
 
 
 def random_direction(
@@ -56,7 +56,8 @@ def normalized(draw: np.ndarray, weights: np.ndarray, *, normalize: str) -> np.n
     convolution and linear weights a filter is the slice of one output channel. A vector
     (bias, scale, shift) has no filters: it is scaled as a whole, so that it stays random.
     ``layer`` scales each tensor as a whole, ``weight`` multiplies by the weights, ``none``
-    leaves the draw alone. Where the weights are zero, so is the result.
+    leaves the draw alone. Where the weights are zero, so is the result. ``dfilter`` and
+    ``dlayer`` give each filter or tensor the norm 1, whatever the weights.
 
     Args:
         draw: Draw, float64, any shape.
@@ -73,11 +74,13 @@ def normalized(draw: np.ndarray, weights: np.ndarray, *, normalize: str) -> np.n
     exact = weights.astype(np.float64)
     if normalize == "weight":
         return draw * exact
-    if normalize == "filter" and draw.ndim > 1:
+    if normalize in {"filter", "dfilter"} and draw.ndim > 1:
         axes = tuple(range(1, draw.ndim))
     else:
         axes = tuple(range(draw.ndim))
     target = np.sqrt((exact**2).sum(axis=axes, keepdims=True))
+    if normalize in {"dfilter", "dlayer"}:
+        target = np.ones_like(target)
     length = np.sqrt((draw**2).sum(axis=axes, keepdims=True))
     return draw * np.divide(target, length, out=np.zeros_like(target), where=length > 0)
 
@@ -112,7 +115,6 @@ def cosine(first: Direction, second: Direction) -> float:
 
 
 def inner(first: Direction, second: Direction) -> float:
-    """Return the inner product of two directions, summed in float64."""
     """Return the inner product over the parameters that both have, in float64."""
     return math.fsum(
         float(np.vdot(first[name].astype(np.float64), second[name].astype(np.float64)))

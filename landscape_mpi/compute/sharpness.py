@@ -142,6 +142,25 @@ def _around(place: int, n: int) -> slice:
     return slice(max(0, place - NEIGHBOURS), min(n, place + NEIGHBOURS + 1))
 
 
+def convex_height(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> float | None:
+    """Return the lowest loss at which the surface bends down: below it, it is convex.
+
+    Args:
+        alpha: Coordinates, evenly spaced, float64 [n_alpha].
+        beta: Coordinates, evenly spaced, float64 [n_beta].
+        loss: Float64 [n_alpha, n_beta].
+
+    Returns:
+        Nat; None where no inner point bends down.
+
+    Source: Li et al. 2018, arXiv:1712.09913, section 6: networks that are initialised below it
+    train well.
+    """
+    smallest, inner = _curvatures(alpha, beta, loss)
+    bends = inner[smallest < -ROUNDING * np.ptp(loss[np.isfinite(loss)])] if inner.size else inner
+    return float(bends.min()) if bends.size else None
+
+
 def non_convex_share(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> float | None:
     """Return the share of the grid's inner points at which the surface is not convex.
 
@@ -154,22 +173,24 @@ def non_convex_share(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> f
         Share of the points whose Hessian in the plane, by central differences, has a negative
         eigenvalue; None where no inner point has finite neighbours.
     """
-    if 1 in loss.shape:
-        with np.errstate(invalid="ignore"):
-            bends = np.diff(loss.ravel(), 2)
-        smallest = bends[np.isfinite(bends)]
-    else:
-        smallest = _smallest_curvatures(alpha, beta, loss)
+    smallest, _ = _curvatures(alpha, beta, loss)
     if smallest.size == 0:
         return None
     finite = loss[np.isfinite(loss)]
     return float(np.mean(smallest < -ROUNDING * np.ptp(finite)))
 
 
-def _smallest_curvatures(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> np.ndarray:
+def _curvatures(
+    alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest curvature and the loss of the inner points that have one, each [n]."""
     with np.errstate(invalid="ignore"):  # differences of infinities, left out below
-        smallest = _smallest_of_hessians(alpha, beta, loss)
-    return smallest[np.isfinite(smallest)]
+        if 1 in loss.shape:
+            smallest, inner = np.diff(loss.ravel(), 2), loss.ravel()[1:-1]
+        else:
+            smallest, inner = _smallest_of_hessians(alpha, beta, loss), loss[1:-1, 1:-1]
+    known = np.isfinite(smallest)
+    return smallest[known], inner[known]
 
 
 def _smallest_of_hessians(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> np.ndarray:

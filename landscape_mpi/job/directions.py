@@ -1,4 +1,4 @@
-"""The directions of a plane: random, to other checkpoints, or those of a file; one kind an axis."""
+"""The directions of a plane, made or read: every axis has a kind of its own."""
 
 from __future__ import annotations
 
@@ -12,41 +12,53 @@ from torch import nn
 
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.gradient import loss_gradient
 from landscape_mpi.compute.interpolation import difference, place_in_plane, turned_orthogonal
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
+from landscape_mpi.job.direction_kinds import AXES, SCALED, DirectionKind, kinds_of
 from landscape_mpi.job.inputs import Inputs
-from landscape_mpi.store.directions import read_directions
+from landscape_mpi.store.directions import kept_vectors, read_directions
 from landscape_mpi.store.marks import Mark
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 
-AXES = ("alpha", "beta")
 DEFAULT_NORMALIZE = "filter"
 DEFAULT_IGNORE = ("bias", "bn")
 DEFAULT_SEED = 1
 
 
 @dataclass(frozen=True)
-class RandomDirections:
-    """How random directions are made."""
+class Shaping:
+    """How directions that are made are drawn and scaled, and what they move."""
 
-    seed: int
-    normalize: str
-    ignore: tuple[str, ...]
-    only: tuple[str, ...]  # empty for all
-    axes: tuple[str, ...]  # the others have another direction, or one that moves nothing
+    seed: int = DEFAULT_SEED
+    normalize: str = DEFAULT_NORMALIZE
+    ignore: tuple[str, ...] = DEFAULT_IGNORE
+    only: tuple[str, ...] = ()  # empty for all
+
+
+@dataclass(frozen=True)
+class RandomDirections:
+    """The random directions of a plane, which every rank makes for itself."""
+
+    shaping: Shaping
+    kinds: Mapping[str, DirectionKind]  # by axis; the others are not random
 
     def make(self, network: nn.Module, state: Mapping[str, np.ndarray]) -> dict[str, Direction]:
         """Return the random directions for a network with these weights, float32, by axis."""
-        moved = set(moved_names(network, ignore=self.ignore, only=self.only))
-        center = {name: values for name, values in state.items() if name in moved}
-        return {
-            axis: directions.random_direction(
-                center, seed=self.seed, axis=axis, normalize=self.normalize
+        made = {}
+        for axis, kind in self.kinds.items():
+            only = self.shaping.only if kind.only is None else kind.only
+            moved = set(moved_names(network, ignore=self.shaping.ignore, only=only))
+            made[axis] = directions.random_direction(
+                {name: values for name, values in state.items() if name in moved},
+                seed=self.shaping.seed if kind.seed is None else kind.seed,
+                axis=kind.axis,
+                normalize=self.shaping.normalize,
             )
-            for axis in self.axes
-        }
+        return made
 
 
 @dataclass(frozen=True)
@@ -55,8 +67,10 @@ class Directions:
 
     vectors: dict[str, Direction]  # by axis
     sources: dict[str, str]  # by axis: random, to FILE, none, or the file they were read from
+    shaping: Shaping | None  # of those that are drawn or scaled here; None where none is
     random: RandomDirections | None  # what the ranks make themselves
     sent: tuple[str, ...]  # axes whose vectors rank 0 sends
+    kept: bool  # whether a run that goes on needs the vectors of the file
     marks: tuple[Mark, ...] = field(default=())  # what lies where in the plane
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -70,7 +84,13 @@ class Directions:
 
 def batch_norm_of(options: argparse.Namespace) -> str:
     """Return what happens to running statistics, where nothing is asked what users expect."""
-    return options.batch_norm or ("fixed" if options.to is None else "move")
+    return options.batch_norm or ("move" if goes_to_checkpoint(options) else "fixed")
+
+
+def goes_to_checkpoint(options: argparse.Namespace) -> bool:
+    """Return whether a direction leads to another checkpoint."""
+    kinds = (options.x_direction, options.y_direction)
+    return options.to is not None or any(kind and kind.name == "to" for kind in kinds)
 
 
 def choose_directions(
@@ -79,125 +99,174 @@ def choose_directions(
     """Make the directions that the options ask for. Local; call it on rank 0.
 
     Args:
-        options: ``directions``, ``to``, ``to_y``, ``orthogonal``, ``seed``, ``normalize``,
-            ``ignore``, ``only``, ``batch_norm``, ``checkpoint`` and ``model``.
-        inputs: Network and weights.
+        options: Those of kinds_of, and ``batch_norm``, ``checkpoint``, ``trust_checkpoint``,
+            ``model``, ``out`` and ``fresh``.
+        inputs: Network, weights and data.
         alpha: Coordinates along the first direction, float64 [n_alpha].
         beta: Along the second, float64 [n_beta].
 
     Raises:
         InputError: If they contradict each other or do not fit the network.
     """
-    is_line = len(beta) == 1 and not beta.any()
-    _check_options(options, is_line=is_line)
-    if options.directions is not None:
-        found = _of_file(options.directions, inputs, beta)
-    elif options.to is not None:
-        found = _to_checkpoints(options, inputs, is_line=is_line)
-    else:
-        found = _random(options, inputs, AXES[:1] if is_line else AXES)
-    corners = [(float(a), float(b)) for a in alpha[[0, -1]] for b in beta[[0, -1]]]
-    directions.check_variances(inputs.state, found.vectors, corners)
-    return found
-
-
-def _check_options(options: argparse.Namespace, *, is_line: bool) -> None:
-    if options.directions is not None:
-        for name in ("to", "to_y", "normalize", "ignore", "only", "seed"):
-            if getattr(options, name) is not None:
-                raise InputError(
-                    f"--{name.replace('_', '-')}: shapes directions that are made, and "
-                    f"--directions {options.directions} takes those of a file as they are. Leave "
-                    f"one of the two out."
-                )
-    if options.to_y is not None and options.to is None:
-        raise InputError(
-            f"--to-y {options.to_y}: is the second solution to go to, and --to names no first. "
-            f"Pass --to for a line, and both for a plane through three solutions."
-        )
-    if options.to_y is not None and is_line:
-        raise InputError(
-            f"--to-y {options.to_y}: lies at beta = 1, and without --y there is only a line. Pass "
-            f"--y, for example --y=-0.5:1.5:41."
-        )
-    if options.orthogonal and (is_line or options.directions is not None):
-        raise InputError(
-            "--orthogonal: turns the direction along beta that is made here, and there is none. "
-            "Leave it out, or pass --y and no --directions."
-        )
-
-
-def _random(options: argparse.Namespace, inputs: Inputs, axes: tuple[str, ...]) -> Directions:
-    random = RandomDirections(
-        seed=DEFAULT_SEED if options.seed is None else options.seed,
-        normalize=options.normalize or DEFAULT_NORMALIZE,
-        ignore=DEFAULT_IGNORE if options.ignore is None else options.ignore,
-        only=options.only or (),
-        axes=axes,
-    )
-    made = random.make(inputs.network, inputs.state)
-    vectors = {axis: made.get(axis, {}) for axis in AXES}
-    sources = {axis: "random" if axis in axes else "none" for axis in AXES}
-    if options.orthogonal and axes == AXES:
-        vectors["beta"] = turned_orthogonal(vectors["beta"], vectors["alpha"])
-        return Directions(vectors, sources | {"beta": "random, orthogonal"}, random, ("beta",))
-    return Directions(vectors, sources, random, ())
-
-
-def _to_checkpoints(options: argparse.Namespace, inputs: Inputs, *, is_line: bool) -> Directions:
-    first = _difference(options.to, "--to", options, inputs)
-    marks = [Mark(_name(options.checkpoint or options.model), 0.0, 0.0)]
-    marks.append(Mark(_name(options.to), 1.0, 0.0))
-    sources = {"alpha": f"to {options.to}", "beta": "none"}
-    if is_line:
-        return Directions({"alpha": first, "beta": {}}, sources, None, AXES, tuple(marks))
-    if options.to_y is None:
-        made = _random(options, inputs, ("beta",))
-        sources["beta"], second, random = "random", made.vectors["beta"], made.random
-    else:
-        second, random = _difference(options.to_y, "--to-y", options, inputs), None
-        sources["beta"] = f"to {options.to_y}"
-    third = second
+    kinds = kinds_of(options, is_line=len(beta) == 1 and not beta.any())
+    shaping = _shaping(options)
+    drawn = {axis: kind for axis, kind in kinds.items() if kind.name == "random"}
+    random = RandomDirections(shaping, drawn) if drawn else None
+    vectors = random.make(inputs.network, inputs.state) if random else {}
+    maker = _Maker(options, inputs, shaping)
+    for axis, kind in kinds.items():
+        if axis not in drawn:
+            vectors[axis] = maker.make(axis, kind, needed=axis == "alpha" or bool(beta.any()))
+    sources = {axis: kind.words for axis, kind in kinds.items()}
+    sent = tuple(axis for axis in AXES if axis not in drawn)
+    straight = vectors["beta"]
     if options.orthogonal:
-        second = turned_orthogonal(
-            second, first, length=directions.norm(first) if options.to_y else None
-        )
+        both = all(kind.name == "to" for kind in kinds.values())
+        length = directions.norm(vectors["alpha"]) if both else None
+        vectors["beta"] = turned_orthogonal(straight, vectors["alpha"], length=length)
         sources["beta"] += ", orthogonal"
-    if options.to_y is not None:
-        marks.append(Mark(_name(options.to_y), *place_in_plane(third, first, second)))
-    vectors = {"alpha": first, "beta": second}
-    return Directions(vectors, sources, random, AXES, tuple(marks))
+        sent = tuple(axis for axis in AXES if axis in {*sent, "beta"})
+    corners = [(float(a), float(b)) for a in alpha[[0, -1]] for b in beta[[0, -1]]]
+    directions.check_variances(inputs.state, vectors, corners)
+    names = {kind.name for kind in kinds.values()}
+    return Directions(
+        vectors={axis: vectors[axis] for axis in AXES},
+        sources=sources,
+        shaping=shaping if names & SCALED else None,
+        random=random,
+        sent=sent,
+        kept="gradient" in names,
+        marks=_marks(options, kinds, vectors, straight),
+    )
 
 
-def _difference(path: Path, option: str, options: argparse.Namespace, inputs: Inputs) -> Direction:
-    network = inputs.source.build()
-    load_state(network, read_checkpoint(path, trust=options.trust_checkpoint))
-    # A line between solutions moves everything, unless something is to stay.
-    names = set(moved_names(network, ignore=options.ignore or (), only=options.only or ()))
-    if batch_norm_of(options) == "move":
-        names |= {name for name in inputs.state if name.endswith(("running_mean", "running_var"))}
-    found = difference(inputs.state, tensors_of(network), names)
-    if not found:
-        raise InputError(
-            f"{option} {path}: holds the weights of --checkpoint itself, so there is no line "
-            f"between them. Name another solution."
+def _shaping(options: argparse.Namespace) -> Shaping:
+    asked = {name: getattr(options, name) for name in ("seed", "normalize", "ignore", "only")}
+    return Shaping(**{name: value for name, value in asked.items() if value is not None})
+
+
+def _marks(
+    options: argparse.Namespace,
+    kinds: Mapping[str, DirectionKind],
+    vectors: Mapping[str, Direction],
+    straight: Direction,
+) -> tuple[Mark, ...]:
+    """Return the center and the checkpoints that directions lead to; none where none does.
+
+    Args:
+        options: ``checkpoint``, ``model`` and ``orthogonal``.
+        kinds: By axis.
+        vectors: By axis.
+        straight: The direction along beta before it was turned.
+    """
+    places = {"alpha": (1.0, 0.0), "beta": (0.0, 1.0)}
+    if options.orthogonal and kinds["beta"].name == "to":
+        places["beta"] = place_in_plane(straight, vectors["alpha"], vectors["beta"])
+    found = [
+        Mark(kind.file.stem, *places[axis])
+        for axis, kind in kinds.items()
+        if kind.name == "to" and kind.file is not None
+    ]
+    center = options.checkpoint.stem if options.checkpoint else options.model
+    return (Mark(center, 0.0, 0.0), *found) if found else ()
+
+
+class _Maker:
+    """Makes directions that are not random."""
+
+    def __init__(self, options: argparse.Namespace, inputs: Inputs, shaping: Shaping) -> None:
+        self._options = options
+        self._inputs = inputs
+        self._shaping = shaping
+
+    def make(self, axis: str, kind: DirectionKind, *, needed: bool) -> Direction:
+        """Return a direction.
+
+        Args:
+            axis: Along which it lies.
+            kind: What it is.
+            needed: Whether points lie along it.
+
+        Raises:
+            InputError: If there is none.
+        """
+        if kind.name == "gradient":
+            return self._kept_or_new_gradient(axis, kind)
+        if kind.file is None:
+            return {}
+        if kind.name == "to":
+            return self._difference(kind.file, kind)
+        return self._of_file(kind.file, kind, needed=needed)
+
+    def _difference(self, path: Path, kind: DirectionKind) -> Direction:
+        options, inputs = self._options, self._inputs
+        network = inputs.source.build()
+        load_state(network, read_checkpoint(path, trust=options.trust_checkpoint))
+        # A line between solutions moves everything, unless something is to stay.
+        only = (options.only or ()) if kind.only is None else kind.only
+        names = set(moved_names(network, ignore=options.ignore or (), only=only))
+        if batch_norm_of(options) == "move":
+            names |= {n for n in inputs.state if n.endswith(("running_mean", "running_var"))}
+        found = difference(inputs.state, tensors_of(network), names)
+        if not found:
+            raise InputError(
+                f"{kind.option} {path}: holds the weights of --checkpoint itself, so there is no "
+                f"line between them. Name another solution."
+            )
+        return found
+
+    def _of_file(self, path: Path, kind: DirectionKind, *, needed: bool) -> Direction:
+        stored = read_directions(path, option=kind.option)
+        where = f"{kind.option}: {path}: {kind.axis}"
+        if kind.axis in stored:
+            return directions.matched_direction(
+                stored[kind.axis], self._inputs.network, where=where
+            )
+        if needed:
+            raise InputError(
+                f"{kind.option}: {path}: holds a direction for alpha only, and --y asks for a "
+                f"plane. Leave --y out, or pass a file with two directions."
+            )
+        return {}
+
+    def _kept_or_new_gradient(self, axis: str, kind: DirectionKind) -> Direction:
+        """Return the gradient that a file to be resumed has: threads decide its last bits."""
+        options = self._options
+        if options.out.exists() and not options.fresh:
+            kept = kept_vectors(options.out, axis)
+            if kept:
+                return kept
+        return self._gradient(kind)
+
+    def _gradient(self, kind: DirectionKind) -> Direction:
+        inputs, shaping = self._inputs, self._shaping
+        split = inputs.dataset.splits.get("train")
+        if split is None:
+            raise InputError(
+                f"{kind.option} gradient: is that of the training loss, and --splits "
+                f"{','.join(self._options.splits)} leaves the training set out. Pass --splits "
+                f"train,test."
+            )
+        only = shaping.only if kind.only is None else kind.only
+        names = moved_names(inputs.network, ignore=shaping.ignore, only=only)
+        samples = ResidentSplit(
+            split.inputs,
+            split.targets,
+            mean=inputs.dataset.mean,
+            std=inputs.dataset.std,
+            device="cpu",
+            one_loss=inputs.loss.one_loss,
         )
-    return found
-
-
-def _name(source: Path | str) -> str:
-    return Path(source).stem if isinstance(source, Path) else source
-
-
-def _of_file(path: Path, inputs: Inputs, beta: np.ndarray) -> Directions:
-    stored = read_directions(path)
-    matched: dict[str, Direction] = {axis: {} for axis in AXES}
-    for axis, tensors in stored.items():
-        where = f"--directions: {path}: {axis}"
-        matched[axis] = directions.matched_direction(tensors, inputs.network, where=where)
-    if "beta" not in stored and beta.any():
-        raise InputError(
-            f"--directions: {path}: holds a direction for alpha only, and --y asks for a plane. "
-            f"Leave --y out, or pass a file with two directions."
-        )
-    return Directions(matched, dict.fromkeys(AXES, str(path)), None, AXES)
+        found = loss_gradient(inputs.network_copy(), samples, inputs.loss.load(), names)
+        scaled = {
+            name: directions.normalized(
+                values, inputs.state[name], normalize=shaping.normalize
+            ).astype(np.float32)
+            for name, values in found.items()
+        }
+        if not directions.norm(scaled) > 0:
+            raise InputError(
+                f"{kind.option} gradient: is 0 or not finite at the center, so it leads nowhere. "
+                f"Take another direction."
+            )
+        return scaled

@@ -14,7 +14,8 @@ from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.errors import InputError, MissingInputError
-from landscape_mpi.job.directions import AXES, RandomDirections
+from landscape_mpi.job.direction_kinds import AXES, DirectionKind
+from landscape_mpi.job.directions import RandomDirections, Shaping
 from landscape_mpi.job.grid import coarse_to_fine
 from landscape_mpi.job.inputs import Inputs, read_inputs
 from landscape_mpi.job.plan import Plan
@@ -181,13 +182,14 @@ def _random_directions(stored: StoredSurface) -> RandomDirections | None:
         return None
     ignore, only = stored.text("directions", "ignore"), stored.text("directions", "only")
     is_line = len(stored.beta) == 1 and not stored.beta.any()
-    return RandomDirections(
+    shaping = Shaping(
         seed=int(stored.text("directions", "seed")),
         normalize=stored.text("directions", "normalize"),
         ignore=() if ignore == "none" else tuple(ignore.split(",")),
         only=() if only == "none" else tuple(only.split(",")),
-        axes=AXES[:1] if is_line else AXES,
     )
+    axes = AXES[:1] if is_line else AXES
+    return RandomDirections(shaping, {axis: DirectionKind("random", axis=axis) for axis in axes})
 
 
 def _directions(
@@ -228,7 +230,7 @@ def _file_of_directions(stored: StoredSurface) -> Path:
     source = stored.text("directions", "source")
     if stored.has_vectors:
         return stored.path
-    if source.startswith("to ") or "orthogonal" in source:
+    if source.startswith(("to ", "random")) or "; " in source or "orthogonal" in source:
         raise InputError(
             f"{stored.path}: lies along directions that were made for it ({source}) and are not "
             f"in it. Compute the surface with --save-directions."
@@ -263,7 +265,8 @@ def _parameters(
     if options.parameters == "all":
         return tuple(dict(inputs.network.named_parameters()))
     if random is not None:
-        return tuple(moved_names(inputs.network, ignore=random.ignore, only=random.only))
+        shaping = random.shaping
+        return tuple(moved_names(inputs.network, ignore=shaping.ignore, only=shaping.only))
     moved = {name for direction in vectors.values() for name in direction}
     names = tuple(name for name, _ in inputs.network.named_parameters() if name in moved)
     if not names:

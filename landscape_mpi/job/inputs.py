@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.directions import digest
-from landscape_mpi.compute.tensors import named_tensors, tensors_of
+from landscape_mpi.compute.tensors import fill_network, named_tensors, tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.losses import LossChoice, choose_loss
 from landscape_mpi.zoo.checkpoint import (
@@ -49,6 +49,12 @@ class Inputs:
     loss: LossChoice
     checkpoint: Checkpoint | None
     sha256: dict[str, str]  # of weights_sha256, data_sha256, checkpoint_sha256
+
+    def network_copy(self) -> nn.Module:
+        """Return the network built anew, with its weights."""
+        network = self.source.build()
+        fill_network(network, self.state)
+        return network
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all arrays that the ranks need, by ``state/...`` and ``<split>/...``."""

@@ -19,6 +19,7 @@ from landscape_mpi.job.directions import (
     RandomDirections,
     batch_norm_of,
     choose_directions,
+    goes_to_checkpoint,
 )
 from landscape_mpi.job.inputs import Inputs, NetworkSource, read_inputs
 from landscape_mpi.job.losses import LossChoice
@@ -122,7 +123,7 @@ def _check_tolerance(options: argparse.Namespace) -> None:
 
 
 def _check_batch_norm(options: argparse.Namespace) -> None:
-    if options.batch_norm == "move" and options.to is None:
+    if options.batch_norm == "move" and not goes_to_checkpoint(options):
         raise InputError(
             "--batch-norm move: moves the running statistics to those of another checkpoint, and "
             "--to names none. Pass --to, or --batch-norm fixed or reestimate."
@@ -220,7 +221,7 @@ def _content(
                 **{f"trivial_error_{k}": v for k, v in inputs.dataset.trivial_errors.items()},
             },
         },
-        vectors=found.vectors if options.save_directions else {},
+        vectors=found.vectors if options.save_directions or found.kept else {},
         marks=found.marks,
         loss_units=plan.loss.units,
         known=_weight_decay(options, plan, inputs, found.vectors),
@@ -266,11 +267,11 @@ def _describe_directions(found: Directions) -> Attributes:
         "cosine": directions.cosine(vectors["alpha"], vectors["beta"]),
         "n_moved": directions.n_moved(*vectors.values()),
     }
-    if found.random is not None:
+    if found.shaping is not None:
         described |= {
-            "seed": found.random.seed,
-            "normalize": found.random.normalize,
-            "ignore": ",".join(found.random.ignore) or "none",
-            "only": ",".join(found.random.only) or "none",
+            "seed": found.shaping.seed,
+            "normalize": found.shaping.normalize,
+            "ignore": ",".join(found.shaping.ignore) or "none",
+            "only": ",".join(found.shaping.only) or "none",
         }
     return described

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from landscape_mpi.job.direction_kinds import KINDS, direction_kind
 from landscape_mpi.options import file_path, number_from_0, patterns_and, seed_number
 
 
 def add_plane_options(group: argparse._ActionsContainer) -> None:
     """Add what says which points are computed, to a parser or a group of it."""
     _add_axes(group)
-    _add_random(group)
-    _add_others(group)
+    _add_shaping(group)
+    _add_directions(group)
+    _add_solutions(group)
 
 
 def _add_axes(group: argparse._ActionsContainer) -> None:
@@ -30,11 +32,12 @@ def _add_axes(group: argparse._ActionsContainer) -> None:
     )
 
 
-def _add_random(group: argparse._ActionsContainer) -> None:
+def _add_shaping(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--normalize",
-        choices=["filter", "layer", "weight", "none"],
-        help="scale of random directions (default: filter)",
+        choices=["filter", "layer", "weight", "dfilter", "dlayer", "none"],
+        help="scale of random directions and of the gradient: to the weights' norm by filter or "
+        "layer or entry by entry, to a norm of 1 by filter or layer, or none (default: filter)",
     )
     group.add_argument(
         "--ignore",
@@ -55,7 +58,23 @@ def _add_random(group: argparse._ActionsContainer) -> None:
     )
 
 
-def _add_others(group: argparse._ActionsContainer) -> None:
+def _add_directions(group: argparse._ActionsContainer) -> None:
+    for letter, axis in (("x", "alpha"), ("y", "beta")):
+        group.add_argument(
+            f"--{letter}-direction",
+            type=direction_kind,
+            metavar="KIND",
+            help=f"what {axis} is: {KINDS}"
+            + (", which is what alpha is" if letter == "y" else "")
+            + " (default: random)",
+        )
+    for letter, axis in (("x", "alpha"), ("y", "beta")):
+        group.add_argument(
+            f"--{letter}-only",
+            type=patterns_and("trainable", none="none"),
+            metavar="LIST",
+            help=f"--only for {axis} alone",
+        )
     group.add_argument(
         "--directions",
         type=file_path,
@@ -64,10 +83,16 @@ def _add_others(group: argparse._ActionsContainer) -> None:
         "xdirection / ydirection of the reference implementation",
     )
     group.add_argument(
+        "--save-directions", action="store_true", help="keep the vectors in the file too"
+    )
+
+
+def _add_solutions(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
         "--to",
         type=file_path,
         metavar="FILE",
-        help="checkpoint that lies at alpha = 1, instead of a random direction; with it "
+        help="checkpoint that lies at alpha = 1, as --x-direction to:FILE; with it "
         "everything moves, unless --ignore or --only says otherwise",
     )
     group.add_argument(
@@ -85,7 +110,4 @@ def _add_others(group: argparse._ActionsContainer) -> None:
         help="running statistics: those of the center; moving with the weights to the checkpoint "
         "of --to; or measured on the training set at every point (default: move with --to, else "
         "fixed)",
-    )
-    group.add_argument(
-        "--save-directions", action="store_true", help="keep the vectors in the file too"
     )

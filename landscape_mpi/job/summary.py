@@ -45,12 +45,28 @@ def describe(surface: Surface) -> list[str]:
     known = surface.attributes
     about = f"{known['model']} on {known['data']}, " if {"model", "data"} <= set(known) else ""
     lines = [f"{surface.path}: {about}{surface.shape[0]} x {surface.shape[1]} points"]
+    lines += _angle(surface)
     losses = [name for name in surface.values if name.endswith("_loss")]
     for name in losses:
         lines += [name, *(f"  {line}" for line in _numbers(surface, surface.values[name]))]
     if losses:
         lines += ["does it look right?", *(f"  {line}" for line in _checks(surface, losses[0]))]
     return lines
+
+
+def _angle(surface: Surface) -> Iterator[str]:
+    """Say how far from orthogonal the two directions are.
+
+    Source: Li et al. 2018, arXiv:1712.09913, section 7.1: sqrt(2 / (pi n)) is expected of two
+    random ones.
+    """
+    cosine, n = (surface.about_directions.get(name, math.nan) for name in ("cosine", "n_moved"))
+    if math.isfinite(cosine) and n > 0:
+        expected = math.sqrt(2 / (math.pi * n))
+        yield (
+            f"cosine of the two directions: {cosine:.2g}; of random ones among {n:,} weights "
+            f"about {expected:.2g} either way"
+        )
 
 
 def _numbers(surface: Surface, loss: np.ndarray) -> Iterator[str]:
@@ -64,7 +80,9 @@ def _numbers(surface: Surface, loss: np.ndarray) -> Iterator[str]:
         yield from _numbers_at_center(surface, loss, center)
     share = sharpness.non_convex_share(alpha, beta, loss)
     if share is not None:
-        yield f"not convex at {share:.0%} of the inner points"
+        height = sharpness.convex_height(alpha, beta, loss)
+        lowest = "" if height is None else f", the lowest of them at {height:.4g}"
+        yield f"not convex at {share:.0%} of the inner points{lowest}"
     if surface.is_line:
         axis = alpha if surface.shape[1] == 1 else beta
         rise = sharpness.barrier(axis, loss.ravel())

@@ -13,18 +13,20 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.store.checksums import UNREADABLE
 
 StoredDirection = dict[str, np.ndarray] | list[np.ndarray]  # by name, or in the network's order
 
 GROUPS = {"alpha": ("directions/alpha", "xdirection"), "beta": ("directions/beta", "ydirection")}
 
 
-def read_directions(path: Path) -> dict[str, StoredDirection]:
+def read_directions(path: Path, *, option: str = "--directions") -> dict[str, StoredDirection]:
     """Return the directions a file holds, by axis.
 
     Args:
         path: A surface file written with --save-directions, a plane file, or a direction
             file of the reference implementation.
+        option: Which names it, for messages.
 
     Returns:
         For ``alpha``, and ``beta`` where there is one, the tensors by name or as a list.
@@ -34,24 +36,36 @@ def read_directions(path: Path) -> dict[str, StoredDirection]:
         MissingInputError: If there is no such file.
     """
     if not path.exists():
-        raise MissingInputError(f"--directions: {path}: there is no such file.")
+        raise MissingInputError(f"{option}: {path}: there is no such file.")
     try:
         with h5py.File(path, "r", locking=False) as file:
             found = {axis: _read(file, names) for axis, names in GROUPS.items()}
             present = sorted(file)
     except OSError as problem:
         raise InputError(
-            f"--directions: {path}: cannot be read as HDF5 ({problem}). Pass a file with "
+            f"{option}: {path}: cannot be read as HDF5 ({problem}). Pass a file with "
             f"directions, or leave the option out for random ones."
         ) from problem
     directions = {axis: tensors for axis, tensors in found.items() if tensors}
     if "alpha" not in directions:
         raise InputError(
-            f"--directions: {path}: holds {', '.join(present) or 'nothing'}, and neither the "
+            f"{option}: {path}: holds {', '.join(present) or 'nothing'}, and neither the "
             f"vectors of directions/alpha nor an xdirection. A surface file holds its vectors "
             f"only if it was written with --save-directions."
         )
     return directions
+
+
+def kept_vectors(path: Path, axis: str) -> dict[str, np.ndarray]:
+    """Return the vectors along an axis that a surface file holds; nothing where it holds none.
+
+    A file that is none, or damaged, is for others to refuse.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return {name: dataset[()] for name, dataset in file[GROUPS[axis][0]].items()}
+    except UNREADABLE:
+        return {}
 
 
 def names_of_direction(path: Path, axis: str) -> list[str]:

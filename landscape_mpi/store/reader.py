@@ -8,7 +8,7 @@ arrays have the shape (nx, ny), but position k of their flat order was filled wi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Surface:
     units: dict[str, str]  # of quantities and axes, "1" for a pure number
     long_names: dict[str, str]  # of quantities and axes
     attributes: dict[str, Any]  # of the file's root
+    about_directions: dict[str, Any] = field(default_factory=dict)  # of the group directions
     marks: tuple[Mark, ...] = ()  # solutions that lie in the plane
     trajectory: Trajectory | None = None  # the paths of runs in this plane
 
@@ -168,9 +169,15 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         units=units,
         long_names=long_names,
         attributes={name: _plain(value) for name, value in file.attrs.items()},
+        about_directions=_attributes(file, "directions"),
         marks=read_marks(file),
         trajectory=read_trajectory(file),
     )
+
+
+def _attributes(file: h5py.File, group: str) -> dict[str, Any]:
+    known = file[group].attrs if group in file else {}
+    return {name: _plain(value) for name, value in known.items()}
 
 
 def _ratio(least: np.ndarray, greatest: np.ndarray) -> np.ndarray:

@@ -1,0 +1,163 @@
+"""What each direction of a plane is asked to be. Imported before torch."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.options import file_path, seed_number
+
+AXES = ("alpha", "beta")
+LETTERS = {"alpha": "x", "beta": "y"}
+KINDS = "random, random:SEED, to:CHECKPOINT, file:FILE, file:FILE:beta, gradient or same"
+DRAWN, SCALED = {"random"}, {"random", "gradient"}  # kinds that --seed and --normalize are about
+CHOSEN = SCALED | {"to"}  # those that --ignore and --only are about
+
+
+@dataclass(frozen=True)
+class DirectionKind:
+    """One direction, as it is asked for."""
+
+    name: str  # random, to, file, gradient, same or none
+    option: str = ""  # which asks for it, for messages
+    file: Path | None = None  # of to and file
+    seed: int | None = None  # of random; None for that of --seed
+    axis: str = ""  # which direction of a file, or which stream of random numbers
+    only: tuple[str, ...] | None = None  # for this axis alone; None for what --only says
+
+    @property
+    def words(self) -> str:
+        """What it is, in a few words."""
+        if self.name == "file":
+            return str(self.file)
+        words = f"to {self.file}" if self.name == "to" else self.name
+        words += "" if self.seed is None else f", seed {self.seed}"
+        return words + (f", only {','.join(self.only)}" if self.only else "")
+
+
+def direction_kind(text: str) -> DirectionKind:
+    """Return the kind of direction that a word of the command line names.
+
+    Raises:
+        ArgumentTypeError: If it names none.
+    """
+    name, _, rest = text.partition(":")
+    if name == "random" and (rest or text == name):
+        return DirectionKind("random", seed=seed_number(rest) if rest else None)
+    if text in {"gradient", "same"}:
+        return DirectionKind(text)
+    if name == "to" and rest:
+        return DirectionKind("to", file=file_path(rest))
+    if name == "file" and rest:
+        path, _, axis = rest.rpartition(":")
+        if path and axis in AXES:
+            return DirectionKind("file", file=file_path(path), axis=axis)
+        return DirectionKind("file", file=file_path(rest))
+    raise argparse.ArgumentTypeError(f"{text!r} is not one of {KINDS}.")
+
+
+def kinds_of(options: argparse.Namespace, *, is_line: bool) -> dict[str, DirectionKind]:
+    """Return what the direction along each axis is asked to be.
+
+    Args:
+        options: ``directions``, ``to``, ``to_y``, ``x_direction``, ``y_direction``, ``x_only``,
+            ``y_only``, ``orthogonal``, ``seed``, ``normalize``, ``ignore`` and ``only``.
+        is_line: Whether nothing lies along beta.
+
+    Raises:
+        InputError: If the options contradict each other.
+    """
+    _check_one_says_it(options)
+    if is_line:
+        _check_line(options)
+    found = {axis: _kind_of(options, axis, is_line=is_line) for axis in AXES}
+    if found["alpha"].name == "same":
+        raise InputError(
+            "--x-direction same: is for --y-direction, which is then what alpha is. Name a kind "
+            "of its own for alpha."
+        )
+    if found["beta"].name == "same":
+        first, second = found["alpha"], found["beta"]
+        found["beta"] = replace(first, option=second.option, only=second.only)
+    _check_shaping(options, found)
+    return found
+
+
+def _kind_of(options: argparse.Namespace, axis: str, *, is_line: bool) -> DirectionKind:
+    letter = LETTERS[axis]
+    if options.directions is not None:
+        return DirectionKind("file", "--directions", options.directions, axis=axis)
+    if axis == "beta" and is_line:
+        return DirectionKind("none")
+    to = {"alpha": options.to, "beta": options.to_y}[axis]
+    kind: DirectionKind = getattr(options, f"{letter}_direction") or DirectionKind("random")
+    option = f"--{letter}-direction"
+    if to is not None:
+        kind, option = DirectionKind("to", file=to), {"alpha": "--to", "beta": "--to-y"}[axis]
+    only = getattr(options, f"{letter}_only")
+    return replace(kind, option=option, axis=kind.axis or axis, only=only)
+
+
+def _check_one_says_it(options: argparse.Namespace) -> None:
+    rivals = [("to", "x_direction"), ("to_y", "y_direction")]
+    names = ("to", "to_y", "x_direction", "y_direction", "x_only", "y_only")
+    rivals += [("directions", name) for name in names]
+    for first, second in rivals:
+        if getattr(options, first) is not None and getattr(options, second) is not None:
+            raise InputError(
+                f"--{_dashed(second)}: says what a direction of the plane is, and so does "
+                f"--{_dashed(first)} {getattr(options, first)}. Leave one of the two out."
+            )
+    if options.to_y is not None and options.to is None and options.x_direction is None:
+        raise InputError(
+            f"--to-y {options.to_y}: is the second solution to go to, and --to names no first. "
+            f"Pass --to for a line, and both for a plane through three solutions."
+        )
+
+
+def _check_line(options: argparse.Namespace) -> None:
+    if options.to_y is not None:
+        raise InputError(
+            f"--to-y {options.to_y}: lies at beta = 1, and without --y there is only a line. Pass "
+            f"--y, for example --y=-0.5:1.5:41."
+        )
+    for name in ("y_direction", "y_only"):
+        if getattr(options, name) is not None:
+            raise InputError(
+                f"--{_dashed(name)}: is about the direction along beta, and without --y there is "
+                f"only a line. Pass --y, for example --y=-1:1:41."
+            )
+    if options.orthogonal:
+        raise InputError(
+            "--orthogonal: turns the direction along beta, and without --y there is none. Leave "
+            "it out, or pass --y."
+        )
+
+
+def _check_shaping(options: argparse.Namespace, kinds: dict[str, DirectionKind]) -> None:
+    """Check that what shapes directions has some to shape.
+
+    Raises:
+        InputError: If it has none.
+    """
+    names = {kind.name for kind in kinds.values()}
+    known = ", ".join(dict.fromkeys(k.words for k in kinds.values() if k.name != "none"))
+    about = {"seed": DRAWN, "normalize": SCALED, "ignore": CHOSEN, "only": CHOSEN}
+    for name, shaped in about.items():
+        if getattr(options, name) is not None and not names & shaped:
+            raise InputError(
+                f"--{name}: shapes directions that are {' or '.join(sorted(shaped))}, and those "
+                f"of this plane are: {known}. Leave it out."
+            )
+    for axis, kind in kinds.items():
+        if kind.only is not None and kind.name not in CHOSEN:
+            raise InputError(
+                f"--{LETTERS[axis]}-only: chooses what a direction that is made here moves, and "
+                f"that along {axis} is taken from {kind.words}. Leave it out."
+            )
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
