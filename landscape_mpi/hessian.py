@@ -19,7 +19,7 @@ from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import EXIT_REQUEUE
-from landscape_mpi.options import file_path, number_above_0, whole_from_1
+from landscape_mpi.options import add_moved_inputs, file_path, number_above_0, whole_from_1
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -41,23 +41,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _add_input_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("inputs that moved since the surface was computed")
-    group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
-    group.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="unpickle whatever the checkpoint holds, which can run code",
-    )
+    add_moved_inputs(group)
     group.add_argument(
         "--directions",
         type=file_path,
         metavar="FILE",
         help="the file the directions were taken from",
-    )
-    group.add_argument(
-        "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
-    )
-    group.add_argument(
-        "--download", action="store_true", help="fetch missing files from the publisher"
     )
 
 

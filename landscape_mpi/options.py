@@ -184,3 +184,19 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
         help="of the pixels per channel, 0 to 1, e.g. 0.49,0.48,0.45 (default: the data's own)",
     )
     group.add_argument("--std", type=numbers, metavar="LIST", help="likewise")
+
+
+def add_moved_inputs(group: argparse._ArgumentGroup) -> None:
+    """Add what a command that reads a surface's inputs again may have to be told of them."""
+    group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
+    group.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="unpickle whatever the checkpoint holds, which can run code",
+    )
+    group.add_argument(
+        "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
+    )
+    group.add_argument(
+        "--download", action="store_true", help="fetch missing files from the publisher"
+    )

@@ -14,6 +14,7 @@ from torch import nn
 
 from landscape_mpi.compute import directions
 from landscape_mpi.job.direction_kinds import direction_kind
+from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
 
@@ -26,7 +27,7 @@ def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     for number, name in enumerate(("one", "two")):
         torch.manual_seed(number)
-        network = build_network("feedforward4", n_channels=1, n_classes=10, size=(8, 8))
+        network = build_network("feedforward4", sample=Sample("image", (1, 8, 8), 10))
         torch.save(network.state_dict(), folder / f"{name}.pt")
     return folder
 
@@ -53,7 +54,7 @@ def known(path, name):
 
 def exact_gradient(networks):
     """The mean loss as anyone would write it, in float64."""
-    network = build_network("feedforward4", n_channels=1, n_classes=10, size=(8, 8))
+    network = build_network("feedforward4", sample=Sample("image", (1, 8, 8), 10))
     network.load_state_dict(torch.load(networks / "one.pt", weights_only=True))
     network.double()
     data = load_dataset("digits")

@@ -12,9 +12,8 @@ from torch import nn
 
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
-from landscape_mpi.compute.gradient import loss_gradient
+from landscape_mpi.compute.gradient import LossGradient
 from landscape_mpi.compute.interpolation import difference, place_in_plane, turned_orthogonal
-from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
@@ -240,8 +239,7 @@ class _Maker:
 
     def _gradient(self, kind: DirectionKind) -> Direction:
         inputs, shaping = self._inputs, self._shaping
-        split = inputs.dataset.splits.get("train")
-        if split is None:
+        if "train" not in inputs.dataset.splits:
             raise InputError(
                 f"{kind.option} gradient: is that of the training loss, and --splits "
                 f"{','.join(self._options.splits)} leaves the training set out. Pass --splits "
@@ -249,15 +247,9 @@ class _Maker:
             )
         only = shaping.only if kind.only is None else kind.only
         names = moved_names(inputs.network, ignore=shaping.ignore, only=only)
-        samples = ResidentSplit(
-            split.inputs,
-            split.targets,
-            mean=inputs.dataset.mean,
-            std=inputs.dataset.std,
-            device="cpu",
-            one_loss=inputs.loss.one_loss,
-        )
-        found = loss_gradient(inputs.network_copy(), samples, inputs.loss.load(), names)
+        samples = inputs.resident("train", device="cpu")
+        loss = inputs.loss.load()
+        _, found = LossGradient(inputs.network_copy(), samples, loss, names).here()
         scaled = {
             name: directions.normalized(
                 values, inputs.state[name], normalize=shaping.normalize

@@ -13,21 +13,21 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.selection import moved_names
-from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.errors import InputError
 from landscape_mpi.job.direction_kinds import AXES, DirectionKind
 from landscape_mpi.job.directions import RandomDirections, Shaping
 from landscape_mpi.job.grid import coarse_to_fine
-from landscape_mpi.job.inputs import Inputs, read_inputs
+from landscape_mpi.job.inputs import Inputs
 from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.stored_inputs import first_samples, read_stored_inputs
 from landscape_mpi.output import check_output
 from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.hessian import (
-    StoredSurface,
     check_same_hessian,
     has_hessian,
     pending_eigenvalues,
-    read_stored_surface,
 )
+from landscape_mpi.store.stored_surface import StoredSurface, read_stored_surface
 
 DEFAULT_LIMIT = 5000
 GIGABYTE = 10**9
@@ -78,11 +78,12 @@ def read_plan(
 def _read_on_root(options: argparse.Namespace) -> tuple[HessianPlan, HessianInputs]:
     stored = read_stored_surface(options.surface)
     check_output(options.surface)
-    inputs = _read_inputs(options, stored)
-    _check_digests(stored, inputs)
+    _check_kind(stored)
+    inputs = read_stored_inputs(options, stored)
     random = _random_directions(stored)
     vectors = _directions(options, stored, inputs, random)
-    limited = _limited(options, stored, inputs)
+    limit = options.limit or min(DEFAULT_LIMIT, inputs.n_training)
+    limited = first_samples(inputs, limit, stored.path)
     arrays = limited.arrays()
     if random is None:
         for axis, direction in vectors.items():
@@ -98,43 +99,13 @@ def _with_pending(plan: HessianPlan, n_pending: int) -> HessianPlan:
     return replace(plan, surface=replace(plan.surface, n_pending=n_pending))
 
 
-def _read_inputs(options: argparse.Namespace, stored: StoredSurface) -> Inputs:
-    """Read what the surface was computed from: its names stand in the file.
-
-    Raises:
-        InputError: If the surface has no training loss.
-    """
-    limit = stored.text("/", "limit")
-    splits = tuple(stored.text("/", "splits").split(","))
-    if "train" not in splits:
-        raise InputError(
-            f"{stored.path}: was computed on the split {','.join(splits)}, and the Hessian is that "
-            f"of the training loss. Compute the surface with --splits train, or train,test."
-        )
-    _check_kind(stored)
-    named = stored.text("provenance", "checkpoint")
-    checkpoint = options.checkpoint or (None if named == "none" else Path(named))
-    data_dir = stored.text("provenance", "data_dir")
-    return _or_moved(
-        stored,
-        argparse.Namespace(
-            model=stored.text("/", "model"),
-            checkpoint=checkpoint,
-            trust_checkpoint=options.trust_checkpoint,
-            data=stored.text("/", "data"),
-            data_dir=options.data_dir or (None if data_dir == "none" else Path(data_dir)),
-            download=options.download,
-            mean=_numbers(stored, "mean"),
-            std=_numbers(stored, "std"),
-            limit=None if limit == "none" else int(limit),
-            splits=splits,
-            loss=stored.text("/", "loss"),
-        ),
-    )
-
-
 def _check_kind(stored: StoredSurface) -> None:
-    loss = stored.text("/", "loss")
+    splits, loss = stored.text("/", "splits"), stored.text("/", "loss")
+    if "train" not in splits.split(","):
+        raise InputError(
+            f"{stored.path}: was computed on the split {splits}, and the Hessian is that of the "
+            f"training loss. Compute the surface with --splits train, or train,test."
+        )
     if loss != "cross_entropy":
         raise InputError(
             f"{stored.path}: is a surface of the loss {loss}; eigenvalues are known here for "
@@ -146,35 +117,6 @@ def _check_kind(stored: StoredSurface) -> None:
             f"the weights in a way that the Hessian here leaves out. Compute the surface with "
             f"--batch-norm fixed."
         )
-
-
-def _or_moved(stored: StoredSurface, asked: argparse.Namespace) -> Inputs:
-    try:
-        return read_inputs(asked)
-    except MissingInputError as problem:
-        raise MissingInputError(
-            f"{problem} {stored.path} names it so; pass --checkpoint or --data-dir where files "
-            f"have moved."
-        ) from problem
-
-
-def _numbers(stored: StoredSurface, name: str) -> tuple[float, ...] | None:
-    values = np.atleast_1d(stored.attributes["/"].get(name, ()))
-    return tuple(float(value) for value in values) or None
-
-
-def _check_digests(stored: StoredSurface, inputs: Inputs) -> None:
-    for name, what, option in (
-        ("weights_sha256", "weights", "--checkpoint"),
-        ("data_sha256", "data", "--data-dir"),
-    ):
-        known, found = stored.text("provenance", name), inputs.sha256[name]
-        if known != found:
-            raise InputError(
-                f"{stored.path}: was computed with {what} of SHA-256 {known[:16]}, those found now "
-                f"have {found[:16]}. Eigenvalues of another network or other data would not belong "
-                f"to this surface: pass {option} with what it was computed from."
-            )
 
 
 def _random_directions(stored: StoredSurface) -> RandomDirections | None:
@@ -236,24 +178,6 @@ def _file_of_directions(stored: StoredSurface) -> Path:
             f"in it. Compute the surface with --save-directions."
         )
     return Path(source)
-
-
-def _limited(options: argparse.Namespace, stored: StoredSurface, inputs: Inputs) -> Inputs:
-    """Return the inputs with the training samples of the Hessian alone.
-
-    Raises:
-        InputError: If the surface has fewer.
-    """
-    split = inputs.dataset.splits["train"]
-    n_samples = len(split.targets)
-    limit = options.limit or min(DEFAULT_LIMIT, n_samples)
-    if limit > n_samples:
-        raise InputError(
-            f"--limit: asks for the first {limit} training samples, {stored.path} was computed "
-            f"with {n_samples}. Pass at most that."
-        )
-    splits = {"train": split.first(limit)}
-    return replace(inputs, dataset=replace(inputs.dataset, splits=splits))
 
 
 def _parameters(

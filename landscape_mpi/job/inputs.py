@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.directions import digest
+from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import fill_network, named_tensors, tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.losses import LossChoice, choose_loss
@@ -50,11 +51,28 @@ class Inputs:
     checkpoint: Checkpoint | None
     sha256: dict[str, str]  # of weights_sha256, data_sha256, checkpoint_sha256
 
+    @property
+    def n_training(self) -> int:
+        """Return the number of training samples, of a run that has some."""
+        return len(self.dataset.splits["train"].targets)
+
     def network_copy(self) -> nn.Module:
         """Return the network built anew, with its weights."""
         network = self.source.build()
         fill_network(network, self.state)
         return network
+
+    def resident(self, split: str, *, device: str) -> ResidentSplit:
+        """Return the samples of a split on a device."""
+        samples = self.dataset.splits[split]
+        return ResidentSplit(
+            samples.inputs,
+            samples.targets,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            device=device,
+            one_loss=self.loss.one_loss,
+        )
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all arrays that the ranks need, by ``state/...`` and ``<split>/...``."""

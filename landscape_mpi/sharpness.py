@@ -1,0 +1,96 @@
+"""Sharpness of a surface's minimum in all of weight space, and the loss before training.
+
+    python -m landscape_mpi.sharpness resnet56.h5 --limit 5000
+
+takes network, weights and data from the surface file and climbs from its center: how far does
+the loss rise in a small box, in any direction and not only in the plane (Keskar et al. 2017,
+arXiv:1609.04836)? Then it builds the network anew and says whether training begins where the
+surface is convex (Li et al. 2018, arXiv:1712.09913, section 6). What the surface itself shows:
+landscape_mpi.surface --summary.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.options import (
+    add_moved_inputs,
+    file_path,
+    number_above_0,
+    seed_number,
+    whole_from_1,
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Say how sharp the minimum is; return the exit status."""
+    options = parse(arguments)
+    from landscape_mpi.job.sharpness import say_sharpness
+
+    say_sharpness(options)
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = CommandParser(
+        prog="python -m landscape_mpi.sharpness",
+        description=summary,
+        epilog="example:\n\n" + details,
+    )
+    parser.add_argument("surface", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "--radius",
+        type=radii,
+        default=(5e-4, 1e-3),
+        metavar="LIST",
+        help="no weight w moves by more than this times |w| + 1 (default: 0.0005,0.001, the "
+        "paper's)",
+    )
+    parser.add_argument(
+        "--iterations",
+        type=whole_from_1,
+        default=10,
+        metavar="N",
+        help="of the climb, L-BFGS-B (default: 10, the paper's)",
+    )
+    parser.add_argument(
+        "--fresh-networks",
+        type=whole_from_1,
+        default=3,
+        metavar="N",
+        help="built anew and evaluated (default: 3)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=whole_from_1,
+        metavar="N",
+        help="the first N of the surface's training samples (default: all)",
+    )
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, metavar="N", help="of climbs and networks (0)"
+    )
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="a GPU where there is one (auto)",
+    )
+    add_moved_inputs(parser.add_argument_group("inputs that moved since the surface was computed"))
+    return parser.parse_args(arguments)
+
+
+def radii(text: str) -> tuple[float, ...]:
+    """Return numbers above 0, written with commas between them.
+
+    Raises:
+        ArgumentTypeError: If one of them is none.
+    """
+    return tuple(number_above_0(part) for part in text.split(","))
+
+
+if __name__ == "__main__":
+    run_alone(main)

@@ -1,0 +1,49 @@
+"""What a surface file says of the plane it lies on, for commands that add to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landscape_mpi.errors import MissingInputError
+from landscape_mpi.store.resume import attribute_text, open_surface
+
+
+@dataclass(frozen=True)
+class StoredSurface:
+    """What a surface file says of the plane it lies on."""
+
+    path: Path
+    alpha: np.ndarray  # float64 [n_alpha]
+    beta: np.ndarray  # float64 [n_beta]
+    attributes: Mapping[str, Mapping[str, Any]]  # of the groups "/", "directions", "provenance"
+    has_vectors: bool  # whether it holds its directions
+
+    def text(self, group: str, name: str) -> str:
+        """Return an attribute as it stands on the command line, ``none`` where there is none."""
+        return attribute_text(self.attributes[group].get(name))
+
+
+def read_stored_surface(path: Path) -> StoredSurface:
+    """Read what a surface file says of itself.
+
+    Raises:
+        MissingInputError: If it is not there.
+    """
+    if not path.exists():
+        raise MissingInputError(
+            f"{path}: there is no such file. Name a surface file that landscape_mpi.surface wrote."
+        )
+    with open_surface(path) as file:
+        groups = ("/", "directions", "provenance")
+        return StoredSurface(
+            path=path,
+            alpha=file["alpha"][...],
+            beta=file["beta"][...],
+            attributes={group: dict(file[group].attrs) for group in groups},
+            has_vectors="alpha" in file["directions"],
+        )
