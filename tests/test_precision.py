@@ -163,10 +163,10 @@ def test_where_no_loss_is_finite_nothing_is_claimed():
 def test_a_network_of_which_no_sample_fits():
     """What a GPU raises, raised where the network is built: no GPU is needed to be out of it."""
 
-    def build():
+    def plane(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB.")
 
-    inputs = SimpleNamespace(build=build, samples=lambda *_: None, directions={}, sample=None)
+    inputs = SimpleNamespace(plane=plane, samples=lambda *_: None)
     axis = np.linspace(-1, 1, 3)
     plan = SimpleNamespace(precision="bf16", n_samples={"train": 100}, alpha=axis, beta=axis)
     with pytest.raises(InputError, match="a single sample does not fit .* allocate 80.00 GiB"):
