@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from landscape_mpi.compute.device import choose_alone, describe_device
     from landscape_mpi.compute.evaluation import Setting
     from landscape_mpi.compute.precision import candidates, check_available
-    from landscape_mpi.job import forecast, synthetic
-    from landscape_mpi.job.grid import parse_axis
+    from landscape_mpi.job.plane.grid import parse_axis
+    from landscape_mpi.job.surface import forecast, synthetic
 
     grid = len(parse_axis(options.x, option="--x")), len(parse_axis(options.y, option="--y"))
     device = choose_alone(options.device)

@@ -158,21 +158,21 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     stop = StopRequest()
     stop.listen()  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job import hessian_file, hessian_messages
-    from landscape_mpi.job.hessian_plan import read_plan
-    from landscape_mpi.job.hessian_points import fit_solver
-    from landscape_mpi.job.shared import SharedInputs
-    from landscape_mpi.job.surface_file import finish
+    from landscape_mpi.job.hessian import eigenvalues, messages
+    from landscape_mpi.job.hessian.plan import read_plan
+    from landscape_mpi.job.hessian.points import fit_solver
+    from landscape_mpi.job.surface.shared import SharedInputs
+    from landscape_mpi.job.surface.surface_file import finish
     from landscape_mpi.job.workers import bind_rank
 
     job, root = read_plan(ranks, options)
     setting = bind_rank(ranks, job.surface)
     inputs = SharedInputs(ranks, job.surface, root.arrays if root else {})
     solver = fit_solver(ranks, job, inputs, setting)
-    start = hessian_file.begin_or_resume(ranks, job, root, solver)
-    hessian_messages.say_start(ranks, job, solver, start)
-    outcome = hessian_file.fill(ranks, job, solver, start, stop)
-    hessian_messages.say_end(ranks, job, outcome)
+    start = eigenvalues.begin_or_resume(ranks, job, root, solver)
+    messages.say_start(ranks, job, solver, start)
+    outcome = eigenvalues.fill(ranks, job, solver, start, stop)
+    messages.say_end(ranks, job, outcome)
     finish(inputs, start)
     return 0 if outcome.finished else EXIT_REQUEUE
 

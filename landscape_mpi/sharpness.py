@@ -27,7 +27,7 @@ from landscape_mpi.options import (
 def main(arguments: Sequence[str]) -> int:
     """Say how sharp the minimum is; return the exit status."""
     options = parse(arguments)
-    from landscape_mpi.job.sharpness import say_sharpness
+    from landscape_mpi.job.surface.sharpness import say_sharpness
 
     say_sharpness(options)
     return 0

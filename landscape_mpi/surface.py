@@ -20,7 +20,7 @@ from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser, SayAndEnd
 from landscape_mpi.errors import EXIT_REQUEUE
-from landscape_mpi.job.plane_options import add_plane_options
+from landscape_mpi.job.plane.options import add_plane_options
 from landscape_mpi.options import (
     add_data_options,
     add_list_option,
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 def say_status(path: Path) -> int:
     """Say how far a surface file is."""
-    from landscape_mpi.job import status
+    from landscape_mpi.job.surface import status
 
     return status.say_status(path)
 
 
 def say_summary(path: Path) -> int:
     """Say what a surface file shows."""
-    from landscape_mpi.job import summary
+    from landscape_mpi.job.surface import summary
 
     return summary.say_summary(path)
 
@@ -219,10 +219,10 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     if not ends_early:
         stop.listen()  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job import dry_run, estimate, messages, plan, precision, surface_file
-    from landscape_mpi.job.points import fit_evaluator
-    from landscape_mpi.job.shared import SharedInputs
-    from landscape_mpi.job.tuning import tune
+    from landscape_mpi.job.surface import dry_run, estimate, messages, plan, precision, surface_file
+    from landscape_mpi.job.surface.points import fit_evaluator
+    from landscape_mpi.job.surface.shared import SharedInputs
+    from landscape_mpi.job.surface.tuning import tune
     from landscape_mpi.job.workers import bind_rank
 
     job, root = plan.read_plan(ranks, options)

@@ -54,25 +54,24 @@ def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
     stop = StopRequest()
     if options.run is not None:  # without a folder nothing could be taken up again
         stop.listen()
-    from landscape_mpi.job import training, training_inputs, training_messages
     from landscape_mpi.job.crew import gather_crew
+    from landscape_mpi.job.training import messages, run
+    from landscape_mpi.job.training.inputs import gather_inputs, set_up
 
     crew = gather_crew(ranks)
     crew.on_root(lambda: check_outputs(options))
     device = crew.take_device(options.device, options.threads)
-    inputs = training_inputs.gather_inputs(options, crew)
-    job = training_inputs.set_up(options, inputs, device, crew)
+    inputs = gather_inputs(options, crew)
+    job = set_up(options, inputs, device, crew)
     with job:
-        found = training.begin_or_resume(job, crew)
+        found = run.begin_or_resume(job, crew)
         if crew.is_root:
-            training_messages.say_start(job, inputs.data, device, found)
-        finished = training.train_epochs(
-            job, crew, stopped=lambda: stop.came, say=training_messages.say_epoch
-        )
+            messages.say_start(job, inputs.data, device, found)
+        finished = run.train_epochs(job, crew, stopped=lambda: stop.came, say=messages.say_epoch)
         if finished and options.out is not None:
             crew.on_root(lambda: job.write_last(options.out))
     if crew.is_root:
-        training_messages.say_end(job, options.out, finished, stop.name)
+        messages.say_end(job, options.out, finished, stop.name)
     crew.leave()
     return 0 if finished else EXIT_REQUEUE
 
@@ -268,7 +267,7 @@ def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
 
 def check_outputs(options: argparse.Namespace) -> None:
     """Check what is going to be written, before hours of training."""
-    from landscape_mpi.job.run_folder import epochs_to_save
+    from landscape_mpi.job.training.run_folder import epochs_to_save
 
     epochs_to_save(options.save_epochs, options.epochs)
     if options.out is not None:

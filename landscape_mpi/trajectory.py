@@ -126,10 +126,10 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     # Torch and HDF5 are imported here, once the command line is known to be good.
     from landscape_mpi.cluster.communicator import agree, on_root
     from landscape_mpi.compute.subspace import one_thread
-    from landscape_mpi.job.path_axes import choose_axes
-    from landscape_mpi.job.path_file import say_runs, write_path
-    from landscape_mpi.job.path_plane import span_plane
-    from landscape_mpi.job.runs import read_runs
+    from landscape_mpi.job.path.axes import choose_axes
+    from landscape_mpi.job.path.plane import span_plane
+    from landscape_mpi.job.path.plane_file import say_runs, write_path
+    from landscape_mpi.job.path.runs import read_runs
 
     axes = agree(ranks, lambda: choose_axes(options))
     runs = read_runs(ranks, options)

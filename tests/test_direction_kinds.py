@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute import directions
-from landscape_mpi.job.direction_kinds import direction_kind
+from landscape_mpi.job.plane.direction_kinds import direction_kind
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.grid import coarse_to_fine, parse_axis
+from landscape_mpi.job.plane.grid import coarse_to_fine, parse_axis
 
 
 @pytest.mark.parametrize(

@@ -271,10 +271,10 @@ def with_attribute(surface, path, group, name, value):
 def test_inputs_of_another_surface(group, name, value, words, surface, on_path, tmp_path):
     path = with_attribute(surface, tmp_path / "other.h5", group, name, value)
     from landscape_mpi.hessian import parse
-    from landscape_mpi.job import hessian_plan
+    from landscape_mpi.job.hessian import plan
 
-    with pytest.raises(hessian_plan.InputError, match=words):
-        hessian_plan._read_on_root(parse([str(path)]))
+    with pytest.raises(plan.InputError, match=words):
+        plan._read_on_root(parse([str(path)]))
 
 
 @pytest.fixture
@@ -295,10 +295,10 @@ def on_path(folder, environment, monkeypatch):
 )
 def test_a_resume_with_other_options(options, words, undisturbed, on_path):
     from landscape_mpi.hessian import parse
-    from landscape_mpi.job import hessian_plan
+    from landscape_mpi.job.hessian import plan
 
-    with pytest.raises(hessian_plan.InputError, match=words):
-        hessian_plan._read_on_root(parse([str(undisturbed[0]), *SMALL, *options]))
+    with pytest.raises(plan.InputError, match=words):
+        plan._read_on_root(parse([str(undisturbed[0]), *SMALL, *options]))
 
 
 def test_what_is_no_surface(environment, tmp_path, mpiexec):

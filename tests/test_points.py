@@ -8,8 +8,8 @@ from pytest_mpi import parallel_assert
 
 from landscape_mpi.cluster.communicator import SharedInputError, start_ranks
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.job.points import compare_losses, group_ranks
-from landscape_mpi.job.shared import compare_digests
+from landscape_mpi.job.surface.points import compare_losses, group_ranks
+from landscape_mpi.job.surface.shared import compare_digests
 from landscape_mpi.job.workers import check_one_kind
 
 on_ranks = pytest.mark.parallel([2, 3])

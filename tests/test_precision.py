@@ -17,7 +17,7 @@ from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.precision import Trial, deviation, fastest, try_precisions
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.precision import (
+from landscape_mpi.job.surface.precision import (
     Precision,
     describe_trials,
     measure_in_memory,

@@ -15,8 +15,8 @@ from mpi4py import MPI
 from test_surface import SLOW, processes_running, wait_for_round
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.grid import coarse_to_fine
-from landscape_mpi.job.status import describe
+from landscape_mpi.job.plane.grid import coarse_to_fine
+from landscape_mpi.job.surface.status import describe
 from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.runs import make_row, settle_killed_run
 from landscape_mpi.store.schema import MAX_RUNS

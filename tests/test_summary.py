@@ -13,7 +13,7 @@ import surface_files
 from surface_files import plane, write_surface
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.summary import describe
+from landscape_mpi.job.surface.summary import describe
 from landscape_mpi.store.reader import read_surface
 
 AXIS = np.linspace(-1, 1, 21)

@@ -16,7 +16,7 @@ from landscape_mpi import surface
 from landscape_mpi.cluster import guard
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.grid import fit_axis
+from landscape_mpi.job.plane.grid import fit_axis
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.trajectory import trajectory_of
 from landscape_mpi.zoo.datasets import load_dataset

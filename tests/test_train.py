@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from landscape_mpi.command import EXIT_BAD_INPUT
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.training_inputs import augments
+from landscape_mpi.job.training.inputs import augments
 from landscape_mpi.train import main
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 from landscape_mpi.zoo.dataset import DataSet, Split

@@ -21,8 +21,8 @@ import torch
 
 from landscape_mpi.cluster.guard import started_by_launcher
 from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_REQUEUE, InputError
-from landscape_mpi.job.run_folder import RunFolder
-from landscape_mpi.job.training_inputs import make_deterministic
+from landscape_mpi.job.training.inputs import make_deterministic
+from landscape_mpi.job.training.run_folder import RunFolder
 from landscape_mpi.train import main, parse
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 from landscape_mpi.zoo.dataset import Sample
@@ -218,22 +218,22 @@ def test_a_run_that_is_done_says_so_and_writes_its_last_weights_again(done, tmp_
 
 
 def test_another_number_of_threads_is_said(tmp_path, capsys, monkeypatch):
-    from landscape_mpi.job import training
+    from landscape_mpi.job.training import run
 
-    monkeypatch.setattr(training.Training, "write_last", None)
-    run = [*FAST[:-1], "--epochs=2", f"--run={tmp_path}/r"]
+    monkeypatch.setattr(run.Training, "write_last", None)
+    argv = [*FAST[:-1], "--epochs=2", f"--run={tmp_path}/r"]
     stopped = iter([True])
     with monkeypatch.context() as patch:
-        train_epochs = training.train_epochs
+        train_epochs = run.train_epochs
         patch.setattr(
-            training,
+            run,
             "train_epochs",
             lambda job, crew, **words: train_epochs(
                 job, crew, **(words | {"stopped": lambda: next(stopped)})
             ),
         )
-        assert main([*run, "--threads=1"]) == EXIT_REQUEUE
-    assert main([*run, "--threads=2"]) == 0
+        assert main([*argv, "--threads=1"]) == EXIT_REQUEUE
+    assert main([*argv, "--threads=2"]) == 0
     torch.set_num_threads(1)
     words = "resuming: 1 of 2 epochs are done; the last bits will differ, since it ran with threads"
     assert f"{words} 1, now 2\n" in capsys.readouterr().out

@@ -23,7 +23,7 @@ from training_runs import (
 from landscape_mpi import trajectory
 from landscape_mpi.cluster import guard
 from landscape_mpi.cluster.communicator import start_ranks
-from landscape_mpi.job import sweep
+from landscape_mpi.job.path import sweep
 from landscape_mpi.store.directions import write_directions
 from landscape_mpi.store.trajectory import trajectory_of
 

@@ -12,7 +12,7 @@ from landscape_mpi.cluster.groups import Group
 from landscape_mpi.compute.device import describe_device, visible_gpus
 from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.precision import check_available
-from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.surface.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.precision import candidates, deviation
 from landscape_mpi.compute.tuning import choose_batch_and_code
-from landscape_mpi.job.forecast import Measured
+from landscape_mpi.job.surface.forecast import Measured
 
 POINTS = [(0.0, 0.0), (0.25, 0.0), (0.0, -0.25), (0.5, 0.5), (1.0, -1.0)]
 N_TIMED = 7

@@ -25,7 +25,7 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.lanczos import Ends, find_ends
 from landscape_mpi.compute.products import HessianPlane, random_vector
 from landscape_mpi.compute.samples import ResidentSplit
-from landscape_mpi.job.grid import coarse_to_fine
+from landscape_mpi.job.plane.grid import coarse_to_fine
 
 HEADING = "Hessian"
 TOLERANCE = 1e-2

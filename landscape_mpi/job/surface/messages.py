@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
-from landscape_mpi.job.plan import Plan, RootInputs
-from landscape_mpi.job.points import PointEvaluator
-from landscape_mpi.job.precision import Precision, describe_trials
-from landscape_mpi.job.surface_file import Outcome, Start
+from landscape_mpi.job.surface.plan import Plan, RootInputs
+from landscape_mpi.job.surface.points import PointEvaluator
+from landscape_mpi.job.surface.precision import Precision, describe_trials
+from landscape_mpi.job.surface.surface_file import Outcome, Start
 from landscape_mpi.job.workers import Workers
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.writer import writer_description

@@ -12,8 +12,8 @@ from torch import nn
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.crew import Crew
-from landscape_mpi.job.run_folder import RunFolder
-from landscape_mpi.job.training import Training
+from landscape_mpi.job.training.run import Training
+from landscape_mpi.job.training.run_folder import RunFolder
 from landscape_mpi.zoo.dataset import DataSet
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.label_noise import with_noise

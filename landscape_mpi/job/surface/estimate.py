@@ -9,10 +9,10 @@ import numpy as np
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.compute.cost import MachineRates, measure_machine, sample_cost
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.job.forecast import Measured, Work, describe, seconds_per_point
-from landscape_mpi.job.plan import Plan
-from landscape_mpi.job.points import fit_evaluator, group_ranks
-from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.job.surface.forecast import Measured, Work, describe, seconds_per_point
+from landscape_mpi.job.surface.plan import Plan
+from landscape_mpi.job.surface.points import fit_evaluator, group_ranks
+from landscape_mpi.job.surface.shared import SharedInputs
 from landscape_mpi.zoo.dataset import NOUNS
 
 MEASURED_SAMPLES = 2000  # a point of so few is measured in seconds

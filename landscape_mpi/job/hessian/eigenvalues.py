@@ -8,9 +8,9 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.job import provenance
-from landscape_mpi.job.hessian_plan import HessianInputs, HessianPlan
-from landscape_mpi.job.hessian_points import PointSolver
-from landscape_mpi.job.surface_file import Columns, Outcome, Start, fill_columns
+from landscape_mpi.job.hessian.plan import HessianInputs, HessianPlan
+from landscape_mpi.job.hessian.points import PointSolver
+from landscape_mpi.job.surface.surface_file import Columns, Outcome, Start, fill_columns
 from landscape_mpi.job.workers import describe_workers
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store import schema

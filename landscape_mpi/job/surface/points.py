@@ -15,8 +15,8 @@ from landscape_mpi.cluster.groups import Group, choose_ranks_per_point, make_gro
 from landscape_mpi.compute.evaluation import Setting, mean_values
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.plan import Plan
-from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.job.surface.plan import Plan
+from landscape_mpi.job.surface.shared import SharedInputs
 
 T = TypeVar("T")
 

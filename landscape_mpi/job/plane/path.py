@@ -10,7 +10,7 @@ import numpy as np
 
 from landscape_mpi.compute.directions import Direction, digest
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.grid import fit_axis, parse_axis
+from landscape_mpi.job.plane.grid import fit_axis, parse_axis
 from landscape_mpi.store.directions import names_of_direction
 from landscape_mpi.store.trajectory import Trajectory, trajectory_of
 

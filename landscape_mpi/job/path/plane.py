@@ -9,9 +9,9 @@ import torch
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.subspace import Sums, find_components, gram_of, project, sums_of
-from landscape_mpi.job.path_axes import OPTIONS, PathAxes
-from landscape_mpi.job.runs import Runs
-from landscape_mpi.job.sweep import Stretch, Sweep
+from landscape_mpi.job.path.axes import OPTIONS, PathAxes
+from landscape_mpi.job.path.runs import Runs
+from landscape_mpi.job.path.sweep import Stretch, Sweep
 from landscape_mpi.zoo.weight_vector import read_stretch
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.crew import Crew
-from landscape_mpi.job.run_folder import (
+from landscape_mpi.job.training.run_folder import (
     History,
     RunFolder,
     checkpoint_name,

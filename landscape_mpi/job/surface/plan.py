@@ -14,16 +14,16 @@ from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.weight_decay import weight_decay_term
 from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
-from landscape_mpi.job.directions import (
+from landscape_mpi.job.inputs import Inputs, NetworkSource, read_inputs
+from landscape_mpi.job.losses import LossChoice
+from landscape_mpi.job.plane.directions import (
     Directions,
     RandomDirections,
     batch_norm_of,
     choose_directions,
     goes_to_checkpoint,
 )
-from landscape_mpi.job.inputs import Inputs, NetworkSource, read_inputs
-from landscape_mpi.job.losses import LossChoice
-from landscape_mpi.job.surface_path import choose_grid, path_on_surface
+from landscape_mpi.job.plane.path import choose_grid, path_on_surface
 from landscape_mpi.options import files_read
 from landscape_mpi.output import check_output
 from landscape_mpi.store import schema

@@ -15,8 +15,8 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import fill_network
-from landscape_mpi.job.direction_kinds import AXES
-from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.plane.direction_kinds import AXES
+from landscape_mpi.job.surface.plan import Plan
 
 
 class SharedInputs:

@@ -17,7 +17,7 @@ from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.compute.tuning import batch_for_cpu
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.forecast import Measured, seconds_per_point
+from landscape_mpi.job.surface.forecast import Measured, seconds_per_point
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.networks import build_network, check_network
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from landscape_mpi.job.direction_kinds import KINDS, direction_kind
+from landscape_mpi.job.plane.direction_kinds import KINDS, direction_kind
 from landscape_mpi.options import file_path, number_from_0, patterns_and, seed_number
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from landscape_mpi.compute import directions
 from landscape_mpi.job import provenance
-from landscape_mpi.job.path_axes import AXES, PathAxes
-from landscape_mpi.job.path_plane import PathPlane
-from landscape_mpi.job.runs import Runs
+from landscape_mpi.job.path.axes import AXES, PathAxes
+from landscape_mpi.job.path.plane import PathPlane
+from landscape_mpi.job.path.runs import Runs
 from landscape_mpi.store.plane_file import PlaneContent, write_plane
 from landscape_mpi.store.trajectory import RunPath, Trajectory
 from landscape_mpi.zoo.training_run import TrainingRun

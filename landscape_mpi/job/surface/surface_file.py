@@ -14,11 +14,11 @@ from landscape_mpi.cluster.rounds import ShardResult, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.cluster.watch import Watch
 from landscape_mpi.job import provenance
-from landscape_mpi.job.grid import coarse_to_fine
-from landscape_mpi.job.plan import Plan, RootInputs
-from landscape_mpi.job.points import PointEvaluator
-from landscape_mpi.job.precision import Precision, describe_trials
-from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.job.plane.grid import coarse_to_fine
+from landscape_mpi.job.surface.plan import Plan, RootInputs
+from landscape_mpi.job.surface.points import PointEvaluator
+from landscape_mpi.job.surface.precision import Precision, describe_trials
+from landscape_mpi.job.surface.shared import SharedInputs
 from landscape_mpi.job.workers import Workers, describe_workers
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.creation import SurfaceContent, create_surface

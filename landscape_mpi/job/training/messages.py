@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from landscape_mpi.job.training import Training
+from landscape_mpi.job.training.run import Training
 from landscape_mpi.zoo.dataset import NOUNS, DataSet
 from landscape_mpi.zoo.recipe import Epoch
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.selection import abbreviated
-from landscape_mpi.job.plan import Plan, RootInputs
-from landscape_mpi.job.points import group_ranks
-from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.job.surface.plan import Plan, RootInputs
+from landscape_mpi.job.surface.points import group_ranks
+from landscape_mpi.job.surface.shared import SharedInputs
 from landscape_mpi.job.workers import describe_workers
 from landscape_mpi.store.creation import n_bytes_of
 from landscape_mpi.zoo.dataset import NOUNS

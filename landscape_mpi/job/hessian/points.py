@@ -16,9 +16,9 @@ from landscape_mpi.compute.lanczos import Ends, find_ends
 from landscape_mpi.compute.memory import free_bytes
 from landscape_mpi.compute.products import HessianPlane, random_vector
 from landscape_mpi.compute.tuning import batch_for_cpu
-from landscape_mpi.job.hessian_plan import HessianPlan
-from landscape_mpi.job.points import group_ranks
-from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.job.hessian.plan import HessianPlan
+from landscape_mpi.job.surface.points import group_ranks
+from landscape_mpi.job.surface.shared import SharedInputs
 from landscape_mpi.store import schema
 
 CUDA_BATCH = 512

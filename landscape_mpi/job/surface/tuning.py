@@ -9,8 +9,8 @@ from landscape_mpi.compute.cost import sample_cost
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.tuning import batch_for_cpu, choose_batch_and_code
-from landscape_mpi.job.plan import Plan
-from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.job.surface.plan import Plan
+from landscape_mpi.job.surface.shared import SharedInputs
 
 
 def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:

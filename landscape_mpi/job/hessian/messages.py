@@ -7,9 +7,9 @@ import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.compute.lanczos import FLOOR
-from landscape_mpi.job.hessian_plan import HessianPlan
-from landscape_mpi.job.hessian_points import NEIGHBOUR_START, PointSolver
-from landscape_mpi.job.surface_file import Outcome, Start
+from landscape_mpi.job.hessian.plan import HessianPlan
+from landscape_mpi.job.hessian.points import NEIGHBOUR_START, PointSolver
+from landscape_mpi.job.surface.surface_file import Outcome, Start
 from landscape_mpi.store.hessian import FLAGS
 from landscape_mpi.zoo.dataset import NOUNS
 

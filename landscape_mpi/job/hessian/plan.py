@@ -14,12 +14,12 @@ from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.direction_kinds import AXES, DirectionKind
-from landscape_mpi.job.directions import RandomDirections, Shaping
-from landscape_mpi.job.grid import coarse_to_fine
 from landscape_mpi.job.inputs import Inputs
-from landscape_mpi.job.plan import Plan
+from landscape_mpi.job.plane.direction_kinds import AXES, DirectionKind
+from landscape_mpi.job.plane.directions import RandomDirections, Shaping
+from landscape_mpi.job.plane.grid import coarse_to_fine
 from landscape_mpi.job.stored_inputs import first_samples, read_stored_inputs
+from landscape_mpi.job.surface.plan import Plan
 from landscape_mpi.output import check_output
 from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.hessian import (

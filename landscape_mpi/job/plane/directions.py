@@ -17,8 +17,8 @@ from landscape_mpi.compute.interpolation import difference, place_in_plane, turn
 from landscape_mpi.compute.selection import moved_names
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.direction_kinds import AXES, SCALED, DirectionKind, kinds_of
 from landscape_mpi.job.inputs import Inputs
+from landscape_mpi.job.plane.direction_kinds import AXES, SCALED, DirectionKind, kinds_of
 from landscape_mpi.store.directions import kept_vectors, read_directions
 from landscape_mpi.store.marks import Mark
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint

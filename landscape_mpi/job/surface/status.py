@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from landscape_mpi.cluster.duration import describe_duration
-from landscape_mpi.job.grid import coarse_to_fine
+from landscape_mpi.job.plane.grid import coarse_to_fine
 from landscape_mpi.store.status import Run, Status, read_status
 
 

@@ -17,7 +17,7 @@ import torch
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, agree
 from landscape_mpi.compute.subspace import chunk_length, differences
-from landscape_mpi.job.runs import Runs
+from landscape_mpi.job.path.runs import Runs
 from landscape_mpi.zoo.weight_vector import read_stretch
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.precision import Trial, candidates, fastest, try_precisions
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.plan import Plan
-from landscape_mpi.job.shared import SharedInputs
+from landscape_mpi.job.surface.plan import Plan
+from landscape_mpi.job.surface.shared import SharedInputs
 
 TRIED_SAMPLES = 512
 

@@ -1,0 +1,1 @@
+"""A run that adds eigenvalues of the Hessian to the points of a surface."""
