@@ -12,6 +12,7 @@ section 6, figure 7.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import EXIT_REQUEUE
-from landscape_mpi.options import add_moved_inputs, file_path, number_above_0, whole_from_1
+from landscape_mpi.options import add_moved_inputs, file_path, number_above_0, numbers, whole_from_1
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -35,6 +36,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_input_options(parser)
     _add_matrix_options(parser)
     _add_solver_options(parser)
+    _add_spectrum_options(parser)
     _add_run_options(parser)
     return parser.parse_args(arguments)
 
@@ -115,6 +117,38 @@ def _add_solver_options(parser: CommandParser) -> None:
     group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples a pass")
 
 
+def _add_spectrum_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("more of the spectrum, at one point")
+    group.add_argument(
+        "--spectrum",
+        type=point,
+        metavar="ALPHA,BETA",
+        help="compute the leading eigenvectors, the trace and the density of eigenvalues there, "
+        "into a file of their own, and nothing else",
+    )
+    group.add_argument(
+        "--top", type=whole_from_1, default=10, metavar="K", help="eigenvectors (default: 10)"
+    )
+    group.add_argument(
+        "--out",
+        type=file_path,
+        metavar="FILE",
+        help="spectrum file, replaced (default: beside the surface)",
+    )
+
+
+def point(text: str) -> tuple[float, float]:
+    """Return the coordinates of a point.
+
+    Raises:
+        ArgumentTypeError: If the text is no two finite numbers.
+    """
+    values = numbers(text)
+    if len(values) != 2 or not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no point. Write --spectrum=0,0.")
+    return values[0], values[1]
+
+
 def _add_run_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument(
@@ -158,17 +192,23 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     stop = StopRequest()
     stop.listen()  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job.hessian import eigenvalues, messages
+    from landscape_mpi.job.hessian import eigenvalues, messages, spectrum
     from landscape_mpi.job.hessian.plan import read_plan
     from landscape_mpi.job.hessian.points import fit_solver
     from landscape_mpi.job.surface.shared import SharedInputs
     from landscape_mpi.job.surface.surface_file import finish
     from landscape_mpi.job.workers import bind_rank
 
+    if options.spectrum is not None:
+        options.ranks_per_point = ranks.size
     job, root = read_plan(ranks, options)
     setting = bind_rank(ranks, job.surface)
     inputs = SharedInputs(ranks, job.surface, root.arrays if root else {})
     solver = fit_solver(ranks, job, inputs, setting)
+    if options.spectrum is not None:
+        spectrum.compute_spectrum(ranks, job, inputs, solver, options)
+        inputs.free()
+        return 0
     start = eigenvalues.begin_or_resume(ranks, job, root, solver)
     messages.say_start(ranks, job, solver, start)
     outcome = eigenvalues.fill(ranks, job, solver, start, stop)

@@ -19,6 +19,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.weights:
         draw_runs(options)
         return 0
+    if options.spectrum:
+        draw_spectra(options)
+        return 0
     # After parsing, so that --help does not wait for h5py.
     from landscape_mpi.store.follow import follow_surfaces
     from landscape_mpi.store.reader import check_computed, read_surface
@@ -58,18 +62,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_what(options: argparse.Namespace) -> None:
-    """Check that either surfaces or runs are to be drawn.
+    """Check that either surfaces, runs or spectra are to be drawn.
 
     Raises:
-        InputError: If both are, or none.
+        InputError: If several are, or none.
     """
-    if bool(options.surfaces) == bool(options.weights):
-        both = "both surfaces and --weights are named" if options.surfaces else "nothing is named"
+    asked = {"surfaces": options.surfaces, "--weights": options.weights}
+    asked["--spectrum"] = options.spectrum
+    named = [name for name, files in asked.items() if files]
+    if len(named) != 1:
+        what = f"both {' and '.join(named)} are named" if named else "nothing is named"
         raise InputError(
-            f"{both}. Name surface files, or after --weights the folders of training runs."
+            f"{what}. Name surface files, or after --weights the folders of training runs, or "
+            f"after --spectrum files of hessian --spectrum."
         )
-    if options.weights and options.watch:
-        raise InputError("--watch: is for surfaces, not for --weights. Leave it out.")
+    if options.watch and not options.surfaces:
+        raise InputError(f"--watch: is for surfaces, not for {named[0]}. Leave it out.")
+
+
+def draw_spectra(options: argparse.Namespace) -> None:
+    """Draw the density of eigenvalues of each file, and print the picture's name."""
+    from landscape_mpi.store.spectrum import read_spectrum
+    from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.spectrum import draw_spectrum, picture_of
+
+    spectra = [read_spectrum(path) for path in options.spectrum]
+    make_folder(options.out_dir)
+    for path, spectrum in zip(options.spectrum, spectra, strict=True):
+        picture = picture_of(path, out_dir=options.out_dir, suffix=options.format)
+        write_figure(partial(draw_spectrum, spectrum), picture, dpi=options.dpi)
+        print(picture)
 
 
 def draw_runs(options: argparse.Namespace) -> None:
@@ -119,6 +141,13 @@ def make_parser() -> CommandParser:
         type=file_path,
         metavar="RUN",
         help="draw the weights of these training runs instead: the folders of train --run",
+    )
+    parser.add_argument(
+        "--spectrum",
+        nargs="+",
+        type=file_path,
+        metavar="FILE",
+        help="draw the density of eigenvalues instead: the files of hessian --spectrum",
     )
     parser.add_argument(
         "--watch",

@@ -89,8 +89,8 @@ def assert_same(path, reference):
         np.testing.assert_allclose(values[name], expected, rtol=1e-6, err_msg=name)
 
 
-def dense_ends(alpha, beta):
-    """Return both ends of the spectrum of the Hessian in the convolution and linear weights."""
+def dense_hessian(alpha, beta):
+    """Return the Hessian in the convolution and linear weights, float64, and the directions."""
     torch.manual_seed(0)
     norm = torch.nn.BatchNorm2d(3)
     norm.running_var.uniform_(0.1, 0.5)
@@ -101,8 +101,10 @@ def dense_ends(alpha, beta):
     names = ("0.weight", "4.weight")
     center = {name: network.get_parameter(name).detach().numpy() for name in names}
     moved = {name: torch.from_numpy(values).double() for name, values in center.items()}
+    vectors = []
     for axis, step in (("alpha", alpha), ("beta", beta)):
         direction = random_direction(center, seed=1, axis=axis, normalize="filter")
+        vectors.append(np.concatenate([direction[name].ravel() for name in names]).astype(float))
         for name, values in direction.items():
             moved[name] = moved[name] + step * torch.from_numpy(values).double()
     data = load_dataset("digits")
@@ -119,8 +121,11 @@ def dense_ends(alpha, beta):
         return torch.nn.functional.cross_entropy(functional_call(network, own, (images,)), targets)
 
     start = torch.cat([tensor.reshape(-1) for tensor in moved.values()])
-    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, start))
-    return values[0].item(), values[-1].item()
+    return torch.autograd.functional.hessian(loss, start).numpy(), vectors
+
+
+def dense_ends(alpha, beta):
+    return np.linalg.eigvalsh(dense_hessian(alpha, beta)[0])[[0, -1]]
 
 
 def test_the_values_are_those_of_the_dense_hessian(undisturbed):
@@ -170,6 +175,45 @@ def test_any_number_of_ranks_gives_the_same_numbers(
     done = mpiexec(n_ranks, argv, env=environment, check=True)
     assert ("2 ranks sharing each point" in done.stdout) == (sharing == 2)
     assert_same(path, undisturbed[0])
+
+
+def vector_of(file, name):
+    parts = [file[f"directions/{name}/{weight}"][...] for weight in ("0.weight", "4.weight")]
+    return np.concatenate([part.ravel() for part in parts]).astype(float)
+
+
+def test_the_spectrum_at_a_point_that_no_grid_has(surface, environment, tmp_path, mpiexec):
+    out = tmp_path / "spectrum.h5"
+    options = ["--spectrum=0.5,-0.25", "--top=3", f"--out={out}", "--batch=40", "--basis=60"]
+    before = surface.read_bytes()
+    argv = ["landscape_mpi.hessian", surface, *SMALL, *options]
+    done = mpiexec(3, argv, env=environment, check=True)
+    assert surface.read_bytes() == before
+    dense, vectors = dense_hessian(0.5, -0.25)
+    values, exact = np.linalg.eigh(dense)
+    with h5py.File(out) as file:
+        known = file.attrs
+        np.testing.assert_allclose(file["eigenvalue"][...], values[:-4:-1], rtol=1e-4)
+        np.testing.assert_allclose([known[name] for name in VALUES], values[[0, -1]], rtol=1e-4)
+        assert abs(known["trace"] - values.sum()) < 4 * known["trace_deviation"] + 1e-3 * values[-1]
+        for axis, vector in zip(("alpha", "beta"), vectors, strict=True):
+            curvature = vector @ dense @ vector / (vector @ vector)
+            assert known[f"curvature_{axis}"] == pytest.approx(curvature, rel=1e-3)
+        for name, column in (("alpha", -1), ("beta", -2), ("2", -3)):
+            assert abs(vector_of(file, name) @ exact[:, column]) == pytest.approx(1, abs=1e-3)
+        share = file["density"][...].sum() * np.diff(file["place"][:2])[0]
+        third = vector_of(file, "2")
+    assert share == pytest.approx(1, rel=1e-2)
+    assert f"done: {out}; next: python -m landscape_mpi.plot --spectrum {out}" in done.stdout
+    # Its vectors are the axes of another surface, whose curvature they have.
+    along = tmp_path / "along.h5"
+    axes = [f"--x-direction=file:{out}:2", "--x=-0.01:0.01:3", f"--out={along}"]
+    argv = ["landscape_mpi.surface", "--model=small:build", "--data=digits", f"--limit={LIMIT}"]
+    mpiexec(1, [*argv, *axes], env=environment, check=True)
+    with h5py.File(along) as line:
+        bend = np.diff(line["train_loss"][:, 0], 2)[0] / 0.01**2
+    center, _ = dense_hessian(0, 0)
+    assert bend == pytest.approx(third @ center @ third, rel=0.05, abs=0.02)
 
 
 def processes_running(path):
@@ -287,6 +331,8 @@ def on_path(folder, environment, monkeypatch):
     [
         (["--limit=151"], "the first 150 training samples, this run asks for the first 151"),
         (["--limit=201"], "--limit: asks for the first 201 training samples, .* with 200"),
+        (["--spectrum=0"], "'0' is no point. Write --spectrum=0,0"),
+        (["--spectrum=0,nan"], "'0,nan' is no point"),
         (["--parameters=all"], "the parameters moved, this run asks for the parameters all"),
         (["--gauss-newton"], "the matrix Hessian, this run asks for the matrix Gauss-Newton"),
         (["--solver=arpack"], "the solver lanczos, this run asks for the solver arpack"),

@@ -137,6 +137,22 @@ class HessianPlane:
             self._linearise(self._rows[0])
         return sum(sizes.values())
 
+    def flat(self, direction: Direction) -> torch.Tensor:
+        """Return what a direction has of the parameters as a vector, float32, on the device."""
+        tensors = [
+            torch.from_numpy(direction[name]) if name in direction else torch.zeros(own.shape)
+            for name, own in self._parameters.items()
+        ]
+        return _flat(tensors).float().to(self.device)
+
+    def by_parameter(self, vector: torch.Tensor) -> Direction:
+        """Return a vector, float32 [n_parameters], as a direction."""
+        parts = views_of(vector.cpu(), self._parameters)
+        return {
+            name: part.contiguous().numpy()
+            for name, part in zip(self._parameters, parts, strict=True)
+        }
+
     def multiply(self, vector: torch.Tensor) -> torch.Tensor:
         """Return this rank's share of the product with a vector; the shares add up to it.
 

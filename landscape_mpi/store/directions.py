@@ -20,13 +20,16 @@ StoredDirection = dict[str, np.ndarray] | list[np.ndarray]  # by name, or in the
 GROUPS = {"alpha": ("directions/alpha", "xdirection"), "beta": ("directions/beta", "ydirection")}
 
 
-def read_directions(path: Path, *, option: str = "--directions") -> dict[str, StoredDirection]:
+def read_directions(
+    path: Path, *, option: str = "--directions", more: bool = False
+) -> dict[str, StoredDirection]:
     """Return the directions a file holds, by axis.
 
     Args:
         path: A surface file written with --save-directions, a plane file, or a direction
             file of the reference implementation.
         option: Which names it, for messages.
+        more: Return also those that lie along no axis, by their number.
 
     Returns:
         For ``alpha``, and ``beta`` where there is one, the tensors by name or as a list.
@@ -40,6 +43,9 @@ def read_directions(path: Path, *, option: str = "--directions") -> dict[str, St
     try:
         with h5py.File(path, "r", locking=False) as file:
             found = {axis: _read(file, names) for axis, names in GROUPS.items()}
+            if more:
+                names = [name for name in file.get("directions", ()) if name.isdecimal()]
+                found |= {name: _read(file, (f"directions/{name}", "")) for name in names}
             present = sorted(file)
     except OSError as problem:
         raise InputError(
@@ -54,6 +60,12 @@ def read_directions(path: Path, *, option: str = "--directions") -> dict[str, St
             f"only if it was written with --save-directions."
         )
     return directions
+
+
+def axis_of_number(number: int) -> str:
+    """Return where the direction of a number lies: 0 along alpha, 1 along beta, 2 nowhere yet."""
+    axes = list(GROUPS)
+    return axes[number] if number < len(axes) else str(number)
 
 
 def kept_vectors(path: Path, axis: str) -> dict[str, np.ndarray]:

@@ -89,7 +89,7 @@ def _read_on_root(options: argparse.Namespace) -> tuple[HessianPlan, HessianInpu
         for axis, direction in vectors.items():
             arrays |= {f"{axis}/{name}": values for name, values in direction.items()}
     plan = _plan(options, stored, limited, random, _parameters(options, limited, random, vectors))
-    if has_hessian(plan.path) and not options.fresh:
+    if options.spectrum is None and has_hessian(plan.path) and not options.fresh:
         check_same_hessian(plan.path, plan.identity)
         plan = _with_pending(plan, len(pending_eigenvalues(plan.path, plan.points)))
     return plan, HessianInputs(arrays, options.fresh)

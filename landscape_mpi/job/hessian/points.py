@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from landscape_mpi.job.hessian.plan import HessianPlan
 from landscape_mpi.job.surface.points import group_ranks
 from landscape_mpi.job.surface.shared import SharedInputs
 from landscape_mpi.store import schema
+
+T = TypeVar("T")
 
 CUDA_BATCH = 512
 SHARE_OF_FREE = 0.5  # of the memory, kept between products by the ranks of a node together
@@ -161,16 +165,34 @@ class PointSolver:
         surface = self._job.surface
         row, column = divmod(point, len(surface.beta))
         alpha, beta = float(surface.alpha[row]), float(surface.beta[column])
+        values = self.lead(alpha, beta, lambda: self._ends_at(point, alpha, beta))
+        return np.full(len(schema.HESSIAN), np.nan) if values is None else values
+
+    def lead(self, alpha: float, beta: float, work: Callable[[], T]) -> T | None:
+        """Go to a point and do work there that needs products. Collective over the group.
+
+        Args:
+            alpha: Coordinate along the first direction.
+            beta: Along the second.
+            work: Done by the leader, while the others do their part of each product.
+
+        Returns:
+            What the work gives, on the leader; None elsewhere.
+        """
         self.plane.move_to(alpha, beta)
-        if not self.group.is_leader:
+        found = None
+        if self.group.is_leader:
+            found = work()
+            if self.group.comm.size > 1:
+                self.group.comm.bcast(False, root=0)
+        else:
             self._serve()
-            self.plane.leave()
-            return np.full(len(schema.HESSIAN), np.nan)
+        self.plane.leave()
+        return found
+
+    def _ends_at(self, point: int, alpha: float, beta: float) -> np.ndarray:
         start, kind = self._start(point, alpha, beta)
         ends = self._find(start, kind)
-        if self.group.comm.size > 1:
-            self.group.comm.bcast(False, root=0)
-        self.plane.leave()
         self._remember(alpha, beta, ends)
         least, greatest = ends.least, ends.greatest
         values = (least.value, greatest.value, least.residual, greatest.residual)
@@ -183,9 +205,9 @@ class PointSolver:
             "n_basis": self.n_basis,
         }
         if self._job.solver == "arpack":
-            return find_ends_by_arpack(self._multiply, start, **how)  # type: ignore[arg-type]
+            return find_ends_by_arpack(self.multiply, start, **how)  # type: ignore[arg-type]
         least = MIN_PRODUCTS if kind == NEIGHBOUR_START else 1
-        return find_ends(self._multiply, start, min_products=least, **how)  # type: ignore[arg-type]
+        return find_ends(self.multiply, start, min_products=least, **how)  # type: ignore[arg-type]
 
     def _start(self, point: int, alpha: float, beta: float) -> tuple[torch.Tensor, int]:
         """Return a start from the nearest finished point, or a random one, and which it is."""
@@ -202,7 +224,7 @@ class PointSolver:
             start = (ends.least.vector + ends.greatest.vector).cpu()
             self._finished = [*self._finished, Finished(alpha, beta, start)][-self._n_remembered :]
 
-    def _multiply(self, vector: torch.Tensor) -> torch.Tensor:
+    def multiply(self, vector: torch.Tensor) -> torch.Tensor:
         """Return the product over all samples, on the leader, who has the others do their part."""
         if self.group.comm.size == 1:
             return self.plane.multiply(vector)

@@ -11,7 +11,7 @@ from landscape_mpi.options import file_path, seed_number
 
 AXES = ("alpha", "beta")
 LETTERS = {"alpha": "x", "beta": "y"}
-KINDS = "random, random:SEED, to:CHECKPOINT, file:FILE, file:FILE:beta, gradient or same"
+KINDS = "random, random:SEED, to:CHECKPOINT, file:FILE, file:FILE:2, gradient or same"
 DRAWN, SCALED = {"random"}, {"random", "gradient"}  # kinds that --seed and --normalize are about
 CHOSEN = SCALED | {"to"}  # those that --ignore and --only are about
 
@@ -52,7 +52,8 @@ def direction_kind(text: str) -> DirectionKind:
         return DirectionKind("to", file=file_path(rest))
     if name == "file" and rest:
         path, _, axis = rest.rpartition(":")
-        if path and axis in AXES:
+        if path and (axis in AXES or axis.isdecimal()):
+            axis = AXES[int(axis)] if axis in {"0", "1"} else axis
             return DirectionKind("file", file=file_path(path), axis=axis)
         return DirectionKind("file", file=file_path(rest))
     raise argparse.ArgumentTypeError(f"{text!r} is not one of {KINDS}.")

@@ -215,11 +215,16 @@ class _Maker:
         return found
 
     def _of_file(self, path: Path, kind: DirectionKind, *, needed: bool) -> Direction:
-        stored = read_directions(path, option=kind.option)
+        stored = read_directions(path, option=kind.option, more=True)
         where = f"{kind.option}: {path}: {kind.axis}"
         if kind.axis in stored:
             return directions.matched_direction(
                 stored[kind.axis], self._inputs.network, where=where
+            )
+        if kind.axis not in AXES:
+            raise InputError(
+                f"{where}: is not there; it holds {', '.join(stored)}, of which alpha is 0 and "
+                f"beta is 1. Name one of them."
             )
         if needed:
             raise InputError(

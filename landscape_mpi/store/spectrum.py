@@ -1,0 +1,99 @@
+"""The spectrum file: what is known of the Hessian's eigenvalues at one point of a surface.
+
+Its leading eigenvectors are directions as a surface file has them: the first lies along alpha, the
+second along beta, so that a new surface can be computed along them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.output import whole_file
+from landscape_mpi.store.creation import Attributes
+from landscape_mpi.store.directions import axis_of_number, write_directions
+
+FORMAT = "landscape_mpi spectrum"
+FORMAT_VERSION = 1
+# Of every dataset: unit and long name.
+DATASETS = {
+    "eigenvalue": ("nat", "largest eigenvalues of the Hessian, falling"),
+    "residual": ("nat", "length of H u - eigenvalue u"),
+    "place": ("nat", "eigenvalue at which the density is given"),
+    "density": ("1/nat", "share of all eigenvalues per unit"),
+}
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What a spectrum file holds, but for its vectors."""
+
+    eigenvalue: np.ndarray  # float64 [k]
+    residual: np.ndarray  # float64 [k]
+    place: np.ndarray  # float64 [n]
+    density: np.ndarray  # float64 [n]
+    attributes: Attributes  # trace, both ends, the plane's own curvature, and what it is of
+
+
+def write_spectrum(
+    path: Path, spectrum: Spectrum, vectors: Sequence[Mapping[str, np.ndarray]]
+) -> None:
+    """Write a spectrum file; path holds all of it or what it held before. Local.
+
+    Args:
+        path: File to write or replace.
+        spectrum: What is known.
+        vectors: Unit eigenvectors by parameter, float32, in the order of the eigenvalues.
+    """
+    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        for name, value in spectrum.attributes.items():
+            file.attrs[name] = value
+        for name, (units, long_name) in DATASETS.items():
+            dataset = file.create_dataset(name, data=getattr(spectrum, name))
+            dataset.attrs["units"] = units
+            dataset.attrs["long_name"] = long_name
+        write_directions(file, {axis_of_number(k): v for k, v in enumerate(vectors)})
+
+
+def check_is_spectrum(path: Path) -> None:
+    """Check that a file that is there is a spectrum file, which may be replaced.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    if not path.exists():
+        return
+    try:
+        read_spectrum(path)
+    except InputError as problem:
+        raise InputError(
+            f"--out: {path} is there and is no spectrum file, so it is left alone. Pass a new name."
+        ) from problem
+
+
+def read_spectrum(path: Path) -> Spectrum:
+    """Read a spectrum file.
+
+    Raises:
+        MissingInputError: If there is none.
+        InputError: If it is something else.
+    """
+    if not path.exists():
+        raise MissingInputError(f"{path}: no such file. Name a file of hessian --spectrum.")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if file.attrs.get("format") != FORMAT:
+                raise InputError(
+                    f"{path}: is an HDF5 file, but none of landscape_mpi.hessian --spectrum."
+                )
+            values = {name: file[name][...] for name in DATASETS}
+            return Spectrum(**values, attributes=dict(file.attrs))
+    except (OSError, KeyError) as problem:
+        raise InputError(f"{path}: is no spectrum file, or is damaged: {problem}.") from problem
