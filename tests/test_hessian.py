@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import textwrap
 from pathlib import Path
 
@@ -324,6 +325,8 @@ def test_inputs_of_another_surface(group, name, value, words, surface, on_path, 
 @pytest.fixture
 def on_path(folder, environment, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
+    yield
+    sys.modules.pop("small", None)  # other tests have a module of that name
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,8 @@ def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
     job.call("scancel")
     told = job.wait()
     assert (told["JobState"], told["Restarts"]) == ("CANCELLED", "0")
-    assert "SLURM is ending this job, so it is not requeued from here" in job.log()
+    words = "SLURM is ending this job, so it is not requeued from here"
+    job.wait_until(lambda: words in job.log(), 20)  # its ranks end after SLURM calls it cancelled
     with h5py.File(job.folder / "surface.h5") as file:
         done = file["done"][...] == 1
         assert 0 < done.sum() < done.size

@@ -115,9 +115,12 @@ def cosine(first: Direction, second: Direction) -> float:
 
 
 def inner(first: Direction, second: Direction) -> float:
-    """Return the inner product over the parameters that both have, in float64."""
+    """Return the inner product over the parameters that both have, in float64.
+
+    numpy's sum, unlike its dot product, has the same bits on any number of threads.
+    """
     return math.fsum(
-        float(np.vdot(first[name].astype(np.float64), second[name].astype(np.float64)))
+        float(np.sum(first[name].astype(np.float64) * second[name].astype(np.float64)))
         for name in first.keys() & second.keys()
     )
 
