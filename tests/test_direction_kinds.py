@@ -35,7 +35,8 @@ def networks(tmp_path_factory):
 def command(networks, out, *options):
     return [
         *("landscape_mpi.surface", "--model=feedforward4", "--data=digits"),
-        *(f"--checkpoint={networks / 'one.pt'}", f"--limit={N_IMAGES}", f"--out={out}", *options),
+        *(f"--checkpoint={networks / 'one.pt'}", f"--out={out}", *options),
+        *([] if "--splits=test" in options else [f"--limit={N_IMAGES}"]),
     ]
 
 
