@@ -6,6 +6,7 @@ differentiation.
 import numpy as np
 import pytest
 import torch
+from curvlinops import HessianLinearOperator
 from torch import nn
 from torch.autograd.functional import hessian
 from torch.func import functional_call
@@ -248,6 +249,23 @@ def test_linear_softmax_regression():
     for seed in range(3):
         vector = random_vector(plane, seed)
         np.testing.assert_allclose(plane.multiply(vector), dense @ vector.numpy(), atol=1e-6)
+
+
+def test_curvlinops_multiplies_alike():
+    """A library of its own way: forward over reverse, on the unfolded network."""
+    plane = make_plane()
+    plane.move_to(0.0, 0.0)
+    network = small_network()
+    names = moved_names(network, ignore=KINDS["moved"])
+    weights = [network.get_parameter(name) for name in names]
+    batches = [(resident().batch(slice(0, N)), resident().targets)]
+    theirs = HessianLinearOperator(network, nn.CrossEntropyLoss(), weights, batches)
+    vector = random_vector(plane, 1)
+    parts = list(plane.by_parameter(vector).values())
+    product = theirs @ [torch.from_numpy(part) for part in parts]
+    ours = plane.by_parameter(plane.multiply(vector).float())
+    for mine, other in zip(ours.values(), product, strict=True):
+        np.testing.assert_allclose(mine, other.numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_a_good_network_passes_the_check():

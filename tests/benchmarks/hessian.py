@@ -1,7 +1,8 @@
 """Both ends of the Hessian of ResNet-20 on a 3 x 3 plane: products, values, and their time.
 
 Beside ours, in the same run: the plain way, two backward passes through the unfolded network
-for each product. It shares no code with the package but the network's own definition.
+for each product, and the library curvlinops with SciPy's eigenvalues. They share no code with the
+package but the network's own definition.
 
     LANDSCAPE_DATA=... make bench-hessian
 """
@@ -17,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from case import MEAN, STD, Case, trained
+from curvlinops import HessianLinearOperator
 from page import BENCHMARKS, replace_section, table
+from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import nn
 
 from landscape_mpi.compute.device import describe_device
@@ -86,24 +89,66 @@ def plain_product(case: Case, threads: int) -> Callable[[], object]:
     return product
 
 
-def time_products(plane: HessianPlane, case: Case, threads: int) -> tuple[float, float]:
-    """Return the time of our product and of the plain one at the center, medians, s."""
+class Library:
+    """The same Hessian at the center, by curvlinops, unfolded."""
+
+    def __init__(self, case: Case, threads: int) -> None:
+        network = case.network()
+        samples = ResidentSplit(*case.images(), mean=MEAN, std=STD, device="cpu")
+        inputs = samples.batch(slice(None)).contiguous()
+        weights = [p for p in network.parameters() if p.dim() > 1]
+        batches = list(zip(inputs.split(128), samples.targets.split(128), strict=True))
+        self._threads, self.n_products = threads, 0
+        self._operator = HessianLinearOperator(
+            network, nn.CrossEntropyLoss(), weights, batches, check_deterministic=False
+        ).to_scipy()
+        self._vector = np.random.default_rng(0).standard_normal(self._operator.shape[0])
+
+    def product(self, vector: np.ndarray | None = None) -> np.ndarray:
+        torch.set_num_threads(self._threads)
+        self.n_products += 1
+        given = self._vector if vector is None else vector.ravel()
+        found = self._operator @ given.astype(np.float32)
+        torch.set_num_threads(1)
+        return found
+
+    def ends(self) -> tuple[list[float], float, int]:
+        """Return both ends by SciPy's ARPACK, the seconds, and the products it took."""
+        self.n_products, began = 0, time.perf_counter()
+        n = self._operator.shape[0]
+        operator = LinearOperator((n, n), matvec=self.product, dtype=np.float32)
+        values = eigsh(operator, 2, which="BE", tol=TOLERANCE, return_eigenvectors=False)
+        return sorted(map(float, values)), time.perf_counter() - began, self.n_products
+
+
+def time_products(
+    plane: HessianPlane, case: Case, library: Library, threads: int
+) -> tuple[float, float, float]:
+    """Return the time of our product, the plain and the library's at the center, medians, s."""
     plane.move_to(0.0, 0.0)
     vector, plain = random_vector(plane, 1), plain_product(case, threads)
-    ways = (lambda: plane.multiply(vector), plain)
-    seconds: list[list[float]] = [[], []]
+    ways = (lambda: plane.multiply(vector), plain, library.product)
+    seconds: list[list[float]] = [[], [], []]
     for _ in range(N_ROUNDS + 1):  # one after the other; the first round warms up
         for taken, way in zip(seconds, ways, strict=True):
             began = time.perf_counter()
             way()
             taken.append(time.perf_counter() - began)
-    ours, theirs = (statistics.median(taken[1:]) for taken in seconds)
-    return ours, theirs
+    ours, plainly, theirs = (statistics.median(taken[1:]) for taken in seconds)
+    return ours, plainly, theirs
 
 
 def page_lines(case: Case, device: str, threads: int) -> list[str]:
     plane = make_plane(case, threads)
-    ours, plain = time_products(plane, case, threads)
+    library = Library(case, threads)
+    ours, plain, theirs = time_products(plane, case, library, threads)
+    values, seconds, n_products = library.ends()
+    began = time.perf_counter()
+    plane.move_to(0.0, 0.0)
+    center = find_ends(
+        plane.multiply, random_vector(plane, 0), tolerance=TOLERANCE, max_products=200
+    )
+    own_seconds = time.perf_counter() - began
     near, alone = (solve_plane(plane, neighbours=flag) for flag in (True, False))
     rows = [
         (
@@ -123,7 +168,12 @@ def page_lines(case: Case, device: str, threads: int) -> list[str]:
         "",
         f"Products a point: {means[0]:.1f}, from random starts {means[1]:.1f}. A product takes "
         f"{ours:.3f} s; two backward passes through the unfolded network {plain:.3f} s: the share "
-        f"is {ours / plain:.2f}.",
+        f"is {ours / plain:.2f}. A product of curvlinops takes {theirs:.3f} s.",
+        "",
+        f"Both ends at the center, from a random start: {values[0]:.6g} and {values[1]:.6g} by "
+        f"curvlinops and SciPy's ARPACK, {n_products} products, {seconds:.1f} s; "
+        f"{center.least.value:.6g} and {center.greatest.value:.6g} by ours, {center.n_products} "
+        f"products, {own_seconds:.1f} s.",
     ]
 
 
