@@ -66,6 +66,23 @@ def test_where_it_stops_being_convex(tmp_path):
     assert f"{share}{lowest:.4g}" in line
 
 
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"batch_norm": "fixed", "preparation": "9 batch-norms folded"}, "the center's running"),
+        ({"batch_norm": "reestimate", "preparation": "9 batch-norms kept"}, "measured anew at"),
+        ({"batch_norm": "fixed", "preparation": "0 batch-norms folded, 2 fused"}, None),
+        ({}, None),
+    ],
+)
+def test_which_statistics_batch_norm_had(attributes, words, tmp_path):
+    values = {"train_loss": plane(AXIS, AXIS, bowl)}
+    path = write_surface(tmp_path / "net.h5", AXIS, AXIS, values, attributes=attributes)
+    told = [line.strip() for line in describe(read_surface(path)) if "batch-norm:" in line]
+    assert len(told) == (words is not None)
+    assert words is None or words in told[0]
+
+
 def test_the_angle_of_the_directions_beside_that_of_random_ones(tmp_path):
     path = write_surface(tmp_path / "net.h5", AXIS, AXIS, {"train_loss": plane(AXIS, AXIS, bowl)})
     with h5py.File(path, "r+") as file:

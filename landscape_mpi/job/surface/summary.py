@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,12 @@ FEW_STEPS = 4  # a basin narrower than this shows nothing but its walls
 BASINS = 3  # a good range is about so many basins wide
 CHANCE = 50.0  # percent of error above which a plateau is one of guessing
 PLATEAU = 2.0  # percent: errors so close to the largest belong to it
+STATISTICS = {
+    "fixed": "the center's running statistics everywhere; far from it they do not fit the weights, "
+    "which raises the loss (--batch-norm reestimate measures them anew)",
+    "move": "running statistics that move along with the weights; they are right at both ends",
+    "reestimate": "running statistics measured anew at every point",
+}
 DESERT = 0.5  # share of the points on the plateau that is too much
 
 
@@ -155,6 +162,17 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
     error = surface.values.get(name.replace("loss", "error"))
     if error is not None:
         yield from _check_plateau(error)
+    yield from _statistics(surface)
+
+
+def _statistics(surface: Surface) -> Iterator[str]:
+    """Say which running statistics batch-norm had, where the network has any."""
+    known = surface.attributes
+    if not re.search(r"\b[1-9]\d* batch-norms", str(known.get("preparation", ""))):
+        return
+    words = STATISTICS.get(str(known.get("batch_norm")))
+    if words is not None:
+        yield f"batch-norm: {words}"
 
 
 def _check_finite(surface: Surface, loss: np.ndarray, done: np.ndarray) -> Iterator[str]:
