@@ -81,8 +81,9 @@ def test_one_line_for_each_epoch(trained):
         rf"epoch ( \d|\d\d)/15  lr 0\.\d+  train loss {number} error {number} %  "
         rf"test loss {number} error {number} %  {number} s"
     )
-    assert len(lines) == 17
-    assert all(re.fullmatch(pattern, line) for line in lines[1:-1])
+    assert re.fullmatch(rf"answering the commonest .*: train {number} %, test {number} %", lines[1])
+    assert len(lines) == 18
+    assert all(re.fullmatch(pattern, line) for line in lines[2:-1])
 
 
 def test_checkpoint_says_how_it_was_made(trained):
