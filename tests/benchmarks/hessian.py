@@ -1,8 +1,8 @@
 """Both ends of the Hessian of ResNet-20 on a 3 x 3 plane: products, values, and their time.
 
 Beside ours, in the same run: the plain way, two backward passes through the unfolded network
-for each product, and the library curvlinops with SciPy's eigenvalues. They share no code with the
-package but the network's own definition.
+for each product, and the library hessian-eigenthings with SciPy's eigenvalues. They share no
+code with the package but the network's own definition.
 
     LANDSCAPE_DATA=... make bench-hessian
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from case import MEAN, STD, Case, trained
-from curvlinops import HessianLinearOperator
+from hessian_eigenthings import HessianOperator
 from page import BENCHMARKS, replace_section, table
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import nn
@@ -90,32 +90,32 @@ def plain_product(case: Case, threads: int) -> Callable[[], object]:
 
 
 class Library:
-    """The same Hessian at the center, by curvlinops, unfolded."""
+    """The same Hessian at the center, by hessian-eigenthings, unfolded."""
 
     def __init__(self, case: Case, threads: int) -> None:
-        network = case.network()
         samples = ResidentSplit(*case.images(), mean=MEAN, std=STD, device="cpu")
         inputs = samples.batch(slice(None)).contiguous()
-        weights = [p for p in network.parameters() if p.dim() > 1]
-        batches = list(zip(inputs.split(128), samples.targets.split(128), strict=True))
         self._threads, self.n_products = threads, 0
-        self._operator = HessianLinearOperator(
-            network, nn.CrossEntropyLoss(), weights, batches, check_deterministic=False
-        ).to_scipy()
-        self._vector = np.random.default_rng(0).standard_normal(self._operator.shape[0])
+        self._operator = HessianOperator(
+            case.network(),
+            list(zip(inputs.split(128), samples.targets.split(128), strict=True)),
+            lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
+            param_filter=lambda _, parameter: parameter.dim() > 1,
+        )
+        self._vector = np.random.default_rng(0).standard_normal(self._operator.size)
 
     def product(self, vector: np.ndarray | None = None) -> np.ndarray:
         torch.set_num_threads(self._threads)
         self.n_products += 1
-        given = self._vector if vector is None else vector.ravel()
-        found = self._operator @ given.astype(np.float32)
+        given = torch.from_numpy(self._vector if vector is None else vector.ravel()).float()
+        found = self._operator.matvec(given).detach().numpy()
         torch.set_num_threads(1)
         return found
 
     def ends(self) -> tuple[list[float], float, int]:
         """Return both ends by SciPy's ARPACK, the seconds, and the products it took."""
         self.n_products, began = 0, time.perf_counter()
-        n = self._operator.shape[0]
+        n = self._operator.size
         operator = LinearOperator((n, n), matvec=self.product, dtype=np.float32)
         values = eigsh(operator, 2, which="BE", tol=TOLERANCE, return_eigenvectors=False)
         return sorted(map(float, values)), time.perf_counter() - began, self.n_products
@@ -168,10 +168,10 @@ def page_lines(case: Case, device: str, threads: int) -> list[str]:
         "",
         f"Products a point: {means[0]:.1f}, from random starts {means[1]:.1f}. A product takes "
         f"{ours:.3f} s; two backward passes through the unfolded network {plain:.3f} s: the share "
-        f"is {ours / plain:.2f}. A product of curvlinops takes {theirs:.3f} s.",
+        f"is {ours / plain:.2f}. A product of hessian-eigenthings takes {theirs:.3f} s.",
         "",
         f"Both ends at the center, from a random start: {values[0]:.6g} and {values[1]:.6g} by "
-        f"curvlinops and SciPy's ARPACK, {n_products} products, {seconds:.1f} s; "
+        f"hessian-eigenthings and SciPy's ARPACK, {n_products} products, {seconds:.1f} s; "
         f"{center.least.value:.6g} and {center.greatest.value:.6g} by ours, {center.n_products} "
         f"products, {own_seconds:.1f} s.",
     ]
