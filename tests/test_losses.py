@@ -108,3 +108,12 @@ def test_a_loss_that_is_not_a_number_is_a_miss():
     _, (loss, error) = evaluate(Loss(mse, "largest output"), targets, weight=math.nan)
     assert math.isnan(loss)
     assert error == 100
+
+
+def test_the_loss_of_a_network_that_is_sure_of_itself_keeps_its_digits():
+    """By hand: log(1 + 9 exp(-30)), and float32 would have 0."""
+    logits = torch.zeros(1, 10)
+    logits[0, 3] = 30
+    loss = cross_entropy(logits, torch.tensor([3]))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(math.log1p(9 * math.exp(-30)), rel=1e-6)

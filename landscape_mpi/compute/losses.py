@@ -17,6 +17,9 @@ OfPair = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of outputs and 
 def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy of classes, nat.
 
+    It is made in float64: where a network is sure of itself, the loss is the small difference of
+    two large numbers, of which float32 leaves few digits.
+
     Args:
         outputs: Logits, float32 [..., n_classes].
         targets: Class numbers, int64 [...].
@@ -24,8 +27,9 @@ def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Returns:
         float32 [...].
     """
-    losses = functional.cross_entropy(outputs.flatten(0, -2), targets.flatten(), reduction="none")
-    return losses.view_as(targets)
+    logits = outputs.flatten(0, -2).double()
+    losses = functional.cross_entropy(logits, targets.flatten(), reduction="none")
+    return losses.float().view_as(targets)
 
 
 def mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
