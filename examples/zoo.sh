@@ -34,10 +34,12 @@ train digits_cnn3 --model cnn3 --data digits --epochs 20 --lr 0.02
 train digits_feedforward4 --model feedforward4 --data digits --epochs 40 --lr 0.05 --batch-size 32
 train seismic1 --model seismic1 --data seismic --epochs 60 --lr 0.02
 train seismic3 --model seismic3 --data seismic --epochs 60 --lr 0.02
-train mnist_cnn3 --model cnn3 --data mnist --epochs 8 --lr 0.05
-train mnist_feedforward16 --model feedforward16 --data mnist --epochs 8 --lr 0.02
-train mnist_feedforward16_skip --model feedforward16_skip2_14 --data mnist --epochs 8 --lr 0.02
-train shakespeare_lstm140 --model lstm140 --data shakespeare --epochs 20 --optimizer adam --lr 0.005 \
-    --batch-size 64 --weight-decay 0
-train cifar10_resnet20 --model resnet20 --data cifar10 --epochs 30 --precision bf16
+train mnist_cnn3 --model cnn3 --data mnist --epochs 12 --lr 0.05
+train mnist_feedforward16 --model feedforward16 --data mnist --epochs 15 --lr 0.02
+train mnist_feedforward16_skip --model feedforward16_skip2_14 --data mnist --epochs 15 --lr 0.02
+for cell in rnn lstm; do
+    train "shakespeare_${cell}140" --model "${cell}140" --data shakespeare --epochs 20 \
+        --optimizer adam --lr 0.005 --batch-size 64 --weight-decay 0
+done
+train cifar10_resnet20 --model resnet20 --data cifar10 --epochs 28 --precision bf16
 python -m landscape_mpi.plot --weights "$folder"/mnist_feedforward16 "$folder"/mnist_feedforward16_skip
