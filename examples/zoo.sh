@@ -34,7 +34,8 @@ train digits_cnn3 --model cnn3 --data digits --epochs 20 --lr 0.02
 train digits_feedforward4 --model feedforward4 --data digits --epochs 40 --lr 0.05 --batch-size 32
 train seismic1 --model seismic1 --data seismic --epochs 60 --lr 0.02
 train seismic3 --model seismic3 --data seismic --epochs 60 --lr 0.02
-train mnist_cnn3 --model cnn3 --data mnist --epochs 12 --lr 0.05
+train mnist_cnn3 --model cnn3 --data mnist --epochs 12 --optimizer adam --lr 0.003 --weight-decay 1e-4 \
+    --batch-size 64 --lr-drops 0.6,0.85
 train mnist_feedforward16 --model feedforward16 --data mnist --epochs 15 --lr 0.02
 train mnist_feedforward16_skip --model feedforward16_skip2_14 --data mnist --epochs 15 --lr 0.02
 for cell in rnn lstm; do
