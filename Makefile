@@ -20,7 +20,7 @@ demo: setup  ## train a small network, compute its surface on 2 ranks, draw it
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" ON_RANKS=$(ON_RANKS) examples/digits_surface.sh build/demo
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" examples/digits_pictures.sh build/demo
 
-zoo: setup  ## train the small networks of the zoo on digits, seismic-bumps and MNIST into build/zoo
+zoo: setup  ## train networks of the zoo for 40 minutes: a table of their errors in build/zoo
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" examples/zoo.sh build/zoo
 
 test: setup  ## run the serial tests, then those for several ranks on 1, 2, 3 and 4

@@ -124,8 +124,8 @@ class OutputLock:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise InputError(
-                f"{path}: another run is writing it ({holder}). Two runs would compute every point "
-                f"twice: wait for that one, end it, or pass another --out."
+                f"{path}: another run is writing it ({holder}). Two runs would do the work twice: "
+                f"wait for that one, end it, or have this one write elsewhere."
             ) from problem
         except OSError as problem:
             if problem.errno not in NO_LOCKS:

@@ -270,9 +270,12 @@ def check_outputs(options: argparse.Namespace) -> None:
     from landscape_mpi.job.training.run_folder import epochs_to_save
 
     epochs_to_save(options.save_epochs, options.epochs)
-    if options.out is not None:
-        check_output(options.out, inputs=files_read(options))
-        check_is_checkpoint(options.out)
+    if options.out is None:
+        return
+    if options.run is not None and options.out.parent == options.run and not options.run.exists():
+        return  # the folder is made before anything is written into it
+    check_output(options.out, inputs=files_read(options))
+    check_is_checkpoint(options.out)
 
 
 def check_is_checkpoint(path: Path) -> None:

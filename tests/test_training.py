@@ -303,6 +303,12 @@ def test_the_same_seed_gives_the_same_bits(done, tmp_path):
 # Options that reach the recipe.
 
 
+def test_the_last_weights_may_go_into_the_folder_that_the_run_makes(tmp_path):
+    run = tmp_path / "new"
+    assert main([*FAST, "--epochs=1", f"--run={run}", f"--out={run}/last.pt"]) == 0
+    assert_same_weights(weights_of(run / "last.pt"), weights_of(run / "epoch_0001.pt"))
+
+
 def test_label_noise_is_counted_and_recorded(tmp_path, capsys):
     run = [*FAST, "--epochs=1", "--label-noise=0.2", f"--out={tmp_path}/a.pt"]
     assert main(run) == 0

@@ -63,7 +63,7 @@ def check_one_kind(ranks: Ranks, kind: str) -> None:
     if others:
         raise SharedInputError(
             f"--device auto: node {kinds[0][1]} computes on {kinds[0][0]}, node {others[0][1]} on "
-            f"{others[0][0]}. Results differ in their last digits, so a surface is computed on one "
+            f"{others[0][0]}. Results differ in their last digits, so one run computes on one "
             f"kind: pass --device cpu, or use nodes that all have GPUs."
         )
 
