@@ -23,6 +23,7 @@ from landscape_mpi.options import file_path
 from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
+    from landscape_mpi.store.reader import Surface
     from landscape_mpi.views.mesh import Mesh
 
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     surface = read_surface(options.surface)
     check_computed(surface)
+    check_is_surface(surface)
     mesh = build_mesh(
         surface, options.quantity, log=options.log, zmax=options.zmax, scale=options.scale
     )
@@ -52,6 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_vtp(path, beside)
         print(f"{beside}: the paths of training runs, on the surface")
     return 0
+
+
+def check_is_surface(surface: Surface) -> None:
+    """Check that a mesh can be made.
+
+    Raises:
+        InputError: If the file holds lines that lie in no common plane.
+    """
+    if surface.has_repeats:
+        raise InputError(
+            f"{surface.path}: holds {surface.shape[1]} lines along directions of their own, and "
+            f"they make no surface. Draw them: python -m landscape_mpi.plot {surface.path}"
+        )
 
 
 def make_parser() -> CommandParser:

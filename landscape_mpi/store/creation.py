@@ -26,6 +26,8 @@ from landscape_mpi.store.trajectory import Trajectory, write_trajectory
 # open until it is closed, and a killed job would leave the mark behind.
 LIBVER = ("v108", "v108")
 
+REPEATS = "number of the line: the seed of its direction is directions/seed and so much more"
+
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
 
@@ -42,6 +44,7 @@ class SurfaceContent:
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
     marks: Sequence[Mark] = ()
     trajectory: Trajectory | None = None  # that runs in this plane
+    repeats: bool = False  # whether beta counts lines along directions of their own
 
 
 def create_surface(path: Path, content: SurfaceContent) -> None:
@@ -73,6 +76,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         dataset.make_scale(scale.name)
         if content.trajectory is not None:
             dataset.attrs["long_name"] = content.trajectory.attributes[f"label_{scale.name}"]
+        if content.repeats and scale.name == "beta":
+            dataset.attrs["long_name"] = REPEATS
         scales.append(dataset)
     shape = (len(content.alpha), len(content.beta))
     names = (*content.quantities, *content.known)

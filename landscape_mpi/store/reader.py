@@ -62,8 +62,13 @@ class Surface:
 
     @property
     def is_line(self) -> bool:
-        """Say whether one of the axes has a single coordinate."""
-        return min(self.shape) == 1
+        """Say whether one of the axes has a single coordinate, or there are several lines."""
+        return min(self.shape) == 1 or self.has_repeats
+
+    @property
+    def has_repeats(self) -> bool:
+        """Say whether beta counts lines along alpha, each with a direction of its own."""
+        return "repeats" in self.attributes
 
     @property
     def center(self) -> tuple[int, int] | None:

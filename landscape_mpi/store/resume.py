@@ -34,6 +34,7 @@ IDENTITY = (
     ("/", "std", "std {}", "pass --std={}"),
     ("provenance", "data_sha256", "data of SHA-256 {}", "pass the data it was begun with"),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
+    ("/", "repeats", "repeats {}", "pass --repeats {}"),
     ("directions", "normalize", "normalization {}", "pass --normalize {}"),
     ("directions", "ignore", "ignored parameters {}", "pass --ignore {}"),
     ("directions", "only", "only {} moved", "pass --only {}"),

@@ -80,17 +80,24 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> list[Artist]:
     entries: list[Artist] = []
     for panel in panels:
         _, position = coordinate_of(panel.surface)
+        look: dict[str, Any] = {
+            "color": color,
+            "linestyle": SPLITS.get(panel.name.partition("_")[0], "-"),
+        }
+        label = plain(panel.surface.long_names[panel.name])
+        if panel.surface.has_repeats:
+            entries += _draw_repeats(axes, panel, look, label=label)
+            continue
         computed = panel.computed.ravel()
         entries += axes.plot(
             position[computed],
             _shown(panel).ravel()[computed],
-            color=color,
-            linestyle=SPLITS.get(panel.name.partition("_")[0], "-"),
             marker=marker if computed.sum() <= MARKED_UP_TO else "",
             markersize=size,
             markerfacecolor="none" if marker == "s" else color,
             linewidth=1.4,
-            label=plain(panel.surface.long_names[panel.name]),
+            label=label,
+            **look,
         )
     first = panels[0].surface, panels[0].name
     alone = measure not in MEASURES
@@ -99,6 +106,17 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> list[Artist]:
     axes.tick_params(axis="y", colors=color)
     _scale_axis(axes, panels)
     return entries
+
+
+def _draw_repeats(axes: Axes, panel: Panel, look: dict[str, Any], *, label: str) -> list[Artist]:
+    """Draw a thin line along each direction; return the legend entry of all of them."""
+    position, shown = panel.surface.alpha, _shown(panel)
+    drawn: list[Artist] = []
+    for number in range(shown.shape[1]):
+        there = panel.computed[:, number]
+        drawn += axes.plot(position[there], shown[there, number], linewidth=0.7, alpha=0.8, **look)
+    drawn[0].set_label(f"{label}, {len(drawn)} directions")
+    return drawn[:1]
 
 
 def _shown(panel: Panel) -> np.ndarray:
@@ -123,7 +141,8 @@ def _scale_axis(axes: Axes, panels: list[Panel]) -> None:
 
 def coordinate_of(surface: Surface) -> tuple[str, np.ndarray]:
     """Return name and coordinates of the axis the line runs along."""
-    return ("alpha", surface.alpha) if len(surface.beta) == 1 else ("beta", surface.beta)
+    along_alpha = len(surface.beta) == 1 or surface.has_repeats
+    return ("alpha", surface.alpha) if along_alpha else ("beta", surface.beta)
 
 
 def _frame_line(axes: Axes, surface: Surface) -> list[Artist]:
@@ -141,7 +160,8 @@ def _frame_line(axes: Axes, surface: Surface) -> list[Artist]:
 
 def _shade_holes(axes: Axes, panels: list[Panel]) -> list[Artist]:
     """Hatch the points where a quantity is not finite; return the legend entry."""
-    bad = np.any([panel.computed & ~panel.finite for panel in panels], axis=0).ravel()
+    bad = np.any([panel.computed & ~panel.finite for panel in panels], axis=0)
+    bad = bad.any(axis=1) if panels[0].surface.has_repeats else bad.ravel()
     if not bad.any():
         return []
     borders = edges_of(coordinate_of(panels[0].surface)[1])

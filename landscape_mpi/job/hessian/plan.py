@@ -106,6 +106,11 @@ def _check_kind(stored: StoredSurface) -> None:
             f"{stored.path}: was computed on the split {splits}, and the Hessian is that of the "
             f"training loss. Compute the surface with --splits train, or train,test."
         )
+    if stored.text("/", "repeats") != "none":
+        raise InputError(
+            f"{stored.path}: holds lines along several directions (--repeats), and eigenvalues are "
+            f"known here for a plane or one line. Compute the line with --seed instead."
+        )
     if loss != "cross_entropy":
         raise InputError(
             f"{stored.path}: is a surface of the loss {loss}; eigenvalues are known here for "
@@ -221,6 +226,7 @@ def _plan(
         std=inputs.dataset.std,
         random=random,
         sent=() if random else AXES,
+        repeats=None,
         reestimates=False,
         device=options.device,
         precision="fp32",

@@ -73,6 +73,8 @@ def kinds_of(options: argparse.Namespace, *, is_line: bool) -> dict[str, Directi
     _check_one_says_it(options)
     if is_line:
         _check_line(options)
+    if options.repeats is not None:
+        _check_repeats(options, is_line=is_line)
     found = {axis: _kind_of(options, axis, is_line=is_line) for axis in AXES}
     if found["alpha"].name == "same":
         raise InputError(
@@ -135,6 +137,30 @@ def _check_line(options: argparse.Namespace) -> None:
             "--orthogonal: turns the direction along beta, and without --y there is none. Leave "
             "it out, or pass --y."
         )
+
+
+def _check_repeats(options: argparse.Namespace, *, is_line: bool) -> None:
+    """Check that what is repeated is a line along a random direction, and nothing beside it.
+
+    Raises:
+        InputError: If it is not.
+    """
+    kind = options.x_direction
+    others = {
+        "--y": not is_line,
+        "--directions": options.directions is not None,
+        "--to": options.to is not None,
+        "--x-direction": kind is not None and (kind.name != "random" or kind.seed is not None),
+        "--weight-decay": options.weight_decay is not None,
+        "--save-directions": options.save_directions,
+    }
+    for name, is_asked in others.items():
+        if is_asked:
+            raise InputError(
+                f"--repeats {options.repeats}: are lines along random directions, one after the "
+                f"other from --seed on, and {name} asks for something else beside them. Leave one "
+                f"of the two out."
+            )
 
 
 def _check_shaping(options: argparse.Namespace, kinds: dict[str, DirectionKind]) -> None:

@@ -45,15 +45,23 @@ class RandomDirections:
     shaping: Shaping
     kinds: Mapping[str, DirectionKind]  # by axis; the others are not random
 
-    def make(self, network: nn.Module, state: Mapping[str, np.ndarray]) -> dict[str, Direction]:
-        """Return the random directions for a network with these weights, float32, by axis."""
+    def make(
+        self, network: nn.Module, state: Mapping[str, np.ndarray], *, repeat: int = 0
+    ) -> dict[str, Direction]:
+        """Return the random directions for a network with these weights, float32, by axis.
+
+        Args:
+            network: Tells which of its parameters are what.
+            state: Its weights.
+            repeat: Added to the seeds.
+        """
         made = {}
         for axis, kind in self.kinds.items():
             only = self.shaping.only if kind.only is None else kind.only
             moved = set(moved_names(network, ignore=self.shaping.ignore, only=only))
             made[axis] = directions.random_direction(
                 {name: values for name, values in state.items() if name in moved},
-                seed=self.shaping.seed if kind.seed is None else kind.seed,
+                seed=repeat + (self.shaping.seed if kind.seed is None else kind.seed),
                 axis=kind.axis,
                 normalize=self.shaping.normalize,
             )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from landscape_mpi.job.plane.direction_kinds import KINDS, direction_kind
-from landscape_mpi.options import file_path, number_from_0, patterns_and, seed_number
+from landscape_mpi.options import file_path, number_from_0, patterns_and, seed_number, whole_from_1
 
 
 def add_plane_options(group: argparse._ActionsContainer) -> None:
     """Add what says which points are computed, to a parser or a group of it."""
     _add_axes(group)
     _add_shaping(group)
+    _add_repeats(group)
     _add_directions(group)
     _add_solutions(group)
 
@@ -55,6 +56,16 @@ def _add_shaping(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"
+    )
+
+
+def _add_repeats(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--repeats",
+        type=whole_from_1,
+        metavar="N",
+        help="so many lines in one file, along random directions of --seed and of the numbers "
+        "after it, drawn as thin lines in one picture: do directions matter?",
     )
 
 

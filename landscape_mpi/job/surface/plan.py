@@ -54,6 +54,7 @@ class Plan:
     std: tuple[float, ...]
     random: RandomDirections | None  # None where no direction is random
     sent: tuple[str, ...]  # axes whose direction rank 0 sends, the others are made on every rank
+    repeats: int | None  # lines along directions of their own; beta is then their number from 0
     reestimates: bool  # whether batch-norm statistics are measured at every point
     device: str  # auto, cpu or cuda, as asked
     precision: str  # auto until it is measured
@@ -106,6 +107,8 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
         check_replaceable(options.out)
     inputs = read_inputs(options)
     found = choose_directions(options, inputs, alpha, beta)
+    if options.repeats is not None:
+        beta = np.arange(options.repeats, dtype=np.float64)
     plan = _plan(options, alpha, beta, inputs, found)
     path = path_on_surface(options, inputs.state, found.vectors)
     content = replace(_content(options, plan, inputs, found), trajectory=path)
@@ -176,6 +179,7 @@ def _plan(
         std=dataset.std,
         random=found.random,
         sent=found.sent,
+        repeats=options.repeats,
         reestimates=reestimates,
         device=options.device,
         precision=precision,
@@ -225,6 +229,7 @@ def _content(
         marks=found.marks,
         loss_units=plan.loss.units,
         known=_weight_decay(options, plan, inputs, found.vectors),
+        repeats=options.repeats is not None,
     )
 
 
@@ -253,6 +258,8 @@ def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
         "mean": list(plan.mean),
         "std": list(plan.std),
     }
+    if options.repeats is not None:
+        described["repeats"] = options.repeats
     known = {"precision": plan.precision, "batch": plan.batch, "compile": options.compile}
     return described | {k: v for k, v in known.items() if v not in {None, "auto"}}
 

@@ -140,14 +140,18 @@ class PointEvaluator:
             name: inputs.samples(name, self._rows(n), setting.device)
             for name, n in plan.n_samples.items()
         }
-        self._plane = inputs.plane(self._splits, setting)
+        self._planes = [
+            inputs.plane(self._splits, setting, repeat=repeat)
+            for repeat in range(plan.repeats or 1)
+        ]
         first_split = next(iter(plan.n_samples))
         first_batch = inputs.samples(first_split, slice(0, setting.batch), setting.device)
-        self.center_loss = self._plane.check_is_function(first_batch)
+        self.center_loss = self._planes[0].check_is_function(first_batch)
         if setting.kind == "cuda":
-            self._plane.compute_losses(0.0, 0.0)  # recorded now, when memory can still be made
-        self.preparation = self._plane.description
-        self.launching = self._plane.launching
+            for plane in self._planes:
+                plane.compute_losses(0.0, 0.0)  # recorded now, when memory can still be made
+        self.preparation = self._planes[0].description
+        self.launching = self._planes[0].launching
 
     def _rows(self, n_samples: int) -> slice:
         """Return this rank's rows of a split: whole batches, so that their losses stay the same."""
@@ -165,7 +169,11 @@ class PointEvaluator:
             The values on the leader of the group, without meaning elsewhere.
         """
         row, column = divmod(point, len(self._plan.beta))
-        self._plane.compute_losses(float(self._plan.alpha[row]), float(self._plan.beta[column]))
+        alpha, beta = float(self._plan.alpha[row]), float(self._plan.beta[column])
+        if self._plan.repeats is None:
+            self._planes[0].compute_losses(alpha, beta)
+        else:
+            self._planes[column].compute_losses(alpha, 0.0)
         pairs = [self._whole(samples) for samples in self._splits.values()]
         if not self.group.is_leader:
             return np.full(len(self._plan.quantities), np.nan)

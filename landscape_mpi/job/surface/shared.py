@@ -84,18 +84,33 @@ class SharedInputs:
         """Memory that they take on each node, bytes."""
         return sum(values.nbytes for values in self._arrays.values())
 
-    def plane(self, splits: Mapping[str, ResidentSplit], setting: Setting) -> LossPlane:
-        """Prepare to evaluate points on samples that are on the setting's device."""
+    def plane(
+        self, splits: Mapping[str, ResidentSplit], setting: Setting, *, repeat: int = 0
+    ) -> LossPlane:
+        """Prepare to evaluate points on samples that are on the setting's device.
+
+        Args:
+            splits: The samples.
+            setting: How to evaluate.
+            repeat: Which of the lines that are asked for.
+        """
         training = splits.get("train", next(iter(splits.values())))
         return LossPlane(
             self.build(),
-            self.directions,
+            self._directions_of(repeat),
             splits,
             self.sample,
             setting,
             loss=self.loss,
             statistics_of=training if self._plan.reestimates else None,
         )
+
+    def _directions_of(self, repeat: int) -> dict[str, Direction]:
+        random = self._plan.random
+        if repeat == 0 or random is None:
+            return self.directions
+        made = random.make(self.build(), self._part("state"), repeat=repeat)
+        return {axis: made.get(axis, {}) for axis in AXES}
 
     def free(self) -> None:
         """Give the node's memory back. Collective over the node."""

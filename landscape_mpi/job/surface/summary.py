@@ -54,6 +54,8 @@ def describe(surface: Surface) -> list[str]:
     lines = [f"{surface.path}: {about}{surface.shape[0]} x {surface.shape[1]} points"]
     lines += _angle(surface)
     losses = [name for name in surface.values if name.endswith("_loss")]
+    if surface.has_repeats:
+        return lines[:1] + [_repeats(surface, name) for name in losses]
     for name in losses:
         lines += [name, *(f"  {line}" for line in _numbers(surface, surface.values[name]))]
     if losses:
@@ -74,6 +76,21 @@ def _angle(surface: Surface) -> Iterator[str]:
             f"cosine of the two directions: {cosine:.2g}; of random ones among {n:,} weights "
             f"about {expected:.2g} either way"
         )
+
+
+def _repeats(surface: Surface, name: str) -> str:
+    """Say how much lines along several random directions differ."""
+    center, loss = surface.center, surface.values[name]
+    whole = np.isfinite(loss).all(axis=0)
+    if center is None or not whole.any():
+        return f"{name}: no line is complete and has the point (0)"
+    level = float(loss[center[0], whole][0]) + RISE
+    widths = [sharpness.width(surface.alpha, line, center[0], level) for line in loss[:, whole].T]
+    totals = sorted(width.total for width in widths if math.isfinite(width.total))
+    if len(totals) < len(widths):
+        return f"{name}: up to {RISE:g} more reaches beyond the grid; --x is narrow"
+    ends = f"{totals[0]:.3g} to {totals[-1]:.3g}"
+    return f"{name}: along {len(totals)} directions the width up to {RISE:g} more is {ends}"
 
 
 def _numbers(surface: Surface, loss: np.ndarray) -> Iterator[str]:
