@@ -224,6 +224,16 @@ def test_a_network_that_tracing_changes_is_left_unfolded(images):
     assert "traced it gives other outputs, by up to" in prepared.description
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_a_network_whose_outputs_are_no_numbers_is_folded_too(value, images):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()).eval()
+    with torch.no_grad():
+        network[0].weight.fill_(value)
+    setting = Setting("cpu", "fp32", 4)
+    prepared = prepare_network(network, {"alpha": {}, "beta": {}}, images, setting)
+    assert prepared.description.startswith("1 batch-norms folded")
+
+
 def test_tied_weights_are_not_folded():
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1))
     network[2].weight = network[0].weight

@@ -1,0 +1,92 @@
+"""Every network of the zoo: a step of training, and a plane on two ranks.
+
+Oracle: the unmodified network, its weights moved tensor by tensor, in a plain loop.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.compute.directions import random_direction
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.selection import moved_names
+from landscape_mpi.compute.tensors import tensors_of
+from landscape_mpi.zoo.catalogue import find_network
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.networks import build_network, network_names
+
+N = 4  # samples
+POINTS = [(a, b) for a in (-0.2, 0.0, 0.2) for b in (-0.2, 0.0, 0.2)]
+
+
+def sample_for(name):
+    kind = find_network(name).kinds[0]
+    size = 32 if name.startswith("vgg") else 16  # which VGG would halve to nothing
+    shape = {"image": (3, size, size), "table": (24,), "text": (12,)}[kind]
+    return Sample(kind, shape, {"image": 10, "table": 2, "text": 65}[kind])
+
+
+def split_for(sample):
+    draws = np.random.default_rng(0)
+    if sample.kind == "image":
+        inputs, places = draws.integers(0, 256, (N, *sample.shape[1:], 3), np.uint8), (N,)
+    elif sample.kind == "table":
+        inputs, places = draws.standard_normal((N, 24)).astype(np.float32), (N,)
+    else:
+        inputs, places = draws.integers(0, 65, (N, 12)), (N, 12)
+    targets = draws.integers(0, sample.n_classes, places)
+    pixels = 3 if sample.kind == "image" else 0
+    return ResidentSplit(inputs, targets, mean=[0.5] * pixels, std=[0.25] * pixels, device="cpu")
+
+
+def mean_loss(logits, targets):
+    return nn.functional.cross_entropy(logits.flatten(0, -2).double(), targets.flatten())
+
+
+@pytest.mark.parallel([2])
+@pytest.mark.parametrize("name", network_names())
+def test_every_network_learns_a_step_and_has_the_same_plane_folded(name):
+    ranks = start_ranks()
+    sample = sample_for(name)
+    split = split_for(sample)
+    inputs = split.batch(slice(0, N))
+    torch.manual_seed(0)
+    network = build_network(name, sample=sample).train()
+    before = {key: values.copy() for key, values in tensors_of(network).items()}
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0  # or deep networks without shortcuts overflow afterwards
+    mean_loss(network(inputs), split.targets).backward()
+    torch.optim.SGD(network.parameters(), lr=1e-3).step()
+    network.eval()
+    state = {key: values.copy() for key, values in tensors_of(network).items()}
+    trained = [key for key, _ in network.named_parameters()]
+    assert any(not np.array_equal(before[key], state[key]) for key in trained)
+    center = {key: state[key] for key in moved_names(network, ignore=("bias", "bn"))}
+    directions = {
+        axis: random_direction(center, seed=1, axis=axis, normalize="filter")
+        for axis in ("alpha", "beta")
+    }
+    own = POINTS[ranks.rank :: ranks.size]
+    expected = [plain_loss(network, state, directions, point, inputs, split) for point in own]
+    plane = LossPlane(network, directions, {"train": split}, inputs[:2], Setting("cpu", "fp32", 4))
+    found = [plane.evaluate(*point)[0] for point in own]
+    everyone = ranks.comm.allgather((expected, found))
+    assert sum(len(losses) for _, losses in everyone) == len(POINTS)
+    for losses in everyone:
+        assert np.isfinite(losses[0]).all()
+        np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+
+
+@torch.no_grad()
+def plain_loss(network, state, directions, point, inputs, split):
+    moved = {key: torch.from_numpy(values.copy()) for key, values in state.items()}
+    for axis, step in zip(("alpha", "beta"), point, strict=True):
+        for key, values in directions[axis].items():
+            moved[key] += step * torch.from_numpy(values)
+    return mean_loss(functional_call(network, moved, (inputs,)), split.targets).item()
