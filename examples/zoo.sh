@@ -42,5 +42,5 @@ for cell in rnn lstm; do
     train "shakespeare_${cell}140" --model "${cell}140" --data shakespeare --epochs 20 \
         --optimizer adam --lr 0.005 --batch-size 64 --weight-decay 0
 done
-train cifar10_resnet20 --model resnet20 --data cifar10 --epochs 28 --precision bf16
+train cifar10_resnet20 --model resnet20 --data cifar10 --epochs 18 --lr-drops 14 --precision bf16
 python -m landscape_mpi.plot --weights "$folder"/mnist_feedforward16 "$folder"/mnist_feedforward16_skip
