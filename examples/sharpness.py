@@ -4,8 +4,8 @@
 
 trains one network on the handwritten digits four times, puts each pair on a line between the two
 solutions, and draws every network along a random direction, once as long as it is drawn and once
-normalised filter by filter. It prints the table of examples/sharpness.md. Two ranks; what is in
-FOLDER already is not computed again.
+normalised filter by filter. It prints a table. Two ranks; what is in FOLDER already is not computed
+again.
 """
 
 import statistics

@@ -190,7 +190,8 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         Exit status: 0 when all points are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    stop.listen()  # before the set-up: a signal in it ends the run at the first round
+    if options.spectrum is None:
+        stop.listen()  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
     from landscape_mpi.job.hessian import eigenvalues, messages, spectrum
     from landscape_mpi.job.hessian.plan import read_plan

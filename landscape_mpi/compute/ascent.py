@@ -12,11 +12,14 @@ from landscape_mpi.compute.gradient import LossGradient
 CORRECTIONS = 10  # pairs of vectors that L-BFGS keeps
 
 
-def highest_in_box(gradient: LossGradient, radius: float, *, iterations: int, seed: int) -> float:
+def highest_in_box(
+    gradient: LossGradient, center_loss: float, radius: float, *, iterations: int, seed: int
+) -> float:
     """Return the largest loss that is found where no weight w moves by more than a share of it.
 
     Args:
         gradient: Of the loss, at the center; it is there again afterwards.
+        center_loss: There.
         radius: The box is radius * (abs(w) + 1) wide to either side of each weight w.
         iterations: Of L-BFGS-B.
         seed: Of the point in the box where the climb begins: at a minimum there is no way up.
@@ -31,7 +34,7 @@ def highest_in_box(gradient: LossGradient, radius: float, *, iterations: int, se
     }
     start = np.concatenate([values.ravel() for values in center.values()])
     reach = radius * (np.abs(start) + 1)
-    highest = -np.inf
+    highest = center_loss
 
     def falling(point: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal highest
@@ -42,7 +45,6 @@ def highest_in_box(gradient: LossGradient, radius: float, *, iterations: int, se
         highest = max(highest, loss)
         return -loss, -np.concatenate([values.ravel() for values in slope.values()])
 
-    falling(start)
     draw = np.random.default_rng(seed).uniform(-1, 1, len(start))
     minimize(
         falling,

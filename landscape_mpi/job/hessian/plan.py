@@ -27,6 +27,7 @@ from landscape_mpi.store.hessian import (
     has_hessian,
     pending_eigenvalues,
 )
+from landscape_mpi.store.spectrum import check_is_spectrum
 from landscape_mpi.store.stored_surface import StoredSurface, read_stored_surface
 
 DEFAULT_LIMIT = 5000
@@ -78,6 +79,10 @@ def read_plan(
 def _read_on_root(options: argparse.Namespace) -> tuple[HessianPlan, HessianInputs]:
     stored = read_stored_surface(options.surface)
     check_output(options.surface)
+    if options.spectrum is not None:
+        out = spectrum_output(options)
+        check_output(out, inputs=[options.surface])
+        check_is_spectrum(out)
     _check_kind(stored)
     inputs = read_stored_inputs(options, stored)
     random = _random_directions(stored)
@@ -93,6 +98,14 @@ def _read_on_root(options: argparse.Namespace) -> tuple[HessianPlan, HessianInpu
         check_same_hessian(plan.path, plan.identity)
         plan = _with_pending(plan, len(pending_eigenvalues(plan.path, plan.points)))
     return plan, HessianInputs(arrays, options.fresh)
+
+
+def spectrum_output(options: argparse.Namespace) -> Path:
+    """Return the file of --spectrum: the one that is named, or one beside the surface."""
+    alpha, beta = options.spectrum
+    name = f"{options.surface.stem}.spectrum_{alpha:g}_{beta:g}.h5"
+    out: Path = options.out or options.surface.with_name(name)
+    return out
 
 
 def _with_pending(plan: HessianPlan, n_pending: int) -> HessianPlan:

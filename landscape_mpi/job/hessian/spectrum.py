@@ -8,40 +8,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landscape_mpi.cluster.communicator import ROOT, Ranks, SharedInputError, on_root
+from landscape_mpi.cluster.communicator import ROOT, Ranks, SharedInputError
 from landscape_mpi.compute import spectrum
 from landscape_mpi.compute.directions import norm
 from landscape_mpi.compute.lanczos import find_ends
 from landscape_mpi.compute.products import HessianPlane, random_vector
 from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
-from landscape_mpi.job.hessian.plan import HessianPlan
+from landscape_mpi.job.hessian.plan import HessianPlan, spectrum_output
 from landscape_mpi.job.hessian.points import PointSolver
 from landscape_mpi.job.plane.direction_kinds import AXES
 from landscape_mpi.job.surface.shared import SharedInputs
-from landscape_mpi.output import check_output
-from landscape_mpi.store.spectrum import Spectrum, check_is_spectrum, write_spectrum
+from landscape_mpi.store.spectrum import Spectrum, write_spectrum
 
 N_DENSITY = 5  # random starts of the density
 TRACE_PRODUCTS = 60
 FIRST_SEED = 1000  # of the vectors that are drawn: others than those of points
-
-
-def output_of(options: argparse.Namespace) -> Path:
-    """Return the file that the options name, or one beside the surface.
-
-    Args:
-        options: ``out``, ``surface`` and ``spectrum``.
-
-    Raises:
-        InputError: If it cannot be written, or is something else.
-    """
-    alpha, beta = options.spectrum
-    name = f"{options.surface.stem}.spectrum_{alpha:g}_{beta:g}.h5"
-    out: Path = options.out or options.surface.with_name(name)
-    check_output(out, inputs=[options.surface])
-    check_is_spectrum(out)
-    return out
 
 
 def compute_spectrum(
@@ -64,18 +46,16 @@ def compute_spectrum(
         SharedInputError: If the eigenvalues are not found.
     """
     alpha, beta = options.spectrum
-    out = on_root(ranks, lambda: output_of(options))
-    problem = None
+    out, problem = spectrum_output(options), None
 
     def work() -> None:
         nonlocal problem
         try:
             found, vectors = _spectrum(job, inputs, solver, options)
+            write_spectrum(out, found, vectors)
         except InputError as error:
             problem = str(error)
         else:
-            assert out is not None
-            write_spectrum(out, found, vectors)
             _say(found, out)
 
     solver.lead(alpha, beta, work)

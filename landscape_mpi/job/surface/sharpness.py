@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -62,7 +63,9 @@ def _say_ascent(options: argparse.Namespace, inputs: Inputs, device: str) -> Non
     center, _ = gradient.here()
     print(f"at the center {center:.6g}", flush=True)
     for radius in tqdm(options.radius, desc="climbing", unit="box", disable=None, leave=False):
-        highest = highest_in_box(gradient, radius, iterations=options.iterations, seed=options.seed)
+        highest = highest_in_box(
+            gradient, center, radius, iterations=options.iterations, seed=options.seed
+        )
         print(
             f"sharpness {100 * (highest - center) / (1 + center):.4g} %: the loss rises to "
             f"{highest:.6g} where no weight w moves by more than {radius:g} (|w| + 1)",
@@ -86,15 +89,21 @@ def _say_fresh(options: argparse.Namespace, inputs: Inputs, device: str, surface
             f"there are none"
         )
         return
+    told = f"{len(known)} fresh networks: loss {min(known):.4g} to {max(known):.4g}"
+    print(f"{told}; {_convexity(surface)}")
+
+
+def _convexity(surface: Surface) -> str:
+    """Say how high a surface is convex; of several lines, how high all of them are."""
     loss = surface.values["train_loss"]
-    height = sharpness.convex_height(surface.alpha, surface.beta, loss)
-    limit = float(loss.max()) if height is None else height
-    inside = "below" if max(known) < limit else "not below"
-    reach = "the whole surface is" if height is None else "the surface is up to there"
-    print(
-        f"{len(known)} fresh networks: loss {min(known):.4g} to {max(known):.4g}, {inside} "
-        f"{limit:.4g}: {reach} convex"
-    )
+    parts = [(surface.beta, loss)]
+    if surface.has_repeats:
+        parts = [(np.zeros(1), line[:, None]) for line in loss.T]
+    found = [sharpness.convex_height(surface.alpha, beta, part) for beta, part in parts]
+    heights = [height for height in found if height is not None]
+    if not heights:
+        return f"the surface is convex as far as it goes, to {np.nanmax(loss):.4g}"
+    return f"the surface is convex up to {min(heights):.4g}"
 
 
 def _fresh_loss(inputs: Inputs, device: str, seed: int) -> float | None:
