@@ -40,8 +40,9 @@ def fold(network: nn.Module, directions: dict[str, Direction]) -> FoldedNetwork:
     """Fold what can be folded.
 
     Args:
-        network: Float32, in evaluation mode, on the CPU; it is changed, and belongs to the result.
-        directions: Directions by axis, float32, on the network's parameters and buffers.
+        network: Float32 or float64, in evaluation mode, on the CPU; it is changed, and belongs to
+            the result.
+        directions: Directions by axis, of the network's type, on its parameters and buffers.
 
     Returns:
         The folded network with its directions; what could not be traced comes back as it is.
@@ -104,14 +105,15 @@ def _fold_pair(
     layer: Any = graph.get_submodule(layer_name)
     scale, shift = _scale_and_shift(graph.get_submodule(norm_name))
     bias = 0.0 if layer.bias is None else _exact(layer.bias)
-    layer.weight = _parameter(_times(scale, _exact(layer.weight)))
-    layer.bias = _parameter(scale * bias + shift)
+    dtype = layer.weight.dtype
+    layer.weight = _parameter(_times(scale, _exact(layer.weight)), dtype)
+    layer.bias = _parameter(scale * bias + shift, dtype)
     for direction in directions.values():
         for tensor in ("weight", "bias"):
             values = direction.get(f"{layer_name}.{tensor}")
             if values is not None:
                 scaled = _times(scale, values.astype(np.float64))
-                direction[f"{layer_name}.{tensor}"] = scaled.astype(np.float32)
+                direction[f"{layer_name}.{tensor}"] = scaled.astype(values.dtype)
 
 
 def _scale_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -132,5 +134,5 @@ def _times(scale: np.ndarray, values: np.ndarray) -> np.ndarray:
     return scale.reshape(-1, *[1] * (values.ndim - 1)) * values
 
 
-def _parameter(values: np.ndarray) -> nn.Parameter:
-    return nn.Parameter(torch.from_numpy(values.astype(np.float32)))
+def _parameter(values: np.ndarray, dtype: torch.dtype) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(values).to(dtype))
