@@ -21,11 +21,15 @@ import hypothesis
 import pytest
 from _pytest.config import create_terminal_writer
 from mpi4py import MPI
+from rank_pool import N_RANKS, RankPool, RankPoolError, modules_in
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+SLURM = ("test_slurm", "test_templates")
+LONGEST = ("slurm", "test_surface", "test_products", "test_training", "test_trajectory_page")
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.
@@ -47,9 +51,35 @@ def pytest_report_header() -> str:
 # Which tests run: those for as many ranks as there are now.
 
 
+class FilesSideBySide(LoadScopeScheduling):
+    """The tests of a file in one process, where they share what was run once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return what must run in one process: a file, or those that share one SLURM."""
+        return group_of(nodeid.split("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesSideBySide:
+    """Share the tests out to the processes of ``pytest -n``."""
+    return FilesSideBySide(config, log)
+
+
+def group_of(path: str) -> str:
+    """Return which tests run in the same process as those of a file."""
+    name = Path(path).stem
+    return "slurm" if name in SLURM else name
+
+
+def longest_first(item: pytest.Item) -> int:
+    """Return the place of a test in the order that keeps several processes busy to the end."""
+    group = group_of(str(item.path))
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests for another number of ranks; mpi-pytest has marked each with its own."""
+    items.sort(key=longest_first)
     for item in items:
         if not any(item.get_closest_marker(f"parallel[{n}]") for n in NUMBERS_OF_RANKS):
             raise pytest.UsageError(
@@ -176,10 +206,42 @@ def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def own_modules(folder: Path) -> list[str]:
-    """Return the names of the modules that lie in a folder."""
-    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    return [name for name, file in files.items() if file and Path(file).parent == folder]
+@pytest.fixture(scope="session")
+def rank_pool() -> Iterator[RankPool]:
+    """Ranks that stay up, for ``on_ranks``."""
+    pool = RankPool(command_on_ranks(N_RANKS, [sys.executable]), environment_of_ranks())
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def on_ranks(rank_pool: RankPool) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function like ``mpiexec`` that has its ranks started already: tenths of a second.
+
+    For modules of the package, on up to 4 ranks. What is about the start or the end of processes,
+    or asks ``MPI.COMM_WORLD`` for its size, needs ``mpiexec``.
+    """
+
+    def run(
+        n: int,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120,
+        check: bool = False,
+        cwd: str | os.PathLike[str] = ROOT,
+    ) -> subprocess.CompletedProcess[str]:
+        words = [os.fspath(word) for word in argv]
+        where = os.path.abspath(cwd)
+        try:
+            told = rank_pool.run(n, words, cwd=where, environment=env or {}, timeout=timeout)
+        except RankPoolError as problem:
+            pytest.fail(f"{n} ranks, {' '.join(words)}: {problem}")
+        if check and told.status != 0:
+            pytest.fail(f"status {told.status}: {' '.join(words)}\n{told.stdout}\n{told.stderr}")
+        return subprocess.CompletedProcess(words, told.status, told.stdout, told.stderr)
+
+    return run
 
 
 @pytest.fixture
@@ -209,7 +271,7 @@ def alone(
         status = guard.run_guarded(surface.main, options, problem, start_ranks())
         for number, handler in before.items():
             signal.signal(number, handler)
-        for name in own_modules(Path(cwd)):  # another test may have one of that name
+        for name in modules_in([str(cwd)]):  # another test may have one of that name
             del sys.modules[name]
         out, err = capfd.readouterr()
         if check and status != 0:

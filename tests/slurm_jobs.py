@@ -174,6 +174,8 @@ LONG = {
     "--y": "--y=-1:1:11",
     "# EDIT: other options": "--limit 64 --batch 64 --round-seconds 1",
 }
+# What is going to be ended, however long the test takes to do it.
+ENDLESS = LONG | {"--x": "--x=-1:1:99", "--y": "--y=-1:1:99"}
 
 
 def submit_template(
@@ -205,12 +207,12 @@ def ranks_of(job: Job) -> dict[int, int]:
 # What their surfaces are compared with.
 
 
-def of_one_rank(mpiexec: Callable[..., object], out: Path, *options: str) -> Path:
+def of_one_rank(on_ranks: Callable[..., object], out: Path, *options: str) -> Path:
     """Write the undisturbed file of one rank, without SLURM."""
     folder = out.parent
     (folder / "slow.py").write_text(SLOW)
     argv = ["landscape_mpi.surface", "--data=digits", "--seed=1", "--out", out, *options]
-    mpiexec(1, argv, cwd=folder, check=True)
+    on_ranks(1, argv, cwd=folder, check=True)
     return out
 
 

@@ -105,7 +105,7 @@ SlurmctldLogFile=$folder/log/slurmctld.log
 SlurmdLogFile=$folder/log/slurmd.%n.log
 SlurmdParameters=config_overrides
 TmpFS=$folder/tmp.%n
-KillWait=5
+KillWait=10
 MinJobAge=3600
 END
     for node in "${NODES[@]}"; do

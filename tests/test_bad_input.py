@@ -111,10 +111,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(folder, mpiexec):
+def finished(folder, on_ranks):
     """A surface that is there already."""
     argv = ["landscape_mpi.surface", *good(out="--out=finished.h5").values()]
-    mpiexec(1, argv, cwd=folder, check=True)
+    on_ranks(1, argv, cwd=folder, check=True)
     return folder / "finished.h5"
 
 
@@ -357,8 +357,8 @@ def test_another_run_in_the_same_file(case, folder, finished, alone):
         "a text for --out",
     ],
 )
-def test_many_ranks_print_one_message(case, folder, mpiexec):
+def test_many_ranks_print_one_message(case, folder, on_ranks):
     changes, words = CASES[case]
     before = listing(folder)
-    done = mpiexec(3, ["landscape_mpi.surface", *good(**changes).values()], cwd=folder)
+    done = on_ranks(3, ["landscape_mpi.surface", *good(**changes).values()], cwd=folder)
     assert_refused(done, words, before, folder)

@@ -85,11 +85,11 @@ def test_the_gradient_is_the_steepest_way_up(networks, tmp_path, alone):
 
 
 def test_a_gradient_has_the_norm_of_the_weights_and_a_resumed_run_takes_the_one_it_has(
-    networks, tmp_path, mpiexec
+    networks, tmp_path, on_ranks
 ):
     out = tmp_path / "gradient.h5"
     argv = command(networks, out, *PLANE, "--x-direction=gradient", "--seed=4")
-    mpiexec(3, argv, check=True)
+    on_ranks(3, argv, check=True)
     made, drawn = vectors(out)
     center = weights(networks / "one.pt")
     for name, values in made.items():
@@ -102,9 +102,9 @@ def test_a_gradient_has_the_norm_of_the_weights_and_a_resumed_run_takes_the_one_
     )
     assert all(np.array_equal(drawn[name], expected[name]) for name in expected)
     assert known(out, "source") == "gradient; random"
-    resumed = mpiexec(1, argv, check=True)
+    resumed = on_ranks(1, argv, check=True)
     assert "resuming, 9 of them done, which are all" in resumed.stdout
-    other = mpiexec(1, [*argv, "--normalize=layer"])
+    other = on_ranks(1, [*argv, "--normalize=layer"])
     assert "normalization filter, this run asks for normalization layer" in other.stderr
 
 

@@ -38,7 +38,7 @@ def test_a_list_ends_the_command_and_needs_no_other_option(parse, capsys):
 
 
 @pytest.mark.parametrize("n_ranks", [1, 3])
-def test_a_dry_run_says_what_would_run_and_writes_nothing(n_ranks, tmp_path, mpiexec):
+def test_a_dry_run_says_what_would_run_and_writes_nothing(n_ranks, tmp_path, on_ranks):
     (tmp_path / "dry_net.py").write_text(NETWORK)
     out = tmp_path / "x.h5"
     argv = [
@@ -47,7 +47,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(n_ranks, tmp_path, mpi
         "--weight-decay=0.1",
     ]
     before = set(tmp_path.iterdir())
-    done = mpiexec(n_ranks, [*argv, "--dry-run"], cwd=tmp_path, check=True)
+    done = on_ranks(n_ranks, [*argv, "--dry-run"], cwd=tmp_path, check=True)
     assert {path for path in tmp_path.iterdir() if path.name != "__pycache__"} == before
     lines = done.stdout.splitlines()
     assert lines[0] == "moved: 640 of 760 parameters, in 1 tensors: 1.weight"
@@ -63,7 +63,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(n_ranks, tmp_path, mpi
     assert lines[6].startswith(f"ranks: {n_ranks} on {n_ranks} x ")
     assert "3 x 2 points on" in done.stdout  # the estimate
     if n_ranks == 1:
-        mpiexec(1, argv, cwd=tmp_path, check=True)
+        on_ranks(1, argv, cwd=tmp_path, check=True)
         with h5py.File(out) as file:
             norm = file["directions"].attrs["norm_alpha"]
         assert f"norm {norm:.4g} along alpha" in lines[1]

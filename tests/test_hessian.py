@@ -61,21 +61,21 @@ def environment(folder):
 
 
 @pytest.fixture(scope="module")
-def surface(folder, environment, mpiexec):
+def surface(folder, environment, on_ranks):
     """A surface without eigenvalues."""
     path = folder / "surface.h5"
     argv = ["landscape_mpi.surface", "--model=small:build", "--data=digits", "--x=-1:1:4"]
     argv += ["--y=-1:1:3", f"--limit={N_SAMPLES}", "--splits=train,test", f"--out={path}"]
-    mpiexec(2, argv, env=environment, check=True)
+    on_ranks(2, argv, env=environment, check=True)
     return path
 
 
 @pytest.fixture(scope="module")
-def undisturbed(surface, folder, environment, mpiexec):
+def undisturbed(surface, folder, environment, on_ranks):
     """The file of one rank."""
     path = folder / "one.h5"
     shutil.copy(surface, path)
-    done = mpiexec(1, ["landscape_mpi.hessian", path, *SMALL], env=environment, check=True)
+    done = on_ranks(1, ["landscape_mpi.hessian", path, *SMALL], env=environment, check=True)
     return path, done.stdout
 
 
@@ -167,13 +167,13 @@ def test_the_file_says_how_they_came_about(undisturbed, surface):
 
 @pytest.mark.parametrize(("n_ranks", "sharing"), [(2, 1), (3, 1), (4, 2)])
 def test_any_number_of_ranks_gives_the_same_numbers(
-    n_ranks, sharing, undisturbed, surface, environment, tmp_path, mpiexec
+    n_ranks, sharing, undisturbed, surface, environment, tmp_path, on_ranks
 ):
     path = tmp_path / "surface.h5"
     shutil.copy(surface, path)
     options = ["--batch=32", f"--ranks-per-point={sharing}", "--round-seconds=0.1"]
     argv = ["landscape_mpi.hessian", path, *SMALL, *options]
-    done = mpiexec(n_ranks, argv, env=environment, check=True)
+    done = on_ranks(n_ranks, argv, env=environment, check=True)
     assert ("2 ranks sharing each point" in done.stdout) == (sharing == 2)
     assert_same(path, undisturbed[0])
 
@@ -183,12 +183,12 @@ def vector_of(file, name):
     return np.concatenate([part.ravel() for part in parts]).astype(float)
 
 
-def test_the_spectrum_at_a_point_that_no_grid_has(surface, environment, tmp_path, mpiexec):
+def test_the_spectrum_at_a_point_that_no_grid_has(surface, environment, tmp_path, on_ranks):
     out = tmp_path / "spectrum.h5"
     options = ["--spectrum=0.5,-0.25", "--top=3", f"--out={out}", "--batch=40", "--basis=60"]
     before = surface.read_bytes()
     argv = ["landscape_mpi.hessian", surface, *SMALL, *options]
-    done = mpiexec(3, argv, env=environment, check=True)
+    done = on_ranks(3, argv, env=environment, check=True)
     assert surface.read_bytes() == before
     dense, vectors = dense_hessian(0.5, -0.25)
     values, exact = np.linalg.eigh(dense)
@@ -210,7 +210,7 @@ def test_the_spectrum_at_a_point_that_no_grid_has(surface, environment, tmp_path
     along = tmp_path / "along.h5"
     axes = [f"--x-direction=file:{out}:2", "--x=-1:1:2", "--save-directions", f"--out={along}"]
     argv = ["landscape_mpi.surface", "--model=small:build", "--data=digits", f"--limit={LIMIT}"]
-    mpiexec(1, [*argv, *axes], env=environment, check=True)
+    on_ranks(1, [*argv, *axes], env=environment, check=True)
     with h5py.File(along) as line:
         np.testing.assert_array_equal(vector_of(line, "alpha"), third)
 
@@ -227,7 +227,7 @@ def processes_running(path):
 
 
 def test_a_run_that_is_stopped_and_one_that_is_killed_are_resumed(
-    undisturbed, surface, environment, tmp_path, mpiexec, start_mpiexec
+    undisturbed, surface, environment, tmp_path, on_ranks, start_mpiexec
 ):
     path = tmp_path / "surface.h5"
     shutil.copy(surface, path)
@@ -246,7 +246,7 @@ def test_a_run_that_is_stopped_and_one_that_is_killed_are_resumed(
             assert "stopped by SIGTERM with" in said
         n_done = int(values_of(path)["hessian_done"].sum())
         assert 0 < n_done < 12
-    done = mpiexec(1, argv, env=environment, check=True)
+    done = on_ranks(1, argv, env=environment, check=True)
     assert f"at 12 of 12 points, {n_done} of them done" in done.stdout
     assert_same(path, undisturbed[0])
     with h5py.File(path) as file:
@@ -255,11 +255,11 @@ def test_a_run_that_is_stopped_and_one_that_is_killed_are_resumed(
         assert runs["points"].sum() == 12
 
 
-def test_arpack_finds_the_same(undisturbed, surface, environment, tmp_path, mpiexec):
+def test_arpack_finds_the_same(undisturbed, surface, environment, tmp_path, on_ranks):
     path = tmp_path / "surface.h5"
     shutil.copy(surface, path)
     argv = ["landscape_mpi.hessian", path, *SMALL, "--solver=arpack", "--stride=2"]
-    done = mpiexec(1, argv, env=environment, check=True)
+    done = on_ranks(1, argv, env=environment, check=True)
     assert "at 2 of 12 points" in done.stdout
     found, expected = values_of(path), values_of(undisturbed[0])
     flags = found["hessian_done"] == 1
@@ -268,11 +268,11 @@ def test_arpack_finds_the_same(undisturbed, surface, environment, tmp_path, mpie
         np.testing.assert_allclose(found[name][flags], expected[name][flags], rtol=1e-6)
 
 
-def test_gauss_newton_has_no_negative_eigenvalue(surface, environment, tmp_path, mpiexec):
+def test_gauss_newton_has_no_negative_eigenvalue(surface, environment, tmp_path, on_ranks):
     path = tmp_path / "surface.h5"
     shutil.copy(surface, path)
     argv = ["landscape_mpi.hessian", path, "--gauss-newton", "--stride=2", "--max-products=9"]
-    done = mpiexec(1, argv, env=environment, check=True)
+    done = on_ranks(1, argv, env=environment, check=True)
     assert "not converged at 2 points" in done.stdout
     with h5py.File(path) as file:
         flags = file["hessian_done"][...] == 1
@@ -284,8 +284,8 @@ def test_gauss_newton_has_no_negative_eigenvalue(surface, environment, tmp_path,
 # Bad input.
 
 
-def refused(mpiexec, environment, *argv):
-    done = mpiexec(1, ["landscape_mpi.hessian", *argv], env=environment)
+def refused(on_ranks, environment, *argv):
+    done = on_ranks(1, ["landscape_mpi.hessian", *argv], env=environment)
     assert done.returncode == 2, done.stderr
     return done.stderr
 
@@ -348,9 +348,9 @@ def test_a_resume_with_other_options(options, words, undisturbed, on_path):
         plan._read_on_root(parse([str(undisturbed[0]), *SMALL, *options]))
 
 
-def test_what_is_no_surface(environment, tmp_path, mpiexec):
+def test_what_is_no_surface(environment, tmp_path, on_ranks):
     path = tmp_path / "gone.h5"
-    words = refused(mpiexec, environment, path)
+    words = refused(on_ranks, environment, path)
     assert words.startswith(
         f"error: {path}: there is no such file. Name a surface file that landscape_mpi.surface "
         "wrote.\n"

@@ -42,12 +42,12 @@ def write_images(folder):
     ("data", "write"),
     [("mnist", write_idx), ("fashion_mnist", write_idx), ("folder:photos", write_images)],
 )
-def test_from_training_to_the_surface(tmp_path, mpiexec, data, write):
+def test_from_training_to_the_surface(tmp_path, on_ranks, data, write):
     write(tmp_path)
     options = ["--model=resnet8", f"--data={data}", f"--data-dir={tmp_path}", "--device=cpu"]
     assert main([*options, "--epochs=2", f"--out={tmp_path}/a.pt", "--threads=1"]) == 0
     options += [f"--checkpoint={tmp_path}/a.pt", "--splits=train,test", "--x=0:1:2"]
-    mpiexec(1, ["landscape_mpi.surface", *options, f"--out={tmp_path}/a.h5"], check=True)
+    on_ranks(1, ["landscape_mpi.surface", *options, f"--out={tmp_path}/a.h5"], check=True)
     last = torch.load(tmp_path / "a.pt", weights_only=True)["history"][-1]
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["test_loss"][0, 0] == pytest.approx(last["test_loss"], rel=1e-4)

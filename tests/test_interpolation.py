@@ -109,9 +109,9 @@ def losses(path):
         return file["train_loss"][...]
 
 
-def test_the_ends_of_a_line_are_the_checkpoints(solutions, tmp_path, mpiexec):
+def test_the_ends_of_a_line_are_the_checkpoints(solutions, tmp_path, on_ranks):
     out = tmp_path / "line.h5"
-    done = mpiexec(2, command(solutions, out, "--x=0:1:5"), check=True)
+    done = on_ranks(2, command(solutions, out, "--x=0:1:5"), check=True)
     found = losses(out).ravel()
     assert found[0] == pytest.approx(plain_loss(loaded(solutions / "one.pt")), rel=1e-5)
     assert found[-1] == pytest.approx(plain_loss(loaded(solutions / "two.pt")), rel=1e-5)
@@ -121,20 +121,20 @@ def test_the_ends_of_a_line_are_the_checkpoints(solutions, tmp_path, mpiexec):
         assert file["marks/name"].asstr()[...].tolist() == ["one", "two"]
         assert file["marks/alpha"][...].tolist() == [0, 1]
         assert file["directions"].attrs["source"] == f"to {solutions / 'two.pt'}"
-    summary = mpiexec(1, ["landscape_mpi.surface", "--summary", str(out)], check=True)
+    summary = on_ranks(1, ["landscape_mpi.surface", "--summary", str(out)], check=True)
     assert "barrier from 0 to 1: " in summary.stdout
 
 
-def test_three_checkpoints_span_a_plane(solutions, tmp_path, mpiexec):
+def test_three_checkpoints_span_a_plane(solutions, tmp_path, on_ranks):
     out, third = tmp_path / "plane.h5", str(solutions / "three.pt")
     axes = ("--x=0:1:3", "--y=0:1:3", "--to-y", third)
-    mpiexec(2, command(solutions, out, *axes), check=True)
+    on_ranks(2, command(solutions, out, *axes), check=True)
     expected = [plain_loss(loaded(solutions / f"{n}.pt")) for n in ("one", "two", "three")]
     found = losses(out)
     assert [found[0, 0], found[2, 0], found[0, 2]] == pytest.approx(expected, rel=1e-5)
     square, again = tmp_path / "square.h5", tmp_path / "again.h5"
     near = ("--x=0:0.01:2", "--y=0:0.01:2", "--to-y", third)
-    mpiexec(1, command(solutions, square, *near, "--orthogonal"), check=True)
+    on_ranks(1, command(solutions, square, *near, "--orthogonal"), check=True)
     with h5py.File(square) as file:
         known = file["directions"].attrs
         assert abs(known["cosine"]) < 1e-6
@@ -142,16 +142,16 @@ def test_three_checkpoints_span_a_plane(solutions, tmp_path, mpiexec):
         place = file["marks/alpha"][2], file["marks/beta"][2]
     # The third checkpoint is where its mark says: a grid of that one point.
     here = (f"--x={float(place[0])!r}", f"--y={float(place[1])!r}", "--to-y", third)
-    mpiexec(1, command(solutions, again, *here, "--orthogonal"), check=True)
+    on_ranks(1, command(solutions, again, *here, "--orthogonal"), check=True)
     assert losses(again).item() == pytest.approx(expected[2], rel=1e-4)
 
 
-def test_a_checkpoint_and_a_random_direction(solutions, tmp_path, mpiexec):
+def test_a_checkpoint_and_a_random_direction(solutions, tmp_path, on_ranks):
     paths = []
     for n_ranks in (1, 3):
         paths.append(tmp_path / f"{n_ranks}.h5")
         axes = ("--x=0:1:3", "--y=-0.5:0.5:3", "--orthogonal", "--seed=3")
-        mpiexec(n_ranks, command(solutions, paths[-1], *axes), check=True)
+        on_ranks(n_ranks, command(solutions, paths[-1], *axes), check=True)
     np.testing.assert_array_equal(losses(paths[0]), losses(paths[1]))
     with h5py.File(paths[0]) as file:
         known = file["directions"].attrs
@@ -160,11 +160,11 @@ def test_a_checkpoint_and_a_random_direction(solutions, tmp_path, mpiexec):
         assert abs(known["cosine"]) < 1e-6
 
 
-def test_statistics_that_are_measured_anew(solutions, tmp_path, mpiexec):
+def test_statistics_that_are_measured_anew(solutions, tmp_path, on_ranks):
     """Half way: torch's own re-estimation, batch by batch as the run does it."""
     out = tmp_path / "anew.h5"
     options = ("--x=0:1:3", "--batch-norm=reestimate", "--batch=100")
-    done = mpiexec(2, command(solutions, out, *options), check=True)
+    done = on_ranks(2, command(solutions, out, *options), check=True)
     assert "9 batch-norms kept, the statistics of 9 measured anew" in done.stdout
     one, two = (loaded(solutions / f"{name}.pt") for name in ("one", "two"))
     with torch.no_grad():
@@ -173,7 +173,7 @@ def test_statistics_that_are_measured_anew(solutions, tmp_path, mpiexec):
     update_bn(normalised(load_dataset("digits"), "train").split(100), one)
     assert losses(out).ravel()[1] == pytest.approx(plain_loss(one), rel=1e-4)
     alone = tmp_path / "alone.h5"
-    mpiexec(1, command(solutions, alone, *options), check=True)
+    on_ranks(1, command(solutions, alone, *options), check=True)
     np.testing.assert_array_equal(losses(out), losses(alone))
 
 
@@ -234,8 +234,8 @@ def test_options_that_need_another_checkpoint(solutions, tmp_path, alone):
         assert words in " ".join(done.stderr.split())
 
 
-def test_another_treatment_of_the_statistics_is_not_resumed(solutions, tmp_path, mpiexec):
+def test_another_treatment_of_the_statistics_is_not_resumed(solutions, tmp_path, on_ranks):
     out = tmp_path / "line.h5"
-    mpiexec(1, command(solutions, out, "--x=0:1:2"), check=True)
-    done = mpiexec(1, command(solutions, out, "--x=0:1:2", "--batch-norm=reestimate"))
+    on_ranks(1, command(solutions, out, "--x=0:1:2"), check=True)
+    done = on_ranks(1, command(solutions, out, "--x=0:1:2", "--batch-norm=reestimate"))
     assert "with batch-norm statistics move, this run asks for batch-norm statistics" in done.stderr

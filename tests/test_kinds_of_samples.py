@@ -45,13 +45,13 @@ def inputs_of(split, data):
         ("feedforward16_skip2_14", "mnist", "images"),
     ],
 )
-def test_every_kind_of_samples(model, data, noun, data_dir, tmp_path, mpiexec):
+def test_every_kind_of_samples(model, data, noun, data_dir, tmp_path, on_ranks):
     dataset = load_dataset(data, data_dir=data_dir)
     torch.manual_seed(0)
     network = build_network(model, sample=dataset.sample)
     checkpoint, out = tmp_path / "weights.pt", tmp_path / "surface.h5"
     torch.save(network.state_dict(), checkpoint)
-    done = mpiexec(
+    done = on_ranks(
         2,
         [
             *("landscape_mpi.surface", "--model", model, "--checkpoint", str(checkpoint)),

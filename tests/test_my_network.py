@@ -42,16 +42,16 @@ def folder(tmp_path, monkeypatch):
         sys.modules.pop(name.removesuffix(".py"), None)
 
 
-def run_lines(word, folder, mpiexec):
+def run_lines(word, folder, on_ranks):
     """Run the page's lines with a word in them; return what the last one printed."""
     for line in COMMANDS:
         if word not in line:
             continue
         argv = shlex.split(line)
         if argv[0] == "mpirun":
-            done = mpiexec(int(argv[2]), argv[5:], cwd=folder, check=True)
+            done = on_ranks(int(argv[2]), argv[5:], cwd=folder, check=True)
         elif argv[1] == "-m":
-            done = mpiexec(1, argv[2:], cwd=folder, check=True)
+            done = on_ranks(1, argv[2:], cwd=folder, check=True)
         else:
             done = subprocess.run([sys.executable, *argv[1:]], cwd=folder, check=True)
     return done.stdout
@@ -70,8 +70,8 @@ def test_the_page_has_what_is_tested():
     assert len(COMMANDS) == 6
 
 
-def test_my_network(folder, mpiexec):
-    printed = run_lines("my_", folder, mpiexec)
+def test_my_network(folder, on_ranks):
+    printed = run_lines("my_", folder, on_ranks)
     assert "my_network_train_loss_contour.png" in printed
     assert (folder / "my_network_weight_decay_term_surface.png").exists()
     module = importlib.import_module("my_project")
@@ -119,12 +119,12 @@ def write_lightning(network):
         ("lightning", write_lightning, lambda o, t: nn.MSELoss()(o[:, 0], t)),
     ],
 )
-def test_checkpoints_of_other_libraries(name, write, loss, folder, mpiexec):
+def test_checkpoints_of_other_libraries(name, write, loss, folder, on_ranks):
     module = importlib.import_module(f"from_{name}")
     torch.manual_seed(3)
     network = module.network().eval()
     write(network)
-    run_lines(f"from_{name}:", folder, mpiexec)
+    run_lines(f"from_{name}:", folder, on_ranks)
     inputs, targets = module.data()["train"]
     expected = loss(network(inputs), targets).item()
     assert center(f"{name}.h5") == pytest.approx(expected, rel=1e-5)

@@ -233,10 +233,10 @@ def command(out, *options):
 
 
 @pytest.mark.parametrize("n_ranks", [1, 3])
-def test_images_of_floats_on_ranks(n_ranks, given, folder, mpiexec):
+def test_images_of_floats_on_ranks(n_ranks, given, folder, on_ranks):
     out = folder / "x.h5"
     options = ["--model=own_data:convolution", "--data=own_data:images", "--ranks-per-point=1"]
-    done = mpiexec(n_ranks, command(out, *options, "--batch=5"), cwd=folder, check=True)
+    done = on_ranks(n_ranks, command(out, *options, "--batch=5"), cwd=folder, check=True)
     assert "24 train images each" in done.stdout
     assert "pixels:" not in done.stdout
     logits = given["convolution"]().eval()(torch.from_numpy(given["floats"]))
@@ -245,10 +245,10 @@ def test_images_of_floats_on_ranks(n_ranks, given, folder, mpiexec):
         assert file["train_loss"][0, 0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_numbers_to_predict_have_no_error_in_the_file(given, folder, mpiexec):
+def test_numbers_to_predict_have_no_error_in_the_file(given, folder, on_ranks):
     out = folder / "x.h5"
     options = ["--model=own_data:regressor", "--data=own_data:arrays", "--loss=mse"]
-    done = mpiexec(2, command(out, *options, "--ranks-per-point=2"), cwd=folder, check=True)
+    done = on_ranks(2, command(out, *options, "--ranks-per-point=2"), cwd=folder, check=True)
     assert "24 train arrays each" in done.stdout
     assert "loss: mse; no error beside it" in done.stdout
     inputs = torch.from_numpy(given["row"]).float().reshape(24, 2, 3)

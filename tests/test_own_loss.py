@@ -262,12 +262,12 @@ ORACLES = {
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_the_surface_of_a_loss_on_ranks(name, folder, mpiexec):
+def test_the_surface_of_a_loss_on_ranks(name, folder, on_ranks):
     numbers_of_ranks = (1, 2, 3) if name == "mse" else (2,)
     files = [folder / f"{n}.h5" for n in numbers_of_ranks]
     for n, out in zip(numbers_of_ranks, files, strict=True):
         options = ["--loss", name, "--batch", "16"]
-        done = mpiexec(n, command(out, *options, f"--ranks-per-point={n}"), cwd=folder, check=True)
+        done = on_ranks(n, command(out, *options, f"--ranks-per-point={n}"), cwd=folder, check=True)
         assert f"loss: {name}; error: another output is the largest" in done.stdout
     surfaces = [read_surface(path) for path in files]
     np.testing.assert_allclose(
@@ -281,18 +281,18 @@ def test_the_surface_of_a_loss_on_ranks(name, folder, mpiexec):
     assert surfaces[0].attributes["error"] == "largest output"
 
 
-def test_precision_auto_measures_the_loss_that_is_asked_for(folder, mpiexec):
+def test_precision_auto_measures_the_loss_that_is_asked_for(folder, on_ranks):
     out = folder / "auto.h5"
     options = ["--loss=own_losses:smooth", "--precision=auto", "--tolerance=0.5", "--compile=off"]
-    mpiexec(2, command(out, *options), cwd=folder, check=True)
+    on_ranks(2, command(out, *options), cwd=folder, check=True)
     found = read_surface(out).values["train_loss"]
     np.testing.assert_allclose(found, expected_losses(ORACLES["own_losses:smooth"]), 0.05)
 
 
-def test_another_loss_does_not_resume(folder, mpiexec):
+def test_another_loss_does_not_resume(folder, on_ranks):
     out = folder / "one.h5"
-    mpiexec(1, command(out, "--loss=mse"), cwd=folder, check=True)
-    done = mpiexec(2, command(out), cwd=folder)
+    on_ranks(1, command(out, "--loss=mse"), cwd=folder, check=True)
+    done = on_ranks(2, command(out), cwd=folder)
     assert done.returncode == 2
     words = (
         "was computed with loss mse, this run asks for loss cross_entropy. A resumed run must be"
@@ -301,8 +301,8 @@ def test_another_loss_does_not_resume(folder, mpiexec):
     assert "pass --loss mse, or a new --out" in done.stderr
 
 
-def test_a_loss_that_mixes_samples_is_found_on_every_rank(folder, mpiexec):
-    done = mpiexec(2, command(folder / "x.h5", "--loss=own_losses:mixes"), cwd=folder)
+def test_a_loss_that_mixes_samples_is_found_on_every_rank(folder, on_ranks):
+    done = on_ranks(2, command(folder / "x.h5", "--loss=own_losses:mixes"), cwd=folder)
     assert done.returncode == 2
     assert "or a --loss that mixes samples" in done.stderr
     assert not (folder / "x.h5").exists()

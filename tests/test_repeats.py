@@ -36,10 +36,10 @@ def command(checkpoint, out, *options):
 
 
 @pytest.fixture
-def three(checkpoint, tmp_path, mpiexec):
+def three(checkpoint, tmp_path, on_ranks):
     out = tmp_path / "three.h5"
     argv = command(checkpoint, out, "--repeats=3", "--seed=5")
-    return out, argv, mpiexec(2, argv, check=True).stdout
+    return out, argv, on_ranks(2, argv, check=True).stdout
 
 
 def test_every_line_is_that_of_its_seed(three, checkpoint, tmp_path, alone):

@@ -171,7 +171,8 @@ def test_start_mpiexec_gives_a_process_to_signal(
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """Return a folder for a suite of its own with this suite's conftest."""
-    shutil.copy(ROOT / "tests/conftest.py", tmp_path)
+    for name in ("conftest.py", "rank_pool.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path)
     return tmp_path
 
 

@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 import pytest
 from slurm_jobs import (
+    ENDLESS,
     LAB,
     LAYOUT,
     LONG,
@@ -162,11 +163,11 @@ def test_the_jobs_that_take_longest_start_first(limited: Job, overdue: Job) -> N
 
 
 def test_four_tasks_on_two_nodes_give_the_bits_of_one_rank(
-    submit: Submit, checkpoint: Path, tmp_path: Path, mpiexec: Callable[..., object]
+    submit: Submit, checkpoint: Path, tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
     plane = ("--model=resnet8", f"--checkpoint={checkpoint}", "--x=-1:1:5", "--y=-0.5:1:4")
     job = submit(SMALL)
-    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    reference = of_one_rank(on_ranks, tmp_path / "one.h5", *plane)
     told = job.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "0")
     assert (told["NodeList"], told["NumTasks"]) == ("n[1-2]", "4")
@@ -191,7 +192,7 @@ def test_a_variable_that_is_not_set_ends_the_job_with_its_remedy(submit: Submit)
 
 
 def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
-    job = submit(LONG, lag=0.2)
+    job = submit(ENDLESS, lag=0.2)
     job.wait_for_rounds(2)
     job.call("scancel")
     told = job.wait()
@@ -206,7 +207,7 @@ def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
 
 
 def test_a_rank_that_dies_ends_the_job(submit: Submit) -> None:
-    job = submit(LONG, lag=0.2)
+    job = submit(ENDLESS, lag=0.2)
     job.wait_for_rounds(2)
     os.kill(ranks_of(job)[3], signal.SIGKILL)
     told = job.wait(30)
@@ -216,10 +217,10 @@ def test_a_rank_that_dies_ends_the_job(submit: Submit) -> None:
 
 
 def test_a_rank_that_hangs_puts_the_job_back_without_its_node(
-    hanging: Job, tmp_path: Path, mpiexec: Callable[..., object]
+    hanging: Job, tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
     plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:13", "--y=-1:1:11")
-    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    reference = of_one_rank(on_ranks, tmp_path / "one.h5", *plane)
     told = hanging.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
     node = re.search(r"stalled: rank 1 on (n[12]) has said nothing", hanging.log())[1]  # type: ignore[index]
@@ -231,15 +232,16 @@ def test_a_rank_that_hangs_puts_the_job_back_without_its_node(
 
 
 def test_a_job_stopped_or_requeued_in_mid_run_goes_on_and_completes(
-    submit: Submit, tmp_path: Path, mpiexec: Callable[..., object]
+    submit: Submit, tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
-    stopped, requeued = submit(LONG, lag=0.2), submit(LONG, lag=0.2)
+    stopped = submit(LONG, lag=0.2)
     stopped.wait_for_rounds(2)
     stopped.call("scancel", "--batch", "--signal=USR1")
+    requeued = submit(LONG, lag=0.2)
     requeued.wait_for_rounds(2)
     requeued.call("scontrol", "requeue")
     plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:13", "--y=-1:1:11")
-    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    reference = of_one_rank(on_ranks, tmp_path / "one.h5", *plane)
     for job, name in ((stopped, "SIGUSR1"), (requeued, "SIGTERM")):
         told = job.wait()
         assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
@@ -383,10 +385,10 @@ def test_bind_rank_gives_each_task_of_a_node_its_gpu(lab: dict[str, str]) -> Non
 
 
 def test_a_job_that_meets_its_time_limit_requeues_itself_until_it_is_done(
-    limited: Job, tmp_path: Path, mpiexec: Callable[..., object]
+    limited: Job, tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
     plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:32", "--y=-1:1:30")
-    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    reference = of_one_rank(on_ranks, tmp_path / "one.h5", *plane)
     told = limited.wait(150)
     assert (told["JobState"], told["ExitCode"]) == ("COMPLETED", "0:0")
     assert_same(limited.folder / "surface.h5", reference)

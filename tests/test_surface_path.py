@@ -25,13 +25,13 @@ TRAJECTORY = "landscape_mpi.trajectory"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, mpiexec):
+def folder(tmp_path_factory, on_ranks):
     """Two checkpoints and the center: all of them in the plane; and a surface over it."""
     folder = tmp_path_factory.mktemp("path")
     write_run(folder / "run", 2)
-    mpiexec(1, [TRAJECTORY, folder / "run", "--out", folder / "plane.h5"], check=True)
+    on_ranks(1, [TRAJECTORY, folder / "run", "--out", folder / "plane.h5"], check=True)
     argv = ["landscape_mpi.surface", *words(folder), "--fit-path", "--x=fit:7", "--y=fit:5"]
-    mpiexec(2, [*argv, "--out", folder / "surface.h5", "--save-directions"], check=True)
+    on_ranks(2, [*argv, "--out", folder / "surface.h5", "--save-directions"], check=True)
     return folder
 
 

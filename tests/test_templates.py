@@ -20,6 +20,7 @@ import h5py
 import pytest
 import torch
 from slurm_jobs import (
+    ENDLESS,
     LAYOUT,
     LONG,
     ROOT,
@@ -140,7 +141,7 @@ def test_pictures_need_the_name_of_a_surface(lab: dict[str, str], tmp_path: Path
 def test_a_rank_of_mpirun_that_dies_ends_the_job(lab: dict[str, str], tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "checkout")
     environment = lab | AS_ROOT | {"LAG": "0.2"}
-    job = submit_template(folder, "surface_mpirun.sbatch", LAYOUT | LONG, lab=environment)
+    job = submit_template(folder, "surface_mpirun.sbatch", LAYOUT | ENDLESS, lab=environment)
     job.wait_for_rounds(2)
     os.kill(ranks_of(job)[3], signal.SIGKILL)
     told = job.wait(30)
@@ -226,13 +227,13 @@ PATHS = QUEUE | {"--ntasks-per-node": "#SBATCH --ntasks-per-node=2", "runs/": "r
 
 
 def test_a_plane_of_runs_is_that_of_one_rank(
-    lab: dict[str, str], tmp_path: Path, mpiexec: Callable[..., object]
+    lab: dict[str, str], tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
     folder = lay_out(tmp_path / "checkout")
     run_folder = write_run(folder / "runs/sgd", 4)
     job = submit_template(folder, "trajectory.sbatch", PATHS, lab=lab)
     one = tmp_path / "one.h5"
-    mpiexec(1, ["landscape_mpi.trajectory", run_folder, "--out", one], check=True)
+    on_ranks(1, ["landscape_mpi.trajectory", run_folder, "--out", one], check=True)
     told = job.wait()
     assert (told["JobState"], told["ExitCode"], told["NumTasks"]) == ("COMPLETED", "0:0", "2")
     names = (
@@ -257,11 +258,11 @@ def test_a_plane_of_no_run_ends_with_its_message(lab: dict[str, str], tmp_path: 
 
 
 def test_a_surface_is_drawn_when_it_is_complete(
-    pipeline: tuple[Job, Job], tmp_path: Path, mpiexec: Callable[..., object]
+    pipeline: tuple[Job, Job], tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
     surface, pictures = pipeline
     plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:13", "--y=-1:1:11")
-    reference = of_one_rank(mpiexec, tmp_path / "one.h5", *plane)
+    reference = of_one_rank(on_ranks, tmp_path / "one.h5", *plane)
     told = pictures.wait()
     assert (told["JobState"], told["ExitCode"]) == ("COMPLETED", "0:0"), pictures.log()
     folder = surface.folder

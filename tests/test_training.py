@@ -455,11 +455,11 @@ def test_a_bar_on_a_terminal(tmp_path):
 ON_RANKS = [*FAST, "--epochs=2"]
 
 
-def test_ranks_share_every_batch(mpiexec, tmp_path):
+def test_ranks_share_every_batch(on_ranks, tmp_path):
     """Batches of 479, and a last one of 1, which leaves two ranks without samples."""
     batches = [*ON_RANKS, "--batch-size=479", "--augment=crop-flip", "--l2=0.001"]
     assert main([*batches, f"--run={tmp_path}/alone"]) == 0
-    told = mpiexec(3, ["landscape_mpi.train", *batches, f"--run={tmp_path}/ranks"], check=True)
+    told = on_ranks(3, ["landscape_mpi.train", *batches, f"--run={tmp_path}/ranks"], check=True)
     assert "; CPU, threads: 1; 3 ranks\n" in told.stdout
     assert told.stdout.count("epoch 1/2") == 1
     assert sorted(os.listdir(tmp_path / "ranks")) == sorted(os.listdir(tmp_path / "alone"))
@@ -469,17 +469,17 @@ def test_ranks_share_every_batch(mpiexec, tmp_path):
 
 
 def test_ranks_go_on_with_the_same_bits_and_keep_the_statistics_of_rank_0(
-    mpiexec, start_mpiexec, undisturbed
+    on_ranks, start_mpiexec, undisturbed
 ):
     settings = {"cwd": undisturbed}
-    mpiexec(2, ["landscape_mpi.train", *SLOW, "--run=both"], check=True, **settings)
+    on_ranks(2, ["landscape_mpi.train", *SLOW, "--run=both"], check=True, **settings)
     process = start_mpiexec(2, ["landscape_mpi.train", *SLOW, "--run=stopped"], **settings)
     wait_for(process, "epoch 2/5")
     process.send_signal(signal.SIGUSR1)
     told = process.communicate(timeout=60)[0]
     assert process.returncode == EXIT_REQUEUE, told
     assert "stopped by SIGUSR1 with " in told
-    mpiexec(2, ["landscape_mpi.train", *SLOW, "--run=stopped"], check=True, **settings)
+    on_ranks(2, ["landscape_mpi.train", *SLOW, "--run=stopped"], check=True, **settings)
     assert_same_run(undisturbed / "both", undisturbed / "stopped")
     last = weights_of(undisturbed / "both/epoch_0005.pt")
     assert last["2.num_batches_tracked"] == 5 * 5
@@ -506,9 +506,9 @@ def test_loss_of(folder, state):
 test_loss_of.__test__ = False
 
 
-def test_bad_input_is_said_once_by_ranks(mpiexec, tmp_path):
+def test_bad_input_is_said_once_by_ranks(on_ranks, tmp_path):
     for options in (["--model=resnet9"], ["--lr=1e30"]):
-        told = mpiexec(2, ["landscape_mpi.train", *ON_RANKS, f"--run={tmp_path}/r", *options])
+        told = on_ranks(2, ["landscape_mpi.train", *ON_RANKS, f"--run={tmp_path}/r", *options])
         assert told.returncode == EXIT_BAD_INPUT
         assert told.stderr.count("error: --") == 1, told.stderr
         assert "Traceback" not in told.stderr

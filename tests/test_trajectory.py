@@ -51,10 +51,10 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plane(run, tmp_path_factory, mpiexec):
+def plane(run, tmp_path_factory, on_ranks):
     """The file of one rank."""
     out = tmp_path_factory.mktemp("plane") / "plane.h5"
-    mpiexec(1, [COMMAND, run, "--out", out, "--components", "3"], check=True)
+    on_ranks(1, [COMMAND, run, "--out", out, "--components", "3"], check=True)
     return out
 
 
@@ -98,9 +98,9 @@ def test_the_record_of_each_checkpoint_is_kept(run, plane):
 
 
 @pytest.mark.parametrize("n_ranks", [2, 3])
-def test_any_number_of_ranks_gives_the_same_bits(n_ranks, run, plane, tmp_path, mpiexec):
+def test_any_number_of_ranks_gives_the_same_bits(n_ranks, run, plane, tmp_path, on_ranks):
     out = tmp_path / "plane.h5"
-    mpiexec(n_ranks, [COMMAND, run, "--out", out, "--components", "3"], check=True)
+    on_ranks(n_ranks, [COMMAND, run, "--out", out, "--components", "3"], check=True)
     assert content_of(out) == content_of(plane)
 
 
@@ -309,12 +309,12 @@ def test_a_file_that_is_read_is_not_written_over(run, tmp_path, capfd):
     assert "is a file this command reads" in words
 
 
-def test_a_message_of_many_ranks_is_printed_once(run, tmp_path, mpiexec):
+def test_a_message_of_many_ranks_is_printed_once(run, tmp_path, on_ranks):
     weights = torch.load(run / "epoch_0003.pt", weights_only=True)["state_dict"]
     weights["linear.bias"][2] = torch.nan
     torch.save(weights, tmp_path / "nan.pt")
     files = [run / "epoch_0001.pt", tmp_path / "nan.pt", run / "epoch_0012.pt"]
-    done = mpiexec(3, [COMMAND, *files, "--out", tmp_path / "o.h5"])
+    done = on_ranks(3, [COMMAND, *files, "--out", tmp_path / "o.h5"])
     assert done.returncode == 2
     assert done.stderr.count("linear.bias holds NaN or infinite weights") == 1
     assert not (tmp_path / "o.h5").exists()

@@ -72,10 +72,10 @@ def command(out, *options):
     ]
 
 
-def test_the_term_stands_beside_the_loss_and_leaves_it_alone(folder, mpiexec, capsys):
+def test_the_term_stands_beside_the_loss_and_leaves_it_alone(folder, on_ranks, capsys):
     plain, decayed = folder / "plain.h5", folder / "decayed.h5"
-    mpiexec(1, command(plain), cwd=folder, check=True)
-    mpiexec(2, command(decayed, "--weight-decay", "0.01"), cwd=folder, check=True)
+    on_ranks(1, command(plain), cwd=folder, check=True)
+    on_ranks(2, command(decayed, "--weight-decay", "0.01"), cwd=folder, check=True)
     without, surface = read_surface(plain), read_surface(decayed)
     assert "weight_decay_term" not in without.values
     np.testing.assert_array_equal(surface.values["train_loss"], without.values["train_loss"])
@@ -93,7 +93,7 @@ def test_the_term_stands_beside_the_loss_and_leaves_it_alone(folder, mpiexec, ca
         assert file["weight_decay_term"].attrs["long_name"].startswith("weight decay")
         assert file.attrs["weight_decay"] == 0.01
 
-    done = mpiexec(1, command(decayed), cwd=folder)
+    done = on_ranks(1, command(decayed), cwd=folder)
     assert done.returncode == 2
     words = "was computed with weight decay 0.01, this run asks for weight decay none."
     assert words in done.stderr
@@ -114,7 +114,7 @@ def test_the_term_stands_beside_the_loss_and_leaves_it_alone(folder, mpiexec, ca
         with_sum(surface, "train_loss+train_error")
 
 
-def test_no_decay_is_no_option(folder, mpiexec):
-    done = mpiexec(1, command(folder / "x.h5", "--weight-decay=0"), cwd=folder)
+def test_no_decay_is_no_option(folder, on_ranks):
+    done = on_ranks(1, command(folder / "x.h5", "--weight-decay=0"), cwd=folder)
     assert done.returncode == 2
     assert "argument --weight-decay: '0' is not above 0." in done.stderr
