@@ -1,0 +1,83 @@
+"""Curves of low loss between two solutions of a network, on MPI ranks.
+
+python -m landscape_mpi.curve SUBCOMMAND --help lists the options of a subcommand. Source: Garipov
+et al. 2018, arXiv:1802.10026.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from landscape_mpi.cluster.guard import run_on_ranks
+from landscape_mpi.command import CommandParser
+from landscape_mpi.errors import unknown_name
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+
+class Subcommand(Protocol):
+    """What a module of job/curve has."""
+
+    SUMMARY: str  # one line
+    EXAMPLE: str  # a command line, and what it does
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add its options."""
+
+    def run(self, options: argparse.Namespace, ranks: Ranks) -> int:
+        """Do it, and return the exit status. Collective over the ranks."""
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {}
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line, with the subcommand's function as ``run``."""
+    if not arguments or arguments[0].startswith("-"):
+        return _parser_of_all().parse_args(arguments)
+    name, *words = arguments
+    subcommand = _find(name)
+    parser = CommandParser(
+        prog=f"landscape_mpi.curve {name}",
+        description=subcommand.SUMMARY,
+        epilog="example:\n\n" + subcommand.EXAMPLE,
+    )
+    subcommand.add_options(parser)
+    options = parser.parse_args(words)
+    options.run = subcommand.run
+    return options
+
+
+def _find(name: str) -> Subcommand:
+    if name not in SUBCOMMANDS:
+        raise unknown_name("landscape_mpi.curve", name, SUBCOMMANDS)
+    return SUBCOMMANDS[name]
+
+
+def _parser_of_all() -> CommandParser:
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    listed = "\n".join(f"  {name:10} {found.SUMMARY}" for name, found in SUBCOMMANDS.items())
+    parser = CommandParser(
+        prog="landscape_mpi.curve",
+        usage="python -m landscape_mpi.curve SUBCOMMAND ...",
+        description=f"{summary}\n\nsubcommands:\n{listed}",
+        epilog=details,
+    )
+    parser.add_argument("subcommand", metavar="SUBCOMMAND", help=", ".join(SUBCOMMANDS))
+    return parser
+
+
+def main(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Do what the subcommand does. Collective over the ranks.
+
+    Returns:
+        Exit status.
+    """
+    return options.run(options, ranks)
+
+
+if __name__ == "__main__":
+    run_on_ranks(main, parse)
