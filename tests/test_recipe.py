@@ -12,7 +12,7 @@ from torch import nn
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.networks import build_network
-from landscape_mpi.zoo.recipe import DROPS, Recipe, check_recipe
+from landscape_mpi.zoo.recipe import DROPS, CurveRecipe, Recipe, check_recipe
 from landscape_mpi.zoo.samples import Samples, evaluate
 from landscape_mpi.zoo.trainer import Trainer, train_network
 
@@ -289,3 +289,11 @@ def test_batches_are_counted_and_called_for():
     calls = []
     trainer.run_epoch(lambda: calls.append(1))
     assert trainer.n_batches == len(calls) == 4
+
+
+def test_the_learning_rate_of_a_curve_stays_falls_in_a_line_and_stays():
+    """The values that the schedule of Garipov et al. has after so many of 100 epochs."""
+    curve = CurveRecipe(epochs=100, batch_size=1, lr=0.5, weight_decay=0.0, augment=False, seed=0)
+    known = {0: 0.5, 50: 0.5, 70: 0.5 * 0.505, 90: 0.005, 99: 0.005}
+    for epoch, lr in known.items():
+        assert curve.learning_rate(epoch) == pytest.approx(lr, rel=1e-12)

@@ -13,6 +13,7 @@ from fractions import Fraction
 from landscape_mpi.errors import InputError
 
 DROPS = (Fraction(1, 2), Fraction(3, 4), Fraction(11, 12))  # 150, 225 and 275 of 300
+STAYS_UNTIL, FALLS_UNTIL, LAST_SHARE = 0.5, 0.9, 0.01  # of the epochs; of the learning rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,20 @@ class Recipe:
         """Return the learning rate of an epoch, counted from 0."""
         n_drops = sum(epoch >= drop for drop in self.drop_epochs)
         return self.lr / 10**n_drops
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRecipe(Recipe):
+    """The recipe for the bends of a curve: the learning rate stays, falls in a line, and stays.
+
+    Source: Garipov et al. 2018, arXiv:1802.10026, appendix.
+    """
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        done = epoch / self.epochs
+        fallen = min(max((done - STAYS_UNTIL) / (FALLS_UNTIL - STAYS_UNTIL), 0.0), 1.0)
+        return self.lr * (1 - (1 - LAST_SHARE) * fallen)
 
 
 @dataclass(frozen=True)

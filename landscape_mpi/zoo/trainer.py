@@ -47,6 +47,7 @@ class Trainer:
         *,
         device: torch.device,
         team: Team = ALONE,
+        penalty: Callable[[], torch.Tensor] | None = None,
     ) -> None:
         """Begin a run. Collective over the team.
 
@@ -56,11 +57,14 @@ class Trainer:
             recipe: How to train.
             device: Where.
             team: The processes that train this network together, from the same weights.
+            penalty: What is added, after a pass, to what is minimised, and not to the loss that
+                is told.
         """
         self.network = network.to(device)
         self.recipe = recipe
         self.n_done = 0  # epochs
         self._team = team
+        self._penalty = penalty
         self._device = device
         self._splits = {name: Samples(split, data, device) for name, split in data.splits.items()}
         self._generator = torch.Generator()
@@ -152,9 +156,10 @@ class Trainer:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
             logits = self._joined(samples.as_seen(inputs))
         loss = mean_loss(logits.float(), targets)
+        minimised = loss if self._penalty is None else loss + self._penalty()
         self._optimizer.zero_grad()
         # The gradients of all are averaged: each counts as much as it has samples.
-        (loss * (n_own * self._team.size / len(batch))).backward()
+        (minimised * (n_own * self._team.size / len(batch))).backward()
         add_penalties(self.network, self.recipe)
         self._optimizer.step()
         if n_own:
