@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 from tqdm import tqdm
@@ -25,6 +25,20 @@ from landscape_mpi.zoo.checkpoint import write_checkpoint
 from landscape_mpi.zoo.recipe import Epoch
 from landscape_mpi.zoo.trainer import Trainer
 from landscape_mpi.zoo.weights import measure_weights
+
+
+class EpochByEpoch(Protocol):
+    """What train_epochs needs of a run."""
+
+    trainer: Trainer
+    history: History
+
+    @property
+    def n_epochs(self) -> int:
+        """Return the epochs of the whole run."""
+
+    def keep(self, epoch: int, lr: float) -> None:
+        """Write what is kept after so many epochs."""
 
 
 @dataclass
@@ -96,11 +110,23 @@ def begin_or_resume(training: Training, crew: Crew) -> str:
     crew.agree(lambda: _load(training, content))
     training.history = history_of(content)
     n_done, n_epochs = training.trainer.n_done, training.n_epochs
+    return describe_resuming(n_done, n_epochs, was=content["setting"], now=training.setting)
+
+
+def describe_resuming(
+    n_done: int, n_epochs: int, *, was: dict[str, Any], now: dict[str, Any]
+) -> str:
+    """Return how much of a run is done, and whether its last bits will be others.
+
+    Args:
+        n_done: Epochs.
+        n_epochs: Of the whole run.
+        was: What it ran with: device, threads, ranks.
+        now: What it goes on with.
+    """
     words = f"resuming: {n_done} of {n_epochs} epochs are done"
     changed = [
-        f"{name} {was}, now {training.setting[name]}"
-        for name, was in content["setting"].items()
-        if was != training.setting[name]
+        f"{name} {value}, now {now[name]}" for name, value in was.items() if value != now[name]
     ]
     if changed and n_done < n_epochs:
         words += f"; the last bits will differ, since it ran with {', '.join(changed)}"
@@ -130,7 +156,7 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 
 
 def train_epochs(
-    training: Training,
+    training: EpochByEpoch,
     crew: Crew,
     *,
     stopped: Callable[[], bool],
@@ -160,7 +186,7 @@ def train_epochs(
     return trainer.n_done == training.n_epochs
 
 
-def _run_epoch(training: Training, crew: Crew) -> Epoch:
+def _run_epoch(training: EpochByEpoch, crew: Crew) -> Epoch:
     trainer = training.trainer
     if not (crew.is_root and sys.stderr.isatty()):
         return trainer.run_epoch()

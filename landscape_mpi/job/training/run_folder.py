@@ -214,13 +214,17 @@ def history_of(content: Mapping[str, Any]) -> History:
     return History([Epoch(**row) for row in content["epochs"]], measures)
 
 
-def check_identity(path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check_identity(
+    path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], *, place: str = "--run"
+) -> None:
     """Check that a run is the one that is asked for.
 
     Args:
         path: Of the file that the stored one is of.
-        stored: What it was begun with: by the name of the option, or ``data_sha256``.
+        stored: What it was begun with: by the name of the option, or, of a file that an option
+            names, ``<option>_sha256``.
         asked: What the command line says now.
+        place: The option that says where the run is kept.
 
     Raises:
         InputError: If they differ, naming the first difference.
@@ -228,16 +232,23 @@ def check_identity(path: Path, stored: Mapping[str, Any], asked: Mapping[str, An
     for name, value in asked.items():
         if stored.get(name) == value:
             continue
+        others = f"another {place}, or --fresh to start over."
         if name == "data_sha256":
             raise InputError(
                 f"{path}: was begun with data of SHA-256 {stored[name][:16]}, and --data "
                 f"{asked['data']} here has {value[:16]}. A run has one training set: pass its "
-                "--data-dir, another --run, or --fresh to start over."
+                f"--data-dir, {others}"
+            )
+        if name.endswith("_sha256"):
+            option = f"--{name.removesuffix('_sha256')}"
+            raise InputError(
+                f"{path}: was begun with {option} of SHA-256 {str(stored.get(name))[:16]}, and "
+                f"{option} here has {value[:16]}. Pass the file it was begun with, {others}"
             )
         was, now = _option(name, stored.get(name)), _option(name, value)
         raise InputError(
             f"{path}: was begun with {was}, and this command has {now}. A run has one recipe: "
-            f"pass {was}, another --run, or --fresh to start over."
+            f"pass {was}, {others}"
         )
 
 
