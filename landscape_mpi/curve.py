@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import unknown_name
+from landscape_mpi.job.curve import train
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -31,7 +32,9 @@ class Subcommand(Protocol):
         """Do it, and return the exit status. Collective over the ranks."""
 
 
-SUBCOMMANDS: dict[str, Subcommand] = {}
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "train": train,
+}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

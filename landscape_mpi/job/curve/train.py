@@ -1,0 +1,137 @@
+"""The subcommand train: bends of a curve, so that the loss is low all along it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from landscape_mpi.options import (
+    add_data_options,
+    add_model_option,
+    file_path,
+    number_above_0,
+    number_from_0,
+    seed_number,
+    whole_from_1,
+)
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+SUMMARY = "train the bends of a curve between two solutions"
+EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve train --start A.pt --end B.pt \
+        --model resnet20 --data cifar10 --data-dir /scratch/data --kind bezier --bends 3 \
+        --out curve.pt
+
+minimises the mean loss over t, uniform from 0 to 1, of a Bezier curve or a polygonal chain. Every
+rank draws a t of its own for its part of every batch. The same command again goes on from the last
+complete epoch. Source: Garipov et al. 2018, arXiv:1802.10026.
+"""
+KINDS = ("bezier", "polygon")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
+    network = parser.add_argument_group("network and data")
+    add_model_option(network)
+    add_data_options(network)
+    _add_curve(parser.add_argument_group("curve"))
+    _add_recipe(parser.add_argument_group("recipe"))
+    _add_run(parser.add_argument_group("run"))
+
+
+def _add_curve(group: argparse._ArgumentGroup) -> None:
+    for name, t in (("start", 0), ("end", 1)):
+        group.add_argument(
+            f"--{name}",
+            type=file_path,
+            required=True,
+            metavar="FILE",
+            help=f"checkpoint that lies at t = {t}",
+        )
+    group.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="unpickle whatever the checkpoints hold, which can run code",
+    )
+    group.add_argument("--kind", choices=KINDS, default="bezier", help="of curve (bezier)")
+    group.add_argument(
+        "--bends",
+        type=whole_from_1,
+        default=3,
+        metavar="N",
+        help="points that make the curve, both ends among them, as in the paper (3)",
+    )
+    group.add_argument(
+        "--free-ends",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train the ends too (--no-free-ends)",
+    )
+
+
+def _add_recipe(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--epochs", type=whole_from_1, default=200, help="(200)")
+    group.add_argument(
+        "--batch-size", type=whole_from_1, default=128, help="of all ranks together (128)"
+    )
+    group.add_argument(
+        "--lr",
+        type=number_above_0,
+        default=0.03,
+        help="learning rate of the first half of the epochs; it then falls linearly to 1 %% of "
+        "itself at 90 %% of them, and stays there (0.03)",
+    )
+    group.add_argument("--momentum", type=number_from_0, default=0.9, help="of SGD (0.9)")
+    group.add_argument(
+        "--weight-decay",
+        type=number_from_0,
+        default=5e-4,
+        metavar="X",
+        help="X / 2 times the squared norm of the weights at t is added to what is minimised, not "
+        "to the loss that is told (0.0005)",
+    )
+    group.add_argument(
+        "--augment",
+        choices=["auto", "none", "crop-flip"],
+        default="auto",
+        help="auto: crop-flip for cifar10 and cifar100, none for other data (auto)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="bf16: mixed precision; the weights stay in fp32 (fp32)",
+    )
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
+    group.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="one GPU per rank, or shares of the cores (auto)",
+    )
+    group.add_argument("--threads", type=whole_from_1, help="of the CPU, per rank (its share)")
+    group.add_argument(
+        "--out",
+        type=file_path,
+        required=True,
+        metavar="FILE",
+        help="file of the curve, written after every epoch and gone on from",
+    )
+    group.add_argument(
+        "--fresh", action="store_true", help="start over instead of going on from what --out holds"
+    )
+
+
+def run(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Train the curve the options ask for. Collective over the ranks.
+
+    Returns:
+        Exit status: 0 when all epochs are done, 75 after a stop signal.
+    """
+    from landscape_mpi.job.curve.training import train_curve
+
+    return train_curve(options, ranks)

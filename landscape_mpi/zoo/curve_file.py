@@ -1,0 +1,104 @@
+"""The file of a curve through weight space: its points, and what it was made of.
+
+It is a checkpoint as well: that of the point at t = 0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.output import whole_file
+from landscape_mpi.zoo.checkpoint import Checkpoint, read_checkpoint, refuse_non_finite
+
+FORMAT = "landscape_mpi curve"
+FORMAT_VERSION = 1
+State = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class CurveContent:
+    """All that a curve file holds."""
+
+    kind: str  # bezier or polygon
+    points: Sequence[State]  # parameters and buffers at each point that makes the curve
+    trained: tuple[str, ...]  # names of the parameters that the curve moves
+    identity: Mapping[str, Any]  # what makes two runs the same, by option
+    record: Mapping[str, Any]  # where both ends came from, the command, versions
+    n_done: int  # epochs
+    history: Sequence[Mapping[str, Any]]  # of each epoch
+    training: Mapping[str, Any] | None  # what the run goes on from; None when it is done
+
+    @property
+    def n_epochs(self) -> int:
+        """Return the epochs of the whole run."""
+        return int(self.identity["epochs"])
+
+
+@dataclass(frozen=True)
+class CurveFile:
+    """A curve file in memory."""
+
+    path: Path
+    checkpoint: Checkpoint  # of its start
+    content: CurveContent
+
+
+def write_curve(path: Path, content: CurveContent) -> None:
+    """Write a curve file; path holds all of it or what it held before."""
+    stored = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "state_dict": dict(content.points[0]),
+        "kind": content.kind,
+        "points": [dict(point) for point in content.points],
+        "trained": list(content.trained),
+        "identity": dict(content.identity),
+        "record": dict(content.record),
+        "epoch": content.n_done,
+        "history": [dict(row) for row in content.history],
+        "training": content.training,
+    }
+    with whole_file(path) as partial, partial.open("wb") as file:
+        torch.save(stored, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_curve(path: Path) -> CurveFile:
+    """Read a curve file.
+
+    Raises:
+        InputError: If it is something else, of another version, or holds weights that are NaN.
+    """
+    checkpoint = read_checkpoint(path)
+    stored = checkpoint.record
+    if stored.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: is a checkpoint, and no curve between two of them. Name the file that "
+            f"landscape_mpi.curve train --out wrote."
+        )
+    if stored["format_version"] != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: has format version {stored['format_version']}, this program reads "
+            f"{FORMAT_VERSION}. Use it with the version that wrote it, or train the curve again."
+        )
+    for point in stored["points"]:
+        refuse_non_finite(path, point)
+    content = CurveContent(
+        kind=stored["kind"],
+        points=stored["points"],
+        trained=tuple(stored["trained"]),
+        identity=stored["identity"],
+        record=stored["record"],
+        n_done=stored["epoch"],
+        history=stored["history"],
+        training=stored["training"],
+    )
+    return CurveFile(path, checkpoint, content)
