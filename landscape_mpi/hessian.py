@@ -20,7 +20,14 @@ from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import EXIT_REQUEUE
-from landscape_mpi.options import add_moved_inputs, file_path, number_above_0, numbers, whole_from_1
+from landscape_mpi.options import (
+    add_moved_inputs,
+    add_round_options,
+    file_path,
+    number_above_0,
+    numbers,
+    whole_from_1,
+)
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -154,21 +161,7 @@ def _add_run_options(parser: CommandParser) -> None:
     group.add_argument(
         "--fresh", action="store_true", help="compute all eigenvalues anew; the surface stays"
     )
-    group.add_argument(
-        "--round-seconds",
-        type=number_above_0,
-        default=30.0,
-        metavar="S",
-        help="a killed job loses at most about this much, or a point (default: 30)",
-    )
-    group.add_argument(
-        "--stall-seconds",
-        type=number_above_0,
-        default=300.0,
-        metavar="S",
-        help="a rank that is silent for so long, and for 10 of its points, hangs: the job then "
-        "ends with status 75 (default: 300)",
-    )
+    add_round_options(group)
     group.add_argument(
         "--device",
         choices=["auto", "cpu", "cuda"],

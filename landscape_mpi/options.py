@@ -194,9 +194,33 @@ def add_moved_inputs(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="unpickle whatever the checkpoint holds, which can run code",
     )
+    add_moved_data(group)
+
+
+def add_moved_data(group: argparse._ArgumentGroup) -> None:
+    """Add what a command that reads a file's data again may have to be told of them."""
     group.add_argument(
         "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
     )
     group.add_argument(
         "--download", action="store_true", help="fetch missing files from the publisher"
+    )
+
+
+def add_round_options(group: argparse._ArgumentGroup) -> None:
+    """Add what a run in rounds may be told of their length, and of ranks that hang."""
+    group.add_argument(
+        "--round-seconds",
+        type=number_above_0,
+        default=30.0,
+        metavar="S",
+        help="a killed job loses at most about this much, or a point (default: 30)",
+    )
+    group.add_argument(
+        "--stall-seconds",
+        type=number_above_0,
+        default=300.0,
+        metavar="S",
+        help="a rank that is silent for so long, and for 10 of its points, hangs: the job then "
+        "ends with status 75 (default: 300)",
     )

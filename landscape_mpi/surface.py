@@ -25,6 +25,7 @@ from landscape_mpi.options import (
     add_data_options,
     add_list_option,
     add_model_option,
+    add_round_options,
     file_path,
     names_of,
     number_above_0,
@@ -155,21 +156,7 @@ def _add_run_options(parser: CommandParser) -> None:
         help="say how sharp the minimum of this surface file is, and whether it looks right; "
         "likewise",
     )
-    group.add_argument(
-        "--round-seconds",
-        type=number_above_0,
-        default=30.0,
-        metavar="S",
-        help="a killed job loses at most about this much (default: 30)",
-    )
-    group.add_argument(
-        "--stall-seconds",
-        type=number_above_0,
-        default=300.0,
-        metavar="S",
-        help="a rank that is silent for so long, and for 10 of its points, hangs: the job then "
-        "ends with status 75 (default: 300)",
-    )
+    add_round_options(group)
 
 
 def _add_evaluation_options(parser: CommandParser) -> None:
