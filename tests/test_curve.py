@@ -14,6 +14,7 @@ from torch import nn
 from landscape_mpi.compute.curve import (
     CurveNetwork,
     combine,
+    path_lengths,
     straight_points,
     trained_parameters,
     weights_at,
@@ -141,6 +142,7 @@ def test_points_come_back_in_the_order_of_the_curve_and_by_name():
     found = CurveNetwork(network, points, kind="bezier").named_points()
     for expected, point in zip(points, found, strict=True):
         assert all(np.array_equal(point[name].numpy(), expected[name]) for name in expected)
+        assert torch.equal(point["third.weight"], point["second.weight"])  # one parameter
 
 
 def test_at_an_end_the_curve_is_the_network_itself():
@@ -148,8 +150,7 @@ def test_at_an_end_the_curve_is_the_network_itself():
     inputs = torch.randn(6, 3, dtype=torch.float64)
     plain = Small()
     for t, point in ((0.0, 0), (0.25, 1), (1.0, 4)):
-        plain.load_state_dict(plain.state_dict() | curve.named_points()[point], strict=False)
-        plain.third.weight = plain.second.weight
+        plain.load_state_dict(plain.state_dict() | curve.named_points()[point])
         torch.testing.assert_close(curve.at(t, inputs), plain(inputs), rtol=0, atol=1e-15)
 
 
@@ -166,3 +167,19 @@ def test_every_pass_in_training_has_a_place_of_its_own():
     assert abs(np.var(places) - 1 / 12) < 4 * np.sqrt(1 / 180 / 400)
     curve.eval()(inputs)
     assert curve.t == places[-1]
+
+
+def test_lengths_are_sums_of_distances_between_places():
+    random = np.random.default_rng(1)
+    points = [{"a": random.normal(size=(2, 3)).astype("f4"), "b": np.ones(2)} for _ in range(4)]
+    places = np.linspace(0, 1, 9)
+    found = path_lengths(points, ["a"], "bezier", places)
+    flat = [point["a"].astype(float).ravel() for point in points]
+    along = [
+        np.stack([de_casteljau(flat, t) for t in places]),
+        np.stack([de_casteljau([flat[0], flat[-1]], t) for t in places]),
+    ]
+    for path, expected in enumerate(along):
+        steps = np.linalg.norm(np.diff(expected, axis=0), axis=1)
+        np.testing.assert_allclose(found[:, path], [0, *np.cumsum(steps)], rtol=1e-12)
+    assert found[-1, 0] > found[-1, 1]

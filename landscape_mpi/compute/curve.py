@@ -16,7 +16,10 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from landscape_mpi.compute.directions import inner
+
 KINDS = ("bezier", "polygon")
+CURVE, STRAIGHT_LINE = 0, 1  # paths from end to end, by number
 
 Point = Mapping[str, np.ndarray]  # tensors of a network by name
 
@@ -41,6 +44,52 @@ def weights_at(kind: str, n_points: int, t: float) -> np.ndarray:
     counts = np.array([math.comb(last, k) for k in range(n_points)], np.float64)
     k = np.arange(n_points)
     return counts * t**k * (1.0 - t) ** (last - k)
+
+
+def path_weights(kind: str, n_points: int, t: float, path: int) -> np.ndarray:
+    """Return how much each point counts at a place of a path, float64 [n_points].
+
+    Args:
+        kind: Of the curve, one of KINDS.
+        n_points: Points that make the curve.
+        t: Place, from 0 to 1.
+        path: CURVE, or STRAIGHT_LINE between its ends.
+    """
+    if path == CURVE:
+        return weights_at(kind, n_points, t)
+    weights = np.zeros(n_points)
+    weights[[0, -1]] = weights_at("polygon", 2, t)
+    return weights
+
+
+def path_lengths(
+    points: Sequence[Point], names: Sequence[str], kind: str, places: np.ndarray
+) -> np.ndarray:
+    """Return the length of the curve, and of the straight line, from t = 0 to each place.
+
+    Args:
+        points: Tensors at each point that makes the curve, by name.
+        names: Of those that count.
+        kind: Of the curve, one of KINDS.
+        places: Rising, float64 [n].
+
+    Returns:
+        float64 [n, 2], the sum of the distances between one place and the next.
+    """
+    n_points = len(points)
+    # Inner products of the points less the first: those of the points would lose digits.
+    moved = [
+        {name: point[name].astype(np.float64) - points[0][name] for name in names}
+        for point in points
+    ]
+    gram = np.array([[inner(a, b) for b in moved] for a in moved])
+    lengths = np.zeros((len(places), 2))
+    for path in (CURVE, STRAIGHT_LINE):
+        weights = np.stack([path_weights(kind, n_points, t, path) for t in places])
+        steps = np.diff(weights, axis=0)
+        squares = np.einsum("ik,kl,il->i", steps, gram, steps)
+        lengths[1:, path] = np.cumsum(np.sqrt(np.maximum(squares, 0.0)))
+    return lengths
 
 
 def combine(points: torch.Tensor, weights: Sequence[float], out: torch.Tensor) -> torch.Tensor:
@@ -109,6 +158,9 @@ class CurveNetwork(nn.Module):
         self.square_norm = torch.zeros(())  # of the weights of the last pass, for a penalty
         trained = trained_parameters(network)
         self._shapes = {name: parameter.shape for name, parameter in trained.items()}
+        names = {parameter: name for name, parameter in trained.items()}
+        everywhere = network.named_parameters(remove_duplicate=False)
+        self._shared = {n: names[p] for n, p in everywhere if p in names and names[p] != n}
         flat = torch.stack([_flat(point, trained) for point in points])
         n_fixed = 0 if free_ends else 2
         self._order = _ends_first(len(points), n_fixed)
@@ -124,11 +176,15 @@ class CurveNetwork(nn.Module):
         return stacked[np.argsort(self._order).tolist()]
 
     def named_points(self) -> list[dict[str, torch.Tensor]]:
-        """Return the values of the trained parameters at each point, on the CPU."""
-        return [
-            {name: tensor.clone() for name, tensor in self._by_name(point).items()}
-            for point in self.points.cpu()
-        ]
+        """Return the values of the trained parameters at each point, on the CPU.
+
+        A parameter of two names is there under both.
+        """
+        found = []
+        for point in self.points.cpu():
+            tensors = {name: tensor.clone() for name, tensor in self._by_name(point).items()}
+            found.append(tensors | {other: tensors[name] for other, name in self._shared.items()})
+        return found
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the outputs at a place drawn at random, or at ``t`` outside training.
