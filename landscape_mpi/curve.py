@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import unknown_name
-from landscape_mpi.job.curve import train
+from landscape_mpi.job.curve import evaluate, train
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -34,6 +34,7 @@ class Subcommand(Protocol):
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "train": train,
+    "evaluate": evaluate,
 }
 
 

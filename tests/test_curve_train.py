@@ -11,16 +11,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from curve_runs import digits, run, train_ends
 
-from landscape_mpi import curve, train
-from landscape_mpi.cluster import guard
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.compute.curve import weights_at
 from landscape_mpi.job.curve import messages
 from landscape_mpi.zoo.curve_file import read_curve
 from landscape_mpi.zoo.trainer import _mix
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 VALLEY = '''
 import numpy as np, torch
 from torch import nn
@@ -41,24 +39,6 @@ def data():
     inputs = np.zeros((8, 1), np.float32)
     return {"train": (inputs, np.zeros(8, np.int64)), "test": (inputs[:2], np.arange(2))}
 '''
-
-
-@pytest.fixture
-def run(capfd, monkeypatch):
-    """Return a function that runs the command in this process, as all ranks of the test."""
-
-    def run_command(*argv):
-        words = [str(word) for word in argv]
-        monkeypatch.setattr(sys, "argv", ["landscape_mpi.curve", *words])
-        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-        options, problem = guard.parse_or_problem(curve.parse, words)
-        capfd.readouterr()
-        status = guard.run_guarded(curve.main, options, problem, start_ranks())
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        return status, *capfd.readouterr()
-
-    return run_command
 
 
 @pytest.fixture
@@ -87,9 +67,9 @@ def points_of(path):
 
 
 @pytest.mark.parametrize(("kind", "n", "above"), [("bezier", 3, 2e-3), ("polygon", 4, 2e-2)])
-def test_the_curve_finds_the_known_valley(run, valley, tmp_path, kind, n, above):
+def test_the_curve_finds_the_known_valley(valley, tmp_path, kind, n, above):
     out = tmp_path / "curve.pt"
-    recipe = ("--epochs", 400, "--batch-size", 8, "--lr", "0.01")
+    recipe = ("--epochs", 50, "--batch-size", 1, "--lr", "0.01")
     status, _, err = run("train", *valley, *recipe, "--kind", kind, "--bends", n, "--out", out)
     assert (status, err) == (0, "")
     points = points_of(out)
@@ -101,12 +81,12 @@ def test_the_curve_finds_the_known_valley(run, valley, tmp_path, kind, n, above)
         assert w.tobytes() == point.tobytes()
 
 
-def test_free_ends_move_and_a_norm_that_costs_pulls_the_whole_curve_in(run, valley, tmp_path):
+def test_free_ends_move_and_a_norm_that_costs_pulls_the_whole_curve_in(valley, tmp_path):
     norms = []
     for decay in ("0", "0.5"):
         out = tmp_path / f"curve{decay}.pt"
-        words = ("--epochs", 100, "--free-ends", "--weight-decay", decay, "--out", out)
-        assert run("train", *valley, *words)[0] == 0
+        recipe = ("--epochs", 20, "--batch-size", 1, "--lr", "0.01", "--weight-decay", decay)
+        assert run("train", *valley, *recipe, "--free-ends", "--out", out)[0] == 0
         points = points_of(out)
         w = np.stack([weights_at("bezier", 3, t) @ points for t in np.linspace(0, 1, 101)])
         norms.append(float((w**2).sum(axis=1).mean()))
@@ -116,15 +96,7 @@ def test_free_ends_move_and_a_norm_that_costs_pulls_the_whole_curve_in(run, vall
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ends")
-    for seed in (1, 2):
-        words = ["--model=resnet8", "--data=digits", "--epochs=1", f"--seed={seed}"]
-        train.main([*words, f"--out={folder}/{seed}.pt", "--threads=1"])
-    return folder
-
-
-def digits(ends):
-    return ("--model=resnet8", "--data=digits", f"--start={ends}/1.pt", f"--end={ends}/2.pt")
+    return train_ends(tmp_path_factory.mktemp("ends"))
 
 
 def stop_after(n, monkeypatch):
@@ -139,7 +111,7 @@ def stop_after(n, monkeypatch):
     monkeypatch.setattr(messages, "say_epoch", say_and_stop)
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(run, ends, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(ends, tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
     words = (*digits(ends), "--epochs=3", "--threads=1")
     assert run("train", *words, "--out", whole)[0] == 0
@@ -164,7 +136,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(run, ends, tmp_path, mo
     assert parts.read_bytes() == before
 
 
-def test_the_ends_of_the_file_are_the_checkpoints_with_their_buffers(run, ends, tmp_path):
+def test_the_ends_of_the_file_are_the_checkpoints_with_their_buffers(ends, tmp_path):
     out = tmp_path / "curve.pt"
     assert run("train", *digits(ends), "--epochs=1", "--bends=4", "--out", out)[0] == 0
     points = read_curve(out).content.points
@@ -191,7 +163,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "what", "way_out"), REFUSED)
-def test_bad_input_is_one_message_and_nothing_is_written(run, ends, tmp_path, words, what, way_out):
+def test_bad_input_is_one_message_and_nothing_is_written(ends, tmp_path, words, what, way_out):
     out = tmp_path / "curve.pt"
     asked = [word.format(ends=ends) for word in words]
     status, _, err = run("train", *digits(ends), "--epochs=1", "--out", out, *asked)
@@ -202,7 +174,7 @@ def test_bad_input_is_one_message_and_nothing_is_written(run, ends, tmp_path, wo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_run_is_not_gone_on_with_and_what_is_no_curve_is_left_alone(run, ends, tmp_path):
+def test_another_run_is_not_gone_on_with_and_what_is_no_curve_is_left_alone(ends, tmp_path):
     out = tmp_path / "curve.pt"
     words = (*digits(ends), "--epochs=1", "--out", out)
     assert run("train", *words)[0] == 0
@@ -229,7 +201,7 @@ def test_another_run_is_not_gone_on_with_and_what_is_no_curve_is_left_alone(run,
     assert other.read_bytes() == before
 
 
-def test_ends_that_differ_in_what_is_frozen_are_refused(run, tmp_path, monkeypatch):
+def test_ends_that_differ_in_what_is_frozen_are_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     frozen = VALLEY.replace(
         "torch.zeros(2))\n", "torch.zeros(2))\n        self.register_buffer('s', torch.ones(1))\n"
@@ -261,8 +233,7 @@ def test_every_rank_has_a_place_of_its_own_for_its_part_of_a_batch(tmp_path, mon
     words = ["train", "--model=circle:network", "--data=circle:data", "--device=cpu", "--epochs=1"]
     words += [f"--start={tmp_path}/a.pt", f"--end={tmp_path}/b.pt", f"--out={tmp_path}/c.pt"]
     words += ["--batch-size=8", "--lr=0.1", "--weight-decay=0.3", "--seed=5"]
-    options, problem = guard.parse_or_problem(curve.parse, words)
-    assert guard.run_guarded(curve.main, options, problem, ranks) == 0
+    assert run(*words)[0] == 0
 
     a, b = torch.tensor([-1.0, 0.2]), torch.tensor([0.1, 1.0])
     bend = ((a + b) / 2).requires_grad_()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.errors import InputError
 
 FIRST_WITH_TF32 = (8, 0)  # compute capability; older GPUs take the flag and ignore it
@@ -63,7 +63,7 @@ def check_available(precision: str, device: str) -> None:
 
 
 def try_precisions(
-    make_plane: Callable[[str], LossPlane],
+    make_plane: Callable[[str], PointLosses],
     names: Sequence[str],
     points: Sequence[tuple[float, float]],
 ) -> list[Trial]:
@@ -98,7 +98,7 @@ def try_precisions(
 
 
 def _losses_and_seconds(
-    plane: LossPlane, points: Sequence[tuple[float, float]]
+    plane: PointLosses, points: Sequence[tuple[float, float]]
 ) -> tuple[np.ndarray, float]:
     """Return the loss of the first split at every point, nats, and the time of a point, s."""
     losses = np.array([plane.evaluate(*point)[0] for point in points])

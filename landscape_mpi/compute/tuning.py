@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from landscape_mpi.compute.cost import SampleCost
-from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.precision import deviation
 
 CPU_BATCHES = (64, 4096)  # smallest and largest
@@ -22,7 +22,7 @@ BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 BATCHES_TIMED = 4  # in a point that is timed
 AS_GOOD_AS_THE_BEST = 1.03
 WORTH_COMPILING = 1.05
-MakePlane = Callable[[int, bool, int], LossPlane]  # of a batch, compiled or not, for n samples
+MakePlane = Callable[[int, bool, int], PointLosses]  # of a batch, compiled or not, for n samples
 POINTS = ((0.0, 0.0), (0.5, 0.5))  # where both are compared
 SAME_LOSS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 2e-2}  # relative, compiled beside not compiled
 
@@ -98,7 +98,9 @@ def fastest_batch(
     return next(batch for batch, value in seconds.items() if value <= limit)
 
 
-def is_worth_compiling(make_plane: Callable[[bool], LossPlane], precision: str) -> tuple[bool, str]:
+def is_worth_compiling(
+    make_plane: Callable[[bool], PointLosses], precision: str
+) -> tuple[bool, str]:
     """Return whether the compiled network is faster and gives the same losses, and why.
 
     Args:

@@ -128,8 +128,8 @@ def check_points(file: h5py.File, path: Path) -> None:
 
 
 def _covered(file: h5py.File) -> list[str]:
-    """Return what runs write of a point; the term of weight decay is there from the start."""
-    computed = [name for name in schema.QUANTITIES if name != schema.WEIGHT_DECAY_TERM]
+    """Return what runs write of a point; what is known without is there from the start."""
+    computed = [name for name in schema.QUANTITIES if name not in schema.KNOWN]
     return [name for name in (*computed, "seconds", "rank") if name in file]
 
 

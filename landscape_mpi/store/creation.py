@@ -44,7 +44,7 @@ class SurfaceContent:
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
     marks: Sequence[Mark] = ()
     trajectory: Trajectory | None = None  # that runs in this plane
-    repeats: bool = False  # whether beta counts lines along directions of their own
+    axis_words: Mapping[str, str] = field(default_factory=dict)  # what an axis is, where unusual
 
 
 def create_surface(path: Path, content: SurfaceContent) -> None:
@@ -76,8 +76,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         dataset.make_scale(scale.name)
         if content.trajectory is not None:
             dataset.attrs["long_name"] = content.trajectory.attributes[f"label_{scale.name}"]
-        if content.repeats and scale.name == "beta":
-            dataset.attrs["long_name"] = REPEATS
+        if scale.name in content.axis_words:
+            dataset.attrs["long_name"] = content.axis_words[scale.name]
         scales.append(dataset)
     shape = (len(content.alpha), len(content.beta))
     names = (*content.quantities, *content.known)

@@ -17,6 +17,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.checksums import UNREADABLE, check_points
+from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.marks import Mark, read_marks
 from landscape_mpi.store.schema import (
     AXES,
@@ -68,7 +69,12 @@ class Surface:
     @property
     def has_repeats(self) -> bool:
         """Say whether beta counts lines along alpha, each with a direction of its own."""
-        return "repeats" in self.attributes
+        return "repeats" in self.attributes or self.is_curve
+
+    @property
+    def is_curve(self) -> bool:
+        """Say whether alpha is the place t on the paths that beta counts; see store/curve.py."""
+        return CURVE in self.attributes
 
     @property
     def center(self) -> tuple[int, int] | None:

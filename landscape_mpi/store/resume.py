@@ -35,6 +35,7 @@ IDENTITY = (
     ("provenance", "data_sha256", "data of SHA-256 {}", "pass the data it was begun with"),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
+    ("/", "curve_sha256", "a curve of SHA-256 {}", "pass the curve it was begun with"),
     ("directions", "normalize", "normalization {}", "pass --normalize {}"),
     ("directions", "ignore", "ignored parameters {}", "pass --ignore {}"),
     ("directions", "only", "only {} moved", "pass --only {}"),

@@ -32,6 +32,8 @@ AXES = (
 )
 
 WEIGHT_DECAY_TERM = "weight_decay_term"
+ARC_LENGTH = "arc_length"
+KNOWN = (WEIGHT_DECAY_TERM, ARC_LENGTH)  # there from the start, without computing
 QUANTITIES = {
     field.name: field
     for field in (
@@ -48,6 +50,7 @@ QUANTITIES = {
             "weight decay term, to be added to the loss",
             float("nan"),
         ),
+        Field(ARC_LENGTH, "f8", "1", "length of the path from t = 0 on", float("nan")),
     )
 }
 

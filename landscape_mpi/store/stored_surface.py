@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from landscape_mpi.errors import MissingInputError
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.resume import attribute_text, open_surface
 
 
@@ -32,6 +33,7 @@ def read_stored_surface(path: Path) -> StoredSurface:
     """Read what a surface file says of itself.
 
     Raises:
+        InputError: If it is of a curve.
         MissingInputError: If it is not there.
     """
     if not path.exists():
@@ -39,6 +41,11 @@ def read_stored_surface(path: Path) -> StoredSurface:
             f"{path}: there is no such file. Name a surface file that landscape_mpi.surface wrote."
         )
     with open_surface(path) as file:
+        if CURVE in file.attrs:
+            raise InputError(
+                f"{path}: holds the losses along a curve, and this command is for the surface "
+                f"around one solution. Name a file that landscape_mpi.surface wrote."
+            )
         groups = ("/", "directions", "provenance")
         return StoredSurface(
             path=path,

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from landscape_mpi.job.surface.plan import Plan
+from landscape_mpi.job.surface.surface_file import Outcome
 from landscape_mpi.job.training.messages import progress_line
 from landscape_mpi.job.training.run import describe_resuming
+from landscape_mpi.store.curve import along_paths
+from landscape_mpi.store.reader import Surface, read_surface
+from landscape_mpi.store.schema import ARC_LENGTH
 from landscape_mpi.zoo.curve_file import CurveFile
 from landscape_mpi.zoo.dataset import NOUNS, DataSet
 from landscape_mpi.zoo.recipe import Epoch
@@ -65,3 +70,34 @@ def say_trained(training: CurveTraining, finished: bool, signal: str | None) -> 
         f"{out.with_suffix('.h5').name}",
         flush=True,
     )
+
+
+def say_evaluated(plan: Plan, outcome: Outcome) -> None:
+    """Say what the losses along the curve are, and what to do next."""
+    surface = read_surface(plan.out)
+    if not outcome.finished:
+        print(
+            f"stopped by {outcome.signal} with {surface.done.sum():,} of {plan.n_points:,} points "
+            f"done; run the same command again to go on",
+            flush=True,
+        )
+        return
+    print("\n".join(describe_paths(surface)))
+    print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
+
+
+def describe_paths(surface: Surface) -> list[str]:
+    """Return what every loss and error is along the curve and along the straight line."""
+    names = [name for name in surface.values if name != ARC_LENGTH]
+    curve, straight = surface.values[ARC_LENGTH][-1]
+    lines = [f"length: the curve {curve:.4g}, the straight line {straight:.4g}"]
+    for name in names:
+        unit = " %" if surface.units[name] == "percent" else ""
+        for found in along_paths(surface, name):
+            lines.append(
+                f"{name}, {found.path}: ends {found.ends[0]:.4g} and {found.ends[1]:.4g}{unit}, "
+                f"from {found.least:.4g} to {found.greatest:.4g}{unit} (at t = "
+                f"{found.t_greatest:.3g}), mean over t {found.mean:.4g}{unit}, over the length "
+                f"{found.mean_length:.4g}{unit}"
+            )
+    return lines

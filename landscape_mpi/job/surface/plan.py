@@ -27,7 +27,7 @@ from landscape_mpi.job.plane.path import choose_grid, path_on_surface
 from landscape_mpi.options import files_read
 from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
-from landscape_mpi.store.creation import Attributes, SurfaceContent
+from landscape_mpi.store.creation import REPEATS, Attributes, SurfaceContent
 from landscape_mpi.store.resume import (
     StoredSetting,
     check_replaceable,
@@ -229,7 +229,7 @@ def _content(
         marks=found.marks,
         loss_units=plan.loss.units,
         known=_weight_decay(options, plan, inputs, found.vectors),
-        repeats=options.repeats is not None,
+        axis_words={} if options.repeats is None else {"beta": REPEATS},
     )
 
 

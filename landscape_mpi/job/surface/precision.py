@@ -9,7 +9,7 @@ import torch
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.precision import Trial, candidates, fastest, try_precisions
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.surface.plan import Plan
@@ -77,7 +77,7 @@ def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
     n_tried = min(n_samples, max(TRIED_SAMPLES, setting.batch))
     samples = inputs.samples(split, slice(0, n_tried), setting.device)
 
-    def make_plane(precision: str) -> LossPlane:
+    def make_plane(precision: str) -> PointLosses:
         return inputs.plane({split: samples}, replace(setting, precision=precision))
 
     points = points_to_try(plan.alpha, plan.beta)

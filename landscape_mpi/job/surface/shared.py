@@ -13,6 +13,7 @@ from landscape_mpi.compute import directions
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import fill_network
 from landscape_mpi.job.plane.direction_kinds import AXES
@@ -86,7 +87,7 @@ class SharedInputs:
 
     def plane(
         self, splits: Mapping[str, ResidentSplit], setting: Setting, *, repeat: int = 0
-    ) -> LossPlane:
+    ) -> PointLosses:
         """Prepare to evaluate points on samples that are on the setting's device.
 
         Args:

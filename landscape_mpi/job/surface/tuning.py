@@ -7,7 +7,7 @@ from dataclasses import replace
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.cost import sample_cost
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.tuning import batch_for_cpu, choose_batch_and_code
 from landscape_mpi.job.surface.plan import Plan
 from landscape_mpi.job.surface.shared import SharedInputs
@@ -52,7 +52,7 @@ def measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> tuple[int, bo
     """
     split, n_samples = next(iter(plan.n_samples.items()))
 
-    def make_plane(batch: int, compiled: bool, n_timed: int) -> LossPlane:
+    def make_plane(batch: int, compiled: bool, n_timed: int) -> PointLosses:
         samples = inputs.samples(split, slice(0, n_timed), setting.device)
         return inputs.plane({split: samples}, replace(setting, batch=batch, compiled=compiled))
 
