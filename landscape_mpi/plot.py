@@ -115,7 +115,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
     from landscape_mpi.views.pictures import check_distinct, make_panels, plan_pictures
 
     if options.no_path:
-        surfaces = [replace(surface, trajectory=None) for surface in surfaces]
+        surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
     scale = {"log": options.log, "levels": options.levels}
     panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
@@ -186,7 +186,7 @@ def make_parser() -> CommandParser:
         "than a factor of 30)",
     )
     parser.add_argument(
-        "--no-path", action="store_true", help="leave out the paths of training runs"
+        "--no-path", action="store_true", help="leave out the paths of training runs, and curves"
     )
     _add_output(parser)
     return parser

@@ -70,7 +70,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_run_options(parser)
     _add_evaluation_options(parser)
     options = parser.parse_args(arguments)
-    if options.x is None and options.fit_path is None:
+    if options.x is None and options.fit_path is None and options.directions is None:
         parser.error("the following arguments are required: --x (or --fit-path)")
     return options
 

@@ -17,8 +17,8 @@ from landscape_mpi.cluster import guard
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.plane.grid import fit_axis
+from landscape_mpi.store.plane_path import path_of
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.store.trajectory import trajectory_of
 from landscape_mpi.zoo.datasets import load_dataset
 
 TRAJECTORY = "landscape_mpi.trajectory"
@@ -68,7 +68,7 @@ def test_the_center_of_the_surface_is_the_last_checkpoint(folder):
 
 def test_a_checkpoint_in_the_plane_has_its_loss_there(folder, tmp_path):
     """Two differences span the plane, so it holds both checkpoints, their statistics apart."""
-    (path,) = trajectory_of(folder / "plane.h5").runs
+    (path,) = path_of(folder / "plane.h5").runs
     assert path["residual"].max() < 1e-6
     x, y = (repr(float(path[axis][1])) for axis in ("alpha", "beta"))
     out = tmp_path / "point.h5"
@@ -79,7 +79,7 @@ def test_a_checkpoint_in_the_plane_has_its_loss_there(folder, tmp_path):
 
 def test_the_path_and_its_labels_are_in_the_surface(folder):
     read = read_surface(folder / "surface.h5")
-    (expected,), (path,) = trajectory_of(folder / "plane.h5").runs, read.trajectory.runs
+    (expected,), (path,) = path_of(folder / "plane.h5").runs, read.trajectory.runs
     for column in ("alpha", "beta", "residual", "epoch", "lr"):
         np.testing.assert_array_equal(path[column], expected[column])
     assert read.long_names["alpha"].startswith("1st PCA component (captures ")

@@ -25,7 +25,7 @@ from landscape_mpi.cluster import guard
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.job.path import sweep
 from landscape_mpi.store.directions import write_directions
-from landscape_mpi.store.trajectory import trajectory_of
+from landscape_mpi.store.plane_path import path_of
 
 COMMAND = "landscape_mpi.trajectory"
 
@@ -61,7 +61,7 @@ def plane(run, tmp_path_factory, on_ranks):
 def test_the_shares_are_those_of_a_dense_svd(run, plane):
     singular = np.linalg.svd(matrix_of(run), compute_uv=False)
     expected = singular**2 / (singular**2).sum()
-    found = trajectory_of(plane).attributes["captured_by_component"]
+    found = path_of(plane).attributes["captured_by_component"]
     np.testing.assert_allclose(found, expected[:3], rtol=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_the_directions_are_its_components(run, plane):
 def test_every_checkpoint_lies_where_dense_least_squares_puts_it(run, plane):
     matrix, directions = matrix_of(run), directions_of(plane)
     expected, *_ = np.linalg.lstsq(directions.T, matrix.T)
-    (path,) = trajectory_of(plane).runs
+    (path,) = path_of(plane).runs
     np.testing.assert_allclose(path["alpha"], expected[0], atol=1e-9)
     np.testing.assert_allclose(path["beta"], expected[1], atol=1e-9)
     rest = np.linalg.norm(matrix - expected.T @ directions, axis=1)
@@ -86,7 +86,7 @@ def test_every_checkpoint_lies_where_dense_least_squares_puts_it(run, plane):
 
 
 def test_the_record_of_each_checkpoint_is_kept(run, plane):
-    (path,) = trajectory_of(plane).runs
+    (path,) = path_of(plane).runs
     assert path.name == "sgd"
     np.testing.assert_array_equal(path["epoch"], np.arange(13))
     np.testing.assert_array_equal(path["lr"], [0.1] * 8 + [0.01] * 5)
@@ -117,7 +117,7 @@ def test_about_the_mean_it_is_what_most_programs_take(run, tmp_path):
     assert make(run, "--out", tmp_path / "p.h5", "--mean-centred") == 0
     matrix = matrix_of(run)[:-1]  # theta_0 to theta_(n-1)
     _, singular, right = np.linalg.svd(matrix - matrix.mean(axis=0), full_matrices=False)
-    found = trajectory_of(tmp_path / "p.h5").attributes["captured_by_component"]
+    found = path_of(tmp_path / "p.h5").attributes["captured_by_component"]
     np.testing.assert_allclose(found, (singular**2 / (singular**2).sum())[:2], rtol=1e-6)
     cosines = np.abs((directions_of(tmp_path / "p.h5") * right[:2]).sum(axis=1))
     np.testing.assert_allclose(cosines, 1.0, atol=1e-6)
@@ -131,7 +131,7 @@ def test_weights_that_are_ignored_stay_put(run, tmp_path):
     assert moved == [name for name in moving_names(network) if network.state_dict()[name].ndim > 1]
     vectors = matrix_of(run, names=moved)
     singular = np.linalg.svd(vectors, compute_uv=False)
-    shares = trajectory_of(tmp_path / "p.h5").attributes["captured_by_component"]
+    shares = path_of(tmp_path / "p.h5").attributes["captured_by_component"]
     np.testing.assert_allclose(shares, (singular**2 / (singular**2).sum())[:2], rtol=1e-6)
 
 
@@ -147,12 +147,12 @@ def test_several_runs_share_the_plane_of_the_first_one_s_end(run, tmp_path):
     other = write_run(tmp_path / "adam", 5, seed=1)
     out = tmp_path / "p.h5"
     assert make(run, other, "--out", out) == 0
-    sgd, adam = trajectory_of(out).runs
+    sgd, adam = path_of(out).runs
     assert (sgd.name, adam.name) == ("sgd", "adam")
     center = run / "epoch_0012.pt"
     both = np.concatenate([matrix_of(run), matrix_of(other, center)])
     singular = np.linalg.svd(both, compute_uv=False)
-    shares = trajectory_of(out).attributes["captured_by_component"]
+    shares = path_of(out).attributes["captured_by_component"]
     np.testing.assert_allclose(shares, (singular**2 / (singular**2).sum())[:2], rtol=1e-6)
     expected, *_ = np.linalg.lstsq(directions_of(out).T, both.T)
     np.testing.assert_allclose(adam["beta"], expected[1, 13:], atol=1e-9)
@@ -161,7 +161,7 @@ def test_several_runs_share_the_plane_of_the_first_one_s_end(run, tmp_path):
 def test_another_center_is_where_the_plane_goes_through(run, tmp_path):
     center = run / "epoch_0005.pt"
     assert make(run, "--out", tmp_path / "p.h5", "--center", center) == 0
-    (path,) = trajectory_of(tmp_path / "p.h5").runs
+    (path,) = path_of(tmp_path / "p.h5").runs
     assert (path["alpha"][5], path["beta"][5]) == (0, 0)
     assert path["alpha"][12] != 0
 
@@ -174,15 +174,15 @@ def test_a_component_and_a_random_direction_mix(run, plane, tmp_path):
     norm = np.linalg.norm(weights_of(run / "epoch_0012.pt"))
     assert np.linalg.norm(mixed[1]) == pytest.approx(norm, rel=1e-6)  # filter-normalised
     expected, *_ = np.linalg.lstsq(mixed.T, matrix_of(run).T)
-    (path,) = trajectory_of(out).runs
+    (path,) = path_of(out).runs
     np.testing.assert_allclose(path["beta"], expected[1], atol=1e-9)
-    assert trajectory_of(out).attributes["label_beta"] == "random direction, filter-normalised"
+    assert path_of(out).attributes["label_beta"] == "random direction, filter-normalised"
 
 
 def test_two_random_directions_need_no_components(run, tmp_path):
     kinds = ("--x-direction", "random", "--y-direction", "random")
     assert make(run, "--out", tmp_path / "p.h5", *kinds) == 0
-    read = trajectory_of(tmp_path / "p.h5")
+    read = path_of(tmp_path / "p.h5")
     assert len(read.attributes["captured_by_component"]) == 0
     assert read.runs[0].components.shape == (13, 0)
     # Two random directions see next to nothing of a path: the paper's argument for components.
@@ -228,10 +228,10 @@ def test_points_inside_a_given_plane_come_back(how, tmp_path):
                     file[f"{axis}direction/{number}"] = values
     out = tmp_path / "p.h5"
     assert make(tmp_path / "run", "--out", out, "--directions", tmp_path / "given.h5") == 0
-    (path,) = trajectory_of(out).runs
+    (path,) = path_of(out).runs
     found = np.stack([path["alpha"], path["beta"]], axis=1)
     np.testing.assert_allclose(found[:3], points, atol=1e-6)
-    assert trajectory_of(out).attributes["label_beta"] == "direction beta of given.h5"
+    assert path_of(out).attributes["label_beta"] == "direction beta of given.h5"
     assert path["residual"].max() < 1e-6
 
 

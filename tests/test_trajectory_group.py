@@ -6,7 +6,8 @@ import pytest
 
 from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.plane_file import PlaneContent, write_plane
-from landscape_mpi.store.trajectory import COLUMNS, RunPath, Trajectory, trajectory_of
+from landscape_mpi.store.plane_path import path_of
+from landscape_mpi.store.trajectory import COLUMNS, RunPath, Trajectory
 
 
 def make_run(name="sgd", **columns):
@@ -30,7 +31,7 @@ def path(tmp_path):
 
 
 def test_a_plane_file_gives_back_what_it_was_given(path):
-    read = trajectory_of(path)
+    read = path_of(path)
     assert [run.name for run in read.runs] == ["sgd é", "sgd"]
     np.testing.assert_array_equal(read.runs[0]["alpha"], [3, -1, 0])
     assert read.runs[1].texts["file"] == ("epoch_0.pt", "epoch_1.pt")
@@ -54,13 +55,13 @@ def test_every_dataset_has_units_and_a_long_name(path):
 
 
 def test_the_extent_covers_all_runs_and_the_center(path):
-    assert trajectory_of(path).extent() == ((-1.0, 3.0), (0.0, 2.0))
+    assert path_of(path).extent() == ((-1.0, 3.0), (0.0, 2.0))
 
 
 def test_a_file_without_a_path_has_none(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w"):
         pass
-    assert trajectory_of(tmp_path / "other.h5") is None
+    assert path_of(tmp_path / "other.h5") is None
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from landscape_mpi.store import schema
 from landscape_mpi.store.checksums import SEAL, seal
 from landscape_mpi.store.directions import write_directions
 from landscape_mpi.store.marks import Mark, write_marks
-from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+from landscape_mpi.store.plane_path import PlanePath, write_path
 
 # The structure of HDF5 1.8 has checksums, unlike the default. That of 1.10 would mark a file as
 # open until it is closed, and a killed job would leave the mark behind.
@@ -43,7 +43,7 @@ class SurfaceContent:
     loss_units: str = "nat"
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
     marks: Sequence[Mark] = ()
-    trajectory: Trajectory | None = None  # that runs in this plane
+    path: PlanePath | None = None  # that runs in this plane
     axis_words: Mapping[str, str] = field(default_factory=dict)  # what an axis is, where unusual
 
 
@@ -74,8 +74,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         dataset = create_dataset(file, scale, values.shape)
         dataset[...] = values
         dataset.make_scale(scale.name)
-        if content.trajectory is not None:
-            dataset.attrs["long_name"] = content.trajectory.attributes[f"label_{scale.name}"]
+        if content.path is not None:
+            dataset.attrs["long_name"] = content.path.attributes[f"label_{scale.name}"]
         if scale.name in content.axis_words:
             dataset.attrs["long_name"] = content.axis_words[scale.name]
         scales.append(dataset)
@@ -91,8 +91,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     file.create_group("directions")
     write_directions(file, content.vectors)
     write_marks(file, content.marks)
-    if content.trajectory is not None:
-        write_trajectory(file, content.trajectory)
+    if content.path is not None:
+        write_path(file, content.path)
     create_runs(file.create_group("provenance"))
     _create_seal(file)
     for group, attributes in content.attributes.items():

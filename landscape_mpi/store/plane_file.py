@@ -1,4 +1,4 @@
-"""The file of a plane: its two directions, and the paths of the runs they were made of."""
+"""The file of a plane: its two directions, and the runs or the curve they were made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.directions import write_directions
-from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+from landscape_mpi.store.plane_path import PlanePath, write_path
 
 FORMAT = "landscape_mpi plane"
 FORMAT_VERSION = 1
@@ -22,7 +22,7 @@ class PlaneContent:
     """All that a plane file holds."""
 
     vectors: Mapping[str, Mapping[str, np.ndarray]]  # by axis and parameter, float32
-    trajectory: Trajectory
+    path: PlanePath
     attributes: Mapping[str, Mapping[str, object]]  # of the groups "directions" and "provenance"
 
 
@@ -34,6 +34,6 @@ def write_plane(path: Path, content: PlaneContent) -> None:
         file.create_group("directions")
         file.create_group("provenance")
         write_directions(file, content.vectors)
-        write_trajectory(file, content.trajectory)
+        write_path(file, content.path)
         for group, attributes in content.attributes.items():
             file[group].attrs.update(attributes)

@@ -19,6 +19,7 @@ from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.checksums import UNREADABLE, check_points
 from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.marks import Mark, read_marks
+from landscape_mpi.store.plane_curve import PlaneCurve, read_plane_curve
 from landscape_mpi.store.schema import (
     AXES,
     AXIS_LABELS,
@@ -50,6 +51,7 @@ class Surface:
     about_directions: dict[str, Any] = field(default_factory=dict)  # of the group directions
     marks: tuple[Mark, ...] = ()  # solutions that lie in the plane
     trajectory: Trajectory | None = None  # the paths of runs in this plane
+    curve: PlaneCurve | None = None  # a curve between solutions in this plane
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -183,6 +185,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         about_directions=_attributes(file, "directions"),
         marks=read_marks(file),
         trajectory=read_trajectory(file),
+        curve=read_plane_curve(file),
     )
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-
-from landscape_mpi.errors import InputError
 
 GROUP = "trajectory"
 COLUMNS = {
@@ -99,16 +96,3 @@ def _read_run(group: h5py.Group) -> RunPath:
         texts={name: tuple(text.decode() for text in group[name][()]) for name in TEXTS},
         components=group["components"][()],
     )
-
-
-def trajectory_of(path: Path) -> Trajectory | None:
-    """Return the trajectory of a file, None where it has none.
-
-    Raises:
-        InputError: If the file cannot be read.
-    """
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return read_trajectory(file)
-    except OSError as problem:
-        raise InputError(f"--directions: {path}: cannot be read as HDF5 ({problem}).") from problem

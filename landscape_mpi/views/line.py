@@ -50,7 +50,7 @@ def draw_line(panels: list[Panel]) -> Figure:
         entries += _draw_group(axes, measure, group)
     entries += _frame_line(left, surface)
     entries += draw_marks_on_line(left, panels[0])
-    entries += _shade_holes(left, panels)
+    entries += shade_holes(left, panels)
     entries += [note for panel in panels for note in floor_notes(panel)]
     add_legend(canvas, entries)
     return canvas.figure
@@ -91,7 +91,7 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> list[Artist]:
         computed = panel.computed.ravel()
         entries += axes.plot(
             position[computed],
-            _shown(panel).ravel()[computed],
+            shown_values(panel).ravel()[computed],
             marker=marker if computed.sum() <= MARKED_UP_TO else "",
             markersize=size,
             markerfacecolor="none" if marker == "s" else color,
@@ -104,13 +104,13 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> list[Artist]:
     label = label_of(*first, SIDES[1]) if alone else plain(measure + unit_of(*first))
     axes.set_ylabel(label, color=color)
     axes.tick_params(axis="y", colors=color)
-    _scale_axis(axes, panels)
+    scale_axis(axes, panels)
     return entries
 
 
 def _draw_repeats(axes: Axes, panel: Panel, look: dict[str, Any], *, label: str) -> list[Artist]:
     """Draw a thin line along each direction; return the legend entry of all of them."""
-    position, shown = panel.surface.alpha, _shown(panel)
+    position, shown = panel.surface.alpha, shown_values(panel)
     drawn: list[Artist] = []
     for number in range(shown.shape[1]):
         there = panel.computed[:, number]
@@ -119,13 +119,14 @@ def _draw_repeats(axes: Axes, panel: Panel, look: dict[str, Any], *, label: str)
     return drawn[:1]
 
 
-def _shown(panel: Panel) -> np.ndarray:
+def shown_values(panel: Panel) -> np.ndarray:
     """Return the values with NaN where not finite, at least the smallest of a log scale."""
     values = np.where(panel.finite, panel.values, np.nan)
     return np.maximum(values, panel.scale.low) if panel.scale and panel.scale.log else values
 
 
-def _scale_axis(axes: Axes, panels: list[Panel]) -> None:
+def scale_axis(axes: Axes, panels: list[Panel]) -> None:
+    """Make the vertical axis logarithmic where the scales of all panels are."""
     scales = [panel.scale for panel in panels if panel.scale is not None]
     if not scales:
         axes.set_yticks([])
@@ -158,7 +159,7 @@ def _frame_line(axes: Axes, surface: Surface) -> list[Artist]:
     return [Line2D([], [], label=rf"center, $\{name}$ = 0", **look)]
 
 
-def _shade_holes(axes: Axes, panels: list[Panel]) -> list[Artist]:
+def shade_holes(axes: Axes, panels: list[Panel]) -> list[Artist]:
     """Hatch the points where a quantity is not finite; return the legend entry."""
     bad = np.any([panel.computed & ~panel.finite for panel in panels], axis=0)
     bad = bad.any(axis=1) if panels[0].surface.has_repeats else bad.ravel()

@@ -1,4 +1,4 @@
-"""The paths of training runs on a picture of their plane."""
+"""The paths of training runs, or a curve between solutions, on a picture of their plane."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 
+from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
 from landscape_mpi.views.canvas import count_points, plain
@@ -16,6 +17,17 @@ from landscape_mpi.views.canvas import count_points, plain
 # Told apart on viridis, on white, and by most people who see colours in another way.
 RUN_COLORS = ("black", "#e6399b", "#ff8c1a", "#56b4e9", "#8c564b", "#b8b8b8")
 DROPPED = "#e3120b"
+STRAIGHT = "#e3120b"
+BEND: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "s",
+    "markersize": 6.0,
+    "color": "white",
+    "markeredgecolor": "black",
+    "markeredgewidth": 1.2,
+}
+CURVE_END: dict[str, Any] = {**BEND, "marker": "o", "color": "black", "markeredgecolor": "white"}
+OUT_OF_PLANE = 0.005  # residual of a curve that is worth a word
 DENSE = 120  # checkpoints from which on dots are smaller
 HALO = {"color": "white", "solid_joinstyle": "round", "alpha": 0.8}  # sets a line off any colour
 
@@ -30,14 +42,18 @@ def flat(points: np.ndarray) -> tuple[np.ndarray, ...]:
 def draw_paths(axes: Any, surface: Surface, *, lift: Lift = flat) -> list[Artist]:
     """Draw the path of every run: a line, a dot per checkpoint, red where the rate dropped.
 
+    Or a curve, its bends, and the straight line between its ends.
+
     Args:
         axes: Of the plane, or of space; what lies outside its range is cut off.
-        surface: With its trajectory.
+        surface: With its trajectory or its curve.
         lift: What turns points of the plane into coordinates of the axes.
 
     Returns:
         Entries for the legend.
     """
+    if surface.curve is not None:
+        return _draw_curve(axes, surface, surface.curve, lift)
     if surface.trajectory is None:
         return []
     entries: list[Artist] = []
@@ -57,8 +73,8 @@ def draw_paths(axes: Any, surface: Surface, *, lift: Lift = flat) -> list[Artist
     return entries
 
 
-def points_of(run: RunPath) -> np.ndarray:
-    """Return the checkpoints of a run, float64 [n, 2]."""
+def points_of(run: RunPath | PlaneCurve) -> np.ndarray:
+    """Return the checkpoints of a run, or the places of a curve, float64 [n, 2]."""
     return np.stack([run["alpha"], run["beta"]], axis=1)
 
 
@@ -70,6 +86,9 @@ def inside(surface: Surface, points: np.ndarray) -> np.ndarray:
 
 def points_to_keep_free(surface: Surface) -> np.ndarray:
     """Return points of the paths that a label should not lie on, float64 [n, 2]."""
+    if surface.curve is not None:
+        bends = np.stack([surface.curve["bend_alpha"], surface.curve["bend_beta"]], axis=1)
+        return np.concatenate([points_of(surface.curve), _fine(bends[[0, -1]], 60), bends])
     if surface.trajectory is None:
         return np.empty((0, 2))
     paths = [points_of(run) for run in surface.trajectory.runs]
@@ -90,6 +109,37 @@ def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift) -> None:
         axes.plot(*place, color=DROPPED, markersize=6.0, markeredgewidth=0.6, zorder=3.4, **dots)
     end: dict[str, Any] = {**dots, "marker": "D", "markersize": 8.0, "markeredgewidth": 0.8}
     axes.plot(*lift(points[-1:]), color=color, zorder=3.3, **end)
+
+
+def _draw_curve(axes: Any, surface: Surface, curve: PlaneCurve, lift: Lift) -> list[Artist]:
+    bends = np.stack([curve["bend_alpha"], curve["bend_beta"]], axis=1)
+    straight = lift(_fine(bends[[0, -1]], 60))
+    line: dict[str, Any] = {"linewidth": 1.4, "linestyle": (0, (4, 2)), "color": STRAIGHT}
+    axes.plot(*straight, linewidth=3.0, zorder=3.0, **HALO)
+    axes.plot(*straight, zorder=3.1, **line)
+    along = lift(points_of(curve))
+    axes.plot(*along, linewidth=3.4, zorder=3.2, **HALO)
+    axes.plot(*along, color="black", linewidth=1.8, zorder=3.3)
+    inner = bends[1:-1]
+    axes.plot(*lift(inner), zorder=3.4, **BEND)
+    axes.plot(*lift(bends[[0, -1]]), zorder=3.4, **CURVE_END)
+    entries: list[Artist] = [
+        Line2D([], [], color="black", linewidth=1.8, label=_curve_words(curve)),
+        Line2D([], [], label="straight line", **line),
+    ]
+    if len(inner):
+        label = "bend" if len(inner) == 1 else f"bends: {len(inner)}"
+        entries.append(Line2D([], [], label=label, **BEND))
+    outside = int((~inside(surface, bends)).sum())
+    if outside:
+        entries.append(Line2D([], [], linestyle="none", label=f"bends outside: {outside}"))
+    return entries
+
+
+def _curve_words(curve: PlaneCurve) -> str:
+    kind = {"bezier": "Bezier curve", "polygon": "polygonal chain"}[str(curve.attributes["kind"])]
+    away = float(curve["residual"].max())
+    return kind if away < OUT_OF_PLANE else f"{kind}, projected (up to {100 * away:.0f} % away)"
 
 
 def _fine(points: np.ndarray, n: int = 12) -> np.ndarray:

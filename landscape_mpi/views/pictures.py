@@ -11,15 +11,16 @@ from matplotlib.figure import Figure
 
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.store.schema import HESSIAN, HESSIAN_VALUES, RATIO
+from landscape_mpi.store.schema import ARC_LENGTH, HESSIAN, HESSIAN_VALUES, RATIO
 from landscape_mpi.store.sums import with_sum
+from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.levels import DEFAULT_LEVELS
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.plane import draw_beside, draw_contour, draw_filled, draw_heatmap
 from landscape_mpi.views.shaded import draw_surface
 
-HOW_EIGENVALUES_WERE_FOUND = HESSIAN.keys() - HESSIAN_VALUES
+ONLY_IF_NAMED = (HESSIAN.keys() - HESSIAN_VALUES) | {ARC_LENGTH}
 KINDS: dict[str, Callable[[Panel], Figure]] = {
     "contour": draw_contour,
     "filled": draw_filled,
@@ -45,15 +46,14 @@ def make_panels(
 ) -> list[Panel]:
     """Prepare the quantities asked for, where None all those with a computed point.
 
-    How eigenvalues were found (their residuals, products and starts) is drawn if it is named.
+    How eigenvalues were found (their residuals, products and starts), and how long a curve is, is
+    drawn if it is named.
 
     Raises:
         InputError: If the surface has no such quantity, or nothing of it is computed.
     """
     names = quantities or [
-        name
-        for name in surface.values
-        if surface.done_of[name].any() and name not in HOW_EIGENVALUES_WERE_FOUND
+        name for name in surface.values if surface.done_of[name].any() and name not in ONLY_IF_NAMED
     ]
     for name in names:
         surface = with_sum(surface, name)
@@ -72,6 +72,8 @@ def plan_pictures(
     """
     surface = panels[0].surface
     stem = (out_dir or surface.path.parent) / surface.path.stem
+    if surface.is_curve:
+        return [Picture(_named(stem, "along", suffix), partial(draw_along, panels))]
     if surface.is_line:
         return _plan_line(panels, stem, suffix)
     pictures = [

@@ -29,7 +29,7 @@ def _add_axes(group: argparse._ActionsContainer) -> None:
         metavar="MARGIN",
         help="an axis of N points fit:N covers the path that comes with --directions, and this "
         "share of its extent on either side (default: 0.2); --x and --y are then fit:51 where "
-        "they are not given",
+        "they are not given; in the plane of a curve all this is so without it",
     )
 
 

@@ -28,6 +28,7 @@ from landscape_mpi.options import files_read
 from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import REPEATS, Attributes, SurfaceContent
+from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.resume import (
     StoredSetting,
     check_replaceable,
@@ -111,7 +112,9 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
         beta = np.arange(options.repeats, dtype=np.float64)
     plan = _plan(options, alpha, beta, inputs, found)
     path = path_on_surface(options, inputs.state, found.vectors)
-    content = replace(_content(options, plan, inputs, found), trajectory=path)
+    content = replace(_content(options, plan, inputs, found), path=path)
+    if isinstance(path, PlaneCurve):
+        content = replace(content, marks=path.marks())
     if options.out.exists() and not options.fresh:
         check_same_surface(options.out, content)
     return plan, RootInputs(inputs.arrays() | found.arrays(), content, options.fresh)

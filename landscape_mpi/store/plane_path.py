@@ -1,0 +1,34 @@
+"""What lies in a plane besides points: the paths of training runs, or a curve between solutions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.plane_curve import PlaneCurve, read_plane_curve, write_plane_curve
+from landscape_mpi.store.trajectory import Trajectory, read_trajectory, write_trajectory
+
+PlanePath = Trajectory | PlaneCurve
+
+
+def write_path(file: h5py.File, path: PlanePath) -> None:
+    """Write its group into a file that is open for writing. Local."""
+    if isinstance(path, Trajectory):
+        write_trajectory(file, path)
+    else:
+        write_plane_curve(file, path)
+
+
+def path_of(path: Path) -> PlanePath | None:
+    """Return what lies in the plane of a file, None where nothing does.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return read_trajectory(file) or read_plane_curve(file)
+    except OSError as problem:
+        raise InputError(f"--directions: {path}: cannot be read as HDF5 ({problem}).") from problem
