@@ -37,6 +37,8 @@ from slurm_jobs import (
 )
 from training_runs import write_run
 
+from landscape_mpi import curve
+
 QUEUE = {"--partition": "#SBATCH --partition=debug", "--account": ""}
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
@@ -63,6 +65,30 @@ def test_the_template_of_a_hessian_is_that_of_a_surface_but_for_its_command() ->
     name, kept = "#SBATCH --job-name=", list(zip(*lines, strict=True))
     assert [pair for pair in kept if len(set(pair)) > 1] == [(f"{name}surface", f"{name}hessian")]
     assert hessian[-1] == surface[-1] == 'run_ranks "${command[@]}" "$@"'
+
+
+def test_the_template_of_a_curve_is_that_of_a_surface_but_for_its_commands() -> None:
+    surface, ours = [code_of(f"{name}.sbatch") for name in ("surface", "curve")]
+    sources = next(n for n, line in enumerate(surface) if line.startswith(". slurm/run_ranks.sh"))
+    settings = [
+        [line.split("# EDIT")[0] for line in lines[: sources + 1]] for lines in (surface, ours)
+    ]
+    differ = [pair for pair in zip(*settings, strict=True) if len(set(pair)) > 1]
+    assert differ == [("#SBATCH --job-name=surface", "#SBATCH --job-name=curve")]
+    assert ours[-1] == surface[-1] == 'run_ranks "${command[@]}" "$@"'
+
+
+def test_the_commands_of_the_template_of_a_curve_are_commands() -> None:
+    """Its arrays as bash reads them, with run_ranks in the place of a queue's, parsed by ours."""
+    text = (ROOT / "slurm/curve.sbatch").read_text()
+    body = text[text.index("what=train") :]
+    for words, subcommand in (([], "train"), (["train"], "train"), (["evaluate"], "evaluate")):
+        script = f"DATA_DIR=/data; run_ranks() {{ printf '%s\\n' \"$@\"; }}\n{body}"
+        argv = ["bash", "-euc", script, "curve", *words, "--out", "else"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        found = done.stdout.split("\n")[:-1]
+        assert found[:4] == ["python", "-m", "landscape_mpi.curve", subcommand]
+        assert str(curve.parse(found[3:]).out) == "else"
 
 
 # pipeline.sh: surface_mpirun.sbatch, then postprocess.sbatch.
