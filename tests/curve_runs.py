@@ -42,4 +42,4 @@ def train_ends(folder, *, model="resnet8"):
 def digits(folder, *, model="resnet8"):
     """Return the options that name these two."""
     ends = (f"--start={folder}/1.pt", f"--end={folder}/2.pt")
-    return (f"--model={model}", "--data=digits", *ends)
+    return (f"--model={model}", "--data=digits", "--threads=1", *ends)

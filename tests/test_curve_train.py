@@ -69,7 +69,7 @@ def points_of(path):
 @pytest.mark.parametrize(("kind", "n", "above"), [("bezier", 3, 2e-3), ("polygon", 4, 2e-2)])
 def test_the_curve_finds_the_known_valley(valley, tmp_path, kind, n, above):
     out = tmp_path / "curve.pt"
-    recipe = ("--epochs", 50, "--batch-size", 1, "--lr", "0.01")
+    recipe = ("--epochs", 40, "--batch-size", 1, "--lr", "0.01")
     status, _, err = run("train", *valley, *recipe, "--kind", kind, "--bends", n, "--out", out)
     assert (status, err) == (0, "")
     points = points_of(out)
@@ -85,7 +85,7 @@ def test_free_ends_move_and_a_norm_that_costs_pulls_the_whole_curve_in(valley, t
     norms = []
     for decay in ("0", "0.5"):
         out = tmp_path / f"curve{decay}.pt"
-        recipe = ("--epochs", 20, "--batch-size", 1, "--lr", "0.01", "--weight-decay", decay)
+        recipe = ("--epochs", 10, "--batch-size", 1, "--lr", "0.01", "--weight-decay", decay)
         assert run("train", *valley, *recipe, "--free-ends", "--out", out)[0] == 0
         points = points_of(out)
         w = np.stack([weights_at("bezier", 3, t) @ points for t in np.linspace(0, 1, 101)])
