@@ -1,0 +1,59 @@
+"""The learning rate of fast geometric ensembling: it falls and rises again, cycle after cycle.
+
+Source: Garipov et al. 2018, arXiv:1802.10026, section 4: in iteration i, counted from 1,
+
+    rate(i) = (1 - 2 t) high + 2 t low          for 0 < t <= 1/2,
+    rate(i) = (2 - 2 t) low + (2 t - 1) high    for 1/2 < t <= 1,
+    t = (mod(i - 1, length) + 1) / length,
+
+and the weights are collected in the middle of each cycle, where t = 1/2 and the rate is low.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A cycle of the learning rate."""
+
+    high: float  # at its ends
+    low: float  # in its middle
+    length: int  # iterations, even
+
+    def rate(self, iteration: int) -> float:
+        """Return the learning rate of an iteration, counted from 1."""
+        place = (iteration - 1) % self.length + 1  # t = place / length
+        if 2 * place <= self.length:
+            share_low = 2 * place / self.length
+        else:
+            share_low = 2 - 2 * place / self.length
+        return (1 - share_low) * self.high + share_low * self.low
+
+    def is_minimum(self, iteration: int) -> bool:
+        """Return whether an iteration is in the middle of a cycle."""
+        return 2 * ((iteration - 1) % self.length + 1) == self.length
+
+    def minima(self, n_iterations: int) -> range:
+        """Return the iterations, up to so many, that are in the middle of a cycle."""
+        return range(self.length // 2, n_iterations + 1, self.length)
+
+    def fractions(self, n_iterations: int, n: int) -> Iterator[int]:
+        """Yield the iterations at each n-th of every cycle, rounded, up to so many.
+
+        Args:
+            n_iterations: Of the run.
+            n: At most the length; even for the minima to be among them.
+        """
+        done = 0
+        while (place := round(Fraction(done + 1, n) * self.length)) <= n_iterations:
+            done += 1
+            yield place
+
+
+def length_of(epochs: Fraction, n_batches: int) -> int:
+    """Return the iterations of a cycle, the even number next to so many epochs, at least 2."""
+    return max(2, 2 * round(epochs * n_batches / 2))
