@@ -297,3 +297,31 @@ def test_the_learning_rate_of_a_curve_stays_falls_in_a_line_and_stays():
     known = {0: 0.5, 50: 0.5, 70: 0.5 * 0.505, 90: 0.005, 99: 0.005}
     for epoch, lr in known.items():
         assert curve.learning_rate(epoch) == pytest.approx(lr, rel=1e-12)
+
+
+def test_a_learning_rate_of_its_own_for_each_step():
+    """Full batches, plain gradient descent: the weights after steps of these rates."""
+    rates = {1: 0.02, 2: 0.0, 3: 0.05, 4: 0.01}
+    network = linear_network()
+    weight = weight_of(network)
+    for rate in rates.values():
+        weight -= rate * (gradient(weight, SPLITS["train"]) + 0.1 * weight)
+    plain = recipe(momentum=0.0, nesterov=False)
+    trainer = Trainer(network, DATA, plain, device=CPU, rate_of=rates.__getitem__)
+    told = [trainer.run_epoch().lr for _ in range(4)]
+    np.testing.assert_allclose(weight_of(network), weight, rtol=1e-4, atol=1e-6)
+    assert told == list(rates.values())
+
+
+def test_a_test_between_batches_changes_nothing():
+    settings = recipe(epochs=1, batch_size=16)  # a network with batch-norm and dropout
+    undisturbed = Trainer(small_network(), DATA, settings, device=CPU)
+    tested = Trainer(small_network(), DATA, settings, device=CPU)
+    errors = []
+    first = undisturbed.run_epoch()
+    second = tested.run_epoch(lambda: errors.append(tested.test()))
+    assert (first.train_loss, first.test_loss) == (second.train_loss, second.test_loss)
+    assert errors[-1] == (second.test_loss, second.test_error)
+    assert len(set(errors)) == 4
+    pairs = zip(undisturbed.network.parameters(), tested.network.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)

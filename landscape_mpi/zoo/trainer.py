@@ -48,6 +48,7 @@ class Trainer:
         device: torch.device,
         team: Team = ALONE,
         penalty: Callable[[], torch.Tensor] | None = None,
+        rate_of: Callable[[int], float] | None = None,
     ) -> None:
         """Begin a run. Collective over the team.
 
@@ -59,6 +60,8 @@ class Trainer:
             team: The processes that train this network together, from the same weights.
             penalty: What is added, after a pass, to what is minimised, and not to the loss that
                 is told.
+            rate_of: Learning rate of each step of the run, counted from 1; None for that of the
+                recipe, which changes between epochs.
         """
         self.network = network.to(device)
         self.recipe = recipe
@@ -70,26 +73,27 @@ class Trainer:
         self._generator = torch.Generator()
         self._optimizer = make_optimizer(network, recipe)
         self._joined = team.join(self.network)
+        self._rate_of = rate_of or self._rate_of_recipe
 
     @property
     def n_batches(self) -> int:
         """Return the batches of an epoch."""
         return math.ceil(len(self._splits["train"].targets) / self.recipe.batch_size)
 
+    def _rate_of_recipe(self, step: int) -> float:
+        return self.recipe.learning_rate((step - 1) // self.n_batches)
+
     def run_epoch(self, on_batch: Callable[[], object] = lambda: None) -> Epoch:
         """Train for one epoch and evaluate the test split, if there is one. Collective.
 
         Args:
-            on_batch: Called after each batch.
+            on_batch: Called after each batch; may leave the network in evaluation mode.
 
         Raises:
             InputError: If the loss becomes NaN or infinite.
         """
         start = time.perf_counter()
-        lr = self.recipe.learning_rate(self.n_done)
         self._seed_epoch()
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr
         loss, error = self._pass_over(on_batch)
         self.n_done += 1
         if not math.isfinite(loss):
@@ -97,8 +101,9 @@ class Trainer:
                 f"--lr {self.recipe.lr:g}: the training diverged, its loss is {loss} in epoch "
                 f"{self.n_done}. Try --lr {self.recipe.lr / 10:g}."
             )
-        test_loss, test_error = self._test()
+        test_loss, test_error = self.test()
         seconds = time.perf_counter() - start
+        lr = self._rate_of(self.n_done * self.n_batches)
         return Epoch(self.n_done, lr, loss, error, test_loss, test_error, seconds)
 
     def state(self) -> dict[str, Any]:
@@ -124,7 +129,11 @@ class Trainer:
         self._generator.manual_seed(_mix(*numbers))  # of order and crops: the same on all
         torch.manual_seed(_mix(*numbers, 1 + self._team.rank))  # of dropout
 
-    def _test(self) -> tuple[float | None, float | None]:
+    def test(self) -> tuple[float | None, float | None]:
+        """Return loss and error of the test split, if there is one, at the weights. Collective.
+
+        It leaves the network in evaluation mode, with the same buffers on all of the team.
+        """
         self.network.eval()
         self._team.share_buffers(self.network)
         if "test" not in self._splits:
@@ -133,15 +142,21 @@ class Trainer:
 
     def _pass_over(self, on_batch: Callable[[], object]) -> tuple[float, float]:
         """Train for one epoch; return mean loss and error of the batches as they went by."""
-        self.network.train()
         tally = Tally(self._device)
         n = len(self._splits["train"].targets)
         # All processes draw the same, for whole batches, however many they are.
         order = torch.randperm(n, generator=self._generator).to(self._device)
-        for batch in order.split(self.recipe.batch_size):
+        first_step = self.n_done * self.n_batches + 1
+        for step, batch in enumerate(order.split(self.recipe.batch_size), start=first_step):
+            self.network.train()
+            self._set_rate(self._rate_of(step))
             self._step(batch, tally)
             on_batch()
         return tally.result(self._team)
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
 
     def _step(self, batch: torch.Tensor, tally: Tally) -> None:
         samples, own = self._splits["train"], self._team.part_of(batch)
