@@ -18,10 +18,11 @@ from landscape_mpi.job import provenance
 from landscape_mpi.job.crew import Crew
 from landscape_mpi.job.curve import messages
 from landscape_mpi.job.curve.ends import Ends, read_ends
+from landscape_mpi.job.job_folder import check_identity
 from landscape_mpi.job.rank_crew import RankCrew
 from landscape_mpi.job.training.inputs import augments, make_deterministic
 from landscape_mpi.job.training.run import train_epochs
-from landscape_mpi.job.training.run_folder import History, check_identity
+from landscape_mpi.job.training.run_folder import History
 from landscape_mpi.output import OutputLock, check_output
 from landscape_mpi.zoo.curve_file import CurveContent, CurveFile, read_curve, write_curve
 from landscape_mpi.zoo.dataset import DataSet

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.crew import Crew
+from landscape_mpi.job.job_folder import open_folder
 from landscape_mpi.job.training.run import Training
 from landscape_mpi.job.training.run_folder import RunFolder
 from landscape_mpi.zoo.dataset import DataSet
@@ -60,7 +60,9 @@ def set_up(
     identity = identity_of(options, inputs)
     opened = None
     if options.run is not None:
-        opened = crew.on_root(lambda: open_folder(options.run, identity, fresh=options.fresh))
+        opened = crew.on_root(
+            lambda: open_folder(RunFolder, options.run, identity, fresh=options.fresh)
+        )
     left = crew.share(opened[1] if opened else None)
     team = crew.form_team(device)
     data, recipe = inputs.data, inputs.recipe
@@ -85,26 +87,6 @@ def make_deterministic(device: torch.device) -> None:
         # Operations that have no such algorithm say so in a warning.
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def open_folder(
-    path: Path, identity: dict[str, Any], *, fresh: bool
-) -> tuple[RunFolder, dict[str, Any] | None]:
-    """Return the folder of a run, and what it holds to go on from.
-
-    Args:
-        path: Value of --run.
-        identity: What makes two runs the same.
-        fresh: Remove what a run has left there.
-    """
-    folder = RunFolder(path)
-    try:
-        if fresh:
-            folder.clear()
-        return folder, None if fresh else folder.read(identity)
-    except BaseException:
-        folder.release()
-        raise
 
 
 def identity_of(options: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
