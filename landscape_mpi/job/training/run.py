@@ -176,7 +176,7 @@ def train_epochs(
     trainer = training.trainer
     while trainer.n_done < training.n_epochs:
         # All ranks see the same loss, so a divergence ends all of them.
-        epoch = crew.agree(lambda: _run_epoch(training, crew))
+        epoch = crew.agree(lambda: run_epoch(trainer, crew, training.n_epochs))
         training.history.epochs.append(epoch)
         crew.on_root(partial(training.keep, epoch.epoch, epoch.lr))
         if crew.is_root:
@@ -186,12 +186,16 @@ def train_epochs(
     return trainer.n_done == training.n_epochs
 
 
-def _run_epoch(training: EpochByEpoch, crew: Crew) -> Epoch:
-    trainer = training.trainer
+def run_epoch(
+    trainer: Trainer,
+    crew: Crew,
+    n_epochs: int,
+    on_batch: Callable[[], object] = lambda: None,
+) -> Epoch:
+    """Train for an epoch, with a bar on rank 0 where there is a terminal. Collective."""
     if not (crew.is_root and sys.stderr.isatty()):
-        return trainer.run_epoch()
-    words = f"epoch {trainer.n_done + 1}/{training.n_epochs}"
-    with tqdm(
-        total=trainer.n_batches, desc=words, unit="batch", leave=False, dynamic_ncols=True
-    ) as bar:
-        return trainer.run_epoch(bar.update)
+        return trainer.run_epoch(on_batch)
+    words = f"epoch {trainer.n_done + 1}/{n_epochs}"
+    look = {"unit": "batch", "leave": False, "dynamic_ncols": True}
+    with tqdm(total=trainer.n_batches, desc=words, **look) as bar:
+        return trainer.run_epoch(lambda: (on_batch(), bar.update()))
