@@ -1,0 +1,70 @@
+"""What networks say of samples, and what the average of several of them is worth.
+
+The probabilities are made in float64 from float32 outputs, batch by batch, and averaged in the
+order of the networks: neither threads nor the rank that computed them show in the result.
+
+Source: Garipov et al. 2018, arXiv:1802.10026, section 4: softmax outputs are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.compute.evaluation import Evaluator, Setting
+from landscape_mpi.compute.passes import batches
+from landscape_mpi.compute.samples import ResidentSplit
+
+
+@dataclass(frozen=True)
+class Score:
+    """What probabilities of classes are worth."""
+
+    loss: float  # mean of -log p of the target, nat
+    error: float  # percent of targets that are not the likeliest class
+
+
+def probabilities(network: nn.Module, samples: ResidentSplit, setting: Setting) -> np.ndarray:
+    """Return the softmax of a network's outputs, float64 [n, ..., n_classes].
+
+    Args:
+        network: Float32, in evaluation mode, on the setting's device.
+        samples: On that device.
+        setting: How to evaluate; see prepare_device.
+    """
+    evaluator = Evaluator(network, setting)
+
+    def predict(rows: slice) -> torch.Tensor:
+        with torch.inference_mode():
+            return evaluator.outputs(samples, rows).double().softmax(dim=-1).cpu()
+
+    with ThreadPoolExecutor(setting.threads) as pool:
+        parts = list(pool.map(predict, batches(len(samples), setting.batch)))
+    return torch.cat(parts).numpy()
+
+
+def growing_averages(predictions: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the average of the first prediction, of the first two, of the first three, ..."""
+    total = np.zeros(())
+    for n, prediction in enumerate(predictions, start=1):
+        total = total + prediction
+        yield total / n
+
+
+def score(prediction: np.ndarray, targets: np.ndarray) -> Score:
+    """Return loss and error of probabilities.
+
+    Args:
+        prediction: float64 [n, ..., n_classes].
+        targets: Class numbers, int64 [n, ...].
+    """
+    of_target = np.take_along_axis(prediction, targets[..., None], axis=-1)
+    with np.errstate(divide="ignore"):  # a class that is ruled out has an infinite loss
+        loss = float(-np.log(of_target).mean())
+    wrong = prediction.argmax(axis=-1) != targets
+    return Score(loss, 100 * float(wrong.mean()))

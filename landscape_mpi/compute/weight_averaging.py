@@ -1,0 +1,46 @@
+"""The average of several solutions, and the running statistics that belong to it.
+
+Source: Izmailov et al. 2018, arXiv:1803.05407, algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from landscape_mpi.compute.batch_norm import BatchNormStatistics
+from landscape_mpi.compute.evaluation import Evaluator, Setting
+from landscape_mpi.compute.samples import ResidentSplit
+
+
+def average_states(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the mean of state dicts, made in float64; counters are those of the last one."""
+    last = states[-1]
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in last.items()
+    }
+
+
+def measure_statistics(network: nn.Module, training: ResidentSplit, setting: Setting) -> int:
+    """Measure batch-norm's running statistics anew on samples as they are, not augmented.
+
+    Args:
+        network: Float32, in evaluation mode, on the setting's device; changed in place.
+        training: On that device.
+        setting: How to evaluate; see prepare_device.
+
+    Returns:
+        The number of layers that have such statistics.
+    """
+    statistics = BatchNormStatistics(network, batch=setting.batch, threads=setting.threads)
+    if statistics.n_layers:
+        run = partial(Evaluator(network, setting).outputs, training)
+        with torch.no_grad():
+            statistics.update(len(training), run)
+    return statistics.n_layers
