@@ -59,6 +59,18 @@ def number_above_0(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Return a number from 0 to 1.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    value = number_from_0(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is above 1.")
+    return value
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """Return numbers written with commas between them.
 
@@ -184,6 +196,34 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
         help="of the pixels per channel, 0 to 1, e.g. 0.49,0.48,0.45 (default: the data's own)",
     )
     group.add_argument("--std", type=numbers, metavar="LIST", help="likewise")
+
+
+def add_training_place(group: argparse._ActionsContainer) -> None:
+    """Add --seed, --device and --threads of a training to a group of a parser."""
+    group.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
+    group.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="one GPU per rank, or shares of the cores (auto)",
+    )
+    group.add_argument("--threads", type=whole_from_1, help="of the CPU, per rank (all cores)")
+
+
+def add_augmentation(group: argparse._ActionsContainer) -> None:
+    """Add --augment and --precision of a training to a group of a parser."""
+    group.add_argument(
+        "--augment",
+        choices=["auto", "none", "crop-flip"],
+        default="auto",
+        help="auto: crop-flip for cifar10 and cifar100, none for other data (auto)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="bf16: mixed precision in training; weights and the test stay in fp32 (fp32)",
+    )
 
 
 def add_moved_inputs(group: argparse._ArgumentGroup) -> None:

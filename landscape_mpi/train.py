@@ -24,14 +24,16 @@ from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
 from landscape_mpi.options import (
+    add_augmentation,
     add_data_options,
     add_list_option,
     add_model_option,
+    add_training_place,
     file_path,
     files_read,
     number_above_0,
     number_from_0,
-    seed_number,
+    share,
     whole_from_1,
 )
 from landscape_mpi.output import check_output
@@ -131,18 +133,7 @@ def _add_recipe(parser: CommandParser) -> None:
         help="after these epochs, or shares of all below 1, it is divided by 10, e.g. 150,225 or "
         "0.5,0.75, or none (divided by 10 at 1/2, 3/4 and 11/12 of the epochs)",
     )
-    recipe.add_argument(
-        "--augment",
-        choices=["auto", "none", "crop-flip"],
-        default="auto",
-        help="auto: crop-flip for cifar10 and cifar100, none for other data (auto)",
-    )
-    recipe.add_argument(
-        "--precision",
-        choices=["fp32", "bf16"],
-        default="fp32",
-        help="bf16: mixed precision in training; weights and the test stay in fp32 (fp32)",
-    )
+    add_augmentation(recipe)
 
 
 def _add_optimizer(parser: CommandParser) -> None:
@@ -178,14 +169,7 @@ def _add_optimizer(parser: CommandParser) -> None:
 
 def _add_run(parser: CommandParser) -> None:
     run = parser.add_argument_group("run")
-    run.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
-    run.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="one GPU per rank, or shares of the cores (auto)",
-    )
-    run.add_argument("--threads", type=whole_from_1, help="of the CPU, per rank (all cores)")
+    add_training_place(run)
     run.add_argument(
         "--run",
         type=file_path,
@@ -202,18 +186,6 @@ def _add_run(parser: CommandParser) -> None:
         "--fresh", action="store_true", help="start over instead of going on from what --run holds"
     )
     run.add_argument("--out", type=file_path, metavar="FILE", help="checkpoint of the last weights")
-
-
-def share(text: str) -> float:
-    """Return a number from 0 to 1.
-
-    Raises:
-        ArgumentTypeError: If the text is none.
-    """
-    value = number_from_0(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is above 1.")
-    return value
 
 
 def drops(text: str) -> tuple[Fraction, ...]:

@@ -37,7 +37,7 @@ class FlatNetwork:
         self._weights = self._point.to(dtype)  # the same memory where the type is float32
         # Type and layout first: converting them later would cut the views off the vector.
         self.network.to(dtype)
-        _order_channels_last(network)
+        order_channels_last(network)
         moved = _tensors(network, set(moved))
         for tensor, view in zip(moved.values(), views_of(self._weights, moved), strict=True):
             tensor.data = view
@@ -118,7 +118,7 @@ def _tensors(network: nn.Module, names: set[str]) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in state.items() if name in names}
 
 
-def _order_channels_last(network: nn.Module) -> None:
+def order_channels_last(network: nn.Module) -> None:
     """Lay the weights of two-dimensional convolutions out as their kernels read them."""
     for parameter in network.parameters():
         if parameter.dim() == 4:

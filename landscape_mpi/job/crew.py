@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -47,6 +47,15 @@ class Crew:
     def share_data(self, data: DataSet | None) -> DataSet:
         """Return the data that rank 0 has read. Collective."""
         return self.share(data)
+
+    def scatter(self, parts: Sequence[T] | None) -> T:
+        """Return this rank's of the parts that rank 0 has, one for each. Collective."""
+        assert parts is not None
+        return parts[0]
+
+    def gather(self, value: T) -> list[T] | None:
+        """Return the values of all ranks on rank 0, None elsewhere. Collective."""
+        return [value]
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is true on any rank. Collective."""

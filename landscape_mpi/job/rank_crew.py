@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -57,6 +57,14 @@ class RankCrew(Crew):
             for split in splits
         }
         return DataSet(name, shared, mean, std, n_classes, sha256)
+
+    def scatter(self, parts: Sequence[T] | None) -> T:
+        """Return this rank's of the parts that rank 0 has, one for each. Collective."""
+        return self._ranks.comm.scatter(parts, root=ROOT)
+
+    def gather(self, value: T) -> list[T] | None:
+        """Return the values of all ranks on rank 0, None elsewhere. Collective."""
+        return self._ranks.comm.gather(value, root=ROOT)
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is true on any rank. Collective."""

@@ -116,9 +116,14 @@ def write_checkpoint(path: Path, network: nn.Module, notes: Mapping[str, Any]) -
         network: On any device.
         notes: Of plain types, so that the file can be read without trust.
     """
-    state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+    write_state(path, network.state_dict(), notes)
+
+
+def write_state(path: Path, state: Mapping[str, torch.Tensor], notes: Mapping[str, Any]) -> None:
+    """Write a state dict and notes as write_checkpoint does."""
+    content = {name: tensor.cpu() for name, tensor in state.items()}
     with whole_file(path) as partial, partial.open("wb") as file:
-        torch.save({"state_dict": state, **notes}, file)
+        torch.save({"state_dict": content, **notes}, file)
         file.flush()
         os.fsync(file.fileno())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from landscape_mpi.job.training.run import Training
 from landscape_mpi.zoo.dataset import NOUNS, DataSet
@@ -31,15 +32,21 @@ def say_start(training: Training, data: DataSet, device: torch.device, found: st
 
 def describe(training: Training, data: DataSet, device: torch.device) -> str:
     """Return what is trained, on what and where, in one line."""
-    n_parameters = sum(parameter.numel() for parameter in training.network.parameters())
+    model, n_ranks = training.identity["model"], training.setting["ranks"]
+    return sizes_and_place(training.network, model, data, device, n_ranks)
+
+
+def sizes_and_place(
+    network: nn.Module, model: str, data: DataSet, device: torch.device, n_ranks: int
+) -> str:
+    """Return how large network and data are, and where they are, in one line."""
+    n_parameters = sum(parameter.numel() for parameter in network.parameters())
     sizes = " and ".join(f"{len(s.targets):,} {name}" for name, s in data.splits.items())
     samples = f"{sizes} {NOUNS[data.sample.kind]}"
     where = f"CPU, threads: {torch.get_num_threads()}"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
-    n_ranks = training.setting["ranks"]
     ranks = f"; {n_ranks} ranks" if n_ranks > 1 else ""
-    model = training.identity["model"]
     return f"{model}: {n_parameters:,} parameters; {data.name}: {samples}; {where}{ranks}"
 
 
