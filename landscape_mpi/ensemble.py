@@ -1,0 +1,249 @@
+r"""Fast geometric ensembling: many good networks along one short training.
+
+    python -m landscape_mpi.ensemble --model resnet20 --data cifar10 --data-dir /scratch/data \
+        --start RUN/epoch_0160.pt --epochs 40 --cycle 4 --lr 0.05 --lr-low 0.0005 \
+        --single RUN/epoch_0200.pt --independent A.pt B.pt C.pt --run fge
+    python -m landscape_mpi.plot --ensemble fge
+
+goes on from a checkpoint with a learning rate that falls and rises in cycles, collects the weights
+at each of its minima, averages what these members say, and compares that with one network, with
+the average of their weights, and with networks that were trained on their own. The same command
+again goes on from the last complete epoch; with other networks to compare, it compares anew.
+Several ranks share every batch, and the networks to evaluate. Source: Garipov et al. 2018,
+arXiv:1802.10026, section 4; the average of weights: Izmailov et al. 2018, arXiv:1803.05407.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from landscape_mpi.cluster.guard import run_on_ranks, started_by_launcher
+from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
+from landscape_mpi.errors import EXIT_REQUEUE, InputError
+from landscape_mpi.options import (
+    add_augmentation,
+    add_data_options,
+    add_list_option,
+    add_model_option,
+    add_training_place,
+    file_path,
+    number_above_0,
+    number_from_0,
+    share,
+    whole_from_1,
+)
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make an ensemble alone as the arguments ask; return the exit status."""
+    return ensemble(parse(arguments), None)
+
+
+def ensemble(options: argparse.Namespace, ranks: Ranks | None) -> int:
+    """Make the ensemble that the options ask for, on ranks or alone. Collective over the ranks.
+
+    Returns:
+        Exit status: 0 when all is done, 75 after a stop signal.
+    """
+    stop = StopRequest()
+    stop.listen()
+    from landscape_mpi.job.crew import gather_crew
+    from landscape_mpi.job.ensemble import messages, run
+    from landscape_mpi.job.ensemble.end import compare_all
+    from landscape_mpi.job.ensemble.inputs import read_solutions, set_up
+    from landscape_mpi.job.training.inputs import gather_inputs
+
+    crew = gather_crew(ranks)
+    device = crew.take_device(options.device, options.threads)
+    inputs = gather_inputs(options, crew)
+    solutions = read_solutions(options, inputs, crew)
+    with set_up(options, inputs, solutions, device, crew) as cycling:
+        found = run.begin_or_resume(cycling, crew)
+        if crew.is_root:
+            messages.say_start(cycling, solutions, inputs.data, device, found)
+        finished = run.train_cycles(
+            cycling, crew, stopped=lambda: stop.came, say=messages.say_epoch
+        )
+        if finished:
+            compare_all(cycling, solutions, inputs.data, device, crew)
+        elif crew.is_root:
+            messages.say_stopped(cycling, stop.name)
+    crew.leave()
+    return 0 if finished else EXIT_REQUEUE
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line, with those of a recipe that it leaves no choice of.
+
+    Raises:
+        InputError: If they do not go together.
+    """
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = CommandParser(
+        prog="python -m landscape_mpi.ensemble",
+        description=summary,
+        epilog="example:\n\n" + details,
+    )
+    network = parser.add_argument_group("network and data")
+    add_model_option(network)
+    add_list_option(network, SayAndEnd, say_list)
+    add_data_options(network)
+    _add_cycles(parser)
+    _add_compared(parser)
+    _add_run(parser)
+    fixed = {"optimizer": "sgd", "lr_drops": (), "l1": 0.0, "l2": 0.0, "label_noise": 0.0}
+    fixed |= {"out": None}
+    options = parser.parse_args(arguments, argparse.Namespace(**fixed))
+    check(options)
+    return options
+
+
+def say_list(what: str) -> int:
+    """Print the networks or the data sets there are."""
+    from landscape_mpi.zoo.listing import LISTS
+
+    print(LISTS[what]())
+    return 0
+
+
+def _add_cycles(parser: CommandParser) -> None:
+    cycles = parser.add_argument_group("cycles")
+    cycles.add_argument(
+        "--start",
+        type=file_path,
+        required=True,
+        metavar="FILE",
+        help="checkpoint to go on from, trained well but not to the end: at 80 %% of its epochs, "
+        "say",
+    )
+    cycles.add_argument("--epochs", type=whole_from_1, default=20, help="of all cycles (20)")
+    cycles.add_argument(
+        "--cycle",
+        type=epochs_above_0,
+        default=Fraction(4),
+        metavar="EPOCHS",
+        help="length of a cycle, e.g. 4 or 0.5; members are collected in their middle (4)",
+    )
+    cycles.add_argument(
+        "--lr",
+        type=number_above_0,
+        default=0.05,
+        help="largest learning rate, at the ends of a cycle (0.05)",
+    )
+    cycles.add_argument(
+        "--lr-low",
+        type=number_above_0,
+        default=0.0005,
+        help="smallest one, in the middle of a cycle (0.0005)",
+    )
+    cycles.add_argument(
+        "--batch-size", type=whole_from_1, default=128, help="of all ranks together (128)"
+    )
+    cycles.add_argument("--momentum", type=share, default=0.9, help="of sgd (0.9)")
+    cycles.add_argument(
+        "--nesterov", action=argparse.BooleanOptionalAction, help="step of sgd (--nesterov)"
+    )
+    cycles.add_argument(
+        "--weight-decay",
+        type=number_from_0,
+        default=5e-4,
+        metavar="X",
+        help="X times each parameter, biases too, is added to its gradient (0.0005)",
+    )
+    add_augmentation(cycles)
+
+
+def _add_compared(parser: CommandParser) -> None:
+    compared = parser.add_argument_group("what it is compared with")
+    compared.add_argument(
+        "--single",
+        type=file_path,
+        metavar="FILE",
+        help="checkpoint of one network, trained for as many epochs as start and cycles together",
+    )
+    compared.add_argument(
+        "--independent",
+        type=file_path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="checkpoints of networks that were trained on their own, averaged in this order",
+    )
+    compared.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="unpickle whatever the checkpoints hold, which can run code",
+    )
+
+
+def _add_run(parser: CommandParser) -> None:
+    run = parser.add_argument_group("run")
+    add_training_place(run)
+    run.add_argument(
+        "--run",
+        type=file_path,
+        required=True,
+        metavar="DIR",
+        help="folder to fill: member_001.pt and on; swa.pt, the average of their weights; "
+        "comparison.csv; ensemble.h5; resume.pt. Made where it is not there, gone on from where "
+        "it is",
+    )
+    run.add_argument(
+        "--measures",
+        type=even_number,
+        default=4,
+        metavar="N",
+        help="times a cycle that test error and distance from the start are measured, even (4)",
+    )
+    run.add_argument(
+        "--fresh", action="store_true", help="start over instead of going on from what --run holds"
+    )
+
+
+def epochs_above_0(text: str) -> Fraction:
+    """Return a number of epochs above 0, exactly as it is written.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    number_above_0(text)
+    return Fraction(text)
+
+
+def even_number(text: str) -> int:
+    """Return an even number above 0.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    if whole_from_1(text) % 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is odd: the middle of a cycle is one of them.")
+    return int(text)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check that options go together, and fill in what depends on others.
+
+    Raises:
+        InputError: If they do not.
+    """
+    if options.lr_low >= options.lr:
+        raise InputError(
+            f"--lr-low {options.lr_low:g}: is not below --lr {options.lr:g}, and each cycle goes "
+            f"down from the one to the other and back. Pass a smaller --lr-low."
+        )
+    if options.nesterov is None:
+        options.nesterov = options.momentum > 0
+
+
+if __name__ == "__main__":
+    if started_by_launcher():
+        run_on_ranks(ensemble, parse)
+    run_alone(main)

@@ -1,0 +1,218 @@
+"""The cycles of an ensemble, from the start or from where they were stopped, to the last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.job.crew import Crew
+from landscape_mpi.job.ensemble.folder import EnsembleFolder
+from landscape_mpi.job.training.run import run_epoch
+from landscape_mpi.store.ensemble import NAME, TABLES, EnsembleContent, Table, write_ensemble
+from landscape_mpi.zoo.checkpoint import write_state
+from landscape_mpi.zoo.cycle import Cycle
+from landscape_mpi.zoo.recipe import Epoch
+from landscape_mpi.zoo.trainer import Trainer
+
+State = dict[str, torch.Tensor]
+Row = dict[str, float]  # of the table "trace"
+
+
+@dataclass
+class Cycling:
+    """A run through the cycles; folder is None on ranks that write nothing."""
+
+    trainer: Trainer
+    cycle: Cycle
+    measured: frozenset[int]  # after which iterations error and distance are measured
+    start: State  # parameters, on the device
+    start_epochs: float  # that they took, NaN where unknown
+    record: dict[str, Any]  # what every member says, besides epoch, iteration and lr
+    folder: EnsembleFolder | None
+    identity: dict[str, Any]
+    setting: dict[str, Any]
+    left: dict[str, Any] | None  # by a run before this one, to go on from
+    trace: list[Row] = field(default_factory=list)
+    collected: list[int] = field(default_factory=list)  # iterations, of all members
+    fresh: dict[int, State] = field(default_factory=dict)  # by number, of this epoch's, on root
+    step: int = 0
+
+    @property
+    def network(self) -> nn.Module:
+        """Return the network."""
+        return self.trainer.network
+
+    @property
+    def n_epochs(self) -> int:
+        """Return the epochs of all cycles."""
+        return self.trainer.recipe.epochs
+
+    def epochs_until(self, iteration: int) -> float:
+        """Return how many epochs so many iterations are."""
+        return iteration / self.trainer.n_batches
+
+    def total_epochs(self, iteration: int) -> float:
+        """Return the epochs of the start, where they are known, and of so many iterations."""
+        before = 0.0 if math.isnan(self.start_epochs) else self.start_epochs
+        return before + self.epochs_until(iteration)
+
+    def after_step(self) -> None:
+        """Measure and collect where the cycle asks for it. Collective over the team."""
+        self.step += 1
+        if self.step in self.measured:
+            self.measure()
+        if self.cycle.is_minimum(self.step):
+            self.collected.append(self.step)
+            if self.folder is not None:
+                state = self.network.state_dict()
+                copies = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+                self.fresh[len(self.collected)] = copies
+
+    def measure(self) -> None:
+        """Add a row to the trace, of the weights as they are. Collective over the team."""
+        loss, error = self.trainer.test()  # which also gives all the buffers of rank 0
+        assert loss is not None
+        assert error is not None
+        row = {
+            "iteration": self.step,
+            "epoch": self.epochs_until(self.step),
+            "lr": self.cycle.rate(self.step),
+            "test_loss": loss,
+            "test_error": error,
+            "distance": distance(dict(self.network.named_parameters()), self.start),
+            "collected": int(self.cycle.is_minimum(self.step)),
+        }
+        self.trace.append(row)
+
+    def keep(self) -> None:
+        """Write what the folder holds after an epoch. Local; call it on rank 0."""
+        assert self.folder is not None
+        for number, state in self.fresh.items():
+            self._write_member(number, state)
+        self.fresh.clear()
+        self.write_file({})
+        self.folder.write_resume(
+            state=self.trainer.state(),
+            trace=self.trace,
+            collected=self.collected,
+            identity=self.identity,
+            setting=self.setting,
+        )
+
+    def _write_member(self, number: int, state: State) -> None:
+        assert self.folder is not None
+        iteration = self.collected[number - 1]
+        notes = {
+            "epoch": self.total_epochs(iteration),
+            "iteration": iteration,
+            "lr": self.cycle.rate(iteration),
+        }
+        write_state(self.folder.member(number), state, self.record | notes)
+
+    def write_file(self, tables: Mapping[str, Table]) -> None:
+        """Write the ensemble file: the trace, and what else is known."""
+        assert self.folder is not None
+        columns = {name: np.array([row[name] for row in self.trace]) for name in TABLES["trace"]}
+        attributes = {name: _plain(value) for name, value in self.identity.items()}
+        attributes |= {
+            "start": self.record["start"],
+            "start_epochs": self.start_epochs,
+            "cycle_iterations": self.cycle.length,
+            "iterations_per_epoch": self.trainer.n_batches,
+        }
+        content = EnsembleContent({"trace": columns, **tables}, attributes)
+        write_ensemble(self.folder.path / NAME, content)
+
+    def __enter__(self) -> Cycling:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self.folder is not None:
+            self.folder.release()
+
+
+def _plain(value: Any) -> Any:
+    return "none" if value is None else value
+
+
+@torch.no_grad()
+def distance(parameters: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]) -> float:
+    """Return the L2 norm of the difference of two sets of tensors, added up in float64."""
+    squares = [
+        (p.double() - others[name].double()).square().sum() for name, p in parameters.items()
+    ]
+    return math.sqrt(float(torch.stack(squares).sum()))
+
+
+def begin_or_resume(cycling: Cycling, crew: Crew) -> str:
+    """Go on from what the folder holds, or begin. Collective over the crew.
+
+    Returns:
+        What was found, in words; empty for a run that begins.
+    """
+    content = cycling.left
+    if content is None:
+        crew.agree(cycling.measure)
+        crew.on_root(cycling.keep)
+        return ""
+    crew.agree(lambda: check_members(cycling, content["collected"]))
+    cycling.trainer.load_state(content["state"])
+    cycling.trace, cycling.collected = content["trace"], content["collected"]
+    n_done = cycling.trainer.n_done
+    cycling.step = n_done * cycling.trainer.n_batches
+    n_members = len(cycling.collected)
+    return f"resuming: {n_done} of {cycling.n_epochs} epochs are done, members: {n_members}"
+
+
+def check_members(cycling: Cycling, collected: list[int]) -> None:
+    """Check that the members of a run that goes on are there. Local.
+
+    Raises:
+        InputError: If one is gone.
+    """
+    if cycling.folder is None:
+        return
+    for number, _ in enumerate(collected, start=1):
+        path = cycling.folder.member(number)
+        if not path.is_file():
+            raise InputError(
+                f"--run: {path} is gone, one of {len(collected)} members that were collected. Put "
+                f"it back, or pass --fresh to start over."
+            )
+
+
+def train_cycles(
+    cycling: Cycling,
+    crew: Crew,
+    *,
+    stopped: Callable[[], bool],
+    say: Callable[[Epoch, Cycling], None],
+) -> bool:
+    """Train until all cycles are done or a signal came. Collective over the crew.
+
+    Args:
+        cycling: The run, begun or resumed.
+        crew: Those who train.
+        stopped: Whether this rank was asked to stop.
+        say: Called on rank 0 after each epoch.
+
+    Returns:
+        Whether all epochs are done.
+    """
+    trainer = cycling.trainer
+    while trainer.n_done < cycling.n_epochs:
+        # All ranks see the same loss, so a divergence ends all of them.
+        epoch = crew.agree(lambda: run_epoch(trainer, crew, cycling.n_epochs, cycling.after_step))
+        crew.on_root(cycling.keep)
+        if crew.is_root:
+            say(epoch, cycling)
+        if crew.any(stopped()):
+            break
+    return trainer.n_done == cycling.n_epochs

@@ -1,0 +1,113 @@
+"""The file of an ensemble: what happened while its members were collected, and what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.output import whole_file
+from landscape_mpi.store.creation import Attributes
+
+FORMAT = "landscape_mpi ensemble"
+FORMAT_VERSION = 1
+NAME = "ensemble.h5"  # in the folder of a run
+_SCORES = {
+    "test_loss": ("nat", "mean cross-entropy over the test split"),
+    "test_error": ("percent", "misclassified test samples"),
+}
+_GROWING = {
+    "ensemble_test_loss": ("nat", "of the average of this and all before"),
+    "ensemble_test_error": ("percent", "of the average of this and all before"),
+}
+_TIME = {
+    "iteration": ("1", "steps of training since the start"),
+    "epoch": ("1", "epochs since the start"),
+}
+# Of every table its columns, with unit and long name.
+TABLES: dict[str, dict[str, tuple[str, str]]] = {
+    "trace": {
+        **_TIME,
+        "lr": ("1", "learning rate"),
+        **_SCORES,
+        "distance": ("1", "L2 norm of all parameters less those of the start"),
+        "collected": ("1", "1 where the weights were collected"),
+    },
+    "member": _TIME | _SCORES | _GROWING,
+    "independent": _SCORES | _GROWING,
+    "comparison": {
+        "name": ("1", "what is compared"),
+        "networks": ("1", "networks whose outputs are averaged"),
+        "epochs": ("1", "of training that it took, NaN where unknown"),
+        **_SCORES,
+    },
+}
+Table = Mapping[str, np.ndarray]  # columns of one length
+
+
+@dataclass(frozen=True)
+class EnsembleContent:
+    """All that an ensemble file holds; tables that are not known yet are not there."""
+
+    tables: Mapping[str, Table]  # by the keys of TABLES; names are text
+    attributes: Attributes  # what was trained, how, from which start
+
+
+def write_ensemble(path: Path, content: EnsembleContent) -> None:
+    """Write an ensemble file; path holds all of it or what it held before. Local."""
+    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        for name, value in content.attributes.items():
+            file.attrs[name] = value
+        for name, table in content.tables.items():
+            group = file.create_group(name, track_order=True)
+            for column, (units, long_name) in TABLES[name].items():
+                dataset = group.create_dataset(column, data=_stored(table[column]))
+                dataset.attrs["units"] = units
+                dataset.attrs["long_name"] = long_name
+
+
+def _stored(values: np.ndarray) -> np.ndarray:
+    """Return text as h5py writes it, all else as it is."""
+    return values.astype(h5py.string_dtype()) if values.dtype.kind in "UO" else values
+
+
+def read_ensemble(path: Path) -> EnsembleContent:
+    """Read an ensemble file, or that in the folder of a run.
+
+    Raises:
+        MissingInputError: If there is none.
+        InputError: If it is something else.
+    """
+    file_path = path / NAME if path.is_dir() else path
+    if not file_path.exists():
+        raise MissingInputError(
+            f"--ensemble: {file_path}: no such file. Name the folder of a run "
+            "(python -m landscape_mpi.ensemble --run FOLDER), or the ensemble.h5 in one."
+        )
+    try:
+        with h5py.File(file_path, "r", locking=False) as file:
+            if file.attrs.get("format") != FORMAT:
+                raise InputError(
+                    f"--ensemble: {file_path}: is an HDF5 file, but none of landscape_mpi.ensemble."
+                )
+            tables = {name: _read_table(file[name], name) for name in TABLES if name in file}
+            return EnsembleContent(tables, dict(file.attrs))
+    except (OSError, KeyError) as problem:
+        raise InputError(
+            f"--ensemble: {file_path}: is no ensemble file, or is damaged: {problem}."
+        ) from problem
+
+
+def _read_table(group: h5py.Group, name: str) -> dict[str, np.ndarray]:
+    return {column: _read_column(group[column]) for column in TABLES[name]}
+
+
+def _read_column(dataset: h5py.Dataset) -> np.ndarray:
+    is_text = h5py.check_string_dtype(dataset.dtype) is not None
+    return np.array(dataset.asstr()[...]) if is_text else dataset[...]

@@ -1,0 +1,299 @@
+"""Oracles: a loop over images and members in float64 that reads the files by torch alone; a run
+that nobody disturbs beside one that is stopped and one on several ranks; the sentences.
+"""
+
+import csv
+import math
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pytest_mpi import parallel_assert
+from torch import nn
+
+from landscape_mpi import train
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.ensemble import main, parse
+from landscape_mpi.errors import InputError
+from landscape_mpi.job.crew import Crew, gather_crew
+from landscape_mpi.job.ensemble import run as cycles
+from landscape_mpi.job.ensemble.comparison import Task, TaskEvaluator, evaluate_tasks, share_out
+from landscape_mpi.job.ensemble.inputs import read_solutions, set_up
+from landscape_mpi.job.training.inputs import gather_inputs
+from landscape_mpi.store.ensemble import read_ensemble
+from landscape_mpi.zoo.datasets import load_dataset
+
+NETWORK = """
+from torch import nn
+
+def build():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2),
+        nn.Linear(144, 10),
+    )
+"""
+MODEL = ["--model=hook_members:build", "--data=digits", "--device=cpu", "--threads=1"]
+# 1,438 images in batches of 100: 15 iterations an epoch, 20 in a cycle.
+CYCLES = [*MODEL, "--epochs=4", "--cycle=1.33", "--lr=0.05", "--lr-low=0.001", "--batch-size=100"]
+MINIMA = [10, 30, 50]
+COMPARED = ["--single=single.pt", "--independent", "a.pt", "b.pt"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a network of one's own, trained, and an ensemble that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("ensembles")
+    (folder / "hook_members.py").write_text(NETWORK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        for name, epochs, seed in (("start", 2, 1), ("single", 5, 1), ("a", 2, 2), ("b", 3, 3)):
+            out = [f"--out={name}.pt", f"--epochs={epochs}", f"--seed={seed}", "--lr=0.05"]
+            assert train.main([*MODEL, *out]) == 0
+        assert main([*CYCLES, "--start=start.pt", "--run=whole", *COMPARED]) == 0
+    yield folder
+    sys.modules.pop("hook_members", None)
+
+
+@pytest.fixture
+def inside(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def network_of(state):
+    namespace = {}
+    exec(NETWORK, namespace)
+    network = namespace["build"]()
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def state_of(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def inputs_of(split):
+    data = load_dataset("digits")
+    images = (data.splits[split].inputs / 255 - data.mean) / data.std
+    return torch.from_numpy(images).permute(0, 3, 1, 2), data.splits[split].targets
+
+
+def probabilities_of(path):
+    """In double precision, image by image."""
+    network = network_of(state_of(path)).double()
+    with torch.no_grad():
+        outputs = network(inputs_of("test")[0])
+    exponentials = np.exp(outputs.numpy())
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def worth(prediction):
+    targets = inputs_of("test")[1]
+    loss = -math.fsum(math.log(p[t]) for p, t in zip(prediction, targets, strict=True))
+    wrong = sum(int(np.argmax(p)) != t for p, t in zip(prediction, targets, strict=True))
+    return loss / len(targets), 100 * wrong / len(targets)
+
+
+def rows_of(folder):
+    with (folder / "comparison.csv").open() as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_a_run_fills_its_folder(folder):
+    names = ["comparison.csv", "ensemble.h5", "member_001.pt", "member_002.pt", "member_003.pt"]
+    assert sorted(os.listdir(folder / "whole")) == [*names, "resume.pt", "swa.pt"]
+    records = [torch.load(folder / "whole" / name, weights_only=True) for name in names[2:]]
+    assert [record["iteration"] for record in records] == MINIMA
+    assert [record["epoch"] for record in records] == pytest.approx([2 + i / 15 for i in MINIMA])
+    assert [record["lr"] for record in records] == pytest.approx([0.001] * 3)
+
+
+def test_the_trace_is_what_the_members_are(folder):
+    trace = read_ensemble(folder / "whole").tables["trace"]
+    np.testing.assert_array_equal(trace["iteration"], range(0, 61, 5))
+    np.testing.assert_allclose(trace["lr"], [0.05, 0.0255, 0.001, 0.0255] * 3 + [0.05])
+    rows = np.flatnonzero(trace["collected"])
+    assert trace["iteration"][rows].tolist() == MINIMA
+    start = network_of(state_of(folder / "start.pt"))
+    for number, row in enumerate(rows, start=1):
+        member = network_of(state_of(folder / f"whole/member_00{number}.pt"))
+        pairs = zip(member.parameters(), start.parameters(), strict=True)
+        square = math.fsum(((a - b).double() ** 2).sum().item() for a, b in pairs)
+        assert trace["distance"][row] == pytest.approx(math.sqrt(square), rel=1e-6)
+        loss, error = worth(probabilities_of(folder / f"whole/member_00{number}.pt"))
+        assert trace["test_loss"][row] == pytest.approx(loss, rel=1e-4)
+        assert trace["test_error"][row] == pytest.approx(error)
+    assert trace["distance"][0] == 0
+    assert trace["test_loss"][0] == pytest.approx(worth(probabilities_of(folder / "start.pt"))[0])
+
+
+def test_the_comparison_is_that_of_a_plain_loop(folder):
+    members = [probabilities_of(folder / f"whole/member_00{k}.pt") for k in (1, 2, 3)]
+    others = [probabilities_of(folder / name) for name in ("a.pt", "b.pt")]
+    rows, content = rows_of(folder / "whole"), read_ensemble(folder / "whole")
+    expected = {
+        "one network": (1, "5.0", worth(probabilities_of(folder / "single.pt"))),
+        "mean FGE member": (1, "", np.mean([worth(one) for one in members], axis=0)),
+        "last FGE member": (1, "6.0", worth(members[-1])),
+        "FGE ensemble": (3, "6.0", worth((members[0] + members[1] + members[2]) / 3)),
+        "SWA of its members": (1, "6.0", worth(probabilities_of(folder / "whole/swa.pt"))),
+        "mean independent": (1, "2.5", np.mean([worth(one) for one in others], axis=0)),
+        "independent ensemble": (2, "5.0", worth((others[0] + others[1]) / 2)),
+    }
+    assert list(rows) == list(expected) == content.tables["comparison"]["name"].tolist()
+    for name, (n, epochs, (loss, error)) in expected.items():
+        assert (rows[name]["networks"], rows[name]["epochs"]) == (str(n), epochs)
+        assert float(rows[name]["test_loss"]) == pytest.approx(loss, rel=1e-4)
+        assert float(rows[name]["test_error"]) == pytest.approx(error)
+    table = content.tables["member"]
+    for k in (1, 2, 3):
+        loss, error = worth(sum(members[:k]) / k)
+        assert table["ensemble_test_loss"][k - 1] == pytest.approx(loss, rel=1e-4)
+        assert table["ensemble_test_error"][k - 1] == pytest.approx(error)
+
+
+def test_the_average_of_weights_has_statistics_of_its_own(folder):
+    swa = state_of(folder / "whole/swa.pt")
+    states = [state_of(folder / f"whole/member_00{k}.pt") for k in (1, 2, 3)]
+    for name, values in swa.items():
+        if name.endswith(("weight", "bias")):
+            mean = sum(state[name].double() for state in states) / 3
+            torch.testing.assert_close(values.double(), mean, rtol=1e-6, atol=1e-8)
+    convolution = network_of(swa)[0].double()
+    images = inputs_of("train")[0]  # as they are: nothing cropped, nothing flipped
+    with torch.no_grad():
+        expected = convolution(images).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(swa["1.running_mean"].double(), expected, rtol=1e-5, atol=1e-6)
+    running = sum(state["1.running_mean"].double() for state in states) / 3
+    assert not torch.allclose(running, expected, rtol=1e-3)
+
+
+def assert_same(first, second):
+    assert sorted(os.listdir(first)) == sorted(os.listdir(second))
+    for name in (*(f"member_00{k}.pt" for k in (1, 2, 3)), "swa.pt"):
+        one, other = state_of(first / name), state_of(second / name)
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    assert (first / "comparison.csv").read_bytes() == (second / "comparison.csv").read_bytes()
+    one, other = read_ensemble(first), read_ensemble(second)
+    for table, columns in one.tables.items():
+        for name, values in columns.items():
+            np.testing.assert_array_equal(other.tables[table][name], values)
+
+
+def test_a_stopped_run_goes_on_with_the_same_bits(inside, capsys):
+    words = [*CYCLES, "--start=start.pt", "--run=stopped", *COMPARED]
+    options, crew = parse(words), Crew()
+    device = crew.take_device("cpu", 1)
+    for n_done in (1, 2):
+        inputs = gather_inputs(options, crew)
+        solutions = read_solutions(options, inputs, crew)
+        with set_up(options, inputs, solutions, device, crew) as cycling:
+            cycles.begin_or_resume(cycling, crew)
+            stopped = cycles.train_cycles(cycling, crew, stopped=lambda: True, say=lambda *_: None)
+            assert (stopped, cycling.trainer.n_done) == (False, n_done)
+        assert sorted(read_ensemble(inside / "stopped").tables) == ["trace"]
+    assert main(words) == 0
+    assert "resuming: 2 of 4 epochs are done, members: 2" in capsys.readouterr().out
+    assert_same(inside / "whole", inside / "stopped")
+
+
+def test_ranks_evaluate_the_members_with_the_same_bits(inside, mpiexec):
+    shutil.copytree(inside / "whole", inside / "on_ranks")
+    for name in ("comparison.csv", "swa.pt"):
+        (inside / "on_ranks" / name).unlink()
+    words = ["landscape_mpi.ensemble", *CYCLES, "--start=start.pt", "--run=on_ranks", *COMPARED]
+    told = mpiexec(2, words, cwd=inside, check=True)
+    assert "resuming: 4 of 4 epochs are done, members: 3" in told.stdout
+    assert_same(inside / "whole", inside / "on_ranks")
+
+
+def test_the_same_command_compares_with_others(inside, capsys):
+    shutil.copytree(inside / "whole", inside / "others")
+    assert main([*CYCLES, "--start=start.pt", "--run=others", "--independent", "a.pt"]) == 0
+    rows = rows_of(inside / "others")
+    assert "one network" not in rows
+    assert rows["independent ensemble"]["networks"] == "1"
+    assert rows["FGE ensemble"] == rows_of(inside / "whole")["FGE ensemble"]
+
+
+@pytest.mark.parallel([1, 2, 4])
+def test_any_number_of_ranks_gives_the_same_predictions():
+    torch.manual_seed(0)
+    networks = [nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval() for _ in range(3)]
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10)).eval()
+    states = [network.state_dict() | {"2.weight": other[1].weight.detach()} for other in networks]
+    tasks = [*map(Task, states), Task(states[0], averaged=True)]
+    data, crew, cpu = load_dataset("digits"), gather_crew(start_ranks()), torch.device("cpu")
+    crew.take_device("cpu", None)
+    found = evaluate_tasks(tasks if crew.is_root else None, network, data, cpu, crew)
+    alone = TaskEvaluator(network, data, cpu)
+    if not crew.is_root:
+        parallel_assert(found is None)
+        return
+    expected = [alone.evaluate(task) for task in tasks]
+    pairs = zip(found, expected, strict=True)
+    same = [one.prediction.tobytes() == other.prediction.tobytes() for one, other in pairs]
+    statistics = [outcome[-1].state["1.running_mean"] for outcome in (found, expected)]
+    parallel_assert(all(same) and torch.equal(*statistics))
+
+
+def test_tasks_are_shared_out_evenly():
+    assert share_out([1, 1, 1, 5], 2) == [[3], [0, 1, 2]]
+    assert share_out([2, 2], 3) == [[0], [1], []]
+    assert share_out([1, 1, 1], 1) == [[0, 1, 2]]
+
+
+def refusal(*arguments):
+    with pytest.raises(InputError) as caught:
+        main([*CYCLES, *arguments])
+    return str(caught.value)
+
+
+def test_bad_input_is_one_message_and_nothing_is_written(inside):
+    before = sorted(os.listdir(inside))
+    start = ["--start=start.pt", "--run=new"]
+    assert refusal("--run=new").endswith(
+        "arguments are required: --start. See python -m landscape_mpi.ensemble --help."
+    )
+    assert refusal(*start, "--lr-low=0.05") == (
+        "--lr-low 0.05: is not below --lr 0.05, and each cycle goes down from the one to the other "
+        "and back. Pass a smaller --lr-low."
+    )
+    assert refusal(*start, "--cycle=10") == (
+        "--epochs 4: the learning rate comes to its first minimum, where a member is collected, "
+        "after 5 epochs of cycles of 10. Pass more --epochs, or a shorter --cycle."
+    )
+    assert "'3' is odd: the middle of a cycle is one of them" in refusal(*start, "--measures=3")
+    assert "gone.pt: no such checkpoint" in refusal(*start, "--single=gone.pt")
+    assert "does not fit the network" in refusal(*start, "--model=cnn1")
+    np.savez(
+        "one.npz", images=np.eye(64, dtype=np.uint8).reshape(64, 8, 8, 1), labels=np.arange(64) % 10
+    )
+    assert refusal(*start, "--data=npz:one.npz") == (
+        "--data npz:one.npz: has no test split, and an ensemble is compared with one network by "
+        "the error on it. Give the data a test split."
+    )
+    os.remove("one.npz")
+    assert sorted(os.listdir(inside)) == before
+
+
+def test_another_run_is_not_gone_on_with(inside):
+    whole = ["--start=start.pt", "--run=whole"]
+    assert refusal(*whole, "--cycle=2") == (
+        "whole/resume.pt: was begun with --cycle 1.33, and this command has --cycle 2.0. A run has "
+        "one recipe: pass --cycle 1.33, another --run, or --fresh to start over."
+    )
+    assert refusal("--start=a.pt", "--run=whole").startswith(
+        "whole/resume.pt: was begun with start of SHA-256 "
+    )
+    shutil.copytree("whole", "lacking")
+    os.remove("lacking/member_002.pt")
+    assert refusal("--start=start.pt", "--run=lacking") == (
+        "--run: lacking/member_002.pt is gone, one of 3 members that were collected. Put it back, "
+        "or pass --fresh to start over."
+    )
