@@ -4,7 +4,8 @@ A plane gives <stem>_<quantity>_<kind>.png for each quantity and kind; a line gi
 figure, <stem>_line.png, with loss and error on two axes, training solid and test dashed. A
 surface that is still being computed is drawn as far as it is. Files of the reference
 implementation (xcoordinates, train_loss, train_acc) are read as well. Or, with --weights,
-training runs: the norm of their weights over the epochs, and the last weights' histograms.
+training runs: the norm of their weights over the epochs, and the last weights' histograms. Or,
+with --ensemble, runs of landscape_mpi.ensemble.
 
   python -m landscape_mpi.plot resnet56.h5
   python -m landscape_mpi.plot resnet56.h5 --quantity train_loss --levels 0.1,0.5,1,2,5 --format pdf
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.spectrum:
         draw_spectra(options)
         return 0
+    if options.ensemble:
+        draw_ensembles(options)
+        return 0
     # After parsing, so that --help does not wait for h5py.
     from landscape_mpi.store.follow import follow_surfaces
     from landscape_mpi.store.reader import check_computed, read_surface
@@ -62,19 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_what(options: argparse.Namespace) -> None:
-    """Check that either surfaces, runs or spectra are to be drawn.
+    """Check that one kind of files is to be drawn.
 
     Raises:
         InputError: If several are, or none.
     """
     asked = {"surfaces": options.surfaces, "--weights": options.weights}
-    asked["--spectrum"] = options.spectrum
+    asked |= {"--spectrum": options.spectrum, "--ensemble": options.ensemble}
     named = [name for name, files in asked.items() if files]
     if len(named) != 1:
         what = f"both {' and '.join(named)} are named" if named else "nothing is named"
         raise InputError(
             f"{what}. Name surface files, or after --weights the folders of training runs, or "
-            f"after --spectrum files of hessian --spectrum."
+            f"after --spectrum files of hessian --spectrum, or after --ensemble folders of "
+            f"landscape_mpi.ensemble."
         )
     if options.watch and not options.surfaces:
         raise InputError(f"--watch: is for surfaces, not for {named[0]}. Leave it out.")
@@ -91,6 +96,20 @@ def draw_spectra(options: argparse.Namespace) -> None:
     for path, spectrum in zip(options.spectrum, spectra, strict=True):
         picture = picture_of(path, out_dir=options.out_dir, suffix=options.format)
         write_figure(partial(draw_spectrum, spectrum), picture, dpi=options.dpi)
+        print(picture)
+
+
+def draw_ensembles(options: argparse.Namespace) -> None:
+    """Draw what happened in the run of each ensemble, and print the picture's name."""
+    from landscape_mpi.store.ensemble import read_ensemble
+    from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.ensemble import draw_ensemble, picture_of
+
+    contents = [read_ensemble(path) for path in options.ensemble]
+    make_folder(options.out_dir)
+    for path, content in zip(options.ensemble, contents, strict=True):
+        picture = picture_of(path, out_dir=options.out_dir, suffix=options.format)
+        write_figure(partial(draw_ensemble, content), picture, dpi=options.dpi)
         print(picture)
 
 
@@ -135,20 +154,7 @@ def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser(prog="python -m landscape_mpi.plot", description=__doc__)
     parser.add_argument("surfaces", nargs="*", type=file_path, metavar="surface.h5")
-    parser.add_argument(
-        "--weights",
-        nargs="+",
-        type=file_path,
-        metavar="RUN",
-        help="draw the weights of these training runs instead: the folders of train --run",
-    )
-    parser.add_argument(
-        "--spectrum",
-        nargs="+",
-        type=file_path,
-        metavar="FILE",
-        help="draw the density of eigenvalues instead: the files of hessian --spectrum",
-    )
+    _add_other_files(parser)
     parser.add_argument(
         "--watch",
         action="store_true",
@@ -190,6 +196,31 @@ def make_parser() -> CommandParser:
     )
     _add_output(parser)
     return parser
+
+
+def _add_other_files(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=file_path,
+        metavar="RUN",
+        help="draw the weights of these training runs instead: the folders of train --run",
+    )
+    parser.add_argument(
+        "--spectrum",
+        nargs="+",
+        type=file_path,
+        metavar="FILE",
+        help="draw the density of eigenvalues instead: the files of hessian --spectrum",
+    )
+    parser.add_argument(
+        "--ensemble",
+        nargs="+",
+        type=file_path,
+        metavar="RUN",
+        help="draw learning rate, error and distance of ensembles instead: the folders of "
+        "ensemble --run",
+    )
 
 
 def _add_output(parser: CommandParser) -> None:

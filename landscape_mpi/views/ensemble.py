@@ -1,0 +1,115 @@
+"""An ensemble's run: learning rate, test error and distance from the start over its iterations.
+
+Source: Garipov et al. 2018, arXiv:1802.10026, section 4; circles are the members.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from landscape_mpi.store.ensemble import EnsembleContent, Table
+from landscape_mpi.views.canvas import plain
+
+SIZE = (6.6, 6.2)  # inches
+HEIGHTS = (1.0, 2.0, 1.2)  # of the panels, in shares
+NETWORK, TOGETHER, ALONE, AVERAGE, OTHERS = "0.35", "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+MEMBER: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 7.0,
+    "markerfacecolor": "none",
+    "markeredgewidth": 1.2,
+}
+# What is compared, by the name of its row: a level across the panel of the error.
+LEVELS: dict[str, tuple[str, str, Any]] = {
+    "one network": ("one network", ALONE, "--"),
+    "SWA of its members": ("average of the members' weights", AVERAGE, "-."),
+    "independent ensemble": ("ensemble of {} independent networks", OTHERS, ":"),
+}
+
+
+def picture_of(path: Path, *, out_dir: Path | None, suffix: str) -> Path:
+    """Return the file of the figure: in the folder of the run, or beside its file."""
+    folder = path if path.is_dir() else path.parent
+    stem = "ensemble" if path.is_dir() else path.stem
+    if out_dir is not None:
+        stem = f"ensemble_{folder.resolve().name}"
+    return (out_dir or folder) / f"{stem}.{suffix}"
+
+
+def draw_ensemble(content: EnsembleContent) -> Figure:
+    """Draw the three panels, one above the other."""
+    figure = Figure(figsize=SIZE, layout="constrained")
+    panels = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": HEIGHTS})
+    trace = content.tables["trace"]
+    for axes, column in zip(panels, ("lr", "test_error", "distance"), strict=True):
+        draw_trace(axes, trace, column)
+    draw_error(panels[1], content)
+    for axes, label in zip(panels, ("learning rate", "test error (%)", "distance"), strict=True):
+        axes.set_ylabel(label)
+        axes.set_xlim(trace["epoch"][0], max(trace["epoch"][-1], 1e-9))
+        axes.margins(y=0.08)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+    for axes in (panels[0], panels[2]):
+        axes.set_ylim(bottom=0)
+    panels[0].set_title(plain(title_of(content)))
+    panels[2].set_xlabel("epochs since the start")
+    panels[2].set_ylabel("distance from the start")
+    figure.align_ylabels(panels)
+    handles, _ = panels[1].get_legend_handles_labels()
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def draw_trace(axes: Axes, trace: Table, column: str) -> None:
+    """Draw a quantity over the epochs, and circles where members were collected."""
+    epochs, values, collected = trace["epoch"], trace[column], trace["collected"] == 1
+    axes.plot(epochs, values, color=NETWORK, linewidth=1.2, label="the network as it is trained")
+    axes.plot(
+        epochs[collected],
+        values[collected],
+        color=NETWORK,
+        label="members, collected where the rate is lowest",
+        clip_on=False,
+        zorder=6,
+        **MEMBER,
+    )
+
+
+def draw_error(axes: Axes, content: EnsembleContent) -> None:
+    """Draw what the first members give together, and levels of what they are compared with."""
+    if "member" not in content.tables or "comparison" not in content.tables:
+        return  # the run is not at its end
+    member, table = content.tables["member"], content.tables["comparison"]
+    axes.plot(
+        member["epoch"],
+        member["ensemble_test_error"],
+        color=TOGETHER,
+        linewidth=1.6,
+        marker="s",
+        markersize=4.0,
+        label=f"ensemble of the members so far: {member['ensemble_test_error'][-1]:.2f} %",
+        zorder=5,
+    )
+    for name, (words, color, dashes) in LEVELS.items():
+        for row in np.flatnonzero(table["name"] == name):
+            label = f"{words.format(table['networks'][row])}: {table['test_error'][row]:.2f} %"
+            level = float(table["test_error"][row])
+            axes.axhline(level, color=color, linestyle=dashes, linewidth=1.3, label=label)
+
+
+def title_of(content: EnsembleContent) -> str:
+    """Return what was trained, and how long a cycle is."""
+    known = content.attributes
+    n_members = int((content.tables["trace"]["collected"] == 1).sum())
+    noun = "member" if n_members == 1 else "members"
+    cycle = float(str(known["cycle_iterations"])) / float(str(known["iterations_per_epoch"]))
+    return f"{known['model']}, {known['data']}: {n_members} {noun}, cycles of {cycle:g} epochs"
