@@ -14,7 +14,7 @@ from torch import nn
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.crew import Crew
 from landscape_mpi.job.ensemble.folder import EnsembleFolder
-from landscape_mpi.job.training.run import run_epoch
+from landscape_mpi.job.training.run import describe_resuming, run_epoch
 from landscape_mpi.store.ensemble import NAME, TABLES, EnsembleContent, Table, write_ensemble
 from landscape_mpi.zoo.checkpoint import write_state
 from landscape_mpi.zoo.cycle import Cycle
@@ -167,8 +167,7 @@ def begin_or_resume(cycling: Cycling, crew: Crew) -> str:
     cycling.trace, cycling.collected = content["trace"], content["collected"]
     n_done = cycling.trainer.n_done
     cycling.step = n_done * cycling.trainer.n_batches
-    n_members = len(cycling.collected)
-    return f"resuming: {n_done} of {cycling.n_epochs} epochs are done, members: {n_members}"
+    return describe_resuming(n_done, cycling.n_epochs, was=content["setting"], now=cycling.setting)
 
 
 def check_members(cycling: Cycling, collected: list[int]) -> None:
