@@ -55,7 +55,7 @@ def draw_ensemble(content: EnsembleContent) -> Figure:
         axes.set_ylabel(label)
         axes.set_xlim(trace["epoch"][0], max(trace["epoch"][-1], 1e-9))
         axes.margins(y=0.08)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
     for axes in (panels[0], panels[2]):
