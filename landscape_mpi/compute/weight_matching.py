@@ -1,0 +1,125 @@
+"""Weight matching: the order of one solution's units in which it is most like another's.
+
+Source: Ainsworth, Hayase and Srinivasa 2022, arXiv:2209.04836, algorithm 1: of all orders, that
+with the largest sum of products of the weights, one layer after the other by linear assignment,
+until none gains. It begins at the order as it is, and again at one that is found from the first
+layer to the last by what makes the units alone, which finds a network again whose units were only
+put in another order; the better end counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from landscape_mpi.compute.units import Place, Units
+
+State = Mapping[str, np.ndarray]
+MOST_SWEEPS = 100
+LEAST_GAIN = 1e-12  # of the sum of products, so that rounding is no gain
+STATISTICS = ("running_mean", "running_var")  # which follow the weights and do not count
+
+
+def align(
+    reference: State, other: State, units: Sequence[Units], *, seed: int
+) -> dict[str, np.ndarray]:
+    """Return the other solution, the same function, in the order most like the reference.
+
+    Args:
+        reference: Parameters and buffers by name.
+        other: Of the same network; left as it is.
+        units: Which may change places.
+        seed: Of the order in which layers are looked at.
+
+    Returns:
+        Arrays by name; those without units are the other's own.
+    """
+    ends = []
+    for forward in (False, True):
+        state = dict(other)
+        if forward:
+            for one in units:
+                _improve(reference, state, one, by=one.made_by)
+        _settle(reference, state, units, np.random.default_rng(seed))
+        ends.append(state)
+    return max(ends, key=lambda state: likeness(reference, state))
+
+
+def likeness(one: State, other: State) -> float:
+    """Return the sum of products of all weights, running statistics aside, in float64."""
+    return sum(
+        float(np.vdot(values.astype(np.float64), other[name].astype(np.float64)))
+        for name, values in one.items()
+        if _counts(name) and values.dtype.kind == "f"
+    )
+
+
+def permuted(values: np.ndarray, axis: int, order: np.ndarray) -> np.ndarray:
+    """Return an array whose unit i along an axis is unit order[i] of the one given.
+
+    Args:
+        values: Whose axis is as long as the units, or several times so: each unit a block.
+        axis: Along which the units lie.
+        order: int64 [n_units].
+    """
+    blocks = _blocks(values, axis, len(order))
+    return np.moveaxis(blocks[order].reshape(_front(values, axis)), 0, axis)
+
+
+def _front(values: np.ndarray, axis: int) -> tuple[int, ...]:
+    return np.moveaxis(values, axis, 0).shape
+
+
+def _blocks(values: np.ndarray, axis: int, n: int) -> np.ndarray:
+    """Return the entries of each unit as a row, [n, n_entries]."""
+    return np.moveaxis(values, axis, 0).reshape(n, -1)
+
+
+def _counts(name: str) -> bool:
+    return not name.endswith(STATISTICS)
+
+
+def _settle(
+    reference: State,
+    state: dict[str, np.ndarray],
+    units: Sequence[Units],
+    draw: np.random.Generator,
+) -> None:
+    """Improve the order of one layer after the other, until none can be."""
+    for _ in range(MOST_SWEEPS):
+        gained = [
+            _improve(reference, state, units[i], by=units[i].places)
+            for i in draw.permutation(len(units))
+        ]
+        if not any(gained):
+            return
+
+
+def _improve(
+    reference: State, state: dict[str, np.ndarray], units: Units, *, by: Sequence[Place]
+) -> bool:
+    """Put units into the order that is most like the reference's, all others staying.
+
+    Args:
+        reference: Parameters and buffers.
+        state: Changed in place where that gains.
+        units: Which may change places.
+        by: Of their places those that are compared.
+    """
+    gain = np.zeros((units.n, units.n))
+    for place in by:
+        if _counts(place.name):
+            rows, columns = (
+                _blocks(arrays[place.name], place.axis, units.n).astype(np.float64)
+                for arrays in (reference, state)
+            )
+            gain += rows @ columns.T
+    order = linear_sum_assignment(gain, maximize=True)[1]
+    more = gain[np.arange(units.n), order].sum() - np.trace(gain)
+    if more <= LEAST_GAIN * np.abs(gain).sum():
+        return False
+    for place in units.places:
+        state[place.name] = permuted(state[place.name], place.axis, order)
+    return True
