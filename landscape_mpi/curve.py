@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import unknown_name
-from landscape_mpi.job.curve import evaluate, plane, train
+from landscape_mpi.job.curve import barriers, evaluate, plane, train
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -36,6 +36,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "train": train,
     "evaluate": evaluate,
     "plane": plane,
+    "barriers": barriers,
 }
 
 

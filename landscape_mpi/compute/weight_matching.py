@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from scipy.optimize import linear_sum_assignment
 
 from landscape_mpi.compute.units import Place, Units
@@ -115,7 +116,7 @@ def _improve(
                 _blocks(arrays[place.name], place.axis, units.n).astype(np.float64)
                 for arrays in (reference, state)
             )
-            gain += rows @ columns.T
+            gain += (torch.from_numpy(rows) @ torch.from_numpy(columns).T).numpy()
     order = linear_sum_assignment(gain, maximize=True)[1]
     more = gain[np.arange(units.n), order].sum() - np.trace(gain)
     if more <= LEAST_GAIN * np.abs(gain).sum():

@@ -18,6 +18,7 @@ import numpy as np
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.checksums import UNREADABLE, check_points
 from landscape_mpi.store.curve import CURVE
+from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.marks import Mark, read_marks
 from landscape_mpi.store.plane_curve import PlaneCurve, read_plane_curve
 from landscape_mpi.store.schema import (
@@ -71,7 +72,12 @@ class Surface:
     @property
     def has_repeats(self) -> bool:
         """Say whether beta counts lines along alpha, each with a direction of its own."""
-        return "repeats" in self.attributes or self.is_curve
+        return "repeats" in self.attributes or self.is_curve or self.has_pairs
+
+    @property
+    def has_pairs(self) -> bool:
+        """Say whether beta counts pairs of solutions, alpha being the place t between them."""
+        return SOLUTIONS in self.attributes
 
     @property
     def is_curve(self) -> bool:

@@ -35,6 +35,8 @@ IDENTITY = (
     ("provenance", "data_sha256", "data of SHA-256 {}", "pass the data it was begun with"),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
+    ("/", "match", "matching {}", "pass --match and --seed as it says"),
+    ("/", "solutions_sha256", "solutions of SHA-256 {}", "name those it was begun with"),
     ("/", "curve_sha256", "a curve of SHA-256 {}", "pass the curve it was begun with"),
     ("directions", "normalize", "normalization {}", "pass --normalize {}"),
     ("directions", "ignore", "ignored parameters {}", "pass --ignore {}"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.curve import CURVE
+from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.resume import attribute_text, open_surface
 
 
@@ -33,7 +34,7 @@ def read_stored_surface(path: Path) -> StoredSurface:
     """Read what a surface file says of itself.
 
     Raises:
-        InputError: If it is of a curve.
+        InputError: If it is of a curve, or of lines between solutions.
         MissingInputError: If it is not there.
     """
     if not path.exists():
@@ -41,9 +42,10 @@ def read_stored_surface(path: Path) -> StoredSurface:
             f"{path}: there is no such file. Name a surface file that landscape_mpi.surface wrote."
         )
     with open_surface(path) as file:
-        if CURVE in file.attrs:
+        if CURVE in file.attrs or SOLUTIONS in file.attrs:
+            along = "along a curve" if CURVE in file.attrs else "between solutions"
             raise InputError(
-                f"{path}: holds the losses along a curve, and this command is for the surface "
+                f"{path}: holds the losses {along}, and this command is for the surface "
                 f"around one solution. Name a file that landscape_mpi.surface wrote."
             )
         groups = ("/", "directions", "provenance")

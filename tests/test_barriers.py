@@ -1,0 +1,250 @@
+"""Barriers between solutions, in this process and on ranks.
+
+Oracles: a loop over pairs and places that moves the weights tensor by tensor, in double precision;
+a copy of a solution whose units the test has put into another order; the lines evaluated by one
+rank alone, compared bit for bit; the sentences.
+"""
+
+import csv
+import io
+from contextlib import redirect_stdout
+
+import numpy as np
+import pytest
+import torch
+from curve_runs import run
+from mpi4py import MPI
+from pytest_mpi import parallel_assert
+from torch.nn import functional
+
+from landscape_mpi import plot, train
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.loss_lines import LossLines
+from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.tensors import tensors_of
+from landscape_mpi.compute.units import find_units
+from landscape_mpi.compute.weight_matching import permuted
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.store.stored_surface import read_stored_surface
+from landscape_mpi.zoo.datasets import load_dataset
+from landscape_mpi.zoo.networks import build_network
+
+CNN = ("--model=cnn1", "--data=digits")
+N_POINTS, LIMIT = 5, 400
+FEW = (*CNN, f"--points={N_POINTS}", f"--limit={LIMIT}")
+
+
+def cnn1():
+    return build_network("cnn1", sample=load_dataset("digits").sample).eval()
+
+
+def write_solutions(folder):
+    """Two trained networks, and the first again with its units in another order."""
+    for seed in (1, 2):
+        with redirect_stdout(io.StringIO()):
+            words = [f"--seed={seed}", "--epochs=2", "--lr=0.05", "--threads=1", "--device=cpu"]
+            train.main([*CNN, *words, f"--out={folder}/{seed}.pt"])
+    state = {name: values.numpy() for name, values in state_of(folder / "1.pt").items()}
+    (units,) = find_units(cnn1(), model="cnn1")
+    order = np.random.default_rng(0).permutation(units.n)
+    for place in units.places:
+        state[place.name] = permuted(state[place.name], place.axis, order)
+    torch.save({n: torch.from_numpy(v.copy()) for n, v in state.items()}, folder / "shuffled.pt")
+    return [folder / name for name in ("1.pt", "2.pt", "shuffled.pt")]
+
+
+def state_of(path):
+    content = torch.load(path, weights_only=True)
+    return content.get("state_dict", content)
+
+
+@pytest.fixture(scope="module")
+def solutions(tmp_path_factory):
+    return write_solutions(tmp_path_factory.mktemp("solutions"))
+
+
+@pytest.fixture(scope="module", params=["none", "weights"])
+def found(request, solutions):
+    out = solutions[0].with_name(f"{request.param}.h5")
+    words = (*solutions, *FEW, f"--match={request.param}", "--out", out)
+    status, text, err = run("barriers", *words)
+    assert (status, err) == (0, "")
+    return request.param, out, text
+
+
+def by_hand(first, second):
+    """Losses and errors at all places of a line, of both splits, in double precision."""
+    data, network, rows = load_dataset("digits"), cnn1().double(), []
+    one, other = state_of(first), state_of(second)
+    for t in np.linspace(0, 1, N_POINTS):
+        network.load_state_dict({n: (1 - t) * one[n].double() + t * other[n].double() for n in one})
+        row = []
+        for name, n in (("train", LIMIT), ("test", None)):
+            split = data.splits[name]
+            images = (split.inputs[:n] / 255 - data.mean) / data.std
+            targets = torch.from_numpy(split.targets[:n])
+            with torch.no_grad():
+                logits = network(torch.from_numpy(images).permute(0, 3, 1, 2))
+            wrong = (logits.argmax(1) != targets).double().mean().item()
+            row += [functional.cross_entropy(logits, targets).item(), 100 * wrong]
+        rows.append(row)
+    return np.array(rows)
+
+
+def rise(values):
+    t = np.linspace(0, 1, len(values))
+    return max(v - ((1 - s) * values[0] + s * values[-1]) for s, v in zip(t, values, strict=True))
+
+
+QUANTITIES = ("train_loss", "train_error", "test_loss", "test_error")
+
+
+def rows_of(out):
+    with out.with_suffix(".csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_lines_and_barriers_are_those_of_a_plain_loop(found, solutions):
+    match, out, text = found
+    if match == "weights":
+        pytest.skip("the ends are others then")
+    surface = read_surface(out)
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    for line, ((i, j), row) in enumerate(zip(pairs, rows_of(out), strict=True)):
+        expected = by_hand(solutions[i], solutions[j])
+        assert (row["first"], row["second"]) == (str(solutions[i]), str(solutions[j]))
+        for column, name in enumerate(QUANTITIES):
+            values = surface.values[name][:, line]
+            np.testing.assert_allclose(values, expected[:, column], rtol=1e-4, atol=1e-6)
+            barrier = float(row[f"{name}_barrier"])
+            assert barrier == pytest.approx(rise(expected[:, column]), rel=1e-4, abs=1e-6)
+    assert f"A: {solutions[0]}\nB: {solutions[1]}\nC: {solutions[2]}\n" in text
+    first = [float(row["train_loss_barrier"]) for row in rows_of(out)]
+    cells = [f"{value:10.4g}" for value in first]
+    assert f"  A{cells[0]}{cells[1]}\n  B{' ' * 10}{cells[2]}\n" in text
+
+
+def test_a_network_in_another_order_is_matched_back(found):
+    match, out, _ = found
+    surface, row = read_surface(out), rows_of(out)[1]  # of the first and its copy
+    if match == "none":
+        assert float(row["train_loss_barrier"]) > 0.1
+        return
+    for name in QUANTITIES:
+        line = surface.values[name][:, 1]
+        np.testing.assert_allclose(line, line[0], rtol=1e-5)
+        assert float(row[f"{name}_barrier"]) <= 1e-6 * (1 + line[0])
+    # As near to the third as the original is: the same weights, whatever the order they came in.
+    assert float(rows_of(out)[2]["train_loss_barrier"]) == pytest.approx(
+        float(rows_of(out)[0]["train_loss_barrier"]), rel=0.2
+    )
+
+
+def test_matching_leaves_the_ends_the_same_function(found, solutions):
+    _, out, _ = found
+    surface = read_surface(out)
+    for line, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        for place, k in ((0, i), (-1, j)):
+            expected = by_hand(solutions[k], solutions[k])[0]
+            values = [surface.values[name][place, line] for name in QUANTITIES]
+            np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_same_command_again_computes_nothing(found, solutions):
+    match, out, _ = found
+    before = out.with_suffix(".csv").read_bytes()
+    words = (*solutions, *FEW, f"--match={match}", "--out", out)
+    status, text, _ = run("barriers", *words)
+    assert status == 0
+    assert "5 x 3 points, 400 train + 359 test images each; resuming, 15 of them done" in text
+    assert out.with_suffix(".csv").read_bytes() == before
+
+
+def test_the_lines_are_drawn(found, tmp_path, capsys):
+    assert plot.main([str(found[1]), "--dpi=30", f"--out-dir={tmp_path}"]) == 0
+    assert (tmp_path / f"{found[0]}_line.png").stat().st_size > 1000
+
+
+@pytest.mark.parallel([1, 2, 4])
+def test_any_number_of_ranks_gives_the_same_bits(tmp_path):
+    folder, comm = MPI.COMM_WORLD.bcast(tmp_path), MPI.COMM_WORLD
+    if comm.rank == 0:
+        write_solutions(folder)
+    comm.Barrier()
+    paths = [folder / name for name in ("1.pt", "2.pt", "shuffled.pt")]
+    status, _, _ = run("barriers", *paths, *FEW, "--round-seconds=0.05", "--out", folder / "l.h5")
+    comm.Barrier()
+    data, states = load_dataset("digits"), []
+    for path in paths:
+        network = cnn1()
+        network.load_state_dict(state_of(path))
+        states.append({name: values.copy() for name, values in tensors_of(network).items()})
+    place = {"mean": data.mean, "std": data.std, "device": "cpu"}
+    train_split = data.splits["train"].first(LIMIT)
+    splits = {
+        "train": ResidentSplit(train_split.inputs, train_split.targets, **place),
+        "test": ResidentSplit(data.splits["test"].inputs, data.splits["test"].targets, **place),
+    }
+    setting = Setting(device="cpu", precision="fp32", batch=64)
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    lines = LossLines(cnn1(), states, pairs, splits, setting, statistics_of=splits["train"])
+    surface = read_surface(folder / "l.h5")
+    same = [
+        np.array_equal(lines.evaluate(t, line), [surface.values[n][k, line] for n in QUANTITIES])
+        for k, t in enumerate(np.linspace(0, 1, N_POINTS))
+        for line in range(3)
+    ]
+    parallel_assert(status == 0 and all(same))
+
+
+def refusal(*words):
+    status, _, err = run("barriers", *words)
+    assert status == 2
+    return err.removeprefix("error: ").rstrip()
+
+
+def test_bad_input_is_one_message_and_nothing_is_written(solutions, tmp_path):
+    a, b, _ = solutions
+    out = ("--out", tmp_path / "new.h5")
+    assert refusal(a, *CNN, *out) == (
+        f"barriers: {a} is one solution, and a line needs two. Name more checkpoints of the same "
+        "network."
+    )
+    assert refusal(a, b, *CNN, "--points=2", *out) == (
+        "--points 2: the ends are two of them, and a barrier lies between them. Pass --points 3 or "
+        "more."
+    )
+    assert refusal(a, b, *CNN, "--splits=test", *out).startswith("--splits test: batch-norm's stat")
+    assert "gone.pt: no such checkpoint" in refusal(a, tmp_path / "gone.pt", *CNN, *out)
+    assert "--match: invalid choice: 'weight'" in refusal(a, b, *CNN, "--match=weight", *out)
+    assert list(tmp_path.iterdir()) == []
+    torch.manual_seed(0)
+    recurrent = build_network("densenet121", sample=load_dataset("digits").sample)
+    torch.save(recurrent.state_dict(), tmp_path / "dense.pt")
+    dense = (tmp_path / "dense.pt", tmp_path / "dense.pt", "--model=densenet121", "--data=digits")
+    told = refusal(*dense, "--match=weights", *out)
+    assert told.startswith("--match weights: the units of --model densenet121 cannot be put in")
+    assert not (tmp_path / "new.h5").exists()
+
+
+def test_a_file_of_other_lines_is_left_alone(solutions, tmp_path):
+    a, b, c = solutions
+    out = tmp_path / "lines.h5"
+    few = (*CNN, "--limit=100", "--splits=train", "--out", out)
+    assert run("barriers", a, b, *few, "--points=3")[0] == 0
+    before = out.read_bytes()
+    assert refusal(a, b, c, *few, "--points=3") == (
+        f"{out}: is of 2 solutions, and 3 are named. Name the same, or pass a new --out, or "
+        "--fresh to start over."
+    )
+    assert refusal(a, b, *few, "--points=5") == (
+        f"{out}: has 3 places, --points asks for 5. A resumed run needs the same: pass --points 3, "
+        "or a new --out, or --fresh to start over."
+    )
+    assert "matching none" in refusal(a, b, *few, "--points=3", "--match=weights")
+    assert "solutions of SHA-256" in refusal(a, c, *few, "--points=3")
+    assert out.read_bytes() == before
+    with pytest.raises(InputError, match="holds the losses between solutions, and this command is"):
+        read_stored_surface(out)
+    assert run("barriers", a, c, *few, "--points=3", "--fresh")[0] == 0
