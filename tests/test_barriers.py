@@ -27,6 +27,8 @@ from landscape_mpi.compute.weight_matching import permuted
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.stored_surface import read_stored_surface
+from landscape_mpi.views.barriers import draw_barriers
+from landscape_mpi.views.panel import make_panel
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
 
@@ -64,13 +66,17 @@ def solutions(tmp_path_factory):
     return write_solutions(tmp_path_factory.mktemp("solutions"))
 
 
+def find(solutions, name, *words):
+    out = solutions[0].with_name(name)
+    status, text, err = run("barriers", *solutions, *FEW, *words, "--out", out)
+    assert (status, err) == (0, "")
+    return out, text
+
+
 @pytest.fixture(scope="module", params=["none", "weights"])
 def found(request, solutions):
-    out = solutions[0].with_name(f"{request.param}.h5")
-    words = (*solutions, *FEW, f"--match={request.param}", "--out", out)
-    status, text, err = run("barriers", *words)
-    assert (status, err) == (0, "")
-    return request.param, out, text
+    match = request.param
+    return match, *find(solutions, f"{match}.h5", f"--match={match}")
 
 
 def by_hand(first, second):
@@ -105,10 +111,8 @@ def rows_of(out):
         return list(csv.DictReader(file))
 
 
-def test_lines_and_barriers_are_those_of_a_plain_loop(found, solutions):
-    match, out, text = found
-    if match == "weights":
-        pytest.skip("the ends are others then")
+def test_lines_and_barriers_are_those_of_a_plain_loop(solutions):
+    out, text = find(solutions, "plain.h5")
     surface = read_surface(out)
     pairs = [(0, 1), (0, 2), (1, 2)]
     for line, ((i, j), row) in enumerate(zip(pairs, rows_of(out), strict=True)):
@@ -161,9 +165,28 @@ def test_the_same_command_again_computes_nothing(found, solutions):
     assert out.with_suffix(".csv").read_bytes() == before
 
 
+def test_the_figure_holds_the_lines_and_the_matrices(found):
+    _, out, _ = found
+    surface, rows = read_surface(out), rows_of(out)
+    figure = draw_barriers([make_panel(surface, name) for name in QUANTITIES])
+    pairs = (figure.axes[:2], figure.axes[2:])
+    for measure, (lines, matrix) in zip(("loss", "error"), pairs, strict=True):
+        drawn = [line.get_ydata() for line in lines.lines]
+        for split, three in (("train", drawn[:3]), ("test", drawn[3:])):
+            np.testing.assert_array_equal(np.array(three).T, surface.values[f"{split}_{measure}"])
+        above = [float(row[f"train_{measure}_barrier"]) for row in rows]
+        below = [float(row[f"test_{measure}_barrier"]) for row in rows]
+        (image,) = matrix.images
+        cells = np.asarray(image.get_array())
+        assert [cells[0, 1], cells[0, 2], cells[1, 2]] == above
+        assert [cells[1, 0], cells[2, 0], cells[2, 1]] == below
+        assert [text.get_text() for text in matrix.get_xticklabels()] == ["A", "B", "C"]
+    assert "A: " in figure.legends[0].get_title().get_text()
+
+
 def test_the_lines_are_drawn(found, tmp_path, capsys):
     assert plot.main([str(found[1]), "--dpi=30", f"--out-dir={tmp_path}"]) == 0
-    assert (tmp_path / f"{found[0]}_line.png").stat().st_size > 1000
+    assert (tmp_path / f"{found[0]}_barriers.png").stat().st_size > 1000
 
 
 @pytest.mark.parallel([1, 2, 4])

@@ -5,8 +5,59 @@ Pairs of the solutions 0, 1, 2, ... are numbered (0, 1), (0, 2), ..., (1, 2), ..
 
 from __future__ import annotations
 
+import itertools
+import string
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from landscape_mpi.store.reader import Surface
+
 SOLUTIONS = "solutions"  # attribute of the file: the checkpoints, in their order
 AXIS_WORDS = {
     "alpha": "place t on the line",
     "beta": "pair of solutions: (0, 1), (0, 2), ..., (1, 2), ...",
 }
+
+
+def pairs_of(n: int) -> list[tuple[int, int]]:
+    """Return each two of n solutions once, the smaller number first."""
+    return list(itertools.combinations(range(n), 2))
+
+
+def names_of(surface: Surface) -> list[str]:
+    """Return the checkpoints of a file of lines."""
+    return [str(path) for path in np.atleast_1d(surface.attributes[SOLUTIONS])]
+
+
+def labels_of(n: int) -> list[str]:
+    """Return a letter for each of n solutions; numbers from 1 where letters do not suffice."""
+    if n <= len(string.ascii_uppercase):
+        return list(string.ascii_uppercase[:n])
+    return [str(k + 1) for k in range(n)]
+
+
+def barriers_of(surface: Surface, name: str) -> np.ndarray:
+    """Return the barrier of each line: the largest rise above the straight line of its ends.
+
+    Args:
+        surface: Of lines; its places t begin at 0 and end at 1.
+        name: Of a quantity.
+
+    Returns:
+        float64 [n, n], symmetric, 0 for a solution with itself; NaN where an end is not finite,
+        or the line not complete.
+
+    Source: Frankle et al. 2020, arXiv:1912.05671, "error barrier height".
+    """
+    n = len(names_of(surface))
+    matrix = np.zeros((n, n))
+    t = surface.alpha
+    for line, (i, j) in enumerate(pairs_of(n)):
+        values = surface.values[name][:, line]
+        with np.errstate(invalid="ignore"):
+            rise = values - ((1 - t) * values[0] + t * values[-1])
+        whole = surface.done_of[name][:, line].all() and np.isfinite(values[[0, -1]]).all()
+        matrix[i, j] = matrix[j, i] = max(0.0, np.nanmax(rise)) if whole else np.nan
+    return matrix

@@ -115,8 +115,7 @@ def _draw_repeats(axes: Axes, panel: Panel, look: dict[str, Any], *, label: str)
     for number in range(shown.shape[1]):
         there = panel.computed[:, number]
         drawn += axes.plot(position[there], shown[there, number], linewidth=0.7, alpha=0.8, **look)
-    noun = "pairs of solutions" if panel.surface.has_pairs else "directions"
-    drawn[0].set_label(f"{label}, {len(drawn)} {noun}")
+    drawn[0].set_label(f"{label}, {len(drawn)} directions")
     return drawn[:1]
 
 

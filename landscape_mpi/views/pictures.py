@@ -14,6 +14,7 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.schema import ARC_LENGTH, HESSIAN, HESSIAN_VALUES, RATIO
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.along import draw_along
+from landscape_mpi.views.barriers import draw_barriers
 from landscape_mpi.views.levels import DEFAULT_LEVELS
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
@@ -74,6 +75,8 @@ def plan_pictures(
     stem = (out_dir or surface.path.parent) / surface.path.stem
     if surface.is_curve:
         return [Picture(_named(stem, "along", suffix), partial(draw_along, panels))]
+    if surface.has_pairs:
+        return [Picture(_named(stem, "barriers", suffix), partial(draw_barriers, panels))]
     if surface.is_line:
         return _plan_line(panels, stem, suffix)
     pictures = [

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_mpi.compute.sharpness import barrier
-from landscape_mpi.job.curve.solutions import pairs_of
 from landscape_mpi.job.surface.surface_file import Outcome
 from landscape_mpi.output import whole_file
-from landscape_mpi.store.lines import SOLUTIONS
-from landscape_mpi.store.reader import Surface, read_surface
+from landscape_mpi.store.lines import barriers_of, labels_of, names_of, pairs_of
+from landscape_mpi.store.reader import read_surface
 
 
 def say_barriers(out: Path, outcome: Outcome) -> None:
@@ -27,31 +25,15 @@ def say_barriers(out: Path, outcome: Outcome) -> None:
             flush=True,
         )
         return
-    names = [str(path) for path in np.atleast_1d(surface.attributes[SOLUTIONS])]
-    matrices = matrices_of(surface, len(names))
+    names = names_of(surface)
+    matrices = {name: barriers_of(surface, name) for name in surface.values}
     table = out.with_suffix(".csv")
     write_csv(table, matrices, names)
-    labels = [chr(ord("A") + k) if k < 26 else str(k) for k in range(len(names))]
+    labels = labels_of(len(names))
     print(*(f"{label}: {name}" for label, name in zip(labels, names, strict=True)), sep="\n")
     for name, matrix in matrices.items():
         print("\n".join(lines_of(name, matrix, labels)))
     print(f"done: {out}, {table}; next: python -m landscape_mpi.plot {out}", flush=True)
-
-
-def matrices_of(surface: Surface, n: int) -> dict[str, np.ndarray]:
-    """Return a matrix for each loss and error: the barrier of each line between n solutions.
-
-    Returns:
-        By quantity, float64 [n, n], symmetric; NaN where an end is not finite.
-    """
-    matrices = {}
-    for name, values in surface.values.items():
-        matrix = np.zeros((n, n))
-        for line, (i, j) in enumerate(pairs_of(n)):
-            found = barrier(surface.alpha, values[:, line])
-            matrix[i, j] = matrix[j, i] = np.nan if found is None else found
-        matrices[name] = matrix
-    return matrices
 
 
 def write_csv(path: Path, matrices: dict[str, np.ndarray], names: Sequence[str]) -> None:

@@ -22,7 +22,6 @@ from landscape_mpi.job.curve.solutions import (
     Solutions,
     check_number,
     match_all,
-    pairs_of,
     read_solutions,
 )
 from landscape_mpi.job.inputs import Inputs, read_inputs
@@ -35,7 +34,7 @@ from landscape_mpi.job.surface.shared import SharedInputs
 from landscape_mpi.job.workers import bind_rank
 from landscape_mpi.output import check_output
 from landscape_mpi.store.creation import SurfaceContent
-from landscape_mpi.store.lines import AXIS_WORDS, SOLUTIONS
+from landscape_mpi.store.lines import AXIS_WORDS, SOLUTIONS, pairs_of
 from landscape_mpi.store.resume import (
     check_replaceable,
     check_same_surface,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from landscape_mpi.compute.units import Units, find_units
 from landscape_mpi.compute.weight_matching import align
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.inputs import Inputs
+from landscape_mpi.store.lines import pairs_of
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 
 State = dict[str, np.ndarray]
@@ -41,11 +41,6 @@ class Ends:
 
     points: list[State]  # the solutions, then those that were matched
     lines: list[tuple[int, int]]  # of each pair the numbers of its points
-
-
-def pairs_of(n: int) -> list[tuple[int, int]]:
-    """Return each two of n solutions once, the smaller number first."""
-    return list(itertools.combinations(range(n), 2))
 
 
 def read_solutions(options: argparse.Namespace, inputs: Inputs) -> Solutions:

@@ -1,0 +1,115 @@
+"""The lines between several solutions, and the matrix of their barriers beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from landscape_mpi.store.lines import barriers_of, labels_of, names_of
+from landscape_mpi.views.canvas import floor_notes, label_of, plain, title_of, unit_of, wrap
+from landscape_mpi.views.line import (
+    MEASURES,
+    OTHER,
+    SPLITS,
+    group_by_measure,
+    scale_axis,
+    shade_holes,
+    shown_values,
+)
+from landscape_mpi.views.panel import Panel
+
+WIDTH, HEIGHT = 8.2, 3.2  # inches, of the two pictures of one measure
+SHADES = colormaps["Blues"]
+MOST_NUMBERS = 12  # solutions up to which the cells hold their numbers
+SPLIT_WORDS = {"train": "training set", "test": "test set"}
+
+
+def draw_barriers(panels: list[Panel]) -> Figure:
+    """Draw for each measure the lines of all pairs, and their barriers as a matrix."""
+    surface = panels[0].surface
+    groups = group_by_measure(panels)
+    names = names_of(surface)
+    figure = Figure(figsize=(WIDTH, HEIGHT * len(groups) + 0.7), layout="constrained")
+    axes = figure.subplots(len(groups), 2, squeeze=False, width_ratios=[1.25, 1.0])
+    for (lines, matrix), (measure, group) in zip(axes, groups.items(), strict=True):
+        _draw_lines(lines, measure, group)
+        _draw_matrix(matrix, measure, group, len(names))
+        shade_holes(lines, group)
+    axes[-1, 0].set_xlabel("place $t$ on the line")
+    figure.suptitle(title_of(surface, max(panel.n_computed for panel in panels)), fontsize="medium")
+    entries = [*_entries(panels), *(note for panel in panels for note in floor_notes(panel))]
+    words = ",  ".join(f"{k}: {n}" for k, n in zip(labels_of(len(names)), names, strict=True))
+    title = wrap(words, WIDTH - 1.0)
+    figure.legend(handles=entries, loc="outside lower center", ncols=2, frameon=False, title=title)
+    return figure
+
+
+def _color_of(measure: str) -> str:
+    return MEASURES.get(measure, OTHER)[0]
+
+
+def _draw_lines(axes: Axes, measure: str, panels: list[Panel]) -> None:
+    for panel in panels:
+        dashes = SPLITS.get(panel.name.partition("_")[0], "-")
+        values = shown_values(panel)
+        for line in range(values.shape[1]):
+            there = panel.computed[:, line]
+            axes.plot(
+                panel.surface.alpha[there],
+                values[there, line],
+                linestyle=dashes,
+                linewidth=1.0,
+                alpha=0.8,
+                color=_color_of(measure),
+            )
+    first = panels[0].surface, panels[0].name
+    known = measure in MEASURES
+    axes.set_ylabel(plain(measure + unit_of(*first)) if known else label_of(*first, HEIGHT))
+    axes.set_xlim(0.0, 1.0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    scale_axis(axes, panels)
+
+
+def _draw_matrix(axes: Axes, measure: str, panels: list[Panel], n: int) -> None:
+    """Draw the barriers of the first split above the diagonal, those of the second below."""
+    upper = barriers_of(panels[0].surface, panels[0].name)
+    lower = barriers_of(panels[-1].surface, panels[-1].name)
+    matrix = np.triu(upper, 1) + np.tril(lower, -1)
+    matrix[np.diag_indices(n)] = np.nan
+    finite = matrix[np.isfinite(matrix)]
+    highest = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    axes.imshow(matrix, cmap=SHADES, vmin=0.0, vmax=1.15 * highest)
+    labels = labels_of(n)
+    axes.set_xticks(range(n), labels)
+    axes.set_yticks(range(n), labels)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    where = ""
+    if len(panels) == 2:
+        first, second = (SPLIT_WORDS[panel.name.partition("_")[0]] for panel in panels)
+        where = f"\n{first} above, {second} below"
+    unit = unit_of(panels[0].surface, panels[0].name)
+    axes.set_title(plain(f"barrier of the {measure}{unit}{where}"), fontsize="small")
+    if n > MOST_NUMBERS:
+        return
+    for (i, j), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            color = "white" if value > 0.65 * highest else "0.1"
+            axes.text(j, i, f"{value:.3g}", ha="center", va="center", color=color, fontsize=7.5)
+
+
+def _entries(panels: list[Panel]) -> list[Artist]:
+    splits = dict.fromkeys(panel.name.partition("_")[0] for panel in panels)
+    looks: list[dict[str, Any]] = [
+        {"linestyle": SPLITS[split], "label": SPLIT_WORDS[split]}
+        for split in splits
+        if split in SPLITS
+    ]
+    return [Line2D([], [], color="0.3", **look) for look in looks]
