@@ -10,8 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly PYTHON=.venv/bin/python
 readonly LOGS=build/tests
-# One process more than cores, since the tests of SLURM mostly wait; a file's tests stay together.
-readonly SIDE_BY_SIDE=(-n "$(($(nproc) + 1))" --dist loadscope --no-loadscope-reorder)
+# More processes than cores, since many tests wait; each takes up to 4 GB. A file's tests stay together.
+readonly SIDE_BY_SIDE=(-n "$(($(nproc) < 4 ? $(nproc) + 2 : 6))" --dist loadscope --no-loadscope-reorder)
 export TIME_LIMIT_S=${TIME_LIMIT_S:-3600}
 
 main() {
@@ -35,7 +35,8 @@ run_and_keep() {
     if [ "$1" = serial ]; then
         timeout --foreground --kill-after=10 "$TIME_LIMIT_S" $PYTHON -m pytest --color=no "${SIDE_BY_SIDE[@]}"
     else
-        launch/try_ranks.sh "$1" $PYTHON -m pytest --color=no -m "parallel and parallel[match]"
+        mapfile -t files < <(grep -l "mark[.]parallel" tests/test_*.py)
+        launch/try_ranks.sh "$1" $PYTHON -m pytest --color=no -m "parallel and parallel[match]" "${files[@]}"
     fi < /dev/null 2>&1 | tee "$LOGS/$1.log"
 }
 

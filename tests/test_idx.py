@@ -42,7 +42,11 @@ def test_other_and_truncated_files_are_refused(tmp_path):
     assert "cannot be read" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(CONTENT)[:-9], b"not gzip", b""])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(CONTENT)[:-9], b"not gzip", b""],
+    ids=["cut off", "not compressed", "empty"],
+)
 def test_damaged_compression_is_named(tmp_path, content):
     path = tmp_path / "a.gz"
     path.write_bytes(content)

@@ -20,6 +20,7 @@ import torch
 
 from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.store.writer import has_parallel_hdf5
+from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
 
@@ -258,14 +259,17 @@ def test_a_batch_that_does_not_fit_is_halved_on_all_ranks(where, tmp_path, on_ra
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
-def test_a_compiled_network(checkpoint, tmp_path, undisturbed, on_ranks, alone):
-    out = tmp_path / "compiled.h5"
-    done = on_ranks(2, command(checkpoint, out, "--compile=on"), check=True)
+def test_a_compiled_network(tmp_path, on_ranks, alone):
+    weights, out, plain = tmp_path / "cnn1.pt", tmp_path / "compiled.h5", tmp_path / "plain.h5"
+    torch.save(build_network("cnn1", sample=Sample("image", (1, 8, 8), 10)).state_dict(), weights)
+    argv = [*command(weights, out), "--model=cnn1"]
+    done = on_ranks(2, [*argv, "--compile=on"], check=True)
     assert ", compiled; batch by batch" in done.stdout
-    with h5py.File(out) as file, h5py.File(undisturbed) as plain:
+    alone([*argv, f"--out={plain}"], check=True)
+    with h5py.File(out) as file, h5py.File(plain) as other:
         assert file.attrs["compile"] == "on"
-        np.testing.assert_allclose(file["train_loss"][...], plain["train_loss"][...], rtol=1e-5)
-    refused = alone(command(checkpoint, out, "--compile=off"))
+        np.testing.assert_allclose(file["train_loss"][...], other["train_loss"][...], rtol=1e-5)
+    refused = alone([*argv, "--compile=off"])
     assert refused.returncode == 2
     assert "torch.compile on, this run asks for torch.compile off" in refused.stderr
 
@@ -476,7 +480,7 @@ def test_a_signal_to_the_launcher(checkpoint, tmp_path, start_mpiexec):
     process.send_signal(signal.SIGUSR1)
     log, _ = process.communicate(timeout=30)
     assert process.returncode == 75
-    assert f"stopped by SIGUSR1 with {n_done(out)} of 2601 points done" in log
+    assert f"stopped by SIGUSR1 with {n_done(out)} of 2,601 points done" in log
 
 
 FAILING = """
