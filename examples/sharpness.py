@@ -108,7 +108,7 @@ def main(folder: Path) -> None:
         for solution, checkpoint in zip((small, large), files, strict=True):
             print(row(folder, solution, checkpoint), flush=True)
         line = folder / f"line_decay{decay:g}.h5"
-        surface(line, files[0], "--to", files[1], "--x=-0.5:1.5:201")
+        surface(line, files[0], "--to", files[1], "--x=-0.5:1.5:201", "--batch-norm=reestimate")
         run("landscape_mpi.plot", line, on_ranks=False)
 
 

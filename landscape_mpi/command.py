@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from landscape_mpi.errors import EXIT_BAD_INPUT, InputError, nearest_name
+from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_BROKEN_PIPE, InputError, nearest_name
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -77,7 +78,12 @@ class SayAndEnd(argparse.Action):
 def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a command of one process and leave with its status; bad input is one line, status 2."""
     try:
-        sys.exit(main(sys.argv[1:]))
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+        sys.exit(status)
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+    except BrokenPipeError:  # what reads it, as head does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)

@@ -24,6 +24,7 @@ from landscape_mpi.cluster.guard import run_on_ranks, started_by_launcher
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
+from landscape_mpi.job.listing import say_list
 from landscape_mpi.options import (
     add_augmentation,
     add_data_options,
@@ -103,14 +104,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments, argparse.Namespace(**fixed))
     check(options)
     return options
-
-
-def say_list(what: str) -> int:
-    """Print the networks or the data sets there are."""
-    from landscape_mpi.zoo.listing import LISTS
-
-    print(LISTS[what]())
-    return 0
 
 
 def _add_cycles(parser: CommandParser) -> None:

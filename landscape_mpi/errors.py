@@ -13,6 +13,7 @@ from pathlib import Path
 
 EXIT_UNWRITABLE = 1
 EXIT_BAD_INPUT = 2
+EXIT_BROKEN_PIPE = 141  # as a program ends that SIGPIPE ends
 EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal, run the same command again
 
 

@@ -20,6 +20,7 @@ from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser, SayAndEnd
 from landscape_mpi.errors import EXIT_REQUEUE
+from landscape_mpi.job.listing import say_list
 from landscape_mpi.job.plane.options import add_plane_options
 from landscape_mpi.options import (
     add_data_options,
@@ -48,14 +49,6 @@ def say_summary(path: Path) -> int:
     from landscape_mpi.job.surface import summary
 
     return summary.say_summary(path)
-
-
-def say_list(what: str) -> int:
-    """Print the networks or the data sets there are."""
-    from landscape_mpi.zoo.listing import LISTS
-
-    print(LISTS[what]())
-    return 0
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

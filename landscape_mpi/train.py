@@ -23,6 +23,7 @@ from landscape_mpi.cluster.guard import run_on_ranks, started_by_launcher
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
+from landscape_mpi.job.listing import say_list
 from landscape_mpi.options import (
     add_augmentation,
     add_data_options,
@@ -105,14 +106,6 @@ def _add_label_noise(group: argparse._ArgumentGroup) -> None:
         metavar="SHARE",
         help="of the training labels, 0 to 1, replaced by another class; --seed decides which (0)",
     )
-
-
-def say_list(what: str) -> int:
-    """Print the networks or the data sets there are."""
-    from landscape_mpi.zoo.listing import LISTS
-
-    print(LISTS[what]())
-    return 0
 
 
 def _add_recipe(parser: CommandParser) -> None:

@@ -1,5 +1,9 @@
 """Oracle: the sentences and exit statuses themselves."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from landscape_mpi.command import EXIT_BAD_INPUT, CommandParser, run_alone
@@ -51,3 +55,17 @@ def test_an_unknown_option_is_named_before_the_one_it_was_meant_to_be(parser):
 def test_a_value_that_looks_like_an_option(parser):
     with pytest.raises(InputError, match="needs an equals sign"):
         parser.parse_args(["--out", "--normalize=filter"])
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)  # as head does after its lines
+    done = subprocess.run(
+        [sys.executable, "-m", "landscape_mpi.train", "--list", "data"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
