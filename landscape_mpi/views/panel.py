@@ -8,6 +8,7 @@ import numpy as np
 
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.cells import Cells, connect
+from landscape_mpi.views.coarse import on_its_own_grid
 from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale
 
 
@@ -47,6 +48,7 @@ def make_panel(
     Raises:
         InputError: If the scale or the levels asked for do not suit the values.
     """
+    surface = on_its_own_grid(surface, name)
     computed = surface.done_of[name]
     values = np.where(computed, surface.values[name], np.nan)
     where = f"{surface.path}: {name}"

@@ -1,0 +1,39 @@
+"""Quantities that a later command computed at every k-th coordinate of a complete surface."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from landscape_mpi.store.reader import Surface
+
+
+def on_its_own_grid(surface: Surface, name: str) -> Surface:
+    """Return the surface on the coarser grid of one quantity, or as it is.
+
+    Args:
+        surface: Any surface.
+        name: Of a quantity. Where the surface is complete and the points of this quantity are
+            those of evenly spaced rows and columns, as ``hessian --stride`` leaves them, these
+            are a grid of their own: no point of it is missing.
+    """
+    done = surface.done_of[name]
+    if done.all() or not surface.done.all():
+        return surface
+    rows, columns = np.flatnonzero(done.any(axis=1)), np.flatnonzero(done.any(axis=0))
+    own = np.ix_(rows, columns)
+    if not (_is_even(rows) and _is_even(columns) and done[own].all()):
+        return surface
+    return replace(
+        surface,
+        alpha=surface.alpha[rows],
+        beta=surface.beta[columns],
+        values={name: surface.values[name][own]},
+        done=done[own],
+        done_of={name: done[own]},
+    )
+
+
+def _is_even(indices: np.ndarray) -> bool:
+    return len(indices) > 1 and len(set(np.diff(indices))) == 1
