@@ -109,13 +109,15 @@ class OutputLock:
             try:
                 file = self._path.open("a+")
                 self._lock(file, path)
-                # The run that had it may have removed the file in the meantime.
+            except OSError as problem:  # also where a link leads to a folder that is not there
+                raise InputError(
+                    f"{path}: cannot be written ({problem.strerror}: {self._path.parent})."
+                ) from problem
+            # The run that had it may have removed the file in the meantime.
+            with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
                     return file
-            except FileNotFoundError:
-                continue  # removed between two steps
-            except OSError as problem:
-                raise InputError(f"{path}: cannot be written ({problem.strerror}).") from problem
+            file.close()
 
     def _lock(self, file: IO[str], path: Path) -> None:
         try:

@@ -119,6 +119,13 @@ def test_one_run_at_a_time_and_a_killed_one_does_not_count(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_link_to_a_folder_that_is_gone_is_said_and_not_waited_for(tmp_path):
+    link = tmp_path / "surface.h5"
+    link.symlink_to(tmp_path / "gone" / "surface.h5")
+    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory: .*gone"):
+        OutputLock(link)
+
+
 def test_a_full_disk_does_not_hinder_the_lock(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
