@@ -140,15 +140,31 @@ def test_directions_without_a_curve_still_need_a_grid(curves, tmp_path, alone):
         (["--through", "3,1"], "has the points 0, its start, to 2, its end. Name two of them."),
         (["--through", "1,1"], "is not two different numbers"),
         (["--out", "{curves}/bezier.pt"], "is a file this command reads"),
+        (["--out", "{curves}/1.pt"], "1.pt is no HDF5 file, or a damaged one, so it is left alone"),
     ],
 )
 def test_bad_input_is_one_message(curves, tmp_path, words, told):
     asked = [word.format(curves=curves) for word in words]
+    before = [path.read_bytes() for path in sorted(curves.glob("*.pt"))]
     status, _, err = run("plane", curves / "bezier.pt", "--out", tmp_path / "p.h5", *asked)
     assert status == 2
     assert err.count("error:") == 1
     assert told in err
     assert list(tmp_path.iterdir()) == []
+    assert [path.read_bytes() for path in sorted(curves.glob("*.pt"))] == before
+
+
+def test_a_plane_replaces_a_plane_and_no_other_hdf5_file(curves, tmp_path):
+    plane, other = tmp_path / "plane.h5", tmp_path / "other.h5"
+    for _ in range(2):
+        assert run("plane", curves / "bezier.pt", "--out", plane)[0] == 0
+    with h5py.File(other, "w") as file:
+        file["losses"] = [1.0, 2.0]
+    before = other.read_bytes()
+    status, _, err = run("plane", curves / "bezier.pt", "--out", other)
+    assert status == 2
+    assert "other.h5 is an HDF5 file, but none of a plane, so it is left alone" in err
+    assert other.read_bytes() == before
 
 
 def test_the_picture_of_an_evaluated_curve_has_both_paths(curves, tmp_path, capsys):

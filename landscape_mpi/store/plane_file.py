@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.directions import write_directions
 from landscape_mpi.store.plane_path import PlanePath, write_path
@@ -24,6 +25,29 @@ class PlaneContent:
     vectors: Mapping[str, Mapping[str, np.ndarray]]  # by axis and parameter, float32
     path: PlanePath
     attributes: Mapping[str, Mapping[str, object]]  # of the groups "directions" and "provenance"
+
+
+def check_plane_replaceable(path: Path) -> None:
+    """Check that nothing but a plane file would be replaced. Local.
+
+    Args:
+        path: Value of --out, a file or nothing yet.
+
+    Raises:
+        InputError: If there is something else.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    found = "no HDF5 file, or a damaged one"
+    if h5py.is_hdf5(path):
+        with h5py.File(path, "r", locking=False) as file:
+            if file.attrs.get("format") == FORMAT:
+                return
+        found = "an HDF5 file, but none of a plane"
+    raise InputError(
+        f"--out: {path} is {found}, so it is left alone. Pass a new name, or remove it if nobody "
+        f"needs it."
+    )
 
 
 def write_plane(path: Path, content: PlaneContent) -> None:

@@ -16,7 +16,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
 from landscape_mpi.output import check_output
 from landscape_mpi.store.plane_curve import PlaneCurve
-from landscape_mpi.store.plane_file import PlaneContent, write_plane
+from landscape_mpi.store.plane_file import PlaneContent, check_plane_replaceable, write_plane
 from landscape_mpi.zoo.curve_file import CurveFile, read_curve
 
 N_PLACES = 121  # of the curve in the file
@@ -34,6 +34,7 @@ class SpannedPlane:
 def make_plane(options: argparse.Namespace) -> None:
     """Make the plane file the options ask for, and say what is in it. Local."""
     check_output(options.out, inputs=[options.curve])
+    check_plane_replaceable(options.out)
     found = read_curve(options.curve)
     through = _choose_points(options, len(found.content.points))
     plane = _span(found, through)

@@ -12,6 +12,7 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, agree, on_root
 from landscape_mpi.errors import MissingInputError
 from landscape_mpi.output import check_output
 from landscape_mpi.store.directions import read_directions
+from landscape_mpi.store.plane_file import check_plane_replaceable
 from landscape_mpi.zoo.training_run import TrainingRun, find_runs
 from landscape_mpi.zoo.weight_vector import (
     Header,
@@ -79,6 +80,7 @@ def _find(options: argparse.Namespace) -> tuple[list[TrainingRun], Path, bool]:
         stored = read_directions(options.directions).values()
         states = any(is_statistic(str(name)) for tensors in stored for name in tensors)
     check_output(options.out, inputs=inputs)
+    check_plane_replaceable(options.out)
     return runs, center, states
 
 
