@@ -6,12 +6,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from landscape_mpi.options import (
+    add_augmentation,
     add_data_options,
     add_model_option,
+    add_training_place,
     file_path,
     number_above_0,
     number_from_0,
-    seed_number,
     whole_from_1,
 )
 
@@ -91,29 +92,11 @@ def _add_recipe(group: argparse._ArgumentGroup) -> None:
         help="X / 2 times the squared norm of the weights at t is added to what is minimised, not "
         "to the loss that is told (0.0005)",
     )
-    group.add_argument(
-        "--augment",
-        choices=["auto", "none", "crop-flip"],
-        default="auto",
-        help="auto: crop-flip for cifar10 and cifar100, none for other data (auto)",
-    )
-    group.add_argument(
-        "--precision",
-        choices=["fp32", "bf16"],
-        default="fp32",
-        help="bf16: mixed precision; the weights stay in fp32 (fp32)",
-    )
+    add_augmentation(group)
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
-    group.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="one GPU per rank, or shares of the cores (auto)",
-    )
-    group.add_argument("--threads", type=whole_from_1, help="of the CPU, per rank (its share)")
+    add_training_place(group)
     group.add_argument(
         "--out",
         type=file_path,
