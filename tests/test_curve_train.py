@@ -150,6 +150,7 @@ def test_the_ends_of_the_file_are_the_checkpoints_with_their_buffers(ends, tmp_p
 
 
 REFUSED = [
+    (["--bends=1"], "--bends 1: both ends count", "Pass --bends 3 or more."),
     (["--bends=2"], "--bends 2: both ends count", "Pass --bends 3 or more, or --free-ends."),
     (["--kind=spline"], "--kind", "bezier"),
     (["--start={ends}/none.pt"], "no such checkpoint", ""),
@@ -198,7 +199,28 @@ def test_another_run_is_not_gone_on_with_and_what_is_no_curve_is_left_alone(ends
     status, _, err = run("train", *digits(ends), "--epochs=1", "--fresh", "--out", other)
     assert status == 2
     assert "is a checkpoint, and no curve between two of them" in err
+    assert "It is left alone: pass another --out" in err
     assert other.read_bytes() == before
+
+
+def test_a_curve_that_lacks_something_is_said_to_be_damaged(ends, tmp_path):
+    out = tmp_path / "curve.pt"
+    assert run("train", *digits(ends), "--epochs=1", "--out", out)[0] == 0
+    content = torch.load(out, weights_only=True)
+    for name in ("points", "format_version"):
+        torch.save({key: value for key, value in content.items() if key != name}, out)
+        status, _, err = run("evaluate", out, "--out", tmp_path / "new.h5")
+        assert status == 2
+        assert "train the curve again" in err.lower()
+    assert not (tmp_path / "new.h5").exists()
+
+
+def test_a_training_that_diverges_leaves_no_lock(ends, tmp_path):
+    out = tmp_path / "curve.pt"
+    status, _, err = run("train", *digits(ends), "--epochs=1", "--lr=1e30", "--out", out)
+    assert status == 2
+    assert "the training diverged" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["curve.pt"]
 
 
 def test_ends_that_differ_in_what_is_frozen_are_refused(tmp_path, monkeypatch):

@@ -84,14 +84,24 @@ def read_curve(path: Path) -> CurveFile:
             f"{path}: is a checkpoint, and no curve between two of them. Name the file that "
             f"landscape_mpi.curve train --out wrote."
         )
-    if stored["format_version"] != FORMAT_VERSION:
+    if stored.get("format_version") != FORMAT_VERSION:
         raise InputError(
-            f"{path}: has format version {stored['format_version']}, this program reads "
+            f"{path}: has format version {stored.get('format_version')}, this program reads "
             f"{FORMAT_VERSION}. Use it with the version that wrote it, or train the curve again."
         )
-    for point in stored["points"]:
+    try:
+        content = _content_of(stored)
+    except KeyError as problem:
+        raise InputError(
+            f"{path}: is a curve, but has no {problem}, so it is damaged. Train the curve again."
+        ) from problem
+    for point in content.points:
         refuse_non_finite(path, point)
-    content = CurveContent(
+    return CurveFile(path, checkpoint, content)
+
+
+def _content_of(stored: Mapping[str, Any]) -> CurveContent:
+    return CurveContent(
         kind=stored["kind"],
         points=stored["points"],
         trained=tuple(stored["trained"]),
@@ -101,4 +111,3 @@ def read_curve(path: Path) -> CurveFile:
         history=stored["history"],
         training=stored["training"],
     )
-    return CurveFile(path, checkpoint, content)

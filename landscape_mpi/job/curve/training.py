@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,13 +87,15 @@ def train_curve(options: argparse.Namespace, ranks: Ranks) -> int:
     training, left = _set_up(options, crew, data, ends, device)
     if crew.is_root:
         messages.say_training(training, data, device, left)
-    if left is None:
-        crew.on_root(lambda: training.keep(0, 0.0))
-    finished = train_epochs(training, crew, stopped=lambda: stop.came, say=messages.say_epoch)
+    try:
+        if left is None:
+            crew.on_root(lambda: training.keep(0, 0.0))
+        finished = train_epochs(training, crew, stopped=lambda: stop.came, say=messages.say_epoch)
+    finally:
+        if training.lock is not None:
+            training.lock.release()
     if crew.is_root:
         messages.say_trained(training, finished, stop.name)
-    if training.lock is not None:
-        training.lock.release()
     crew.leave()
     return 0 if finished else EXIT_REQUEUE
 
@@ -107,7 +110,7 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.bends < least:
         raise InputError(
             f"--bends {options.bends}: both ends count, so nothing of the curve could be trained. "
-            f"Pass --bends {least} or more{'' if options.free_ends else ', or --free-ends'}."
+            f"Pass --bends {least} or more{', or --free-ends' if options.bends == 2 else ''}."
         )
     if options.momentum >= 1:
         raise InputError(f"--momentum {options.momentum:g}: must be below 1, e.g. 0.9.")
@@ -199,7 +202,7 @@ def _open(
     try:
         if not options.out.exists() or (options.fresh and not options.out.stat().st_size):
             return lock, None
-        found = read_curve(options.out)  # what is no curve is not replaced either
+        found = _read_left(options.out)  # what is no curve is not replaced either
         if options.fresh:
             return lock, None
         check_identity(options.out, found.content.identity, content.identity, place="--out")
@@ -207,6 +210,21 @@ def _open(
         lock.release()
         raise
     return lock, found
+
+
+def _read_left(out: Path) -> CurveFile:
+    """Return what --out holds.
+
+    Raises:
+        InputError: If that is no curve.
+    """
+    try:
+        return read_curve(out)
+    except InputError as problem:
+        raise InputError(
+            f"--out: {out} is there and holds no curve to go on from ({problem}) It is left alone: "
+            f"pass another --out, or remove it if nobody needs it."
+        ) from problem
 
 
 def _states_of(found: CurveFile) -> list[dict[str, torch.Tensor]]:
