@@ -25,6 +25,7 @@ from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.compute.units import find_units
 from landscape_mpi.compute.weight_matching import permuted
 from landscape_mpi.errors import InputError
+from landscape_mpi.store.lines import barriers_of
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.stored_surface import read_stored_surface
 from landscape_mpi.views.barriers import draw_barriers
@@ -127,6 +128,15 @@ def test_lines_and_barriers_are_those_of_a_plain_loop(solutions):
     first = [float(row["train_loss_barrier"]) for row in rows_of(out)]
     cells = [f"{value:10.4g}" for value in first]
     assert f"  A{cells[0]}{cells[1]}\n  B{' ' * 10}{cells[2]}\n" in text
+
+
+def test_a_line_on_which_a_loss_is_nan_has_no_barrier(found):
+    surface = read_surface(found[1])
+    before = barriers_of(surface, "train_loss")
+    surface.values["train_loss"][1, 0] = np.nan  # of the line (0, 1), between its ends
+    after = barriers_of(surface, "train_loss")
+    assert np.isnan([after[0, 1], after[1, 0]]).all()
+    np.testing.assert_array_equal(after[0, 2], before[0, 2])
 
 
 def test_a_network_in_another_order_is_matched_back(found):
@@ -241,6 +251,8 @@ def test_bad_input_is_one_message_and_nothing_is_written(solutions, tmp_path):
     assert refusal(a, b, *CNN, "--splits=test", *out).startswith("--splits test: batch-norm's stat")
     assert "gone.pt: no such checkpoint" in refusal(a, tmp_path / "gone.pt", *CNN, *out)
     assert "--match: invalid choice: 'weight'" in refusal(a, b, *CNN, "--match=weight", *out)
+    table = ("--out", tmp_path / "new.csv")
+    assert "would replace it. Pass a name that ends in .h5." in refusal(a, b, *CNN, *table)
     assert list(tmp_path.iterdir()) == []
     torch.manual_seed(0)
     recurrent = build_network("densenet121", sample=load_dataset("digits").sample)

@@ -47,7 +47,7 @@ def barriers_of(surface: Surface, name: str) -> np.ndarray:
 
     Returns:
         float64 [n, n], symmetric, 0 for a solution with itself; NaN where an end is not finite,
-        or the line not complete.
+        a place of the line is NaN, or the line is not complete.
 
     Source: Frankle et al. 2020, arXiv:1912.05671, "error barrier height".
     """
@@ -59,5 +59,5 @@ def barriers_of(surface: Surface, name: str) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             rise = values - ((1 - t) * values[0] + t * values[-1])
         whole = surface.done_of[name][:, line].all() and np.isfinite(values[[0, -1]]).all()
-        matrix[i, j] = matrix[j, i] = max(0.0, np.nanmax(rise)) if whole else np.nan
+        matrix[i, j] = matrix[j, i] = np.maximum(0.0, rise.max()) if whole else np.nan
     return matrix

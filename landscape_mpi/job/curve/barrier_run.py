@@ -174,6 +174,11 @@ def _check_options(options: argparse.Namespace) -> None:
             "--splits test: batch-norm's statistics are measured on the training set at every "
             "place, so it is read anyway. Pass --splits train,test."
         )
+    if options.out.suffix == ".csv":
+        raise InputError(
+            f"--out: {options.out}: a .csv of that name is written beside --out, and would replace "
+            f"it. Pass a name that ends in .h5."
+        )
     check_output(options.out, inputs=options.solutions)
     check_output(options.out.with_suffix(".csv"), inputs=options.solutions)
     if options.out.exists() and options.fresh:
