@@ -26,6 +26,7 @@ from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
 from landscape_mpi.job.listing import say_list
 from landscape_mpi.options import (
+    LARGEST_COUNT,
     add_augmentation,
     add_data_options,
     add_list_option,
@@ -201,12 +202,13 @@ def _add_run(parser: CommandParser) -> None:
 
 
 def epochs_above_0(text: str) -> Fraction:
-    """Return a number of epochs above 0, exactly as it is written.
+    """Return a number of epochs above 0 and up to LARGEST_COUNT, exactly as it is written.
 
     Raises:
         ArgumentTypeError: If the text is none.
     """
-    number_above_0(text)
+    if number_above_0(text) > LARGEST_COUNT:
+        raise argparse.ArgumentTypeError(f"{text!r} is above 10**9.")
     return Fraction(text)
 
 

@@ -268,6 +268,7 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
         "--epochs 4: the learning rate comes to its first minimum, where a member is collected, "
         "after 5 epochs of cycles of 10. Pass more --epochs, or a shorter --cycle."
     )
+    assert "'1e308' is above 10**9" in refusal(*start, "--cycle=1e308")
     assert "'3' is odd: the middle of a cycle is one of them" in refusal(*start, "--measures=3")
     assert "gone.pt: no such checkpoint" in refusal(*start, "--single=gone.pt")
     assert "does not fit the network" in refusal(*start, "--model=cnn1")
@@ -297,3 +298,21 @@ def test_another_run_is_not_gone_on_with(inside):
         "--run: lacking/member_002.pt is gone, one of 3 members that were collected. Put it back, "
         "or pass --fresh to start over."
     )
+
+
+def test_fresh_removes_no_input_and_nothing_of_another_kind_of_run(inside):
+    shutil.copytree("whole", "again")
+    before = sorted(os.listdir("again"))
+    assert refusal("--start=again/swa.pt", "--run=again", "--fresh") == (
+        "--fresh: would remove again/swa.pt, a file of --run again that this command reads. Name "
+        "another --run, or copy the file elsewhere first."
+    )
+    assert sorted(os.listdir("again")) == before
+    assert train.main([*MODEL, "--epochs=1", "--run=training"]) == 0
+    before = sorted(os.listdir("training"))
+    for words in ([], ["--fresh"]):
+        assert refusal("--start=start.pt", "--run=training", *words) == (
+            "--run: training is the folder of a landscape_mpi training run, and this is a "
+            "landscape_mpi ensemble run: it is left alone. Name another folder."
+        )
+    assert sorted(os.listdir("training")) == before

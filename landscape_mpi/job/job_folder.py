@@ -19,6 +19,7 @@ from landscape_mpi.output import OutputLock, whole_file
 
 RESUME = "resume.pt"
 OF_ALL = r"|resume\.pt|\..*\.(partial|lock)"  # files of every kind of run
+OWN = "landscape_mpi "  # begins the format of every kind of run
 Folder = TypeVar("Folder", bound="JobFolder")
 
 
@@ -51,12 +52,31 @@ class JobFolder:
         """Let others have it."""
         self._lock.release()
 
-    def clear(self) -> None:
-        """Remove what a run has written, and nothing else."""
+    def clear(self, inputs: Sequence[Path] = ()) -> None:
+        """Remove what a run of this kind has written, and nothing else.
+
+        Args:
+            inputs: Files that the command reads.
+
+        Raises:
+            InputError: If an input would be removed, or what another kind of run goes on from.
+        """
+        if (self.path / RESUME).exists():
+            self._load()
         # First what makes it a run: a folder half cleared is then begun anew.
-        for name in sorted(os.listdir(self.path), key=lambda name: name != RESUME):
-            if re.fullmatch(self.files + OF_ALL, name) and not name.endswith(".lock"):
-                (self.path / name).unlink()
+        names = sorted(os.listdir(self.path), key=lambda name: name != RESUME)
+        files = [self.path / name for name in names if self._is_own(name)]
+        for file in inputs:
+            if any(file.samefile(own) for own in files):
+                raise InputError(
+                    f"--fresh: would remove {file}, a file of --run {self.path} that this command "
+                    f"reads. Name another --run, or copy the file elsewhere first."
+                )
+        for file in files:
+            file.unlink()
+
+    def _is_own(self, name: str) -> bool:
+        return bool(re.fullmatch(self.files + OF_ALL, name)) and not name.endswith(".lock")
 
     def read(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return what a run has left to go on from, None where there is none.
@@ -71,21 +91,32 @@ class JobFolder:
         if not path.exists():
             self._check_unused()
             return None
-        try:
-            content = torch.load(path, weights_only=True, map_location="cpu")
-            known = content["format"] == self.format
-        except Exception as problem:  # a damaged pickle can raise anything
-            raise self._damaged() from problem
-        if not known:
-            raise self._damaged()
+        content = self._load()
+        if content is None:
+            raise InputError(
+                f"{path}: is damaged, or of another version of this command, so the run cannot go "
+                "on from it. Pass --fresh to start over, or another --run."
+            )
         check_identity(path, content["identity"], identity)
         return content
 
-    def _damaged(self) -> InputError:
-        return InputError(
-            f"{self.path / RESUME}: is damaged, or of another version of this command, so the run "
-            "cannot go on from it. Pass --fresh to start over, or another --run."
-        )
+    def _load(self) -> dict[str, Any] | None:
+        """Return what resume.pt holds, None where it is damaged.
+
+        Raises:
+            InputError: If it is of another kind of run.
+        """
+        try:
+            content = torch.load(self.path / RESUME, weights_only=True, map_location="cpu")
+            found = content["format"]
+        except Exception:  # a damaged pickle can raise anything
+            return None
+        if found != self.format and str(found).startswith(OWN):
+            raise InputError(
+                f"--run: {self.path} is the folder of a {found}, and this is a {self.format}: it "
+                f"is left alone. Name another folder."
+            )
+        return content if found == self.format else None
 
     def _check_unused(self) -> None:
         """Check that there is nothing, or what a run writes before its first resume.pt.
@@ -114,7 +145,12 @@ class JobFolder:
 
 
 def open_folder(
-    kind: type[Folder], path: Path, identity: dict[str, Any], *, fresh: bool
+    kind: type[Folder],
+    path: Path,
+    identity: dict[str, Any],
+    *,
+    fresh: bool,
+    inputs: Sequence[Path] = (),
 ) -> tuple[Folder, dict[str, Any] | None]:
     """Return the folder of a run, and what it holds to go on from.
 
@@ -123,11 +159,12 @@ def open_folder(
         path: Value of --run.
         identity: What makes two runs the same.
         fresh: Remove what a run has left there.
+        inputs: Files that the command reads, which are not to be removed.
     """
     folder = kind(path)
     try:
         if fresh:
-            folder.clear()
+            folder.clear(inputs)
         return folder, None if fresh else folder.read(identity)
     except BaseException:
         folder.release()

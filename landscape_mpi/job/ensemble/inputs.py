@@ -76,6 +76,11 @@ def read_solution(path: Path, network: nn.Module, *, trust: bool) -> Solution:
     return Solution(path, checkpoint.sha256, filled.state_dict(), epochs)
 
 
+def files_of(options: argparse.Namespace) -> list[Path]:
+    """Return the checkpoints that the options name."""
+    return [options.start, *([options.single] if options.single else []), *options.independent]
+
+
 def set_up(
     options: argparse.Namespace,
     inputs: training.Inputs,
@@ -90,7 +95,9 @@ def set_up(
     cycle = cycle_of(options, inputs)
     identity = identity_of(options, inputs, solutions)
     opened = crew.on_root(
-        lambda: open_folder(EnsembleFolder, options.run, identity, fresh=options.fresh)
+        lambda: open_folder(
+            EnsembleFolder, options.run, identity, fresh=options.fresh, inputs=files_of(options)
+        )
     )
     left = crew.share(opened[1] if opened else None)
     team = crew.form_team(device)
