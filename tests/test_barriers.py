@@ -25,6 +25,7 @@ from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.compute.units import find_units
 from landscape_mpi.compute.weight_matching import permuted
 from landscape_mpi.errors import InputError
+from landscape_mpi.job.surface.summary import say_summary
 from landscape_mpi.store.lines import barriers_of
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.stored_surface import read_stored_surface
@@ -235,6 +236,11 @@ def refusal(*words):
     status, _, err = run("barriers", *words)
     assert status == 2
     return err.removeprefix("error: ").rstrip()
+
+
+def test_a_summary_of_a_surface_is_not_made_of_lines(found):
+    with pytest.raises(InputError, match="on lines from one solution to another, not around one"):
+        say_summary(found[1])
 
 
 def test_bad_input_is_one_message_and_nothing_is_written(solutions, tmp_path):

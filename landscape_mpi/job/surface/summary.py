@@ -11,6 +11,9 @@ import numpy as np
 
 from landscape_mpi.compute import sharpness
 from landscape_mpi.compute.sharpness import Width
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.curve import CURVE
+from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.reader import Surface, check_computed, read_surface
 
 RADII = (0.1, 0.5, 1.0)  # of the boxes of epsilon-sharpness
@@ -35,8 +38,24 @@ def say_summary(path: Path) -> int:
     Returns:
         Exit status 0.
     """
-    print("\n".join(describe(read_surface(path))))
+    surface = read_surface(path)
+    _check_surface(surface)
+    print("\n".join(describe(surface)))
     return 0
+
+
+def _check_surface(surface: Surface) -> None:
+    """Check that there is a minimum in the middle to speak of.
+
+    Raises:
+        InputError: If the file is of lines between solutions.
+    """
+    if CURVE in surface.attributes or SOLUTIONS in surface.attributes:
+        raise InputError(
+            f"--summary: {surface.path} holds the losses on lines from one solution to another, "
+            f"not around one. The command that wrote it, run again, tells their rise; "
+            f"landscape_mpi.plot draws it."
+        )
 
 
 def describe(surface: Surface) -> list[str]:
