@@ -19,6 +19,7 @@ from landscape_mpi.compute.curve import (
     trained_parameters,
     weights_at,
 )
+from landscape_mpi.job.curve.train import MOST_BENDS
 
 
 def de_casteljau(points, t):
@@ -41,6 +42,12 @@ def test_weights_are_those_of_the_construction(kind, place, n_points):
         np.testing.assert_allclose(weights @ points, place(list(points), t), atol=1e-14)
         assert weights.min() >= 0
         assert abs(weights.sum() - 1) < 1e-15 * n_points
+
+
+def test_the_most_points_that_are_allowed_have_weights():
+    weights = weights_at("bezier", MOST_BENDS, 0.5)
+    assert np.isfinite(weights).all()
+    assert weights.sum() == pytest.approx(1.0)
 
 
 AWKWARD = np.array([-0.0, 1e-40, 3.4e38, -1 / 3, 0.0], np.float32)

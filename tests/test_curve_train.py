@@ -151,6 +151,7 @@ def test_the_ends_of_the_file_are_the_checkpoints_with_their_buffers(ends, tmp_p
 
 REFUSED = [
     (["--bends=1"], "--bends 1: both ends count", "Pass --bends 3 or more."),
+    (["--bends=1001"], "--bends 1001: each is a network of its own", "Pass fewer."),
     (["--bends=2"], "--bends 2: both ends count", "Pass --bends 3 or more, or --free-ends."),
     (["--kind=spline"], "--kind", "bezier"),
     (["--start={ends}/none.pt"], "no such checkpoint", ""),

@@ -29,6 +29,7 @@ rank draws a t of its own for its part of every batch. The same command again go
 complete epoch. Source: Garipov et al. 2018, arXiv:1802.10026.
 """
 KINDS = ("bezier", "polygon")
+MOST_BENDS = 1000  # beyond, the binomial coefficients of a Bezier curve exceed float64
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

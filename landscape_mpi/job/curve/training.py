@@ -19,6 +19,7 @@ from landscape_mpi.job import provenance
 from landscape_mpi.job.crew import Crew
 from landscape_mpi.job.curve import messages
 from landscape_mpi.job.curve.ends import Ends, read_ends
+from landscape_mpi.job.curve.train import MOST_BENDS
 from landscape_mpi.job.job_folder import check_identity
 from landscape_mpi.job.rank_crew import RankCrew
 from landscape_mpi.job.training.inputs import augments, make_deterministic
@@ -111,6 +112,11 @@ def _check_options(options: argparse.Namespace) -> None:
         raise InputError(
             f"--bends {options.bends}: both ends count, so nothing of the curve could be trained. "
             f"Pass --bends {least} or more{', or --free-ends' if options.bends == 2 else ''}."
+        )
+    if options.bends > MOST_BENDS:
+        raise InputError(
+            f"--bends {options.bends}: each is a network of its own in memory and in --out, and "
+            f"there are at most {MOST_BENDS:,}. Pass fewer."
         )
     if options.momentum >= 1:
         raise InputError(f"--momentum {options.momentum:g}: must be below 1, e.g. 0.9.")
