@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_mpi.compute.sharpness import width
 from landscape_mpi.store.reader import read_surface
+from landscape_mpi.store.sharpness import width
 
 MODEL, DATA = "resnet8", "digits"
 EPOCHS = 100

@@ -46,7 +46,7 @@ def say_status(path: Path) -> int:
 
 def say_summary(path: Path) -> int:
     """Say what a surface file shows."""
-    from landscape_mpi.job.surface import summary
+    from landscape_mpi.views import summary
 
     return summary.say_summary(path)
 

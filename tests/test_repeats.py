@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.surface.summary import describe
 from landscape_mpi.plot import main as plot
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.line import draw_line
 from landscape_mpi.views.pictures import make_panels
+from landscape_mpi.views.summary import describe
 from landscape_mpi.vtp import main as vtp
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network

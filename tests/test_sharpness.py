@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from landscape_mpi.compute.sharpness import (
+from landscape_mpi.store.sharpness import (
     barrier,
     epsilon_sharpness,
     fit_quadratic,

@@ -13,8 +13,8 @@ import surface_files
 from surface_files import plane, write_surface
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.surface.summary import describe
 from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.summary import describe
 
 AXIS = np.linspace(-1, 1, 21)
 

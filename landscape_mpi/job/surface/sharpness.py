@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from landscape_mpi.compute import sharpness
 from landscape_mpi.compute.ascent import highest_in_box
 from landscape_mpi.compute.device import choose_alone, describe_device
 from landscape_mpi.compute.directions import digest
@@ -19,6 +18,7 @@ from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.inputs import Inputs
 from landscape_mpi.job.stored_inputs import first_samples, read_stored_inputs
+from landscape_mpi.store import sharpness
 from landscape_mpi.store.reader import Surface, read_surface
 from landscape_mpi.store.stored_surface import read_stored_surface
 from landscape_mpi.zoo.dataset import NOUNS

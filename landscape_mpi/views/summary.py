@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_mpi.compute import sharpness
-from landscape_mpi.compute.sharpness import Width
 from landscape_mpi.errors import InputError
+from landscape_mpi.store import sharpness
 from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.reader import Surface, check_computed, read_surface
+from landscape_mpi.store.sharpness import Width
 
 RADII = (0.1, 0.5, 1.0)  # of the boxes of epsilon-sharpness
 RISE = 0.1  # nat above the center, of a level set
