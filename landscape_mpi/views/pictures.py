@@ -9,19 +9,18 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.store.schema import ARC_LENGTH, HESSIAN, HESSIAN_VALUES, RATIO
-from landscape_mpi.store.sums import with_sum
+from landscape_mpi.store.schema import RATIO
 from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.barriers import draw_barriers
+from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.levels import DEFAULT_LEVELS
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.plane import draw_beside, draw_contour, draw_filled, draw_heatmap
 from landscape_mpi.views.shaded import draw_surface
 
-ONLY_IF_NAMED = (HESSIAN.keys() - HESSIAN_VALUES) | {ARC_LENGTH}
 KINDS: dict[str, Callable[[Panel], Figure]] = {
     "contour": draw_contour,
     "filled": draw_filled,
@@ -45,20 +44,12 @@ def make_panels(
     log: bool | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
 ) -> list[Panel]:
-    """Prepare the quantities asked for, where None all those with a computed point.
-
-    How eigenvalues were found (their residuals, products and starts), and how long a curve is, is
-    drawn if it is named.
+    """Prepare the quantities asked for; see choose_quantities.
 
     Raises:
         InputError: If the surface has no such quantity, or nothing of it is computed.
     """
-    names = quantities or [
-        name for name in surface.values if surface.done_of[name].any() and name not in ONLY_IF_NAMED
-    ]
-    for name in names:
-        surface = with_sum(surface, name)
-        _check_quantity(surface, name)
+    surface, names = choose_quantities(surface, quantities)
     if surface.is_line:  # a line has no levels
         levels = DEFAULT_LEVELS
     return [make_panel(surface, name, log=log, levels=levels) for name in names]
@@ -105,16 +96,6 @@ def check_distinct(pictures: list[Picture]) -> None:
                 "have the same name. Plot them one by one, each with its own --out-dir."
             )
         seen.add(picture.path)
-
-
-def _check_quantity(surface: Surface, name: str) -> None:
-    if name not in surface.values:
-        raise unknown_name(f"{surface.path}: --quantity", name, surface.values)
-    if not surface.done_of[name].any():
-        raise InputError(
-            f"{surface.path}: 0 of {surface.n_points} points of {name} are computed, so there is "
-            "nothing to show of it."
-        )
 
 
 def _plan_line(panels: list[Panel], stem: Path, suffix: str) -> list[Picture]:

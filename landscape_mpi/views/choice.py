@@ -1,0 +1,45 @@
+"""Which quantities of a surface are shown."""
+
+from __future__ import annotations
+
+from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import ARC_LENGTH, HESSIAN, HESSIAN_VALUES
+from landscape_mpi.store.sums import with_sum
+
+ONLY_IF_NAMED = (HESSIAN.keys() - HESSIAN_VALUES) | {ARC_LENGTH}
+
+
+def choose_quantities(surface: Surface, asked: list[str] | None) -> tuple[Surface, list[str]]:
+    """Return the quantities asked for, where None all those with a computed point.
+
+    How eigenvalues were found (their residuals, products and starts), and how long a curve is, is
+    shown if it is named.
+
+    Args:
+        surface: As it was read.
+        asked: Names, and sums of names.
+
+    Returns:
+        The surface, with the sums among its quantities, and the names.
+
+    Raises:
+        InputError: If the surface has no such quantity, or nothing of it is computed.
+    """
+    names = asked or [
+        name for name in surface.values if surface.done_of[name].any() and name not in ONLY_IF_NAMED
+    ]
+    for name in names:
+        surface = with_sum(surface, name)
+        _check_quantity(surface, name)
+    return surface, names
+
+
+def _check_quantity(surface: Surface, name: str) -> None:
+    if name not in surface.values:
+        raise unknown_name(f"{surface.path}: --quantity", name, surface.values)
+    if not surface.done_of[name].any():
+        raise InputError(
+            f"{surface.path}: 0 of {surface.n_points} points of {name} are computed, so there is "
+            "nothing to show of it."
+        )
