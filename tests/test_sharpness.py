@@ -88,3 +88,12 @@ def test_the_barrier_between_two_ends():
     assert barrier(axis, np.where(axis == 0.25, np.inf, 1.0)) == np.inf
     assert barrier(np.linspace(-1, 0.9, 20), np.ones(20)) is None
     assert barrier(axis, np.where(axis == 1, np.nan, 1.0)) is None
+
+
+def test_losses_that_are_very_large_or_negative_cost_no_warning(recwarn):
+    axis = np.linspace(-1, 1, 5)
+    loss = np.add.outer(axis**2, axis**2) * 1e300
+    assert fit_quadratic(axis, axis, loss, (2, 2)) is not None
+    non_convex_share(axis, axis, loss * 1e5)
+    assert epsilon_sharpness(axis, axis, loss - 1, -1.0, 1.0) is None
+    assert not recwarn.list

@@ -85,7 +85,8 @@ def epsilon_sharpness(
 
     Returns:
         100 (max L - L(0)) / (1 + L(0)), over the points of the grid in the box; None where the
-        box is larger than the grid or holds no point besides the center.
+        box is larger than the grid or holds no point besides the center, or where the loss at the
+        center is -1 or less.
 
     Source: Keskar et al. 2017, arXiv:1609.04836, Metric 2.1, here in the plane.
     """
@@ -95,7 +96,7 @@ def epsilon_sharpness(
         return None
     inside = [np.abs(axis) <= radius + slack for axis in (alpha, beta)]
     box = loss[np.ix_(*inside)]
-    if box.size < 2 or np.isnan(box).all():
+    if box.size < 2 or np.isnan(box).all() or center <= -1:
         return None
     return float(100 * (np.nanmax(box) - center) / (1 + center))
 
@@ -131,7 +132,8 @@ def fit_quadratic(
     found, _, rank, _ = np.linalg.lstsq(design[finite], heights[finite], rcond=None)
     if rank < design.shape[1]:
         return None
-    residual = float(np.sqrt(np.mean((design[finite] @ found - heights[finite]) ** 2)))
+    with np.errstate(over="ignore"):  # of losses beyond 1e150
+        residual = float(np.sqrt(np.mean((design[finite] @ found - heights[finite]) ** 2)))
     if is_line:
         return Quadratic(found[2:].reshape(1, 1), residual)
     aa, ab, bb = found[3:]
@@ -184,7 +186,8 @@ def _curvatures(
     alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest curvature and the loss of the inner points that have one, each [n]."""
-    with np.errstate(invalid="ignore"):  # differences of infinities, left out below
+    # Differences of infinities, and squares beyond what numbers hold: left out below.
+    with np.errstate(invalid="ignore", over="ignore"):
         if 1 in loss.shape:
             smallest, inner = np.diff(loss.ravel(), 2), loss.ravel()[1:-1]
         else:
