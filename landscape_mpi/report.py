@@ -1,0 +1,140 @@
+"""Write surface files as one interactive HTML page, which needs no network.
+
+Each surface in three dimensions, to turn and zoom, beside its contours; pointing at one marks the
+point in all, with its coordinates, losses and errors. A switch for the scale, a slider that clips,
+several surfaces side by side under one camera, paths of training runs, the numbers of
+surface --summary, and where each surface comes from. Files of the reference implementation are
+read as well.
+
+  python -m landscape_mpi.report resnet56.h5
+  python -m landscape_mpi.report resnet56.h5 resnet56_noshort.h5 --out compared.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.errors import InputError
+from landscape_mpi.options import file_path
+from landscape_mpi.output import check_output, whole_file
+
+if TYPE_CHECKING:
+    from landscape_mpi.store.reader import Surface
+
+MOST_SURFACES = 8  # browsers give a page about 16 contexts of WebGL, phones half of that
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the surfaces, write their page, print where it is."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = make_parser().parse_args(words)
+    # After parsing, so that --help does not wait for h5py.
+    from landscape_mpi.store.follow import follow_surfaces
+    from landscape_mpi.store.reader import check_computed, read_surface
+
+    out = options.out or options.surfaces[0].with_suffix(".html")
+    check_page(out, options.surfaces)
+    if options.watch:
+        with contextlib.suppress(KeyboardInterrupt):  # how one stops watching
+            for surfaces in follow_surfaces(options.surfaces):
+                write_page(surfaces, out, options, words)
+        return 0
+    surfaces = [read_surface(path) for path in options.surfaces]
+    for surface in surfaces:
+        check_computed(surface)
+    write_page(surfaces, out, options, words)
+    return 0
+
+
+def check_page(out: Path, surfaces: Sequence[Path]) -> None:
+    """Check what is known before a file is read: the page's name, and how many surfaces it has.
+
+    Raises:
+        InputError: If the page is not named as one, cannot be written, or would be too much.
+    """
+    if len(surfaces) > MOST_SURFACES:
+        raise InputError(
+            f"{len(surfaces)} surface files are named; a page holds up to {MOST_SURFACES}, as "
+            f"browsers limit how many pictures in space they draw. Make several pages."
+        )
+    if out.suffix.lower() not in {".html", ".htm"}:
+        raise InputError(
+            f"--out: {out} does not end in .html, and browsers go by that. Name it "
+            f"{out.with_suffix('.html').name}."
+        )
+    check_output(out, inputs=surfaces)
+
+
+def write_page(
+    surfaces: Sequence[Surface], out: Path, options: argparse.Namespace, words: Sequence[str]
+) -> None:
+    """Write the page of surfaces, whole or not at all, and print its name and size."""
+    from landscape_mpi.store.provenance import read_provenance
+    from landscape_mpi.views.report.page import Source, make_page
+
+    sources = [Source(surface, read_provenance(surface.path)) for surface in surfaces]
+    complete = all(surface.done.all() for surface in surfaces)
+    page = make_page(
+        sources,
+        options.quantity,
+        command=["python", "-m", "landscape_mpi.report", *words],
+        log=options.log,
+        watched=options.watch and not complete,
+    ).encode()
+    with whole_file(out) as partial:
+        partial.write_bytes(page)
+    print(f"{out}: {len(page) / 1e6:.1f} MB, opens in any browser", flush=True)
+
+
+def make_parser() -> CommandParser:
+    """Return the command's options."""
+    parser = CommandParser(prog="python -m landscape_mpi.report", description=__doc__)
+    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "--out",
+        type=file_path,
+        metavar="FILE",
+        help="default: the first surface's name, with .html",
+    )
+    parser.add_argument(
+        "--quantity",
+        type=_names,
+        metavar="NAME[,NAME]",
+        help="show these only, e.g. train_loss,test_loss, or a sum of some, e.g. "
+        "train_loss+weight_decay_term (default: all in the file)",
+    )
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument(
+        "--log", action="store_true", default=None, help="begin with a logarithmic scale"
+    )
+    scale.add_argument(
+        "--linear",
+        action="store_false",
+        dest="log",
+        help="begin with a linear scale (default: logarithmic where all values are positive and "
+        "span more than a factor of 30)",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="write the page again whenever the running job has written a round, until the "
+        "surfaces are complete; an open page loads itself again",
+    )
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("names nothing.")
+    return names
+
+
+if __name__ == "__main__":
+    run_alone(main)

@@ -1,0 +1,80 @@
+"""The group ``provenance/``: where a surface file comes from, and who filled it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+GROUP = "provenance"
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A row of the table of runs."""
+
+    started: datetime
+    ended: datetime | None  # None while it runs, and for ever if it was killed
+    outcome: str
+    n_points: int
+    n_ranks: int
+    texts: Mapping[str, str]  # threads, devices, hosts, versions, writer, command
+
+    @property
+    def seconds(self) -> float | None:
+        """Return how long it took, s; None where its end is not known."""
+        return None if self.ended is None else (self.ended - self.started).total_seconds()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a file says of its origin; empty in files of the reference implementation."""
+
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    runs: tuple[RunRecord, ...] = ()
+    point_seconds: float | None = None  # of all points on their ranks, s
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Read where a surface file comes from. Local, and without a lock.
+
+    Args:
+        path: A file that read_surface has read.
+    """
+    with h5py.File(path, "r", locking=False) as file:
+        group = file.get(GROUP)
+        if not isinstance(group, h5py.Group):
+            return Provenance()
+        attributes = {name: _plain(value) for name, value in group.attrs.items()}
+        rows: Any = group[RUNS][()] if RUNS in group else ()
+        seconds = file["seconds"][()] if "seconds" in file else np.empty(0)
+        done = file["done"][()] == 1 if "done" in file else np.zeros(seconds.shape, bool)
+    known = seconds[done & np.isfinite(seconds)] if seconds.shape == done.shape else seconds[:0]
+    runs = tuple(_record(row) for row in rows if row["started"])
+    return Provenance(attributes, runs, float(known.sum()) if known.any() else None)
+
+
+def _record(row: Any) -> RunRecord:
+    words = {name: _plain(row[name]) for name in row.dtype.names}
+    texts = {name: str(value) for name, value in words.items() if isinstance(value, str)}
+    return RunRecord(
+        started=datetime.fromisoformat(texts["started"]),
+        ended=datetime.fromisoformat(texts["ended"]) if texts["ended"] else None,
+        outcome=texts["outcome"],
+        n_points=int(words["points"]),
+        n_ranks=int(words["ranks"]),
+        texts=texts,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as Python's types, text as str."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.item() if isinstance(value, np.generic) else value

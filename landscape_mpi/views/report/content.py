@@ -1,0 +1,151 @@
+"""What the script of the page draws: the numbers of each surface, packed.
+
+Arrays are base64 of little-endian float64, int32 or uint8: the values as the file has them, NaN and
+infinity included. On the page the axes rise, whatever they do in the file.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from landscape_mpi.store.lines import labels_of, names_of, pairs_of
+from landscape_mpi.store.plane_curve import PlaneCurve
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.views.levels import suits_log
+from landscape_mpi.views.marks import LETTERS
+from landscape_mpi.views.path import DROPPED, RUN_COLORS, STRAIGHT
+from landscape_mpi.views.report.gaps import find_gaps
+
+Packed = dict[str, Any]  # what json can write
+KINDS = {"f8": "<f8", "i4": "<i4", "u1": "|u1"}
+CURVE_LINES = ("curve", "straight line")
+
+
+def pack_surface(surface: Surface, names: list[str]) -> Packed:
+    """Return what is drawn of a surface.
+
+    Args:
+        surface: As it was read, with sums among its quantities where they were asked for.
+        names: Of the quantities to show.
+    """
+    order = [np.argsort(axis) for axis in (surface.alpha, surface.beta)]
+    turn: Callable[[np.ndarray], np.ndarray] = lambda values: values[np.ix_(*order)]  # noqa: E731
+    gaps: dict[bytes, Packed | None] = {}
+    quantities = [_pack_quantity(surface, name, turn, gaps) for name in names]
+    alpha, beta = (
+        axis[places] for axis, places in zip((surface.alpha, surface.beta), order, strict=True)
+    )
+    return {
+        "name": surface.path.stem,
+        "alpha": pack(alpha, "f8"),
+        "beta": pack(beta, "f8"),
+        "axes": {axis: surface.long_names[axis] for axis in ("alpha", "beta")},
+        "kind": "line" if surface.is_line else "plane",
+        "lines": lines_of(surface) if surface.is_line else [],
+        "quantities": quantities,
+        "marks": [
+            {"letter": letter, "name": mark.name, "alpha": mark.alpha, "beta": mark.beta}
+            for letter, mark in zip(LETTERS, surface.marks, strict=False)
+        ],
+        "paths": [] if surface.has_repeats else _paths(surface),
+    }
+
+
+def pack(values: np.ndarray, kind: str) -> str:
+    """Return an array in the order of its memory as base64.
+
+    Args:
+        values: Any shape.
+        kind: f8, i4 or u1.
+    """
+    return base64.b64encode(np.ascontiguousarray(values, KINDS[kind]).tobytes()).decode()
+
+
+def _pack_quantity(
+    surface: Surface,
+    name: str,
+    turn: Callable[[np.ndarray], np.ndarray],
+    gaps: dict[bytes, Packed | None],
+) -> Packed:
+    computed = turn(surface.done_of[name])
+    values = np.where(computed, turn(surface.values[name]), np.nan)
+    finite = values[np.isfinite(values)]
+    packed: Packed = {
+        "name": name,
+        "words": surface.long_names[name],
+        "unit": {"1": "", "percent": "%"}.get(surface.units[name], surface.units[name]),
+        "log": bool(finite.size and suits_log(finite)),
+        "values": pack(values, "f8"),
+        "done": None,
+        "gaps": None,
+    }
+    if not computed.all():
+        mask = pack(computed, "u1")
+        key = computed.tobytes()
+        if key not in gaps:
+            gaps[key] = None if surface.is_line else _pack_gaps(computed)
+        packed |= {"done": mask, "gaps": gaps[key]}
+    return packed
+
+
+def _pack_gaps(computed: np.ndarray) -> Packed | None:
+    found = find_gaps(computed)
+    if found is None:
+        return None
+    return {
+        "places": pack(found.places, "i4"),
+        "corners": pack(found.corners, "i4"),
+        "weights": pack(found.weights, "f8"),
+    }
+
+
+def lines_of(surface: Surface) -> list[str]:
+    """Return what each line of a file of lines is; one empty word where there is one line."""
+    if surface.is_curve:
+        return list(CURVE_LINES[: surface.shape[1]])
+    if surface.has_pairs:
+        letters = labels_of(len(names_of(surface)))
+        return [f"{letters[i]} to {letters[j]}" for i, j in pairs_of(len(letters))]
+    if surface.has_repeats:
+        return [f"direction {number + 1}" for number in range(surface.shape[1])]
+    return [""]
+
+
+def _paths(surface: Surface) -> list[Packed]:
+    if surface.curve is not None:
+        return _curve_paths(surface.curve)
+    runs = surface.trajectory.runs if surface.trajectory is not None else ()
+    return [_run_path(run, RUN_COLORS[k % len(RUN_COLORS)]) for k, run in enumerate(runs)]
+
+
+def _run_path(run: RunPath, color: str) -> Packed:
+    return {
+        "name": run.name,
+        "color": color,
+        "alpha": pack(run["alpha"], "f8"),
+        "beta": pack(run["beta"], "f8"),
+        "epoch": pack(run["epoch"], "f8"),
+        "drops": [int(place) for place in np.flatnonzero(run.drops)],
+        "dropped": DROPPED,
+        "dots": True,
+        "dash": "solid",
+    }
+
+
+def _curve_paths(curve: PlaneCurve) -> list[Packed]:
+    bends = {axis: curve[f"bend_{axis}"] for axis in ("alpha", "beta")}
+    look: Packed = {"epoch": None, "drops": [], "dropped": DROPPED}
+    ends = {axis: pack(values[[0, -1]], "f8") for axis, values in bends.items()}
+    along = {axis: pack(curve[axis], "f8") for axis in ("alpha", "beta")}
+    made_of = {axis: pack(values, "f8") for axis, values in bends.items()}
+    kind = {"bezier": "Bezier curve", "polygon": "polygonal chain"}[str(curve.attributes["kind"])]
+    return [
+        {"name": "straight line", "color": STRAIGHT, "dots": False, "dash": "dash", **ends, **look},
+        {"name": kind, "color": "black", "dots": False, "dash": "solid", **along, **look},
+        {"name": "its points", "color": "black", "dots": True, "dash": None, **made_of, **look},
+    ]

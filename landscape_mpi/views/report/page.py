@@ -1,0 +1,107 @@
+"""The page: a frame of HTML, its look, its script, plotly.js and the surfaces, in one file.
+
+plotly.js and the numbers are compressed, and unpacked by the browser itself (DecompressionStream):
+that takes the page from about 6 MB to about 2.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from landscape_mpi.store.provenance import Provenance
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.choice import choose_quantities
+from landscape_mpi.views.report import tables
+from landscape_mpi.views.report.content import pack_surface
+from landscape_mpi.views.report.tables import escape
+
+RELOAD_S = 10  # between two looks of a page that is being watched
+
+
+@dataclass(frozen=True)
+class Source:
+    """A surface, and where it comes from."""
+
+    surface: Surface
+    provenance: Provenance
+
+
+def make_page(
+    sources: Sequence[Source],
+    quantities: list[str] | None,
+    *,
+    command: Sequence[str],
+    log: bool | None = None,
+    watched: bool = False,
+    reload_s: float = RELOAD_S,
+) -> str:
+    """Return the page as text.
+
+    Args:
+        sources: At least one, each with computed points.
+        quantities: To show; None for all that are computed.
+        command: That makes this page again, word by word.
+        log: Scale to begin with; None lets the values say.
+        watched: Whether the file is written again and the page should look for it.
+        reload_s: How often it then does, s.
+
+    Raises:
+        InputError: If a surface has no such quantity, or nothing of it is computed.
+    """
+    chosen = [choose_quantities(source.surface, quantities) for source in sources]
+    content: dict[str, Any] = {
+        "surfaces": [pack_surface(surface, names) for surface, names in chosen],
+        "log": log,
+        "reload": reload_s if watched else None,
+    }
+    titles = [tables.title_of(source.surface) for source in sources]
+    return Template(_text("page.html")).substitute(
+        title=escape(" and ".join(dict.fromkeys(titles))),
+        style=_text("page.css"),
+        script=_text("page.js"),
+        articles="\n".join(_article(k, source) for k, source in enumerate(sources)),
+        count="one" if len(sources) == 1 else "several",
+        command=escape(shlex.join(command)),
+        library=_library(),
+        data=pack_text(json.dumps(content, separators=(",", ":"))),
+    )
+
+
+def pack_text(text: str) -> str:
+    """Return text, compressed, as base64; the same text is always the same."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def _article(number: int, source: Source) -> str:
+    surface, provenance = source.surface, source.provenance
+    made = tables.command_of(provenance)
+    return Template(_text("article.html")).substitute(
+        number=number,
+        name=escape(surface.path.name),
+        title=escape(tables.title_of(surface)),
+        kind="line" if surface.is_line else "plane",
+        facts=tables.facts(surface, provenance),
+        numbers=tables.numbers(surface),
+        provenance=tables.provenance_table(surface, provenance),
+        command=escape(made) if made else "",
+        hidden="" if made else "hidden",
+    )
+
+
+@cache
+def _library() -> str:
+    """Return plotly.js as its Python package brings it, packed."""
+    return pack_text(files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8"))
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")

@@ -1,0 +1,177 @@
+"""The words of the page: what a surface is, its numbers, and where it comes from, as HTML."""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from landscape_mpi.store.provenance import Provenance, RunRecord
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.summary import describe
+
+INDENT = "  "  # of a line under a heading
+UNKNOWN = {"", "none", "None", "unknown"}
+# Attributes of the file's root, its directions and its provenance, in the words of the table.
+WHAT = {
+    "model": "network",
+    "preparation": "network, as evaluated",
+    "data": "data",
+    "splits": "splits",
+    "limit": "training samples",
+    "loss": "loss",
+    "weight_decay": "weight decay",
+    "batch_norm": "batch-norm's statistics",
+    "precision": "precision",
+    "batch": "batch",
+    "device": "device",
+}
+DIRECTIONS = {
+    "source": "directions",
+    "normalize": "normalisation",
+    "ignore": "left where they are",
+    "only": "moved alone",
+    "seed": "seed",
+    "cosine": "cosine of the directions",
+    "n_moved": "weights moved",
+}
+FROM = {
+    "checkpoint": "checkpoint",
+    "checkpoint_sha256": "SHA-256 of the checkpoint",
+    "weights_sha256": "SHA-256 of the weights",
+    "data_dir": "folder of the data",
+    "data_sha256": "SHA-256 of the data",
+    "versions": "versions",
+    "git_commit": "commit",
+    "writer": "written by",
+}
+RUN_HEAD = ("run", "started (UTC)", "took", "outcome", "points", "ranks", "devices", "hosts")
+
+
+def title_of(surface: Surface) -> str:
+    """Return model and data of a surface, or the name of its file."""
+    words = [_shown(surface.attributes.get(key)) for key in ("model", "data")]
+    return ", ".join(filter(None, words)) or surface.path.stem
+
+
+def facts(surface: Surface, provenance: Provenance) -> str:
+    """Return the few numbers a reader looks for first, as a list of terms."""
+    told = dict(_facts(surface, provenance))
+    items = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in told.items()
+    )
+    return f'<dl class="facts">{items}</dl>'
+
+
+def _facts(surface: Surface, provenance: Provenance) -> Iterator[tuple[str, str]]:
+    done = max(int(mask.sum()) for mask in surface.done_of.values())
+    grid = " × ".join(str(n) for n in surface.shape)
+    yield "points", grid if done == surface.n_points else f"{done:,} of {grid}"
+    for name, values in list(surface.values.items())[:4]:
+        unit = {"percent": " %", "1": ""}.get(surface.units[name], f" {surface.units[name]}")
+        if surface.center is not None and np.isfinite(values[surface.center]):
+            yield f"{name.replace('_', ' ')} at center", f"{values[surface.center]:.4g}{unit}"
+    took = [run.seconds for run in provenance.runs if run.seconds is not None]
+    if took:
+        yield "computed in", duration(sum(took))
+    if provenance.runs:
+        yield "ranks", ", ".join(str(n) for n in sorted({run.n_ranks for run in provenance.runs}))
+
+
+def numbers(surface: Surface) -> str:
+    """Return the summary of a surface: sentences, and lists under headings."""
+    parts: list[str] = []
+    lines = describe(surface)[1:]
+    for line, following in itertools.zip_longest(lines, lines[1:], fillvalue=""):
+        if line.startswith(INDENT):
+            parts.append(f"<li>{escape(line.strip())}</li>")
+            parts += [] if following.startswith(INDENT) else ["</ul>"]
+        elif following.startswith(INDENT):
+            parts.append(f"<h3>{escape(line)}</h3><ul>")
+        else:
+            parts.append(f"<p>{escape(line)}</p>")
+    return "".join(parts)
+
+
+def provenance_table(surface: Surface, provenance: Provenance) -> str:
+    """Return where a surface comes from, as a table, and its runs as another."""
+    rows = [("file", str(surface.path)), ("points", " × ".join(str(n) for n in surface.shape))]
+    rows += _rows(surface.attributes, WHAT)
+    rows += _rows(surface.about_directions, DIRECTIONS)
+    rows += _rows(provenance.attributes, FROM)
+    if provenance.point_seconds is not None:
+        total = duration(provenance.point_seconds)
+        rows.append(("time of all points on their ranks", total))
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in rows
+    )
+    table = f"<table><tbody>{body}</tbody></table>"
+    return table + (_runs_table(provenance.runs) if provenance.runs else "")
+
+
+def command_of(provenance: Provenance) -> str | None:
+    """Return the command that made a surface, None where its file does not tell."""
+    return _shown(provenance.attributes.get("command")) or None
+
+
+def _rows(known: Any, words: dict[str, str]) -> list[tuple[str, str]]:
+    shown = [(words[name], _shown(known.get(name))) for name in words if name in known]
+    return [(name, value) for name, value in shown if value]
+
+
+def _runs_table(runs: Iterable[RunRecord]) -> str:
+    head = "".join(f'<th scope="col">{escape(word)}</th>' for word in RUN_HEAD)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _run_cells(number, run)) + "</tr>"
+        for number, run in enumerate(runs, 1)
+    )
+    return (
+        '<div class="wide"><table class="runs"><caption>the runs that computed it</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _run_cells(number: int, run: RunRecord) -> tuple[str, ...]:
+    took = "" if run.seconds is None else duration(run.seconds)
+    return (
+        str(number),
+        f"{run.started:%F %T}",
+        took,
+        run.outcome or "running, or killed",
+        f"{run.n_points:,}",
+        str(run.n_ranks),
+        run.texts.get("devices", ""),
+        run.texts.get("hosts", ""),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two largest of its units."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def escape(text: str) -> str:
+    """Return text so that HTML shows it as it is."""
+    return html.escape(text, quote=True)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, np.ndarray):
+        return ", ".join(_shown(item) for item in value.tolist())
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return "" if text in UNKNOWN else text

@@ -1,0 +1,292 @@
+"""Oracle: the page's parts unpacked with base64, gzip and json alone; HTML read by html.parser.
+
+What a browser shows of it is in test_report_page.py. That neither torch nor mpi4py is needed is
+proved in a process that cannot import them.
+"""
+
+import base64
+import gzip
+import html.parser
+import json
+import re
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import surface_files
+from surface_files import plane, write_surface
+
+from landscape_mpi import report
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.store.schema import RUN
+
+ALPHA, BETA = np.linspace(-1, 1, 5), np.linspace(-1, 1, 3)
+MEGABYTE = 1e6
+
+
+def bowl(a, b):
+    return 0.25 + a * a + 0.1 * b
+
+
+def page_of(path, *options):
+    assert report.main([str(path), *options]) == 0
+    return path.with_suffix(".html").read_text()
+
+
+def part(page, name):
+    packed = re.search(rf'<script [^>]*id="{name}">([^<]*)</script>', page)[1]
+    return gzip.decompress(base64.b64decode(packed)).decode()
+
+
+def floats(text):
+    return np.frombuffer(base64.b64decode(text), "<f8")
+
+
+def content_of(page):
+    return json.loads(part(page, "data"))
+
+
+@pytest.fixture
+def surface(tmp_path):
+    values = {"train_loss": plane(ALPHA, BETA, bowl), "train_error": plane(ALPHA, BETA, bowl) * 9}
+    return write_surface(tmp_path / "net.h5", ALPHA, BETA, values)
+
+
+def test_the_values_are_those_of_the_file_bit_for_bit(tmp_path, capsys):
+    values = plane(ALPHA, BETA, bowl)
+    values[0, 0], values[1, 2], values[2, 1] = np.nan, np.inf, 1e300
+    path = write_surface(tmp_path / "net.h5", ALPHA, BETA, {"train_loss": values})
+    page = page_of(path)
+    (packed,) = content_of(page)["surfaces"]
+    found = floats(packed["quantities"][0]["values"])
+    assert found.tobytes() == values.tobytes()
+    assert list(floats(packed["alpha"])) == list(ALPHA)
+    assert packed["quantities"][0]["done"] is None
+    assert capsys.readouterr().out == f"{path.with_suffix('.html')}: 2.0 MB, opens in any browser\n"
+
+
+def test_falling_axes_rise_on_the_page(tmp_path):
+    values = {"train_loss": plane(ALPHA[::-1], BETA, lambda a, b: 10 * a + b)}
+    page = page_of(write_surface(tmp_path / "net.h5", ALPHA[::-1], BETA, values))
+    (packed,) = content_of(page)["surfaces"]
+    assert list(floats(packed["alpha"])) == list(ALPHA)
+    expected = plane(ALPHA, BETA, lambda a, b: 10 * a + b).ravel()
+    assert list(floats(packed["quantities"][0]["values"])) == list(expected)
+
+
+def test_a_partial_surface_says_how_to_join_its_points(tmp_path):
+    """On a plane the weighted means are its own values."""
+    axis = np.linspace(-1, 1, 9)
+    done = np.zeros((9, 9))
+    done[::2, ::4] = 1
+    slope = plane(axis, axis, lambda a, b: 3 * a - 2 * b + 1)
+    page = page_of(write_surface(tmp_path / "net.h5", axis, axis, {"train_loss": slope}, done=done))
+    (quantity,) = content_of(page)["surfaces"][0]["quantities"]
+    assert list(base64.b64decode(quantity["done"])) == list(done.ravel().astype(int))
+    gaps = quantity["gaps"]
+    places, corners = (
+        np.frombuffer(base64.b64decode(gaps[name]), "<i4") for name in ("places", "corners")
+    )
+    weights = floats(gaps["weights"]).reshape(-1, 3)
+    assert sorted(places) == list(np.flatnonzero(done.ravel() == 0))
+    assert done.ravel()[corners].all()
+    joined = (weights * slope.ravel()[corners].reshape(-1, 3)).sum(axis=1)
+    np.testing.assert_allclose(joined, slope.ravel()[places], atol=1e-12)
+
+
+def test_three_surfaces_of_101_x_101_points_stay_below_5_megabytes(tmp_path, capsys):
+    """Random mantissas, which nothing compresses."""
+    axis, draw = np.linspace(-1, 1, 101), np.random.default_rng(0)
+    names = ("train_loss", "train_error", "test_loss", "test_error")
+    paths = []
+    for number in range(3):
+        values = {name: draw.random((101, 101)) for name in names}
+        paths.append(str(write_surface(tmp_path / f"{number}.h5", axis, axis, values)))
+    report.main([*paths, f"--out={tmp_path / 'page.html'}"])
+    assert (tmp_path / "page.html").stat().st_size < 5 * MEGABYTE
+
+
+def test_the_same_files_give_the_same_page(surface):
+    assert page_of(surface) == page_of(surface)
+
+
+class Outside(html.parser.HTMLParser):
+    """Collects every address a page names."""
+
+    def __init__(self):
+        super().__init__()
+        self.addresses = []
+
+    def handle_starttag(self, tag, attributes):
+        named = {"src", "href", "action", "data", "poster", "srcset"}
+        self.addresses += [value for name, value in attributes if name in named]
+
+
+def test_the_page_names_no_address_and_lets_the_browser_refuse_any(surface):
+    page = page_of(surface)
+    outside = Outside()
+    outside.feed(page)
+    assert outside.addresses == []
+    assert "default-src 'none'" in page
+    assert "form-action 'none'" in page
+
+
+def test_plotly_js_is_in_it_whole(surface):
+    import plotly.offline
+
+    assert part(page_of(surface), "library") == plotly.offline.get_plotlyjs()
+
+
+def test_words_of_a_file_are_no_html(tmp_path):
+    values = {"train_loss": plane(ALPHA, BETA, bowl)}
+    attributes = {"model": "</script><b>net", "data": '"x" & $y ${z}'}
+    path = write_surface(tmp_path / "<i>n.h5", ALPHA, BETA, values, attributes=attributes)
+    page = page_of(path)
+    assert "<b>net" not in page
+    assert "&lt;/script&gt;&lt;b&gt;net" in page
+    assert "&quot;x&quot; &amp; $y ${z}" in page
+    assert "<i>n" not in page
+
+
+def add_provenance(path):
+    rows = np.zeros(3, RUN)
+    start, end = b"2026-11-01T10:00:00+00:00", b"2026-11-01T10:02:05+00:00"
+    where = (b"2 threads", b"4 x H100", b"4 x node7", b"torch 2", b"parallel HDF5", b"python")
+    rows[0] = (start, end, b"complete", 15, 4, b"1", *where)
+    with h5py.File(path, "r+") as file:
+        group = file["provenance"]
+        group.create_dataset("runs", data=rows)
+        group.attrs["command"] = "python -m landscape_mpi.surface --x=-1:1:5 --out 'a b.h5'"
+        group.attrs["checkpoint_sha256"] = "12fca82f"
+        file["seconds"][...] = 2.0
+
+
+def test_who_ran_what_on_what_for_how_long(surface):
+    add_provenance(surface)
+    page = page_of(surface)
+    cells = re.findall(r"<td>([^<]*)</td>", page)
+    run = ["1", "2026-11-01 10:00:00", "2 min 5 s", "complete", "15", "4", "4 x H100", "4 x node7"]
+    assert cells[-8:] == run
+    assert '<th scope="row">SHA-256 of the checkpoint</th><td>12fca82f</td>' in page
+    assert '<th scope="row">time of all points on their ranks</th><td>30 s</td>' in page
+    assert "python -m landscape_mpi.surface --x=-1:1:5 --out &#x27;a b.h5&#x27;</code>" in page
+    assert f"python -m landscape_mpi.report {surface}</code>" in page
+
+
+def test_the_numbers_are_those_of_the_summary(surface):
+    from landscape_mpi.store.reader import read_surface
+    from landscape_mpi.views.summary import describe
+
+    page = page_of(surface)
+    lines = describe(read_surface(surface))[1:]
+    shown = re.findall(r"<(?:li|h3)>([^<]*)<", page)
+    assert shown == [line.strip().replace("'", "&#x27;") for line in lines]
+    assert "smallest 0.15 at (0, -1), largest 1.35" in shown
+
+
+def test_quantities_and_sums_that_are_asked_for(tmp_path):
+    values = {"train_loss": np.full((5, 3), 2.0), "weight_decay_term": np.full((5, 3), 0.5)}
+    path = write_surface(tmp_path / "net.h5", ALPHA, BETA, values)
+    page = page_of(path, "--quantity=train_loss+weight_decay_term", "--log")
+    content = content_of(page)
+    (quantity,) = content["surfaces"][0]["quantities"]
+    assert set(floats(quantity["values"])) == {2.5}
+    assert content["log"] is True
+    with pytest.raises(InputError, match="'train_lost' is not known. Did you mean train_loss"):
+        report.main([str(path), "--quantity=train_lost"])
+
+
+def test_a_file_of_the_reference_implementation(tmp_path):
+    path = surface_files.write_reference(
+        tmp_path / "m.h5", ALPHA, BETA, lambda a, b: (10 * a + b + 20, 90 - a)
+    )
+    (packed,) = content_of(page_of(path))["surfaces"]
+    expected = plane(ALPHA, BETA, lambda a, b: 10 * a + b + 20).ravel()
+    assert [q["name"] for q in packed["quantities"]] == ["train_loss", "train_error"]
+    assert list(floats(packed["quantities"][0]["values"])) == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--out={folder}/page.pdf"], "does not end in .html.* Name it page.html"),
+        (["--out={folder}/gone/page.html"], "there is no directory"),
+        (["--log", "--linear"], "not allowed with"),
+        (["--quantity=,"], "names nothing"),
+        (["{folder}/net.h5"] * 8, "9 surface files are named; a page holds up to 8"),
+        (["--watchh"], "Did you mean --watch"),
+    ],
+)
+def test_options_that_cannot_be(surface, options, text):
+    words = [option.format(folder=surface.parent) for option in options]
+    with pytest.raises(InputError, match=text):
+        report.main([str(surface), *words])
+    assert not list(surface.parent.glob("*.html"))
+
+
+def test_files_that_are_none(tmp_path, surface):
+    with pytest.raises(MissingInputError, match="gone.h5: no such file"):
+        report.main([str(surface), str(tmp_path / "gone.h5")])
+    text = tmp_path / "text.h5"
+    text.write_text("no")
+    with pytest.raises(InputError, match="text.h5: is not an HDF5 file"):
+        report.main([str(text)])
+    foreign = tmp_path / "foreign.h5"
+    with h5py.File(foreign, "w") as file:
+        file["x"] = 1
+    with pytest.raises(InputError, match="is HDF5, but no surface file"):
+        report.main([str(foreign)])
+    short = tmp_path / "short.h5"
+    short.write_bytes(surface.read_bytes()[:-100])
+    with pytest.raises(InputError, match="is truncated"):
+        report.main([str(short)])
+    new = write_surface(
+        tmp_path / "new.h5", ALPHA, BETA, {"train_loss": np.ones((5, 3))}, done=np.zeros((5, 3))
+    )
+    with pytest.raises(InputError, match="0 of 15 points are computed"):
+        report.main([str(new)])
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_bad_input_ends_with_status_2(tmp_path):
+    command = [sys.executable, "-m", "landscape_mpi.report", str(tmp_path)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"error: {tmp_path}: is a directory")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_runs_without_torch_mpi_and_pyplot(surface):
+    code = surface_files.WITHOUT_TORCH_AND_MPI.format(command="report")
+    subprocess.run([sys.executable, "-c", code, str(surface)], check=True, capture_output=True)
+    assert surface.with_suffix(".html").exists()
+
+
+def test_help_waits_for_nothing_heavy():
+    code = (
+        "import sys; from landscape_mpi.report import make_parser; make_parser().format_help();"
+        "sys.exit(bool({'numpy', 'h5py', 'matplotlib', 'plotly'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_watching_writes_the_page_each_round_until_the_surface_is_complete(surface):
+    """Rounds land here as a job writes them: more values, then more flags."""
+    with h5py.File(surface, "r+") as file:
+        file["done"][...] = 0
+    argv = [sys.executable, "-m", "landscape_mpi.report", str(surface), "--watch"]
+    watching = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    page = surface.with_suffix(".html")
+    reloads = []
+    for n_rows in (2, 5):
+        with h5py.File(surface, "r+", locking=False) as file:
+            file["done"][:n_rows] = 1
+        assert watching.stdout.readline().startswith(f"{page}: ")
+        content = content_of(page.read_text())
+        reloads.append(content["reload"])
+        flags = content["surfaces"][0]["quantities"][0]["done"]
+        assert (flags is None) == (n_rows == 5)
+    assert watching.wait(timeout=30) == 0
+    assert reloads == [10, None]
