@@ -184,16 +184,16 @@ class Chromium:
 
     def picture(self, selector: str | None = None, *, path: Path | None = None) -> np.ndarray:
         """Return what is to be seen of an element, or of the window, uint8 [rows, columns, 3]."""
-        asked: dict[str, Any] = {"format": "png"}
-        if selector is not None:
-            left, top, width, height = self.box(selector)
-            scroll = self.run("[scrollX, scrollY]")
-            place = {"x": left + scroll[0], "y": top + scroll[1]}
-            asked["clip"] = {**place, "width": width, "height": height, "scale": 1}
-        data = base64.b64decode(self.call("Page.captureScreenshot", **asked)["data"])
+        rows, columns = slice(None), slice(None)
+        if selection := selector and [round(side) for side in self.box(selector)]:
+            left, top, width, height = selection
+            rows, columns = slice(max(0, top), top + height), slice(max(0, left), left + width)
+        # Of the window: for a part of the page Chromium changes its size, and the page lays itself
+        # out anew.
+        data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         if path is not None:
             path.write_bytes(data)
-        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[rows, columns]
 
     def close(self) -> None:
         """End the browser."""

@@ -29,7 +29,14 @@ RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 SLURM = ("test_slurm", "test_templates")
-LONGEST = ("slurm", "test_surface", "test_products", "test_training", "test_trajectory_page")
+LONGEST = (
+    "slurm",
+    "test_surface",
+    "test_products",
+    "test_training",
+    "test_report_page",
+    "test_trajectory_page",
+)
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.

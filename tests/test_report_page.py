@@ -12,7 +12,6 @@ import urllib.parse
 import h5py
 import numpy as np
 import pytest
-import surface_files
 from chromium import Chromium, find_chromium
 from surface_files import plane, write_surface
 
@@ -210,9 +209,15 @@ def test_pointing_at_the_surface_marks_the_contour(page):
     page.run("document.getElementById('above').click()")
     left, top, width, height = page.box("#space-0")
     page.mouse("mouseMoved", left + 0.55 * width, top + 0.45 * height)
-    moved(page, lambda: page.mouse("mouseMoved", left + 0.62 * width, top + 0.4 * height))
-    shapes = page.run("document.getElementById('flat-0').layout.shapes")
-    a, b = shapes[0]["x0"], shapes[1]["y0"]
+    x, y = left + 0.62 * width, top + 0.4 * height
+    shapes = "document.getElementById('flat-0').layout.shapes"
+    # Its own frame after, plotly.js finds what the pointer is on: a resting hand moves a little.
+    for nudge in range(100):
+        page.mouse("mouseMoved", x + nudge % 2, y)
+        page.run("new Promise((done) => setTimeout(done, 50))")
+        a, b = page.run(f"{shapes}.length ? [{shapes}[0].x0, {shapes}[1].y0] : [-1, -1]")
+        if (a, b) != (-1, -1) and nudge > 1:
+            break
     assert 0 < a < 1
     assert 0.25 < b < 1.5
     shown = f"train loss {slope(a, b):.5g} nat"
@@ -376,16 +381,11 @@ def hard_cases(browser, tmp_path_factory):
     ]
     row = {"train_loss": OTHER**2 + 1, "test_loss": OTHER**2 + 2}
     paths.append(write_surface(folder / "row.h5", OTHER, [0.0], row))
-    paths.append(
-        surface_files.write_reference(
-            folder / "reference.h5", OTHER, OTHER[:4], lambda a, b: (slope(a, b), 50.0)
-        )
-    )
     out = folder / "page.html"
     report.main([*map(str, paths), f"--out={out}"])
     # As a page that is watched opens itself again.
     as_it_was = urllib.parse.quote('{"quantity": "train_loss", "shared": false}')
-    browser.open(out, width=900, height=640, fragment=f"#{as_it_was}")
+    browser.open(out, width=480, height=640, fragment=f"#{as_it_was}")
     return browser, {path.stem: number for number, path in enumerate(paths)}
 
 
@@ -417,8 +417,6 @@ def test_hard_surfaces_have_their_colours(hard_cases):
     assert "10⁷" in "".join(wide["colorbar"]["ticktext"])
     one = browser.picture(f"#flat-{numbers['constant']} .nsewdrag").reshape(-1, 3).astype(int)
     assert np.median(np.ptp(one, axis=1)) > 40
-    reference = heights(browser, f"flat-{numbers['reference']}", "contour")
-    np.testing.assert_allclose(reference, plane(OTHER, OTHER[:4], slope))
 
 
 def test_a_line_is_a_curve_training_solid_and_test_dashed(hard_cases):

@@ -258,7 +258,7 @@ function surfaceTrace(view) {
     z: rowsOf(view, step),
     lighting: { ambient: 0.66, diffuse: 0.62, specular: 0.08, roughness: 0.75, fresnel: 0.05 },
     lightposition: { x: -900, y: -1400, z: 2600 },
-    contours: { z: { show: true, color: "rgba(255,255,255,0.45)", width: 1, highlight: false, ...levelsOf(view.shown) } },
+    contours: { x: { highlight: false }, y: { highlight: false }, z: { show: true, color: "rgba(255,255,255,0.45)", width: 1, highlight: false, ...levelsOf(view.shown) } },
   };
 }
 
