@@ -25,12 +25,12 @@ from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.compute.units import find_units
 from landscape_mpi.compute.weight_matching import permuted
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.surface.summary import say_summary
 from landscape_mpi.store.lines import barriers_of
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.stored_surface import read_stored_surface
 from landscape_mpi.views.barriers import draw_barriers
 from landscape_mpi.views.panel import make_panel
+from landscape_mpi.views.summary import say_summary
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
 
