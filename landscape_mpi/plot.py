@@ -135,7 +135,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
 
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
-    scale = {"log": options.log, "levels": options.levels}
+    scale = {"kind": options.scale, "levels": options.levels}
     panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
     plans = [plan_pictures(of_surface, **place) for of_surface in panels]
@@ -182,20 +182,25 @@ def make_parser() -> CommandParser:
         metavar="N|A,B,...",
         help="about how many contour levels, or the levels themselves (default: 12)",
     )
-    scale = parser.add_mutually_exclusive_group()
-    scale.add_argument("--log", action="store_true", default=None, help="logarithmic scale")
-    scale.add_argument(
-        "--linear",
-        action="store_false",
-        dest="log",
-        help="linear scale (default: logarithmic where all values are positive and span more "
-        "than a factor of 30)",
-    )
+    _add_scale(parser)
     parser.add_argument(
         "--no-path", action="store_true", help="leave out the paths of training runs, and curves"
     )
     _add_output(parser)
     return parser
+
+
+def _add_scale(parser: CommandParser) -> None:
+    scales = {
+        "log": "logarithmic scale",
+        "symlog": "linear around zero, logarithmic beyond on both sides",
+        "linear": "linear scale (default: logarithmic where all values are positive and span more "
+        "than a factor of 30, --symlog where they are not and the largest is 300 times the middle "
+        "one)",
+    }
+    group = parser.add_mutually_exclusive_group()
+    for kind, words in scales.items():
+        group.add_argument(f"--{kind}", action="store_const", const=kind, dest="scale", help=words)
 
 
 def _add_other_files(parser: CommandParser) -> None:

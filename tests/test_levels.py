@@ -50,7 +50,7 @@ def test_log_is_chosen_where_positive_values_span_more_than_thirty():
 def test_round_levels():
     assert scale_of(0.0, 90.0).levels.tolist() == [10, 20, 30, 40, 50, 60, 70, 80]
     assert scale_of(0.02, 60.0).levels.tolist() == [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
-    assert scale_of(0.02, 60.0, log=False).levels.tolist() == [5 * k for k in range(1, 12)]
+    assert scale_of(0.02, 60.0, kind="linear").levels.tolist() == [5 * k for k in range(1, 12)]
 
 
 def test_labels_are_short():
@@ -75,13 +75,13 @@ def test_nothing_finite_has_no_scale():
 
 
 def test_log_asked_for_counts_what_it_cannot_show():
-    scale = scale_of(0.0, -1.0, 0.5, 2.0, log=True)
+    scale = scale_of(0.0, -1.0, 0.5, 2.0, kind="log")
     assert (scale.n_floored, scale.low, scale.high) == (2, 0.5, 2.0)
 
 
 def test_log_without_a_positive_value():
     with pytest.raises(InputError, match=r"--log needs positive values; the largest is -0\.5"):
-        scale_of(-0.5, -2.0, log=True)
+        scale_of(-0.5, -2.0, kind="log")
 
 
 def test_given_levels_inside_the_range_are_kept():
@@ -94,3 +94,31 @@ def test_given_levels_outside_the_range():
     with pytest.raises(InputError, match=r"no level of --levels 0.1, 10 .* range, 12 to 90"):
         scale_of(12.0, 90.0, levels=[0.1, 10.0])
     assert scale_of(12.0, 12.0, levels=[0.1, 10.0]).is_constant
+
+
+def test_symmetric_log_is_chosen_where_not_all_are_positive_and_most_are_small():
+    wide = scale_of(-1e6, -10.0, -1.0, 0.0, 1.0, 20.0, 1e4)
+    assert (wide.kind, wide.threshold) == ("symlog", 1.0)
+    assert scale_of(-1.0, 0.5, 20.0).kind == "linear"
+    assert scale_of(0.0, 100.0).kind == "linear"
+    assert scale_of(0.0, 1e-3, 2e-3, 1e12).kind == "symlog"
+    assert scale_of(-1e6, 1.0, 2.0, kind="linear").kind == "linear"
+
+
+def test_levels_of_a_symmetric_log_scale_are_powers_of_ten_on_both_sides_and_zero():
+    scale = scale_of(-2e3, -1.0, 0.0, 1.0, 2e5, kind="symlog")
+    assert scale.levels.tolist() == [-1e3, -1e2, -10, -1, 0, 1, 10, 1e2, 1e3, 1e4, 1e5]
+    # By hand: linear up to the threshold, 1; then one step a decade.
+    wanted = [-4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(scale.height(scale.levels), wanted)
+    assert scale.height(np.array([0.5])).tolist() == [0.5]
+
+
+@given(st.lists(magnitudes, min_size=2, max_size=20), st.sampled_from(["linear", "symlog"]))
+def test_heights_rise_with_the_values_and_lead_back_to_them(values, kind):
+    scale = scale_of(*values, kind=kind)
+    rising = np.unique(values)
+    heights = scale.height(rising)
+    assert np.all(np.diff(heights) >= 0)
+    np.testing.assert_allclose(scale.value(heights), rising, rtol=1e-9)
+    assert np.all(np.diff(scale.bands) > 0)

@@ -160,6 +160,7 @@ HARD = {
     "huge": lambda a, b: 1e30 * (2 + a) * (b + 3),
     "both": lambda a, b: 10 ** (-8 + 19 * (a + 1)) if b < 0.4 else 1.0,
     "negative": lambda a, b: -1.0 - a,
+    "signs": lambda a, b: a * 10 ** (6 * abs(a)),
     "not finite": lambda a, b: np.nan,
     "infinite": lambda a, b: np.inf if b > 0 else a,
     "checkered": lambda a, b: np.nan if round(2 * a + 4 * b) % 2 else a + b,
@@ -211,11 +212,19 @@ def test_the_map_of_colours_reaches_the_picture(panel_of, tmp_path):
 
 
 def test_log_asked_for_says_what_it_cannot_show(panel_of):
-    panel = panel_of(lambda a, b: a, log=True)
+    panel = panel_of(lambda a, b: a, kind="log")
     text = "train_loss zero or negative: 15 points, drawn as the smallest"
     assert text in legend_texts(KINDS["filled"](panel))
     assert "zero or negative, drawn as 0.5: 15" in summarize(panel)
     assert np.isfinite(panel.heights).all()
+
+
+def test_symmetric_log_says_where_it_is_linear(panel_of):
+    panel = panel_of(lambda a, b: a**3 * 1e3, kind="symlog")
+    figure = KINDS["filled"](panel)
+    assert "linear from -100 to 100, logarithmic beyond" in legend_texts(figure)
+    ticks = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+    assert {"-1000", "-100", "0", "100", "1000"} <= set(ticks)
 
 
 def test_summary_gives_range_center_and_what_is_missing(panel_of):

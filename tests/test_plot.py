@@ -177,6 +177,12 @@ def test_log_and_linear_exclude_one_another(surface):
         plot.main([str(surface), "--log", "--linear"])
 
 
+@pytest.mark.parametrize(("option", "wanted"), [("--log", "log"), ("--symlog", "symlog")])
+def test_scale_asked_for(surface, option, wanted):
+    assert plot.make_parser().parse_args([str(surface), option]).scale == wanted
+    assert plot.make_parser().parse_args([str(surface)]).scale is None
+
+
 def test_runs_without_torch_mpi_and_pyplot(surface):
     code = surface_files.WITHOUT_TORCH_AND_MPI.format(command="plot")
     subprocess.run(

@@ -254,7 +254,11 @@ def notes_of(panel: Panel) -> list[Artist]:
 
 
 def floor_notes(panel: Panel) -> list[Artist]:
-    """Return the legend entry for values that a log scale cannot show."""
+    """Return the legend entry for what a scale hides: values it cannot show, where it is linear."""
+    if panel.scale is not None and panel.scale.kind == "symlog" and not panel.scale.is_constant:
+        near = format_levels(np.array([panel.scale.threshold]))[0]
+        text = f"linear from -{near} to {near}, logarithmic beyond"
+        return [Line2D([], [], linestyle="none", label=text)]
     if panel.scale is None or not panel.scale.n_floored:
         return []
     count = count_points(panel.scale.n_floored)

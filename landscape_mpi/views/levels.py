@@ -1,17 +1,26 @@
-"""The scale of a picture: linear or logarithmic, its range, and its contour levels."""
+"""The scale of a picture: its kind, its range, and its contour levels.
+
+A scale is linear, logarithmic, or symmetric logarithmic: linear around zero, as wide as its
+threshold says, and logarithmic beyond, on both sides.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from landscape_mpi.errors import InputError
 
+SCALES = ("linear", "log", "symlog")
 LOG_FROM_RATIO = 30.0  # linear levels leave a basin this deep empty
+SYMLOG_FROM_RATIO = 300.0  # likewise, of the largest magnitude to the middle one
+SYMLOG_DECADES = 6  # on each side, at most: what is smaller is drawn linearly
 DEFAULT_LEVELS = 12
 CONSTANT_WITHIN = 1e-12  # of the largest magnitude: below it, differences are rounding
 
@@ -19,32 +28,49 @@ CONSTANT_WITHIN = 1e-12  # of the largest magnitude: below it, differences are r
 MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
 
+Ticks = Callable[[float, float, int], np.ndarray]  # of low, high and about how many
+
+
 @dataclass(frozen=True)
 class Scale:
     """What colours and levels a quantity is drawn with."""
 
-    log: bool
+    kind: str  # one of SCALES
     low: float  # smallest value drawn
     high: float  # largest value drawn
     levels: np.ndarray  # float64 [n], rising, inside (low, high); empty if constant
     bands: np.ndarray  # float64 [n + 2], the levels and an end on either side
-    n_floored: int  # zero or negative values, drawn at low on a log scale
+    n_floored: int = 0  # zero or negative values, drawn at low on a log scale
+    threshold: float = 1.0  # magnitude from which on a symmetric log scale is logarithmic
 
     @property
     def is_constant(self) -> bool:
         """Say whether all values are equal, within rounding."""
         return len(self.levels) == 0
 
+    @property
+    def log(self) -> bool:
+        """Say whether the scale is logarithmic."""
+        return self.kind == "log"
+
     def height(self, values: np.ndarray) -> np.ndarray:
         """Return the values as they are drawn: log10 of them on a log scale."""
+        if self.kind == "symlog":
+            return to_symlog(values, self.threshold)
         return np.log10(values) if self.log else values
+
+    def value(self, heights: np.ndarray) -> np.ndarray:
+        """Return the values that are drawn at these heights."""
+        if self.kind == "symlog":
+            return from_symlog(heights, self.threshold)
+        return np.power(10.0, heights) if self.log else heights
 
 
 def make_scale(
     values: np.ndarray,
     *,
     where: str,
-    log: bool | None = None,
+    kind: str | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
 ) -> Scale | None:
     """Choose the scale for values, or None if not one of them is finite.
@@ -52,7 +78,7 @@ def make_scale(
     Args:
         values: The quantity; what is not finite is left out of the choice.
         where: File and quantity, for messages.
-        log: Logarithmic or linear; None chooses from the values.
+        kind: One of SCALES; None chooses from the values.
         levels: About how many levels, or the levels themselves.
 
     Raises:
@@ -61,22 +87,72 @@ def make_scale(
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return None
-    log = suits_log(finite) if log is None else log
-    shown = finite[finite > 0] if log else finite
+    kind = kind or choose_kind(finite)
+    shown = finite[finite > 0] if kind == "log" else finite
     if shown.size == 0:
         raise InputError(
             f"{where}: --log needs positive values; the largest is {finite.max():g}. "
-            "Draw it with --linear."
+            "Draw it with --linear or --symlog."
         )
     low, high = float(shown.min()), float(shown.max())
-    inner, bands = _levels_between(low, high, log=log, levels=levels, where=where)
-    return Scale(log, low, high, inner, bands, n_floored=finite.size - shown.size)
+    threshold = choose_threshold(shown) if kind == "symlog" else 1.0
+    ticks_of: dict[str, Ticks] = {
+        "linear": _linear_ticks,
+        "log": _log_ticks,
+        "symlog": partial(_symlog_ticks, threshold=threshold),
+    }
+    ends = Scale(kind, low, high, np.empty(0), _around(low), finite.size - shown.size, threshold)
+    inner, bands = _levels_between(ends, ticks_of[kind], levels=levels, where=where)
+    return replace(ends, levels=inner, bands=bands)
+
+
+def choose_kind(finite: np.ndarray) -> str:
+    """Return the kind of scale that values ask for, one of SCALES."""
+    if suits_log(finite):
+        return "log"
+    return "symlog" if suits_symlog(finite) else "linear"
 
 
 def suits_log(finite: np.ndarray) -> bool:
     """Say whether the values ask for a log scale: all positive, and spread widely."""
     low, high = finite.min(), finite.max()
     return bool(low > 0 and high / LOG_FROM_RATIO > low)
+
+
+def suits_symlog(finite: np.ndarray) -> bool:
+    """Say whether the values ask for a symmetric log scale: not all positive, spread widely."""
+    magnitudes = np.abs(finite[finite != 0])
+    if finite.min() > 0 or magnitudes.size == 0:
+        return False
+    return bool(magnitudes.max() / SYMLOG_FROM_RATIO > np.median(magnitudes))
+
+
+def choose_threshold(finite: np.ndarray) -> float:
+    """Return from which magnitude on a symmetric log scale of these values is logarithmic.
+
+    A power of ten that a tenth of the values do not reach, and at most SYMLOG_DECADES below the
+    largest.
+    """
+    magnitudes = np.abs(finite[finite != 0])
+    if magnitudes.size == 0:
+        return 1.0
+    small = math.floor(math.log10(float(np.quantile(magnitudes, 0.1))))
+    large = math.ceil(math.log10(float(magnitudes.max())))
+    # Read from text: 10.0**250 is not the nearest number to 1e250.
+    return float(f"1e{max(small, large - SYMLOG_DECADES, -300)}")
+
+
+def to_symlog(values: np.ndarray, threshold: float) -> np.ndarray:
+    """Return v / threshold up to there, and 1 + log10 of it beyond, with the sign of v."""
+    scaled = np.abs(values) / threshold
+    return np.sign(values) * np.where(scaled > 1, 1 + np.log10(np.maximum(scaled, 1)), scaled)
+
+
+def from_symlog(heights: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the values that to_symlog gives these heights."""
+    far = np.abs(heights)
+    beyond = np.power(10.0, np.maximum(far, 1) - 1)
+    return np.sign(heights) * threshold * np.where(far > 1, beyond, far)
 
 
 def format_levels(levels: np.ndarray) -> list[str]:
@@ -117,21 +193,22 @@ def _as_power(text: str) -> str:
 
 
 def _levels_between(
-    low: float, high: float, *, log: bool, levels: int | list[float], where: str
+    scale: Scale, ticks_of: Ticks, *, levels: int | list[float], where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the levels inside (low, high), and the bands they and the ends bound."""
+    """Return the levels inside the ends of a scale, and the bands they and the ends bound."""
+    low, high = scale.low, scale.high
     if isinstance(levels, list):
         inner = _given_inside(low, high, levels, where)
         return inner, np.array([low, *inner, high]) if len(inner) else _around(low)
     if high - low <= CONSTANT_WITHIN * max(abs(low), abs(high)):
         return np.empty(0), _around(low)
-    ticks = _log_ticks(low, high, levels) if log else _linear_ticks(low, high, levels)
+    ticks = ticks_of(low, high, levels)
     # A tick within rounding of an end is that end, not a level.
     rounding = 1e-9 * (high - low)
-    from_low = low * (1 + 1e-9) if log else low + rounding
+    from_low = low * (1 + 1e-9) if scale.log else low + rounding
     inner = ticks[(ticks > from_low) & (ticks < high - rounding)]
     if len(inner) == 0:
-        inner = np.array([math.sqrt(low) * math.sqrt(high) if log else low / 2 + high / 2])
+        inner = np.array([math.sqrt(low) * math.sqrt(high) if scale.log else low / 2 + high / 2])
     bottom = min([low, *ticks[ticks <= from_low][-1:]])
     top = max([high, *ticks[ticks >= high - rounding][:1]])
     return inner, np.array([bottom, *inner, top])
@@ -171,3 +248,17 @@ def _log_ticks(low: float, high: float, n: int) -> np.ndarray:
     exponents = range(first, math.ceil(math.log10(high)) + stride + 1, stride)
     # Read from text: 10.0**250 is not the nearest number to 1e250.
     return np.array([float(f"{m}e{k}") for k in exponents for m in mantissas if k < 308])
+
+
+def _symlog_ticks(low: float, high: float, n: int, *, threshold: float) -> np.ndarray:
+    """Return about n ticks: zero, and round values beyond the threshold on both sides."""
+    ends = to_symlog(np.array([low, high]), threshold)
+    if max(abs(low), abs(high)) <= threshold:
+        return _linear_ticks(low, high, n)
+    beyond = [max(float(end), 1.0) - 1.0 for end in (-ends[0], ends[1])]
+    decades = sum(beyond)
+    share = max(1, round(n * max(beyond) / decades) - 1)
+    far = _log_ticks(threshold, max(abs(low), abs(high)), share)
+    far = far[far >= threshold * (1 - 1e-9)]
+    sides = [-far[::-1]] * (low < 0) + [np.zeros(1)] + [far] * (high > 0)
+    return np.concatenate(sides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,15 +127,19 @@ def shown_values(panel: Panel) -> np.ndarray:
 
 
 def scale_axis(axes: Axes, panels: list[Panel]) -> None:
-    """Make the vertical axis logarithmic where the scales of all panels are."""
+    """Give the vertical axis the kind of scale that all panels have, linear where they differ."""
     scales = [panel.scale for panel in panels if panel.scale is not None]
     if not scales:
         axes.set_yticks([])
-    elif all(scale.log for scale in scales):
+    elif len({scale.kind for scale in scales}) == 1 and scales[0].kind != "linear":
         ends = np.array([end for scale in scales for end in (scale.low, scale.high)])
-        common = make_scale(ends, where=panels[0].name, log=True)
+        common = make_scale(ends, where=panels[0].name, kind=scales[0].kind)
         assert common is not None
-        axes.set_yscale("log")
+        if common.log:
+            axes.set_yscale("log")
+        else:
+            common = replace(common, threshold=min(scale.threshold for scale in scales))
+            axes.set_yscale("function", functions=(common.height, common.value))
         axes.yaxis.set_major_locator(FixedLocator(list(common.bands)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_yticks(common.bands, labels=format_levels(common.bands))

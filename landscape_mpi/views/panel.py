@@ -40,7 +40,7 @@ def make_panel(
     surface: Surface,
     name: str,
     *,
-    log: bool | None = None,
+    kind: str | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
 ) -> Panel:
     """Prepare the quantity name of a surface.
@@ -52,15 +52,17 @@ def make_panel(
     computed = surface.done_of[name]
     values = np.where(computed, surface.values[name], np.nan)
     where = f"{surface.path}: {name}"
-    scale = make_scale(values, where=where, log=log, levels=levels)
+    scale = make_scale(values, where=where, kind=kind, levels=levels)
     finite = np.isfinite(values)
     cells = connect(computed, finite)
     return Panel(surface, name, values, _heights(values, scale), computed, finite, cells, scale)
 
 
 def _heights(values: np.ndarray, scale: Scale | None) -> np.ndarray:
-    if scale is None or not scale.log:
+    if scale is None:
         return values
+    if not scale.log:
+        return scale.height(values)
     # Zero and negative values are drawn as the smallest positive one, and the legend says so.
     return scale.height(np.maximum(values, scale.low))
 

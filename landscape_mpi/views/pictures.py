@@ -41,7 +41,7 @@ def make_panels(
     surface: Surface,
     quantities: list[str] | None,
     *,
-    log: bool | None = None,
+    kind: str | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
 ) -> list[Panel]:
     """Prepare the quantities asked for; see choose_quantities.
@@ -52,7 +52,7 @@ def make_panels(
     surface, names = choose_quantities(surface, quantities)
     if surface.is_line:  # a line has no levels
         levels = DEFAULT_LEVELS
-    return [make_panel(surface, name, log=log, levels=levels) for name in names]
+    return [make_panel(surface, name, kind=kind, levels=levels) for name in names]
 
 
 def plan_pictures(
