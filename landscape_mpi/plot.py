@@ -81,8 +81,9 @@ def check_what(options: argparse.Namespace) -> None:
             f"after --spectrum files of hessian --spectrum, or after --ensemble folders of "
             f"landscape_mpi.ensemble."
         )
-    if options.watch and not options.surfaces:
-        raise InputError(f"--watch: is for surfaces, not for {named[0]}. Leave it out.")
+    for option in ("watch", "compare", "columns"):
+        if getattr(options, option) and not options.surfaces:
+            raise InputError(f"--{option}: is for surfaces, not for {named[0]}. Leave it out.")
 
 
 def draw_spectra(options: argparse.Namespace) -> None:
@@ -130,23 +131,37 @@ def draw_runs(options: argparse.Namespace) -> None:
 def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
     """Draw all pictures of surfaces as the options ask, and print what is in them."""
     from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.page import page_for
     from landscape_mpi.views.panel import summarize
     from landscape_mpi.views.pictures import check_distinct, make_panels, plan_pictures
 
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
     scale = {"kind": options.scale, "levels": options.levels}
-    panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
-    plans = [plan_pictures(of_surface, **place) for of_surface in panels]
+    if options.compare:
+        from landscape_mpi.views.compare import (
+            check_comparable,
+            make_shared_panels,
+            plan_comparison,
+        )
+
+        check_comparable(surfaces)
+        rows = make_shared_panels(surfaces, options.quantity, **scale)
+        panels = [[panel for row in rows for panel in row]]
+        plans = [plan_comparison(rows, **place)]
+    else:
+        panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
+        plans = [plan_pictures(of_surface, **place) for of_surface in panels]
     check_distinct([picture for plan in plans for picture in plan])
     make_folder(options.out_dir)
 
+    page = page_for(options.columns)
     for of_surface, plan in zip(panels, plans, strict=True):
         for panel in of_surface:
             print(f"{panel.surface.path}: {summarize(panel)}")
         for picture in plan:
-            write_figure(picture.draw, picture.path, dpi=options.dpi)
+            write_figure(picture.draw, picture.path, dpi=options.dpi, page=page)
             print(picture.path, flush=True)
 
 
@@ -185,6 +200,11 @@ def make_parser() -> CommandParser:
     _add_scale(parser)
     parser.add_argument(
         "--no-path", action="store_true", help="leave out the paths of training runs, and curves"
+    )
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="draw the surfaces side by side, with the same ranges, levels and colours",
     )
     _add_output(parser)
     return parser
@@ -236,6 +256,13 @@ def _add_output(parser: CommandParser) -> None:
         help="folder for the pictures (default: the file's)",
     )
     parser.add_argument("--dpi", type=_dpi, default=300, help="of pixel pictures (default: 300)")
+    parser.add_argument(
+        "--columns",
+        type=int,
+        choices=[1, 2],
+        help="draw surfaces for print: as wide as one column of a page of two (3.35 inches) or as "
+        "both (6.9), letters of 8 points",
+    )
     parser.add_argument(
         "--format", choices=["png", "pdf", "svg"], default="png", help="default: png"
     )

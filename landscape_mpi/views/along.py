@@ -15,7 +15,15 @@ from matplotlib.lines import Line2D
 
 from landscape_mpi.store.curve import BENDS, CURVE
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.views.canvas import count_points, floor_notes, label_of, plain, title_of, unit_of
+from landscape_mpi.views.canvas import (
+    count_points,
+    floor_notes,
+    label_of,
+    plain,
+    scaled,
+    title_of,
+    unit_of,
+)
 from landscape_mpi.views.line import (
     MEASURES,
     SPLITS,
@@ -41,7 +49,7 @@ def draw_along(panels: list[Panel]) -> Figure:
     surface = panels[0].surface
     groups = group_by_measure(panels)
     rows = len(groups)
-    figure = Figure(figsize=(WIDTH, HEIGHT * rows + 1.1), layout="constrained")
+    figure = Figure(figsize=scaled((WIDTH, HEIGHT * rows + 1.1)), layout="constrained")
     all_axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     holes: list[Artist] = []
     for axes, (measure, group) in zip(all_axes, groups.items(), strict=True):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from landscape_mpi.store.lines import barriers_of, labels_of, names_of
-from landscape_mpi.views.canvas import floor_notes, label_of, plain, title_of, unit_of, wrap
+from landscape_mpi.views.canvas import floor_notes, label_of, plain, scaled, title_of, unit_of, wrap
 from landscape_mpi.views.line import (
     MEASURES,
     OTHER,
@@ -35,7 +35,7 @@ def draw_barriers(panels: list[Panel]) -> Figure:
     surface = panels[0].surface
     groups = group_by_measure(panels)
     names = names_of(surface)
-    figure = Figure(figsize=(WIDTH, HEIGHT * len(groups) + 0.7), layout="constrained")
+    figure = Figure(figsize=scaled((WIDTH, HEIGHT * len(groups) + 0.7)), layout="constrained")
     axes = figure.subplots(len(groups), 2, squeeze=False, width_ratios=[1.25, 1.0])
     for (lines, matrix), (measure, group) in zip(axes, groups.items(), strict=True):
         _draw_lines(lines, measure, group)

@@ -28,13 +28,10 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.levels import Scale, format_levels
+from landscape_mpi.views.page import PAD, SCREEN, Page, current_page, fit
 from landscape_mpi.views.panel import Panel
 
 STYLE = {
-    "font.size": 9.0,
-    "axes.titlesize": 10.0,
-    "axes.labelsize": 9.0,
-    "legend.fontsize": 8.0,
     "hatch.linewidth": 0.6,
     "pdf.fonttype": 42,  # journals refuse type 3 fonts
     "svg.hashsalt": "landscape_mpi",  # the same picture is the same file
@@ -67,6 +64,7 @@ LONG_SIDE = 4.2  # inches
 EQUAL_UP_TO = 2.5  # ratio of the ranges of the axes that still gets equal aspect
 CHARACTER, TITLE_CHARACTER = 0.064, 0.078  # inches, mean width of a letter
 TICK_HEIGHT = 0.19  # inches
+BESIDE = 0.35  # inches between pictures of a row that share an axis
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,12 @@ class Canvas:
     axes: Any  # matplotlib's Axes, or Axes3D
     bar: Axes  # empty and not shown until there is a colour bar
     bar_inches: float  # height of the colour bar
+    limits: np.ndarray | None = None  # float64 [2, 2], ranges that all axes of a row share
+    is_first: bool = True  # of a row: it alone has the labels of the vertical axis
+    is_last: bool = True  # of a row: it alone has the colour bar
 
 
-def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int) -> None:
+def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int, page: Page = SCREEN) -> None:
     """Draw a figure in the house style, whatever the user's matplotlibrc, and write it.
 
     It appears at path whole: somebody may be looking at the one before.
@@ -88,9 +89,10 @@ def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int) -> None:
         InputError: If the file cannot be written.
     """
     kind = path.suffix[1:]
-    look: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight", "pad_inches": 0.06}
-    with matplotlib.style.context(["default", STYLE]), whole_file(path) as partial:
-        figure = draw()
+    style = STYLE | page.style()
+    with matplotlib.style.context(["default", style]), whole_file(path) as partial:
+        figure, box = fit(draw, page)
+        look: dict[str, Any] = {"dpi": dpi, "bbox_inches": box, "pad_inches": PAD}
         try:
             figure.savefig(partial, format=kind, metadata=UNDATED[kind], **look)
         except OSError as problem:
@@ -138,19 +140,59 @@ def make_next_canvas(canvas: Canvas, n_beside: int) -> Canvas:
     return Canvas(figure, axes, bar, canvas.bar_inches)
 
 
+def make_row(
+    width: float,
+    height: float,
+    n: int,
+    *,
+    limits: np.ndarray,
+    bar_gap: float = 0.14,
+    bar_share: float = 1.0,
+    projection: str | None = None,
+    between: float = BESIDE,
+) -> list[Canvas]:
+    """Return canvases side by side in one figure, with axes of this size, in inches.
+
+    Only the last has a colour bar, which is that of all.
+    """
+    whole = np.array([LEFT + n * width + (n - 1) * between + RIGHT, BOTTOM + height + TOP])
+    figure = Figure(figsize=(float(whole[0]), float(whole[1])))
+    bar_inches = bar_share * height
+
+    def add(x: float, y: float, w: float, h: float, **options: Any) -> Any:
+        place = np.array([x, y, w, h]) / np.tile(whole, 2)
+        return figure.add_axes((place[0], place[1], place[2], place[3]), **options)
+
+    row = []
+    lefts = LEFT + np.arange(n) * (width + between)
+    bar_left = float(lefts[-1]) + width + bar_gap
+    for k, left in enumerate(lefts):
+        axes = add(float(left), BOTTOM, width, height, projection=projection)
+        bar = add(bar_left, BOTTOM + (height - bar_inches) / 2, 0.16, bar_inches)
+        bar.set_visible(False)
+        row.append(Canvas(figure, axes, bar, bar_inches, limits, k == 0, k == n - 1))
+    return row
+
+
 def sides_of(x_range: float, y_range: float) -> tuple[float, float]:
     """Return width and height of the axes, in inches: equal aspect for comparable ranges."""
     ratio = y_range / x_range
+    side = LONG_SIDE * current_page().axes
     if not 1 / EQUAL_UP_TO <= ratio <= EQUAL_UP_TO:
-        return LONG_SIDE, 0.8 * LONG_SIDE
-    return min(LONG_SIDE, LONG_SIDE / ratio), min(LONG_SIDE, LONG_SIDE * ratio)
+        return side, 0.8 * side
+    return min(side, side / ratio), min(side, side * ratio)
+
+
+def scaled(inches: tuple[float, float]) -> tuple[float, float]:
+    """Return width and height, in inches, as the current page has them."""
+    return inches[0] * current_page().axes, inches[1] * current_page().axes
 
 
 def title_of(surface: Surface, n_computed: int) -> str:
     """Return model and data, or the file's name; how far a partial surface is."""
     known = [str(surface.attributes.get(key, "")) for key in ("model", "data")]
     text = ", ".join(word for word in known if word) or surface.path.stem
-    title = wrap(text, LONG_SIDE, TITLE_CHARACTER)
+    title = wrap(text, LONG_SIDE * current_page().axes, TITLE_CHARACTER)
     if n_computed < surface.n_points:
         title += f"\n{n_computed} of {count_points(surface.n_points)}"
     return title
@@ -176,7 +218,7 @@ def axis_label(surface: Surface, name: str, inches: float) -> str:
 
 def wrap(text: str, inches: float, character: float = CHARACTER) -> str:
     """Return text in lines of this length, so that mathtext leaves it alone."""
-    return plain(textwrap.fill(text, max(12, int(inches / character))))
+    return plain(textwrap.fill(text, max(12, int(inches / (character * current_page().letters)))))
 
 
 def plain(text: str) -> str:
@@ -201,9 +243,12 @@ def add_color_bar(
 ) -> None:
     """Add a colour bar of heights with long name and unit, labelled with the values ticks."""
     assert panel.scale is not None
+    if not canvas.is_last:
+        return
     canvas.bar.set_visible(True)
     bar = canvas.figure.colorbar(mappable, cax=canvas.bar)
-    ticks = thin_out(ticks, int(canvas.bar_inches / TICK_HEIGHT))
+    room = canvas.bar_inches / (TICK_HEIGHT * current_page().letters)
+    ticks = thin_out(ticks, max(2, int(room)))
     bar.ax.yaxis.set_major_locator(FixedLocator(list(panel.scale.height(ticks))))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.set_yticklabels(format_levels(ticks))
@@ -215,10 +260,14 @@ def thin_out(ticks: np.ndarray, most: int) -> np.ndarray:
     return ticks[:: max(1, -(-len(ticks) // most))]
 
 
-def frame_plane(axes: Axes, surface: Surface, sides: tuple[float, float]) -> None:
+def frame_plane(canvas: Canvas, surface: Surface, sides: tuple[float, float]) -> None:
     """Label a picture with alpha to the right and beta upward."""
+    axes = canvas.axes
     axes.set_xlabel(axis_label(surface, "alpha", sides[0]))
-    axes.set_ylabel(axis_label(surface, "beta", sides[1]))
+    if canvas.is_first:
+        axes.set_ylabel(axis_label(surface, "beta", sides[1]))
+    else:
+        axes.tick_params(axis="y", labelleft=False)
     for axis, inches in zip((axes.xaxis, axes.yaxis), sides, strict=True):
         axis.set_major_locator(MaxNLocator(max(3, int(1.4 * inches)), steps=[1, 2, 2.5, 5, 10]))
 
@@ -272,15 +321,31 @@ def count_points(n: int) -> str:
 
 
 def add_legend(canvas: Canvas, entries: Sequence[Artist]) -> None:
-    """Put the legend below the axes, where it hides nothing."""
-    if entries:
-        place = canvas.axes.get_position()
-        lower = place.y0 - 0.52 / canvas.figure.get_figheight()
-        canvas.figure.legend(
+    """Put the legend below the axes, where it hides nothing, no wider than its page."""
+    if not entries:
+        return
+    place = canvas.axes.get_position()
+    lower = place.y0 - (0.52 + 0.16 * _extra_lines(canvas)) / canvas.figure.get_figheight()
+    alone = canvas.is_first and canvas.is_last
+    room = (current_page().width or np.inf) if alone else _inches_of(canvas) + BESIDE
+    for columns in range(min(3, len(entries)), 0, -1):
+        legend = canvas.figure.legend(
             handles=list(entries),
             loc="upper center",
             bbox_to_anchor=((place.x0 + place.x1) / 2, lower),
-            ncols=min(3, len(entries)),
+            ncols=columns,
             frameon=False,
             handlelength=1.6,
         )
+        if columns == 1 or legend.get_window_extent().width / canvas.figure.dpi <= room:
+            return
+        legend.remove()
+
+
+def _inches_of(canvas: Canvas) -> float:
+    return float(canvas.axes.get_position().width * canvas.figure.get_figwidth())
+
+
+def _extra_lines(canvas: Canvas) -> int:
+    """Return by how many lines the label of the horizontal axis is longer than one."""
+    return int(canvas.axes.get_xlabel().count("\n"))

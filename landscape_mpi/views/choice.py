@@ -31,11 +31,17 @@ def choose_quantities(surface: Surface, asked: list[str] | None) -> tuple[Surfac
     ]
     for name in names:
         surface = with_sum(surface, name)
-        _check_quantity(surface, name)
+        check_quantity(surface, name)
     return surface, names
 
 
-def _check_quantity(surface: Surface, name: str) -> None:
+def check_quantity(surface: Surface, name: str) -> None:
+    """Check that there is something to show of a quantity.
+
+    Raises:
+        unknown_name: If the surface has no such quantity.
+        InputError: If nothing of it is computed.
+    """
     if name not in surface.values:
         raise unknown_name(f"{surface.path}: --quantity", name, surface.values)
     if not surface.done_of[name].any():

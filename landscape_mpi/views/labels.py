@@ -14,10 +14,11 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from landscape_mpi.views.canvas import Canvas
+from landscape_mpi.views.page import current_page
 
 BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 FONT_SIZE = 7.0  # points
-LOOK: dict[str, Any] = {"fontsize": FONT_SIZE, "color": "0.1", "ha": "center", "va": "center"}
+LOOK: dict[str, Any] = {"color": "0.1", "ha": "center", "va": "center"}
 PLACES = (0.5, 0.25, 0.75, 0.375, 0.625, 0.125, 0.875)  # shares of the length of a line
 CENTER_INCHES = 0.09  # half the width kept free for its mark
 POINT_INCHES = 0.025  # half of that for a checkpoint
@@ -53,7 +54,7 @@ def _label_piece(
 ) -> Bbox | None:
     """Label a line [n, 2] of pixels at its first free place; return the label's extent."""
     length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
-    label = canvas.axes.text(0, 0, text, **LOOK)
+    label = canvas.axes.text(0, 0, text, fontsize=_font_size(), **LOOK)
     if length[-1] >= ROOM * label.get_window_extent().width:
         label.set_bbox(BOX)
         for share in PLACES:
@@ -65,9 +66,13 @@ def _label_piece(
     return None
 
 
+def _font_size() -> float:
+    return FONT_SIZE * current_page().letters
+
+
 def _move(canvas: Canvas, label: Text, line: np.ndarray, length: np.ndarray, at: float) -> Bbox:
     """Put the label at this length of the line and along it; return its extent."""
-    half = FONT_SIZE * canvas.figure.dpi / 72
+    half = _font_size() * canvas.figure.dpi / 72
     stretch = at - half, at, at + half
     x, y = (np.interp(stretch, length, line[:, k]) for k in (0, 1))
     angle = np.degrees(np.arctan2(y[2] - y[0], x[2] - x[0]))

@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.canvas import (
     HOLE,
+    Canvas,
     add_legend,
     axis_label,
     count_points,
@@ -24,6 +25,7 @@ from landscape_mpi.views.canvas import (
     label_of,
     make_canvas,
     plain,
+    scaled,
     title_of,
     unit_of,
 )
@@ -41,20 +43,39 @@ SPLITS = {"train": "-", "test": "--"}
 
 def draw_line(panels: list[Panel]) -> Figure:
     """Draw quantities of one line: losses and errors on two axes, or a single other one."""
+    canvas = make_canvas(*scaled(SIDES))
+    draw_line_on(panels, canvas)
+    return canvas.figure
+
+
+def draw_line_on(panels: list[Panel], canvas: Canvas) -> dict[str, Axes]:
+    """Draw quantities of one line on a canvas; return the axes of each measure."""
     surface = panels[0].surface
-    canvas = make_canvas(*SIDES)
     left = canvas.axes
     left.set_title(title_of(surface, max(panel.n_computed for panel in panels)))
     groups = list(group_by_measure(panels).items())
     entries: list[Artist] = []
-    for (measure, group), axes in zip(groups, _axes_for(left, len(groups)), strict=True):
+    all_axes = _axes_for(left, len(groups))
+    for (measure, group), axes in zip(groups, all_axes, strict=True):
         entries += _draw_group(axes, measure, group)
-    entries += _frame_line(left, surface)
+    entries += _frame_line(left, surface, canvas)
     entries += draw_marks_on_line(left, panels[0])
     entries += shade_holes(left, panels)
     entries += [note for panel in panels for note in floor_notes(panel)]
     add_legend(canvas, entries)
-    return canvas.figure
+    for axes, has_label in zip(all_axes, (canvas.is_first, canvas.is_last), strict=False):
+        if not has_label:
+            axes.set_ylabel("")
+            axes.tick_params(axis="y", labelleft=False, labelright=False)
+    return {measure: axes for (measure, _), axes in zip(groups, all_axes, strict=True)}
+
+
+def share_heights(row: list[dict[str, Axes]]) -> None:
+    """Give the axes of each measure in a row of lines the range that holds all of them."""
+    for measure in row[0]:
+        ends = np.array([axes[measure].get_ylim() for axes in row])
+        for axes in row:
+            axes[measure].set_ylim(ends[:, 0].min(), ends[:, 1].max())
 
 
 def measure_of(name: str) -> str:
@@ -151,11 +172,15 @@ def coordinate_of(surface: Surface) -> tuple[str, np.ndarray]:
     return ("alpha", surface.alpha) if along_alpha else ("beta", surface.beta)
 
 
-def _frame_line(axes: Axes, surface: Surface) -> list[Artist]:
+def _frame_line(axes: Axes, surface: Surface, canvas: Canvas) -> list[Artist]:
     """Label the axis of the line; mark its center, where no marks do, and return the entry."""
     name, position = coordinate_of(surface)
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_xlabel(axis_label(surface, name, SIDES[0]))
+    width = axes.get_position().width * canvas.figure.get_figwidth()
+    axes.set_xlabel(axis_label(surface, name, float(width)))
+    if canvas.limits is not None:
+        low, high = canvas.limits[0 if name == "alpha" else 1]
+        axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
     across = surface.beta if name == "alpha" else surface.alpha
     if surface.marks or across[0] != 0 or not position.min() <= 0 <= position.max():
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,8 +42,16 @@ def make_panel(
     *,
     kind: str | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
+    scale: Scale | None = None,
 ) -> Panel:
     """Prepare the quantity name of a surface.
+
+    Args:
+        surface: The surface.
+        name: The quantity.
+        kind: Of scale, one of levels.SCALES; None chooses from the values.
+        levels: About how many levels, or the levels themselves.
+        scale: One that other surfaces share, instead of one chosen here.
 
     Raises:
         InputError: If the scale or the levels asked for do not suit the values.
@@ -52,8 +60,13 @@ def make_panel(
     computed = surface.done_of[name]
     values = np.where(computed, surface.values[name], np.nan)
     where = f"{surface.path}: {name}"
-    scale = make_scale(values, where=where, kind=kind, levels=levels)
     finite = np.isfinite(values)
+    if scale is None:
+        scale = make_scale(values, where=where, kind=kind, levels=levels)
+    elif not finite.any():
+        scale = None
+    elif scale.log:
+        scale = replace(scale, n_floored=int((values[finite] <= 0).sum()))
     cells = connect(computed, finite)
     return Panel(surface, name, values, _heights(values, scale), computed, finite, cells, scale)
 

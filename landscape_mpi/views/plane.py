@@ -48,21 +48,24 @@ DOT = 90.0  # points^2: larger than the star of the center, which may lie on it
 
 def draw_contour(panel: Panel) -> Figure:
     """Draw labelled contour lines."""
-    return _draw_contour(panel, 1).figure
+    return draw_contour_on(panel, None).figure
 
 
-def _draw_contour(panel: Panel, n_beside: int) -> Canvas:
-    canvas = _start(panel, panel.surface.alpha, panel.surface.beta, n_beside=n_beside)
+def draw_contour_on(panel: Panel, canvas: Canvas | None, *, n_beside: int = 1) -> Canvas:
+    """Draw labelled contour lines on a canvas, where None on one of their own."""
+    canvas = _start(panel, panel.surface.alpha, panel.surface.beta, canvas, n_beside=n_beside)
     _draw_holes(canvas.axes, panel)
     if panel.scale is not None:
         look: dict[str, Any] = {"norm": norm_of(panel.scale), "cmap": LINE_COLORS}
+        levels = _levels_inside(panel, panel.scale)
         if panel.scale.is_constant:
-            _say_constant(canvas.axes, panel.scale)
-        elif len(panel.cells.faces):
-            levels = panel.scale.levels
+            _say(canvas.axes, f"the same everywhere: {panel.scale.low:.6g}")
+        elif len(panel.cells.faces) and len(levels):
             lines = _contours(canvas.axes, panel, panel.scale.height(levels), False, **look)
             free = points_to_keep_free(panel.surface)
             label_lines(canvas, lines, format_levels(levels), free=free)
+        elif not len(levels):
+            _say_no_level(canvas.axes, panel)
         _draw_loose(canvas.axes, panel, **look)
         add_color_bar(canvas, ScalarMappable(**look), panel, bar_ticks(panel.scale))
     _finish(canvas, panel)
@@ -71,13 +74,18 @@ def _draw_contour(panel: Panel, n_beside: int) -> Canvas:
 
 def draw_beside(first: Panel, second: Panel) -> Figure:
     """Draw the contour lines of one quantity, and the heat map of another beside them."""
-    canvas = _draw_contour(first, 2)
-    return _draw_heatmap(second, make_next_canvas(canvas, 2))
+    canvas = draw_contour_on(first, None, n_beside=2)
+    return draw_heatmap_on(second, make_next_canvas(canvas, 2)).figure
 
 
 def draw_filled(panel: Panel) -> Figure:
     """Draw filled contours."""
-    canvas = _start(panel, panel.surface.alpha, panel.surface.beta)
+    return draw_filled_on(panel, None).figure
+
+
+def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
+    """Draw filled contours on a canvas, where None on one of their own."""
+    canvas = _start(panel, panel.surface.alpha, panel.surface.beta, canvas)
     _draw_holes(canvas.axes, panel)
     if panel.scale is not None:
         bands = panel.scale.height(panel.scale.bands)
@@ -87,18 +95,22 @@ def draw_filled(panel: Panel) -> Figure:
             filled = _contours(canvas.axes, panel, bands, True, **look)
             if not panel.scale.is_constant:
                 mappable, ticks = filled, panel.scale.bands
-                _contours(canvas.axes, panel, bands[1:-1], False, colors="0.15", linewidths=0.3)
+                inside = panel.scale.height(_levels_inside(panel, panel.scale))
+                if len(inside):
+                    _contours(canvas.axes, panel, inside, False, colors="0.15", linewidths=0.3)
         _draw_loose(canvas.axes, panel, **look)
         add_color_bar(canvas, mappable, panel, ticks)
-    return _finish(canvas, panel)
+    _finish(canvas, panel)
+    return canvas
 
 
 def draw_heatmap(panel: Panel) -> Figure:
     """Draw one cell per point, nothing interpolated."""
-    return _draw_heatmap(panel, None)
+    return draw_heatmap_on(panel, None).figure
 
 
-def _draw_heatmap(panel: Panel, canvas: Canvas | None) -> Figure:
+def draw_heatmap_on(panel: Panel, canvas: Canvas | None) -> Canvas:
+    """Draw one cell per point on a canvas, where None on one of its own."""
     x, y = edges_of(panel.surface.alpha), edges_of(panel.surface.beta)
     canvas = _start(panel, x, y, canvas)
     _hatch(canvas.axes, _rectangles(x, y, panel.computed & ~panel.finite))
@@ -111,27 +123,30 @@ def _draw_heatmap(panel: Panel, canvas: Canvas | None) -> Figure:
     missing = panel.surface.n_points - panel.n_computed
     label = f"not computed: {count_points(missing)}"
     gaps = [Patch(facecolor="white", edgecolor="0.6", label=label)]
-    return _finish(canvas, panel, gaps if missing else [])
+    _finish(canvas, panel, gaps if missing else [])
+    return canvas
 
 
 def _start(
     panel: Panel, x: np.ndarray, y: np.ndarray, canvas: Canvas | None = None, n_beside: int = 1
 ) -> Canvas:
-    sides = sides_of(float(np.ptp(x)), float(np.ptp(y)))
+    ends = np.array([[axis.min(), axis.max()] for axis in (x, y)])
+    if canvas is not None and canvas.limits is not None:
+        ends = canvas.limits
+    sides = sides_of(*np.ptp(ends, axis=1))
     canvas = canvas or make_canvas(*sides, n_beside=n_beside)
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
-    canvas.axes.set_xlim(x.min(), x.max())
-    canvas.axes.set_ylim(y.min(), y.max())
-    frame_plane(canvas.axes, panel.surface, sides)
+    canvas.axes.set_xlim(*ends[0])
+    canvas.axes.set_ylim(*ends[1])
+    frame_plane(canvas, panel.surface, sides)
     return canvas
 
 
-def _finish(canvas: Canvas, panel: Panel, notes: list[Patch] | None = None) -> Figure:
+def _finish(canvas: Canvas, panel: Panel, notes: list[Patch] | None = None) -> None:
     paths = draw_paths(canvas.axes, panel.surface)
     marks = draw_marks(canvas.axes, panel)
     center = [] if marks else mark_center(canvas.axes, panel.surface)
     add_legend(canvas, [*marks, *center, *paths, *notes_of(panel), *(notes or [])])
-    return canvas.figure
 
 
 def _points(panel: Panel) -> np.ndarray:
@@ -174,8 +189,18 @@ def _draw_holes(axes: Axes, panel: Panel) -> None:
         axes.scatter(x, y, s=DOT, marker="s", clip_on=False, zorder=3, **HOLE)
 
 
-def _say_constant(axes: Axes, scale: Scale) -> None:
-    text = f"the same everywhere: {scale.low:.6g}"
+def _levels_inside(panel: Panel, scale: Scale) -> np.ndarray:
+    """Return the levels that lie between the values of the panel: others have no line."""
+    finite = panel.values[panel.finite]
+    return scale.levels[(scale.levels > finite.min()) & (scale.levels < finite.max())]
+
+
+def _say_no_level(axes: Axes, panel: Panel) -> None:
+    finite = panel.values[panel.finite]
+    _say(axes, f"between two levels: {finite.min():.4g} to {finite.max():.4g}")
+
+
+def _say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.75, text, transform=axes.transAxes, ha="center")
 
 

@@ -18,6 +18,7 @@ from landscape_mpi.views.canvas import (
     COLORS,
     EQUAL_UP_TO,
     HOLE,
+    Canvas,
     add_color_bar,
     add_legend,
     axis_label,
@@ -27,11 +28,13 @@ from landscape_mpi.views.canvas import (
     norm_of,
     notes_of,
     plain,
+    scaled,
     thin_out,
     title_of,
 )
 from landscape_mpi.views.levels import Scale, format_levels
 from landscape_mpi.views.lift import lift_onto
+from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths
 
@@ -46,21 +49,26 @@ LABEL_INCHES = 3.0  # length of the longer edge of the box, about
 
 def draw_surface(panel: Panel) -> Figure:
     """Draw the values as a shaded surface over the plane; heights are log10 on a log scale."""
-    canvas = make_canvas(*SIDES, bar_share=0.6, bar_gap=0.65, projection="3d")
+    canvas = make_canvas(*scaled(SIDES), bar_share=0.6, bar_gap=0.65, projection="3d")
+    return draw_surface_on(panel, canvas).figure
+
+
+def draw_surface_on(panel: Panel, canvas: Canvas) -> Canvas:
+    """Draw the values as a shaded surface on a canvas with a projection."""
     canvas.axes.computed_zorder = False  # floor, surface, center: in the order drawn
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
-    _frame_box(canvas.axes, panel)
+    _frame_box(canvas, panel)
     _draw_holes(canvas.axes, panel)
     center: list[Artist] = []
     paths: list[Artist] = []
     if panel.scale is not None:
-        _draw_faces(canvas.axes, panel, panel.scale)
+        _draw_faces(canvas, panel, panel.scale)
         paths = _draw_paths(canvas.axes, panel)
         center = _mark_center(canvas.axes, panel)
         mappable = ScalarMappable(norm_of(panel.scale), COLORS)
         add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
     add_legend(canvas, [*center, *paths, *notes_of(panel)])
-    return canvas.figure
+    return canvas
 
 
 def _floor_and_top(scale: Scale | None) -> tuple[float, float]:
@@ -72,33 +80,50 @@ def _floor_and_top(scale: Scale | None) -> tuple[float, float]:
     return norm.vmin, norm.vmax
 
 
-def _box(panel: Panel) -> np.ndarray:
+def _limits(canvas: Canvas, panel: Panel) -> np.ndarray:
+    """Return the ranges of the axes, float64 [2, 2]: those of a row, or the surface's own."""
+    if canvas.limits is not None:
+        return canvas.limits
+    pair = panel.surface.alpha, panel.surface.beta
+    return np.array([[axis.min(), axis.max()] for axis in pair])
+
+
+def _box(limits: np.ndarray) -> np.ndarray:
     """Return the sides of the box, float64 [3]: true to the axes where they are comparable."""
-    width, depth = np.ptp(panel.surface.alpha), np.ptp(panel.surface.beta)
+    width, depth = np.ptp(limits, axis=1)
     if max(width / depth, depth / width) > EQUAL_UP_TO:
         width = depth = 1.0
     return np.array([width, depth, RELIEF * max(width, depth)]) / max(width, depth)
 
 
-def _frame_box(axes: Axes3D, panel: Panel) -> None:
-    surface = panel.surface
+def _frame_box(canvas: Canvas, panel: Panel) -> None:
+    surface, axes = panel.surface, canvas.axes
+    limits = _limits(canvas, panel)
+    box = _box(limits)
     axes.view_init(elev=ELEVATION, azim=AZIMUTH)
-    axes.set_box_aspect(_box(panel), zoom=0.95)
-    axes.set_xlim(surface.alpha.min(), surface.alpha.max())
-    axes.set_ylim(surface.beta.min(), surface.beta.max())
+    axes.set_box_aspect(box, zoom=0.95)
+    axes.set_xlim(*limits[0])
+    axes.set_ylim(*limits[1])
     axes.set_zlim(*_floor_and_top(panel.scale))
-    for axis, side in zip((axes.xaxis, axes.yaxis), _box(panel)[:2], strict=True):
-        axis.set_major_locator(MaxNLocator(max(2, int(4 * side)), steps=[1, 2, 5, 10]))
-    axes.set_xlabel(axis_label(surface, "alpha", LABEL_INCHES * _box(panel)[0]), labelpad=7)
-    axes.set_ylabel(axis_label(surface, "beta", LABEL_INCHES * _box(panel)[1]), labelpad=7)
-    _label_heights(axes, panel)
+    # Letters keep their size where the axes shrink, and then fewer of them have room.
+    share = axes.get_position().width * canvas.figure.get_figwidth() / SIDES[0]
+    room = min(1.0, share / current_page().letters)
+    for axis, side in zip((axes.xaxis, axes.yaxis), box[:2], strict=True):
+        axis.set_major_locator(MaxNLocator(max(2, int(4 * side * room)), steps=[1, 2, 5, 10]))
+    for name, side, label in (
+        ("alpha", box[0], axes.set_xlabel),
+        ("beta", box[1], axes.set_ylabel),
+    ):
+        short = rf"$\{name}$"
+        label(axis_label(surface, name, LABEL_INCHES * side) if room > 0.8 else short, labelpad=7)
+    _label_heights(axes, panel, room)
 
 
-def _label_heights(axes: Axes3D, panel: Panel) -> None:
+def _label_heights(axes: Axes3D, panel: Panel, room: float) -> None:
     axes.set_zticks([])
     longest = 0
     if panel.scale is not None:
-        ticks = thin_out(bar_ticks(panel.scale), 6)
+        ticks = thin_out(bar_ticks(panel.scale), max(3, int(6 * room)))
         texts = format_levels(ticks)
         axes.set_zticks(list(panel.scale.height(ticks)), labels=texts)
         longest = max(len(MATHTEXT.sub("", text.replace(r"\times", "x"))) for text in texts)
@@ -114,12 +139,13 @@ def _points(panel: Panel) -> np.ndarray:
     return np.stack([*grid, panel.heights], axis=2).reshape(-1, 3)
 
 
-def _draw_faces(axes: Axes3D, panel: Panel, scale: Scale) -> None:
+def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale) -> None:
+    axes, box = canvas.axes, _box(_limits(canvas, panel))
     points, norm = _points(panel), norm_of(scale)
     if len(panel.cells.faces):
         polygons = points[panel.cells.faces]
         colors = COLORS(norm(polygons[:, :, 2].mean(axis=1)))
-        colors[:, :3] *= _brightness(polygons, _box(panel), _floor_and_top(scale))[:, None]
+        colors[:, :3] *= _brightness(polygons, box, _floor_and_top(scale))[:, None]
         axes.add_collection3d(
             # Edges in the face's colour close the seams of antialiasing.
             Poly3DCollection(polygons, facecolors=colors, edgecolors=colors, linewidths=0.2)

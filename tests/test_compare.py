@@ -1,0 +1,203 @@
+"""Oracle: closed forms whose contours are known, and pixels decoded by Pillow.
+
+Two surfaces f and f / 10 have the same colour where they have the same value, and only there. A
+picture for a column is as wide as the column: the pixels of the file over its dots per inch.
+"""
+
+import numpy as np
+import pytest
+import surface_files
+from matplotlib.collections import QuadMesh
+from PIL import Image
+
+from landscape_mpi import plot
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.canvas import write_figure
+from landscape_mpi.views.compare import draw_row, make_shared_panels, plan_comparison
+from landscape_mpi.views.page import page_for
+from landscape_mpi.views.pictures import KINDS
+
+AXIS = np.linspace(-1.0, 1.0, 9)
+SHORT = np.linspace(-0.5, 0.5, 5)
+
+
+def bowl(a, b):
+    return 0.1 + 10 * a * a + b * b
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(name, function, alpha=AXIS, beta=AXIS, model="net", **options):
+        values = {"train_loss": surface_files.plane(alpha, beta, function)}
+        attributes = {"model": model, "data": "digits"}
+        path = tmp_path / f"{name}.h5"
+        surface_files.write_surface(path, alpha, beta, values, attributes=attributes, **options)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def two(write):
+    return [write("deep", bowl, model="a"), write("flat", lambda a, b: bowl(a, b) / 10, model="b")]
+
+
+def panels_of(paths, **options):
+    return make_shared_panels([read_surface(path) for path in paths], None, **options)[0]
+
+
+def planes(figure):
+    return [axes for axes in figure.axes if axes.get_xlabel()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ranges_colours_and_the_one_colour_bar_are_shared(two, kind):
+    figure = draw_row(panels_of(two), kind)
+    left, right = planes(figure)
+    assert left.get_position().x1 < right.get_position().x0 + 1e-9
+    assert (left.get_xlim(), left.get_ylim()) == (right.get_xlim(), right.get_ylim())
+    assert [axes.get_title() for axes in (left, right)] == ["a, digits", "b, digits"]
+    bars = [a for a in figure.axes if a not in (left, right) and a.get_visible()]
+    assert [bar.get_ylabel().replace("\n", " ") for bar in bars] == [
+        "mean loss over the training set (nat)"
+    ]
+    if kind == "surface":
+        assert left.get_zlim() == right.get_zlim()
+    else:
+        colored = [
+            next(c for c in axes.collections if c.get_array() is not None) for axes in (left, right)
+        ]
+        norms = [drawn.norm for drawn in colored]  # above filled contours lie grey lines
+        assert len({(norm.vmin, norm.vmax) for norm in norms}) == 1
+
+
+def test_the_same_level_is_where_both_have_the_same_value(two):
+    """By hand: bowl = 1 at alpha = 0.3 on beta = 0, bowl / 10 = 1 at sqrt(0.99)."""
+    figure = draw_row(panels_of(two, levels=[1.0], kind="linear"), "contour")
+    for axes, wanted in zip(planes(figure), (0.3, np.sqrt(0.99)), strict=True):
+        (lines,) = [c for c in axes.collections if type(c).__name__.endswith("ContourSet")]
+        (path,) = lines.get_paths()
+        across = np.abs(path.vertices[np.abs(path.vertices[:, 1]) < 1e-9][:, 0])
+        np.testing.assert_allclose(across, wanted, atol=0.05)  # linear in cells of 0.25
+
+
+def test_each_surface_keeps_its_own_values_and_orientation(two):
+    figure = draw_row(panels_of(two, kind="linear"), "heatmap")
+    for axes, factor in zip(planes(figure), (1.0, 0.1), strict=True):
+        (mesh,) = [c for c in axes.collections if isinstance(c, QuadMesh)]
+        corners = mesh.get_coordinates()
+        middles = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+        wanted = factor * bowl(middles[..., 0], middles[..., 1])
+        np.testing.assert_allclose(mesh.get_array(), wanted, atol=1e-12)
+
+
+def test_another_range_is_framed_and_named(write):
+    paths = [write("wide", bowl), write("narrow", bowl, SHORT, SHORT)]
+    left, right = planes(draw_row(panels_of(paths), "filled"))
+    assert left.get_title() == "wide\nnet, digits"  # the titles alone would not tell them apart
+    assert (right.get_xlim(), right.get_ylim()) == ((-1.0, 1.0), (-1.0, 1.0))
+    assert not left.patches
+    (border,) = right.patches
+    assert border.get_bbox().extents.tolist() == [-0.5, -0.5, 0.5, 0.5]
+    assert "nothing computed beyond" in [text.get_text() for text in right.texts]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_surface_between_two_levels_partial_ones_and_nan(write, tmp_path, kind):
+    done = np.zeros((9, 9))
+    done[::4, ::4] = 1
+    paths = [
+        write("steep", lambda a, b: 10 ** (6 * a + 6)),
+        write("level", lambda a, b: 2.5),
+        write("part", bowl, done=done),
+        write("none", lambda a, b: np.nan),
+    ]
+    path = tmp_path / "row.png"
+    write_figure(lambda: draw_row(panels_of(paths), kind), path, dpi=50)
+    pixels = np.asarray(Image.open(path).convert("RGB"), float)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert (border == 255).all()
+    assert pixels.std() > 5
+    figure = draw_row(panels_of(paths), kind)
+    if kind == "contour":
+        assert planes(figure)[1].texts[0].get_text() == "between two levels: 2.5 to 2.5"
+    legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert "not finite: 81 points" in legends
+
+
+def test_lines_side_by_side_share_both_axes(write):
+    paths = [write("a", bowl, beta=[0.0]), write("b", lambda a, b: 3 * a + 4, SHORT, [0.0])]
+    rows = make_shared_panels([read_surface(path) for path in paths], None)
+    (picture,) = plan_comparison(rows, kinds=["filled"])
+    assert picture.path.name == "a_and_b_line.png"
+    left, right = planes(picture.draw())
+    assert left.get_xlim() == right.get_xlim()
+    assert left.get_ylim() == right.get_ylim()
+    np.testing.assert_allclose(right.lines[0].get_ydata(), 3 * SHORT + 4)
+    assert left.get_ylabel() == "loss (nat)"
+    assert right.get_ylabel() == ""
+
+
+def test_the_command_writes_one_picture_a_kind_for_all_files(two, tmp_path, capsys):
+    out = tmp_path / "out"
+    plot.main(
+        [*map(str, two), "--compare", "--kind=filled,contour", "--dpi=40", f"--out-dir={out}"]
+    )
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [f"deep_and_flat_train_loss_{kind}.png" for kind in ("contour", "filled")]
+    assert "flat.h5: train_loss: 81 of 81 points; min 0.01" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("columns", "inches"), [(1, 3.35), (2, 6.9)])
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+def test_a_picture_is_as_wide_as_its_columns_and_not_cut(two, tmp_path, kind, columns, inches):
+    path = tmp_path / "picture.png"
+    page = page_for(columns)
+    if columns == 1:
+        write_figure(lambda: KINDS[kind](panels_of(two)[0]), path, dpi=100, page=page)
+    else:
+        write_figure(lambda: draw_row(panels_of(two), kind), path, dpi=100, page=page)
+    pixels = np.asarray(Image.open(path).convert("RGB"), float)
+    assert pixels.shape[1] / 100 == pytest.approx(inches, abs=0.02)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert (border == 255).all()
+    drawn = np.flatnonzero((pixels < 200).any(axis=(0, 2)))
+    assert np.ptp(drawn) / 100 > 0.9 * inches  # not a stamp in the middle of white
+
+
+def test_letters_for_print_are_eight_points(two, tmp_path):
+    sizes = []
+
+    def draw():
+        figure = KINDS["contour"](panels_of(two)[0])
+        sizes.append(planes(figure)[0].xaxis.label.get_fontsize())
+        return figure
+
+    write_figure(draw, tmp_path / "picture.pdf", dpi=100, page=page_for(1))
+    assert sizes[-1] == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda w: [w("a", bowl)], "is for 2 to 6 surface files side by side, and 1 is named"),
+        (lambda w: [w("a", bowl), w("l", bowl, beta=[0.0])], "a.h5 is a plane and .*l.h5 a line"),
+    ],
+)
+def test_what_cannot_be_compared(write, tmp_path, make, text):
+    with pytest.raises(InputError, match=text):
+        plot.main([*map(str, make(write)), "--compare"])
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_quantity_that_one_lacks(two, write):
+    with pytest.raises(InputError, match="deep.h5: --quantity: 'test_loss' is not known"):
+        plot.main([*map(str, two), "--compare", "--quantity=test_loss"])
+
+
+@pytest.mark.parametrize("option", ["--compare", "--columns=2"])
+def test_options_for_surfaces_alone(option, tmp_path):
+    with pytest.raises(InputError, match=r"is for surfaces, not for --weights. Leave it out"):
+        plot.main(["--weights", str(tmp_path), option])
