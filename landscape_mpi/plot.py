@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 KINDS = ("contour", "filled", "heatmap", "surface")
 MOST_LEVELS = 200
+MOST_TIMES = 16
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,8 +82,9 @@ def check_what(options: argparse.Namespace) -> None:
             f"after --spectrum files of hessian --spectrum, or after --ensemble folders of "
             f"landscape_mpi.ensemble."
         )
-    for option in ("watch", "compare", "columns"):
-        if getattr(options, option) and not options.surfaces:
+    others = {"smooth": options.smooth > 1}
+    for option in ("watch", "compare", "columns", "smooth"):
+        if others.get(option, getattr(options, option)) and not options.surfaces:
             raise InputError(f"--{option}: is for surfaces, not for {named[0]}. Leave it out.")
 
 
@@ -139,6 +141,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
     scale = {"kind": options.scale, "levels": options.levels}
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
+    place |= {"smooth": options.smooth}
     if options.compare:
         from landscape_mpi.views.compare import (
             check_comparable,
@@ -205,6 +208,14 @@ def make_parser() -> CommandParser:
         "--compare",
         action="store_true",
         help="draw the surfaces side by side, with the same ranges, levels and colours",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=_times,
+        default=1,
+        metavar="K",
+        help="draw contours and 3-D surfaces K times finer than computed, by a cubic spline within "
+        "the range of the points around; the picture says so (default: 1, as computed)",
     )
     _add_output(parser)
     return parser
@@ -312,6 +323,12 @@ def _levels(text: str) -> int | list[float]:
             f"{text!r} is neither a number of levels nor rising levels as 0.1,0.5,1."
         )
     return levels
+
+
+def _times(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_TIMES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MOST_TIMES}.")
+    return int(text)
 
 
 def _dpi(text: str) -> int:

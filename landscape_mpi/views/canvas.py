@@ -296,6 +296,9 @@ def center_entry() -> Artist:
 def notes_of(panel: Panel) -> list[Artist]:
     """Return the legend entries for what a colour cannot say."""
     notes = floor_notes(panel)
+    if panel.smoothed > 1:
+        label = f"smoothed: spline, {panel.smoothed} x finer than computed"
+        notes = [Line2D([], [], linestyle="none", label=label), *notes]
     if panel.n_not_finite:
         label = f"not finite: {count_points(panel.n_not_finite)}"
         return [Patch(label=label, **HOLE), *notes]

@@ -23,7 +23,7 @@ from landscape_mpi.views.choice import ONLY_IF_NAMED, check_quantity
 from landscape_mpi.views.levels import DEFAULT_LEVELS, make_scale
 from landscape_mpi.views.line import MEASURES, draw_line_on, measure_of, share_heights
 from landscape_mpi.views.panel import Panel, make_panel
-from landscape_mpi.views.pictures import Picture
+from landscape_mpi.views.pictures import Picture, panel_for
 from landscape_mpi.views.plane import draw_contour_on, draw_filled_on, draw_heatmap_on
 from landscape_mpi.views.shaded import SIDES as SPACE_SIDES
 from landscape_mpi.views.shaded import draw_surface_on
@@ -94,9 +94,18 @@ def make_shared_panels(
 
 
 def plan_comparison(
-    rows: list[list[Panel]], *, kinds: list[str], out_dir: Path | None = None, suffix: str = "png"
+    rows: list[list[Panel]],
+    *,
+    kinds: list[str],
+    out_dir: Path | None = None,
+    suffix: str = "png",
+    smooth: int = 1,
 ) -> list[Picture]:
-    """Return the pictures that compare surfaces: per quantity and kind, or one of lines."""
+    """Return the pictures that compare surfaces: per quantity and kind, or one of lines.
+
+    Raises:
+        InputError: If lines are to be smooth, or a surface with holes.
+    """
     surfaces = [panel.surface for panel in rows[0]]
     stems = [surface.path.stem for surface in surfaces]
     joined = "_and_".join(stems) if len(stems) <= 3 else f"{stems[0]}_and_{len(stems) - 1}_others"
@@ -106,6 +115,10 @@ def plan_comparison(
         return stem.with_name(f"{joined}_{what}.{suffix}")
 
     if surfaces[0].is_line:
+        if smooth > 1:
+            raise InputError(
+                f"--smooth {smooth}: is for planes, and {surfaces[0].path} is a line. Leave it out."
+            )
         together = [row for row in rows if measure_of(row[0].name) in MEASURES]
         alone = [row for row in rows if measure_of(row[0].name) not in MEASURES]
         pictures = [Picture(named("line"), partial(draw_lines, together))] if together else []
@@ -113,7 +126,10 @@ def plan_comparison(
             Picture(named(f"{row[0].name}_line"), partial(draw_lines, [row])) for row in alone
         ]
     return [
-        Picture(named(f"{row[0].name}_{kind}"), partial(draw_row, row, kind))
+        Picture(
+            named(f"{row[0].name}_{kind}"),
+            partial(draw_row, [panel_for(panel, kind, smooth) for panel in row], kind),
+        )
         for row in rows
         for kind in kinds
     ]

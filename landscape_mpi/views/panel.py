@@ -24,6 +24,7 @@ class Panel:
     finite: np.ndarray  # bool [n_alpha, n_beta], computed and finite
     cells: Cells
     scale: Scale | None  # None where nothing is finite
+    smoothed: int = 1  # cells drawn for each one computed, along an axis
 
     @property
     def n_computed(self) -> int:

@@ -20,6 +20,7 @@ from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.plane import draw_beside, draw_contour, draw_filled, draw_heatmap
 from landscape_mpi.views.shaded import draw_surface
+from landscape_mpi.views.smooth import smooth_panel
 
 KINDS: dict[str, Callable[[Panel], Figure]] = {
     "contour": draw_contour,
@@ -56,14 +57,26 @@ def make_panels(
 
 
 def plan_pictures(
-    panels: list[Panel], *, kinds: list[str], out_dir: Path | None = None, suffix: str = "png"
+    panels: list[Panel],
+    *,
+    kinds: list[str],
+    out_dir: Path | None = None,
+    suffix: str = "png",
+    smooth: int = 1,
 ) -> list[Picture]:
     """Return the pictures of one surface's panels: per quantity and kind, or those of a line.
 
     Where eigenvalues are known, also the loss beside their ratio, as in the paper's figure 7.
+
+    Raises:
+        InputError: If a line is to be smooth, or a surface with holes.
     """
     surface = panels[0].surface
     stem = (out_dir or surface.path.parent) / surface.path.stem
+    if smooth > 1 and surface.is_line:
+        raise InputError(
+            f"{surface.path}: --smooth {smooth}: is for planes, and this is a line. Leave it out."
+        )
     if surface.is_curve:
         return [Picture(_named(stem, "along", suffix), partial(draw_along, panels))]
     if surface.has_pairs:
@@ -71,15 +84,33 @@ def plan_pictures(
     if surface.is_line:
         return _plan_line(panels, stem, suffix)
     pictures = [
-        Picture(_named(stem, f"{panel.name}_{kind}", suffix), partial(KINDS[kind], panel))
+        Picture(
+            _named(stem, f"{panel.name}_{kind}", suffix),
+            partial(KINDS[kind], panel_for(panel, kind, smooth)),
+        )
         for panel in panels
         for kind in kinds
     ]
     named = {panel.name: panel for panel in panels}
     if {"train_loss", RATIO.name} <= named.keys():
-        draw = partial(draw_beside, named["train_loss"], named[RATIO.name])
+        loss = panel_for(named["train_loss"], "contour", smooth)
+        draw = partial(draw_beside, loss, named[RATIO.name])
         pictures.append(Picture(_named(stem, "curvature", suffix), draw))
     return pictures
+
+
+def panel_for(panel: Panel, kind: str, smooth: int) -> Panel:
+    """Return the panel as a kind of picture draws it: smooth, but for a heat map, which is exact.
+
+    Args:
+        panel: The panel.
+        kind: One of KINDS.
+        smooth: Cells for each one computed, along an axis.
+
+    Raises:
+        InputError: If the surface has holes.
+    """
+    return panel if kind == "heatmap" else smooth_panel(panel, smooth)
 
 
 def check_distinct(pictures: list[Picture]) -> None:
