@@ -6,6 +6,8 @@ come from closed forms evaluated at the coordinates that are read back.
 
 import base64
 import struct
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.mesh import build_mesh, write_vtp
 
 ALPHA, BETA = [-1.0, 0.0, 2.0], [-2.0, -1.0, 0.0, 1.0, 3.0]
+SLOWER = 3  # that the machine of a test may be, under load
 TYPES = {"Float64": "f8", "Int64": "i8", "UInt8": "u1", "Int32": "i4"}
 
 
@@ -33,6 +36,7 @@ class Read:
     lines: list
     arrays: dict
     units: dict
+    on_cells: dict
 
 
 def read_vtp(path):
@@ -61,7 +65,7 @@ def read_vtp(path):
         corners = np.split(nodes["connectivity"], ends[:-1]) if len(ends) else []
         return [cell.tolist() for cell in corners]
 
-    arrays = list(piece.find("PointData"))
+    arrays, on_cells = list(piece.find("PointData")), list(piece.find("CellData"))
     return Read(
         points=decode(piece.find("Points/DataArray")).reshape(-1, 3),
         polygons=cells("Polys"),
@@ -71,6 +75,7 @@ def read_vtp(path):
             node.get("Name"): node.find("InformationKey[@name='UNITS_LABEL']").text.strip()
             for node in arrays
         },
+        on_cells={node.get("Name"): decode(node) for node in on_cells},
     )
 
 
@@ -109,7 +114,15 @@ def test_rectangle_read_back_by_the_independent_reader(surface_of, written):
     assert mesh.lines == []
     np.testing.assert_array_equal(mesh.arrays["train_loss"], mesh.points[:, 2])
     assert mesh.arrays["test_error"].tolist() == list(range(15))
-    assert mesh.units == {"train_loss": "nat", "test_error": "percent"}
+    assert mesh.units == {
+        "train_loss": "nat",
+        "test_error": "percent",
+        "height": "nat",
+        "log10_train_loss": "log10(nat)",
+        "log10_test_error": "log10(percent)",
+        "normals": "1",
+        "alpha_beta": "1",
+    }
 
 
 def test_each_quad_is_one_cell_of_the_grid_seen_from_above(surface_of, written):
@@ -149,6 +162,61 @@ def test_log_then_clip_then_scale(surface_of, written):
     assert built.height == "0.5 * min(log10(train_loss), 1.5)"
     assert built.n_clipped == 5
     assert mesh.arrays["train_loss"].max() == 1e5
+
+
+def test_normals_of_a_tilted_plane_and_of_a_roof(surface_of, written):
+    """By hand: z = 2 a + 3 b has the normal (-2, -3, 1); |a| has (0, 0, 1) on its edge."""
+    tilted = written(build_mesh(surface_of(lambda a, b: 2 * a + 3 * b), "train_loss"))
+    wanted = np.array([-2.0, -3.0, 1.0]) / np.sqrt(14)
+    found = tilted.arrays["normals"].reshape(-1, 3)
+    np.testing.assert_allclose(found, np.tile(wanted, (15, 1)), atol=1e-14)
+    roof = surface_of(lambda a, b: abs(a), [-1.0, 0.0, 1.0], [0.0, 1.0])
+    mesh = written(build_mesh(roof, "train_loss"))
+    edge = mesh.arrays["normals"].reshape(-1, 3)[mesh.points[:, 0] == 0]
+    np.testing.assert_allclose(edge, [[0, 0, 1], [0, 0, 1]], atol=1e-14)
+
+
+def test_cell_averages_and_texture_coordinates(surface_of, written):
+    mesh = written(build_mesh(surface_of(known), "train_loss", scale=0.5))
+    for quad, average, error in zip(
+        mesh.polygons, mesh.on_cells["train_loss"], mesh.on_cells["test_error"], strict=True
+    ):
+        corners = [known(a, b) for a, b, _ in mesh.points[quad]]
+        assert average == pytest.approx(sum(corners) / 4)
+        assert error == pytest.approx(mesh.arrays["test_error"][quad].mean())
+    texture = mesh.arrays["alpha_beta"].reshape(-1, 2)
+    np.testing.assert_allclose(texture[:, 0], (mesh.points[:, 0] + 1) / 3)
+    np.testing.assert_allclose(texture[:, 1], (mesh.points[:, 1] + 2) / 5)
+
+
+def test_logarithms_and_clipped_heights_are_arrays(surface_of, written):
+    mesh = written(build_mesh(surface_of(lambda a, b: a), "train_loss", zmax=0.5, scale=3.0))
+    alpha = mesh.points[:, 0]
+    np.testing.assert_array_equal(mesh.arrays["height"], np.minimum(alpha, 0.5))
+    np.testing.assert_array_equal(mesh.arrays["train_loss"], alpha)
+    wanted = np.where(alpha > 0, np.log10(np.where(alpha > 0, alpha, 1)), np.nan)
+    np.testing.assert_allclose(mesh.arrays["log10_train_loss"], wanted)
+    negative = build_mesh(surface_of(lambda a, b: -1.0 - b * b), "train_loss")
+    assert "log10_train_loss" not in negative.derived
+
+
+def test_a_large_surface_is_written_quickly_and_in_little_memory(tmp_path):
+    """The resident memory is what the system says of a process of its own."""
+    axis = np.linspace(-1, 1, 1001)
+    values = {"train_loss": 1.0 + axis[:, None] ** 2 + axis**2}
+    path = surface_files.write_surface(tmp_path / "large.h5", axis, axis, values)
+    code = (
+        "import sys, time, resource\nfrom landscape_mpi import vtp\nbegin = time.perf_counter()\n"
+        "vtp.main(sys.argv[1:])\n"
+        "memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(time.perf_counter() - begin, memory)"
+    )
+    argv = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    seconds, kilobytes = map(float, done.stdout.splitlines()[-1].split())
+    assert "1002001 points, 1000000 cells" in done.stdout
+    assert seconds < 5 * SLOWER
+    assert kilobytes < 1e6
 
 
 def test_points_that_are_not_finite_are_left_out_with_their_cells(surface_of, written):

@@ -3,11 +3,14 @@
 A complete plane gives quads; a partial one the triangles of ``views.cells``; a line gives
 polylines. Points that are not computed, or whose height is not finite, are left out together
 with their cells, and a polyline ends before such a height.
+
+Beside the quantities stand ``height``, the third coordinate before its factor, and log10 of every
+quantity that has one; on the cells the averages of their corners.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,10 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.cells import connect
 from landscape_mpi.views.lift import lift_onto
+from landscape_mpi.views.mesh_arrays import averages_of, logarithm_of, normals_of, texture_of
+
+HEIGHT = "height"
+NO_FACES = np.empty((0, 4), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,14 @@ class Mesh:
     """Points, the cells that join them, and the values at them."""
 
     points: np.ndarray  # float64 [n_points, 3]: alpha, beta, height
-    polygons: list[np.ndarray]  # int64 [n_corners] each, counterclockwise seen from above
+    polygons: np.ndarray  # int64 [n, 3 or 4], counterclockwise seen from above
     polylines: list[np.ndarray]  # int64 [n] each
     values: dict[str, np.ndarray]  # float64 [n_points] for each quantity of the surface
     units: dict[str, str]
     height: str  # what the third coordinate is
     n_clipped: int  # heights that were above zmax
     n_left_out: int  # computed points whose height is not finite
+    derived: dict[str, np.ndarray] = field(default_factory=dict)  # float64 [n_points], see below
 
     @property
     def n_cells(self) -> int:
@@ -82,17 +90,32 @@ def build_mesh(
     kept = np.flatnonzero(finite)
     number = np.cumsum(finite.ravel()) - 1  # of a kept point, by its place in the grid
     points = np.stack([*grid, clipped * scale], axis=2).reshape(-1, 3)[kept]
-    faces = [] if surface.is_line else list(number[connect(computed, finite).faces])
+    faces = number[connect(computed, finite).faces] if not surface.is_line else NO_FACES
+    values = {name: values.ravel()[kept] for name, values in surface.values.items()}
+    unit = surface.units[quantity]
+    derived = {HEIGHT: clipped.ravel()[kept]}
+    units = surface.units | {HEIGHT: log10_unit(unit) if log else unit}
+    for name in surface.values:
+        logarithm = logarithm_of(values[name])
+        if logarithm is not None:
+            derived[f"log10_{name}"] = logarithm
+            units[f"log10_{name}"] = log10_unit(surface.units[name])
     return Mesh(
         points=points,
         polygons=faces,
         polylines=[number[run] for run in _runs(computed, finite)] if surface.is_line else [],
-        values={name: values.ravel()[kept] for name, values in surface.values.items()},
-        units=surface.units,
+        values=values,
+        units=units,
         height=_describe(quantity, log, zmax, scale),
         n_clipped=int((clipped < height)[finite].sum()),
         n_left_out=int((computed & ~finite).sum()),
+        derived=derived,
     )
+
+
+def log10_unit(unit: str) -> str:
+    """Return the unit of the decimal logarithm of a quantity."""
+    return "log10" if unit in {"", "1"} else f"log10({unit})"
 
 
 def build_path(
@@ -143,7 +166,7 @@ def build_path(
     values = dict(zip(("run", "epoch", "lr", "residual"), np.hstack(columns), strict=True))
     units = dict.fromkeys(values, "1")
     described = _describe(quantity, log, zmax, scale)
-    return Mesh(np.concatenate(points), [], lines, values, units, described, 0, n_left_out)
+    return Mesh(np.concatenate(points), NO_FACES, lines, values, units, described, 0, n_left_out)
 
 
 def write_vtp(mesh: Mesh, path: Path) -> None:
@@ -153,7 +176,7 @@ def write_vtp(mesh: Mesh, path: Path) -> None:
         InputError: If the file cannot be written.
     """
     writer = vtkXMLPolyDataWriter()
-    writer.SetInputData(_to_polydata(mesh))
+    writer.SetInputData(to_polydata(mesh))
     writer.SetDataModeToAppended()
     writer.EncodeAppendedDataOn()
     # Readers other than VTK's find plain numbers, and a mesh is a few megabytes at most.
@@ -211,18 +234,37 @@ def _runs(computed: np.ndarray, finite: np.ndarray) -> list[np.ndarray]:
     return [run for run, whole in runs if len(run) > 1 and whole[0]]
 
 
-def _to_polydata(mesh: Mesh) -> vtkPolyData:
+def to_polydata(mesh: Mesh) -> vtkPolyData:
+    """Return the mesh as VTK has it, with all arrays."""
     points = vtkPoints()
     points.SetDataTypeToDouble()
     points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.points), deep=True))
     polydata = vtkPolyData()
     polydata.SetPoints(points)
-    polydata.SetPolys(_to_cells(mesh.polygons))
+    polydata.SetPolys(_to_polygons(mesh.polygons))
     polydata.SetLines(_to_cells(mesh.polylines))
-    for name, values in mesh.values.items():
+    for name, values in (mesh.values | mesh.derived).items():
         polydata.GetPointData().AddArray(_to_array(name, values, mesh.units[name]))
+    if len(mesh.polygons):
+        _add_arrays_of_faces(polydata, mesh)
     polydata.GetFieldData().AddArray(_to_text("height", mesh.height))
     return polydata
+
+
+def _add_arrays_of_faces(polydata: vtkPolyData, mesh: Mesh) -> None:
+    on_points, on_cells = polydata.GetPointData(), polydata.GetCellData()
+    on_points.SetNormals(_to_array("normals", normals_of(mesh.points, mesh.polygons), "1"))
+    on_points.SetTCoords(_to_array("alpha_beta", texture_of(mesh.points), "1"))
+    for name, values in (mesh.values | mesh.derived).items():
+        averages = averages_of(values, mesh.polygons)
+        on_cells.AddArray(_to_array(name, averages, mesh.units[name]))
+
+
+def _to_polygons(polygons: np.ndarray) -> vtkCellArray:
+    n, corners = polygons.shape
+    array = vtkCellArray()
+    array.SetData(_to_ids(corners * np.arange(n + 1)), _to_ids(polygons.ravel()))
+    return array
 
 
 def _to_cells(cells: list[np.ndarray]) -> vtkCellArray:

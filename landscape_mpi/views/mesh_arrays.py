@@ -1,0 +1,49 @@
+"""What ParaView wants to know of a mesh beside its values: normals, cell averages, texture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def normals_of(points: np.ndarray, polygons: np.ndarray) -> np.ndarray:
+    """Return the unit normal at each point, the mean of its faces' weighted by their areas.
+
+    Args:
+        points: Float64 [n_points, 3].
+        polygons: Int64 [n_polygons, 3 or 4], counterclockwise seen from above.
+
+    Returns:
+        Float64 [n_points, 3], pointing up; straight up at a point of no face.
+    """
+    # Diagonals of a quad, sides of a triangle: their cross product is twice the area.
+    first, last = points[polygons[:, 2]] - points[polygons[:, 0]], points[polygons[:, -1]]
+    across = np.cross(first, last - points[polygons[:, 1]])
+    total = np.empty_like(points)
+    for axis in range(3):
+        weights = np.repeat(across[:, axis], polygons.shape[1])
+        total[:, axis] = np.bincount(polygons.ravel(), weights, minlength=len(points))
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.where(length > 0, total / np.where(length > 0, length, 1.0), [0.0, 0.0, 1.0])
+
+
+def averages_of(values: np.ndarray, polygons: np.ndarray) -> np.ndarray:
+    """Return the mean of the corners of each polygon, float64 [n_polygons]."""
+    total = values[polygons[:, 0]].copy()
+    for corner in range(1, polygons.shape[1]):
+        total += values[polygons[:, corner]]
+    return np.asarray(total / polygons.shape[1])
+
+
+def texture_of(points: np.ndarray) -> np.ndarray:
+    """Return alpha and beta from 0 to 1 over the mesh, float64 [n_points, 2]."""
+    plane = points[:, :2]
+    low, span = plane.min(axis=0), np.ptp(plane, axis=0)
+    return np.asarray((plane - low) / np.where(span > 0, span, 1.0))
+
+
+def logarithm_of(values: np.ndarray) -> np.ndarray | None:
+    """Return log10 of values, NaN where they have none, or None where not one has."""
+    there = np.isfinite(values) & (values > 0)
+    if not there.any():
+        return None
+    return np.asarray(np.log10(values, where=there, out=np.full(values.shape, np.nan)))
