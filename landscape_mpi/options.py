@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from landscape_mpi.errors import nearest_name
 
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 10**9
+MOST_LEVELS = 200
 
 
 def whole_from_1(text: str) -> int:
@@ -57,6 +59,28 @@ def number_above_0(text: str) -> float:
     if value == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0.")
     return value
+
+
+def levels(text: str) -> int | list[float]:
+    """Return a number of contour levels, or the levels themselves.
+
+    Raises:
+        ArgumentTypeError: If the text is neither.
+    """
+    if text.isdecimal():
+        if not 1 <= int(text) <= MOST_LEVELS:
+            raise argparse.ArgumentTypeError(f"{text} levels; choose 1 to {MOST_LEVELS}.")
+        return int(text)
+    try:
+        given = [float(level) for level in text.split(",") if level.strip()]
+    except ValueError:
+        given = []
+    rising = all(a < b for a, b in itertools.pairwise(given))
+    if not given or not rising or not all(math.isfinite(level) for level in given):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number of levels nor rising levels as 0.1,0.5,1."
+        )
+    return given
 
 
 def share(text: str) -> float:

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,13 +24,12 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.options import file_path
+from landscape_mpi.options import file_path, levels
 
 if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
 
 KINDS = ("contour", "filled", "heatmap", "surface")
-MOST_LEVELS = 200
 MOST_TIMES = 16
 
 
@@ -195,7 +192,7 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument(
         "--levels",
-        type=_levels,
+        type=levels,
         default=12,
         metavar="N|A,B,...",
         help="about how many contour levels, or the levels themselves (default: 12)",
@@ -306,23 +303,6 @@ def _names(text: str) -> list[str]:
     if not names:
         raise argparse.ArgumentTypeError("names nothing.")
     return names
-
-
-def _levels(text: str) -> int | list[float]:
-    if text.isdecimal():
-        if not 1 <= int(text) <= MOST_LEVELS:
-            raise argparse.ArgumentTypeError(f"{text} levels; choose 1 to {MOST_LEVELS}.")
-        return int(text)
-    try:
-        levels = [float(level) for level in text.split(",") if level.strip()]
-    except ValueError:
-        levels = []
-    rising = all(a < b for a, b in itertools.pairwise(levels))
-    if not levels or not rising or not all(math.isfinite(level) for level in levels):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a number of levels nor rising levels as 0.1,0.5,1."
-        )
-    return levels
 
 
 def _times(text: str) -> int:

@@ -3,10 +3,14 @@
 Points lie at (alpha, beta, height); every quantity of the file is an array on them. Points that
 are not computed, or whose height is NaN or infinite, are left out with their cells. A partial
 surface gives the triangles of its computed points, a line gives a polyline. The paths of training
-runs go into a second file, <stem>_path.vtp, as polylines on the surface.
+runs go into a second file, <stem>_path.vtp, as polylines on the surface, lines of equal value
+(--contours) into <stem>_contours.vtp. Beside the quantities stand their log10 and the height as
+arrays, with normals, averages over the cells, and alpha and beta as texture coordinates.
 
   python -m landscape_mpi.vtp resnet56.h5
   python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --log --zmax 1 --scale 0.3
+  python -m landscape_mpi.vtp resnet56.h5 --log --contours --render resnet56.png
+  python -m landscape_mpi.vtp resnet56.h5 --log --out resnet56.stl --watertight
 """
 
 from __future__ import annotations
@@ -19,41 +23,96 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
-from landscape_mpi.options import file_path
+from landscape_mpi.options import file_path, levels
 from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
     from landscape_mpi.views.mesh import Mesh
 
+MESHES = (".vtp", ".stl", ".obj")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the surface, build its mesh, write it, print what it is."""
+    """Read the surface, build its mesh and its lines, write them, print what they are."""
     options = make_parser().parse_args(arguments)
     # After parsing, so that --help does not wait for VTK.
     from landscape_mpi.store.reader import check_computed, read_surface
-    from landscape_mpi.views.mesh import build_mesh, build_path, write_vtp
+    from landscape_mpi.views.mesh import build_mesh, build_path
 
     surface = read_surface(options.surface)
     check_computed(surface)
     check_is_surface(surface)
-    mesh = build_mesh(
-        surface, options.quantity, log=options.log, zmax=options.zmax, scale=options.scale
-    )
+    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    mesh = build_mesh(surface, options.quantity, **shown)
     out = options.out or options.surface.with_suffix(".vtp")
-    check_mesh_name(out)
+    check_mesh_name(out, watertight=options.watertight)
     check_output(out, inputs=[options.surface])
-    write_vtp(mesh, out)
+    check_picture_name(options.render, out, surface.path)
+    isolines = build_levels(surface, mesh, options)
+    write_mesh(mesh, out, watertight=options.watertight)
     print(out)
     print("\n".join(describe(mesh)))
-    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
     path = build_path(surface, options.quantity, **shown)
-    if path is not None:
-        beside = out.with_name(f"{out.stem}_path.vtp")
-        check_output(beside, inputs=[options.surface])
-        write_vtp(path, beside)
-        print(f"{beside}: the paths of training runs, on the surface")
+    words = {"contours": "lines of equal value", "path": "the paths of training runs"}
+    for what, lines in (("contours", isolines), ("path", path)):
+        if lines is not None and out.suffix.lower() == ".vtp":
+            write_beside(lines, out, what, words[what], surface.path)
+    if options.render is not None:
+        from landscape_mpi.views.render import render_mesh
+
+        render_mesh(mesh, options.render, lines=isolines)
+        print(options.render)
     return 0
+
+
+def build_levels(surface: Surface, mesh: Mesh, options: argparse.Namespace) -> Mesh | None:
+    """Build the lines that --contours asks for, None where it is not given.
+
+    Raises:
+        InputError: If the surface is a line, or no level is in its range.
+    """
+    if options.contours is None:
+        return None
+    from landscape_mpi.views.isolines import build_isolines
+    from landscape_mpi.views.levels import make_scale
+
+    if surface.is_line:
+        raise InputError(
+            f"{surface.path}: --contours: this is a line, which has none. Leave it out."
+        )
+    where = f"{surface.path}: {options.quantity}"
+    kind = "log" if options.log else None
+    values = mesh.values[options.quantity]
+    scale = make_scale(values, where=where, kind=kind, levels=options.contours)
+    lines = None if scale is None else build_isolines(mesh, options.quantity, scale)
+    if lines is None:
+        raise InputError(
+            f"{where}: --contours: it is the same everywhere, so no line of equal value exists. "
+            "Leave --contours out."
+        )
+    return lines
+
+
+def write_mesh(mesh: Mesh, out: Path, *, watertight: bool) -> None:
+    """Write a mesh as the ending of its file says."""
+    from landscape_mpi.views.mesh import write_vtp
+    from landscape_mpi.views.solid import write_solid
+
+    if out.suffix.lower() == ".vtp":
+        write_vtp(mesh, out)
+    else:
+        write_solid(mesh, out, watertight=watertight)
+
+
+def write_beside(lines: Mesh, out: Path, what: str, words: str, source: Path) -> None:
+    """Write polylines into a file of their own beside the mesh, and print its name."""
+    from landscape_mpi.views.mesh import write_vtp
+
+    beside = out.with_name(f"{out.stem}_{what}.vtp")
+    check_output(beside, inputs=[source])
+    write_vtp(lines, beside)
+    print(f"{beside}: {words}, on the surface")
 
 
 def check_is_surface(surface: Surface) -> None:
@@ -96,19 +155,64 @@ def make_parser() -> CommandParser:
         help="factor on the height (default: 1); the arrays keep their values",
     )
     parser.add_argument(
-        "--out", type=file_path, metavar="FILE", help="default: the surface's name, with .vtp"
+        "--contours",
+        type=levels,
+        nargs="?",
+        const=12,
+        metavar="N|A,B,...",
+        help="also write lines of equal value into <stem>_contours.vtp: about so many (12), or at "
+        "these values",
+    )
+    parser.add_argument(
+        "--out",
+        type=file_path,
+        metavar="FILE",
+        help="default: the surface's name, with .vtp; .stl and .obj hold its triangles alone",
+    )
+    parser.add_argument(
+        "--watertight",
+        action="store_true",
+        help="close the .stl or .obj with walls and a base, to print it",
+    )
+    parser.add_argument(
+        "--render",
+        type=file_path,
+        metavar="FILE.png",
+        help="also draw the mesh by VTK, without a screen: light, scalar bar, the lines of "
+        "--contours; the relief is that of the 3-D pictures of landscape_mpi.plot",
     )
     return parser
 
 
-def check_mesh_name(out: Path) -> None:
+def check_mesh_name(out: Path, *, watertight: bool = False) -> None:
     """Refuse to write a mesh into a file that is named as something else.
 
     Raises:
-        InputError: If the name does not end in .vtp.
+        InputError: If the name does not end in .vtp, .stl or .obj, or a .vtp is to be a solid.
     """
-    if out.suffix.lower() != ".vtp":
-        raise InputError(f"--out: {out} does not end in .vtp, by which ParaView knows a mesh.")
+    if out.suffix.lower() not in MESHES:
+        raise InputError(
+            f"--out: {out} does not end in .vtp, by which ParaView knows a mesh, nor in .stl or "
+            ".obj."
+        )
+    if watertight and out.suffix.lower() == ".vtp":
+        raise InputError(
+            f"--watertight: is for solids to print, and {out} holds a surface. Pass --out NAME.stl "
+            "or NAME.obj."
+        )
+
+
+def check_picture_name(picture: Path | None, out: Path, source: Path) -> None:
+    """Check that the picture of --render can be written, as a PNG beside the mesh.
+
+    Raises:
+        InputError: If its name does not end in .png, or it cannot be written.
+    """
+    if picture is None:
+        return
+    if picture.suffix.lower() != ".png":
+        raise InputError(f"--render: {picture} does not end in .png, and it is one.")
+    check_output(picture, inputs=[source, out])
 
 
 def describe(mesh: Mesh) -> list[str]:

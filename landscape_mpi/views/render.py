@@ -1,0 +1,182 @@
+"""A picture of a mesh by VTK, off screen: light, camera, colours and a scalar bar."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import vtkmodules.vtkRenderingFreeType  # noqa: F401 - letters
+import vtkmodules.vtkRenderingOpenGL2  # noqa: F401 - the classes that draw register themselves
+from matplotlib import colormaps
+from matplotlib.image import imsave
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkLogger, vtkLookupTable, vtkObject
+from vtkmodules.vtkFiltersCore import vtkTubeFilter
+from vtkmodules.vtkRenderingAnnotation import vtkScalarBarActor
+from vtkmodules.vtkRenderingCore import (
+    vtkActor,
+    vtkPolyDataMapper,
+    vtkRenderer,
+    vtkRenderWindow,
+    vtkWindowToImageFilter,
+)
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.output import whole_file
+from landscape_mpi.views.mesh import HEIGHT, Mesh, to_polydata
+
+SIZE = (1600, 1200)  # pixels
+RELIEF = 0.6  # height of the picture's box, as a share of its longer side
+AZIMUTH, ELEVATION = -58.0, 32.0  # degrees: as the 3-D pictures of plot have them
+TUBE = 0.004  # radius of a line, as a share of the longer side
+COLORS = "viridis"
+ZOOM = 1.05  # of the camera that VTK fits around the whole
+
+
+def render_mesh(mesh: Mesh, path: Path, *, lines: Mesh | None = None) -> None:
+    """Draw a mesh coloured by its height, with its scalar bar, into a PNG.
+
+    Args:
+        mesh: The mesh; its box is drawn as high as RELIEF says, whatever the factor on it.
+        path: File to write.
+        lines: Polylines on the mesh, drawn dark: isolines or paths.
+
+    Raises:
+        InputError: If the mesh has no faces, or nothing can be drawn or written here.
+    """
+    if not len(mesh.polygons):
+        raise InputError(
+            f"{path}: the surface has no faces to render. Draw it with landscape_mpi.plot."
+        )
+    vtkObject.GlobalWarningDisplayOff()  # about the screens that are not there
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
+    renderer, stretch = vtkRenderer(), _stretch(mesh)
+    renderer.SetBackground(1.0, 1.0, 1.0)
+    surface = _surface_actor(mesh, stretch)
+    renderer.AddActor(surface)
+    if lines is not None:
+        renderer.AddActor(_line_actor(lines, stretch))
+    renderer.AddViewProp(_scalar_bar(surface, _title_of(mesh)))
+    _place_camera(renderer)
+    pixels = _pixels_of(renderer)
+    if pixels.std() == 0:
+        raise InputError(
+            f"{path}: VTK drew nothing: it found no way to draw without a screen. Install OSMesa "
+            "or EGL, or open the .vtp in ParaView."
+        )
+    with whole_file(path) as partial:
+        imsave(partial, pixels, format="png")
+
+
+def _stretch(mesh: Mesh) -> float:
+    """Return the factor on the third coordinate that gives the box its relief."""
+    width, depth, height = np.ptp(mesh.points, axis=0)
+    return float(RELIEF * max(width, depth) / height) if height > 0 else 1.0
+
+
+def _surface_actor(mesh: Mesh, stretch: float) -> Any:
+    polydata = to_polydata(mesh)
+    # The shading is that of the stretched surface: VTK turns normals with the actor.
+    polydata.GetPointData().SetActiveScalars(HEIGHT)
+    mapper = vtkPolyDataMapper()
+    mapper.SetInputData(polydata)
+    mapper.SetScalarModeToUsePointFieldData()
+    mapper.SelectColorArray(HEIGHT)
+    low, high = float(mesh.derived[HEIGHT].min()), float(mesh.derived[HEIGHT].max())
+    mapper.SetScalarRange(low, high if high > low else low + 1.0)
+    mapper.SetLookupTable(_colors())
+    mapper.InterpolateScalarsBeforeMappingOn()
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    actor.SetScale(1.0, 1.0, stretch)
+    look = actor.GetProperty()
+    look.SetInterpolationToPhong()
+    look.SetAmbient(0.25)
+    look.SetDiffuse(0.8)
+    look.SetSpecular(0.15)
+    look.SetSpecularPower(20.0)
+    return actor
+
+
+def _line_actor(lines: Mesh, stretch: float) -> Any:
+    stretched = Mesh(
+        lines.points * [1.0, 1.0, stretch], lines.polygons, lines.polylines, {}, {}, "", 0, 0
+    )
+    tube = vtkTubeFilter()
+    tube.SetInputData(to_polydata(stretched))
+    tube.SetRadius(TUBE * float(np.ptp(lines.points[:, :2], axis=0).max()))
+    tube.SetNumberOfSides(8)
+    mapper = vtkPolyDataMapper()
+    mapper.SetInputConnection(tube.GetOutputPort())
+    mapper.ScalarVisibilityOff()
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    actor.GetProperty().SetColor(0.08, 0.08, 0.08)
+    return actor
+
+
+def _colors() -> Any:
+    table = vtkLookupTable()
+    table.SetNumberOfTableValues(256)
+    for k, color in enumerate(colormaps[COLORS](np.linspace(0.0, 1.0, 256))):
+        table.SetTableValue(k, *map(float, color))
+    return table
+
+
+def _title_of(mesh: Mesh) -> str:
+    """Return what the height is and its unit, in short lines: VTK would cut long ones."""
+    words = mesh.height.replace("_", " ").replace("(", " (").replace("+", " + ")
+    return f"{textwrap.fill(words, 14)}\n({mesh.units[HEIGHT]})"
+
+
+def _scalar_bar(actor: Any, title: str) -> Any:
+    bar = vtkScalarBarActor()
+    bar.SetLookupTable(actor.GetMapper().GetLookupTable())
+    bar.SetTitle(title)
+    bar.SetNumberOfLabels(5)
+    bar.SetLabelFormat("%.3g")
+    bar.SetVerticalTitleSeparation(16)
+    bar.UnconstrainedFontSizeOn()
+    for text, size in ((bar.GetTitleTextProperty(), 26), (bar.GetLabelTextProperty(), 24)):
+        text.SetColor(0.0, 0.0, 0.0)
+        text.SetFontSize(size)
+        text.BoldOff()
+        text.ItalicOff()
+        text.ShadowOff()
+    bar.SetPosition(0.86, 0.25)
+    bar.SetWidth(0.1)
+    bar.SetHeight(0.5)
+    return bar
+
+
+def _place_camera(renderer: Any) -> None:
+    turn, rise = np.radians(AZIMUTH), np.radians(ELEVATION)
+    towards = np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)])
+    camera = renderer.GetActiveCamera()
+    camera.SetFocalPoint(0.0, 0.0, 0.0)
+    camera.SetPosition(*map(float, towards))
+    camera.SetViewUp(0.0, 0.0, 1.0)
+    renderer.ResetCamera()
+    camera.Zoom(ZOOM)
+    camera.SetWindowCenter(0.15, 0.0)  # room for the scalar bar
+    renderer.ResetCameraClippingRange()
+
+
+def _pixels_of(renderer: Any) -> np.ndarray:
+    """Return the picture, uint8 [rows, columns, 3], from the top."""
+    window = vtkRenderWindow()
+    window.SetOffScreenRendering(1)
+    window.SetMultiSamples(8)
+    window.SetSize(*SIZE)
+    window.AddRenderer(renderer)
+    window.Render()
+    grab = vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    image = grab.GetOutput()
+    width, height, _ = image.GetDimensions()
+    flat = vtk_to_numpy(image.GetPointData().GetScalars())
+    return np.ascontiguousarray(flat.reshape(height, width, -1)[::-1, :, :3])

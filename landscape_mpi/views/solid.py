@@ -1,0 +1,84 @@
+"""A surface as triangles for printers and modellers: STL and OBJ, open or closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from vtkmodules.vtkCommonCore import vtkObject
+from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkIOGeometry import vtkOBJWriter, vtkSTLWriter
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.output import whole_file
+from landscape_mpi.views.mesh import Mesh, to_polydata
+
+SUFFIXES = (".stl", ".obj")
+BASE = 0.1  # thickness under the lowest point, as a share of the longest side
+
+
+def triangles_of(polygons: np.ndarray) -> np.ndarray:
+    """Return polygons as triangles, int64 [n, 3], quads cut from their first corner."""
+    parts = [polygons[:, [0, k, k + 1]] for k in range(1, polygons.shape[1] - 1)]
+    return np.concatenate(parts)
+
+
+def close(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a solid whose top is a surface: with walls along every border, and a flat base.
+
+    Args:
+        points: Float64 [n, 3].
+        triangles: Int64 [m, 3], counterclockwise seen from above.
+
+    Returns:
+        Points, float64 [2 n, 3], and triangles, int64 [k, 3], counterclockwise seen from outside.
+        Every edge belongs to two of them; to four where holes touch in a corner.
+    """
+    floor = points[:, 2].min() - BASE * np.ptp(points, axis=0).max()
+    below = points.copy()
+    below[:, 2] = floor
+    n = len(points)
+    edges = np.concatenate([triangles[:, [k, (k + 1) % 3]] for k in range(3)])
+    # An edge that no neighbour runs along in the other direction is on a border.
+    number = edges[:, 0] * n + edges[:, 1]
+    border = edges[~np.isin(number, edges[:, 1] * n + edges[:, 0])]
+    a, b = border.T
+    walls = [np.stack([b, a, a + n], axis=1), np.stack([b, a + n, b + n], axis=1)]
+    faces = np.concatenate([triangles, triangles[:, ::-1] + n, *walls])
+    return np.concatenate([points, below]), faces
+
+
+def write_solid(mesh: Mesh, path: Path, *, watertight: bool = False) -> None:
+    """Write the faces of a mesh as binary STL or as OBJ, as the name of the file says.
+
+    Args:
+        mesh: With faces.
+        path: Ends in one of SUFFIXES.
+        watertight: Add walls and a base.
+
+    Raises:
+        InputError: If there are no faces, or the file cannot be written.
+    """
+    if not len(mesh.polygons):
+        raise InputError(
+            f"{path}: the surface has no faces, and {path.suffix} holds nothing else. Write .vtp, "
+            "or name a plane."
+        )
+    points, faces = mesh.points, triangles_of(mesh.polygons)
+    if watertight:
+        points, faces = close(points, faces)
+    used, inverse = np.unique(faces, return_inverse=True)
+    bare = Mesh(points[used], inverse.reshape(faces.shape), [], {}, {}, mesh.height, 0, 0)
+    polydata = vtkPolyData()
+    whole = to_polydata(bare)
+    polydata.SetPoints(whole.GetPoints())
+    polydata.SetPolys(whole.GetPolys())
+    writer = vtkSTLWriter() if path.suffix.lower() == ".stl" else vtkOBJWriter()
+    writer.SetInputData(polydata)
+    if isinstance(writer, vtkSTLWriter):
+        writer.SetFileTypeToBinary()
+    vtkObject.GlobalWarningDisplayOff()  # VTK would print a page of its own
+    with whole_file(path) as partial:
+        writer.SetFileName(str(partial))
+        if writer.Write() != 1:
+            raise InputError(f"{path}: cannot be written. Name another --out.")

@@ -1,0 +1,73 @@
+"""Oracle: Pillow's pixels: where the colours of the lowest and the highest points lie.
+
+The light darkens colours and keeps their hue, so that yellow and violet are told by channels.
+"""
+
+import numpy as np
+import pytest
+import surface_files
+from PIL import Image
+
+from landscape_mpi import vtp
+from landscape_mpi.errors import InputError
+
+AXIS = np.linspace(-1.0, 1.0, 11)
+
+
+@pytest.fixture
+def rendered(tmp_path):
+    def make(function, *options):
+        values = {"train_loss": surface_files.plane(AXIS, AXIS, function)}
+        path = surface_files.write_surface(tmp_path / "net.h5", AXIS, AXIS, values)
+        out = tmp_path / "net.png"
+        vtp.main([str(path), f"--render={out}", *options])
+        return np.asarray(Image.open(out).convert("RGB"), float)
+
+    return make
+
+
+def columns_of(pixels, *, yellow):
+    """Return the mean column of what is yellow, or violet, left of the scalar bar."""
+    left = pixels[:, : int(0.78 * pixels.shape[1])]
+    red, green, blue = left.transpose(2, 0, 1)
+    found = (
+        (red > 1.8 * blue) & (green > 1.8 * blue) if yellow else (blue > 1.5 * green) & (blue > 30)
+    )
+    assert found.sum() > 200
+    return np.flatnonzero(found.any(axis=0)).mean()
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e12, 1e-9])
+def test_alpha_goes_to_the_right_and_nothing_is_cut(rendered, factor):
+    pixels = rendered(lambda a, b: factor * (a - 0.2 * b))
+    assert pixels.shape == (1200, 1600, 3)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert (border == 255).all()
+    assert columns_of(pixels, yellow=True) > columns_of(pixels, yellow=False) + 300
+
+
+def test_the_other_way_round_and_with_its_bar(rendered):
+    pixels = rendered(lambda a, b: 0.2 * b - a)
+    assert columns_of(pixels, yellow=True) < columns_of(pixels, yellow=False) - 300
+    bar = pixels[:, int(0.85 * pixels.shape[1]) :]
+    colored = np.ptp(bar, axis=2) > 60
+    assert colored.any(axis=1).sum() > 400
+    letters = (bar < 60).all(axis=2)
+    assert letters.sum() > 300
+
+
+def test_lines_of_equal_value_are_dark_on_it(rendered):
+    plain = (rendered(lambda a, b: a) < 45).all(axis=2).sum()
+    with_lines = (rendered(lambda a, b: a, "--contours=6") < 45).all(axis=2).sum()
+    assert with_lines > plain + 2000
+
+
+def test_a_constant_and_a_hole(rendered):
+    assert rendered(lambda a, b: 2.0).std() > 5
+    assert rendered(lambda a, b: np.nan if a == 0 else -a * a).std() > 5
+
+
+def test_a_line_is_for_plot(tmp_path):
+    path = surface_files.write_surface(tmp_path / "l.h5", AXIS, [0.0], {"train_loss": AXIS})
+    with pytest.raises(InputError, match=r"has no faces to render. Draw it with landscape_mpi"):
+        vtp.main([str(path), f"--render={tmp_path / 'l.png'}"])
