@@ -11,6 +11,7 @@ arrays, with normals, averages over the cells, and alpha and beta as texture coo
   python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --log --zmax 1 --scale 0.3
   python -m landscape_mpi.vtp resnet56.h5 --log --contours --render resnet56.png
   python -m landscape_mpi.vtp resnet56.h5 --log --out resnet56.stl --watertight
+  python -m landscape_mpi.vtp epoch_*.h5 --log --series training.pvd
 """
 
 from __future__ import annotations
@@ -36,18 +37,22 @@ MESHES = (".vtp", ".stl", ".obj")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the surface, build its mesh and its lines, write them, print what they are."""
     options = make_parser().parse_args(arguments)
+    if options.series is not None:
+        write_all(options)
+        return 0
     # After parsing, so that --help does not wait for VTK.
     from landscape_mpi.store.reader import check_computed, read_surface
     from landscape_mpi.views.mesh import build_mesh, build_path
 
-    surface = read_surface(options.surface)
+    source = the_only(options.surfaces)
+    surface = read_surface(source)
     check_computed(surface)
     check_is_surface(surface)
     shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
     mesh = build_mesh(surface, options.quantity, **shown)
-    out = options.out or options.surface.with_suffix(".vtp")
+    out = options.out or source.with_suffix(".vtp")
     check_mesh_name(out, watertight=options.watertight)
-    check_output(out, inputs=[options.surface])
+    check_output(out, inputs=[source])
     check_picture_name(options.render, out, surface.path)
     isolines = build_levels(surface, mesh, options)
     write_mesh(mesh, out, watertight=options.watertight)
@@ -64,6 +69,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
         render_mesh(mesh, options.render, lines=isolines)
         print(options.render)
     return 0
+
+
+def the_only(paths: Sequence[Path]) -> Path:
+    """Return the one file that is named.
+
+    Raises:
+        InputError: If there are several.
+    """
+    if len(paths) > 1:
+        raise InputError(
+            f"{len(paths)} surface files are named, and a mesh is of one. Name one, or pass "
+            "--series NAME.pvd to have ParaView step through all of them."
+        )
+    return paths[0]
+
+
+def write_all(options: argparse.Namespace) -> None:
+    """Write a mesh for each surface, or for each line of --repeats, and the .pvd of all.
+
+    Raises:
+        InputError: If a surface cannot be a mesh, or an option is for one alone.
+    """
+    from landscape_mpi.store.reader import check_computed, read_surface
+    from landscape_mpi.views.mesh import build_mesh, write_vtp
+    from landscape_mpi.views.series import split_repeats, times_of, write_series
+
+    check_series(options)
+    read = [read_surface(path) for path in options.surfaces]
+    parts = split_repeats(read[0]) if len(read) == 1 else read
+    for surface in parts:
+        check_computed(surface)
+        check_is_surface(surface)
+    repeats = len(read) == 1
+    times = [float(k) for k in range(len(parts))] if repeats else times_of(options.surfaces)
+    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    meshes = [build_mesh(surface, options.quantity, **shown) for surface in parts]
+    width = len(str(len(parts) - 1))
+    names = [f"{options.series.stem}_{k:0{width}}.vtp" for k in range(len(parts))]
+    places = [options.series.with_name(name) for name in names]
+    for place in (*places, options.series):
+        check_output(place, inputs=options.surfaces)
+    for surface, mesh, place, time in zip(parts, meshes, places, times, strict=True):
+        write_vtp(mesh, place)
+        print(f"{place}: time {time:g}, {surface.path}, {len(mesh.points)} points")
+    write_series(places, times, options.series)
+    print(options.series)
+
+
+def check_series(options: argparse.Namespace) -> None:
+    """Check the options that go with --series.
+
+    Raises:
+        InputError: If the file does not end in .pvd, or an option is for a single mesh.
+    """
+    if options.series.suffix.lower() != ".pvd":
+        raise InputError(
+            f"--series: {options.series} does not end in .pvd, by which ParaView knows a series."
+        )
+    for option in ("out", "contours", "render", "watertight"):
+        if getattr(options, option):
+            raise InputError(
+                f"--{option}: is for a single mesh, and --series writes several. Leave one out."
+            )
 
 
 def build_levels(surface: Surface, mesh: Mesh, options: argparse.Namespace) -> Mesh | None:
@@ -124,14 +192,15 @@ def check_is_surface(surface: Surface) -> None:
     if surface.has_repeats:
         raise InputError(
             f"{surface.path}: holds {surface.shape[1]} lines along directions of their own, and "
-            f"they make no surface. Draw them: python -m landscape_mpi.plot {surface.path}"
+            f"they make no surface. Draw them: python -m landscape_mpi.plot {surface.path}; or "
+            "pass --series NAME.pvd for a mesh of each line of --repeats."
         )
 
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser(prog="python -m landscape_mpi.vtp", description=__doc__)
-    parser.add_argument("surface", type=file_path, metavar="surface.h5")
+    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
     parser.add_argument(
         "--quantity",
         default="train_loss",
@@ -154,6 +223,11 @@ def make_parser() -> CommandParser:
         metavar="S",
         help="factor on the height (default: 1); the arrays keep their values",
     )
+    _add_files(parser)
+    return parser
+
+
+def _add_files(parser: CommandParser) -> None:
     parser.add_argument(
         "--contours",
         type=levels,
@@ -170,6 +244,14 @@ def make_parser() -> CommandParser:
         help="default: the surface's name, with .vtp; .stl and .obj hold its triangles alone",
     )
     parser.add_argument(
+        "--series",
+        type=file_path,
+        metavar="FILE.pvd",
+        help="write a mesh for each of several surfaces, as of the epochs of a training, or for "
+        "each line of one with --repeats, and this file, by which ParaView steps through them; the "
+        "time of each is the number its name ends in, or its place",
+    )
+    parser.add_argument(
         "--watertight",
         action="store_true",
         help="close the .stl or .obj with walls and a base, to print it",
@@ -181,7 +263,6 @@ def make_parser() -> CommandParser:
         help="also draw the mesh by VTK, without a screen: light, scalar bar, the lines of "
         "--contours; the relief is that of the 3-D pictures of landscape_mpi.plot",
     )
-    return parser
 
 
 def check_mesh_name(out: Path, *, watertight: bool = False) -> None:
