@@ -79,6 +79,11 @@ def check_what(options: argparse.Namespace) -> None:
             f"after --spectrum files of hessian --spectrum, or after --ensemble folders of "
             f"landscape_mpi.ensemble."
         )
+    if options.watch and options.smooth > 1:
+        raise InputError(
+            f"--smooth {options.smooth}: needs complete surfaces, and --watch draws them as far as "
+            "they are. Leave out one of them."
+        )
     others = {"smooth": options.smooth > 1}
     for option in ("watch", "compare", "columns", "smooth"):
         if others.get(option, getattr(options, option)) and not options.surfaces:
@@ -140,6 +145,8 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
     place |= {"smooth": options.smooth}
     if options.compare:
+        if options.watch and len(surfaces) < len(options.surfaces):
+            return  # one of them has no point yet
         from landscape_mpi.views.compare import (
             check_comparable,
             make_shared_panels,

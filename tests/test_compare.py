@@ -4,6 +4,7 @@ Two surfaces f and f / 10 have the same colour where they have the same value, a
 picture for a column is as wide as the column: the pixels of the file over its dots per inch.
 """
 
+import h5py
 import numpy as np
 import pytest
 import surface_files
@@ -201,3 +202,24 @@ def test_quantity_that_one_lacks(two, write):
 def test_options_for_surfaces_alone(option, tmp_path):
     with pytest.raises(InputError, match=r"is for surfaces, not for --weights. Leave it out"):
         plot.main(["--weights", str(tmp_path), option])
+
+
+def test_watching_a_row_waits_for_the_last_and_draws_each_round(write, tmp_path, monkeypatch):
+    """Rounds land as a job writes them, whenever the command pauses."""
+    first, second = write("one", bowl), write("two", bowl, done=np.zeros((9, 9)))
+    pictures = []
+
+    def land(_):
+        pictures.append(len(list(tmp_path.glob("*.png"))))
+        with h5py.File(second, "r+", locking=False) as file:
+            file["done"][: 9 if len(pictures) > 1 else 4] = 1
+
+    monkeypatch.setattr("landscape_mpi.store.follow.time.sleep", land)
+    options = ["--compare", "--watch", "--kind=heatmap", "--dpi=30"]
+    assert plot.main([str(first), str(second), *options]) == 0
+    assert pictures == [0, 1]
+
+
+def test_watching_is_not_smooth(two):
+    with pytest.raises(InputError, match="--smooth 2: needs complete surfaces, and --watch draws"):
+        plot.main([*map(str, two), "--watch", "--smooth=2"])
