@@ -141,6 +141,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
 
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
+    check_room(surfaces, options)
     scale = {"kind": options.scale, "levels": options.levels}
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
     place |= {"smooth": options.smooth}
@@ -170,6 +171,25 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
         for picture in plan:
             write_figure(picture.draw, picture.path, dpi=options.dpi, page=page)
             print(picture.path, flush=True)
+
+
+def check_room(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
+    """Check that the pictures have room on the page.
+
+    Raises:
+        InputError: If surfaces, or lines and a matrix, are to stand side by side in one column.
+    """
+    if options.columns == 1 and options.compare:
+        raise InputError(
+            "--compare: draws surfaces side by side, and --columns 1 leaves no room for that. Pass "
+            "--columns 2."
+        )
+    for surface in surfaces:
+        if options.columns == 1 and surface.has_pairs:
+            raise InputError(
+                f"{surface.path}: --columns 1: lines and the matrix of their barriers stand side "
+                "by side, and its numbers would lie on one another. Pass --columns 2."
+            )
 
 
 def make_parser() -> CommandParser:

@@ -180,6 +180,27 @@ def test_letters_for_print_are_eight_points(two, tmp_path):
     assert sizes[-1] == pytest.approx(8.0)
 
 
+def test_the_surface_of_one_column_has_its_unit_on_the_axis_instead_of_a_bar(two, tmp_path):
+    figures = []
+
+    def draw():
+        figures.append(KINDS["surface"](panels_of(two)[0]))
+        return figures[-1]
+
+    write_figure(draw, tmp_path / "picture.png", dpi=50, page=page_for(1))
+    (axes,) = [axes for axes in figures[-1].axes if axes.get_visible()]
+    assert axes.get_zlabel() == "train loss (nat)"
+
+
+def test_barriers_need_two_columns(tmp_path):
+    path = tmp_path / "pairs.h5"
+    attributes = {"solutions": ["a", "b"]}
+    values = {"train_loss": AXIS**2}
+    surface_files.write_surface(path, AXIS, [0.0], values, attributes=attributes)
+    with pytest.raises(InputError, match=r"--columns 1: lines and the matrix .* Pass --columns 2"):
+        plot.main([str(path), "--columns=1"])
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -218,6 +239,11 @@ def test_watching_a_row_waits_for_the_last_and_draws_each_round(write, tmp_path,
     options = ["--compare", "--watch", "--kind=heatmap", "--dpi=30"]
     assert plot.main([str(first), str(second), *options]) == 0
     assert pictures == [0, 1]
+
+
+def test_a_row_needs_two_columns(two):
+    with pytest.raises(InputError, match="--columns 1 leaves no room for that. Pass --columns 2"):
+        plot.main([*map(str, two), "--compare", "--columns=1"])
 
 
 def test_watching_is_not_smooth(two):

@@ -33,6 +33,7 @@ from landscape_mpi.views.line import (
     shade_holes,
     shown_values,
 )
+from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 
 WIDTH, HEIGHT = 5.2, 2.3  # inches, of one measure
@@ -59,7 +60,8 @@ def draw_along(panels: list[Panel]) -> Figure:
     all_axes[-1].set_xlabel("place $t$ on the path")
     all_axes[-1].set_xlim(0.0, 1.0)
     entries = [*_entries(panels), *holes[:1], *(n for panel in panels for n in floor_notes(panel))]
-    figure.legend(handles=entries, loc="outside lower center", ncols=2, frameon=False)
+    columns = 1 if current_page().is_narrow else 2
+    figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
 

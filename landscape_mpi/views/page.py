@@ -31,6 +31,11 @@ class Page:
     letters: float = 1.0  # size of all text, over the usual
     axes: float = 1.0  # size of the axes, over the usual
 
+    @property
+    def is_narrow(self) -> bool:
+        """Say whether the page is one column, where no two things stand side by side."""
+        return self.width is not None and self.width < COLUMNS[2]
+
     def style(self) -> dict[str, float]:
         """Return the sizes of text as settings of matplotlib."""
         sizes = {"font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -31,6 +32,7 @@ from landscape_mpi.views.canvas import (
     scaled,
     thin_out,
     title_of,
+    unit_of,
 )
 from landscape_mpi.views.levels import Scale, format_levels
 from landscape_mpi.views.lift import lift_onto
@@ -50,6 +52,8 @@ LABEL_INCHES = 3.0  # length of the longer edge of the box, about
 def draw_surface(panel: Panel) -> Figure:
     """Draw the values as a shaded surface over the plane; heights are log10 on a log scale."""
     canvas = make_canvas(*scaled(SIDES), bar_share=0.6, bar_gap=0.65, projection="3d")
+    if current_page().is_narrow:  # the vertical axis says what the bar would
+        canvas = replace(canvas, is_last=False)
     return draw_surface_on(panel, canvas).figure
 
 
@@ -130,7 +134,9 @@ def _label_heights(axes: Axes3D, panel: Panel, room: float) -> None:
     # An axis in space centers the texts of its ticks on a fixed distance, however long they are.
     beyond = max(0, longest - 4)
     axes.zaxis.set_tick_params(pad=3.5 + 2.5 * beyond)
-    axes.set_zlabel(plain(panel.name.replace("_", " ")), labelpad=4.0 + 5.0 * beyond)
+    unit = unit_of(panel.surface, panel.name) if current_page().is_narrow else ""
+    label = panel.name.replace("_", " ") + unit
+    axes.set_zlabel(plain(label), labelpad=4.0 + 5.0 * beyond)
 
 
 def _points(panel: Panel) -> np.ndarray:
