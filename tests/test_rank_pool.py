@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 COUNTING = """
-import os, time, torch
+import os, sys, time, torch
 
 torch.manual_seed(0)
-print(f"variable {os.environ.get('VARIABLE')}")
+sys.stdout.write(f"variable {os.environ.get('VARIABLE')}\\n")  # in one piece
 
 def build():
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
