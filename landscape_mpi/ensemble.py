@@ -28,14 +28,15 @@ from landscape_mpi.job.listing import say_list
 from landscape_mpi.options import (
     LARGEST_COUNT,
     add_augmentation,
+    add_batch_size,
     add_data_options,
     add_list_option,
     add_model_option,
+    add_sgd_options,
     add_training_place,
+    add_trust_option,
     file_path,
     number_above_0,
-    number_from_0,
-    share,
     whole_from_1,
 )
 
@@ -137,20 +138,8 @@ def _add_cycles(parser: CommandParser) -> None:
         default=0.0005,
         help="smallest one, in the middle of a cycle (0.0005)",
     )
-    cycles.add_argument(
-        "--batch-size", type=whole_from_1, default=128, help="of all ranks together (128)"
-    )
-    cycles.add_argument("--momentum", type=share, default=0.9, help="of sgd (0.9)")
-    cycles.add_argument(
-        "--nesterov", action=argparse.BooleanOptionalAction, help="step of sgd (--nesterov)"
-    )
-    cycles.add_argument(
-        "--weight-decay",
-        type=number_from_0,
-        default=5e-4,
-        metavar="X",
-        help="X times each parameter, biases too, is added to its gradient (0.0005)",
-    )
+    add_batch_size(cycles)
+    add_sgd_options(cycles, momentum=0.9)
     add_augmentation(cycles)
 
 
@@ -170,11 +159,7 @@ def _add_compared(parser: CommandParser) -> None:
         metavar="FILE",
         help="checkpoints of networks that were trained on their own, averaged in this order",
     )
-    compared.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="unpickle whatever the checkpoints hold, which can run code",
-    )
+    add_trust_option(compared)
 
 
 def _add_run(parser: CommandParser) -> None:

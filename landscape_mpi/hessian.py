@@ -21,6 +21,7 @@ from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.options import (
+    add_device_option,
     add_moved_inputs,
     add_round_options,
     file_path,
@@ -162,12 +163,7 @@ def _add_run_options(parser: CommandParser) -> None:
         "--fresh", action="store_true", help="compute all eigenvalues anew; the surface stays"
     )
     add_round_options(group)
-    group.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="one GPU per rank, or shares of the cores (default: GPUs where there are any)",
-    )
+    add_device_option(group)
     group.add_argument(
         "--ranks-per-point",
         type=whole_from_1,

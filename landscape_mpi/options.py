@@ -222,15 +222,20 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--std", type=numbers, metavar="LIST", help="likewise")
 
 
-def add_training_place(group: argparse._ActionsContainer) -> None:
-    """Add --seed, --device and --threads of a training to a group of a parser."""
-    group.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
+def add_device_option(group: argparse._ActionsContainer) -> None:
+    """Add --device to a parser or a group of it."""
     group.add_argument(
         "--device",
         choices=["auto", "cpu", "cuda"],
         default="auto",
-        help="one GPU per rank, or shares of the cores (auto)",
+        help="one GPU per rank, or shares of the cores (default: GPUs where there are any)",
     )
+
+
+def add_training_place(group: argparse._ActionsContainer) -> None:
+    """Add --seed, --device and --threads of a training to a group of a parser."""
+    group.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
+    add_device_option(group)
     group.add_argument("--threads", type=whole_from_1, help="of the CPU, per rank (all cores)")
 
 
@@ -250,14 +255,46 @@ def add_augmentation(group: argparse._ActionsContainer) -> None:
     )
 
 
-def add_moved_inputs(group: argparse._ArgumentGroup) -> None:
-    """Add what a command that reads a surface's inputs again may have to be told of them."""
-    group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
+def add_batch_size(group: argparse._ActionsContainer) -> None:
+    """Add --batch-size of a training to a group of a parser."""
+    group.add_argument(
+        "--batch-size", type=whole_from_1, default=128, help="of all ranks together (128)"
+    )
+
+
+def add_sgd_options(group: argparse._ActionsContainer, *, momentum: float | None) -> None:
+    """Add --momentum, --nesterov and --weight-decay of SGD to a group of a parser.
+
+    Args:
+        group: Where to add them.
+        momentum: What it is where none is asked for: 0.9, or None to tell that from 0.9 asked for.
+    """
+    group.add_argument("--momentum", type=share, default=momentum, help="of sgd (0.9)")
+    group.add_argument(
+        "--nesterov", action=argparse.BooleanOptionalAction, help="step of sgd (--nesterov)"
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=number_from_0,
+        default=5e-4,
+        metavar="X",
+        help="X times each parameter, biases too, is added to its gradient (0.0005)",
+    )
+
+
+def add_trust_option(group: argparse._ActionsContainer) -> None:
+    """Add --trust-checkpoint to a parser or a group of it."""
     group.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="unpickle whatever the checkpoint holds, which can run code",
+        help="unpickle whatever a checkpoint holds, which can run code",
     )
+
+
+def add_moved_inputs(group: argparse._ArgumentGroup) -> None:
+    """Add what a command that reads a surface's inputs again may have to be told of them."""
+    group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
+    add_trust_option(group)
     add_moved_data(group)
 
 

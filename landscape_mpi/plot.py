@@ -16,19 +16,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.options import file_path, levels
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from landscape_mpi.store.reader import Surface
 
+T = TypeVar("T")
 KINDS = ("contour", "filled", "heatmap", "surface")
 MOST_TIMES = 16
 
@@ -93,28 +96,34 @@ def check_what(options: argparse.Namespace) -> None:
 def draw_spectra(options: argparse.Namespace) -> None:
     """Draw the density of eigenvalues of each file, and print the picture's name."""
     from landscape_mpi.store.spectrum import read_spectrum
-    from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.spectrum import draw_spectrum, picture_of
 
-    spectra = [read_spectrum(path) for path in options.spectrum]
-    make_folder(options.out_dir)
-    for path, spectrum in zip(options.spectrum, spectra, strict=True):
-        picture = picture_of(path, out_dir=options.out_dir, suffix=options.format)
-        write_figure(partial(draw_spectrum, spectrum), picture, dpi=options.dpi)
-        print(picture)
+    draw_each(options, options.spectrum, read_spectrum, draw_spectrum, picture_of)
 
 
 def draw_ensembles(options: argparse.Namespace) -> None:
     """Draw what happened in the run of each ensemble, and print the picture's name."""
     from landscape_mpi.store.ensemble import read_ensemble
-    from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.ensemble import draw_ensemble, picture_of
 
-    contents = [read_ensemble(path) for path in options.ensemble]
+    draw_each(options, options.ensemble, read_ensemble, draw_ensemble, picture_of)
+
+
+def draw_each(
+    options: argparse.Namespace,
+    paths: Sequence[Path],
+    read: Callable[[Path], T],
+    draw: Callable[[T], Figure],
+    picture_of: Callable[..., Path],
+) -> None:
+    """Read all files, then draw a picture of each and print its name."""
+    from landscape_mpi.views.canvas import write_figure
+
+    contents = [read(path) for path in paths]
     make_folder(options.out_dir)
-    for path, content in zip(options.ensemble, contents, strict=True):
+    for path, content in zip(paths, contents, strict=True):
         picture = picture_of(path, out_dir=options.out_dir, suffix=options.format)
-        write_figure(partial(draw_ensemble, content), picture, dpi=options.dpi)
+        write_figure(partial(draw, content), picture, dpi=options.dpi)
         print(picture)
 
 

@@ -24,9 +24,11 @@ from landscape_mpi.job.listing import say_list
 from landscape_mpi.job.plane.options import add_plane_options
 from landscape_mpi.options import (
     add_data_options,
+    add_device_option,
     add_list_option,
     add_model_option,
     add_round_options,
+    add_trust_option,
     file_path,
     names_of,
     number_above_0,
@@ -73,11 +75,7 @@ def _add_network_options(parser: CommandParser) -> None:
     add_model_option(group)
     add_list_option(group, SayAndEnd, say_list)
     group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
-    group.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="unpickle whatever the checkpoint holds, which can run code",
-    )
+    add_trust_option(group)
 
 
 def _add_data_options(parser: CommandParser) -> None:
@@ -154,12 +152,7 @@ def _add_run_options(parser: CommandParser) -> None:
 
 def _add_evaluation_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("evaluation")
-    group.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="one GPU per rank, or shares of the cores (default: GPUs where there are any)",
-    )
+    add_device_option(group)
     group.add_argument(
         "--precision",
         choices=["fp32", "tf32", "bf16", "auto"],

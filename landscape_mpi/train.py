@@ -26,9 +26,11 @@ from landscape_mpi.errors import EXIT_REQUEUE, InputError
 from landscape_mpi.job.listing import say_list
 from landscape_mpi.options import (
     add_augmentation,
+    add_batch_size,
     add_data_options,
     add_list_option,
     add_model_option,
+    add_sgd_options,
     add_training_place,
     file_path,
     files_read,
@@ -111,9 +113,7 @@ def _add_label_noise(group: argparse._ArgumentGroup) -> None:
 def _add_recipe(parser: CommandParser) -> None:
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--epochs", type=whole_from_1, default=300, help="(300)")
-    recipe.add_argument(
-        "--batch-size", type=whole_from_1, default=128, help="of all ranks together (128)"
-    )
+    add_batch_size(recipe)
     recipe.add_argument(
         "--lr",
         type=number_above_0,
@@ -132,17 +132,7 @@ def _add_recipe(parser: CommandParser) -> None:
 def _add_optimizer(parser: CommandParser) -> None:
     group = parser.add_argument_group("optimizer")
     group.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd", help="(sgd)")
-    group.add_argument("--momentum", type=share, help="of sgd (0.9)")
-    group.add_argument(
-        "--nesterov", action=argparse.BooleanOptionalAction, help="step of sgd (--nesterov)"
-    )
-    group.add_argument(
-        "--weight-decay",
-        type=number_from_0,
-        default=5e-4,
-        metavar="X",
-        help="X times each parameter, biases too, is added to its gradient (0.0005)",
-    )
+    add_sgd_options(group, momentum=None)
     group.add_argument(
         "--l1",
         type=number_from_0,

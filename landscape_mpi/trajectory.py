@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.command import CommandParser
-from landscape_mpi.options import file_path, names_of, seed_number, whole_from_1
+from landscape_mpi.options import add_trust_option, file_path, names_of, seed_number, whole_from_1
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -65,11 +65,7 @@ def _add_run_options(parser: CommandParser) -> None:
     parser.add_argument(
         "--states", action="store_true", help="running means and variances move too"
     )
-    parser.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="unpickle whatever the checkpoints hold, which can run code",
-    )
+    add_trust_option(parser)
 
 
 def _add_direction_options(parser: CommandParser) -> None:

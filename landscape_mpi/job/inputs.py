@@ -91,7 +91,7 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
             ``download``, ``mean``, ``std``, ``limit``, ``splits`` and ``loss``.
     """
     checkpoint = _read_checkpoint(options)
-    everything = _read_dataset(options)
+    everything = read_dataset(options)
     n_outputs = classifier_size(checkpoint.state) if checkpoint else None
     sample = everything.sample
     source = NetworkSource(options.model, replace(sample, n_classes=n_outputs or sample.n_classes))
@@ -121,7 +121,8 @@ def _read_checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     )
 
 
-def _read_dataset(options: argparse.Namespace) -> DataSet:
+def read_dataset(options: argparse.Namespace) -> DataSet:
+    """Read the data set that ``data``, ``data_dir``, ``download``, ``mean`` and ``std`` ask for."""
     return load_dataset(
         options.data,
         data_dir=options.data_dir,

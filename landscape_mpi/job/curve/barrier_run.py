@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
-from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_lines import LossLines
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
-from landscape_mpi.job import provenance
 from landscape_mpi.job.curve.barrier_matrix import say_barriers
+from landscape_mpi.job.curve.places import (
+    COMMAND,
+    check_number_of_places,
+    check_splits,
+    make_content,
+    make_plan,
+)
 from landscape_mpi.job.curve.solutions import (
     Ends,
     Solutions,
@@ -33,18 +38,12 @@ from landscape_mpi.job.surface.precision import choose_precision
 from landscape_mpi.job.surface.shared import SharedInputs
 from landscape_mpi.job.workers import bind_rank
 from landscape_mpi.output import check_output
-from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.lines import AXIS_WORDS, SOLUTIONS, pairs_of
 from landscape_mpi.store.resume import (
     check_replaceable,
     check_same_surface,
-    count_pending,
     open_surface,
-    stored_setting,
 )
-from landscape_mpi.zoo.dataset import NOUNS
-
-COMMAND = "landscape_mpi.curve"
 
 
 class LineInputs(SharedInputs):
@@ -104,17 +103,7 @@ def find_barriers(options: argparse.Namespace, ranks: Ranks) -> int:
     evaluator = fit_evaluator(ranks, plan, inputs, setting)
     start = surface_file.begin_or_resume(ranks, plan, root, evaluator, precision)
     surface_messages.say_start(ranks, plan, root, evaluator, precision, start)
-    progress = Progress(
-        n_points=plan.n_points,
-        n_done=plan.n_points - start.n_pending,
-        samples_per_point=sum(plan.n_samples.values()),
-        noun=NOUNS[plan.source.sample.kind],
-        shown=ranks.is_root,
-    )
-    columns = surface_file.Columns(plan.quantities, prefix="", command=COMMAND)
-    outcome = surface_file.fill_columns(
-        ranks, plan, evaluator.group, evaluator.evaluate_point, columns, start, stop, progress
-    )
+    outcome = surface_file.fill(ranks, plan, evaluator, start, stop, command=COMMAND)
     on_root(ranks, lambda: say_barriers(plan.out, outcome))
     surface_file.finish(inputs, start)
     return 0 if outcome.finished else EXIT_REQUEUE
@@ -145,16 +134,14 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs, Soluti
     inputs = read_inputs(argparse.Namespace(**asked))
     solutions = read_solutions(options, inputs)
     _check_file(options)
-    plan = _plan(options, inputs)
-    content = SurfaceContent(
-        alpha=plan.alpha,
-        beta=plan.beta,
-        quantities=plan.quantities,
-        attributes={
-            "/": _describe(plan, options, solutions.sha256),
-            "directions": {"source": "straight lines between solutions"},
-            "provenance": _provenance(options, inputs),
-        },
+    plan = make_plan(options, inputs, n_paths=len(pairs_of(len(options.solutions))))
+    content = make_content(
+        plan,
+        options,
+        inputs,
+        about=_describe(options, solutions.sha256),
+        source="straight lines between solutions",
+        origin=_provenance(options, inputs),
         axis_words=AXIS_WORDS,
     )
     if options.out.exists() and not options.fresh:
@@ -169,11 +156,7 @@ def _check_options(options: argparse.Namespace) -> None:
         InputError: If it cannot be.
     """
     check_number(options)
-    if "train" not in options.splits:
-        raise InputError(
-            "--splits test: batch-norm's statistics are measured on the training set at every "
-            "place, so it is read anyway. Pass --splits train,test."
-        )
+    check_splits(options)
     if options.out.suffix == ".csv":
         raise InputError(
             f"--out: {options.out}: a .csv of that name is written beside --out, and would replace "
@@ -206,66 +189,17 @@ def _check_file(options: argparse.Namespace) -> None:
             f"{options.out}: is of {len(named)} solutions, and {len(options.solutions)} are named. "
             f"Name the same, or pass a new --out, or --fresh to start over."
         )
-    if n_places != options.points:
-        raise InputError(
-            f"{options.out}: has {n_places} places, --points asks for {options.points}. A resumed "
-            f"run needs the same: pass --points {n_places}, or a new --out, or --fresh to start "
-            f"over."
-        )
+    check_number_of_places(options, n_places)
 
 
-def _plan(options: argparse.Namespace, inputs: Inputs) -> Plan:
-    places = np.linspace(0.0, 1.0, options.points)
-    n_lines = len(pairs_of(len(options.solutions)))
-    begun, n_pending = None, len(places) * n_lines
-    if options.out.exists() and not options.fresh:
-        begun, n_pending = stored_setting(options.out), count_pending(options.out)
-    dataset = inputs.dataset
-    return Plan(
-        out=options.out,
-        alpha=places,
-        beta=np.arange(n_lines, dtype=np.float64),
-        source=inputs.source,
-        n_samples={name: len(split.targets) for name, split in dataset.splits.items()},
-        loss=inputs.loss,
-        mean=dataset.mean,
-        std=dataset.std,
-        random=None,
-        sent=(),
-        repeats=None,
-        reestimates=True,
-        device=options.device,
-        precision="fp32",
-        tolerance=0.0,
-        batch=options.batch or (begun.batch if begun else None),
-        compiled=False,
-        ranks_per_point=1,
-        round_seconds=options.round_seconds,
-        stall_seconds=options.stall_seconds,
-        begun=begun,
-        n_pending=n_pending,
-    )
-
-
-def _describe(plan: Plan, options: argparse.Namespace, sha256: str) -> dict[str, Any]:
-    described = {
+def _describe(options: argparse.Namespace, sha256: str) -> dict[str, Any]:
+    return {
         "model": options.model,
         "data": options.data,
         SOLUTIONS: [str(path) for path in options.solutions],
         "solutions_sha256": sha256,
         "match": options.match if options.match == "none" else f"weights, seed {options.seed}",
-        "loss": plan.loss.name,
-        "error": plan.loss.error or "none",
-        "batch_norm": "reestimate",
-        "weight_decay": "none",
-        "splits": ",".join(plan.n_samples),
-        "limit": options.limit or "none",
-        "mean": list(plan.mean),
-        "std": list(plan.std),
-        "precision": plan.precision,
-        "compile": "off",
     }
-    return described | ({"batch": plan.batch} if plan.batch else {})
 
 
 def _provenance(options: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
@@ -273,10 +207,5 @@ def _provenance(options: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
     return {
         "checkpoint": str(options.solutions[0]),
         "checkpoint_types": ",".join(checkpoint.dtypes) if checkpoint else "",
-        "command": provenance.command_line(COMMAND),
         "data_dir": str(options.data_dir or "none"),
-        "git_commit": provenance.git_commit(),
-        "versions": provenance.versions(),
-        **inputs.sha256,
-        **{f"trivial_error_{k}": v for k, v in inputs.dataset.trivial_errors.items()},
     }

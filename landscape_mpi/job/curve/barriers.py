@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from landscape_mpi.job.curve.place_options import (
+    add_points_option,
+    add_run_options,
+    add_sample_options,
+)
 from landscape_mpi.options import (
     add_data_options,
     add_model_option,
-    add_round_options,
+    add_trust_option,
     file_path,
-    names_of,
     seed_number,
-    whole_from_1,
 )
 
 if TYPE_CHECKING:
@@ -39,29 +42,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network and data")
     add_model_option(network)
     add_data_options(network)
-    network.add_argument(
-        "--splits",
-        type=names_of("train", "test"),
-        default=("train", "test"),
-        metavar="LIST",
-        help="train or train,test (train,test)",
-    )
-    network.add_argument(
-        "--limit", type=whole_from_1, metavar="N", help="the first N training samples only"
-    )
-    network.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="unpickle whatever the checkpoints hold, which can run code",
-    )
+    add_sample_options(network)
+    add_trust_option(network)
     _add_lines(parser.add_argument_group("lines"))
-    _add_run(parser.add_argument_group("run"))
+    out = "written or resumed; the matrices stand beside it, in a .csv of its name"
+    add_run_options(parser.add_argument_group("run"), out=out)
 
 
 def _add_lines(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--points", type=whole_from_1, default=11, metavar="N", help="places t from 0 to 1 (11)"
-    )
+    add_points_option(group, default=11)
     group.add_argument(
         "--match",
         choices=["none", "weights"],
@@ -72,27 +61,6 @@ def _add_lines(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--seed", type=seed_number, default=0, help="of the order in which layers are matched (0)"
     )
-
-
-def _add_run(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--out",
-        type=file_path,
-        required=True,
-        metavar="FILE",
-        help="written or resumed; the matrices stand beside it, in a .csv of its name",
-    )
-    group.add_argument(
-        "--fresh", action="store_true", help="start over instead of resuming what --out holds"
-    )
-    group.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="one GPU per rank, or shares of the cores (auto)",
-    )
-    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
-    add_round_options(group)
 
 
 def run(options: argparse.Namespace, ranks: Ranks) -> int:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from landscape_mpi.options import (
-    add_moved_data,
-    add_round_options,
-    file_path,
-    names_of,
-    whole_from_1,
+from landscape_mpi.job.curve.place_options import (
+    add_points_option,
+    add_run_options,
+    add_sample_options,
 )
+from landscape_mpi.options import add_moved_data, file_path
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -33,36 +32,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "curve", type=file_path, metavar="CURVE", help="file of curve train, complete or not"
     )
-    parser.add_argument(
-        "--points", type=whole_from_1, default=61, metavar="N", help="places t from 0 to 1 (61)"
-    )
+    add_points_option(parser, default=61)
     data = parser.add_argument_group("data")
-    data.add_argument(
-        "--splits",
-        type=names_of("train", "test"),
-        default=("train", "test"),
-        metavar="LIST",
-        help="train or train,test (train,test)",
-    )
-    data.add_argument(
-        "--limit", type=whole_from_1, metavar="N", help="the first N training samples only"
-    )
+    add_sample_options(data)
     add_moved_data(data)
-    run = parser.add_argument_group("run")
-    run.add_argument(
-        "--out", type=file_path, required=True, metavar="FILE", help="written or resumed"
-    )
-    run.add_argument(
-        "--fresh", action="store_true", help="start over instead of resuming what --out holds"
-    )
-    run.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="one GPU per rank, or shares of the cores (auto)",
-    )
-    run.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
-    add_round_options(run)
+    add_run_options(parser.add_argument_group("run"), out="written or resumed")
 
 
 def run(options: argparse.Namespace, ranks: Ranks) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
-from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.compute import directions
 from landscape_mpi.compute.curve import path_lengths
@@ -18,8 +17,14 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_curve import LossCurve
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import EXIT_REQUEUE, InputError, MissingInputError
-from landscape_mpi.job import provenance
 from landscape_mpi.job.curve import messages
+from landscape_mpi.job.curve.places import (
+    COMMAND,
+    check_number_of_places,
+    check_splits,
+    make_content,
+    make_plan,
+)
 from landscape_mpi.job.inputs import Inputs, read_inputs
 from landscape_mpi.job.surface import messages as surface_messages
 from landscape_mpi.job.surface import surface_file
@@ -31,20 +36,14 @@ from landscape_mpi.job.surface.tuning import tune
 from landscape_mpi.job.workers import bind_rank
 from landscape_mpi.output import check_output
 from landscape_mpi.store import schema
-from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.curve import AXIS_WORDS, BENDS, CURVE, PATHS
 from landscape_mpi.store.resume import (
     check_replaceable,
     check_same_surface,
-    count_pending,
     open_surface,
-    stored_setting,
 )
 from landscape_mpi.zoo.curve_file import CurveFile, read_curve
-from landscape_mpi.zoo.dataset import NOUNS
 from landscape_mpi.zoo.weight_vector import is_statistic
-
-COMMAND = "landscape_mpi.curve"
 
 
 class CurveInputs(SharedInputs):
@@ -105,24 +104,7 @@ def evaluate_curve(options: argparse.Namespace, ranks: Ranks) -> int:
     evaluator = fit_evaluator(ranks, plan, inputs, setting)
     start = surface_file.begin_or_resume(ranks, plan, root, evaluator, precision)
     surface_messages.say_start(ranks, plan, root, evaluator, precision, start)
-    progress = Progress(
-        n_points=plan.n_points,
-        n_done=plan.n_points - start.n_pending,
-        samples_per_point=sum(plan.n_samples.values()),
-        noun=NOUNS[plan.source.sample.kind],
-        shown=ranks.is_root,
-    )
-    columns = surface_file.Columns(plan.quantities, prefix="", command=COMMAND)
-    outcome = surface_file.fill_columns(
-        ranks,
-        plan,
-        evaluator.group,
-        evaluator.evaluate_point,
-        columns,
-        start,
-        stop,
-        progress,
-    )
+    outcome = surface_file.fill(ranks, plan, evaluator, start, stop, command=COMMAND)
     if ranks.is_root:
         messages.say_evaluated(plan, outcome)
     surface_file.finish(inputs, start)
@@ -135,19 +117,16 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     inputs = read_curve_inputs(options, found, splits=options.splits, limit=options.limit)
     names = moved_names(found)
     points = [{name: point[name].numpy() for name in names} for point in found.content.points]
-    places = np.linspace(0.0, 1.0, options.points)
-    _check_places(options, places)
-    plan = _plan(options, places, inputs)
-    lengths = path_lengths(points, found.content.trained, found.content.kind, places)
-    content = SurfaceContent(
-        alpha=plan.alpha,
-        beta=plan.beta,
-        quantities=plan.quantities,
-        attributes={
-            "/": _describe(found, plan, options, directions.digest(*points)),
-            "directions": {"source": f"{found.content.kind}, {options.curve}"},
-            "provenance": _provenance(options, found, inputs),
-        },
+    _check_places(options)
+    plan = make_plan(options, inputs, n_paths=len(PATHS))
+    lengths = path_lengths(points, found.content.trained, found.content.kind, plan.alpha)
+    content = make_content(
+        plan,
+        options,
+        inputs,
+        about=_describe(found, directions.digest(*points)),
+        source=f"{found.content.kind}, {options.curve}",
+        origin=_provenance(options, found),
         known={schema.ARC_LENGTH: lengths},
         axis_words=AXIS_WORDS,
     )
@@ -170,17 +149,13 @@ def _check_options(options: argparse.Namespace) -> None:
     """
     if options.points < 2:
         raise InputError("--points 1: the ends are two of them. Pass --points 2 or more.")
-    if "train" not in options.splits:
-        raise InputError(
-            "--splits test: batch-norm's statistics are measured on the training set at every "
-            "place, so it is read anyway. Pass --splits train,test."
-        )
+    check_splits(options)
     check_output(options.out, inputs=[options.curve])
     if options.out.exists() and options.fresh:
         check_replaceable(options.out)
 
 
-def _check_places(options: argparse.Namespace, places: np.ndarray) -> None:
+def _check_places(options: argparse.Namespace) -> None:
     """Check that a file that is there has the places that are asked for.
 
     Raises:
@@ -195,11 +170,7 @@ def _check_places(options: argparse.Namespace, places: np.ndarray) -> None:
             f"--out: {options.out} is the file of a surface, not of a curve, so it is left alone. "
             f"Pass a new name, or --fresh to replace it."
         )
-    if n != len(places):
-        raise InputError(
-            f"{options.out}: has {n} places, --points asks for {len(places)}. A resumed run needs "
-            f"the same: pass --points {n}, or a new --out, or --fresh to start over."
-        )
+    check_number_of_places(options, n)
 
 
 def moved_names(found: CurveFile) -> list[str]:
@@ -252,71 +223,22 @@ def read_curve_inputs(
     return inputs
 
 
-def _plan(options: argparse.Namespace, places: np.ndarray, inputs: Inputs) -> Plan:
-    begun, n_pending = None, len(places) * len(PATHS)
-    if options.out.exists() and not options.fresh:
-        begun, n_pending = stored_setting(options.out), count_pending(options.out)
-    dataset = inputs.dataset
-    return Plan(
-        out=options.out,
-        alpha=places,
-        beta=np.arange(len(PATHS), dtype=np.float64),
-        source=inputs.source,
-        n_samples={name: len(split.targets) for name, split in dataset.splits.items()},
-        loss=inputs.loss,
-        mean=dataset.mean,
-        std=dataset.std,
-        random=None,
-        sent=(),
-        repeats=None,
-        reestimates=True,
-        device=options.device,
-        precision="fp32",
-        tolerance=0.0,
-        batch=options.batch or (begun.batch if begun else None),
-        compiled=False,
-        ranks_per_point=1,
-        round_seconds=options.round_seconds,
-        stall_seconds=options.stall_seconds,
-        begun=begun,
-        n_pending=n_pending,
-    )
-
-
-def _describe(
-    found: CurveFile, plan: Plan, options: argparse.Namespace, sha256: str
-) -> dict[str, Any]:
+def _describe(found: CurveFile, sha256: str) -> dict[str, Any]:
     identity = found.content.identity
-    described = {
+    return {
         "model": identity["model"],
         "data": identity["data"],
         CURVE: found.content.kind,
         BENDS: len(found.content.points),
         "curve_sha256": sha256,
-        "loss": plan.loss.name,
-        "error": plan.loss.error or "none",
-        "batch_norm": "reestimate",
-        "weight_decay": "none",
-        "splits": ",".join(plan.n_samples),
-        "limit": options.limit or "none",
-        "mean": list(plan.mean),
-        "std": list(plan.std),
-        "precision": plan.precision,
-        "compile": "off",
     }
-    return described | ({"batch": plan.batch} if plan.batch else {})
 
 
-def _provenance(options: argparse.Namespace, found: CurveFile, inputs: Inputs) -> dict[str, Any]:
+def _provenance(options: argparse.Namespace, found: CurveFile) -> dict[str, Any]:
     return {
         "checkpoint": str(options.curve),
         "checkpoint_types": ",".join(found.checkpoint.dtypes),
         "start": found.content.record["start"],
         "end": found.content.record["end"],
-        "command": provenance.command_line(COMMAND),
         "data_dir": str(options.data_dir or found.content.record["data_dir"]),
-        "git_commit": provenance.git_commit(),
-        "versions": provenance.versions(),
-        **inputs.sha256,
-        **{f"trivial_error_{k}": v for k, v in inputs.dataset.trivial_errors.items()},
     }

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.options import (
     add_augmentation,
+    add_batch_size,
     add_data_options,
     add_model_option,
     add_training_place,
+    add_trust_option,
     file_path,
     number_above_0,
     number_from_0,
@@ -51,11 +53,7 @@ def _add_curve(group: argparse._ArgumentGroup) -> None:
             metavar="FILE",
             help=f"checkpoint that lies at t = {t}",
         )
-    group.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="unpickle whatever the checkpoints hold, which can run code",
-    )
+    add_trust_option(group)
     group.add_argument("--kind", choices=KINDS, default="bezier", help="of curve (bezier)")
     group.add_argument(
         "--bends",
@@ -74,9 +72,7 @@ def _add_curve(group: argparse._ArgumentGroup) -> None:
 
 def _add_recipe(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--epochs", type=whole_from_1, default=200, help="(200)")
-    group.add_argument(
-        "--batch-size", type=whole_from_1, default=128, help="of all ranks together (128)"
-    )
+    add_batch_size(group)
     group.add_argument(
         "--lr",
         type=number_above_0,

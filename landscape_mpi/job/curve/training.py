@@ -20,6 +20,7 @@ from landscape_mpi.job.crew import Crew
 from landscape_mpi.job.curve import messages
 from landscape_mpi.job.curve.ends import Ends, read_ends
 from landscape_mpi.job.curve.train import MOST_BENDS
+from landscape_mpi.job.inputs import read_dataset
 from landscape_mpi.job.job_folder import check_identity
 from landscape_mpi.job.rank_crew import RankCrew
 from landscape_mpi.job.training.inputs import augments, make_deterministic
@@ -28,7 +29,6 @@ from landscape_mpi.job.training.run_folder import History
 from landscape_mpi.output import OutputLock, check_output
 from landscape_mpi.zoo.curve_file import CurveContent, CurveFile, read_curve, write_curve
 from landscape_mpi.zoo.dataset import DataSet
-from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.recipe import CurveRecipe, Epoch
 from landscape_mpi.zoo.trainer import Trainer
 
@@ -83,7 +83,7 @@ def train_curve(options: argparse.Namespace, ranks: Ranks) -> int:
     crew.on_root(lambda: _check_options(options))
     device = crew.take_device(options.device, options.threads)
     make_deterministic(device)
-    data = crew.share_data(crew.on_root(lambda: _read_data(options)))
+    data = crew.share_data(crew.on_root(lambda: read_dataset(options)))
     ends = crew.share(crew.on_root(lambda: read_ends(options, data)))
     training, left = _set_up(options, crew, data, ends, device)
     if crew.is_root:
@@ -121,16 +121,6 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.momentum >= 1:
         raise InputError(f"--momentum {options.momentum:g}: must be below 1, e.g. 0.9.")
     check_output(options.out, inputs=[options.start, options.end])
-
-
-def _read_data(options: argparse.Namespace) -> DataSet:
-    return load_dataset(
-        options.data,
-        data_dir=options.data_dir,
-        download=options.download,
-        mean=options.mean,
-        std=options.std,
-    )
 
 
 def _set_up(

@@ -14,7 +14,7 @@ from torch import nn
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.crew import Crew
 from landscape_mpi.job.ensemble.folder import EnsembleFolder
-from landscape_mpi.job.training.run import describe_resuming, run_epoch
+from landscape_mpi.job.training.run import describe_resuming, run_epochs
 from landscape_mpi.store.ensemble import NAME, TABLES, EnsembleContent, Table, write_ensemble
 from landscape_mpi.zoo.checkpoint import write_state
 from landscape_mpi.zoo.cycle import Cycle
@@ -205,13 +205,12 @@ def train_cycles(
     Returns:
         Whether all epochs are done.
     """
-    trainer = cycling.trainer
-    while trainer.n_done < cycling.n_epochs:
-        # All ranks see the same loss, so a divergence ends all of them.
-        epoch = crew.agree(lambda: run_epoch(trainer, crew, cycling.n_epochs, cycling.after_step))
-        crew.on_root(cycling.keep)
-        if crew.is_root:
-            say(epoch, cycling)
-        if crew.any(stopped()):
-            break
-    return trainer.n_done == cycling.n_epochs
+    return run_epochs(
+        cycling.trainer,
+        crew,
+        cycling.n_epochs,
+        keep=lambda _: cycling.keep(),
+        stopped=stopped,
+        say=lambda epoch: say(epoch, cycling),
+        on_batch=cycling.after_step,
+    )

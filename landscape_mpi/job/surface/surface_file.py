@@ -141,7 +141,13 @@ def finish(inputs: SharedInputs, start: Start) -> None:
 
 
 def fill(
-    ranks: Ranks, plan: Plan, evaluator: PointEvaluator, start: Start, stop: StopRequest
+    ranks: Ranks,
+    plan: Plan,
+    evaluator: PointEvaluator,
+    start: Start,
+    stop: StopRequest,
+    *,
+    command: str = "landscape_mpi.surface",
 ) -> Outcome:
     """Compute the points that are left and write them. Collective over the ranks.
 
@@ -151,8 +157,9 @@ def fill(
         evaluator: This rank's.
         start: Where to begin.
         stop: Asked after every point; it listens already.
+        command: Which does it, for the table of runs.
     """
-    columns = Columns(plan.quantities, prefix="", command="landscape_mpi.surface")
+    columns = Columns(plan.quantities, prefix="", command=command)
     progress = Progress(
         n_points=plan.n_points,
         n_done=plan.n_points - start.n_pending,

@@ -11,11 +11,11 @@ from torch import nn
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.crew import Crew
+from landscape_mpi.job.inputs import read_dataset
 from landscape_mpi.job.job_folder import open_folder
 from landscape_mpi.job.training.run import Training
 from landscape_mpi.job.training.run_folder import RunFolder
 from landscape_mpi.zoo.dataset import DataSet
-from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.label_noise import with_noise
 from landscape_mpi.zoo.networks import build_network, check_network
 from landscape_mpi.zoo.recipe import DROPS, Recipe, check_recipe
@@ -136,13 +136,7 @@ def record_of(
 
 def read_data(options: argparse.Namespace) -> tuple[DataSet, int]:
     """Return what --data names, with label noise, and how many labels that replaced."""
-    data = load_dataset(
-        options.data,
-        data_dir=options.data_dir,
-        download=options.download,
-        mean=options.mean,
-        std=options.std,
-    )
+    data = read_dataset(options)
     return with_noise(data, share=options.label_noise, seed=options.seed)
 
 

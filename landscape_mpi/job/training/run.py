@@ -173,24 +173,61 @@ def train_epochs(
     Returns:
         Whether all epochs are done.
     """
-    trainer = training.trainer
-    while trainer.n_done < training.n_epochs:
-        # All ranks see the same loss, so a divergence ends all of them.
-        epoch = crew.agree(lambda: run_epoch(trainer, crew, training.n_epochs))
+
+    def keep(epoch: Epoch) -> None:
         training.history.epochs.append(epoch)
-        crew.on_root(partial(training.keep, epoch.epoch, epoch.lr))
+        training.keep(epoch.epoch, epoch.lr)
+
+    return run_epochs(
+        training.trainer,
+        crew,
+        training.n_epochs,
+        keep=keep,
+        stopped=stopped,
+        say=lambda epoch: say(epoch, training.n_epochs),
+    )
+
+
+def run_epochs(
+    trainer: Trainer,
+    crew: Crew,
+    n_epochs: int,
+    *,
+    keep: Callable[[Epoch], None],
+    stopped: Callable[[], bool],
+    say: Callable[[Epoch], None],
+    on_batch: Callable[[], object] = lambda: None,
+) -> bool:
+    """Train until so many epochs are done or a signal came. Collective over the crew.
+
+    Args:
+        trainer: Of this rank.
+        crew: Those who train.
+        n_epochs: Of the whole run.
+        keep: Called on rank 0 after each epoch, to write what is kept of it.
+        stopped: Whether this rank was asked to stop.
+        say: Called on rank 0 when an epoch is kept.
+        on_batch: Called on every rank after each batch.
+
+    Returns:
+        Whether all epochs are done.
+    """
+    while trainer.n_done < n_epochs:
+        # All ranks see the same loss, so a divergence ends all of them.
+        epoch = crew.agree(lambda: run_epoch(trainer, crew, n_epochs, on_batch))
+        crew.on_root(partial(keep, epoch))
         if crew.is_root:
-            say(epoch, training.n_epochs)
+            say(epoch)
         if crew.any(stopped()):
             break
-    return trainer.n_done == training.n_epochs
+    return trainer.n_done == n_epochs
 
 
 def run_epoch(
     trainer: Trainer,
     crew: Crew,
     n_epochs: int,
-    on_batch: Callable[[], object] = lambda: None,
+    on_batch: Callable[[], object],
 ) -> Epoch:
     """Train for an epoch, with a bar on rank 0 where there is a terminal. Collective."""
     if not (crew.is_root and sys.stderr.isatty()):

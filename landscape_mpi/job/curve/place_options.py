@@ -1,0 +1,54 @@
+"""Options of the subcommands that evaluate places on paths. Imported before torch."""
+
+from __future__ import annotations
+
+import argparse
+
+from landscape_mpi.options import (
+    add_device_option,
+    add_round_options,
+    file_path,
+    names_of,
+    whole_from_1,
+)
+
+
+def add_points_option(group: argparse._ActionsContainer, *, default: int) -> None:
+    """Add --points."""
+    group.add_argument(
+        "--points",
+        type=whole_from_1,
+        default=default,
+        metavar="N",
+        help=f"places t from 0 to 1 ({default})",
+    )
+
+
+def add_sample_options(group: argparse._ActionsContainer) -> None:
+    """Add --splits and --limit."""
+    group.add_argument(
+        "--splits",
+        type=names_of("train", "test"),
+        default=("train", "test"),
+        metavar="LIST",
+        help="train or train,test (train,test)",
+    )
+    group.add_argument(
+        "--limit", type=whole_from_1, metavar="N", help="the first N training samples only"
+    )
+
+
+def add_run_options(group: argparse._ArgumentGroup, *, out: str) -> None:
+    """Add what a run may be told of its file, its ranks and its rounds.
+
+    Args:
+        group: Where to add it.
+        out: What becomes of --out.
+    """
+    group.add_argument("--out", type=file_path, required=True, metavar="FILE", help=out)
+    group.add_argument(
+        "--fresh", action="store_true", help="start over instead of resuming what --out holds"
+    )
+    add_device_option(group)
+    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
+    add_round_options(group)
