@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from torch import nn
 
 from landscape_mpi.compute.folding import BATCH_NORMS
 from landscape_mpi.compute.passes import batches
+from landscape_mpi.compute.threads import single_core_threads
 
 Statistics = dict[str, tuple[torch.Tensor, torch.Tensor]]  # of a layer: mean and variance, float64
 
@@ -44,7 +44,7 @@ class BatchNormStatistics:
             if isinstance(module, BATCH_NORMS) and module.running_mean is not None
         }
         self._batch = batch
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = single_core_threads(threads)
         self._of_this_thread = threading.local()
         for name, layer in self._layers.items():
             layer.register_forward_pre_hook(self._measure(name))

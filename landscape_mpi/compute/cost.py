@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.threads import single_core_threads
 
 MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}
 COPY_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
@@ -113,5 +113,5 @@ def _runs_per_s(work: Callable[[], object], setting: Setting) -> float:
             n_runs += 1
         return n_runs / elapsed
 
-    with ThreadPoolExecutor(setting.threads) as pool:
+    with single_core_threads(setting.threads) as pool:
         return sum(pool.map(repeat, range(setting.threads)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import torch
 
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.threads import single_core_threads
 
 MOST_RECORDED = 400  # batches in a graph; launching so many costs little beside their work
 EvaluateRows = Callable[[ResidentSplit, slice], None]
@@ -35,7 +35,7 @@ class ThreadedPasses:
         self.description = "batches shared out to threads" if threads > 1 else "batch by batch"
         self._evaluate_rows = evaluate_rows
         self._batch = batch
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = single_core_threads(threads)
 
     def run(self, samples: ResidentSplit) -> None:
         """Fill the losses of the samples."""

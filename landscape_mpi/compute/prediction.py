@@ -9,7 +9,6 @@ Source: Garipov et al. 2018, arXiv:1802.10026, section 4: softmax outputs are av
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import nn
 from landscape_mpi.compute.evaluation import Evaluator, Setting
 from landscape_mpi.compute.passes import batches
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.threads import single_core_threads
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def probabilities(network: nn.Module, samples: ResidentSplit, setting: Setting) 
         with torch.inference_mode():
             return evaluator.outputs(samples, rows).double().softmax(dim=-1).cpu()
 
-    with ThreadPoolExecutor(setting.threads) as pool:
+    with single_core_threads(setting.threads) as pool:
         parts = list(pool.map(predict, batches(len(samples), setting.batch)))
     return torch.cat(parts).numpy()
 

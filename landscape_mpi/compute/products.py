@@ -13,7 +13,6 @@ then costs the second of two backward passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +27,7 @@ from landscape_mpi.compute.passes import batches
 from landscape_mpi.compute.plane import MovedNetwork, memory_order, views_of
 from landscape_mpi.compute.preparation import fold_if_right
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.threads import single_core_threads
 from landscape_mpi.errors import InputError
 
 Tensors = tuple[torch.Tensor, ...]
@@ -95,7 +95,7 @@ class HessianPlane:
         self._linearise = self._gauss_newton if gauss_newton else self._hessian
         self._budget_bytes = budget_bytes
         self._rows = list(batches(len(samples), setting.batch))
-        self._pool = ThreadPoolExecutor(setting.threads)
+        self._pool = single_core_threads(setting.threads)
         self._kept: list[Multiply] = []
         self.kept = Kept(len(self._rows), 0, 0)
 

@@ -1,0 +1,39 @@
+"""Threads that compute on one core each.
+
+Oracle: what OpenMP says of the thread, asked of the library that torch has loaded.
+"""
+
+import ctypes
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from landscape_mpi.compute.threads import single_core_threads
+
+
+@pytest.fixture
+def openmp():
+    """The OpenMP of this process."""
+    torch.set_num_threads(1)
+    found = re.search(r"\S*lib(g|i)omp\S*\.so\S*", Path("/proc/self/maps").read_text())
+    if found is None:
+        pytest.skip("torch has no OpenMP here")
+    return ctypes.CDLL(found[0])
+
+
+def test_a_thread_has_one_core_before_it_has_computed_anything(openmp):
+    with ThreadPoolExecutor(1) as pool:
+        if pool.submit(openmp.omp_get_max_threads).result() == 1:
+            pytest.skip("one core, or OMP_NUM_THREADS=1: any thread has one")
+    with single_core_threads(3) as pool:
+        together = threading.Barrier(3)  # or one thread would answer for all
+
+        def ask(_):
+            together.wait(timeout=30)
+            return openmp.omp_get_max_threads()
+
+        assert list(pool.map(ask, range(3))) == [1, 1, 1]
