@@ -1,9 +1,10 @@
 """The page of examples/connectivity.sh: what stands in its files, in one table.
 
-    python examples/connectivity.py FOLDER [PAGE]
+    python examples/connectivity.py FOLDER [PAGE [ENSEMBLES]]
 
 reads the evaluated curves and the times of the steps in FOLDER, and writes PAGE
-(FOLDER/connectivity.md), with the pictures beside it.
+(FOLDER/connectivity.md), with the pictures beside it; and what examples/ensemble.sh left in the
+folder ENSEMBLES, if that is named.
 """
 
 from __future__ import annotations
@@ -140,13 +141,35 @@ def shortened(command: str, folder: Path) -> str:
 
 def pictures_section(folder: Path, page: Path) -> list[str]:
     """Copy the pictures beside the page and return their lines."""
-    lines = []
-    for name in PICTURES:
-        picture = folder / f"{name}.png"
-        if picture.exists():
-            beside = page.with_name(f"connectivity_{name}.png")
-            shutil.copyfile(picture, beside)
-            lines += [f"![{name}]({beside.name})", ""]
+    found = [(name, folder / f"{name}.png") for name in PICTURES]
+    return [
+        line
+        for name, picture in found
+        if picture.exists()
+        for line in copied(picture, page.with_name(f"connectivity_{name}.png"))
+    ]
+
+
+def copied(picture: Path, beside: Path) -> list[str]:
+    """Copy a picture beside the page and return its lines."""
+    shutil.copyfile(picture, beside)
+    return [f"![{beside.stem}]({beside.name})", ""]
+
+
+def ensembles_section(folder: Path, page: Path) -> list[str]:
+    """Return the tables of one network, ensembles and independent networks."""
+    lines = [
+        "## Ensembles",
+        "",
+        "One network, the members of a fast geometric ensemble, the average of their weights, and",
+        "independent networks, each for as many epochs in all, on the test split:",
+        "`examples/ensemble.sh`.",
+        "",
+        *(folder / "table.md").read_text().splitlines(),
+    ]
+    for picture in sorted(folder.glob("*/fge/ensemble.png")):
+        beside = page.with_name(f"connectivity_ensemble_{picture.parent.parent.name}.png")
+        lines += copied(picture, beside)
     return lines
 
 
@@ -164,6 +187,7 @@ def main() -> None:
         "",
         *paths_section(folder),
         *pictures_section(folder, page),
+        *(ensembles_section(Path(sys.argv[3]), page) if len(sys.argv) > 3 else ()),
         *steps_section(folder),
     ]
     page.write_text("\n".join(lines).rstrip() + "\n")

@@ -51,7 +51,7 @@ for name in "${names[@]}"; do
     case $name${SHORT:+ short} in
         digits) compare digits cnn3 0.02 40 30 2 5 0.05 ;;
         "digits short") compare digits cnn3 0.02 4 2 1 2 0.05 ;;
-        mnist) compare mnist cnn3 0.02 16 12 1 4 0.05 ;;
+        mnist) compare mnist cnn3 0.02 8 6 0.5 4 0.05 ;;
         "mnist short") compare mnist cnn3 0.02 2 1 0.5 2 0.05 ;;
         *) echo "DATA: $name is neither digits nor mnist." >&2; exit 2 ;;
     esac

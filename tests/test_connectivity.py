@@ -54,12 +54,17 @@ def test_the_page_says_what_is_in_the_files(tmp_path, monkeypatch, capsys):
         assert run("evaluate", *words)[0] == 0
     (tmp_path / "steps.csv").write_text(f'one,5,2,"mpirun -n 2 python -m x --out {tmp_path}/a"\n')
     (tmp_path / "digits-bezier_along.png").write_bytes(b"picture")
+    ensembles = tmp_path / "ensembles"
+    (ensembles / "digits/fge").mkdir(parents=True)
+    (ensembles / "table.md").write_text("| FGE ensemble | 5 |\n\n")
+    (ensembles / "digits/fge/ensemble.png").write_bytes(b"rates")
     place = importlib.util.spec_from_file_location("page", ROOT / "examples/connectivity.py")
     page = importlib.util.module_from_spec(place)
     place.loader.exec_module(page)
-    monkeypatch.setattr(sys, "argv", ["connectivity.py", str(tmp_path)])
+    written = str(tmp_path / "connectivity.md")
+    monkeypatch.setattr(sys, "argv", ["connectivity.py", str(tmp_path), written, str(ensembles)])
     page.main()
-    assert capsys.readouterr().out.strip() == str(tmp_path / "connectivity.md")
+    assert capsys.readouterr().out.strip() == written
     text = (tmp_path / "connectivity.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| resnet8, digits |")]
     found = read_surface(tmp_path / "digits-polygon.h5").values["test_error"]
@@ -70,3 +75,6 @@ def test_the_page_says_what_is_in_the_files(tmp_path, monkeypatch, capsys):
     assert f"polygonal chain**: the test error rises {rise:.2f} points" in text
     assert "| one | 5 s | 2 | `python -m x --out a` |" in text
     assert (tmp_path / "connectivity_digits-bezier_along.png").read_bytes() == b"picture"
+    assert "\n| FGE ensemble | 5 |\n" in text
+    assert (tmp_path / "connectivity_ensemble_digits.png").read_bytes() == b"rates"
+    assert "(connectivity_ensemble_digits.png)" in text
