@@ -27,7 +27,7 @@ from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network, network_names
 
 N = 4  # samples
-LARGE = 10_000_000  # parameters: what takes seconds a point is compared at two points a rank
+LARGE = 10_000_000  # parameters: what takes seconds a point is compared at one point a rank
 POINTS = [(a, b) for a in (-0.1, 0.0, 0.1) for b in (-0.1, 0.0, 0.1)]
 
 
@@ -71,14 +71,14 @@ def test_every_network_learns_a_step_and_has_the_same_plane_folded(name):
     plane = LossPlane(
         copy.deepcopy(network), directions, {"train": split}, inputs[:2], Setting("cpu", "fp32", N)
     )
-    own = POINTS[ranks.rank :: ranks.size]
+    is_large = sum(values.size for values in state.values()) > LARGE
+    own = POINTS[ranks.rank :: ranks.size][: 1 if is_large else None]
     found = np.array([plane.evaluate(*point)[0] for point in own])
     loop = (network, state, directions, inputs, split)
-    if sum(values.size for values in state.values()) > LARGE:
-        own, found = own[:2], found[:2]
     plain = np.array([plain_loss(point, *loop) for point in own])
-    exact = plain_loss(own[0], *loop, dtype=torch.float64)
-    folded = folded_loss(own[0], *loop) / exact - 1
+    folded = 0.0
+    if ranks.is_root:
+        folded = folded_loss(own[0], *loop) / plain_loss(own[0], *loop, dtype=torch.float64) - 1
     allowed = 1e-5
     if (np.abs(found / plain - 1) > allowed).any():
         exact = np.array([plain_loss(point, *loop, dtype=torch.float64) for point in own])

@@ -7,8 +7,6 @@ written here in the form in which each library writes them, without the library.
 import argparse
 import importlib
 import re
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import h5py
 import pytest
 import safetensors.torch
 import torch
+from pages import run_command
 from torch import nn
 
 PAGE = (Path(__file__).parent.parent / "examples" / "my_network.md").read_text()
@@ -44,17 +43,8 @@ def folder(tmp_path, monkeypatch):
 
 def run_lines(word, folder, on_ranks):
     """Run the page's lines with a word in them; return what the last one printed."""
-    for line in COMMANDS:
-        if word not in line:
-            continue
-        argv = shlex.split(line)
-        if argv[0] == "mpirun":
-            done = on_ranks(int(argv[2]), argv[5:], cwd=folder, check=True)
-        elif argv[1] == "-m":
-            done = on_ranks(1, argv[2:], cwd=folder, check=True)
-        else:
-            done = subprocess.run([sys.executable, *argv[1:]], cwd=folder, check=True)
-    return done.stdout
+    lines = [line for line in COMMANDS if word in line]
+    return [run_command(line, on_ranks, folder) for line in lines][-1]
 
 
 def center(path):

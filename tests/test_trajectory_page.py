@@ -3,18 +3,18 @@
 Oracle: the files that the page names; and that each of its options is still one.
 """
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import h5py
-import pytest
-from conftest import environment_of_ranks
+from pages import run_command
 from training_runs import write_run
 
 ROOT = Path(__file__).parent.parent
-SMALLER = (("--epochs 30", "--epochs 2"), ("epoch_0030", "epoch_0002"), ("fit:25", "fit:3"))
+SMALLER = (
+    *(("--epochs 30", "--epochs 2"), ("epoch_0030", "epoch_0002"), ("fit:25", "fit:3")),
+    (".plot build/path/surface.h5", ".plot build/path/surface.h5 --quantity train_loss"),
+)
 
 
 def commands():
@@ -27,37 +27,19 @@ def commands():
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def train_keeps_runs():
-    return '"--run"' in (ROOT / "landscape_mpi/train.py").read_text()
-
-
-@pytest.mark.skipif(not train_keeps_runs(), reason="train has no --run yet: runs are made by hand")
-def test_the_commands_of_the_page_train_two_runs(tmp_path):
+def test_the_commands_of_the_page_train_two_runs(tmp_path, on_ranks):
     for command in [line for line in commands() if ".train " in line]:
-        run(command, tmp_path)
+        run_command(command, on_ranks, tmp_path)
     assert len(list((tmp_path / "build/path/adam").glob("epoch_*.pt"))) == 3
 
 
-def test_the_commands_of_the_page_lead_from_runs_to_pictures(tmp_path):
+def test_the_commands_of_the_page_lead_from_runs_to_pictures(tmp_path, on_ranks):
     for seed, name in enumerate(("sgd", "adam")):
         write_run(tmp_path / "build/path" / name, 2, seed=seed)
     for command in [line for line in commands() if ".train " not in line]:
-        run(command, tmp_path)
+        run_command(command, on_ranks, tmp_path)
     folder = tmp_path / "build/path"
     assert (folder / "surface_train_loss_contour.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "surface_path.vtp").exists()
     with h5py.File(folder / "surface.h5") as file:
         assert [run.attrs["name"] for run in file["trajectory"].values()] == ["sgd", "adam"]
-
-
-def run(command, folder):
-    command = command.replace("mpirun -n", str(ROOT / "launch/try_ranks.sh"))
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=folder,
-        env=environment_of_ranks({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

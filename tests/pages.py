@@ -1,0 +1,24 @@
+"""The commands that a page shows, run on ranks that are started already."""
+
+import shlex
+import subprocess
+import sys
+
+
+def run_command(line, on_ranks, folder):
+    """Run a line of a page in a folder; return what it printed.
+
+    Args:
+        line: ``mpirun -n N python -m MODULE …``, ``python -m MODULE …`` or ``python SCRIPT …``.
+        on_ranks: The fixture.
+        folder: Where to run it.
+    """
+    words = shlex.split(line)
+    n_ranks = 1
+    if words[0] == "mpirun":
+        n_ranks, words = int(words[2]), words[3:]
+    assert words[0] == "python", line
+    if words[1] == "-m":
+        return on_ranks(n_ranks, words[2:], cwd=folder, check=True).stdout
+    argv = [sys.executable, *words[1:]]
+    return subprocess.run(argv, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
