@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,12 @@ class Team:
         Before every forward pass all take the buffers of rank 0, so batch-norm standardises by
         the local part of a batch and keeps the running statistics of rank 0's parts.
         """
-        return network if self.size == 1 else DistributedDataParallel(network)
+        if self.size == 1:
+            return network
+        for parameter in network.parameters():
+            if parameter.requires_grad and 1 in parameter.shape:
+                parameter.register_hook(in_strides(parameter.stride()))
+        return DistributedDataParallel(network)
 
     def part_of(self, batch: torch.Tensor) -> slice:
         """Return which of a batch are this process's: as many for each, none left out."""
@@ -39,6 +45,24 @@ class Team:
         if self.size > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, src=0)
+
+
+def in_strides(strides: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what gives a gradient the strides of its parameter, where its numbers lie alike.
+
+    The stride of an axis of length 1 means nothing: that of a 1x1 filter, which convolutions set as
+    for channels last. DistributedDataParallel compares it all the same, and warns.
+    """
+
+    def give(gradient: torch.Tensor) -> torch.Tensor:
+        if gradient.layout is not torch.strided or gradient.stride() == strides:
+            return gradient
+        axes = zip(gradient.shape, gradient.stride(), strides, strict=True)
+        if any(there != wanted for length, there, wanted in axes if length > 1):
+            return gradient  # autograd copies it into the strides of the parameter
+        return gradient.as_strided(gradient.shape, strides, gradient.storage_offset())
+
+    return give
 
 
 ALONE = Team()
