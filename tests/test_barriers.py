@@ -7,7 +7,10 @@ rank alone, compared bit for bit; the sentences.
 
 import csv
 import io
+import re
+import sys
 from contextlib import redirect_stdout
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -236,6 +239,101 @@ def refusal(*words):
     status, _, err = run("barriers", *words)
     assert status == 2
     return err.removeprefix("error: ").rstrip()
+
+
+# What the units are taken for is not what the network does with them, but in the last.
+ODD = """
+import torch
+from torch import nn
+
+class Rows(nn.Module):
+    # A Linear along the places of a Conv1d, as many as its channels times eight.
+    def __init__(self):
+        super().__init__()
+        self.rows, self.along = nn.Conv1d(1, 8, 3, padding=1), nn.Linear(64, 4)
+        self.last = nn.Linear(32, 10)
+
+    def forward(self, images):
+        places = torch.relu(self.along(torch.relu(self.rows(images.flatten(2)))))
+        return self.last(places.flatten(1))
+
+class Places(nn.Module):
+    # Flattened from the second axis on, so that a Linear mixes places of each channel.
+    def __init__(self):
+        super().__init__()
+        self.filters, self.mixed = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(64, 64)
+        self.last = nn.Linear(256, 10)
+
+    def forward(self, images):
+        return self.last(torch.relu(self.mixed(torch.flatten(self.filters(images), 2))).flatten(1))
+
+class Tied(nn.Module):
+    # Two layers with one weight.
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.other.weight = self.one.weight
+        self.last = nn.Linear(64, 10)
+
+    def forward(self, images):
+        return self.last(torch.relu(self.other(torch.relu(self.one(images.flatten(1))))))
+
+class Channels(nn.Module):
+    # A Linear that takes all places of each channel of a Conv1d as one block.
+    def __init__(self):
+        super().__init__()
+        self.rows, self.norm, self.last = nn.Conv1d(1, 8, 3), nn.BatchNorm1d(8), nn.Linear(496, 10)
+
+    def forward(self, images):
+        return self.last(torch.relu(self.norm(self.rows(images.flatten(2)))).flatten(1))
+"""
+
+
+def write_odd(folder, name):
+    """The options that name a network that matching may mistake, and two sets of its weights."""
+    (folder / "odd.py").write_text(ODD)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        torch.save(getattr(import_module("odd"), name)().state_dict(), folder / f"{seed}.pt")
+    return [folder / "1.pt", folder / "2.pt", f"--model=odd:{name}", "--data=digits"]
+
+
+@pytest.fixture
+def odd_folder(tmp_path, monkeypatch):
+    """The folder of rank 0, on every rank, from which they import."""
+    folder = MPI.COMM_WORLD.bcast(tmp_path)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    MPI.COMM_WORLD.Barrier()
+    sys.modules.pop("odd", None)
+
+
+@pytest.mark.parallel([1, 2])
+@pytest.mark.parametrize("name", ["Rows", "Places", "Tied"])
+def test_what_matching_would_make_another_function_is_refused_on_all_ranks(odd_folder, name):
+    words, comm = None, MPI.COMM_WORLD
+    if comm.rank == 0:
+        words = write_odd(odd_folder, name)
+    a, b, *words = comm.bcast(words)
+    out = odd_folder / "lines.h5"
+    status, _, err = run("barriers", a, b, *words, "--match=weights", "--out", out)
+    parallel_assert(status == 2)
+    found = re.fullmatch(
+        rf"error: --match weights: {b}, its units in the order most like those of {a}, is another "
+        r"function: on 16 training samples its outputs differ by (\S+) of the largest\. --model "
+        rf"odd:{name} uses its units in a way that is not known here, so the line would lead to "
+        r"another network\. Leave --match out\.\n",
+        err,
+    )
+    parallel_assert((found is not None and float(found[1]) > 0.01) if comm.rank == 0 else not err)
+    parallel_assert(not out.exists())
+
+
+def test_a_network_of_ones_own_is_matched_where_that_keeps_its_function(odd_folder):
+    words = write_odd(odd_folder, "Channels")
+    few = ("--points=3", "--limit=50", "--splits=train", "--match=weights")
+    status, _, err = run("barriers", *words, *few, "--out", odd_folder / "lines.h5")
+    assert (status, err) == (0, "")
 
 
 def test_a_summary_of_a_surface_is_not_made_of_lines(found):

@@ -11,7 +11,7 @@ from torch import nn
 
 from landscape_mpi.compute.tensors import fill_network, tensors_of
 from landscape_mpi.compute.units import find_units
-from landscape_mpi.compute.weight_matching import align, likeness, permuted
+from landscape_mpi.compute.weight_matching import align, deviation, likeness, permuted
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network
@@ -92,6 +92,18 @@ def test_another_solution_stays_the_same_function_and_comes_nearer(model):
     )
 
 
+def test_the_deviation_is_of_the_largest_output():
+    network = nn.Linear(2, 3, bias=False)
+    first = {"weight": np.array([[1, 0], [0, 2], [0, -4]], dtype=np.float32)}
+    other = {"weight": np.array([[1, 0], [0, 2], [0.5, -4]], dtype=np.float32)}
+    assert deviation(network, first, other, torch.eye(2)) == 0.5 / 4
+    none = {"weight": np.zeros((3, 2), dtype=np.float32)}
+    assert deviation(network, none, none, torch.eye(2)) == 0
+    other["weight"][0, 0] = np.inf
+    assert deviation(network, first, other, torch.ones(1, 2)) == np.inf
+    assert deviation(network, other, other, torch.ones(1, 2)) == 0
+
+
 def test_of_all_orders_of_a_small_layer_the_best_is_found():
     torch.manual_seed(0)
     networks = [nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)) for _ in range(2)]
@@ -142,6 +154,12 @@ def test_a_network_that_is_not_plain_is_refused(model, sample, why):
     assert told.endswith(
         "It is for plain networks: feed-forward, convolutional, VGG. Leave --match out."
     )
+
+
+def test_units_that_a_layer_cannot_take_in_blocks_are_refused():
+    network = nn.Sequential(nn.Conv1d(1, 3, 1), nn.Linear(64, 4), nn.Flatten())
+    with pytest.raises(InputError, match=r"1\.weight takes 64 numbers from 3 of them"):
+        find_units(network, model="hook:rows")
 
 
 def test_what_cannot_be_traced_or_is_used_twice_is_refused():

@@ -130,9 +130,9 @@ class _Walk:
             _refusal(self._model, f"{name}, a {type(module).__name__}, is not known here")
         )
 
-    def _layer(self, name: str, layer: nn.Module, before: int | None) -> int:
-        self._add(before, f"{name}.weight", axis=1)
-        units = Units(n=len(layer.weight))  # type: ignore[arg-type]
+    def _layer(self, name: str, layer: Any, before: int | None) -> int:
+        self._add(before, f"{name}.weight", layer.weight, axis=1)
+        units = Units(n=len(layer.weight))
         units.made_by.append(Place(f"{name}.weight", 0))
         if layer.bias is not None:
             units.made_by.append(Place(f"{name}.bias", 0))
@@ -141,14 +141,19 @@ class _Walk:
 
     def _norm(self, name: str, norm: nn.Module, before: int | None) -> int | None:
         for tensor in OF_NORM:
-            if getattr(norm, tensor, None) is not None:
-                self._add(before, f"{name}.{tensor}", axis=0)
+            values = getattr(norm, tensor, None)
+            if values is not None:
+                self._add(before, f"{name}.{tensor}", values, axis=0)
         return before
 
-    def _add(self, index: int | None, name: str, *, axis: int) -> None:
+    def _add(self, index: int | None, name: str, values: torch.Tensor, *, axis: int) -> None:
         units = None if index is None else self._found[index]
-        if units is not None:
-            (units.read_by if axis else units.made_by).append(Place(name, axis))
+        if units is None:
+            return
+        if values.shape[axis] % units.n:  # no unit has a block of its own
+            why = f"{name} takes {values.shape[axis]} numbers from {units.n} of them"
+            raise InputError(_refusal(self._model, why))
+        (units.read_by if axis else units.made_by).append(Place(name, axis))
 
     def _call_function(self, node: fx.Node) -> int | None:
         if node.target in SUMS:

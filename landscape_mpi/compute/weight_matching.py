@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch import nn
 
+from landscape_mpi.compute.tensors import fill_network
 from landscape_mpi.compute.units import Place, Units
 
 State = Mapping[str, np.ndarray]
@@ -55,6 +57,32 @@ def likeness(one: State, other: State) -> float:
         for name, values in one.items()
         if _counts(name) and values.dtype.kind == "f"
     )
+
+
+@torch.inference_mode()
+def deviation(network: nn.Module, one: State, other: State, inputs: torch.Tensor) -> float:
+    """Return how far the outputs of two solutions are apart, relative to the first's largest.
+
+    Args:
+        network: Of their architecture, in evaluation mode, on the CPU; its weights are replaced.
+        one: All its parameters and buffers by name.
+        other: Likewise.
+        inputs: A few samples as the network sees them.
+
+    Returns:
+        The largest difference; infinite where one of the two alone is not finite.
+    """
+    outputs = []
+    for state in (one, other):
+        fill_network(network, state)
+        outputs.append(network(inputs).double().numpy())
+    before, after = outputs
+    finite = np.isfinite(before)
+    if not np.array_equal(finite, np.isfinite(after)):
+        return np.inf
+    scale = np.abs(before[finite]).max(initial=0.0)
+    apart = np.abs(after[finite] - before[finite]).max(initial=0.0)
+    return float(apart / scale) if scale else float(apart)
 
 
 def permuted(values: np.ndarray, axis: int, order: np.ndarray) -> np.ndarray:

@@ -115,7 +115,7 @@ def _read(
     """Read everything on rank 0, and match on all. Collective over the ranks."""
     read = on_root(ranks, lambda: _read_on_root(options))
     plan, root, solutions = read if read is not None else (None, None, None)
-    ends = match_all(ranks, solutions, seed=options.seed)
+    ends = match_all(ranks, solutions, seed=options.seed, names=options.solutions)
     if root is not None and ends is not None:
         for number, point in enumerate(ends.points):
             values = {f"{_place_of(number)}/{name}": array for name, array in point.items()}

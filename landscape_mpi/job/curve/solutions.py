@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import nn
 
-from landscape_mpi.cluster.communicator import ROOT, Ranks
+from landscape_mpi.cluster.communicator import ROOT, Ranks, agree, on_root
 from landscape_mpi.compute.directions import digest
 from landscape_mpi.compute.subspace import one_thread
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.compute.units import Units, find_units
-from landscape_mpi.compute.weight_matching import align
+from landscape_mpi.compute.weight_matching import align, deviation
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.inputs import Inputs
+from landscape_mpi.job.inputs import Inputs, NetworkSource
 from landscape_mpi.store.lines import pairs_of
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 
+T = TypeVar("T")
 State = dict[str, np.ndarray]
+N_TRIED = 16  # samples on which a matched solution has to be the function that it was
+# Of the largest output. Another order of sums moves it by 2e-6 in networks of 30 layers.
+MOST_DEVIATION = 1e-3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a matched solution is tried on."""
+
+    source: NetworkSource
+    unmoved: State  # tensors of the network that no line moves
+    inputs: torch.Tensor  # as the network sees them
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,8 @@ class Solutions:
     """What rank 0 has read."""
 
     states: list[State]  # parameters and buffers that are floating-point numbers
-    units: list[Units] | None  # that may change places; None where nothing is matched
+    units: list[Units]  # that may change places
+    trial: Trial | None  # None where nothing is matched
 
     @property
     def sha256(self) -> str:
@@ -51,12 +69,17 @@ def read_solutions(options: argparse.Namespace, inputs: Inputs) -> Solutions:
         inputs: Of the first of them.
     """
     network = inputs.network_copy()
-    units = find_units(network, model=options.model) if options.match == "weights" else None
+    units, trial = [], None
+    if options.match == "weights":
+        units = find_units(network, model=options.model)
+        samples = inputs.resident("train", device="cpu").batch(slice(0, N_TRIED))
+        unmoved = {name: v for name, v in inputs.state.items() if v.dtype.kind != "f"}
+        trial = Trial(inputs.source, unmoved, samples)
     states = [_floats(inputs.network)]
     for path in options.solutions[1:]:
         load_state(network, read_checkpoint(path, trust=options.trust_checkpoint))
         states.append(_floats(network))
-    return Solutions(states, units)
+    return Solutions(states, units, trial)
 
 
 def _floats(network: nn.Module) -> State:
@@ -83,30 +106,70 @@ def check_number(options: argparse.Namespace) -> None:
         )
 
 
-def match_all(ranks: Ranks, solutions: Solutions | None, *, seed: int) -> Ends | None:
+def match_all(
+    ranks: Ranks, solutions: Solutions | None, *, seed: int, names: Sequence[Path]
+) -> Ends | None:
     """Match the second of each pair to the first, if that is asked. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run, which share the pairs.
         solutions: On rank 0.
         seed: Of the order in which layers are looked at.
+        names: Of the solutions, for messages.
 
     Returns:
         The ends of the lines, on rank 0.
+
+    Raises:
+        SharedInputError: On every rank, if a matched solution is no longer the same function.
     """
-    asked = ranks.comm.bcast(solutions is not None and solutions.units is not None, root=ROOT)
+    asked = ranks.comm.bcast(solutions is not None and solutions.trial is not None, root=ROOT)
     if not asked:
         return Ends(solutions.states, pairs_of(len(solutions.states))) if solutions else None
     known = ranks.comm.bcast(solutions, root=ROOT)
+    network = agree(ranks, known.trial.source.build)
     pairs = pairs_of(len(known.states))
     with one_thread():  # the same sums of products on any number of ranks
-        own = [
-            align(known.states[i], known.states[j], known.units, seed=seed)
-            for i, j in pairs[ranks.rank :: ranks.size]
-        ]
+        own = [_match(known, network, *pair, seed=seed) for pair in pairs[ranks.rank :: ranks.size]]
     gathered = ranks.comm.gather(own, root=ROOT)
+    matched = _in_order(gathered, len(pairs)) if gathered is not None else []
+    on_root(ranks, lambda: _check_kept(pairs, [apart for _, apart in matched], names, known.trial))
     if gathered is None:
         return None
     n = len(known.states)
-    matched = [gathered[p % ranks.size][p // ranks.size] for p in range(len(pairs))]
-    return Ends([*known.states, *matched], [(i, n + p) for p, (i, _) in enumerate(pairs)])
+    ends = [*known.states, *(state for state, _ in matched)]
+    return Ends(ends, [(i, n + p) for p, (i, _) in enumerate(pairs)])
+
+
+def _match(
+    known: Solutions, network: nn.Module, first: int, second: int, *, seed: int
+) -> tuple[State, float]:
+    """Return a solution matched to another one, and how far its outputs moved by that."""
+    assert known.trial is not None
+    before, unmoved = known.states[second], known.trial.unmoved
+    after = align(known.states[first], before, known.units, seed=seed)
+    return after, deviation(network, unmoved | before, unmoved | after, known.trial.inputs)
+
+
+def _in_order(gathered: list[list[T]], n: int) -> list[T]:
+    """Return n results of ranks that took turns."""
+    return [gathered[k % len(gathered)][k // len(gathered)] for k in range(n)]
+
+
+def _check_kept(
+    pairs: Sequence[tuple[int, int]], apart: Sequence[float], names: Sequence[Path], trial: Trial
+) -> None:
+    """Check that every matched solution is the function that it was.
+
+    Raises:
+        InputError: If one is not.
+    """
+    for (first, second), moved in zip(pairs, apart, strict=True):
+        if not moved <= MOST_DEVIATION:
+            raise InputError(
+                f"--match weights: {names[second]}, its units in the order most like those of "
+                f"{names[first]}, is another function: on {len(trial.inputs)} training samples its "
+                f"outputs differ by {moved:.2g} of the largest. --model {trial.source.model} uses "
+                f"its units in a way that is not known here, so the line would lead to another "
+                f"network. Leave --match out."
+            )
