@@ -37,7 +37,7 @@ from slurm_jobs import (
 )
 from training_runs import write_run
 
-from landscape_mpi import curve
+from landscape_mpi import curve, ensemble
 
 QUEUE = {"--partition": "#SBATCH --partition=debug", "--account": ""}
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -67,28 +67,53 @@ def test_the_template_of_a_hessian_is_that_of_a_surface_but_for_its_command() ->
     assert hessian[-1] == surface[-1] == 'run_ranks "${command[@]}" "$@"'
 
 
-def test_the_template_of_a_curve_is_that_of_a_surface_but_for_its_commands() -> None:
-    surface, ours = [code_of(f"{name}.sbatch") for name in ("surface", "curve")]
+@pytest.mark.parametrize("name", ["curve", "ensemble"])
+def test_a_template_is_that_of_a_surface_but_for_its_commands(name: str) -> None:
+    surface, ours = [code_of(f"{kind}.sbatch") for kind in ("surface", name)]
     sources = next(n for n, line in enumerate(surface) if line.startswith(". slurm/run_ranks.sh"))
     settings = [
         [line.split("# EDIT")[0] for line in lines[: sources + 1]] for lines in (surface, ours)
     ]
     differ = [pair for pair in zip(*settings, strict=True) if len(set(pair)) > 1]
-    assert differ == [("#SBATCH --job-name=surface", "#SBATCH --job-name=curve")]
+    ranks = [pair for pair in differ if pair[0].startswith("#SBATCH --nodes=")]  # share a batch
+    assert [(a.strip(), b.strip()) for a, b in differ if (a, b) not in ranks] == [
+        ("#SBATCH --job-name=surface", f"#SBATCH --job-name={name}")
+    ]
+    assert len(ranks) == (name == "ensemble")
     assert ours[-1] == surface[-1] == 'run_ranks "${command[@]}" "$@"'
 
 
 def test_the_commands_of_the_template_of_a_curve_are_commands() -> None:
-    """Its arrays as bash reads them, with run_ranks in the place of a queue's, parsed by ours."""
-    text = (ROOT / "slurm/curve.sbatch").read_text()
-    body = text[text.index("what=train") :]
     for words, subcommand in (([], "train"), (["train"], "train"), (["evaluate"], "evaluate")):
-        script = f"DATA_DIR=/data; run_ranks() {{ printf '%s\\n' \"$@\"; }}\n{body}"
-        argv = ["bash", "-euc", script, "curve", *words, "--out", "else"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True)
-        found = done.stdout.split("\n")[:-1]
+        found = command_of("curve", "what=train", *words, "--out", "else")
         assert found[:4] == ["python", "-m", "landscape_mpi.curve", subcommand]
         assert str(curve.parse(found[3:]).out) == "else"
+
+
+def command_of(template: str, begin: str, *options: str) -> list[str]:
+    """Its array as bash reads it, with run_ranks in the place of a queue's.
+
+    Args:
+        template: Its name.
+        begin: What its line begins with from which on it is run.
+        options: Behind it.
+    """
+    text = (ROOT / f"slurm/{template}.sbatch").read_text()
+    body = text[text.index(f"\n{begin}") :]
+    script = f"DATA_DIR=/data; run_ranks() {{ printf '%s\\n' \"$@\"; }}\n{body}"
+    argv = ["bash", "-euc", script, template, *options]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return done.stdout.split("\n")[:-1]
+
+
+def test_the_command_of_the_template_of_an_ensemble_is_a_command() -> None:
+    found = command_of("ensemble", "command=(", "--run", "else")
+    assert found[:3] == ["python", "-m", "landscape_mpi.ensemble"]
+    options = ensemble.parse(found[3:])
+    assert (str(options.run), options.epochs, options.cycle) == ("else", 60, 4)
+    assert [path.name for path in options.independent] == [
+        f"resnet56-seed{k}.pt" for k in (1, 2, 3)
+    ]
 
 
 # pipeline.sh: surface_mpirun.sbatch, then postprocess.sbatch.
