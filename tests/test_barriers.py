@@ -28,6 +28,7 @@ from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.compute.units import find_units
 from landscape_mpi.compute.weight_matching import permuted
 from landscape_mpi.errors import InputError
+from landscape_mpi.job.curve.barrier_matrix import words_of
 from landscape_mpi.store.lines import barriers_of
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.stored_surface import read_stored_surface
@@ -141,6 +142,77 @@ def test_a_line_on_which_a_loss_is_nan_has_no_barrier(found):
     after = barriers_of(surface, "train_loss")
     assert np.isnan([after[0, 1], after[1, 0]]).all()
     np.testing.assert_array_equal(after[0, 2], before[0, 2])
+
+
+# A logit overflows where the square of its weight is more than a float32 holds: in the middle of a
+# line from -1 to 1, and of no other.
+OVERFLOWING = """
+import torch
+from torch import nn
+
+class Overflowing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last, self.place = nn.Linear(64, 10), nn.Parameter(torch.zeros(1))
+
+    def forward(self, images):
+        return self.last(images.flatten(1)) / (self.place.abs() > 0.45)
+"""
+
+
+@pytest.fixture(scope="module")
+def overflowing(tmp_path_factory):
+    """The file of the lines between three solutions, and what was told."""
+    folder = tmp_path_factory.mktemp("overflowing")
+    (folder / "overflow.py").write_text(OVERFLOWING)
+    torch.manual_seed(0)
+    last = {"last.weight": torch.randn(10, 64) / 8, "last.bias": torch.zeros(10)}
+    names = [folder / f"{place}.pt" for place in (-1, 1, 2)]
+    for name, place in zip(names, (-1.0, 1.0, 2.0), strict=True):
+        torch.save(last | {"place": torch.tensor([place])}, name)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(folder)
+        words = ("--model=overflow:Overflowing", "--data=digits", "--points=11", "--limit=50")
+        status, text, err = run("barriers", *names, *words, "--out", folder / "l.h5")
+    sys.modules.pop("overflow", None)
+    assert (status, err) == (0, "")
+    return folder / "l.h5", text
+
+
+def test_it_is_said_where_a_loss_is_not_finite(overflowing):
+    out, text = overflowing
+    told = [line for line in text.splitlines() if "NaN" in line]
+    assert told == [
+        "A to B: train_loss is NaN or infinite at t = 0.3, 0.4, 0.5, 0.6, 0.7",
+        "A to C: train_loss is NaN or infinite at t = 0.2, 0.3, 0.4",
+        "A to B: test_loss is NaN or infinite at t = 0.3, 0.4, 0.5, 0.6, 0.7",
+        "A to C: test_loss is NaN or infinite at t = 0.2, 0.3, 0.4",
+    ]
+    first, second, third = rows_of(out)
+    assert first["train_loss_barrier"] == first["test_loss_barrier"] == "nan"
+    assert second["not_finite"] == (
+        "train_loss at t = 0.2, 0.3, 0.4; test_loss at t = 0.2, 0.3, 0.4"
+    )
+    assert "A to B" not in first["not_finite"]
+    assert third["not_finite"] == ""
+    assert float(third["train_loss_barrier"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_many_places_are_told_by_their_ends_and_their_number():
+    assert words_of(np.linspace(0.25, 0.5, 26), 101) == "at 26 of 101 places, t from 0.25 to 0.5"
+
+
+def test_the_picture_shows_where_a_loss_is_not_finite(overflowing):
+    surface = read_surface(overflowing[0])
+    figure = draw_barriers([make_panel(surface, name) for name in QUANTITIES])
+    loss_lines, losses, error_lines, errors = figure.axes
+    cells = sorted(cell.get_xy() for cell in losses.patches)  # of (row, column): x is the column
+    assert cells == [(-0.5, 0.5), (-0.5, 1.5), (0.5, -0.5), (1.5, -0.5)]
+    spans = [span.get_extents().bounds for span in loss_lines.patches]
+    assert len(spans) == 6  # t from 0.2 to 0.7
+    assert not [*errors.patches, *error_lines.patches]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[2:] == ["not finite: 6 points", "no barrier: not finite on the line"]
 
 
 def test_a_network_in_another_order_is_matched_back(found):

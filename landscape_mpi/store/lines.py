@@ -61,3 +61,18 @@ def barriers_of(surface: Surface, name: str) -> np.ndarray:
         whole = surface.done_of[name][:, line].all() and np.isfinite(values[[0, -1]]).all()
         matrix[i, j] = matrix[j, i] = np.maximum(0.0, rise.max()) if whole else np.nan
     return matrix
+
+
+def not_finite_of(surface: Surface, name: str) -> dict[tuple[int, int], np.ndarray]:
+    """Return the lines on which a quantity is NaN or infinite somewhere, by their pairs.
+
+    Args:
+        surface: Of lines.
+        name: Of a quantity.
+
+    Returns:
+        The places t where it is, float64, rising; places that are not computed do not count.
+    """
+    there = surface.done_of[name] & ~np.isfinite(surface.values[name])
+    pairs = pairs_of(len(names_of(surface)))
+    return {pair: surface.alpha[there[:, k]] for k, pair in enumerate(pairs) if there[:, k].any()}

@@ -10,16 +10,26 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 
-from landscape_mpi.store.lines import barriers_of, labels_of, names_of
-from landscape_mpi.views.canvas import floor_notes, label_of, plain, scaled, title_of, unit_of, wrap
+from landscape_mpi.store.lines import barriers_of, labels_of, names_of, not_finite_of
+from landscape_mpi.views.canvas import (
+    HOLE,
+    floor_notes,
+    label_of,
+    plain,
+    scaled,
+    title_of,
+    unit_of,
+    wrap,
+)
 from landscape_mpi.views.line import (
     MEASURES,
     OTHER,
     SPLITS,
     group_by_measure,
+    hatch_places,
     scale_axis,
-    shade_holes,
     shown_values,
 )
 from landscape_mpi.views.panel import Panel
@@ -36,14 +46,16 @@ def draw_barriers(panels: list[Panel]) -> Figure:
     groups = group_by_measure(panels)
     names = names_of(surface)
     figure = Figure(figsize=scaled((WIDTH, HEIGHT * len(groups) + 0.7)), layout="constrained")
+    holes: list[Artist] = []
     axes = figure.subplots(len(groups), 2, squeeze=False, width_ratios=[1.25, 1.0])
     for (lines, matrix), (measure, group) in zip(axes, groups.items(), strict=True):
         _draw_lines(lines, measure, group)
         _draw_matrix(matrix, measure, group, len(names))
-        shade_holes(lines, group)
+        holes += _hatch_lines(lines, group) + _hatch_cells(matrix, group)
     axes[-1, 0].set_xlabel("place $t$ on the line")
     figure.suptitle(title_of(surface, max(panel.n_computed for panel in panels)), fontsize="medium")
-    entries = [*_entries(panels), *(note for panel in panels for note in floor_notes(panel))]
+    entries = [*_entries(panels), *holes]
+    entries += [note for panel in panels for note in floor_notes(panel)]
     words = ",  ".join(f"{k}: {n}" for k, n in zip(labels_of(len(names)), names, strict=True))
     title = wrap(words, WIDTH - 1.0)
     figure.legend(handles=entries, loc="outside lower center", ncols=2, frameon=False, title=title)
@@ -103,6 +115,21 @@ def _draw_matrix(axes: Axes, measure: str, panels: list[Panel], n: int) -> None:
         if np.isfinite(value):
             color = "white" if value > 0.65 * highest else "0.1"
             axes.text(j, i, f"{value:.3g}", ha="center", va="center", color=color, fontsize=7.5)
+
+
+def _hatch_lines(axes: Axes, panels: list[Panel]) -> list[Artist]:
+    """Hatch the places where a line is not finite; return the legend entry."""
+    bad = [(panel.computed & ~panel.finite).any(axis=1) for panel in panels]
+    return hatch_places(axes, panels[0].surface.alpha, np.any(bad, axis=0))
+
+
+def _hatch_cells(axes: Axes, panels: list[Panel]) -> list[Artist]:
+    """Hatch the cells of lines that are not finite somewhere; return the legend entry."""
+    above, below = (not_finite_of(panel.surface, panel.name) for panel in (panels[0], panels[-1]))
+    cells = [*above, *((j, i) for i, j in below)]
+    for i, j in cells:
+        axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, **HOLE))
+    return [Patch(label="no barrier: not finite on the line", **HOLE)] if cells else []
 
 
 def _entries(panels: list[Panel]) -> list[Artist]:

@@ -193,9 +193,20 @@ def shade_holes(axes: Axes, panels: list[Panel]) -> list[Artist]:
     """Hatch the points where a quantity is not finite; return the legend entry."""
     bad = np.any([panel.computed & ~panel.finite for panel in panels], axis=0)
     bad = bad.any(axis=1) if panels[0].surface.has_repeats else bad.ravel()
+    return hatch_places(axes, coordinate_of(panels[0].surface)[1], bad)
+
+
+def hatch_places(axes: Axes, position: np.ndarray, bad: np.ndarray) -> list[Artist]:
+    """Hatch places of an axis; return the legend entry, if there are any.
+
+    Args:
+        axes: Where to draw.
+        position: Of the places, float64 [n].
+        bad: Whether something is not finite there, bool [n].
+    """
     if not bad.any():
         return []
-    borders = edges_of(coordinate_of(panels[0].surface)[1])
+    borders = edges_of(position)
     for k in np.flatnonzero(bad):
         axes.axvspan(borders[k], borders[k + 1], zorder=0, **HOLE)
     return [Patch(label=f"not finite: {count_points(int(bad.sum()))}", **HOLE)]

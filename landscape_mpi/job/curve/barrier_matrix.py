@@ -11,8 +11,10 @@ import numpy as np
 
 from landscape_mpi.job.surface.surface_file import Outcome
 from landscape_mpi.output import whole_file
-from landscape_mpi.store.lines import barriers_of, labels_of, names_of, pairs_of
-from landscape_mpi.store.reader import read_surface
+from landscape_mpi.store.lines import barriers_of, labels_of, names_of, not_finite_of, pairs_of
+from landscape_mpi.store.reader import Surface, read_surface
+
+MOST_PLACES = 6  # that are listed one by one
 
 
 def say_barriers(out: Path, outcome: Outcome) -> None:
@@ -25,26 +27,46 @@ def say_barriers(out: Path, outcome: Outcome) -> None:
             flush=True,
         )
         return
-    names = names_of(surface)
-    matrices = {name: barriers_of(surface, name) for name in surface.values}
     table = out.with_suffix(".csv")
-    write_csv(table, matrices, names)
+    write_csv(table, surface)
+    names = names_of(surface)
     labels = labels_of(len(names))
     print(*(f"{label}: {name}" for label, name in zip(labels, names, strict=True)), sep="\n")
-    for name, matrix in matrices.items():
-        print("\n".join(lines_of(name, matrix, labels)))
+    for name in surface.values:
+        print(*lines_of(name, barriers_of(surface, name), labels), sep="\n")
+        for (i, j), places in not_finite_of(surface, name).items():
+            where = words_of(places, len(surface.alpha))
+            print(f"{labels[i]} to {labels[j]}: {name} is NaN or infinite {where}")
     print(f"done: {out}, {table}; next: python -m landscape_mpi.plot {out}", flush=True)
 
 
-def write_csv(path: Path, matrices: dict[str, np.ndarray], names: Sequence[str]) -> None:
+def write_csv(path: Path, surface: Surface) -> None:
     """Write a row for each two solutions."""
+    names = names_of(surface)
+    matrices = {name: barriers_of(surface, name) for name in surface.values}
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["first", "second", *(f"{name}_barrier" for name in matrices)])
+    table.writerow(["first", "second", *(f"{name}_barrier" for name in matrices), "not_finite"])
     for i, j in pairs_of(len(names)):
-        table.writerow([names[i], names[j], *(float(m[i, j]) for m in matrices.values())])
+        barriers = (float(matrix[i, j]) for matrix in matrices.values())
+        table.writerow([names[i], names[j], *barriers, _not_finite_between(surface, (i, j))])
     with whole_file(path) as partial:
         partial.write_text(text.getvalue())
+
+
+def _not_finite_between(surface: Surface, pair: tuple[int, int]) -> str:
+    """Return in words what is not finite on the line of a pair, and where."""
+    found = {name: not_finite_of(surface, name).get(pair) for name in surface.values}
+    n_places = len(surface.alpha)
+    return "; ".join(f"{n} {words_of(t, n_places)}" for n, t in found.items() if t is not None)
+
+
+def words_of(places: np.ndarray, n_places: int) -> str:
+    """Return where places t are, all of them where they are few."""
+    if len(places) <= MOST_PLACES:
+        return "at t = " + ", ".join(f"{t:.4g}" for t in places)
+    many = f"{len(places):,} of {n_places:,}"
+    return f"at {many} places, t from {places[0]:.4g} to {places[-1]:.4g}"
 
 
 def lines_of(name: str, matrix: np.ndarray, labels: Sequence[str]) -> list[str]:
