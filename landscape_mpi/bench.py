@@ -16,9 +16,10 @@ from collections.abc import Sequence
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
-from landscape_mpi.options import add_model_option, whole_from_1
+from landscape_mpi.options import add_model_option, whole_from_1, whole_up_to
 
 LONGEST_SIDE = 16_384
+MOST_CLASSES, MOST_RANKS = 1_000_000, 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,12 +69,16 @@ def make_parser() -> CommandParser:
         help="height, width and channels (default: 32,32,3)",
     )
     parser.add_argument(
-        "--classes", type=whole_from_1, default=10, metavar="N", help="(default: 10)"
+        "--classes", type=whole_up_to(MOST_CLASSES), default=10, metavar="N", help="(default: 10)"
     )
     parser.add_argument("--x", default="-1:1:51", metavar="MIN:MAX:N", help="(default: -1:1:51)")
     parser.add_argument("--y", default="-1:1:51", metavar="MIN:MAX:N", help="(default: -1:1:51)")
     parser.add_argument(
-        "-n", type=whole_from_1, default=1, metavar="N", help="ranks like this one (default: 1)"
+        "-n",
+        type=whole_up_to(MOST_RANKS),
+        default=1,
+        metavar="N",
+        help="ranks like this one (default: 1)",
     )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--precision", action="append", choices=["fp32", "tf32", "bf16"])

@@ -26,10 +26,11 @@ from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
 from landscape_mpi.job.listing import say_list
 from landscape_mpi.options import (
-    LARGEST_COUNT,
+    MOST_EPOCHS,
     add_augmentation,
     add_batch_size,
     add_data_options,
+    add_epochs_option,
     add_list_option,
     add_model_option,
     add_sgd_options,
@@ -37,11 +38,14 @@ from landscape_mpi.options import (
     add_trust_option,
     file_path,
     number_above_0,
-    whole_from_1,
+    whole_up_to,
 )
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
+
+
+MOST_MEASURES = 1000  # of a cycle
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -118,7 +122,7 @@ def _add_cycles(parser: CommandParser) -> None:
         help="checkpoint to go on from, trained well but not to the end: at 80 %% of its epochs, "
         "say",
     )
-    cycles.add_argument("--epochs", type=whole_from_1, default=20, help="of all cycles (20)")
+    add_epochs_option(cycles, default=20, what="of all cycles")
     cycles.add_argument(
         "--cycle",
         type=epochs_above_0,
@@ -187,23 +191,23 @@ def _add_run(parser: CommandParser) -> None:
 
 
 def epochs_above_0(text: str) -> Fraction:
-    """Return a number of epochs above 0 and up to LARGEST_COUNT, exactly as it is written.
+    """Return a number of epochs above 0 and up to MOST_EPOCHS, exactly as it is written.
 
     Raises:
         ArgumentTypeError: If the text is none.
     """
-    if number_above_0(text) > LARGEST_COUNT:
-        raise argparse.ArgumentTypeError(f"{text!r} is above 10**9.")
+    if number_above_0(text) > MOST_EPOCHS:
+        raise argparse.ArgumentTypeError(f"{text!r} is above {MOST_EPOCHS:,}.")
     return Fraction(text)
 
 
 def even_number(text: str) -> int:
-    """Return an even number above 0.
+    """Return an even number above 0 and up to MOST_MEASURES.
 
     Raises:
         ArgumentTypeError: If the text is none.
     """
-    if whole_from_1(text) % 2:
+    if whole_up_to(MOST_MEASURES)(text) % 2:
         raise argparse.ArgumentTypeError(f"{text!r} is odd: the middle of a cycle is one of them.")
     return int(text)
 

@@ -21,6 +21,7 @@ from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.options import (
+    MOST_VECTORS,
     add_device_option,
     add_moved_inputs,
     add_round_options,
@@ -28,6 +29,7 @@ from landscape_mpi.options import (
     number_above_0,
     numbers,
     whole_from_1,
+    whole_up_to,
 )
 
 if TYPE_CHECKING:
@@ -113,7 +115,11 @@ def _add_solver_options(parser: CommandParser) -> None:
         help="ours, with thick restarts, or SciPy's as a check on it (default: lanczos)",
     )
     group.add_argument(
-        "--basis", type=whole_from_1, default=40, metavar="N", help="vectors kept (default: 40)"
+        "--basis",
+        type=whole_up_to(MOST_VECTORS),
+        default=40,
+        metavar="N",
+        help="vectors kept (default: 40)",
     )
     group.add_argument(
         "--memory",
@@ -135,7 +141,11 @@ def _add_spectrum_options(parser: CommandParser) -> None:
         "into a file of their own, and nothing else",
     )
     group.add_argument(
-        "--top", type=whole_from_1, default=10, metavar="K", help="eigenvectors (default: 10)"
+        "--top",
+        type=whole_up_to(MOST_VECTORS),
+        default=10,
+        metavar="K",
+        help="eigenvectors (default: 10)",
     )
     group.add_argument(
         "--out",

@@ -13,6 +13,12 @@ from landscape_mpi.errors import nearest_name
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 10**9
 MOST_LEVELS = 200
+# Beyond these a run would have no end or no room, and the number is a slip.
+MOST_EPOCHS = 100_000
+MOST_POINTS = 100_000  # of an axis, or of a path
+MOST_THREADS = 1024
+MOST_NETWORKS = 1000  # that are made one after the other, or of which all are kept
+MOST_VECTORS = 1000  # of the length of all weights, in memory together
 
 
 def whole_from_1(text: str) -> int:
@@ -21,8 +27,21 @@ def whole_from_1(text: str) -> int:
     Raises:
         ArgumentTypeError: If the text is none.
     """
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= LARGEST_COUNT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 10**9.")
+    return _whole(text, LARGEST_COUNT, "10**9")
+
+
+def whole_up_to(most: int) -> Callable[[str], int]:
+    """Return a type for whole numbers from 1 to the most that makes sense."""
+
+    def parse(text: str) -> int:
+        return _whole(text, most, f"{most:,}")
+
+    return parse
+
+
+def _whole(text: str, most: int, words: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {words}.")
     return int(text)
 
 
@@ -236,7 +255,12 @@ def add_training_place(group: argparse._ActionsContainer) -> None:
     """Add --seed, --device and --threads of a training to a group of a parser."""
     group.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
     add_device_option(group)
-    group.add_argument("--threads", type=whole_from_1, help="of the CPU, per rank (all cores)")
+    group.add_argument(
+        "--threads",
+        type=whole_up_to(MOST_THREADS),
+        metavar="N",
+        help="of the CPU, per rank (all cores)",
+    )
 
 
 def add_augmentation(group: argparse._ActionsContainer) -> None:
@@ -252,6 +276,23 @@ def add_augmentation(group: argparse._ActionsContainer) -> None:
         choices=["fp32", "bf16"],
         default="fp32",
         help="bf16: mixed precision in training; weights and the test stay in fp32 (fp32)",
+    )
+
+
+def add_epochs_option(group: argparse._ActionsContainer, *, default: int, what: str = "") -> None:
+    """Add --epochs of a training to a group of a parser.
+
+    Args:
+        group: Where to add it.
+        default: How many, where none are asked for.
+        what: Whose they are, where that does not go without saying.
+    """
+    group.add_argument(
+        "--epochs",
+        type=whole_up_to(MOST_EPOCHS),
+        default=default,
+        metavar="N",
+        help=f"{what} ({default})".lstrip(),
     )
 
 

@@ -16,11 +16,13 @@ from collections.abc import Sequence
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.options import (
+    MOST_NETWORKS,
     add_moved_inputs,
     file_path,
     number_above_0,
     seed_number,
     whole_from_1,
+    whole_up_to,
 )
 
 
@@ -59,7 +61,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--fresh-networks",
-        type=whole_from_1,
+        type=whole_up_to(MOST_NETWORKS),
         default=3,
         metavar="N",
         help="built anew and evaluated (default: 3)",

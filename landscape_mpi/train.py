@@ -28,6 +28,7 @@ from landscape_mpi.options import (
     add_augmentation,
     add_batch_size,
     add_data_options,
+    add_epochs_option,
     add_list_option,
     add_model_option,
     add_sgd_options,
@@ -37,7 +38,6 @@ from landscape_mpi.options import (
     number_above_0,
     number_from_0,
     share,
-    whole_from_1,
 )
 from landscape_mpi.output import check_output
 
@@ -112,7 +112,7 @@ def _add_label_noise(group: argparse._ArgumentGroup) -> None:
 
 def _add_recipe(parser: CommandParser) -> None:
     recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--epochs", type=whole_from_1, default=300, help="(300)")
+    add_epochs_option(recipe, default=300)
     add_batch_size(recipe)
     recipe.add_argument(
         "--lr",

@@ -268,7 +268,18 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
         "--epochs 4: the learning rate comes to its first minimum, where a member is collected, "
         "after 5 epochs of cycles of 10. Pass more --epochs, or a shorter --cycle."
     )
-    assert "'1e308' is above 10**9" in refusal(*start, "--cycle=1e308")
+    assert "'1e308' is above 100,000" in refusal(*start, "--cycle=1e308")
+    assert "'1000000000' is not a whole number from 1 to 100,000" in refusal(
+        *start, "--epochs=1000000000"
+    )
+    assert "'1000000000' is not a whole number from 1 to 1,000" in refusal(
+        *start, "--measures=1000000000"
+    )
+    assert refusal(*start, "--epochs=100000", "--cycle=0.001", "--batch-size=1") == (
+        "--epochs 100000: in cycles of 0.001 epochs, 71,900,000 members would be collected, and "
+        "there are at most 1,000: each is a network on disk. Pass fewer --epochs, or a longer "
+        "--cycle."
+    )
     assert "'3' is odd: the middle of a cycle is one of them" in refusal(*start, "--measures=3")
     assert "gone.pt: no such checkpoint" in refusal(*start, "--single=gone.pt")
     assert "does not fit the network" in refusal(*start, "--model=cnn1")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.plane.grid import coarse_to_fine, parse_axis
+from landscape_mpi.job.plane.grid import check_number_of_points, coarse_to_fine, parse_axis
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,13 @@ def test_a_few_percent_of_the_run_cover_the_plane():
         np.abs(everywhere[:, None] // 51 - rows), np.abs(everywhere[:, None] % 51 - columns)
     ).min(axis=1)
     assert distance.max() <= 10
+
+
+def test_axes_that_make_too_many_points_together_are_refused():
+    check_number_of_points(100, 100_000, option="--x, --y")
+    with pytest.raises(InputError) as caught:
+        check_number_of_points(101, 100_000, option="--points")
+    assert str(caught.value) == (
+        "--points: 101 x 100,000 are 10,100,000 points, and a file takes at most 10,000,000. Ask "
+        "for fewer."
+    )

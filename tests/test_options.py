@@ -1,16 +1,20 @@
 """Oracle: values and sentences written out by hand."""
 
 import argparse
+import re
+from importlib import import_module
 
 import pytest
 
 from landscape_mpi import options
+from landscape_mpi.errors import InputError
 
 
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
         (options.whole_from_1, "12", 12),
+        (options.whole_up_to(100_000), "100000", 100_000),
         (options.seed_number, "0", 0),
         (options.seed_number, str(2**63 - 1), 2**63 - 1),
         (options.number_from_0, "0", 0.0),
@@ -36,6 +40,8 @@ def test_words_come_first_and_patterns_in_one_order():
         (options.whole_from_1, "0", "'0' is not a whole number from 1 to 10**9."),
         (options.whole_from_1, "1.5", "'1.5' is not a whole number from 1 to 10**9."),
         (options.whole_from_1, "²", "'²' is not a whole number from 1 to 10**9."),
+        (options.whole_up_to(1024), "1025", "'1025' is not a whole number from 1 to 1,024."),
+        (options.whole_up_to(1024), "0", "'0' is not a whole number from 1 to 1,024."),
         (options.seed_number, "-1", "'-1' is not a whole number from 0 to 2**63 - 1."),
         (options.seed_number, str(2**63), "is not a whole number from 0 to 2**63 - 1."),
         (options.number_from_0, "-1", "'-1' is not a finite number from 0."),
@@ -60,3 +66,30 @@ def test_what_is_no_value(kind, text, words):
     with pytest.raises(argparse.ArgumentTypeError) as problem:
         kind(text)
     assert words in str(problem.value)
+
+
+BILLION = "1000000000"
+# Every whole number whose size makes a run longer, or takes memory, of every command.
+COUNTS = {
+    "train": ("--epochs", "--threads"),
+    "ensemble": ("--epochs", "--threads", "--measures"),
+    "curve train": ("--epochs", "--threads"),
+    "curve evaluate": ("--points",),
+    "curve barriers": ("--points",),
+    "surface": ("--repeats",),
+    "hessian": ("--basis", "--top"),
+    "sharpness": ("--fresh-networks",),
+    "bench": ("--classes", "-n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [(name, option) for name, found in COUNTS.items() for option in found]
+)
+def test_a_number_without_sense_is_refused_with_the_largest_that_has_some(command, option):
+    name, *subcommand = command.split()
+    module = import_module(f"landscape_mpi.{name}")
+    parse = module.parse if hasattr(module, "parse") else module.make_parser().parse_args
+    told = f"argument {option}: '{BILLION}' is not a whole number from 1 to "
+    with pytest.raises(InputError, match=re.escape(told) + r"[\d,]{5,9}\. See"):
+        parse([*subcommand, option, BILLION])

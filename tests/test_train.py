@@ -224,9 +224,11 @@ def test_cuda_that_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
-        ("--epochs=0", "--epochs: '0' is not a whole number from 1 to 10**9."),
+        ("--epochs=0", "--epochs: '0' is not a whole number from 1 to 100,000."),
+        ("--epochs=1000000000", "'1000000000' is not a whole number from 1 to 100,000."),
         ("--batch-size=0", "--batch-size: '0' is not a whole number from 1 to 10**9."),
-        ("--threads=-1", "--threads: '-1' is not a whole number from 1 to 10**9."),
+        ("--threads=-1", "--threads: '-1' is not a whole number from 1 to 1,024."),
+        ("--threads=1000000000", "'1000000000' is not a whole number from 1 to 1,024."),
         ("--seed=-1", "--seed: '-1' is not a whole number from 0"),
         ("--lr=0", "--lr: '0' is not above 0."),
         ("--weight-decay=-1", "--weight-decay: '-1' is not a finite number from 0."),

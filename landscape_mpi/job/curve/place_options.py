@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from landscape_mpi.options import (
+    MOST_POINTS,
     add_device_option,
     add_round_options,
     file_path,
     names_of,
     whole_from_1,
+    whole_up_to,
 )
 
 
@@ -17,7 +19,7 @@ def add_points_option(group: argparse._ActionsContainer, *, default: int) -> Non
     """Add --points."""
     group.add_argument(
         "--points",
-        type=whole_from_1,
+        type=whole_up_to(MOST_POINTS),
         default=default,
         metavar="N",
         help=f"places t from 0 to 1 ({default})",

@@ -14,6 +14,7 @@ import numpy as np
 from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
 from landscape_mpi.job.inputs import Inputs
+from landscape_mpi.job.plane.grid import check_number_of_points
 from landscape_mpi.job.surface.plan import Plan
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.resume import count_pending, stored_setting
@@ -54,7 +55,11 @@ def make_plan(options: argparse.Namespace, inputs: Inputs, *, n_paths: int) -> P
         options: ``points``, ``out``, ``fresh``, ``device``, ``batch`` and those of rounds.
         inputs: Network and data.
         n_paths: How many paths there are.
+
+    Raises:
+        InputError: If the places on all of them are too many.
     """
+    check_number_of_points(options.points, n_paths, option="--points")
     begun, n_pending = None, options.points * n_paths
     if options.out.exists() and not options.fresh:
         begun, n_pending = stored_setting(options.out), count_pending(options.out)

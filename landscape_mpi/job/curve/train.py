@@ -9,6 +9,7 @@ from landscape_mpi.options import (
     add_augmentation,
     add_batch_size,
     add_data_options,
+    add_epochs_option,
     add_model_option,
     add_training_place,
     add_trust_option,
@@ -71,7 +72,7 @@ def _add_curve(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_recipe(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=whole_from_1, default=200, help="(200)")
+    add_epochs_option(group, default=200)
     add_batch_size(group)
     group.add_argument(
         "--lr",

@@ -18,6 +18,7 @@ from landscape_mpi.job.ensemble.folder import EnsembleFolder
 from landscape_mpi.job.ensemble.run import Cycling, State
 from landscape_mpi.job.job_folder import open_folder
 from landscape_mpi.job.training import inputs as training
+from landscape_mpi.options import MOST_NETWORKS
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 from landscape_mpi.zoo.cycle import Cycle, length_of
 from landscape_mpi.zoo.trainer import Trainer
@@ -143,7 +144,7 @@ def check_inputs(options: argparse.Namespace, inputs: training.Inputs) -> None:
     """Check that data and cycles are such that there is something to compare.
 
     Raises:
-        InputError: If there is no test split, or no cycle comes to its minimum.
+        InputError: If there is no test split, no cycle comes to its minimum, or too many do.
     """
     if "test" not in inputs.data.splits:
         raise InputError(
@@ -151,7 +152,14 @@ def check_inputs(options: argparse.Namespace, inputs: training.Inputs) -> None:
             f"network by the error on it. Give the data a test split."
         )
     cycle, n_batches = cycle_of(options, inputs), n_batches_of(inputs)
-    if not cycle.minima(options.epochs * n_batches):
+    n_members = len(cycle.minima(options.epochs * n_batches))
+    if n_members > MOST_NETWORKS:
+        raise InputError(
+            f"--epochs {options.epochs}: in cycles of {float(options.cycle):g} epochs, "
+            f"{n_members:,} members would be collected, and there are at most {MOST_NETWORKS:,}: "
+            f"each is a network on disk. Pass fewer --epochs, or a longer --cycle."
+        )
+    if not n_members:
         first = cycle.length / 2 / n_batches
         raise InputError(
             f"--epochs {options.epochs}: the learning rate comes to its first minimum, where a "

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.options import MOST_POINTS
 
-MOST_POINTS = 100_000
+MOST_OF_ALL = 10_000_000  # points of a file: the order of more takes gigabytes on rank 0
 
 
 def parse_axis(text: str, *, option: str) -> np.ndarray:
@@ -63,6 +64,25 @@ def _check_axis(first: float, last: float, n: int, *, text: str, option: str) ->
         raise InputError(
             f"{option}: {text!r} runs from {first:g} to {last:g} in {n} points. An axis rises: "
             f"MIN is below MAX."
+        )
+
+
+def check_number_of_points(n_alpha: int, n_beta: int, *, option: str) -> None:
+    """Check that a file has room for its points.
+
+    Args:
+        n_alpha: Points along alpha.
+        n_beta: Points along beta, lines or paths.
+        option: Option that asked for them, for the message.
+
+    Raises:
+        InputError: If they are too many.
+    """
+    n_points = n_alpha * n_beta
+    if n_points > MOST_OF_ALL:
+        raise InputError(
+            f"{option}: {n_alpha:,} x {n_beta:,} are {n_points:,} points, and a file takes at most "
+            f"{MOST_OF_ALL:,}. Ask for fewer."
         )
 
 

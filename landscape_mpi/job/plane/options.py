@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from landscape_mpi.job.plane.direction_kinds import KINDS, direction_kind
-from landscape_mpi.options import file_path, number_from_0, patterns_and, seed_number, whole_from_1
+from landscape_mpi.options import (
+    MOST_POINTS,
+    file_path,
+    number_from_0,
+    patterns_and,
+    seed_number,
+    whole_up_to,
+)
 
 
 def add_plane_options(group: argparse._ActionsContainer) -> None:
@@ -62,7 +69,7 @@ def _add_shaping(group: argparse._ActionsContainer) -> None:
 def _add_repeats(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--repeats",
-        type=whole_from_1,
+        type=whole_up_to(MOST_POINTS),
         metavar="N",
         help="so many lines in one file, along random directions of --seed and of the numbers "
         "after it, drawn as thin lines in one picture: do directions matter?",

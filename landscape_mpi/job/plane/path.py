@@ -10,7 +10,7 @@ import numpy as np
 
 from landscape_mpi.compute.directions import Direction, digest
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.plane.grid import fit_axis, parse_axis
+from landscape_mpi.job.plane.grid import check_number_of_points, fit_axis, parse_axis
 from landscape_mpi.store.directions import names_of_direction
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.plane_path import PlanePath, path_of
@@ -27,7 +27,7 @@ def choose_grid(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
         options: ``x``, ``y``, ``fit_path`` and ``directions``.
 
     Raises:
-        InputError: If an axis is none, or there is no path to fit one to.
+        InputError: If an axis is none, there is no path to fit one to, or points are too many.
     """
     default = DEFAULT_FITTED if _covers_path(options) else None
     asked = (("--x", options.x or default), ("--y", options.y or default))
@@ -39,6 +39,7 @@ def choose_grid(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
             axes.append(_fit(options, option, text, number))
         else:
             axes.append(parse_axis(text, option=option))
+    check_number_of_points(len(axes[0]), len(axes[1]), option="--x, --y")
     return axes[0], axes[1]
 
 

@@ -23,6 +23,7 @@ from landscape_mpi.job.plane.directions import (
     choose_directions,
     goes_to_checkpoint,
 )
+from landscape_mpi.job.plane.grid import check_number_of_points
 from landscape_mpi.job.plane.path import choose_grid, path_on_surface
 from landscape_mpi.options import files_read
 from landscape_mpi.output import check_output
@@ -109,6 +110,7 @@ def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     inputs = read_inputs(options)
     found = choose_directions(options, inputs, alpha, beta)
     if options.repeats is not None:
+        check_number_of_points(len(alpha), options.repeats, option="--repeats")
         beta = np.arange(options.repeats, dtype=np.float64)
     plan = _plan(options, alpha, beta, inputs, found)
     path = path_on_surface(options, inputs.state, found.vectors)
