@@ -439,6 +439,28 @@ def test_bad_input_is_one_message_and_nothing_is_written(solutions, tmp_path):
     assert not (tmp_path / "new.h5").exists()
 
 
+def test_a_file_named_as_the_table_is_replaced_only_if_it_is_one(solutions, tmp_path):
+    a, b, _ = solutions
+    out, table = tmp_path / "lines.h5", tmp_path / "lines.csv"
+    few = (*CNN, "--limit=50", "--splits=train", "--points=3", "--out", out)
+    table.write_text("first,second,third\n1,2,3\n")
+    for words in (few, (*few, "--fresh")):
+        assert refusal(a, b, *words) == (
+            f"--out: {out}: the matrices go to {table}, and that is there and is no table of "
+            "barriers, so it is left alone. Pass another --out, or move that file."
+        )
+    assert table.read_text() == "first,second,third\n1,2,3\n"
+    assert list(tmp_path.iterdir()) == [table]
+    table.write_text("first,second,train_loss_barrier\nx.pt,y.pt,0.5\n")
+    assert refusal(a, b, *few) == (
+        f"--out: {out}: the matrices go to {table}, and a table of barriers is there already, "
+        "without its lines. Pass another --out, move the table, or pass --fresh to replace it."
+    )
+    assert run("barriers", a, b, *few, "--fresh")[0] == 0
+    assert [row["first"] for row in rows_of(out)] == [str(a)]
+    assert run("barriers", a, b, *few)[0] == 0  # its own
+
+
 def test_a_file_of_other_lines_is_left_alone(solutions, tmp_path):
     a, b, c = solutions
     out = tmp_path / "lines.h5"

@@ -9,12 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from landscape_mpi.errors import InputError
 from landscape_mpi.job.surface.surface_file import Outcome
 from landscape_mpi.output import whole_file
-from landscape_mpi.store.lines import barriers_of, labels_of, names_of, not_finite_of, pairs_of
+from landscape_mpi.store.lines import (
+    barriers_of,
+    labels_of,
+    names_of,
+    not_finite_of,
+    pairs_of,
+)
 from landscape_mpi.store.reader import Surface, read_surface
 
 MOST_PLACES = 6  # that are listed one by one
+FIRST_COLUMNS, BARRIER, NOT_FINITE = ["first", "second"], "_barrier", "not_finite"  # of the table
+MOST_CHARACTERS = 10_000  # of the line with their names
 
 
 def say_barriers(out: Path, outcome: Outcome) -> None:
@@ -27,8 +36,6 @@ def say_barriers(out: Path, outcome: Outcome) -> None:
             flush=True,
         )
         return
-    table = out.with_suffix(".csv")
-    write_csv(table, surface)
     names = names_of(surface)
     labels = labels_of(len(names))
     print(*(f"{label}: {name}" for label, name in zip(labels, names, strict=True)), sep="\n")
@@ -37,7 +44,47 @@ def say_barriers(out: Path, outcome: Outcome) -> None:
         for (i, j), places in not_finite_of(surface, name).items():
             where = words_of(places, len(surface.alpha))
             print(f"{labels[i]} to {labels[j]}: {name} is NaN or infinite {where}")
+    table = out.with_suffix(".csv")
+    check_table(table, out, fresh=False)  # again: hours have passed
+    write_csv(table, surface)
     print(f"done: {out}, {table}; next: python -m landscape_mpi.plot {out}", flush=True)
+
+
+def check_table(path: Path, out: Path, *, fresh: bool) -> None:
+    """Check that no other's file is where the matrices of --out go. Local.
+
+    Args:
+        path: Where they go.
+        out: The file of the lines.
+        fresh: Whether what is there is to be replaced.
+
+    Raises:
+        InputError: If the file at path is no table of barriers, or one without its lines.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    if not _is_table(path):
+        raise InputError(
+            f"--out: {out}: the matrices go to {path}, and that is there and is no table of "
+            f"barriers, so it is left alone. Pass another --out, or move that file."
+        )
+    if not out.exists() and not fresh:
+        raise InputError(
+            f"--out: {out}: the matrices go to {path}, and a table of barriers is there already, "
+            f"without its lines. Pass another --out, move the table, or pass --fresh to replace it."
+        )
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a file begins as write_csv begins one."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            columns = file.readline(MOST_CHARACTERS).rstrip("\n").split(",")
+    except OSError:
+        return False
+    barriers = [name for name in columns[2:] if name != NOT_FINITE]
+    known = all(name.endswith(BARRIER) for name in barriers)
+    return columns[:2] == FIRST_COLUMNS and bool(barriers) and known
 
 
 def write_csv(path: Path, surface: Surface) -> None:
@@ -46,7 +93,7 @@ def write_csv(path: Path, surface: Surface) -> None:
     matrices = {name: barriers_of(surface, name) for name in surface.values}
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["first", "second", *(f"{name}_barrier" for name in matrices), "not_finite"])
+    table.writerow([*FIRST_COLUMNS, *(f"{name}{BARRIER}" for name in matrices), NOT_FINITE])
     for i, j in pairs_of(len(names)):
         barriers = (float(matrix[i, j]) for matrix in matrices.values())
         table.writerow([names[i], names[j], *barriers, _not_finite_between(surface, (i, j))])

@@ -14,7 +14,7 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_lines import LossLines
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
-from landscape_mpi.job.curve.barrier_matrix import say_barriers
+from landscape_mpi.job.curve.barrier_matrix import check_table, say_barriers
 from landscape_mpi.job.curve.places import (
     COMMAND,
     check_number_of_places,
@@ -163,7 +163,9 @@ def _check_options(options: argparse.Namespace) -> None:
             f"it. Pass a name that ends in .h5."
         )
     check_output(options.out, inputs=options.solutions)
-    check_output(options.out.with_suffix(".csv"), inputs=options.solutions)
+    table = options.out.with_suffix(".csv")
+    check_output(table, inputs=options.solutions)
+    check_table(table, options.out, fresh=options.fresh)
     if options.out.exists() and options.fresh:
         check_replaceable(options.out)
 
