@@ -130,6 +130,7 @@ def test_lines_and_barriers_are_those_of_a_plain_loop(solutions):
             barrier = float(row[f"{name}_barrier"])
             assert barrier == pytest.approx(rise(expected[:, column]), rel=1e-4, abs=1e-6)
     assert f"A: {solutions[0]}\nB: {solutions[1]}\nC: {solutions[2]}\n" in text
+    assert "weights: 3 solutions, a line between each two; network: " in text
     first = [float(row["train_loss_barrier"]) for row in rows_of(out)]
     cells = [f"{value:10.4g}" for value in first]
     assert f"  A{cells[0]}{cells[1]}\n  B{' ' * 10}{cells[2]}\n" in text
@@ -216,7 +217,9 @@ def test_the_picture_shows_where_a_loss_is_not_finite(overflowing):
 
 
 def test_a_network_in_another_order_is_matched_back(found):
-    match, out, _ = found
+    match, out, text = found
+    told = "the units of the second of each two are in the order most like the first's"
+    assert (told in text) == (match == "weights")
     surface, row = read_surface(out), rows_of(out)[1]  # of the first and its copy
     if match == "none":
         assert float(row["train_loss_barrier"]) > 0.1
@@ -267,7 +270,9 @@ def test_the_figure_holds_the_lines_and_the_matrices(found):
         assert [cells[0, 1], cells[0, 2], cells[1, 2]] == above
         assert [cells[1, 0], cells[2, 0], cells[2, 1]] == below
         assert [text.get_text() for text in matrix.get_xticklabels()] == ["A", "B", "C"]
-    assert "A: " in figure.legends[0].get_title().get_text()
+    title = figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert "A: " in title
+    assert ("its units in the order most like" in title) == (found[0] == "weights")
 
 
 def test_the_lines_are_drawn(found, tmp_path, capsys):

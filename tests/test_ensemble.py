@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from landscape_mpi.job.crew import Crew, gather_crew
 from landscape_mpi.job.ensemble import run as cycles
 from landscape_mpi.job.ensemble.comparison import Task, TaskEvaluator, evaluate_tasks, share_out
 from landscape_mpi.job.ensemble.inputs import read_solutions, set_up
+from landscape_mpi.job.ensemble.messages import say_comparison
 from landscape_mpi.job.training.inputs import gather_inputs
 from landscape_mpi.store.ensemble import read_ensemble
 from landscape_mpi.zoo.datasets import load_dataset
@@ -155,6 +157,23 @@ def test_the_comparison_is_that_of_a_plain_loop(folder):
         loss, error = worth(sum(members[:k]) / k)
         assert table["ensemble_test_loss"][k - 1] == pytest.approx(loss, rel=1e-4)
         assert table["ensemble_test_error"][k - 1] == pytest.approx(error)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_rows_of_the_comparison_are_explained(alone, capsys):
+    rows = [("FGE ensemble", 2, math.nan, 0.25, 12.5), ("one network", 1, 5.0, 0.5, 100.0)]
+    columns = ("name", "networks", "epochs", "test_loss", "test_error")
+    values = zip(*rows[: 1 if alone else 2], strict=True)
+    table = {name: np.array(column) for name, column in zip(columns, values, strict=True)}
+    say_comparison(table, Path("fge"))
+    first, head, row, *_, last = (lines := capsys.readouterr().out.splitlines())
+    assert first.startswith("on the test split; epochs are all that the networks of a row took")
+    assert head == "              networks  epochs  test loss  test error"
+    assert row == "FGE ensemble         2             0.2500     12.50 %"
+    assert any("SWA: the members' weights, averaged" in line for line in lines)
+    hint = "the same command with --single FILE or --independent FILE ... compares"
+    assert any(hint in line for line in lines) == alone
+    assert last == "done: fge; next: python -m landscape_mpi.plot --ensemble fge"
 
 
 def test_the_average_of_weights_has_statistics_of_its_own(folder):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
 
 SOLUTIONS = "solutions"  # attribute of the file: the checkpoints, in their order
+MATCH = "match"  # likewise: whether the second of each pair was matched to the first, and how
 AXIS_WORDS = {
     "alpha": "place t on the line",
     "beta": "pair of solutions: (0, 1), (0, 2), ..., (1, 2), ...",

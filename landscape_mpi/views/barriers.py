@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from landscape_mpi.store.lines import barriers_of, labels_of, names_of, not_finite_of
+from landscape_mpi.store.lines import MATCH, barriers_of, labels_of, names_of, not_finite_of
 from landscape_mpi.views.canvas import (
     HOLE,
     floor_notes,
@@ -57,6 +57,8 @@ def draw_barriers(panels: list[Panel]) -> Figure:
     entries = [*_entries(panels), *holes]
     entries += [note for panel in panels for note in floor_notes(panel)]
     words = ",  ".join(f"{k}: {n}" for k, n in zip(labels_of(len(names)), names, strict=True))
+    if surface.attributes.get(MATCH, "none") != "none":
+        words += "; the second of each two with its units in the order most like the first's"
     title = wrap(words, WIDTH - 1.0)
     figure.legend(handles=entries, loc="outside lower center", ncols=2, frameon=False, title=title)
     return figure

@@ -13,6 +13,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.job.surface.surface_file import Outcome
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.lines import (
+    MATCH,
     barriers_of,
     labels_of,
     names_of,
@@ -39,6 +40,8 @@ def say_barriers(out: Path, outcome: Outcome) -> None:
     names = names_of(surface)
     labels = labels_of(len(names))
     print(*(f"{label}: {name}" for label, name in zip(labels, names, strict=True)), sep="\n")
+    if surface.attributes.get(MATCH, "none") != "none":
+        print("the units of the second of each two are in the order most like the first's")
     for name in surface.values:
         print(*lines_of(name, barriers_of(surface, name), labels), sep="\n")
         for (i, j), places in not_finite_of(surface, name).items():

@@ -38,7 +38,7 @@ from landscape_mpi.job.surface.precision import choose_precision
 from landscape_mpi.job.surface.shared import SharedInputs
 from landscape_mpi.job.workers import bind_rank
 from landscape_mpi.output import check_output
-from landscape_mpi.store.lines import AXIS_WORDS, SOLUTIONS, pairs_of
+from landscape_mpi.store.lines import AXIS_WORDS, MATCH, SOLUTIONS, pairs_of
 from landscape_mpi.store.resume import (
     check_replaceable,
     check_same_surface,
@@ -200,7 +200,7 @@ def _describe(options: argparse.Namespace, sha256: str) -> dict[str, Any]:
         "data": options.data,
         SOLUTIONS: [str(path) for path in options.solutions],
         "solutions_sha256": sha256,
-        "match": options.match if options.match == "none" else f"weights, seed {options.seed}",
+        MATCH: options.match if options.match == "none" else f"weights, seed {options.seed}",
     }
 
 

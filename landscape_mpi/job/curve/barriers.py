@@ -26,7 +26,8 @@ EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve barriers A.pt B.pt C
         --model vgg9 --data cifar10 --data-dir /scratch/data --match weights --out barriers.h5
 
 evaluates the full data at places t on the line between each two solutions, and tells the largest
-rise of each loss above the straight line between its ends (Frankle et al. 2020, arXiv:1912.05671).
+rise of each loss and error above the straight line between its values at the ends (Frankle et al.
+2020, arXiv:1912.05671). A barrier of 0 means that none was found at these places.
 Where the network has batch-norm, its running statistics are measured on the training set at every
 place. With --match weights the units of the second of each two are first put into the order in
 which its weights are most like the first's: the same function (Ainsworth et al. 2022,
@@ -37,7 +38,11 @@ arXiv:2209.04836). The same command again goes on with a run that was killed.
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
     parser.add_argument(
-        "solutions", nargs="+", type=file_path, metavar="FILE", help="checkpoints, two or more"
+        "solutions",
+        nargs="+",
+        type=file_path,
+        metavar="FILE",
+        help="checkpoints of one network, two or more",
     )
     network = parser.add_argument_group("network and data")
     add_model_option(network)
@@ -45,18 +50,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_sample_options(network)
     add_trust_option(network)
     _add_lines(parser.add_argument_group("lines"))
-    out = "written or resumed; the matrices stand beside it, in a .csv of its name"
+    out = (
+        "losses and errors at all places, written or resumed; the barriers stand beside it, in a "
+        ".csv of its name"
+    )
     add_run_options(parser.add_argument_group("run"), out=out)
 
 
 def _add_lines(group: argparse._ArgumentGroup) -> None:
-    add_points_option(group, default=11)
+    add_points_option(group, default=11, where="on each line, both ends among them")
     group.add_argument(
         "--match",
         choices=["none", "weights"],
         default="none",
-        help="weights: the order of units in which the weights are most alike; for plain networks "
-        "of the zoo: feed-forward, convolutional, VGG (none)",
+        help="weights: the units of the second of each two are first put into the order in which "
+        "its weights are most like the first's; for feed-forward and convolutional networks, VGG "
+        "and yours of such layers. none: all as they are (none)",
     )
     group.add_argument(
         "--seed", type=seed_number, default=0, help="of the order in which layers are matched (0)"

@@ -32,7 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "curve", type=file_path, metavar="CURVE", help="file of curve train, complete or not"
     )
-    add_points_option(parser, default=61)
+    add_points_option(
+        parser, default=61, where="on the curve and on the straight line, both ends among them"
+    )
     data = parser.add_argument_group("data")
     add_sample_options(data)
     add_moved_data(data)

@@ -15,14 +15,20 @@ from landscape_mpi.options import (
 )
 
 
-def add_points_option(group: argparse._ActionsContainer, *, default: int) -> None:
-    """Add --points."""
+def add_points_option(group: argparse._ActionsContainer, *, default: int, where: str) -> None:
+    """Add --points.
+
+    Args:
+        group: Where to add it.
+        default: How many, where none are asked for.
+        where: What they lie on.
+    """
     group.add_argument(
         "--points",
         type=whole_up_to(MOST_POINTS),
         default=default,
         metavar="N",
-        help=f"places t from 0 to 1 ({default})",
+        help=f"places t from 0 to 1 {where} ({default})",
     )
 
 

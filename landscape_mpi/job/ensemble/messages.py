@@ -34,8 +34,8 @@ def say_start(
 
 
 def _named(solution: Solution) -> str:
-    epochs = "" if math.isnan(solution.epochs) else f", {solution.epochs:g} epochs"
-    return f"{solution.path}{epochs}"
+    epochs = "not known" if math.isnan(solution.epochs) else f"{solution.epochs:g}"
+    return f"{solution.path}, epochs it took: {epochs}"
 
 
 def say_epoch(epoch: Epoch, cycling: Cycling) -> None:
@@ -46,13 +46,27 @@ def say_epoch(epoch: Epoch, cycling: Cycling) -> None:
 
 def say_comparison(table: Table, folder: Path) -> None:
     """Say what everything is worth, and what to do next."""
-    width = max(map(len, table["name"]))
+    names = list(table["name"])
+    width = max(map(len, names))
+    print(
+        "on the test split; epochs are all that the networks of a row took from the beginning, "
+        "where that is known"
+    )
     print(f"{'':{width}}  networks  epochs  test loss  test error")
     for name, n, epochs, loss, error in zip(
         *(table[c] for c in ("name", "networks", "epochs", "test_loss", "test_error")), strict=True
     ):
         spent = "" if math.isnan(epochs) else f"{epochs:g}"
         print(f"{name:{width}}  {n:8}  {spent:>6}  {loss:9.4f}  {error:8.2f} %")
+    print(
+        "FGE ensemble: the softmax outputs of the members (fast geometric ensembling), averaged; "
+        "SWA: the members' weights, averaged (stochastic weight averaging)"
+    )
+    if not {"one network", "independent ensemble"} & {*names}:
+        print(
+            "no other network stands beside them: the same command with --single FILE or "
+            "--independent FILE ... compares, without training again"
+        )
     print(f"done: {folder}; next: python -m landscape_mpi.plot --ensemble {folder}", flush=True)
 
 

@@ -14,6 +14,7 @@ from landscape_mpi.job.surface.precision import Precision, describe_trials
 from landscape_mpi.job.surface.surface_file import Outcome, Start
 from landscape_mpi.job.workers import Workers
 from landscape_mpi.store.creation import SurfaceContent
+from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.writer import writer_description
 from landscape_mpi.zoo.dataset import NOUNS
 
@@ -70,6 +71,9 @@ def _precision_line(plan: Plan, precision: Precision) -> str:
 
 
 def _whose_weights(content: SurfaceContent | None, plan: Plan) -> str:
+    solutions = content.attributes["/"].get(SOLUTIONS) if content else None
+    if isinstance(solutions, list):
+        return f"{len(solutions)} solutions, a line between each two"
     checkpoint = str(content.attributes["provenance"]["checkpoint"]) if content else "none"
     return f"{plan.source.model}'s own, no --checkpoint" if checkpoint == "none" else checkpoint
 
