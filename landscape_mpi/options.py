@@ -102,6 +102,17 @@ def levels(text: str) -> int | list[float]:
     return given
 
 
+def pixel_density(text: str) -> int:
+    """Return the dots per inch of a picture.
+
+    Raises:
+        ArgumentTypeError: If the text is no whole number from 20 to 2400.
+    """
+    if not text.isdecimal() or not 20 <= int(text) <= 2400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 20 to 2400.")
+    return int(text)
+
+
 def share(text: str) -> float:
     """Return a number from 0 to 1.
 

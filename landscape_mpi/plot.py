@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.options import file_path, levels
+from landscape_mpi.options import file_path, levels, pixel_density
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -299,7 +299,7 @@ def _add_output(parser: CommandParser) -> None:
         metavar="DIR",
         help="folder for the pictures (default: the file's)",
     )
-    parser.add_argument("--dpi", type=_dpi, default=300, help="of pixel pictures (default: 300)")
+    parser.add_argument("--dpi", type=pixel_density, default=300, help="of pixel pictures (default: 300)")
     parser.add_argument(
         "--columns",
         type=int,
@@ -344,12 +344,6 @@ def _names(text: str) -> list[str]:
 def _times(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_TIMES:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MOST_TIMES}.")
-    return int(text)
-
-
-def _dpi(text: str) -> int:
-    if not text.isdecimal() or not 20 <= int(text) <= 2400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 20 to 2400.")
     return int(text)
 
 
