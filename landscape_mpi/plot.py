@@ -20,16 +20,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.options import file_path, levels, pixel_density
+from landscape_mpi.options import file_path, levels, number_from_0, pixel_density
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from landscape_mpi.store.reader import Surface
+    from landscape_mpi.views.panel import Panel
+    from landscape_mpi.views.pictures import Picture
 
 T = TypeVar("T")
 KINDS = ("contour", "filled", "heatmap", "surface")
@@ -88,7 +90,8 @@ def check_what(options: argparse.Namespace) -> None:
             "they are. Leave out one of them."
         )
     others = {"smooth": options.smooth > 1}
-    for option in ("watch", "compare", "columns", "smooth"):
+    others["critical"] = options.critical is not None
+    for option in ("watch", "compare", "columns", "smooth", "critical"):
         if others.get(option, getattr(options, option)) and not options.surfaces:
             raise InputError(f"--{option}: is for surfaces, not for {named[0]}. Leave it out.")
 
@@ -146,40 +149,64 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.page import page_for
     from landscape_mpi.views.panel import summarize
-    from landscape_mpi.views.pictures import check_distinct, make_panels, plan_pictures
+    from landscape_mpi.views.pictures import check_distinct
 
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
     check_room(surfaces, options)
-    scale = {"kind": options.scale, "levels": options.levels}
-    place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
-    place |= {"smooth": options.smooth}
-    if options.compare:
-        if options.watch and len(surfaces) < len(options.surfaces):
-            return  # one of them has no point yet
-        from landscape_mpi.views.compare import (
-            check_comparable,
-            make_shared_panels,
-            plan_comparison,
-        )
-
-        check_comparable(surfaces)
-        rows = make_shared_panels(surfaces, options.quantity, **scale)
-        panels = [[panel for row in rows for panel in row]]
-        plans = [plan_comparison(rows, **place)]
-    else:
-        panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
-        plans = [plan_pictures(of_surface, **place) for of_surface in panels]
+    if options.compare and options.watch and len(surfaces) < len(options.surfaces):
+        return  # one of them has no point yet
+    plan = plan_comparisons if options.compare else plan_each
+    panels, plans = plan(surfaces, options)
     check_distinct([picture for plan in plans for picture in plan])
     make_folder(options.out_dir)
 
     page = page_for(options.columns)
-    for of_surface, plan in zip(panels, plans, strict=True):
+    for of_surface, pictures in zip(panels, plans, strict=True):
         for panel in of_surface:
             print(f"{panel.surface.path}: {summarize(panel)}")
-        for picture in plan:
+        for picture in pictures:
             write_figure(picture.draw, picture.path, dpi=options.dpi, page=page)
             print(picture.path, flush=True)
+
+
+def plan_each(
+    surfaces: Sequence[Surface], options: argparse.Namespace
+) -> tuple[list[list[Panel]], list[list[Picture]]]:
+    """Return for each surface its quantities and their pictures."""
+    from landscape_mpi.views.pictures import make_panels, plan_pictures
+
+    scale, place = _scale_and_place(options)
+    panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
+    panels = [_mark_critical(of_surface, options) for of_surface in panels]
+    return panels, [plan_pictures(of_surface, **place) for of_surface in panels]
+
+
+def plan_comparisons(
+    surfaces: Sequence[Surface], options: argparse.Namespace
+) -> tuple[list[list[Panel]], list[list[Picture]]]:
+    """Return, as of one surface, the quantities of all and the pictures that compare them."""
+    from landscape_mpi.views.compare import check_comparable, make_shared_panels, plan_comparison
+
+    scale, place = _scale_and_place(options)
+    check_comparable(surfaces)
+    rows = make_shared_panels(surfaces, options.quantity, **scale)
+    rows = [_mark_critical(row, options) for row in rows]
+    return [[panel for row in rows for panel in row]], [plan_comparison(rows, **place)]
+
+
+def _scale_and_place(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    scale = {"kind": options.scale, "levels": options.levels}
+    place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
+    return scale, place | {"smooth": options.smooth}
+
+
+def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Panel]:
+    if options.critical is None:
+        return panels
+    from landscape_mpi.views.critical import with_critical
+
+    return [with_critical(panel, options.critical) for panel in panels]
 
 
 def check_room(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
@@ -234,8 +261,24 @@ def make_parser() -> CommandParser:
         help="about how many contour levels, or the levels themselves (default: 12)",
     )
     _add_scale(parser)
+    _add_what_is_drawn(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_what_is_drawn(parser: CommandParser) -> None:
     parser.add_argument(
         "--no-path", action="store_true", help="leave out the paths of training runs, and curves"
+    )
+    parser.add_argument(
+        "--critical",
+        type=number_from_0,
+        nargs="?",
+        const=0.0,
+        metavar="X",
+        help="mark the minima, saddles and maxima of the grid on flat pictures: those of a "
+        "persistence of at least X, in the quantity's unit, or in decades on a logarithmic scale "
+        "(without X, all); needs gudhi, see landscape_mpi.topology",
     )
     parser.add_argument(
         "--compare",
@@ -250,8 +293,6 @@ def make_parser() -> CommandParser:
         help="draw contours and 3-D surfaces K times finer than computed, by a cubic spline within "
         "the range of the points around; the picture says so (default: 1, as computed)",
     )
-    _add_output(parser)
-    return parser
 
 
 def _add_scale(parser: CommandParser) -> None:
@@ -299,7 +340,9 @@ def _add_output(parser: CommandParser) -> None:
         metavar="DIR",
         help="folder for the pictures (default: the file's)",
     )
-    parser.add_argument("--dpi", type=pixel_density, default=300, help="of pixel pictures (default: 300)")
+    parser.add_argument(
+        "--dpi", type=pixel_density, default=300, help="of pixel pictures (default: 300)"
+    )
     parser.add_argument(
         "--columns",
         type=int,

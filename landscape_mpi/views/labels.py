@@ -27,7 +27,12 @@ ROOM = 2.5  # lengths of its label that a line has at least
 
 
 def label_lines(
-    canvas: Canvas, lines: ContourSet, texts: list[str], *, free: np.ndarray = NOTHING
+    canvas: Canvas,
+    lines: ContourSet,
+    texts: list[str],
+    *,
+    free: np.ndarray = NOTHING,
+    marked: np.ndarray = NOTHING,
 ) -> None:
     """Label each piece of each line that has the room, the text given for its level.
 
@@ -36,9 +41,10 @@ def label_lines(
         lines: The contour lines, a path for each level.
         texts: For each level.
         free: Points of the plane that no label may hide, float64 [n, 2].
+        marked: Others, with marks as large as that of the center, float64 [n, 2].
     """
     frame = Bbox(canvas.axes.get_window_extent().get_points())
-    taken = [_around(canvas, (0.0, 0.0), CENTER_INCHES)]
+    taken = [_around(canvas, point, CENTER_INCHES) for point in ((0.0, 0.0), *marked)]
     taken += [_around(canvas, point, POINT_INCHES) for point in free]
     # From the highest level: the innermost lines of a basin have the least room.
     for path, text in reversed(list(zip(lines.get_paths(), texts, strict=True))):

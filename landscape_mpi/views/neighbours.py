@@ -72,7 +72,7 @@ def import_gudhi() -> Any:
     except ImportError as problem:
         raise InputError(
             "gudhi is not installed, and minima, saddles and their persistence come from it. "
-            "Install it: pip install 'landscape_mpi[topology]', or pip install gudhi."
+            "Install it: pip install gudhi (it is the extra topology of this package)."
         ) from problem
     return gudhi
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.cells import Cells, connect
 from landscape_mpi.views.coarse import on_its_own_grid
 from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale
+
+if TYPE_CHECKING:
+    from landscape_mpi.views.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Panel:
     cells: Cells
     scale: Scale | None  # None where nothing is finite
     smoothed: int = 1  # cells drawn for each one computed, along an axis
+    critical: Topology | None = None  # minima, saddles and maxima to be marked, as computed
 
     @property
     def n_computed(self) -> int:

@@ -37,6 +37,7 @@ from landscape_mpi.views.canvas import (
     sides_of,
     title_of,
 )
+from landscape_mpi.views.critical import critical_points, draw_critical
 from landscape_mpi.views.labels import label_lines
 from landscape_mpi.views.levels import Scale, format_levels
 from landscape_mpi.views.marks import draw_marks
@@ -63,7 +64,8 @@ def draw_contour_on(panel: Panel, canvas: Canvas | None, *, n_beside: int = 1) -
         elif len(panel.cells.faces) and len(levels):
             lines = _contours(canvas.axes, panel, panel.scale.height(levels), False, **look)
             free = points_to_keep_free(panel.surface)
-            label_lines(canvas, lines, format_levels(levels), free=free)
+            marked = critical_points(panel)
+            label_lines(canvas, lines, format_levels(levels), free=free, marked=marked)
         elif not len(levels):
             _say_no_level(canvas.axes, panel)
         _draw_loose(canvas.axes, panel, **look)
@@ -144,9 +146,10 @@ def _start(
 
 def _finish(canvas: Canvas, panel: Panel, notes: list[Patch] | None = None) -> None:
     paths = draw_paths(canvas.axes, panel.surface)
+    critical = draw_critical(canvas.axes, panel)
     marks = draw_marks(canvas.axes, panel)
     center = [] if marks else mark_center(canvas.axes, panel.surface)
-    add_legend(canvas, [*marks, *center, *paths, *notes_of(panel), *(notes or [])])
+    add_legend(canvas, [*marks, *center, *paths, *critical, *notes_of(panel), *(notes or [])])
 
 
 def _points(panel: Panel) -> np.ndarray:

@@ -64,12 +64,34 @@ class Topology:
     share: np.ndarray  # float64 [n_minima], of the points from which one descends to it
     maxima: Pairs
     rings: np.ndarray  # int64 [n], saddles that close rings around points left out
+    least: float = 0.0  # persistence of the pairs that were asked for, in heights of the panel
+
+    @property
+    def is_line(self) -> bool:
+        """Say whether the surface is a line: where two minima meet is then a maximum."""
+        return min(self.panel.surface.shape) == 1
 
     @property
     def saddles(self) -> np.ndarray:
         """Return the saddles: those of minima, of maxima, and of rings; int64 [n]."""
         ended = self.minima.saddle[self.minima.saddle != NONE]
         return np.concatenate([ended, self.maxima.saddle, self.rings])
+
+    @property
+    def saddle_persistence(self) -> np.ndarray:
+        """Return the persistence of the pair of each saddle, infinite for a ring, float64 [n]."""
+        ended = self.minima.persistence[self.minima.saddle != NONE]
+        rings = np.full(len(self.rings), np.inf)
+        return np.concatenate([ended, self.maxima.persistence, rings])
+
+    @property
+    def unit(self) -> str:
+        """Return the unit of persistence: decades on a logarithmic scale, empty for a number."""
+        scale = self.panel.scale
+        if scale is not None and scale.kind != "linear":
+            return "decades"
+        unit = self.panel.surface.units[self.panel.name]
+        return "" if unit == "1" else unit
 
     @property
     def others(self) -> np.ndarray:
@@ -141,6 +163,7 @@ def keep_persistent(topology: Topology, least: float) -> Topology:
         into=topology.into[:n],
         share=share[:n],
         maxima=topology.maxima.first(number(topology.maxima)),
+        least=least,
     )
 
 
