@@ -24,7 +24,7 @@ EVERYWHERE = {"errors", "output"}  # what any room may import
 COMMANDS = sorted(
     path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
 )
-VIEWERS = {"plot", "vtp", "report"}
+VIEWERS = {"plot", "vtp", "report", "topology"}
 
 # Room or kind of module: the parts of the package it may import, besides its own.
 MAY_IMPORT = {

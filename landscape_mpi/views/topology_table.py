@@ -1,0 +1,186 @@
+"""The minima, saddles and maxima of surfaces in words and numbers, and as a table of values."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from landscape_mpi.output import whole_file
+from landscape_mpi.views.topology import NONE, Topology, coordinates_of, on_border
+
+COLUMNS = (
+    "line",
+    "kind",
+    "number",
+    "alpha",
+    "beta",
+    "value",
+    "persistence",
+    "unit",
+    "saddle",
+    "merges_into",
+    "share",
+    "on_border",
+)
+SHARES = (0.1, 1.0, 10.0)  # percent of the surface's height, from which on basins are counted
+LISTED = 8  # minima
+
+
+def describe(found: Sequence[Topology]) -> list[str]:
+    """Return what was found in words: a surface, or a line of words for each of several lines."""
+    if len(found) == 1:
+        return [_title(found[0]), *_counts(found[0]), *_basins(found[0]), *_list_minima(found[0])]
+    lines = [f"{_title(found[0])}, {len(found)} lines, each by itself"]
+    for number, topology in enumerate(found, 1):
+        words = f"  line {number}: {_number(len(topology.minima), 'minimum', 'minima')}"
+        lines.append(words + (f"; {_persistence(topology)}" if len(topology.others) else ""))
+    return lines
+
+
+def _title(topology: Topology) -> str:
+    panel = topology.panel
+    words = f"{panel.surface.path}: {panel.name}, {panel.surface.shape[0]} x "
+    words += f"{panel.surface.shape[1]} points, {topology.neighbours}"
+    return words + (
+        f", persistence at least {_amount(topology, topology.least)}" * (topology.least > 0)
+    )
+
+
+def _counts(topology: Topology) -> Iterator[str]:
+    panel, minima = topology.panel, topology.minima
+    left_out = panel.surface.n_points - int(panel.finite.sum())
+    if left_out:
+        missing = panel.surface.n_points - panel.n_computed
+        words = {"not finite": panel.n_not_finite, "not computed": missing}
+        named = [f"{_number(n, 'point', 'points')} {what}" for what, n in words.items() if n]
+        yield f"left out: {', '.join(named)}"
+    border = int(on_border(panel, minima.point).sum())
+    yield f"minima: {len(minima)}" + (f", {border} of them on the border" if border else "")
+    if topology.is_line:
+        yield f"maxima: {len(topology.saddles)}, each between two minima"
+        return
+    yield f"saddles: {len(topology.saddles)}"
+    yield f"maxima: {len(topology.maxima)}, of those inside the grid"
+    if len(topology.rings):
+        yield f"rings around points left out: {len(topology.rings)}, a saddle each"
+    total = len(minima) - len(topology.saddles) + len(topology.maxima)
+    yield f"minima - saddles + maxima: {total}"
+
+
+def _basins(topology: Topology) -> Iterator[str]:
+    low, high = _ends(topology)
+    yield f"values: {low:.6g} to {high:.6g}" + (
+        f", {topology.height:.3g} decades" if topology.unit == "decades" else ""
+    )
+    if not len(topology.others):
+        above = f", but for climbs of less than {_amount(topology, topology.least)}"
+        yield "one basin: from everywhere one descends to its minimum" + above * (
+            topology.least > 0
+        )
+        return
+    yield f"beside the deepest minimum: {_persistence(topology)}"
+    shares = ", ".join(f"{share:g} %" for share in SHARES)
+    counts = [int((topology.others >= share / 100 * topology.height).sum()) for share in SHARES]
+    yield f"basins of at least {shares} of the height: {', '.join(map(str, counts))}"
+
+
+def _persistence(topology: Topology) -> str:
+    others = topology.others
+    largest, total = (_amount(topology, value) for value in (others.max(), others.sum()))
+    share = 100 * others.max() / topology.height
+    return f"largest persistence {largest}, {share:.3g} % of the height; in all {total}"
+
+
+def _ends(topology: Topology) -> tuple[float, float]:
+    values = topology.panel.values[topology.panel.finite]
+    return float(values.min()), float(values.max())
+
+
+def _amount(topology: Topology, value: float) -> str:
+    return f"{value:.3g} {topology.unit}".rstrip()
+
+
+def _number(n: int, one: str, more: str) -> str:
+    return f"{n} {one if n == 1 else more}"
+
+
+def _list_minima(topology: Topology) -> Iterator[str]:
+    """Say where the most persistent minima are, in columns."""
+    minima = topology.minima.first(LISTED)
+    alpha, beta = coordinates_of(topology.panel, minima.point)
+    values = topology.panel.values.ravel()[minima.point]
+    border = on_border(topology.panel, minima.point)
+    n = len(topology.minima)
+    yield "minima, the most persistent first" + (f" ({len(minima)} of {n})" if n > LISTED else "")
+    head = f"  {'':>3} {'alpha':>9} {'beta':>9} {'value':>11} {'persistence':>12}"
+    yield f"{head} {'basin':>7}  ends in"
+    for k in range(len(minima)):
+        ends = "never" if topology.into[k] == NONE else f"{topology.into[k] + 1}"
+        yield (
+            f"  {k + 1:>3} {alpha[k]:>9.4g} {beta[k]:>9.4g} {values[k]:>11.5g} "
+            f"{minima.persistence[k]:>12.4g} {100 * topology.share[k]:>5.1f} %  {ends}"
+            f"{', on the border' if border[k] else ''}"
+        )
+
+
+def write_table(found: Sequence[Topology], path: Path) -> None:
+    """Write all points as comma-separated values, whole or not at all.
+
+    A row for each minimum, saddle and maximum. Minima and maxima are numbered by falling
+    persistence; saddles as those of minima, of maxima, and of rings around points left out, whose
+    persistence is infinite: a point that is the saddle of two pairs has two rows. Minima and maxima
+    name the saddle they are paired with (minima of a line: the maximum). Minima also have the
+    number of that they merge into, which is the merge tree, and their share of the points.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        for line, topology in enumerate(found, 1):
+            rows.writerows(_rows(topology, line if len(found) > 1 else ""))
+
+
+def _rows(topology: Topology, line: int | str) -> Iterator[list[object]]:
+    minima, maxima, saddles = topology.minima, topology.maxima, topology.saddles
+    ended = minima.saddle != NONE
+    n, nothing = int(ended.sum()), [""] * max(len(saddles), len(maxima))
+    own = np.where(ended, np.cumsum(ended), 0)  # number of the saddle of each minimum
+    share = [f"{value:.6g}" for value in topology.share]
+    between = "maximum" if topology.is_line else "saddle"
+    yield from _rows_of(
+        topology, [line, "minimum"], minima.point, minima.persistence, own, topology.into + 1, share
+    )
+    yield from _rows_of(
+        topology, [line, between], saddles, topology.saddle_persistence, nothing, nothing, nothing
+    )
+    yield from _rows_of(
+        topology,
+        [line, "maximum"],
+        maxima.point,
+        maxima.persistence,
+        n + 1 + np.arange(len(maxima)),
+        nothing,
+        nothing,
+    )
+
+
+def _rows_of(
+    topology: Topology,
+    start: list[object],
+    points: np.ndarray,
+    persistence: np.ndarray,
+    *tree: Sequence[object] | np.ndarray,
+) -> Iterator[list[object]]:
+    """Return the rows of points of one kind; tree: their last columns, 0 where there is none."""
+    alpha, beta = coordinates_of(topology.panel, points)
+    values = topology.panel.values.ravel()[points]
+    border = on_border(topology.panel, points)
+    for k in range(len(points)):
+        place = [repr(float(v[k])) for v in (alpha, beta, values, persistence)]
+        named = [column[k] or "" for column in tree]
+        yield [*start, k + 1, *place, topology.unit, *named, int(border[k])]
