@@ -88,7 +88,7 @@ def _scale_of(found: Sequence[Topology]) -> Scale:
 def _frame(axes: Axes, name: str, scale: Scale) -> None:
     """Give the axis x or y the range of the scale in heights, and its values as ticks."""
     low, high = (float(height) for height in scale.height(np.array([scale.low, scale.high])))
-    margin = 0.07 * (high - low) or 1.0
+    margin = 0.1 * (high - low) or 1.0
     axes.set(**{f"{name}lim": (low - margin, high + margin)})
     ticks = np.array([scale.low]) if scale.is_constant else scale.levels
     room = SIDE / (TICK_HEIGHT if name == "y" else 2.6 * TICK_HEIGHT)
