@@ -66,9 +66,9 @@ def test_points_are_marked_where_they_are_larger_where_more_persistent(panel_of,
 
 def test_weak_points_are_left_out(panel_of):
     figure = KINDS["filled"](panel_of(wells(), least=3.7))
-    assert legend(figure)[1:] == ["2 minima", "1 saddle", "persistence at least 3.7 nat"]
+    assert legend(figure)[1:] == ["2 minima", "1 saddle", "persistence from 3.7 nat on"]
     logarithmic = panel_of(wells() + 1.0, least=0.5, kind="log")
-    assert legend(KINDS["filled"](logarithmic))[-1] == "persistence at least 0.5 decades"
+    assert legend(KINDS["filled"](logarithmic))[-1] == "persistence from 0.5 decades on"
 
 
 def test_a_bowl_has_its_minimum_alone(panel_of):

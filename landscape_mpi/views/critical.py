@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.topology import Topology, coordinates_of, find_topology
 
@@ -20,6 +21,7 @@ SADDLE: dict[str, Any] = {"marker": "D", "color": "white", "edge": "black"}
 MAXIMUM: dict[str, Any] = {"marker": "^", "color": "black", "edge": "white"}
 NOUNS = {"minima": "minimum", "saddles": "saddle", "maxima": "maximum"}
 SMALLEST, LARGEST = 9.0, 120.0  # points^2: of no persistence, and of all the picture's height
+SHRINK = 0.4  # of the area, on a narrow page with small axes
 DIAMOND = 0.4  # of the area of the others, which looks as important
 
 
@@ -75,6 +77,7 @@ def area_of(persistence: np.ndarray, height: float, marker: str) -> np.ndarray:
     """Return the areas of markers in points^2, for persistence within a picture so high."""
     share = np.clip(persistence / height, 0.0, 1.0) if height > 0 else np.ones(len(persistence))
     areas = SMALLEST + (LARGEST - SMALLEST) * np.sqrt(share)
+    areas *= min(1.0, max(SHRINK, current_page().axes))
     return np.asarray(areas * (DIAMOND if marker == "D" else 1.0), dtype=np.float64)
 
 
@@ -118,5 +121,5 @@ def _entry(name: str, n: int, look: dict[str, Any]) -> Artist | None:
 def _note(topology: Topology) -> Artist:
     label = "larger: more persistent"
     if topology.least:
-        label = f"persistence at least {topology.least:g} {topology.unit}".rstrip()
+        label = f"persistence from {topology.least:g} {topology.unit} on".replace("  ", " ")
     return Line2D([], [], linestyle="none", label=label)
