@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # After parsing, so that --help does not wait for VTK.
     from landscape_mpi.store.reader import check_computed, read_surface
-    from landscape_mpi.views.mesh import build_mesh, build_path
+    from landscape_mpi.views.mesh import build_mesh
+    from landscape_mpi.views.mesh_path import build_path
 
     source = the_only(options.surfaces)
     surface = read_surface(source)

@@ -181,3 +181,16 @@ def test_a_path_outside_the_plane_gives_no_mesh(surface_of, capsys):
     assert vtp.main([str(path)]) == 0
     assert not (path.parent / "net_path.vtp").exists()
     capsys.readouterr()
+
+
+def test_the_path_as_a_mesh_lies_on_a_sum_too(surface_of, capsys):
+    path = surface_of(make_run("sgd", **SGD))
+    with h5py.File(path, "a") as file:
+        file["weight_decay_term"] = file["train_loss"][()] / 2
+        file["weight_decay_term"].attrs["units"] = "nat"
+    assert vtp.main([str(path), "--quantity=train_loss+weight_decay_term"]) == 0
+    points, _, _ = read_path(path.parent / "net_path.vtp")
+    flat = np.transpose([SGD["alpha"], SGD["beta"]])
+    expected = lift_onto(read_surface(path), surface_files.plane(ALPHA, BETA, height))(flat)
+    np.testing.assert_allclose(points[:, 2], 1.5 * expected)
+    capsys.readouterr()

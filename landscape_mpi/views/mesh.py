@@ -26,7 +26,6 @@ from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.cells import connect
-from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.mesh_arrays import averages_of, logarithm_of, normals_of, texture_of
 
 HEIGHT = "height"
@@ -103,10 +102,10 @@ def build_mesh(
     return Mesh(
         points=points,
         polygons=faces,
-        polylines=[number[run] for run in _runs(computed, finite)] if surface.is_line else [],
+        polylines=[number[run] for run in runs_of(computed, finite)] if surface.is_line else [],
         values=values,
         units=units,
-        height=_describe(quantity, log, zmax, scale),
+        height=describe_height(quantity, log=log, zmax=zmax, scale=scale),
         n_clipped=int((clipped < height)[finite].sum()),
         n_left_out=int((computed & ~finite).sum()),
         derived=derived,
@@ -118,55 +117,28 @@ def log10_unit(unit: str) -> str:
     return "log10" if unit in {"", "1"} else f"log10({unit})"
 
 
-def build_path(
-    surface: Surface,
-    quantity: str,
-    *,
-    log: bool = False,
-    zmax: float | None = None,
-    scale: float = 1.0,
-) -> Mesh | None:
-    """Build the paths of training runs as polylines that lie on the mesh of the same options.
-
-    Heights between the points of the grid are bilinear. Checkpoints outside the plane, or
-    beside a point that is not on the mesh, are left out, and the line is broken there.
+def shown_heights(
+    surface: Surface, quantity: str, *, log: bool = False, zmax: float | None = None
+) -> np.ndarray:
+    """Return the height of every point of the mesh before its factor.
 
     Args:
-        surface: With its trajectory.
+        surface: The surface.
         quantity: Name of the quantity that is the height.
         log: Take log10 of the quantity as height.
         zmax: Clip heights here.
-        scale: Factor on the heights, after clipping.
 
     Returns:
-        The paths, with what is known of each checkpoint; None where there is none to show.
+        Float64 [n_alpha, n_beta], NaN where the mesh has no point.
+
+    Raises:
+        InputError: If the quantity is not there, or has no logarithm.
     """
-    if surface.trajectory is None or surface.is_line:
-        return None
-    finite = _computed(surface, quantity) & np.isfinite(surface.values[quantity])
+    surface = with_sum(surface, quantity)
+    computed = _computed(surface, quantity)
     height = _log10(surface, quantity) if log else surface.values[quantity]
-    shown = (height if zmax is None else np.minimum(height, zmax)) * scale
-    lift = lift_onto(surface, np.where(finite, shown, np.nan))
-    points, lines, columns = [], [], []
-    n_left_out = start = 0
-    for number, run in enumerate(surface.trajectory.runs):
-        flat = np.stack([run["alpha"], run["beta"]], axis=1)
-        on_it = lift(flat)
-        kept = np.isfinite(on_it)
-        points.append(np.column_stack([flat, on_it])[kept])
-        place = start + np.cumsum(kept) - 1
-        lines += [place[part] for part in _runs(np.ones_like(kept), kept)]
-        names = ("epoch", "lr", "residual")
-        columns.append(np.stack([np.full(len(flat), float(number)), *map(run.__getitem__, names)]))
-        columns[-1] = columns[-1][:, kept]
-        n_left_out += int((~kept).sum())
-        start += int(kept.sum())
-    if not start:
-        return None
-    values = dict(zip(("run", "epoch", "lr", "residual"), np.hstack(columns), strict=True))
-    units = dict.fromkeys(values, "1")
-    described = _describe(quantity, log, zmax, scale)
-    return Mesh(np.concatenate(points), NO_FACES, lines, values, units, described, 0, n_left_out)
+    shown = height if zmax is None else np.minimum(height, zmax)
+    return np.where(computed & np.isfinite(height), shown, np.nan)
 
 
 def write_vtp(mesh: Mesh, path: Path) -> None:
@@ -219,13 +191,16 @@ def _check_zmax(surface: Surface, quantity: str, height: np.ndarray, zmax: float
         )
 
 
-def _describe(quantity: str, log: bool, zmax: float | None, scale: float) -> str:
+def describe_height(
+    quantity: str, *, log: bool = False, zmax: float | None = None, scale: float = 1.0
+) -> str:
+    """Return what the third coordinate of a mesh is."""
     text = f"log10({quantity})" if log else quantity
     text = text if zmax is None else f"min({text}, {zmax:g})"
     return text if scale == 1.0 else f"{scale:g} * {text}"
 
 
-def _runs(computed: np.ndarray, finite: np.ndarray) -> list[np.ndarray]:
+def runs_of(computed: np.ndarray, finite: np.ndarray) -> list[np.ndarray]:
     """Return the flat indices of each run of finite points along a line, at least two each."""
     order = np.flatnonzero(computed)
     good = finite.ravel()[order]
