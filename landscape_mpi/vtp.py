@@ -3,9 +3,10 @@
 Points lie at (alpha, beta, height); every quantity of the file is an array on them. Points that
 are not computed, or whose height is NaN or infinite, are left out with their cells. A partial
 surface gives the triangles of its computed points, a line gives a polyline. The paths of training
-runs go into a second file, <stem>_path.vtp, as polylines on the surface, lines of equal value
-(--contours) into <stem>_contours.vtp. Beside the quantities stand their log10 and the height as
-arrays, with normals, averages over the cells, and alpha and beta as texture coordinates.
+runs go into a second file, <stem>_path.vtp, as polylines on the surface, a curve between solutions
+into <stem>_curve.vtp, lines of equal value (--contours) into <stem>_contours.vtp. Beside the
+quantities stand their log10 and the height as arrays, with normals, averages over the cells, and
+alpha and beta as texture coordinates.
 
   python -m landscape_mpi.vtp resnet56.h5
   python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --log --zmax 1 --scale 0.3
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from landscape_mpi.views.mesh import Mesh
 
 MESHES = (".vtp", ".stl", ".obj")
+LINES = {
+    "contours": "lines of equal value",
+    "path": "the paths of training runs",
+    "curve": "a curve between solutions, the straight line, and the points that make it",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # After parsing, so that --help does not wait for VTK.
     from landscape_mpi.store.reader import check_computed, read_surface
     from landscape_mpi.views.mesh import build_mesh
-    from landscape_mpi.views.mesh_path import build_path
 
     source = the_only(options.surfaces)
     surface = read_surface(source)
@@ -55,19 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_mesh_name(out, watertight=options.watertight)
     check_output(out, inputs=[source])
     check_picture_name(options.render, out, surface.path)
-    isolines = build_levels(surface, mesh, options)
+    lines = build_lines(surface, mesh, out, options)
     write_mesh(mesh, out, watertight=options.watertight)
     print(out)
     print("\n".join(describe(mesh)))
-    path = build_path(surface, options.quantity, **shown)
-    words = {"contours": "lines of equal value", "path": "the paths of training runs"}
-    for what, lines in (("contours", isolines), ("path", path)):
-        if lines is not None and out.suffix.lower() == ".vtp":
-            write_beside(lines, out, what, words[what], surface.path)
+    write_lines(lines, out)
     if options.render is not None:
         from landscape_mpi.views.render import render_mesh
 
-        render_mesh(mesh, options.render, lines=isolines)
+        render_mesh(mesh, options.render, lines=lines.get("contours"))
         print(options.render)
     return 0
 
@@ -135,6 +136,44 @@ def check_series(options: argparse.Namespace) -> None:
             )
 
 
+def build_lines(
+    surface: Surface, mesh: Mesh, out: Path, options: argparse.Namespace
+) -> dict[str, Mesh]:
+    """Build the lines on a mesh, by their names in LINES.
+
+    Raises:
+        InputError: If one cannot be built, or cannot be written.
+    """
+    from landscape_mpi.views.mesh_path import build_curve, build_path
+
+    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    lines = {
+        "contours": build_levels(surface, mesh, options),
+        "path": build_path(surface, options.quantity, **shown),
+        "curve": build_curve(surface, options.quantity, **shown),
+    }
+    found = {what: beside for what, beside in lines.items() if beside is not None}
+    for what in found:
+        check_output(place_beside(out, what), inputs=[surface.path])
+    return found
+
+
+def write_lines(lines: dict[str, Mesh], out: Path) -> None:
+    """Write lines into files of their own beside a .vtp, and print their names."""
+    from landscape_mpi.views.mesh import write_vtp
+
+    if out.suffix.lower() != ".vtp":
+        return
+    for what, beside in lines.items():
+        write_vtp(beside, place_beside(out, what))
+        print(f"{place_beside(out, what)}: {LINES[what]}, on the surface")
+
+
+def place_beside(out: Path, what: str) -> Path:
+    """Return the file beside a mesh that holds lines on it, named as in LINES."""
+    return out.with_name(f"{out.stem}_{what}.vtp")
+
+
 def build_levels(surface: Surface, mesh: Mesh, options: argparse.Namespace) -> Mesh | None:
     """Build the lines that --contours asks for, None where it is not given.
 
@@ -172,16 +211,6 @@ def write_mesh(mesh: Mesh, out: Path, *, watertight: bool) -> None:
         write_vtp(mesh, out)
     else:
         write_solid(mesh, out, watertight=watertight)
-
-
-def write_beside(lines: Mesh, out: Path, what: str, words: str, source: Path) -> None:
-    """Write polylines into a file of their own beside the mesh, and print its name."""
-    from landscape_mpi.views.mesh import write_vtp
-
-    beside = out.with_name(f"{out.stem}_{what}.vtp")
-    check_output(beside, inputs=[source])
-    write_vtp(lines, beside)
-    print(f"{beside}: {words}, on the surface")
 
 
 def check_is_surface(surface: Surface) -> None:

@@ -13,6 +13,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from landscape_mpi import plot, vtp
+from landscape_mpi.store.plane_curve import PlaneCurve, write_plane_curve
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.trajectory import Trajectory, write_trajectory
 from landscape_mpi.views.labels import POINT_INCHES
@@ -194,3 +195,46 @@ def test_the_path_as_a_mesh_lies_on_a_sum_too(surface_of, capsys):
     expected = lift_onto(read_surface(path), surface_files.plane(ALPHA, BETA, height))(flat)
     np.testing.assert_allclose(points[:, 2], 1.5 * expected)
     capsys.readouterr()
+
+
+def parts_of(data):
+    """Return the points of each cell of VTK's polydata, in its order: single points, then lines."""
+    found = []
+    for cell in range(data.GetNumberOfCells()):
+        ids = data.GetCell(cell).GetPointIds()
+        found.append([ids.GetId(k) for k in range(ids.GetNumberOfIds())])
+    return found
+
+
+def test_a_curve_as_a_mesh_with_its_straight_line_and_its_points(tmp_path, capsys):
+    t = np.linspace(0.0, 1.0, 21)
+    # A parabola: a Bezier curve of three points, of which the middle one lies outside the plane.
+    bends = {"alpha": [0.0, 2.0, 4.0], "beta": [-1.0, 3.0, -1.0]}
+    along = {
+        name: (1 - t) ** 2 * p + 2 * t * (1 - t) * q + t**2 * r for name, (p, q, r) in bends.items()
+    }
+    curve = PlaneCurve(
+        {"t": t, **along, "residual": 0.01 * t},
+        {f"bend_{name}": np.array(v) for name, v in (bends | {"residual": [0, 0.5, 0]}).items()},
+        {"kind": "bezier", "start": "1", "end": "2"},
+    )
+    path = tmp_path / "net.h5"
+    surface_files.write_surface(
+        path, ALPHA, BETA, {"train_loss": surface_files.plane(ALPHA, BETA, height)}
+    )
+    with h5py.File(path, "a") as file:
+        write_plane_curve(file, curve)
+    assert vtp.main([str(path), "--scale=2"]) == 0
+    assert f"{tmp_path / 'net_curve.vtp'}: a curve between solutions" in capsys.readouterr().out
+    points, data, values = read_path(tmp_path / "net_curve.vtp")
+    *dots, on_curve, straight = parts_of(data)
+    np.testing.assert_allclose(points[on_curve][:, :2], np.transpose([*along.values()]))
+    np.testing.assert_allclose(points[:, 2], 2 * height(*points[:, :2].T))
+    np.testing.assert_array_equal(values["t"][on_curve], t)
+    np.testing.assert_array_equal(values["residual"][on_curve], 0.01 * t)
+    np.testing.assert_allclose(points[straight][:, 1], -1)
+    np.testing.assert_allclose(points[straight][:, 0], 4 * values["t"][straight])
+    on_bends = [place for (place,) in dots]
+    assert points[on_bends][:, :2].tolist() == [[0, -1], [4, -1]]
+    for cells, kind in ((on_curve, 0), (straight, 1), (on_bends, 2)):
+        assert set(values["path"][cells]) == {kind}

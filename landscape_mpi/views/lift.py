@@ -1,4 +1,4 @@
-"""The height of a surface over any point of its plane."""
+"""Points of the plane of a surface, and the height of the surface over them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.interpolate import RegularGridInterpolator
 
+from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.trajectory import RunPath
 
 
 def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -27,3 +29,8 @@ def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], n
         (axes[0], axes[1]), heights[np.ix_(*order)], bounds_error=False, fill_value=np.nan
     )
     return lambda points: np.asarray(found(points), dtype=np.float64)
+
+
+def points_of(run: RunPath | PlaneCurve) -> np.ndarray:
+    """Return the checkpoints of a run, or the places of a curve, float64 [n, 2]."""
+    return np.stack([run["alpha"], run["beta"]], axis=1)

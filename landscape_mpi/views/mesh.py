@@ -45,11 +45,12 @@ class Mesh:
     n_clipped: int  # heights that were above zmax
     n_left_out: int  # computed points whose height is not finite
     derived: dict[str, np.ndarray] = field(default_factory=dict)  # float64 [n_points], see below
+    dots: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # points by themselves
 
     @property
     def n_cells(self) -> int:
-        """Return the number of polygons and polylines."""
-        return len(self.polygons) + len(self.polylines)
+        """Return the number of polygons, polylines and points by themselves."""
+        return len(self.polygons) + len(self.polylines) + len(self.dots)
 
 
 def build_mesh(
@@ -218,6 +219,7 @@ def to_polydata(mesh: Mesh) -> vtkPolyData:
     polydata.SetPoints(points)
     polydata.SetPolys(_to_polygons(mesh.polygons))
     polydata.SetLines(_to_cells(mesh.polylines))
+    polydata.SetVerts(_to_cells(list(mesh.dots[:, None])))
     for name, values in (mesh.values | mesh.derived).items():
         polydata.GetPointData().AddArray(_to_array(name, values, mesh.units[name]))
     if len(mesh.polygons):

@@ -1,12 +1,32 @@
-"""Paths in the plane of a surface as polylines that lie on its mesh."""
+"""Paths of training runs, or a curve between solutions, as polylines on the mesh of a surface.
+
+Heights between the points of the grid are bilinear. What lies outside the plane, or beside a point
+that is not on the mesh, is left out, and the line is broken there.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
+from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.views.lift import lift_onto
+from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.views.lift import lift_onto, points_of
 from landscape_mpi.views.mesh import NO_FACES, Mesh, describe_height, runs_of, shown_heights
+
+N_STRAIGHT = 61  # points of the straight line between two solutions, so that it follows the mesh
+OF_CURVE, OF_STRAIGHT, OF_BENDS = 0.0, 1.0, 2.0  # as the rows of a file of curve evaluate
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A line, or single points, before it is laid on the mesh."""
+
+    flat: np.ndarray  # float64 [n, 2]
+    columns: dict[str, np.ndarray]  # float64 [n] each
+    joined: bool = field(default=True)  # as a line
 
 
 def build_path(
@@ -17,10 +37,7 @@ def build_path(
     zmax: float | None = None,
     scale: float = 1.0,
 ) -> Mesh | None:
-    """Build the paths of training runs as polylines that lie on the mesh of the same options.
-
-    Heights between the points of the grid are bilinear. Checkpoints outside the plane, or
-    beside a point that is not on the mesh, are left out, and the line is broken there.
+    """Build the paths of training runs on the mesh of the same options.
 
     Args:
         surface: With its trajectory.
@@ -34,24 +51,95 @@ def build_path(
     """
     if surface.trajectory is None or surface.is_line:
         return None
-    lift = lift_onto(surface, scale * shown_heights(surface, quantity, log=log, zmax=zmax))
-    points, lines, columns = [], [], []
-    n_left_out = start = 0
-    for number, run in enumerate(surface.trajectory.runs):
-        flat = np.stack([run["alpha"], run["beta"]], axis=1)
-        on_it = lift(flat)
-        kept = np.isfinite(on_it)
-        points.append(np.column_stack([flat, on_it])[kept])
-        place = start + np.cumsum(kept) - 1
-        lines += [place[part] for part in runs_of(np.ones_like(kept), kept)]
-        names = ("epoch", "lr", "residual")
-        columns.append(np.stack([np.full(len(flat), float(number)), *map(run.__getitem__, names)]))
-        columns[-1] = columns[-1][:, kept]
-        n_left_out += int((~kept).sum())
-        start += int(kept.sum())
-    if not start:
+    parts = [_part_of(number, run) for number, run in enumerate(surface.trajectory.runs)]
+    heights = scale * shown_heights(surface, quantity, log=log, zmax=zmax)
+    words = describe_height(quantity, log=log, zmax=zmax, scale=scale)
+    return _lay(parts, surface, heights, words)
+
+
+def build_curve(
+    surface: Surface,
+    quantity: str,
+    *,
+    log: bool = False,
+    zmax: float | None = None,
+    scale: float = 1.0,
+) -> Mesh | None:
+    """Build a curve between solutions on the mesh of the same options.
+
+    Args:
+        surface: With its curve.
+        quantity: Name of the quantity that is the height.
+        log: Take log10 of the quantity as height.
+        zmax: Clip heights here.
+        scale: Factor on the heights, after clipping.
+
+    Returns:
+        The curve, the straight line between its ends, and the points that make it, which the
+        array ``path`` tells apart: OF_CURVE, OF_STRAIGHT, OF_BENDS; None where there is no curve.
+    """
+    if surface.curve is None or surface.is_line:
         return None
-    values = dict(zip(("run", "epoch", "lr", "residual"), np.hstack(columns), strict=True))
-    units = dict.fromkeys(values, "1")
-    described = describe_height(quantity, log=log, zmax=zmax, scale=scale)
-    return Mesh(np.concatenate(points), NO_FACES, lines, values, units, described, 0, n_left_out)
+    heights = scale * shown_heights(surface, quantity, log=log, zmax=zmax)
+    words = describe_height(quantity, log=log, zmax=zmax, scale=scale)
+    return _lay(_parts_of(surface.curve), surface, heights, words)
+
+
+def _part_of(number: int, run: RunPath) -> _Part:
+    names = ("epoch", "lr", "residual")
+    columns = {"run": np.full(len(run["alpha"]), float(number))}
+    return _Part(points_of(run), columns | {name: run[name] for name in names})
+
+
+def _parts_of(curve: PlaneCurve) -> list[_Part]:
+    bends = np.stack([curve["bend_alpha"], curve["bend_beta"]], axis=1)
+    t = np.linspace(0.0, 1.0, N_STRAIGHT)
+    straight = np.outer(1 - t, bends[0]) + np.outer(t, bends[-1])
+    unknown = np.full(len(bends), np.nan)
+    columns = [
+        (OF_CURVE, curve["t"], curve["residual"]),
+        (OF_STRAIGHT, t, np.full(N_STRAIGHT, np.nan)),
+        (OF_BENDS, unknown, curve["bend_residual"]),
+    ]
+    return [
+        _Part(
+            flat,
+            {"path": np.full(len(flat), kind), "t": places, "residual": residual},
+            joined=kind != OF_BENDS,
+        )
+        for flat, (kind, places, residual) in zip(
+            (points_of(curve), straight, bends), columns, strict=True
+        )
+    ]
+
+
+def _lay(parts: list[_Part], surface: Surface, heights: np.ndarray, words: str) -> Mesh | None:
+    """Return the parts on a mesh with these heights [n_alpha, n_beta]; None if all is beside it."""
+    flat = np.concatenate([part.flat for part in parts])
+    on_it = lift_onto(surface, heights)(flat)
+    kept = np.isfinite(on_it)
+    if not kept.any():
+        return None
+    number = np.cumsum(kept) - 1  # of a kept point
+    lines, dots, start = [], [np.empty(0, dtype=np.int64)], 0
+    for part in parts:
+        here = np.arange(start, start + len(part.flat))
+        start += len(here)
+        if part.joined:
+            runs = runs_of(np.ones(len(here), dtype=bool), kept[here])
+            lines += [number[here[run]] for run in runs]
+        else:
+            dots.append(number[here[kept[here]]])
+    names = parts[0].columns
+    values = {name: np.concatenate([part.columns[name] for part in parts])[kept] for name in names}
+    return Mesh(
+        points=np.column_stack([flat, on_it])[kept],
+        polygons=NO_FACES,
+        polylines=lines,
+        values=values,
+        units=dict.fromkeys(names, "1"),
+        height=words,
+        n_clipped=0,
+        n_left_out=int((~kept).sum()),
+        dots=np.concatenate(dots),
+    )

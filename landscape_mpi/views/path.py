@@ -13,6 +13,7 @@ from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
 from landscape_mpi.views.canvas import count_points, plain
+from landscape_mpi.views.lift import points_of
 
 # Told apart on viridis, on white, and by most people who see colours in another way.
 RUN_COLORS = ("black", "#e6399b", "#ff8c1a", "#56b4e9", "#8c564b", "#b8b8b8")
@@ -71,11 +72,6 @@ def draw_paths(axes: Any, surface: Surface, *, lift: Lift = flat) -> list[Artist
         label = f"outside the picture: {outside} checkpoint{'s' * (outside > 1)}"
         entries.append(Line2D([], [], linestyle="none", label=label))
     return entries
-
-
-def points_of(run: RunPath | PlaneCurve) -> np.ndarray:
-    """Return the checkpoints of a run, or the places of a curve, float64 [n, 2]."""
-    return np.stack([run["alpha"], run["beta"]], axis=1)
 
 
 def inside(surface: Surface, points: np.ndarray) -> np.ndarray:
