@@ -160,21 +160,37 @@ def read_path(path):
     return vtk_to_numpy(data.GetPoints().GetData()), data, values
 
 
+def parts_of(data):
+    """Return the single points of VTK's polydata, then its lines, as numbers of points."""
+    found = []
+    for cell in range(data.GetNumberOfCells()):
+        ids = data.GetCell(cell).GetPointIds()
+        found.append([ids.GetId(k) for k in range(ids.GetNumberOfIds())])
+    n_dots = data.GetNumberOfVerts()
+    return [place for (place,) in found[:n_dots]], found[n_dots:]
+
+
 def test_the_path_as_a_mesh_lies_on_the_mesh(surface_of, capsys):
     path = surface_of(make_run("sgd", **SGD), make_run("adam", **ADAM))
     assert vtp.main([str(path), "--scale=0.5", "--zmax=13"]) == 0
     beside = path.parent / "net_path.vtp"
     assert f"{beside}: the paths of training runs, on the surface" in capsys.readouterr().out
     points, data, values = read_path(beside)
+    dots, lines = parts_of(data)
     flat = np.transpose([SGD["alpha"] + ADAM["alpha"][1:], SGD["beta"] + ADAM["beta"][1:]])
-    np.testing.assert_array_equal(points[:, :2], flat)
+    np.testing.assert_array_equal(points[dots][:, :2], flat)
     clipped = np.minimum(surface_files.plane(ALPHA, BETA, height), 13)
-    expected = lift_onto(read_surface(path), clipped)(flat) / 2
+    expected = lift_onto(read_surface(path), clipped)(points[:, :2]) / 2
     np.testing.assert_allclose(points[:, 2], expected)
-    np.testing.assert_array_equal(values["run"], [0, 0, 0, 0, 1, 1])
-    np.testing.assert_array_equal(values["epoch"], [0, 1, 2, 3, 1, 2])
-    assert data.GetNumberOfLines() == 2
-    assert [data.GetCell(k).GetNumberOfPoints() for k in (0, 1)] == [4, 2]
+    np.testing.assert_array_equal(values["run"][dots], [0, 0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(values["epoch"][dots], [0, 1, 2, 3, 1, 2])
+    for number, (line, run) in enumerate(zip(lines, (SGD, ADAM), strict=True)):
+        assert len(line) > 12  # between the checkpoints too
+        assert set(values["run"][line]) == {number}
+        epoch = values["epoch"][line]
+        for column, axis in enumerate(("alpha", "beta")):
+            between = np.interp(epoch, np.arange(len(run[axis])), run[axis])
+            np.testing.assert_allclose(points[line][:, column], between, atol=1e-12)
 
 
 def test_a_path_outside_the_plane_gives_no_mesh(surface_of, capsys):
@@ -191,19 +207,10 @@ def test_the_path_as_a_mesh_lies_on_a_sum_too(surface_of, capsys):
         file["weight_decay_term"].attrs["units"] = "nat"
     assert vtp.main([str(path), "--quantity=train_loss+weight_decay_term"]) == 0
     points, _, _ = read_path(path.parent / "net_path.vtp")
-    flat = np.transpose([SGD["alpha"], SGD["beta"]])
-    expected = lift_onto(read_surface(path), surface_files.plane(ALPHA, BETA, height))(flat)
+    loss = surface_files.plane(ALPHA, BETA, height)
+    expected = lift_onto(read_surface(path), loss)(points[:, :2])
     np.testing.assert_allclose(points[:, 2], 1.5 * expected)
     capsys.readouterr()
-
-
-def parts_of(data):
-    """Return the points of each cell of VTK's polydata, in its order: single points, then lines."""
-    found = []
-    for cell in range(data.GetNumberOfCells()):
-        ids = data.GetCell(cell).GetPointIds()
-        found.append([ids.GetId(k) for k in range(ids.GetNumberOfIds())])
-    return found
 
 
 def test_a_curve_as_a_mesh_with_its_straight_line_and_its_points(tmp_path, capsys):
@@ -227,14 +234,13 @@ def test_a_curve_as_a_mesh_with_its_straight_line_and_its_points(tmp_path, capsy
     assert vtp.main([str(path), "--scale=2"]) == 0
     assert f"{tmp_path / 'net_curve.vtp'}: a curve between solutions" in capsys.readouterr().out
     points, data, values = read_path(tmp_path / "net_curve.vtp")
-    *dots, on_curve, straight = parts_of(data)
+    on_bends, (on_curve, straight) = parts_of(data)
     np.testing.assert_allclose(points[on_curve][:, :2], np.transpose([*along.values()]))
     np.testing.assert_allclose(points[:, 2], 2 * height(*points[:, :2].T))
     np.testing.assert_array_equal(values["t"][on_curve], t)
     np.testing.assert_array_equal(values["residual"][on_curve], 0.01 * t)
     np.testing.assert_allclose(points[straight][:, 1], -1)
     np.testing.assert_allclose(points[straight][:, 0], 4 * values["t"][straight])
-    on_bends = [place for (place,) in dots]
     assert points[on_bends][:, :2].tolist() == [[0, -1], [4, -1]]
     for cells, kind in ((on_curve, 0), (straight, 1), (on_bends, 2)):
         assert set(values["path"][cells]) == {kind}

@@ -11,6 +11,8 @@ from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
 
+N_BETWEEN = 12  # pieces of the step between two checkpoints
+
 
 def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that gives the height of a surface over points of its plane.
@@ -34,3 +36,12 @@ def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], n
 def points_of(run: RunPath | PlaneCurve) -> np.ndarray:
     """Return the checkpoints of a run, or the places of a curve, float64 [n, 2]."""
     return np.stack([run["alpha"], run["beta"]], axis=1)
+
+
+def fine(points: np.ndarray, n: int = N_BETWEEN) -> np.ndarray:
+    """Return points [n, k] with others between them, so that a lifted line follows the surface."""
+    at = np.arange(len(points))
+    fine = np.linspace(0, len(points) - 1, n * (len(points) - 1) + 1)
+    return np.stack(
+        [np.interp(fine, at, points[:, axis]) for axis in range(points.shape[1])], axis=1
+    )

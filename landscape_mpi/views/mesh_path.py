@@ -6,14 +6,14 @@ that is not on the mesh, is left out, and the line is broken there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
-from landscape_mpi.views.lift import lift_onto, points_of
+from landscape_mpi.views.lift import fine, lift_onto, points_of
 from landscape_mpi.views.mesh import NO_FACES, Mesh, describe_height, runs_of, shown_heights
 
 N_STRAIGHT = 61  # points of the straight line between two solutions, so that it follows the mesh
@@ -26,7 +26,7 @@ class _Part:
 
     flat: np.ndarray  # float64 [n, 2]
     columns: dict[str, np.ndarray]  # float64 [n] each
-    joined: bool = field(default=True)  # as a line
+    joined: bool = True  # as a line
 
 
 def build_path(
@@ -47,11 +47,13 @@ def build_path(
         scale: Factor on the heights, after clipping.
 
     Returns:
-        The paths, with what is known of each checkpoint; None where there is none to show.
+        The paths, which follow the mesh, and on them a point for each checkpoint, with what is
+        known of it; between two of them it is linear. None where there is none to show.
     """
     if surface.trajectory is None or surface.is_line:
         return None
-    parts = [_part_of(number, run) for number, run in enumerate(surface.trajectory.runs)]
+    runs = surface.trajectory.runs
+    parts = [part for number, run in enumerate(runs) for part in _parts_of_run(number, run)]
     heights = scale * shown_heights(surface, quantity, log=log, zmax=zmax)
     words = describe_height(quantity, log=log, zmax=zmax, scale=scale)
     return _lay(parts, surface, heights, words)
@@ -82,16 +84,22 @@ def build_curve(
         return None
     heights = scale * shown_heights(surface, quantity, log=log, zmax=zmax)
     words = describe_height(quantity, log=log, zmax=zmax, scale=scale)
-    return _lay(_parts_of(surface.curve), surface, heights, words)
+    return _lay(_parts_of_curve(surface.curve), surface, heights, words)
 
 
-def _part_of(number: int, run: RunPath) -> _Part:
+def _parts_of_run(number: int, run: RunPath) -> list[_Part]:
+    """Return the line of a run, and its checkpoints."""
     names = ("epoch", "lr", "residual")
-    columns = {"run": np.full(len(run["alpha"]), float(number))}
-    return _Part(points_of(run), columns | {name: run[name] for name in names})
+    table = np.column_stack([points_of(run), *(run[name] for name in names)])
+    parts = []
+    for rows, joined in ((fine(table), True), (table, False)):
+        columns = {"run": np.full(len(rows), float(number))}
+        columns |= dict(zip(names, rows.T[2:], strict=True))
+        parts.append(_Part(rows[:, :2], columns, joined))
+    return parts
 
 
-def _parts_of(curve: PlaneCurve) -> list[_Part]:
+def _parts_of_curve(curve: PlaneCurve) -> list[_Part]:
     bends = np.stack([curve["bend_alpha"], curve["bend_beta"]], axis=1)
     t = np.linspace(0.0, 1.0, N_STRAIGHT)
     straight = np.outer(1 - t, bends[0]) + np.outer(t, bends[-1])

@@ -13,7 +13,7 @@ from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
 from landscape_mpi.views.canvas import count_points, plain
-from landscape_mpi.views.lift import points_of
+from landscape_mpi.views.lift import fine, points_of
 
 # Told apart on viridis, on white, and by most people who see colours in another way.
 RUN_COLORS = ("black", "#e6399b", "#ff8c1a", "#56b4e9", "#8c564b", "#b8b8b8")
@@ -84,17 +84,17 @@ def points_to_keep_free(surface: Surface) -> np.ndarray:
     """Return points of the paths that a label should not lie on, float64 [n, 2]."""
     if surface.curve is not None:
         bends = np.stack([surface.curve["bend_alpha"], surface.curve["bend_beta"]], axis=1)
-        return np.concatenate([points_of(surface.curve), _fine(bends[[0, -1]], 60), bends])
+        return np.concatenate([points_of(surface.curve), fine(bends[[0, -1]], 60), bends])
     if surface.trajectory is None:
         return np.empty((0, 2))
     paths = [points_of(run) for run in surface.trajectory.runs]
-    return np.concatenate([_fine(path, 1 if len(path) > DENSE else 12) for path in paths])
+    return np.concatenate([fine(path, 1 if len(path) > DENSE else 12) for path in paths])
 
 
 def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift) -> None:
     points = points_of(run)
     size, edge = (2.0, 0.0) if len(points) > DENSE else (3.6, 0.3)
-    along = lift(_fine(points))
+    along = lift(fine(points))
     axes.plot(*along, linewidth=2.6, zorder=3.0, **HALO)
     axes.plot(*along, color=color, linewidth=1.0, zorder=3.1)
     dots: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgecolor": "white"}
@@ -109,7 +109,7 @@ def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift) -> None:
 
 def _draw_curve(axes: Any, surface: Surface, curve: PlaneCurve, lift: Lift) -> list[Artist]:
     bends = np.stack([curve["bend_alpha"], curve["bend_beta"]], axis=1)
-    straight = lift(_fine(bends[[0, -1]], 60))
+    straight = lift(fine(bends[[0, -1]], 60))
     line: dict[str, Any] = {"linewidth": 1.4, "linestyle": (0, (4, 2)), "color": STRAIGHT}
     axes.plot(*straight, linewidth=3.0, zorder=3.0, **HALO)
     axes.plot(*straight, zorder=3.1, **line)
@@ -136,13 +136,6 @@ def _curve_words(curve: PlaneCurve) -> str:
     kind = {"bezier": "Bezier curve", "polygon": "polygonal chain"}[str(curve.attributes["kind"])]
     away = float(curve["residual"].max())
     return kind if away < OUT_OF_PLANE else f"{kind}, projected (up to {100 * away:.0f} % away)"
-
-
-def _fine(points: np.ndarray, n: int = 12) -> np.ndarray:
-    """Return points with others between them, so that a lifted line follows the surface."""
-    at = np.arange(len(points))
-    fine = np.linspace(0, len(points) - 1, n * (len(points) - 1) + 1)
-    return np.stack([np.interp(fine, at, points[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def _run_entry(run: RunPath, color: str) -> Artist:
