@@ -12,7 +12,7 @@ alpha and beta as texture coordinates.
   python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --log --zmax 1 --scale 0.3
   python -m landscape_mpi.vtp resnet56.h5 --log --contours --render resnet56.png
   python -m landscape_mpi.vtp resnet56.h5 --log --out resnet56.stl --watertight
-  python -m landscape_mpi.vtp epoch_*.h5 --log --series training.pvd
+  python -m landscape_mpi.vtp epoch_*.h5 --log --series training.pvd --paraview
 """
 
 from __future__ import annotations
@@ -60,11 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_mesh_name(out, watertight=options.watertight)
     check_output(out, inputs=[source])
     check_picture_name(options.render, out, surface.path)
+    check_scene(options, out)
     lines = build_lines(surface, mesh, out, options)
     write_mesh(mesh, out, watertight=options.watertight)
     print(out)
     print("\n".join(describe(mesh)))
     write_lines(lines, out)
+    if options.paraview:
+        write_scene(out, [mesh], lines)
     if options.render is not None:
         from landscape_mpi.views.render import render_mesh
 
@@ -95,7 +98,7 @@ def write_all(options: argparse.Namespace) -> None:
     """
     from landscape_mpi.store.reader import check_computed, read_surface
     from landscape_mpi.views.mesh import build_mesh, write_vtp
-    from landscape_mpi.views.series import split_repeats, times_of, write_series
+    from landscape_mpi.views.series import split_repeats, times_of, word_of, write_series
 
     check_series(options)
     read = [read_surface(path) for path in options.surfaces]
@@ -112,11 +115,16 @@ def write_all(options: argparse.Namespace) -> None:
     places = [options.series.with_name(name) for name in names]
     for place in (*places, options.series):
         check_output(place, inputs=options.surfaces)
+    check_scene(options, options.series)
     for surface, mesh, place, time in zip(parts, meshes, places, times, strict=True):
         write_vtp(mesh, place)
         print(f"{place}: time {time:g}, {surface.path}, {len(mesh.points)} points")
     write_series(places, times, options.series)
     print(options.series)
+    if options.paraview:
+        write_scene(
+            options.series, meshes, {}, time="line" if repeats else word_of(options.surfaces)
+        )
 
 
 def check_series(options: argparse.Namespace) -> None:
@@ -213,6 +221,38 @@ def write_mesh(mesh: Mesh, out: Path, *, watertight: bool) -> None:
         write_solid(mesh, out, watertight=watertight)
 
 
+def check_scene(options: argparse.Namespace, out: Path) -> None:
+    """Check that the script of --paraview can be written beside what it shows.
+
+    Raises:
+        InputError: If it shows a .stl or .obj, or cannot be written.
+    """
+    if not options.paraview:
+        return
+    if out.suffix.lower() not in {".vtp", ".pvd"}:
+        raise InputError(
+            f"--paraview: is for a .vtp, and {out} has no quantities to colour by. Leave one out."
+        )
+    check_output(scene_of(out), inputs=options.surfaces)
+
+
+def scene_of(out: Path) -> Path:
+    """Return the script beside a mesh; NAME.py may well be the network's own."""
+    return out.with_name(f"{out.stem}_paraview.py")
+
+
+def write_scene(
+    out: Path, meshes: Sequence[Mesh], lines: dict[str, Mesh], *, time: str | None = None
+) -> None:
+    """Write the script that opens what was written in ParaView, and print its name."""
+    from landscape_mpi.views.paraview import write_script
+
+    script = scene_of(out)
+    places = {what: place_beside(out, what) for what in lines}
+    write_script(script, out, meshes, places, time=time)
+    print(f"{script}: opens it with paraview --script={script}")
+
+
 def check_is_surface(surface: Surface) -> None:
     """Check that a mesh can be made.
 
@@ -280,6 +320,13 @@ def _add_files(parser: CommandParser) -> None:
         help="write a mesh for each of several surfaces, as of the epochs of a training, or for "
         "each line of one with --repeats, and this file, by which ParaView steps through them; the "
         "time of each is the number its name ends in, or its place",
+    )
+    parser.add_argument(
+        "--paraview",
+        action="store_true",
+        help="also write NAME_paraview.py, by which ParaView opens the mesh or the series with its "
+        "lines, colours, scalar bar and camera: paraview --script=NAME_paraview.py; or pvpython "
+        "NAME_paraview.py OUT.png",
     )
     parser.add_argument(
         "--watertight",

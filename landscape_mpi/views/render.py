@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,13 @@ def render_mesh(mesh: Mesh, path: Path, *, lines: Mesh | None = None) -> None:
         )
     vtkObject.GlobalWarningDisplayOff()  # about the screens that are not there
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
-    renderer, stretch = vtkRenderer(), _stretch(mesh)
+    renderer, stretch = vtkRenderer(), stretch_of([mesh])
     renderer.SetBackground(1.0, 1.0, 1.0)
     surface = _surface_actor(mesh, stretch)
     renderer.AddActor(surface)
     if lines is not None:
         renderer.AddActor(_line_actor(lines, stretch))
-    renderer.AddViewProp(_scalar_bar(surface, _title_of(mesh)))
+    renderer.AddViewProp(_scalar_bar(surface, title_of(mesh)))
     _place_camera(renderer)
     pixels = _pixels_of(renderer)
     if pixels.std() == 0:
@@ -70,10 +71,24 @@ def render_mesh(mesh: Mesh, path: Path, *, lines: Mesh | None = None) -> None:
         imsave(partial, pixels, format="png")
 
 
-def _stretch(mesh: Mesh) -> float:
-    """Return the factor on the third coordinate that gives the box its relief."""
-    width, depth, height = np.ptp(mesh.points, axis=0)
+def box_of(meshes: Sequence[Mesh]) -> np.ndarray:
+    """Return the box around meshes, float64 [3, 2]: from and to, along each axis."""
+    low = np.min([mesh.points.min(axis=0) for mesh in meshes], axis=0)
+    high = np.max([mesh.points.max(axis=0) for mesh in meshes], axis=0)
+    return np.stack([low, high], axis=1)
+
+
+def stretch_of(meshes: Sequence[Mesh]) -> float:
+    """Return the factor on the third coordinate that gives the box around meshes its relief."""
+    width, depth, height = np.ptp(box_of(meshes), axis=1)
     return float(RELIEF * max(width, depth) / height) if height > 0 else 1.0
+
+
+def range_of(meshes: Sequence[Mesh]) -> tuple[float, float]:
+    """Return the range of the colours of meshes, wider than nothing."""
+    low = min(float(mesh.derived[HEIGHT].min()) for mesh in meshes)
+    high = max(float(mesh.derived[HEIGHT].max()) for mesh in meshes)
+    return low, high if high > low else low + 1.0
 
 
 def _surface_actor(mesh: Mesh, stretch: float) -> Any:
@@ -84,8 +99,7 @@ def _surface_actor(mesh: Mesh, stretch: float) -> Any:
     mapper.SetInputData(polydata)
     mapper.SetScalarModeToUsePointFieldData()
     mapper.SelectColorArray(HEIGHT)
-    low, high = float(mesh.derived[HEIGHT].min()), float(mesh.derived[HEIGHT].max())
-    mapper.SetScalarRange(low, high if high > low else low + 1.0)
+    mapper.SetScalarRange(*range_of([mesh]))
     mapper.SetLookupTable(_colors())
     mapper.InterpolateScalarsBeforeMappingOn()
     actor = vtkActor()
@@ -125,7 +139,7 @@ def _colors() -> Any:
     return table
 
 
-def _title_of(mesh: Mesh) -> str:
+def title_of(mesh: Mesh) -> str:
     """Return what the height is and its unit, in short lines: VTK would cut long ones."""
     words = mesh.height.replace("_", " ").replace("(", " (").replace("+", " + ")
     return f"{textwrap.fill(words, 14)}\n({mesh.units[HEIGHT]})"

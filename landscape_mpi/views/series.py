@@ -40,7 +40,7 @@ def split_repeats(surface: Surface) -> list[Surface]:
     ]
 
 
-def times_of(paths: Sequence[Path]) -> list[float]:
+def times_of(paths: Sequence[Path], *, option: str = "--series") -> list[float]:
     """Return a time for each file: the number its name ends in, or its place where one has none.
 
     Raises:
@@ -53,10 +53,18 @@ def times_of(paths: Sequence[Path]) -> list[float]:
     for k, time in enumerate(times):
         if time in times[:k]:
             raise InputError(
-                f"--series: {paths[times.index(time)]} and {paths[k]} end in the same number, "
+                f"{option}: {paths[times.index(time)]} and {paths[k]} end in the same number, "
                 f"{time:g}, which is their time. Rename one, or leave it out."
             )
     return times
+
+
+def word_of(paths: Sequence[Path]) -> str:
+    """Return what the numbers count that names end in: ``epoch`` for epoch_10.h5; else ``time``."""
+    words = {NUMBER.sub("", path.stem).strip("_- .") for path in paths}
+    numbered = all(NUMBER.search(path.stem) for path in paths)
+    found = re.split(r"[^A-Za-z]", words.pop())[-1] if numbered and len(words) == 1 else ""
+    return found or "time"
 
 
 def write_series(meshes: Sequence[Path], times: Sequence[float], path: Path) -> None:

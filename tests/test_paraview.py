@@ -1,0 +1,125 @@
+"""Oracle: pixels of what ParaView draws by the scripts; where it is not, the scripts as text.
+
+The light darkens colours and keeps their hue, so that yellow and violet are told by channels.
+"""
+
+import ast
+import shutil
+
+import h5py
+import numpy as np
+import pvpython
+import pytest
+import surface_files
+from test_render import columns_of
+from test_trajectory_group import make_run
+
+from landscape_mpi import vtp
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+
+AXIS = np.linspace(-1.0, 1.0, 11)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(name, function):
+        values = {"train_loss": surface_files.plane(AXIS, AXIS, function)}
+        path = surface_files.write_surface(tmp_path / f"{name}.h5", AXIS, AXIS, values)
+        with h5py.File(path, "a") as file:
+            run = make_run("sgd", alpha=[0.8, 0.0, -0.8], beta=[-0.6] * 3)
+            write_trajectory(file, Trajectory((run,), {}))
+        return path
+
+    return make
+
+
+def settings_of(script):
+    """Return the constants a script begins with, as Python reads them."""
+    found = {}
+    for node in ast.parse(script.read_text()).body:
+        if isinstance(node, ast.Assign):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
+
+
+def test_the_script_names_what_lies_beside_it(write, tmp_path, capsys):
+    path = write("my.net", lambda a, b: 10.0 ** (2 * a))
+    assert vtp.main([str(path), "--log", "--contours", "--paraview"]) == 0
+    script = tmp_path / "my.net_paraview.py"
+    assert f"{script}: opens it with paraview --script={script}" in capsys.readouterr().out
+    found = settings_of(script)
+    assert found["SURFACE"] == "my.net.vtp"
+    assert [line[0] for line in found["LINES"]] == ["my.net_contours.vtp", "my.net_path.vtp"]
+    np.testing.assert_allclose(found["RANGE"], [-2, 2])
+    assert found["TICKS"] == [-2, -1, 0, 1, 2]
+    assert found["STRETCH"] == pytest.approx(0.6 * 2 / 4)
+    assert found["TIME"] is None
+    assert "log10" in found["TITLE"]
+    assert str(tmp_path) not in script.read_text()
+
+
+def test_the_script_of_a_series_has_one_range_and_names_its_time(write, tmp_path):
+    paths = [write(f"epoch_{k:02}", lambda a, b, k=k: k + a) for k in (1, 20)]
+    out = tmp_path / "run.pvd"
+    vtp.main([*map(str, paths), f"--series={out}", "--paraview"])
+    found = settings_of(tmp_path / "run_paraview.py")
+    assert (found["SURFACE"], found["TIME"]) == ("run.pvd", "epoch")
+    np.testing.assert_allclose(found["RANGE"], [0, 21])
+    assert found["STRETCH"] == pytest.approx(0.6 * 2 / 21)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--out=net.stl"], "--paraview: is for a .vtp, and net.stl has no quantities"),
+        (["--out=no/net.vtp"], "there is no directory no"),
+    ],
+)
+def test_what_gives_no_script(write, tmp_path, monkeypatch, words, text):
+    monkeypatch.chdir(tmp_path)
+    path = write("net", lambda a, b: a)
+    with pytest.raises(InputError, match=text):
+        vtp.main([str(path), "--paraview", *words])
+    assert [file.name for file in tmp_path.iterdir()] == ["net.h5"]
+
+
+def test_paraview_draws_it_wherever_the_folder_is(write, tmp_path):
+    pvpython.find_paraview()
+    path = write("net", lambda a, b: a - 0.2 * b)
+    vtp.main([str(path), "--contours=6", "--paraview"])
+    elsewhere = tmp_path / "moved folder"
+    elsewhere.mkdir()
+    for made in (*tmp_path.glob("*.vtp"), tmp_path / "net_paraview.py"):
+        shutil.move(made, elsewhere)
+    script, picture = elsewhere / "net_paraview.py", tmp_path / "net.png"
+    (pixels,) = pvpython.draw(script, picture, cwd=tmp_path)
+    assert pixels.shape == (1200, 1600, 3)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert (border == 255).all()
+    assert columns_of(pixels, yellow=True) > columns_of(pixels, yellow=False) + 300
+    bar = pixels[:, int(0.83 * pixels.shape[1]) :]
+    assert (np.ptp(bar, axis=2) > 60).any(axis=1).sum() > 400
+    assert (bar < 60).all(axis=2).sum() > 300  # letters
+    red, green, blue = pixels.transpose(2, 0, 1)
+    assert ((red > 1.8 * green) & (blue > 1.2 * green)).sum() > 500  # the path
+
+
+def test_paraview_steps_through_a_series(write, tmp_path):
+    pvpython.find_paraview()
+    paths = [write(f"epoch_{k}", lambda a, b, k=k: k * a) for k in (1, 5)]
+    vtp.main([*map(str, paths), f"--series={tmp_path / 'run.pvd'}", "--paraview"])
+    script = tmp_path / "run_paraview.py"
+    first, last = pvpython.draw(script, tmp_path / "run.png", cwd=tmp_path)
+    yellow = [
+        ((part[:, :, 0] > 1.8 * part[:, :, 2]) & (part[:, :, 1] > 1.8 * part[:, :, 2])).sum()
+        for part in (first[:, :1200], last[:, :1200])
+    ]
+    assert yellow[0] == 0
+    assert yellow[1] > 500
+    top = first[:120, 500:1100]
+    assert (top < 80).all(axis=2).sum() > 50  # which epoch
+    assert (top != last[:120, 500:1100]).any()
