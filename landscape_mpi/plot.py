@@ -9,6 +9,8 @@ with --ensemble, runs of landscape_mpi.ensemble.
 
   python -m landscape_mpi.plot resnet56.h5
   python -m landscape_mpi.plot resnet56.h5 --quantity train_loss --levels 0.1,0.5,1,2,5 --format pdf
+  python -m landscape_mpi.plot resnet56.h5 --film resnet56.mp4
+  python -m landscape_mpi.plot epoch_*.h5 --film training.gif
   python -m landscape_mpi.plot --weights batch128/ batch8192/
 """
 
@@ -24,7 +26,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.options import file_path, levels, number_from_0, pixel_density
+from landscape_mpi.options import file_path, levels, number_above_0, number_from_0, pixel_density
+from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,12 +39,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 KINDS = ("contour", "filled", "heatmap", "surface")
 MOST_TIMES = 16
+DPI = 300
+LONGEST_S = 600.0  # of a film
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the surfaces, draw their pictures, print what was written."""
     options = make_parser().parse_args(arguments)
     check_what(options)
+    check_film(options)
+    fill_in(options)
     _check_kinds(options.kind)
     if options.weights:
         draw_runs(options)
@@ -64,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     surfaces = [read_surface(path) for path in options.surfaces]
     for surface in surfaces:
         check_computed(surface)
-    draw_pictures(surfaces, options)
+    (draw_film if options.film else draw_pictures)(surfaces, options)
     return 0
 
 
@@ -91,7 +98,7 @@ def check_what(options: argparse.Namespace) -> None:
         )
     others = {"smooth": options.smooth > 1}
     others["critical"] = options.critical is not None
-    for option in ("watch", "compare", "columns", "smooth", "critical"):
+    for option in ("watch", "compare", "columns", "smooth", "critical", "film"):
         if others.get(option, getattr(options, option)) and not options.surfaces:
             raise InputError(f"--{option}: is for surfaces, not for {named[0]}. Leave it out.")
 
@@ -207,6 +214,73 @@ def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Pan
     from landscape_mpi.views.critical import with_critical
 
     return [with_critical(panel, options.critical) for panel in panels]
+def check_film(options: argparse.Namespace) -> None:
+    """Check the options that go with --film.
+
+    Raises:
+        InputError: If one is for pictures, or more is asked than a film shows.
+    """
+    if options.film is None:
+        if options.seconds is not None:
+            raise InputError("--seconds: is for a film. Name one with --film, or leave it out.")
+        return
+    for option in ("watch", "compare", "columns", "critical", "dpi", "format", "out_dir"):
+        if getattr(options, option) not in (None, False):
+            name = option.replace("_", "-")
+            raise InputError(f"--{name}: is for pictures, not for --film. Leave one of them out.")
+    kinds, quantities = options.kind or ["surface"], options.quantity or ["one"]
+    for option, named in (("kind", kinds), ("quantity", quantities)):
+        if len(named) > 1:
+            raise InputError(
+                f"--{option} {','.join(named)}: a film shows one of them. Make several films."
+            )
+    if len(options.surfaces) == 1 and kinds != ["surface"]:
+        raise InputError(
+            f"--kind {kinds[0]}: a film of one file turns its surface in space. Name more files, "
+            "which then follow one another, or leave --kind out."
+        )
+    from landscape_mpi.views.film_file import check_film_name
+
+    check_film_name(options.film)
+    check_output(options.film, inputs=options.surfaces)
+
+
+def fill_in(options: argparse.Namespace) -> None:
+    """Fill in what was not asked: a film shows one kind of picture, by default its surface."""
+    options.kind = options.kind or (["surface"] if options.film else list(KINDS))
+    options.dpi = options.dpi or DPI
+    options.format = options.format or "png"
+
+
+def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
+    """Draw surfaces as a film, and print its name, and what is in it."""
+    from landscape_mpi.views.canvas import house_style
+    from landscape_mpi.views.film import check_filmable, make_film
+    from landscape_mpi.views.film_file import FPS, write_film
+    from landscape_mpi.views.series import times_of, word_of
+
+    check_filmable(surfaces)
+    if options.no_path:
+        surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
+    times = times_of(options.surfaces, option="--film")
+    word = word_of(options.surfaces)
+    order = sorted(range(len(times)), key=times.__getitem__)
+    with house_style():
+        film = make_film(
+            [surfaces[k] for k in order],
+            *(options.quantity or [None]),
+            kind=options.kind[0],
+            scale=options.scale,
+            levels=options.levels,
+            smooth=options.smooth,
+            seconds=options.seconds,
+            fps=FPS[options.film.suffix.lower()],
+            words=[f"{word} {times[k]:g}" for k in order],
+        )
+        about = write_film(film, options.film)
+    print(f"{options.film}: {about}")
+    if film.thinned_from is not None:
+        print(f"drawn with fewer points than computed ({'{} x {}'.format(*film.thinned_from)})")
 
 
 def check_room(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
@@ -249,7 +323,6 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--kind",
         type=_names,
-        default=list(KINDS),
         metavar="KIND[,KIND]",
         help=f"of {', '.join(KINDS)} (default: all); a line always gives its one figure",
     )
@@ -292,6 +365,24 @@ def _add_what_is_drawn(parser: CommandParser) -> None:
         metavar="K",
         help="draw contours and 3-D surfaces K times finer than computed, by a cubic spline within "
         "the range of the points around; the picture says so (default: 1, as computed)",
+    )
+    _add_film(parser)
+
+
+def _add_film(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--film",
+        type=file_path,
+        metavar="FILE",
+        help="write an .mp4 (pip install imageio-ffmpeg) or a .gif instead: of one file its "
+        "surface, turning; of several, as of the epochs of a training, one after another, in the "
+        "order of the numbers their names end in, with one scale and box (--kind surface)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="S",
+        help="length of the film (default: 10 for a turn, else half a second for each file)",
     )
 
 
@@ -340,9 +431,7 @@ def _add_output(parser: CommandParser) -> None:
         metavar="DIR",
         help="folder for the pictures (default: the file's)",
     )
-    parser.add_argument(
-        "--dpi", type=pixel_density, default=300, help="of pixel pictures (default: 300)"
-    )
+    parser.add_argument("--dpi", type=pixel_density, help=f"of pixel pictures (default: {DPI})")
     parser.add_argument(
         "--columns",
         type=int,
@@ -350,9 +439,7 @@ def _add_output(parser: CommandParser) -> None:
         help="draw surfaces for print: as wide as one column of a page of two (3.35 inches) or as "
         "both (6.9), letters of 8 points",
     )
-    parser.add_argument(
-        "--format", choices=["png", "pdf", "svg"], default="png", help="default: png"
-    )
+    parser.add_argument("--format", choices=["png", "pdf", "svg"], help="default: png")
 
 
 def _check_kinds(kinds: list[str]) -> None:
@@ -388,6 +475,13 @@ def _times(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_TIMES:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MOST_TIMES}.")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    seconds = number_above_0(text)
+    if seconds > LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text} is longer than {LONGEST_S:g} s.")
+    return seconds
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ as tall as itself, and the legend stays below, whatever the ranges.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,15 @@ class Canvas:
     is_last: bool = True  # of a row: it alone has the colour bar
 
 
+@contextmanager
+def house_style(page: Page = SCREEN) -> Iterator[None]:
+    """Draw in the style of the house, whatever the user's matplotlibrc."""
+    with matplotlib.style.context(["default", STYLE | page.style()]):
+        yield
+
+
 def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int, page: Page = SCREEN) -> None:
-    """Draw a figure in the house style, whatever the user's matplotlibrc, and write it.
+    """Draw a figure in the style of the house, and write it.
 
     It appears at path whole: somebody may be looking at the one before.
 
@@ -89,8 +97,7 @@ def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int, page: Page
         InputError: If the file cannot be written.
     """
     kind = path.suffix[1:]
-    style = STYLE | page.style()
-    with matplotlib.style.context(["default", style]), whole_file(path) as partial:
+    with house_style(page), whole_file(path) as partial:
         figure, box = fit(draw, page)
         look: dict[str, Any] = {"dpi": dpi, "bbox_inches": box, "pad_inches": PAD}
         try:

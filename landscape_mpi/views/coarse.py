@@ -1,4 +1,4 @@
-"""Quantities that a later command computed at every k-th coordinate of a complete surface."""
+"""Surfaces on coarser grids: what was computed at every k-th coordinate, or what is drawn of it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,29 @@ def on_its_own_grid(surface: Surface, name: str) -> Surface:
         values={name: surface.values[name][own]},
         done=done[own],
         done_of={name: done[own]},
+    )
+
+
+def thinned(surface: Surface, most: int) -> Surface:
+    """Return a surface with at most so many coordinates along an axis, both ends among them.
+
+    Args:
+        surface: Any surface; one that is small enough is returned as it is.
+        most: Coordinates of an axis, 2 or more.
+    """
+    if max(surface.shape) <= most:
+        return surface
+    rows, columns = (
+        np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)) for n in surface.shape
+    )
+    own = np.ix_(rows, columns)
+    return replace(
+        surface,
+        alpha=surface.alpha[rows],
+        beta=surface.beta[columns],
+        values={name: values[own] for name, values in surface.values.items()},
+        done=surface.done[own],
+        done_of={name: done[own] for name, done in surface.done_of.items()},
     )
 
 

@@ -29,7 +29,7 @@ from landscape_mpi.views.shaded import SIDES as SPACE_SIDES
 from landscape_mpi.views.shaded import draw_surface_on
 
 MOST = 6  # in a row
-SHARES = (1.0, 0.8, 0.66, 0.55, 0.48)  # of the usual sides, for 2 surfaces and so on
+SHARES = (1.0, 1.0, 0.8, 0.66, 0.55, 0.48)  # of the usual sides, for 1 surface and so on
 LINE_SIDES = (4.0, 3.0)  # inches
 FLAT: dict[str, Callable[[Panel, Canvas | None], Canvas]] = {
     "contour": draw_contour_on,
@@ -75,8 +75,16 @@ def make_shared_panels(
     *,
     kind: str | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
+    option: str = "--compare",
 ) -> list[list[Panel]]:
     """Prepare the quantities asked for, where None those that all surfaces have.
+
+    Args:
+        surfaces: The surfaces.
+        quantities: Names, and sums of names.
+        kind: Of scale, one of levels.SCALES; None chooses from the values.
+        levels: About how many levels, or the levels themselves.
+        option: What was asked, for messages.
 
     Returns:
         For each quantity the panels of all surfaces, whose scale is chosen from all their values.
@@ -87,10 +95,10 @@ def make_shared_panels(
     names = quantities or [name for name in surfaces[0].values if _is_shared(surfaces, name)]
     if not names:
         held = "; ".join(f"{surface.path} has {', '.join(surface.values)}" for surface in surfaces)
-        raise InputError(f"--compare: the files have no quantity in common: {held}.")
+        raise InputError(f"{option}: the files have no quantity in common: {held}.")
     if surfaces[0].is_line:  # a line has no levels
         levels = DEFAULT_LEVELS
-    return [_panels_of(surfaces, name, kind, levels) for name in names]
+    return [_panels_of(surfaces, name, kind, levels, option) for name in names]
 
 
 def plan_comparison(
@@ -135,11 +143,18 @@ def plan_comparison(
     ]
 
 
-def draw_row(panels: list[Panel], kind: str) -> Figure:
-    """Draw one quantity of several surfaces side by side, as a kind of pictures.KINDS."""
+def draw_row(panels: list[Panel], kind: str, *, limits: np.ndarray | None = None) -> Figure:
+    """Draw one quantity of one or several surfaces side by side.
+
+    Args:
+        panels: Of the surfaces.
+        kind: One of pictures.KINDS.
+        limits: Ranges of the axes, float64 [2, 2]; None for those that hold all surfaces.
+    """
     n = len(panels)
-    limits = shared_limits([panel.surface for panel in panels], to_edges=kind == "heatmap")
-    share = SHARES[n - 2]
+    if limits is None:
+        limits = shared_limits([panel.surface for panel in panels], to_edges=kind == "heatmap")
+    share = SHARES[n - 1]
     if kind == "surface":
         width, height = (share * side for side in scaled(SPACE_SIDES))
         place: dict[str, Any] = {"bar_gap": 0.65, "bar_share": 0.6, "projection": "3d"}
@@ -160,7 +175,7 @@ def draw_lines(rows: list[list[Panel]]) -> Figure:
     """Draw lines side by side, on axes of the same ranges; rows are quantities."""
     surfaces = [panel.surface for panel in rows[0]]
     n = len(surfaces)
-    share = SHARES[n - 2]
+    share = SHARES[n - 1]
     width, height = scaled((share * LINE_SIDES[0], LINE_SIDES[1] * max(share, 0.7)))
     limits = shared_limits(surfaces, to_edges=False)
     row = make_row(width, height, n, limits=limits)
@@ -192,7 +207,11 @@ def _is_shared(surfaces: Sequence[Surface], name: str) -> bool:
 
 
 def _panels_of(
-    surfaces: Sequence[Surface], name: str, kind: str | None, levels: int | list[float]
+    surfaces: Sequence[Surface],
+    name: str,
+    kind: str | None,
+    levels: int | list[float],
+    option: str,
 ) -> list[Panel]:
     summed = [with_sum(surface, name) for surface in surfaces]
     for surface in summed:
@@ -200,7 +219,7 @@ def _panels_of(
     units = [surface.units[name] for surface in summed]
     if len(set(units)) > 1:
         raise InputError(
-            f"--compare: {name} has the units {' and '.join(dict.fromkeys(units))}, and one colour "
+            f"{option}: {name} has the units {' and '.join(dict.fromkeys(units))}, and one colour "
             "cannot stand for both."
         )
     values = np.concatenate(

@@ -82,7 +82,7 @@ def fit(draw: Callable[[], Figure], page: Page) -> tuple[Figure, Any]:
         figure = draw()
     if page.width is None:
         return figure, "tight"
-    best, box = figure, _extent(figure)
+    best, box = figure, extent_of(figure)
     share, low, high = page.axes, 0.0, 4.0
     fits = box.width <= page.width
     next_share = share * page.width / box.width
@@ -91,7 +91,7 @@ def fit(draw: Callable[[], Figure], page: Page) -> tuple[Figure, Any]:
             break
         with on_page(replace(page, axes=max(next_share, SMALLEST))):
             figure = draw()
-        extent = _extent(figure)
+        extent = extent_of(figure)
         share = max(next_share, SMALLEST)
         if extent.width <= page.width:
             low = share
@@ -110,7 +110,7 @@ def fit(draw: Callable[[], Figure], page: Page) -> tuple[Figure, Any]:
     return best, Bbox.from_extents(middle - width / 2, box.y0, middle + width / 2, box.y1)
 
 
-def _extent(figure: Figure) -> Bbox:
+def extent_of(figure: Figure) -> Bbox:
     """Return all that is drawn with a little white around it, in inches."""
     figure.draw_without_rendering()
     box = figure.get_tightbbox()

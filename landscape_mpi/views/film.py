@@ -1,0 +1,160 @@
+"""Films of planes: a surface that turns, or the surfaces of successive checkpoints.
+
+All frames of a film have one scale, one box and one size.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.coarse import thinned
+from landscape_mpi.views.compare import draw_row, make_shared_panels, shared_limits
+from landscape_mpi.views.levels import DEFAULT_LEVELS
+from landscape_mpi.views.page import extent_of
+from landscape_mpi.views.panel import Panel, make_panel
+from landscape_mpi.views.pictures import panel_for
+from landscape_mpi.views.shaded import AZIMUTH, ELEVATION
+
+TURN_S = 10.0  # seconds of a whole turn
+STEP_S = 0.5  # seconds that each of several surfaces is seen
+MOST_POINTS = 101  # along an axis of a surface in space: a frame shows no more of them
+N_LOOKS = 24  # frames at most whose extents make the box of all
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames that can be drawn, in any order."""
+
+    n_frames: int
+    seconds: float
+    draw: Callable[[int], Figure]  # the frame of a number from 0
+    thinned_from: tuple[int, int] | None = None  # points of the grid, where not all are drawn
+
+    def box(self) -> Bbox:
+        """Return what holds all that is drawn in any frame, in inches."""
+        every = -(-self.n_frames // N_LOOKS)
+        looks = [extent_of(self.draw(k)) for k in range(0, self.n_frames, every)]
+        return Bbox.union(looks)
+
+
+def draw_pixels(figure: Figure, box: Bbox, size: tuple[int, int]) -> np.ndarray:
+    """Return what is drawn in a box.
+
+    Args:
+        figure: The figure.
+        box: In inches.
+        size: Columns and rows, in pixels.
+
+    Returns:
+        Uint8 [rows, columns, 3].
+    """
+    columns, rows = size
+    dpi = columns / box.width
+    # A little more than whole pixels, which are rounded down.
+    exact = Bbox.from_bounds(box.x0, box.y0, (columns + 0.01) / dpi, (rows + 0.01) / dpi)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="rgba", dpi=dpi, bbox_inches=exact)
+    pixels = np.frombuffer(buffer.getvalue(), dtype=np.uint8).reshape(rows, columns, 4)
+    return np.ascontiguousarray(pixels[:, :, :3])
+
+
+def check_filmable(surfaces: Sequence[Surface]) -> None:
+    """Check that surfaces can be the frames of a film.
+
+    Raises:
+        InputError: If one is a line.
+    """
+    for surface in surfaces:
+        if surface.is_line:
+            raise InputError(
+                f"{surface.path}: --film: is for planes, and this holds lines. Draw it without "
+                "--film."
+            )
+
+
+def make_film(
+    surfaces: Sequence[Surface],
+    quantity: str | None,
+    *,
+    kind: str = "surface",
+    scale: str | None = None,
+    levels: int | list[float] = DEFAULT_LEVELS,
+    smooth: int = 1,
+    seconds: float | None = None,
+    fps: float,
+    words: Sequence[str] = (),
+) -> Film:
+    """Prepare a film: of one surface a turn, of several each for a while.
+
+    Args:
+        surfaces: Planes, in the order of the film.
+        quantity: What is drawn; None for the first that all have.
+        kind: One of pictures.KINDS.
+        scale: One of levels.SCALES; None chooses from the values of all.
+        levels: About how many levels, or the levels themselves.
+        smooth: Cells for each one computed, along an axis.
+        seconds: Length of the film.
+        fps: Frames per second of a turn.
+        words: What stands over each of several surfaces, as ``epoch 10``.
+
+    Raises:
+        InputError: If a surface lacks the quantity, or cannot be drawn so.
+    """
+    names = None if quantity is None else [quantity]
+    row = make_shared_panels(surfaces, names, kind=scale, levels=levels, option="--film")[0]
+    panels = [panel_for(_drawn(panel, kind, smooth), kind, smooth) for panel in row]
+    shapes = [
+        panel.surface.shape
+        for panel, drawn in zip(row, panels, strict=True)
+        if sum(drawn.surface.shape) < sum(panel.surface.shape)
+    ]
+    thinned_from = shapes[0] if shapes else None
+    if len(panels) == 1:
+        seconds = seconds or TURN_S
+        n_frames = max(2, round(fps * seconds))
+        return Film(n_frames, seconds, _turning(panels[0], n_frames), thinned_from)
+    limits = shared_limits(surfaces, to_edges=kind == "heatmap")
+    draw = _following(panels, words, kind, limits)
+    return Film(len(panels), seconds or STEP_S * len(panels), draw, thinned_from)
+
+
+def _drawn(panel: Panel, kind: str, smooth: int) -> Panel:
+    """Return a panel with no more points than a frame can show, unless more are asked for."""
+    if kind != "surface" or smooth > 1:
+        return panel
+    surface = thinned(panel.surface, MOST_POINTS)
+    return panel if surface is panel.surface else make_panel(surface, panel.name, scale=panel.scale)
+
+
+def _following(
+    panels: Sequence[Panel], words: Sequence[str], kind: str, limits: np.ndarray
+) -> Callable[[int], Figure]:
+    """Return what draws panels one after another, with words over each."""
+
+    def draw(k: int) -> Figure:
+        figure = draw_row([panels[k]], kind, limits=limits)
+        axes = figure.axes[0]
+        axes.set_title(f"{axes.get_title()}\n{words[k]}")
+        return figure
+
+    return draw
+
+
+def _turning(panel: Panel, n_frames: int) -> Callable[[int], Figure]:
+    """Return what draws a surface from all sides, one after another, on the same figure."""
+    figure = draw_row([panel], "surface")
+    axes = figure.axes[0]
+
+    def draw(k: int) -> Figure:
+        axes.view_init(elev=ELEVATION, azim=AZIMUTH + 360.0 * k / n_frames)  # type: ignore[attr-defined]
+        return figure
+
+    return draw
