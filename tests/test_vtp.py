@@ -90,8 +90,10 @@ def test_options_that_cannot_be(surface, option, text):
 
 def test_runs_without_torch_and_mpi(surface):
     code = surface_files.WITHOUT_TORCH_AND_MPI.format(command="vtp")
-    subprocess.run([sys.executable, "-c", code, str(surface)], check=True, capture_output=True)
+    argv = [sys.executable, "-c", code, str(surface), "--paraview"]
+    subprocess.run(argv, check=True, capture_output=True)
     assert surface.with_suffix(".vtp").exists()
+    assert surface.with_name("net.v2_paraview.py").exists()
 
 
 def test_help_waits_for_nothing_heavy():
