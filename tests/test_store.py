@@ -93,16 +93,6 @@ def test_the_file_says_what_it_is(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.h5"]
 
 
-def test_xarray_reads_the_file_with_its_axes(tmp_path):
-    import xarray
-
-    create_surface(tmp_path / "a.h5", make_content())
-    with xarray.open_dataset(tmp_path / "a.h5", engine="h5netcdf") as data:
-        assert data.train_loss.dims == ("alpha", "beta")
-        np.testing.assert_array_equal(data.alpha, np.linspace(-1, 1, 5))
-        assert data.train_loss.attrs["units"] == "nat"
-
-
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     create_surface(tmp_path / "a.h5", make_content())
     before = (tmp_path / "a.h5").read_bytes()

@@ -50,7 +50,7 @@ def test_every_dataset_has_units_and_a_long_name(path):
     with h5py.File(path) as file:
         file.visititems(lambda _, node: datasets.append(node) or None)
         found = [node for node in datasets if isinstance(node, h5py.Dataset)]
-        assert len(found) == 2 + 2 * 8
+        assert len(found) == 2 + 2 * 10
         assert all(node.attrs["units"] == "1" and node.attrs["long_name"] for node in found)
 
 

@@ -88,6 +88,8 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
             dimension.attach_scale(attached)
         if item.name in content.known:
             dataset[...] = content.known[item.name]
+        if schema.ARC_LENGTH in content.known and item.name in content.quantities:
+            dataset.attrs["coordinates"] = schema.ARC_LENGTH  # in the words of CF
     file.create_group("directions")
     write_directions(file, content.vectors)
     write_marks(file, content.marks)

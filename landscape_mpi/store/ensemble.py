@@ -12,6 +12,7 @@ import numpy as np
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.creation import Attributes
+from landscape_mpi.store.dimensions import name_rows, number_rows
 
 FORMAT = "landscape_mpi ensemble"
 FORMAT_VERSION = 1
@@ -70,6 +71,15 @@ def write_ensemble(path: Path, content: EnsembleContent) -> None:
                 dataset = group.create_dataset(column, data=_stored(table[column]))
                 dataset.attrs["units"] = units
                 dataset.attrs["long_name"] = long_name
+            _name_rows(group, list(TABLES[name]))
+
+
+def _name_rows(group: h5py.Group, columns: list[str]) -> None:
+    scale = next((name for name in ("name", "iteration") if name in columns), None)
+    if scale is None:
+        number_rows(group, "network", "number of the network, 0 the first", columns)
+    else:
+        name_rows(group, scale, [name for name in columns if name != scale])
 
 
 def _stored(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import h5py
 
+from landscape_mpi.store.dimensions import name_rows
+
 GROUP = "marks"
 
 
@@ -33,6 +35,7 @@ def write_marks(file: h5py.File, marks: Sequence[Mark]) -> None:
         dataset = group.create_dataset(name, data=values)
         dataset.attrs["units"] = "1"
         dataset.attrs["long_name"] = long_name
+    name_rows(group, "name", ["alpha", "beta"])
 
 
 def read_marks(file: h5py.File) -> tuple[Mark, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from landscape_mpi.store.dimensions import name_rows, number_rows
 from landscape_mpi.store.marks import Mark
 
 GROUP = "curve"
@@ -65,6 +66,8 @@ def write_plane_curve(file: h5py.File, curve: PlaneCurve) -> None:
         dataset = group.create_dataset(name, data=curve[name])
         dataset.attrs["units"] = "1"
         dataset.attrs["long_name"] = long_name
+    name_rows(group, "t", COLUMNS.keys() - {"t"})
+    number_rows(group, "bend", "number of the point, 0 the start", BENDS)
 
 
 def read_plane_curve(file: h5py.File) -> PlaneCurve | None:

@@ -16,6 +16,7 @@ import numpy as np
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.creation import Attributes
+from landscape_mpi.store.dimensions import name_rows
 from landscape_mpi.store.directions import axis_of_number, write_directions
 
 FORMAT = "landscape_mpi spectrum"
@@ -59,6 +60,8 @@ def write_spectrum(
             dataset = file.create_dataset(name, data=getattr(spectrum, name))
             dataset.attrs["units"] = units
             dataset.attrs["long_name"] = long_name
+        name_rows(file, "eigenvalue", ["residual"])
+        name_rows(file, "place", ["density"])
         write_directions(file, {axis_of_number(k): v for k, v in enumerate(vectors)})
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from landscape_mpi.store.dimensions import number_rows
+
 GROUP = "trajectory"
 COLUMNS = {
     "alpha": ("1", "coordinate along the first direction"),
@@ -72,6 +74,8 @@ def write_trajectory(file: h5py.File, trajectory: Trajectory) -> None:
             values = np.array([text.encode() for text in run.texts[name]])
             _write(place, name, values, "1", long_name)
         _write(place, "components", run.components, "1", COMPONENTS)
+        number_rows(place, "checkpoint", "number in the order of training", list(place))
+        number_rows(place, "component", "number, 0 the first", ["components"], dimension=1)
 
 
 def _write(group: h5py.Group, name: str, values: np.ndarray, units: str, long_name: str) -> None:

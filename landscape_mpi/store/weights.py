@@ -11,6 +11,7 @@ import numpy as np
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.creation import Attributes
+from landscape_mpi.store.dimensions import name_rows, number_rows
 
 FORMAT = "landscape_mpi weights"
 FORMAT_VERSION = 1
@@ -26,6 +27,11 @@ DATASETS = {
     "n_outside": ("1", "number of weights below and above the bins"),
 }
 NAMES = "parameter_names"
+COLUMNS = (  # what lies along the second dimension: its name, its long name, and of what
+    ("bin", "number of the bin", "histogram"),
+    ("edge", "number of the edge", "histogram_edges"),
+    ("side", "0 below the bins, 1 above them", "n_outside"),
+)
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,10 @@ def write_weights(
             squeezed = {"compression": "gzip", "shuffle": True} if values.ndim > 1 else {}
             _describe(file.create_dataset(name, data=values, **squeezed), units, long_name)
         _describe(file.create_dataset(NAMES, data=list(names)), "1", "names of the parameters")
-        file["epoch"].make_scale("epoch")
-        for name in DATASETS.keys() - {"epoch"}:
-            file[name].dims[0].attach_scale(file["epoch"])
+        name_rows(file, "epoch", DATASETS.keys() - {"epoch"})
+        name_rows(file, NAMES, ["parameter_norms"], dimension=1)
+        for scale, long_name, name in COLUMNS:
+            number_rows(file, scale, long_name, [name], dimension=1)
 
 
 def _describe(dataset: h5py.Dataset, units: str, long_name: str) -> None:

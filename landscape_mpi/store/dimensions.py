@@ -1,0 +1,46 @@
+"""Dimensions with names, by HDF5's dimension scales: xarray and netCDF know axes by them.
+
+Without one, a dataset of n values is taken to lie along any dimension of its name, of the groups
+above too, whatever the length of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import h5py
+import numpy as np
+
+
+def name_rows(group: h5py.Group, scale: str, names: Iterable[str], *, dimension: int = 0) -> None:
+    """Make a dataset the coordinates of a dimension of others. Local.
+
+    Args:
+        group: Open for writing.
+        scale: Dataset of one dimension.
+        names: Datasets that lie along it.
+        dimension: Of those datasets.
+    """
+    if not group[scale].is_scale:
+        group[scale].make_scale(scale)
+    for name in names:
+        group[name].dims[dimension].attach_scale(group[scale])
+
+
+def number_rows(
+    group: h5py.Group, scale: str, long_name: str, names: Iterable[str], *, dimension: int = 0
+) -> None:
+    """Number a dimension of some datasets from 0 on, where nothing else names it. Local.
+
+    Args:
+        group: Open for writing.
+        scale: What a row is called; a new dataset, int64 [n].
+        long_name: What its number says.
+        names: Datasets that lie along it, at least one.
+        dimension: Of those datasets.
+    """
+    names = list(names)
+    dataset = group.create_dataset(scale, data=np.arange(group[names[0]].shape[dimension]))
+    dataset.attrs["units"] = "1"
+    dataset.attrs["long_name"] = long_name
+    name_rows(group, scale, names, dimension=dimension)
