@@ -22,6 +22,19 @@ def command_line(module: str) -> str:
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
+def made_by(module: str) -> dict[str, str]:
+    """Return what every file says of its making: the command, the commit, the versions.
+
+    Args:
+        module: The command that runs, as after ``python -m``.
+    """
+    return {
+        "command": command_line(module),
+        "git_commit": git_commit(),
+        "versions": versions(),
+    }
+
+
 def versions() -> str:
     """Return the versions that decide a result, in one line."""
     own = _own_version()

@@ -48,9 +48,7 @@ def make_plane(options: argparse.Namespace) -> None:
             "cosine": directions.cosine(plane.vectors["alpha"], plane.vectors["beta"]),
         },
         "provenance": {
-            "command": provenance.command_line("landscape_mpi.curve"),
-            "git_commit": provenance.git_commit(),
-            "versions": provenance.versions(),
+            **provenance.made_by("landscape_mpi.curve"),
             "written": provenance.now(),
             "curve": str(options.curve),
             "curve_file_sha256": found.checkpoint.sha256,

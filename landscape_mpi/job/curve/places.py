@@ -126,9 +126,7 @@ def make_content(
     if plan.batch:
         how["batch"] = plan.batch
     made_by = {
-        "command": provenance.command_line(COMMAND),
-        "git_commit": provenance.git_commit(),
-        "versions": provenance.versions(),
+        **provenance.made_by(COMMAND),
         **inputs.sha256,
         **{f"trivial_error_{k}": v for k, v in inputs.dataset.trivial_errors.items()},
     }

@@ -183,9 +183,7 @@ def _describe(
         "start": str(options.start),
         "end": str(options.end),
         "data_dir": str(options.data_dir or "none"),
-        "command": provenance.command_line("landscape_mpi.curve"),
-        "git_commit": provenance.git_commit(),
-        "versions": provenance.versions(),
+        **provenance.made_by("landscape_mpi.curve"),
     }
     return CurveContent(options.kind, (), ends.trained, identity, record, 0, (), None)
 

@@ -65,8 +65,7 @@ def _described(job: HessianPlan, solver: PointSolver) -> dict:
         "max_products": job.max_products,
         "batch": solver.setting.batch,
         "preparation": solver.plane.description,
-        "command": provenance.command_line("landscape_mpi.hessian"),
-        "versions": provenance.versions(),
+        **provenance.made_by("landscape_mpi.hessian"),
         "started": provenance.now(),
     }
 

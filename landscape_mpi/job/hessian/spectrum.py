@@ -89,8 +89,7 @@ def _spectrum(
         "trace": trace.value,
         "trace_deviation": trace.deviation,
         "density_width": density.width,
-        "command": provenance.command_line("landscape_mpi.hessian"),
-        "versions": provenance.versions(),
+        **provenance.made_by("landscape_mpi.hessian"),
     }
     for axis in AXES:
         curvature = _curvature(plane, inputs, solver, axis)

@@ -45,9 +45,7 @@ def write_path(
     attributes = {
         "directions": _describe_directions(axes, vectors, options),
         "provenance": {
-            "command": provenance.command_line("landscape_mpi.trajectory"),
-            "git_commit": provenance.git_commit(),
-            "versions": provenance.versions(),
+            **provenance.made_by("landscape_mpi.trajectory"),
             "written": provenance.now(),
             "ranks": n_ranks,
             "center": str(runs.center),

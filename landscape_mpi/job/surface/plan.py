@@ -222,10 +222,8 @@ def _content(
             "provenance": {
                 "checkpoint": str(options.checkpoint or "none"),
                 "checkpoint_types": ",".join(inputs.checkpoint.dtypes if inputs.checkpoint else ()),
-                "command": provenance.command_line("landscape_mpi.surface"),
                 "data_dir": str(options.data_dir or "none"),
-                "git_commit": provenance.git_commit(),
-                "versions": provenance.versions(),
+                **provenance.made_by("landscape_mpi.surface"),
                 **inputs.sha256,
                 **{f"trivial_error_{k}": v for k, v in inputs.dataset.trivial_errors.items()},
             },
