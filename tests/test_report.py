@@ -154,12 +154,13 @@ def add_provenance(path):
     rows = np.zeros(3, RUN)
     start, end = b"2026-11-01T10:00:00+00:00", b"2026-11-01T10:02:05+00:00"
     where = (b"2 threads", b"4 x H100", b"4 x node7", b"torch 2", b"parallel HDF5", b"python")
-    rows[0] = (start, end, b"complete", 15, 4, b"1", *where)
+    rows[0] = (start, end, b"complete", 15, 4, b"1", *where, b"ada")
     with h5py.File(path, "r+") as file:
         group = file["provenance"]
         group.create_dataset("runs", data=rows)
         group.attrs["command"] = "python -m landscape_mpi.surface --x=-1:1:5 --out 'a b.h5'"
         group.attrs["checkpoint_sha256"] = "12fca82f"
+        group.attrs.update({"user": "ada <l>", "host": "node7"})
         file["seconds"][...] = 2.0
 
 
@@ -167,12 +168,36 @@ def test_who_ran_what_on_what_for_how_long(surface):
     add_provenance(surface)
     page = page_of(surface)
     cells = re.findall(r"<td>([^<]*)</td>", page)
-    run = ["1", "2026-11-01 10:00:00", "2 min 5 s", "complete", "15", "4", "4 x H100", "4 x node7"]
-    assert cells[-8:] == run
+    run = ["1", "ada", "2026-11-01 10:00:00", "2 min 5 s", "complete", "15", "4"]
+    assert cells[-9:] == [*run, "4 x H100", "4 x node7"]
+    told = dict(re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td>', page))
+    assert told["who ran it"] == "ada &lt;l&gt;"
+    assert told["on which host"] == "node7"
+    assert told["on what hardware"] == "4 x H100"
+    assert told["how long its runs took"] == "2 min 5 s"
+    assert told["command that makes it again"].endswith("--x=-1:1:5 --out &#x27;a b.h5&#x27;")
     assert '<th scope="row">SHA-256 of the checkpoint</th><td>12fca82f</td>' in page
     assert '<th scope="row">time of all points on their ranks</th><td>30 s</td>' in page
     assert "python -m landscape_mpi.surface --x=-1:1:5 --out &#x27;a b.h5&#x27;</code>" in page
     assert f"python -m landscape_mpi.report {surface}</code>" in page
+
+
+def test_what_is_not_known_of_a_surface_is_said_to_be(surface, tmp_path):
+    """Of a file from before there were users in it, and of one of the reference implementation."""
+    reference = surface_files.write_reference(
+        tmp_path / "m.h5", ALPHA, BETA, lambda a, b: (a + 2, 90 - b)
+    )
+    rows = ("who ran it", "on which host", "on what hardware", "how long its runs took")
+    for path in (surface, reference):
+        told = dict(re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td>', page_of(path)))
+        for row in (*rows, "command that makes it again"):
+            assert told[row] == "unknown: the file does not say", row
+    old = np.dtype([(name, RUN[name]) for name in RUN.names if name != "user"])
+    with h5py.File(surface, "r+") as file:
+        run = np.zeros(1, old)
+        run["started"] = b"2026-11-01T10:00:00+00:00"
+        file["provenance"].create_dataset("runs", data=run)
+    assert "<td>1</td><td>unknown</td><td>2026-11-01 10:00:00</td>" in page_of(surface)
 
 
 def test_the_numbers_are_those_of_the_summary(surface):

@@ -18,11 +18,13 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.store import schema
 from landscape_mpi.store.checksums import seal
 from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.provenance import read_provenance
 from landscape_mpi.store.resume import (
     check_replaceable,
     check_same_surface,
     pending_points,
 )
+from landscape_mpi.store.runs import make_row, next_row
 from landscape_mpi.store.writer import CollectiveWriter, GatheringWriter, has_parallel_hdf5
 
 HOST = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
@@ -156,6 +158,26 @@ def test_the_table_of_runs(path, open_file):
         parallel_assert(file["provenance/runs"][2]["outcome"] == b"complete")
         parallel_assert(file["provenance/runs"][2]["ranks"] == comm.size)
         parallel_assert(file["provenance/runs"][1]["ranks"] == 0)
+
+
+@on_ranks
+def test_a_table_of_runs_from_before_it_named_users_is_gone_on_with(path, open_file):
+    comm = create_once(path, make_content())
+    old = np.dtype([(name, schema.RUN[name]) for name in schema.RUN.names if name != "user"])
+    if comm.rank == 0:
+        with h5py.File(path, "r+") as file:
+            del file["provenance/runs"]
+            file["provenance"].create_dataset("runs", data=np.zeros(schema.MAX_RUNS, old))
+        seal(path)
+    comm.Barrier()
+    writer = open_file(path, comm=comm)
+    now = "2026-11-01T10:00:00+00:00"
+    writer.write_run(next_row(path), make_row(started=now, ended=now, command="x", user="ada"))
+    writer.close()
+    comm.Barrier()
+    (run,) = read_provenance(path).runs
+    parallel_assert(run.texts["command"] == "x" and "user" not in run.texts)
+    parallel_assert(len(pending_points(path, np.arange(15))) == 15)
 
 
 @on_ranks

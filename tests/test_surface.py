@@ -5,6 +5,7 @@ has it for every point; here the file's values are compared with it at a few). O
 how it computes: the file of one rank that was never disturbed, compared bit for bit.
 """
 
+import getpass
 import os
 import re
 import shutil
@@ -118,6 +119,8 @@ def test_the_file_says_how_it_came_about(undisturbed, checkpoint):
         assert run["outcome"] == b"complete"
         assert run["points"] == 20
         assert run["ended"] >= run["started"] > b"2026"
+        assert run["user"].decode() == provenance["user"] == getpass.getuser()
+        assert provenance["host"] in run["hosts"].decode()
 
 
 @pytest.mark.parametrize("n_ranks", [2, 3, 4])

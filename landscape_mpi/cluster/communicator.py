@@ -51,9 +51,12 @@ class Ranks:
 def start_ranks(comm: MPI.Intracomm = MPI.COMM_WORLD) -> Ranks:
     """Find the ranks of this run and those of this node. Collective over comm."""
     node = cast(MPI.Intracomm, comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.rank))
-    # SLURM's own name of the node is the one that its commands take.
-    host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-    return Ranks(comm=comm, node=node, host=host)
+    return Ranks(comm=comm, node=node, host=host_name())
+
+
+def host_name() -> str:
+    """Return the name of this node: SLURM's own, which its commands take, or the system's."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def on_root(ranks: Ranks, work: Callable[[], T]) -> T | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib.metadata
+import os
 import platform
 import shlex
 import subprocess
@@ -16,6 +18,10 @@ import numpy as np
 import torch
 from mpi4py import MPI
 
+from landscape_mpi.cluster.communicator import host_name
+
+NO_USER = "LANDSCAPE_NO_USER"  # set to anything but 0, it keeps the name of the user out of files
+
 
 def command_line(module: str) -> str:
     """Return the command that is running, as it can be typed again."""
@@ -23,16 +29,28 @@ def command_line(module: str) -> str:
 
 
 def made_by(module: str) -> dict[str, str]:
-    """Return what every file says of its making: the command, the commit, the versions.
+    """Return what every file says of its making: the command, who ran it, commit, versions.
 
     Args:
         module: The command that runs, as after ``python -m``.
     """
     return {
         "command": command_line(module),
+        **({"user": user} if (user := user_name()) else {}),
+        "host": host_name(),
         "git_commit": git_commit(),
         "versions": versions(),
     }
+
+
+def user_name() -> str:
+    """Return who runs this, empty where LANDSCAPE_NO_USER says not to, or nobody knows."""
+    if os.environ.get(NO_USER, "0") not in {"", "0"}:
+        return ""
+    try:
+        return getpass.getuser()
+    except (KeyError, ImportError, OSError):  # a container with a user of no name
+        return ""
 
 
 def versions() -> str:

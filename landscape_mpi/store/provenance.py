@@ -24,7 +24,7 @@ class RunRecord:
     outcome: str
     n_points: int
     n_ranks: int
-    texts: Mapping[str, str]  # threads, devices, hosts, versions, writer, command
+    texts: Mapping[str, str]  # threads, devices, hosts, versions, writer, command, user
 
     @property
     def seconds(self) -> float | None:

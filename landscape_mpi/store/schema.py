@@ -120,5 +120,6 @@ RUN = np.dtype(
         ("versions", "S256"),
         ("writer", "S32"),  # parallel HDF5, or rank 0 gathers
         ("command", "S2048"),
+        ("user", "S64"),  # empty where nobody is to know; a file without it keeps being one
     ]
 )

@@ -236,6 +236,7 @@ def _row(start: Start, columns: Columns, began: str, **ended: str | int) -> np.n
         threads=start.workers.threads,
         devices=start.workers.devices,
         hosts=start.workers.hosts,
+        user=provenance.user_name(),
         versions=provenance.versions(),
         writer=writer_description(),
         command=provenance.command_line(columns.command),

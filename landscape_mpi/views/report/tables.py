@@ -48,7 +48,8 @@ FROM = {
     "git_commit": "commit",
     "writer": "written by",
 }
-RUN_HEAD = ("run", "started (UTC)", "took", "outcome", "points", "ranks", "devices", "hosts")
+RUN_HEAD = ("run", "who", "started (UTC)", "took", "outcome", "points", "ranks", "devices", "hosts")
+UNSAID = "unknown: the file does not say"
 
 
 def title_of(surface: Surface) -> str:
@@ -100,6 +101,7 @@ def numbers(surface: Surface) -> str:
 def provenance_table(surface: Surface, provenance: Provenance) -> str:
     """Return where a surface comes from, as a table, and its runs as another."""
     rows = [("file", str(surface.path)), ("points", " × ".join(str(n) for n in surface.shape))]
+    rows += _who(provenance)
     rows += _rows(surface.attributes, WHAT)
     rows += _rows(surface.about_directions, DIRECTIONS)
     rows += _rows(provenance.attributes, FROM)
@@ -112,6 +114,19 @@ def provenance_table(surface: Surface, provenance: Provenance) -> str:
     )
     table = f"<table><tbody>{body}</tbody></table>"
     return table + (_runs_table(provenance.runs) if provenance.runs else "")
+
+
+def _who(provenance: Provenance) -> Iterator[tuple[str, str]]:
+    """Say who began the file, where, and how long its runs took; what is not known, too."""
+    known = provenance.attributes
+    yield "who ran it", _shown(known.get("user")) or UNSAID
+    hosts = {run.texts["hosts"]: None for run in provenance.runs if run.texts.get("hosts")}
+    yield "on which host", _shown(known.get("host")) or "; ".join(hosts) or UNSAID
+    devices = {run.texts["devices"]: None for run in provenance.runs if run.texts.get("devices")}
+    yield "on what hardware", "; ".join(devices) or _shown(known.get("devices")) or UNSAID
+    took = [run.seconds for run in provenance.runs if run.seconds is not None]
+    yield "how long its runs took", duration(sum(took)) if took else UNSAID
+    yield "command that makes it again", command_of(provenance) or UNSAID
 
 
 def command_of(provenance: Provenance) -> str | None:
@@ -140,6 +155,7 @@ def _run_cells(number: int, run: RunRecord) -> tuple[str, ...]:
     took = "" if run.seconds is None else duration(run.seconds)
     return (
         str(number),
+        run.texts.get("user") or "unknown",
         f"{run.started:%F %T}",
         took,
         run.outcome or "running, or killed",

@@ -1,0 +1,46 @@
+"""Oracle: the system's own answers to who and where, asked through the environment and pwd."""
+
+import os
+import pwd
+
+import numpy as np
+import pytest
+
+from landscape_mpi.job.provenance import made_by, user_name
+from landscape_mpi.store.runs import make_row
+
+
+@pytest.fixture(autouse=True)
+def of_no_name(monkeypatch):
+    """The variables that getpass looks at first are not set."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "LANDSCAPE_NO_USER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_who_made_a_file_and_where():
+    made = made_by("landscape_mpi.surface")
+    assert made["user"] == pwd.getpwuid(os.getuid()).pw_name
+    assert made["host"] == os.environ.get("SLURMD_NODENAME", os.uname().nodename)
+    assert made["command"].startswith("python -m landscape_mpi.surface")
+
+
+def test_the_name_of_the_user_can_be_left_out(monkeypatch):
+    monkeypatch.setenv("LANDSCAPE_NO_USER", "1")
+    assert "user" not in made_by("landscape_mpi.surface")
+    monkeypatch.setenv("LANDSCAPE_NO_USER", "0")
+    assert made_by("landscape_mpi.surface")["user"]
+
+
+def test_a_user_without_a_name_as_in_a_container(monkeypatch):
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    monkeypatch.setattr(
+        os, "getuid", lambda: next(n for n in range(54321, 60000) if n not in taken)
+    )
+    assert user_name() == ""
+    assert "user" not in made_by("landscape_mpi.surface")
+
+
+def test_a_name_that_the_table_of_runs_cannot_hold_is_shown_as_far_as_it_can():
+    assert make_row(user="Ada é")["user"] == b"Ada ?"
+    assert make_row(user="x" * 100)["user"] == b"x" * 61 + b"..."
+    assert np.dtype(make_row().dtype).names[-1] == "user"
