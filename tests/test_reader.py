@@ -13,6 +13,7 @@ import pytest
 import surface_files
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.store.provenance import read_provenance
 from landscape_mpi.store.reader import check_computed, read_surface
 
 ALPHA = [-1.0, 0.0, 1.0, 2.0, 3.0]
@@ -151,6 +152,12 @@ def test_reads_while_another_process_holds_the_file_open_for_writing(ours):
         assert process.stdout.readline() == b"open\n"
         assert read_surface(ours).done.all()
         process.communicate()
+
+
+def test_reads_while_this_process_has_the_file_open_as_xarray_opens_it(ours):
+    with h5py.File(ours, "r"):
+        assert read_surface(ours).done.all()
+        assert read_provenance(ours).runs == ()
 
 
 def test_missing_file_and_directory(tmp_path):

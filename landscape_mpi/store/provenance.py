@@ -11,6 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from landscape_mpi.store.reader import open_beside_others
+
 GROUP = "provenance"
 RUNS = "runs"
 
@@ -47,7 +49,7 @@ def read_provenance(path: Path) -> Provenance:
     Args:
         path: A file that read_surface has read.
     """
-    with h5py.File(path, "r", locking=False) as file:
+    with open_beside_others(path) as file:
         group = file.get(GROUP)
         if not isinstance(group, h5py.Group):
             return Provenance()

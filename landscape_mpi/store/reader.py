@@ -2,7 +2,8 @@
 
 The reference implementation is the one of Li et al. 2018 (tomgoldstein/loss-landscape). Its
 arrays have the shape (nx, ny), but position k of their flat order was filled with the point
-(x[k % nx], y[k // nx]), the order of ``numpy.meshgrid(x, y)``; -1 stands for not computed.
+(x[k % nx], y[k // nx]), the order of ``numpy.meshgrid(x, y)``; -1 stands for not computed, and 1
+where the smallest eigenvalue is not.
 """
 
 from __future__ import annotations
@@ -27,13 +28,33 @@ from landscape_mpi.store.schema import (
     BOOKKEEPING,
     FORMAT,
     FORMAT_VERSION,
+    HESSIAN,
     HESSIAN_VALUES,
     QUANTITIES,
     RATIO,
 )
 from landscape_mpi.store.trajectory import Trajectory, read_trajectory
 
-REFERENCE_MISSING = -1.0
+# Files of ours that are no surfaces: what they are, and what they are for.
+OTHERS = {
+    "landscape_mpi weights": "the weights of a training run, and no surface. Draw it: python -m "
+    "landscape_mpi.plot --weights.",
+    "landscape_mpi spectrum": "eigenvalues at one point, and no surface. Draw it: python -m "
+    "landscape_mpi.plot --spectrum.",
+    "landscape_mpi ensemble": "an ensemble, and no surface. Draw it: python -m landscape_mpi.plot "
+    "--ensemble.",
+    "landscape_mpi plane": "a plane's directions, and no surface. Compute one along them: python "
+    "-m landscape_mpi.surface --directions.",
+}
+# By our name: theirs, and the value that stands for not computed.
+REFERENCE = {
+    "train_loss": ("train_loss", -1.0),
+    "train_error": ("train_acc", -1.0),
+    "test_loss": ("test_loss", -1.0),
+    "test_error": ("test_acc", -1.0),
+    "hessian_min": ("min_eig", 1.0),
+    "hessian_max": ("max_eig", -1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -100,13 +121,24 @@ def read_surface(path: str | Path) -> Surface:
     path = Path(path)
     _check_is_file(path)
     try:
-        # A running job holds the lock of its file.
-        with h5py.File(path, "r", locking=False) as file:
+        with open_beside_others(path) as file:
             return _kind_of(file, path)(file, path)
     except InputError:
         raise
     except UNREADABLE as problem:
         raise InputError(_why_unreadable(path, problem)) from problem
+
+
+def open_beside_others(path: Path) -> h5py.File:
+    """Open a file to read it, whoever else has it open."""
+    try:
+        # A running job holds the lock of its file.
+        return h5py.File(path, "r", locking=False)
+    except OSError as problem:
+        if "locking flag" not in str(problem):
+            raise
+        # This process has it open already, as xarray does; a file is open in one way at a time.
+        return h5py.File(path, "r")
 
 
 def check_computed(surface: Surface) -> None:
@@ -140,12 +172,18 @@ def _why_unreadable(path: Path, problem: Exception) -> str:
         return f"{path}: may not be read. Ask its owner for the permission."
     if not h5py.is_hdf5(path):
         return f"{path}: is not an HDF5 file. Name the file that landscape_mpi.surface --out wrote."
-    return f"{path}: HDF5 cannot read it: {problem}"
+    return (
+        f"{path}: HDF5 cannot read it: {problem}. It is damaged: copy it again from where the job "
+        "wrote it."
+    )
 
 
 def _kind_of(file: h5py.File, path: Path) -> Callable[[h5py.File, Path], Surface]:
-    if _text(file.attrs.get("format", "")) == FORMAT:
+    mark = _text(file.attrs.get("format", ""))
+    if mark == FORMAT:
         return _read_ours
+    if mark in OTHERS:
+        raise InputError(f"{path}: holds {OTHERS[mark]}")
     if "xcoordinates" in file:
         return _read_reference
     held = ", ".join(list(file)[:6]) or "nothing"
@@ -174,10 +212,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
     described = [*(field.name for field in AXES), *names]
     units = {name: _text(file[name].attrs.get("units", "1")) for name in described}
     long_names = {name: _text(file[name].attrs.get("long_name", name)) for name in described}
-    if set(HESSIAN_VALUES) <= values.keys():
-        values[RATIO.name] = _ratio(*(values[name] for name in HESSIAN_VALUES))
-        done_of[RATIO.name] = done_of[HESSIAN_VALUES[0]]
-        units[RATIO.name], long_names[RATIO.name] = RATIO.units, RATIO.long_name
+    _add_ratio(values, done_of, units, long_names)
     return Surface(
         path=path,
         alpha=alpha,
@@ -200,6 +235,19 @@ def _attributes(file: h5py.File, group: str) -> dict[str, Any]:
     return {name: _plain(value) for name, value in known.items()}
 
 
+def _add_ratio(
+    values: dict[str, np.ndarray],
+    done_of: dict[str, np.ndarray],
+    units: dict[str, str],
+    long_names: dict[str, str],
+) -> None:
+    """Add the ratio of the eigenvalues to what is known of a surface that has both."""
+    if set(HESSIAN_VALUES) <= values.keys():
+        values[RATIO.name] = _ratio(*(values[name] for name in HESSIAN_VALUES))
+        done_of[RATIO.name] = np.all([done_of[name] for name in HESSIAN_VALUES], axis=0)
+        units[RATIO.name], long_names[RATIO.name] = RATIO.units, RATIO.long_name
+
+
 def _ratio(least: np.ndarray, greatest: np.ndarray) -> np.ndarray:
     """Return |least / greatest|, not a number where both are zero: 0 is convex.
 
@@ -213,28 +261,32 @@ def _read_reference(file: h5py.File, path: Path) -> Surface:
     x = _axis(file, "xcoordinates", path)
     y = _axis(file, "ycoordinates", path) if "ycoordinates" in file else np.zeros(1)
     stored = (len(x), len(y)) if "ycoordinates" in file else (len(x),)
-    names = [f"{split}_{measure}" for split in ("train", "test") for measure in ("loss", "acc")]
-    _check_shapes(file, path, stored, names)
-    there = {name: _unscramble(file[name][()], len(x), len(y)) for name in names if name in file}
+    theirs = [name for name, _ in REFERENCE.values()]
+    _check_shapes(file, path, stored, theirs)
+    there = {ours: known for ours, known in REFERENCE.items() if known[0] in file}
     if not there:
-        raise _no_quantities(file, path, f"among {', '.join(names)}")
+        raise _no_quantities(file, path, f"among {', '.join(theirs)}")
     values, done_of = {}, {}
-    for name, array in there.items():
-        ours = name.replace("acc", "error")
-        done_of[ours] = array != REFERENCE_MISSING
+    for ours, (name, missing) in there.items():
+        array = _unscramble(file[name][()], len(x), len(y))
+        done_of[ours] = array != missing
         shown = 100.0 - array if name.endswith("acc") else array
         values[ours] = np.where(done_of[ours], shown, np.nan)
-    fields = {field.name: field for field in (*AXES, *QUANTITIES.values())}
+    fields = {field.name: field for field in (*AXES, *QUANTITIES.values(), *HESSIAN.values())}
     described = [*(field.name for field in AXES), *values]
+    units = {name: fields[name].units for name in described}
+    long_names = {name: fields[name].long_name for name in described}
+    computed = [mask for name, mask in done_of.items() if name in QUANTITIES]
+    _add_ratio(values, done_of, units, long_names)
     return Surface(
         path=path,
         alpha=x,
         beta=y,
         values=values,
-        done=np.all(list(done_of.values()), axis=0),
+        done=np.all(computed or list(done_of.values()), axis=0),
         done_of=done_of,
-        units={name: fields[name].units for name in described},
-        long_names={name: fields[name].long_name for name in described},
+        units=units,
+        long_names=long_names,
         attributes={name: _plain(value) for name, value in file.attrs.items()},
     )
 
@@ -262,6 +314,7 @@ def _check_version(file: h5py.File, path: Path) -> None:
 def _axis(file: h5py.File, name: str, path: Path) -> np.ndarray:
     if name not in file:
         raise InputError(f"{path}: holds no dataset {name!r}, so its grid is not known.")
+    _check_numbers(file, path, [name])
     axis = np.asarray(file[name][()], dtype=np.float64)
     if axis.ndim != 1 or axis.size == 0:
         raise InputError(f"{path}: {name} has shape {axis.shape}; an axis has shape (n,), n > 0.")
@@ -274,7 +327,18 @@ def _axis(file: h5py.File, name: str, path: Path) -> np.ndarray:
     return axis
 
 
+def _check_numbers(file: h5py.File, path: Path, names: list[str]) -> None:
+    for name in names:
+        node = file[name]
+        if not isinstance(node, h5py.Dataset) or node.dtype.kind not in "uif":
+            raise InputError(
+                f"{path}: {name} is no array of numbers, as it is in a surface file, so something "
+                "else wrote it. Name the file that landscape_mpi.surface --out wrote."
+            )
+
+
 def _check_shapes(file: h5py.File, path: Path, shape: tuple[int, ...], names: list[str]) -> None:
+    _check_numbers(file, path, [name for name in names if name in file])
     for name in names:
         if name in file and file[name].shape != shape:
             raise InputError(
