@@ -130,7 +130,11 @@ def read_surface(path: str | Path) -> Surface:
 
 
 def open_beside_others(path: Path) -> h5py.File:
-    """Open a file to read it, whoever else has it open."""
+    """Open a file to read it, whoever else has it open.
+
+    Raises:
+        OSError: If HDF5 cannot.
+    """
     try:
         # A running job holds the lock of its file.
         return h5py.File(path, "r", locking=False)
