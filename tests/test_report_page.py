@@ -161,6 +161,47 @@ def test_the_colours_of_the_contour(page):
     assert page.run("document.querySelectorAll('#flat-0 .contourlevel path').length") > 5
 
 
+def labels_of(browser, plot):
+    """Return the texts on the contour lines, and the place of each as shares of the axes."""
+    code = (
+        f"(() => {{ const axes = document.querySelector('#{plot} .nsewdrag');"
+        "const box = axes.getBoundingClientRect();"
+        f"return [...document.querySelectorAll('#{plot} .contourlabels text')].map((e) => {{"
+        "const r = e.getBoundingClientRect();"
+        "return [e.textContent, (r.left + r.width / 2 - box.left) / box.width,"
+        "(r.top + r.height / 2 - box.top) / box.height, r.width]; }); })()"
+    )
+    return browser.run(code)
+
+
+@pytest.mark.parametrize("log", [True, False], ids=["log", "linear"])
+def test_the_contours_lines_are_labelled_with_their_values(page, log):
+    """Each label lies where the surface has, within a quarter of a level, the value it says."""
+    plain(page, log=log)
+    found = labels_of(page, "flat-0")
+    assert len({text for text, *_ in found}) >= 4
+    height = np.log10 if log else float
+    step = page.run("document.getElementById('flat-0').data[0].contours.size")
+    for text, x, y, width in found:
+        a, b = -1 + 2 * x, 1.5 - 2.5 * y
+        assert height(slope(a, b)) == pytest.approx(height(float(text)), abs=0.25 * step), text
+        assert 5 < width < 40
+    bar = page.run("document.getElementById('flat-0').data[0].colorbar.ticktext")
+    assert {text for text, *_ in found} <= set(bar)
+
+
+def test_the_labels_can_be_read_on_any_colour(page):
+    """White letters around which it is dark, also on yellow, the brightest of the colours."""
+    plain(page, log=True)
+    width, height = page.box("#flat-0 .nsewdrag")[2:]
+    brightest = max(labels_of(page, "flat-0"), key=lambda label: label[1])
+    picture = page.picture("#flat-0 .nsewdrag").astype(int)
+    column, row = round(brightest[1] * width), round(brightest[2] * height)
+    around = picture[row - 6 : row + 7, column - 9 : column + 10].sum(axis=2)
+    assert around.max() > 600
+    assert around.min() < 330
+
+
 def test_the_surface_is_drawn_in_space(page):
     plain(page, log=True)
     page.run("document.getElementById('above').click()")
@@ -414,7 +455,7 @@ def test_hard_surfaces_have_their_colours(hard_cases):
         assert sign * (brightness(picture, 0.95, 0.9) - brightness(picture, 0.05, 0.1)) > 100, name
     wide = trace(browser, f"flat-{numbers['wide']}", "contour")
     assert (wide["zmin"], wide["zmax"]) == pytest.approx((10**-7.5, 10**7.5))
-    assert "10⁷" in "".join(wide["colorbar"]["ticktext"])
+    assert "10⁶" in "".join(wide["colorbar"]["ticktext"])
     one = browser.picture(f"#flat-{numbers['constant']} .nsewdrag").reshape(-1, 3).astype(int)
     assert np.median(np.ptp(one, axis=1)) > 40
 

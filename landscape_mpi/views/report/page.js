@@ -2,9 +2,10 @@
 // Draws the surfaces. What is set in the controls is `state`; a change of it draws again. Heights
 // are values, or log10 of them on a log scale, as far as the clipping lets them.
 
-const LEVELS = 14; // contour levels, about
+const LEVELS = 12; // contour levels, at most about
 const POINTS_3D = 251; // of an axis in space; finer grids are thinned there
 const TURN = Math.PI / 30; // by an arrow key
+const SHADOW = "0 0 3px #000000, 0 0 2px #000000, 0 0 1px #000000"; // of white letters on any colour
 const RELIEF = 0.66; // height of the box over its longer side
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const START = { azimuth: -58, elevation: 36, distance: 1.86 }; // degrees, and sides of the box
@@ -144,7 +145,18 @@ function ticksOf([low, high], n = 6) {
   return labelled(ticks.filter((height) => height >= low - 1e-9 && height <= high + 1e-9));
 }
 
-const labelled = (heights) => ({ tickvals: heights, ticktext: heights.map((height) => format(valueOf(height), 3)) });
+function labelled(heights) {
+  const values = heights.map(valueOf);
+  return { tickvals: heights, ticktext: values.map((value) => format(value, digitsOf(values))) };
+}
+
+// As many as tell each value from the one before: three, or more where a small range is far from zero.
+function digitsOf(values) {
+  const largest = Math.max(...values.map(Math.abs));
+  const steps = values.slice(1).map((value, k) => Math.abs(value - values[k])).filter((step) => step > 0);
+  if (state.log || !steps.length || !largest) return 3;
+  return Math.min(15, Math.max(3, Math.ceil(Math.log10(largest / Math.min(...steps))) + 2));
+}
 
 // Drawing.
 
@@ -215,7 +227,7 @@ async function drawPlane(view) {
   const flat = [];
   if (hasFaces) {
     space.push(surfaceTrace(view));
-    flat.push(contourTrace(view, q, ticks, colors));
+    flat.push(contourTrace(view, q, colors));
   } else if (q) {
     space.push(dots(view, true));
     flat.push(dots(view, false));
@@ -243,9 +255,18 @@ function anyFace(view) {
   return false;
 }
 
+// On a logarithmic scale they are even in the logarithm: 1, 1.78, 3.16, 5.62, 10 where 4 make a decade.
 function levelsOf([low, high]) {
   const size = niceStep((high - low) / LEVELS);
-  return { start: Math.ceil(low / size) * size, end: high, size };
+  return { start: Math.ceil(low / size - 1e-9) * size, end: high, size };
+}
+
+// plotly.js takes the words of its colour bar for the labels on the lines, where both have a level.
+function levelTicks(range) {
+  const { start, end, size } = levelsOf(range);
+  const heights = [];
+  for (let k = 0; start + k * size <= end + 0.1 * size; k += 1) heights.push(start + k * size);
+  return labelled(heights);
 }
 
 function surfaceTrace(view) {
@@ -262,14 +283,14 @@ function surfaceTrace(view) {
   };
 }
 
-function contourTrace(view, q, ticks, colors) {
+function contourTrace(view, q, colors) {
   const [low, high] = view.shown;
   return {
     type: "contour", name: "contour", hoverinfo: "none", colorscale: "Viridis", zmin: low, zmax: high, autocontour: false,
     x: [...view.alpha], y: [...view.beta], z: rowsOf(view), connectgaps: false,
-    contours: { coloring: "heatmap", ...levelsOf(view.shown) },
+    contours: { coloring: "heatmap", showlabels: true, labelfont: { color: "#ffffff", size: 10, shadow: SHADOW }, ...levelsOf(view.shown) },
     line: { color: "rgba(255,255,255,0.55)", width: 0.8 },
-    colorbar: { thickness: 14, len: 1, lenmode: "fraction", outlinewidth: 0, tickfont: { color: colors.soft, size: 11 }, ...ticks,
+    colorbar: { thickness: 14, len: 1, lenmode: "fraction", outlinewidth: 0, tickfont: { color: colors.soft, size: 11 }, ...levelTicks(view.shown),
       title: { text: withUnit(titleOf(q), { unit: q.unit && `(${q.unit})` }), side: "right", font: { color: colors.ink, size: 12 } } },
   };
 }
