@@ -98,7 +98,7 @@ def check_what(options: argparse.Namespace) -> None:
         )
     others = {"smooth": options.smooth > 1}
     others["critical"] = options.critical is not None
-    for option in ("watch", "compare", "columns", "smooth", "critical", "film"):
+    for option in ("watch", "compare", "smooth", "critical", "film"):
         if others.get(option, getattr(options, option)) and not options.surfaces:
             raise InputError(f"--{option}: is for surfaces, not for {named[0]}. Leave it out.")
 
@@ -128,12 +128,14 @@ def draw_each(
 ) -> None:
     """Read all files, then draw a picture of each and print its name."""
     from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.page import page_for
 
     contents = [read(path) for path in paths]
     make_folder(options.out_dir)
     for path, content in zip(paths, contents, strict=True):
         picture = picture_of(path, out_dir=options.out_dir, suffix=options.format)
-        write_figure(partial(draw, content), picture, dpi=options.dpi)
+        page = page_for(options.columns)
+        write_figure(partial(draw, content), picture, dpi=options.dpi, page=page)
         print(picture)
 
 
@@ -141,13 +143,15 @@ def draw_runs(options: argparse.Namespace) -> None:
     """Draw the weights of training runs into one figure, and print its file."""
     from landscape_mpi.store.weights import read_weights
     from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.page import page_for
     from landscape_mpi.views.weights import check_number, draw_weights, picture_of
 
     runs = [read_weights(path) for path in options.weights]
     check_number(runs)
     make_folder(options.out_dir)
     picture = picture_of(runs, out_dir=options.out_dir, suffix=options.format)
-    write_figure(lambda: draw_weights(runs), picture, dpi=options.dpi)
+    page = page_for(options.columns)
+    write_figure(lambda: draw_weights(runs), picture, dpi=options.dpi, page=page)
     print(picture)
 
 
@@ -160,7 +164,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
 
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
-    check_room(surfaces, options)
+    check_room(options)
     if options.compare and options.watch and len(surfaces) < len(options.surfaces):
         return  # one of them has no point yet
     plan = plan_comparisons if options.compare else plan_each
@@ -214,6 +218,8 @@ def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Pan
     from landscape_mpi.views.critical import with_critical
 
     return [with_critical(panel, options.critical) for panel in panels]
+
+
 def check_film(options: argparse.Namespace) -> None:
     """Check the options that go with --film.
 
@@ -283,23 +289,17 @@ def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
         print(f"drawn with fewer points than computed ({'{} x {}'.format(*film.thinned_from)})")
 
 
-def check_room(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
+def check_room(options: argparse.Namespace) -> None:
     """Check that the pictures have room on the page.
 
     Raises:
-        InputError: If surfaces, or lines and a matrix, are to stand side by side in one column.
+        InputError: If surfaces are to stand side by side in one column.
     """
     if options.columns == 1 and options.compare:
         raise InputError(
             "--compare: draws surfaces side by side, and --columns 1 leaves no room for that. Pass "
             "--columns 2."
         )
-    for surface in surfaces:
-        if options.columns == 1 and surface.has_pairs:
-            raise InputError(
-                f"{surface.path}: --columns 1: lines and the matrix of their barriers stand side "
-                "by side, and its numbers would lie on one another. Pass --columns 2."
-            )
 
 
 def make_parser() -> CommandParser:
@@ -436,7 +436,7 @@ def _add_output(parser: CommandParser) -> None:
         "--columns",
         type=int,
         choices=[1, 2],
-        help="draw surfaces for print: as wide as one column of a page of two (3.35 inches) or as "
+        help="draw for print: as wide as one column of a page of two (3.35 inches) or as "
         "both (6.9), letters of 8 points",
     )
     parser.add_argument("--format", choices=["png", "pdf", "svg"], help="default: png")

@@ -192,15 +192,6 @@ def test_the_surface_of_one_column_has_its_unit_on_the_axis_instead_of_a_bar(two
     assert axes.get_zlabel() == "train loss (nat)"
 
 
-def test_barriers_need_two_columns(tmp_path):
-    path = tmp_path / "pairs.h5"
-    attributes = {"solutions": ["a", "b"]}
-    values = {"train_loss": AXIS**2}
-    surface_files.write_surface(path, AXIS, [0.0], values, attributes=attributes)
-    with pytest.raises(InputError, match=r"--columns 1: lines and the matrix .* Pass --columns 2"):
-        plot.main([str(path), "--columns=1"])
-
-
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -219,7 +210,7 @@ def test_quantity_that_one_lacks(two, write):
         plot.main([*map(str, two), "--compare", "--quantity=test_loss"])
 
 
-@pytest.mark.parametrize("option", ["--compare", "--columns=2"])
+@pytest.mark.parametrize("option", ["--compare", "--watch"])
 def test_options_for_surfaces_alone(option, tmp_path):
     with pytest.raises(InputError, match=r"is for surfaces, not for --weights. Leave it out"):
         plot.main(["--weights", str(tmp_path), option])

@@ -108,6 +108,8 @@ def _highest(panels: list[Panel]) -> list[str]:
     errors = [panel for panel in panels if measure_of(panel.name) == "error" and panel.finite.any()]
     if not errors or errors[-1].n_computed < errors[-1].surface.n_points:
         return ["" for _ in LOOKS]
-    highest = np.where(errors[-1].finite, errors[-1].values, np.nan)
+    values = np.where(errors[-1].finite, errors[-1].values, np.nan)
+    highest = np.fmax.reduce(values, axis=0)
     split = errors[-1].name.partition("_")[0]
-    return [f": {split} error up to {value:.3g} %" for value in np.nanmax(highest, axis=0)]
+    words = [f": {split} error up to {value:.3g} %" for value in highest]
+    return [text if np.isfinite(value) else "" for text, value in zip(words, highest, strict=True)]

@@ -17,8 +17,9 @@ from landscape_mpi.views.canvas import (
     HOLE,
     floor_notes,
     label_of,
+    legend_below,
     plain,
-    scaled,
+    sheet,
     title_of,
     unit_of,
     wrap,
@@ -32,11 +33,14 @@ from landscape_mpi.views.line import (
     scale_axis,
     shown_values,
 )
+from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 
 WIDTH, HEIGHT = 8.2, 3.2  # inches, of the two pictures of one measure
+NARROW = (3.35, 5.0)  # of the same, one above the other
+ASIDE, ABOVE = 1.0, 0.7  # inches beside the words, and for title and legend
 SHADES = colormaps["Blues"]
-MOST_NUMBERS = 12  # solutions up to which the cells hold their numbers
+MOST_NUMBERS, MOST_IN_A_COLUMN = 12, 6  # solutions up to which the cells hold their numbers
 SPLIT_WORDS = {"train": "training set", "test": "test set"}
 
 
@@ -45,23 +49,33 @@ def draw_barriers(panels: list[Panel]) -> Figure:
     surface = panels[0].surface
     groups = group_by_measure(panels)
     names = names_of(surface)
-    figure = Figure(figsize=scaled((WIDTH, HEIGHT * len(groups) + 0.7)), layout="constrained")
-    holes: list[Artist] = []
-    axes = figure.subplots(len(groups), 2, squeeze=False, width_ratios=[1.25, 1.0])
+    narrow = NARROW[0], NARROW[1] * len(groups) + ABOVE
+    size = sheet((WIDTH, HEIGHT * len(groups) + ABOVE), narrow)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = _place(figure, len(groups))
+    holes: dict[object, Artist] = {}
     for (lines, matrix), (measure, group) in zip(axes, groups.items(), strict=True):
         _draw_lines(lines, measure, group)
         _draw_matrix(matrix, measure, group, len(names))
-        holes += _hatch_lines(lines, group) + _hatch_cells(matrix, group)
-    axes[-1, 0].set_xlabel("place $t$ on the line")
+        found = _hatch_lines(lines, group) + _hatch_cells(matrix, group)
+        holes |= {hole.get_label(): hole for hole in found}
+    for lines in axes[:, 0] if current_page().is_narrow else axes[-1:, 0]:
+        lines.set_xlabel("place $t$ on the line")
     figure.suptitle(title_of(surface, max(panel.n_computed for panel in panels)), fontsize="medium")
-    entries = [*_entries(panels), *holes]
+    entries = [*_entries(panels), *holes.values()]
     entries += [note for panel in panels for note in floor_notes(panel)]
     words = ",  ".join(f"{k}: {n}" for k, n in zip(labels_of(len(names)), names, strict=True))
     if surface.attributes.get(MATCH, "none") != "none":
         words += "; the second of each two with its units in the order most like the first's"
-    title = wrap(words, WIDTH - 1.0)
-    figure.legend(handles=entries, loc="outside lower center", ncols=2, frameon=False, title=title)
+    legend_below(figure, entries, 2, title=wrap(words, size[0] - ASIDE))
     return figure
+
+
+def _place(figure: Figure, n: int) -> np.ndarray:
+    """Return n rows of axes for lines and for their matrix: side by side, or in one column."""
+    if current_page().is_narrow:
+        return figure.subplots(2 * n, 1, height_ratios=[1.0, 1.25] * n).reshape(n, 2)
+    return figure.subplots(n, 2, squeeze=False, width_ratios=[1.25, 1.0])
 
 
 def _color_of(measure: str) -> str:
@@ -99,7 +113,7 @@ def _draw_matrix(axes: Axes, measure: str, panels: list[Panel], n: int) -> None:
     matrix[np.diag_indices(n)] = np.nan
     finite = matrix[np.isfinite(matrix)]
     highest = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
-    axes.imshow(matrix, cmap=SHADES, vmin=0.0, vmax=1.15 * highest)
+    image = axes.imshow(matrix, cmap=SHADES, vmin=0.0, vmax=1.15 * highest)
     labels = labels_of(n)
     axes.set_xticks(range(n), labels)
     axes.set_yticks(range(n), labels)
@@ -111,12 +125,14 @@ def _draw_matrix(axes: Axes, measure: str, panels: list[Panel], n: int) -> None:
         where = f"\n{first} above, {second} below"
     unit = unit_of(panels[0].surface, panels[0].name)
     axes.set_title(plain(f"barrier of the {measure}{unit}{where}"), fontsize="small")
-    if n > MOST_NUMBERS:
+    if n > (MOST_IN_A_COLUMN if current_page().is_narrow else MOST_NUMBERS):
+        axes.figure.colorbar(image, ax=axes, label=plain(f"barrier{unit}"))
         return
+    size = 7.5 * current_page().letters
     for (i, j), value in np.ndenumerate(matrix):
         if np.isfinite(value):
             color = "white" if value > 0.65 * highest else "0.1"
-            axes.text(j, i, f"{value:.3g}", ha="center", va="center", color=color, fontsize=7.5)
+            axes.text(j, i, f"{value:.3g}", ha="center", va="center", color=color, fontsize=size)
 
 
 def _hatch_lines(axes: Axes, panels: list[Panel]) -> list[Artist]:

@@ -195,6 +195,16 @@ def scaled(inches: tuple[float, float]) -> tuple[float, float]:
     return inches[0] * current_page().axes, inches[1] * current_page().axes
 
 
+def sheet(usual: tuple[float, float], narrow: tuple[float, float]) -> tuple[float, float]:
+    """Return width and height of a whole figure, in inches, as the current page has them.
+
+    Args:
+        usual: For a screen, and for both columns of a page.
+        narrow: For one column, where panels stand one above the other.
+    """
+    return scaled(narrow if current_page().is_narrow else usual)
+
+
 def title_of(surface: Surface, n_computed: int) -> str:
     """Return model and data, or the file's name; how far a partial surface is."""
     known = [str(surface.attributes.get(key, "")) for key in ("model", "data")]
@@ -348,6 +358,23 @@ def add_legend(canvas: Canvas, entries: Sequence[Artist]) -> None:
             handlelength=1.6,
         )
         if columns == 1 or legend.get_window_extent().width / canvas.figure.dpi <= room:
+            return
+        legend.remove()
+
+
+def legend_below(figure: Figure, entries: Sequence[Any], most: int, **look: Any) -> None:
+    """Put a legend below all axes of a figure with a layout, no wider than the figure.
+
+    Args:
+        figure: With constrained layout.
+        entries: Of the legend.
+        most: Columns to begin with.
+        look: Further options of the legend.
+    """
+    place: dict[str, Any] = {"loc": "outside lower center", "frameon": False, **look}
+    for columns in range(max(1, min(most, len(entries))), 0, -1):
+        legend = figure.legend(handles=list(entries), ncols=columns, **place)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()
 

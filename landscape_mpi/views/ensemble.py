@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from landscape_mpi.store.ensemble import EnsembleContent, Table
-from landscape_mpi.views.canvas import plain
+from landscape_mpi.views.canvas import TITLE_CHARACTER, legend_below, sheet, wrap
 
-SIZE = (6.6, 6.2)  # inches
+SIZE, NARROW = (6.6, 6.2), (3.35, 5.6)  # inches
+ASIDE = 0.7  # inches of the figure beside the axes
 HEIGHTS = (1.0, 2.0, 1.2)  # of the panels, in shares
 NETWORK, TOGETHER, ALONE, AVERAGE, OTHERS = "0.35", "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 MEMBER: dict[str, Any] = {
@@ -45,7 +46,7 @@ def picture_of(path: Path, *, out_dir: Path | None, suffix: str) -> Path:
 
 def draw_ensemble(content: EnsembleContent) -> Figure:
     """Draw the three panels, one above the other."""
-    figure = Figure(figsize=SIZE, layout="constrained")
+    figure = Figure(figsize=sheet(SIZE, NARROW), layout="constrained")
     panels = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": HEIGHTS})
     trace = content.tables["trace"]
     for axes, column in zip(panels, ("lr", "test_error", "distance"), strict=True):
@@ -53,26 +54,31 @@ def draw_ensemble(content: EnsembleContent) -> Figure:
     draw_error(panels[1], content)
     for axes, label in zip(panels, ("learning rate", "test error (%)", "distance"), strict=True):
         axes.set_ylabel(label)
-        axes.set_xlim(trace["epoch"][0], max(trace["epoch"][-1], 1e-9))
+        axes.set_xlim(trace["epoch"][0], trace["epoch"][-1] or 1.0)
         axes.margins(y=0.08)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
     for axes in (panels[0], panels[2]):
         axes.set_ylim(bottom=0)
-    panels[0].set_title(plain(title_of(content)))
+    room = figure.get_figwidth() - ASIDE
+    panels[0].set_title(wrap(title_of(content), room, TITLE_CHARACTER))
     panels[2].set_xlabel("epochs since the start")
     panels[2].set_ylabel("distance from the start")
     figure.align_ylabels(panels)
     handles, _ = panels[1].get_legend_handles_labels()
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    legend_below(figure, handles, 2)
     return figure
 
 
 def draw_trace(axes: Axes, trace: Table, column: str) -> None:
     """Draw a quantity over the epochs, and circles where members were collected."""
     epochs, values, collected = trace["epoch"], trace[column], trace["collected"] == 1
-    axes.plot(epochs, values, color=NETWORK, linewidth=1.2, label="the network as it is trained")
+    marker = "" if len(epochs) > 1 else "."
+    label = "the network as it is trained"
+    axes.plot(epochs, values, color=NETWORK, linewidth=1.2, marker=marker, label=label)
+    if not collected.any():  # what is not clipped has a place, which no circle would not have
+        return
     axes.plot(
         epochs[collected],
         values[collected],

@@ -20,7 +20,7 @@ COLUMNS = {1: 3.35, 2: 6.9}  # inches: what journals of two columns give
 SMALLEST = 0.15  # of the usual axes: below, the text alone is wider than the column
 TRIES = 8
 CLOSE = 0.03  # inches
-PER_SHARE = 4.5  # inches that the usual axes add to a picture, about
+PER_SHARE, STEEPEST = 4.5, 20.0  # inches that the usual axes add to a picture, about and at most
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def fit(draw: Callable[[], Figure], page: Page) -> tuple[Figure, Any]:
         return figure, "tight"
     best, box = figure, extent_of(figure)
     share, low, high = page.axes, 0.0, 4.0
+    last = share, box.width
     fits = box.width <= page.width
     next_share = share * page.width / box.width
     for _ in range(TRIES):
@@ -102,7 +103,10 @@ def fit(draw: Callable[[], Figure], page: Page) -> tuple[Figure, Any]:
             if not fits and extent.width < box.width:
                 best, box = figure, extent
         # Labels that take another line make the width jump: then halve what is left.
-        next_share = share + (page.width - 0.5 * CLOSE - extent.width) / PER_SHARE
+        per_share = (extent.width - last[1]) / (share - last[0]) if share != last[0] else PER_SHARE
+        per_share = per_share if 1.0 < per_share < STEEPEST else PER_SHARE
+        last = share, extent.width
+        next_share = share + (page.width - 0.5 * CLOSE - extent.width) / per_share
         if not low < next_share < high:
             next_share = (low + high) / 2
     width = max(page.width, box.width)  # what is too wide is not cut

@@ -11,10 +11,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from landscape_mpi.store.spectrum import Spectrum
-from landscape_mpi.views.canvas import plain
+from landscape_mpi.views.canvas import legend_below, sheet, wrap
+from landscape_mpi.views.page import current_page
 
-SIZE = (6.4, 3.8)  # inches
+SIZE, NARROW = (6.4, 3.8), (3.35, 2.9)  # inches
 DENSITY, LEADING, PLANE = "#0072b2", "#d55e00", "#009e73"
+ASIDE = 0.8  # inches of the figure beside the axes
 DECADES = 8  # of the density below its largest value
 CURVATURES = {"alpha": "--", "beta": ":"}
 
@@ -27,7 +29,7 @@ def picture_of(path: Path, *, out_dir: Path | None, suffix: str) -> Path:
 def draw_spectrum(spectrum: Spectrum) -> Figure:
     """Draw the density on a logarithmic scale, the largest eigenvalues as ticks."""
     known = spectrum.attributes
-    figure = Figure(figsize=SIZE, layout="constrained")
+    figure = Figure(figsize=sheet(SIZE, NARROW), layout="constrained")
     axes = figure.subplots()
     highest = float(spectrum.density.max())
     floor = highest / 10**DECADES
@@ -52,10 +54,14 @@ def draw_spectrum(spectrum: Spectrum) -> Figure:
     axes.set_ylim(floor, 3 * highest)
     axes.set_xlabel("eigenvalue of the Hessian (nat)")
     axes.set_ylabel("share of all eigenvalues per nat")
-    axes.set_title(plain(title_of(spectrum)), fontsize="medium")
+    room = figure.get_figwidth() - ASIDE
+    axes.set_title(wrap(title_of(spectrum), room), fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
-    axes.legend(frameon=False, loc="upper right")
+    if current_page().is_narrow:  # beside the axes there is no room that the density leaves free
+        legend_below(figure, axes.get_legend_handles_labels()[0], 1)
+    else:
+        axes.legend(frameon=False, loc="upper right")
     return figure
 
 

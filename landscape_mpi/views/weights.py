@@ -17,9 +17,10 @@ from matplotlib.ticker import MaxNLocator
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.weights import WeightsFile
-from landscape_mpi.views.canvas import plain
+from landscape_mpi.views.canvas import legend_below, plain, sheet
+from landscape_mpi.views.page import current_page
 
-SIZE = (8.6, 3.5)  # inches
+SIZE, NARROW = (8.6, 3.5), (3.35, 4.6)  # inches
 # By Okabe and Ito, 2008: told apart by the colour-blind too. Then with dashes.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "0.2")
 DASHES = ("-", "--", ":")
@@ -62,8 +63,8 @@ def picture_of(runs: Sequence[WeightsFile], *, out_dir: Path | None, suffix: str
 
 def draw_weights(runs: Sequence[WeightsFile]) -> Figure:
     """Draw the weight norms of runs over their epochs, and their last weights' histograms."""
-    figure = Figure(figsize=SIZE, layout="constrained")
-    norms, histogram = figure.subplots(1, 2)
+    figure = Figure(figsize=sheet(SIZE, NARROW), layout="constrained")
+    norms, histogram = figure.subplots(*((2, 1) if current_page().is_narrow else (1, 2)))
     reach = 1.1 * max(map(_reach, runs))
     for k, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
         look = {"color": COLORS[k % len(COLORS)], "linestyle": DASHES[k // len(COLORS)]}
@@ -74,8 +75,7 @@ def draw_weights(runs: Sequence[WeightsFile]) -> Figure:
     handles, _ = norms.get_legend_handles_labels()
     if any(len(drops_of(run)) for run in runs):
         handles.append(Line2D([], [], color="0.3", label="learning rate drops", **RING))
-    columns = min(len(handles), N_COLUMNS)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    legend_below(figure, handles, N_COLUMNS)
     return figure
 
 
@@ -147,8 +147,11 @@ def _frame(norms: Axes, histogram: Axes, runs: Sequence[WeightsFile]) -> None:
     norms.set_xlabel("epoch")
     norms.set_ylabel("L2 norm of all weights")
     norms.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    norms.set_ylim(0, 1.1 * max(float(run.history.weight_norm.max()) for run in runs) or 1.0)
+    all_norms = np.concatenate([run.history.weight_norm for run in runs])
+    norms.set_ylim(0, 1.1 * float(all_norms[np.isfinite(all_norms)].max(initial=0.0)) or 1.0)
     norms.margins(x=0.02)
+    if all(len(run.history.epoch) == 1 for run in runs):
+        norms.set_xlim(-0.5, 0.5)  # before training: there is no other epoch yet
     last = {int(run.history.epoch[-1]) for run in runs}
     when = f"after epoch {last.pop()}" if len(last) == 1 else "after the last epoch"
     histogram.set_title(f"weights {when}")
