@@ -102,6 +102,18 @@ def levels(text: str) -> int | list[float]:
     return given
 
 
+def list_of_names(text: str) -> list[str]:
+    """Return the names between commas.
+
+    Raises:
+        ArgumentTypeError: If there is none.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("names nothing.")
+    return names
+
+
 def pixel_density(text: str) -> int:
     """Return the dots per inch of a picture.
 

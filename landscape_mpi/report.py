@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
-from landscape_mpi.options import file_path
+from landscape_mpi.options import file_path, list_of_names
 from landscape_mpi.output import check_output, whole_file
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument(
         "--quantity",
-        type=_names,
+        type=list_of_names,
         metavar="NAME[,NAME]",
         help="show these only, e.g. train_loss,test_loss, or a sum of some, e.g. "
         "train_loss+weight_decay_term (default: all in the file)",
@@ -127,13 +127,6 @@ def make_parser() -> CommandParser:
         "surfaces are complete; an open page loads itself again",
     )
     return parser
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("names nothing.")
-    return names
 
 
 if __name__ == "__main__":

@@ -25,16 +25,18 @@ COMMANDS = sorted(
     path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
 )
 VIEWERS = {"plot", "vtp", "report", "topology"}
+LIGHT = {"draw", "views", "store", "viewer"}  # rooms for a login node, without torch and MPI
 
 # Room or kind of module: the parts of the package it may import, besides its own.
 MAY_IMPORT = {
     "command": {"job", "cluster", "compute", "store", "zoo", "views"} | SHARED,
-    "viewer": {"store", "views"} | SHARED,
+    "viewer": {"draw", "store", "views"} | SHARED,
     "job": {"cluster", "compute", "store", "zoo", "options"} | EVERYWHERE,
     "cluster": EVERYWHERE,
     "compute": EVERYWHERE,
     "store": EVERYWHERE,
     "zoo": EVERYWHERE,
+    "draw": {"store", "views"} | SHARED,
     "views": {"store"} | EVERYWHERE,
     "shared": EVERYWHERE,
 }
@@ -44,6 +46,7 @@ MUST_NOT_IMPORT = {
     "compute": {"mpi4py", "h5py"},
     "store": {"torch", "mpi4py"},
     "zoo": {"mpi4py"},
+    "draw": {"torch", "mpi4py", "h5py"},
     "views": {"torch", "mpi4py", "h5py"},
     "viewer": {"torch", "mpi4py", "h5py"},
     "shared": {"torch", "mpi4py", "h5py", "numpy"},
@@ -160,7 +163,7 @@ def test_help_answers_within_a_second(command: str) -> None:
 
 
 def test_views_and_store_load_without_torch_and_mpi() -> None:
-    modules = [module_name(path) for path in FILES if kind(path) in {"views", "store", "viewer"}]
+    modules = [module_name(path) for path in FILES if kind(path) in LIGHT]
     assert modules
     code = without("mpi4py", "torch") + (
         "import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"

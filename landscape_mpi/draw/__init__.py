@@ -1,0 +1,1 @@
+"""What the commands that draw do, step by step, without torch and MPI: plot and vtp."""

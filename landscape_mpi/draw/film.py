@@ -1,0 +1,105 @@
+"""Films: a surface that turns, or several, one after another."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from landscape_mpi.command import CommandParser
+from landscape_mpi.errors import InputError
+from landscape_mpi.options import file_path, number_above_0
+from landscape_mpi.output import check_output
+
+if TYPE_CHECKING:
+    from landscape_mpi.store.reader import Surface
+
+LONGEST_S = 600.0
+
+
+def add_film_options(parser: CommandParser) -> None:
+    """Add --film and --seconds."""
+    parser.add_argument(
+        "--film",
+        type=file_path,
+        metavar="FILE",
+        help="write an .mp4 (pip install imageio-ffmpeg) or a .gif instead: of one file its "
+        "surface, turning; of several, as of the epochs of a training, one after another, in the "
+        "order of the numbers their names end in, with one scale and box (--kind surface)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="S",
+        help="length of the film (default: 10 for a turn, else half a second for each file)",
+    )
+
+
+def check_film(options: argparse.Namespace) -> None:
+    """Check the options that go with --film.
+
+    Raises:
+        InputError: If one is for pictures, or more is asked than a film shows.
+    """
+    if options.film is None:
+        if options.seconds is not None:
+            raise InputError("--seconds: is for a film. Name one with --film, or leave it out.")
+        return
+    for option in ("watch", "compare", "columns", "critical", "dpi", "format", "out_dir"):
+        if getattr(options, option) not in (None, False):
+            name = option.replace("_", "-")
+            raise InputError(f"--{name}: is for pictures, not for --film. Leave one of them out.")
+    kinds, quantities = options.kind or ["surface"], options.quantity or ["one"]
+    for option, named in (("kind", kinds), ("quantity", quantities)):
+        if len(named) > 1:
+            raise InputError(
+                f"--{option} {','.join(named)}: a film shows one of them. Make several films."
+            )
+    if len(options.surfaces) == 1 and kinds != ["surface"]:
+        raise InputError(
+            f"--kind {kinds[0]}: a film of one file turns its surface in space. Name more files, "
+            "which then follow one another, or leave --kind out."
+        )
+    from landscape_mpi.views.film_file import check_film_name
+
+    check_film_name(options.film)
+    check_output(options.film, inputs=options.surfaces)
+
+
+def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
+    """Draw surfaces as a film, and print its name, and what is in it."""
+    from landscape_mpi.views.canvas import house_style
+    from landscape_mpi.views.film import check_filmable, make_film
+    from landscape_mpi.views.film_file import FPS, write_film
+    from landscape_mpi.views.series import times_of, word_of
+
+    check_filmable(surfaces)
+    if options.no_path:
+        surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
+    times = times_of(options.surfaces, option="--film")
+    word = word_of(options.surfaces)
+    order = sorted(range(len(times)), key=times.__getitem__)
+    with house_style():
+        film = make_film(
+            [surfaces[k] for k in order],
+            *(options.quantity or [None]),
+            kind=options.kind[0],
+            scale=options.scale,
+            levels=options.levels,
+            smooth=options.smooth,
+            seconds=options.seconds,
+            fps=FPS[options.film.suffix.lower()],
+            words=[f"{word} {times[k]:g}" for k in order],
+        )
+        about = write_film(film, options.film)
+    print(f"{options.film}: {about}")
+    if film.thinned_from is not None:
+        print(f"drawn with fewer points than computed ({'{} x {}'.format(*film.thinned_from)})")
+
+
+def _seconds(text: str) -> float:
+    seconds = number_above_0(text)
+    if seconds > LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text} is longer than {LONGEST_S:g} s.")
+    return seconds

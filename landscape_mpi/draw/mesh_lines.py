@@ -1,0 +1,86 @@
+"""Lines on a mesh, in files of their own: levels, paths of trainings, curves between solutions."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.output import check_output
+
+if TYPE_CHECKING:
+    from landscape_mpi.store.reader import Surface
+    from landscape_mpi.views.mesh import Mesh
+
+LINES = {
+    "contours": "lines of equal value",
+    "path": "the paths of training runs",
+    "curve": "a curve between solutions, the straight line, and the points that make it",
+}
+
+
+def build_lines(
+    surface: Surface, mesh: Mesh, out: Path, options: argparse.Namespace
+) -> dict[str, Mesh]:
+    """Build the lines on a mesh, by their names in LINES.
+
+    Raises:
+        InputError: If one cannot be built, or cannot be written.
+    """
+    from landscape_mpi.views.mesh_path import build_curve, build_path
+
+    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    lines = {
+        "contours": build_levels(surface, mesh, options),
+        "path": build_path(surface, options.quantity, **shown),
+        "curve": build_curve(surface, options.quantity, **shown),
+    }
+    found = {what: beside for what, beside in lines.items() if beside is not None}
+    for what in found:
+        check_output(place_beside(out, what), inputs=[surface.path])
+    return found
+
+
+def build_levels(surface: Surface, mesh: Mesh, options: argparse.Namespace) -> Mesh | None:
+    """Build the lines that --contours asks for, None where it is not given.
+
+    Raises:
+        InputError: If the surface is a line, or no level is in its range.
+    """
+    if options.contours is None:
+        return None
+    from landscape_mpi.views.isolines import build_isolines
+    from landscape_mpi.views.levels import make_scale
+
+    if surface.is_line:
+        raise InputError(
+            f"{surface.path}: --contours: this is a line, which has none. Leave it out."
+        )
+    where = f"{surface.path}: {options.quantity}"
+    kind = "log" if options.log else None
+    values = mesh.values[options.quantity]
+    scale = make_scale(values, where=where, kind=kind, levels=options.contours)
+    lines = None if scale is None else build_isolines(mesh, options.quantity, scale)
+    if lines is None:
+        raise InputError(
+            f"{where}: --contours: it is the same everywhere, so no line of equal value exists. "
+            "Leave --contours out."
+        )
+    return lines
+
+
+def write_lines(lines: dict[str, Mesh], out: Path) -> None:
+    """Write lines into files of their own beside a .vtp, and print their names."""
+    from landscape_mpi.views.mesh import write_vtp
+
+    if out.suffix.lower() != ".vtp":
+        return
+    for what, beside in lines.items():
+        write_vtp(beside, place_beside(out, what))
+        print(f"{place_beside(out, what)}: {LINES[what]}, on the surface")
+
+
+def place_beside(out: Path, what: str) -> Path:
+    """Return the file beside a mesh that holds lines on it, named as in LINES."""
+    return out.with_name(f"{out.stem}_{what}.vtp")

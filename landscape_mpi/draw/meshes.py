@@ -1,0 +1,138 @@
+"""Meshes of one surface, or of each of several."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landscape_mpi.draw.mesh_lines import build_lines, write_lines
+from landscape_mpi.draw.scene import check_scene, write_scene
+from landscape_mpi.draw.vtp_options import (
+    check_mesh_name,
+    check_picture_name,
+    check_series,
+    the_only,
+)
+from landscape_mpi.errors import InputError
+from landscape_mpi.output import check_output
+
+if TYPE_CHECKING:
+    from landscape_mpi.store.reader import Surface
+    from landscape_mpi.views.mesh import Mesh
+
+
+def write_one(options: argparse.Namespace) -> None:
+    """Write the mesh of one surface, its lines and what shows them, and print what they are.
+
+    Raises:
+        InputError: If it cannot be a mesh, or a file cannot be written.
+    """
+    from landscape_mpi.store.reader import check_computed, read_surface
+    from landscape_mpi.views.mesh import build_mesh
+
+    source = the_only(options.surfaces)
+    surface = read_surface(source)
+    check_computed(surface)
+    check_is_surface(surface)
+    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    mesh = build_mesh(surface, options.quantity, **shown)
+    out = options.out or source.with_suffix(".vtp")
+    check_mesh_name(out, watertight=options.watertight)
+    check_output(out, inputs=[source])
+    check_picture_name(options.render, out, surface.path)
+    check_scene(options, out)
+    lines = build_lines(surface, mesh, out, options)
+    write_mesh(mesh, out, watertight=options.watertight)
+    print(out)
+    print("\n".join(describe(mesh)))
+    write_lines(lines, out)
+    if options.paraview:
+        write_scene(out, [mesh], lines)
+    if options.render is not None:
+        from landscape_mpi.views.render import render_mesh
+
+        render_mesh(mesh, options.render, lines=lines.get("contours"))
+        print(options.render)
+
+
+def write_all(options: argparse.Namespace) -> None:
+    """Write a mesh for each surface, or for each line of --repeats, and the .pvd of all.
+
+    Raises:
+        InputError: If a surface cannot be a mesh, or an option is for one alone.
+    """
+    from landscape_mpi.store.reader import check_computed, read_surface
+    from landscape_mpi.views.mesh import build_mesh, write_vtp
+    from landscape_mpi.views.series import split_repeats, times_of, word_of, write_series
+
+    check_series(options)
+    read = [read_surface(path) for path in options.surfaces]
+    parts = split_repeats(read[0]) if len(read) == 1 else read
+    for surface in parts:
+        check_computed(surface)
+        check_is_surface(surface)
+    repeats = len(read) == 1
+    times = [float(k) for k in range(len(parts))] if repeats else times_of(options.surfaces)
+    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    meshes = [build_mesh(surface, options.quantity, **shown) for surface in parts]
+    width = len(str(len(parts) - 1))
+    names = [f"{options.series.stem}_{k:0{width}}.vtp" for k in range(len(parts))]
+    places = [options.series.with_name(name) for name in names]
+    for place in (*places, options.series):
+        check_output(place, inputs=options.surfaces)
+    check_scene(options, options.series)
+    for surface, mesh, place, time in zip(parts, meshes, places, times, strict=True):
+        write_vtp(mesh, place)
+        print(f"{place}: time {time:g}, {surface.path}, {len(mesh.points)} points")
+    write_series(places, times, options.series)
+    print(options.series)
+    if options.paraview:
+        write_scene(
+            options.series, meshes, {}, time="line" if repeats else word_of(options.surfaces)
+        )
+
+
+def write_mesh(mesh: Mesh, out: Path, *, watertight: bool) -> None:
+    """Write a mesh as the ending of its file says."""
+    from landscape_mpi.views.mesh import write_vtp
+    from landscape_mpi.views.solid import write_solid
+
+    if out.suffix.lower() == ".vtp":
+        write_vtp(mesh, out)
+    else:
+        write_solid(mesh, out, watertight=watertight)
+
+
+def check_is_surface(surface: Surface) -> None:
+    """Check that a mesh can be made.
+
+    Raises:
+        InputError: If the file holds lines that lie in no common plane.
+    """
+    if surface.has_repeats:
+        raise InputError(
+            f"{surface.path}: holds {surface.shape[1]} lines along directions of their own, and "
+            f"they make no surface. Draw them: python -m landscape_mpi.plot {surface.path}; or "
+            "pass --series NAME.pvd for a mesh of each line of --repeats."
+        )
+
+
+def describe(mesh: Mesh) -> list[str]:
+    """Return what is in the mesh: sizes, height and ranges."""
+    import numpy as np
+
+    z = mesh.points[:, 2]
+    lines = [
+        f"{len(mesh.points)} points, {mesh.n_cells} cells",
+        f"height: {mesh.height}, {z.min():.4g} to {z.max():.4g}",
+    ]
+    if mesh.n_clipped:
+        lines.append(f"points clipped at --zmax: {mesh.n_clipped}")
+    if mesh.n_left_out:
+        lines.append(f"points left out with their cells, as not finite: {mesh.n_left_out}")
+    for name, values in mesh.values.items():
+        finite = values[np.isfinite(values)]
+        span = f"{finite.min():.4g} to {finite.max():.4g}" if len(finite) else "nothing finite"
+        lines.append(f"{name} ({mesh.units[name]}): {span}")
+    return lines

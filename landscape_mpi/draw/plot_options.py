@@ -1,0 +1,193 @@
+"""The options of plot, and what is checked of them before anything is read."""
+
+from __future__ import annotations
+
+import argparse
+
+from landscape_mpi.command import CommandParser
+from landscape_mpi.draw.film import add_film_options
+from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.options import file_path, levels, list_of_names, number_from_0, pixel_density
+
+KINDS = ("contour", "filled", "heatmap", "surface")
+MOST_TIMES = 16
+DPI = 300
+
+
+def make_plot_parser(description: str | None) -> CommandParser:
+    """Return the options of plot.
+
+    Args:
+        description: What --help says of it.
+    """
+    parser = CommandParser(prog="python -m landscape_mpi.plot", description=description)
+    parser.add_argument("surfaces", nargs="*", type=file_path, metavar="surface.h5")
+    _add_other_files(parser)
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="draw again whenever the running job has written a round, until the surface is "
+        "complete; Ctrl-C ends it sooner",
+    )
+    parser.add_argument(
+        "--quantity",
+        type=list_of_names,
+        metavar="NAME[,NAME]",
+        help="draw these only, e.g. train_loss,test_loss, or a sum of some, e.g. "
+        "train_loss+weight_decay_term (default: all in the file)",
+    )
+    parser.add_argument(
+        "--kind",
+        type=list_of_names,
+        metavar="KIND[,KIND]",
+        help=f"of {', '.join(KINDS)} (default: all); a line always gives its one figure",
+    )
+    parser.add_argument(
+        "--levels",
+        type=levels,
+        default=12,
+        metavar="N|A,B,...",
+        help="about how many contour levels, or the levels themselves (default: 12)",
+    )
+    _add_scale(parser)
+    _add_what_is_drawn(parser)
+    add_film_options(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_other_files(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=file_path,
+        metavar="RUN",
+        help="draw the weights of these training runs instead: the folders of train --run",
+    )
+    parser.add_argument(
+        "--spectrum",
+        nargs="+",
+        type=file_path,
+        metavar="FILE",
+        help="draw the density of eigenvalues instead: the files of hessian --spectrum",
+    )
+    parser.add_argument(
+        "--ensemble",
+        nargs="+",
+        type=file_path,
+        metavar="RUN",
+        help="draw learning rate, error and distance of ensembles instead: the folders of "
+        "ensemble --run",
+    )
+
+
+def _add_scale(parser: CommandParser) -> None:
+    scales = {
+        "log": "logarithmic scale",
+        "symlog": "linear around zero, logarithmic beyond on both sides",
+        "linear": "linear scale (default: logarithmic where all values are positive and span more "
+        "than a factor of 30, --symlog where they are not and the largest is 300 times the middle "
+        "one)",
+    }
+    group = parser.add_mutually_exclusive_group()
+    for kind, words in scales.items():
+        group.add_argument(f"--{kind}", action="store_const", const=kind, dest="scale", help=words)
+
+
+def _add_what_is_drawn(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--no-path", action="store_true", help="leave out the paths of training runs, and curves"
+    )
+    parser.add_argument(
+        "--critical",
+        type=number_from_0,
+        nargs="?",
+        const=0.0,
+        metavar="X",
+        help="mark the minima, saddles and maxima of the grid on flat pictures: those of a "
+        "persistence of at least X, in the quantity's unit, or in decades on a logarithmic scale "
+        "(without X, all); needs gudhi, see landscape_mpi.topology",
+    )
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="draw the surfaces side by side, with the same ranges, levels and colours",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=_times,
+        default=1,
+        metavar="K",
+        help="draw contours and 3-D surfaces K times finer than computed, by a cubic spline within "
+        "the range of the points around; the picture says so (default: 1, as computed)",
+    )
+
+
+def _add_output(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--out-dir",
+        type=file_path,
+        metavar="DIR",
+        help="folder for the pictures (default: the file's)",
+    )
+    parser.add_argument("--dpi", type=pixel_density, help=f"of pixel pictures (default: {DPI})")
+    parser.add_argument(
+        "--columns",
+        type=int,
+        choices=[1, 2],
+        help="draw for print: as wide as one column of a page of two (3.35 inches) or as "
+        "both (6.9), letters of 8 points",
+    )
+    parser.add_argument("--format", choices=["png", "pdf", "svg"], help="default: png")
+
+
+def check_what(options: argparse.Namespace) -> None:
+    """Check that one kind of files is to be drawn.
+
+    Raises:
+        InputError: If several are, or none.
+    """
+    asked = {"surfaces": options.surfaces, "--weights": options.weights}
+    asked |= {"--spectrum": options.spectrum, "--ensemble": options.ensemble}
+    named = [name for name, files in asked.items() if files]
+    if len(named) != 1:
+        what = f"both {' and '.join(named)} are named" if named else "nothing is named"
+        raise InputError(
+            f"{what}. Name surface files, or after --weights the folders of training runs, or "
+            f"after --spectrum files of hessian --spectrum, or after --ensemble folders of "
+            f"landscape_mpi.ensemble."
+        )
+    if options.watch and options.smooth > 1:
+        raise InputError(
+            f"--smooth {options.smooth}: needs complete surfaces, and --watch draws them as far as "
+            "they are. Leave out one of them."
+        )
+    others = {"smooth": options.smooth > 1}
+    others["critical"] = options.critical is not None
+    for option in ("watch", "compare", "smooth", "critical", "film"):
+        if others.get(option, getattr(options, option)) and not options.surfaces:
+            raise InputError(f"--{option}: is for surfaces, not for {named[0]}. Leave it out.")
+
+
+def fill_in(options: argparse.Namespace) -> None:
+    """Fill in what was not asked: a film shows one kind of picture, by default its surface.
+
+    Raises:
+        InputError: If a kind is unknown.
+    """
+    options.kind = options.kind or (["surface"] if options.film else list(KINDS))
+    options.dpi = options.dpi or DPI
+    options.format = options.format or "png"
+    _check_kinds(options.kind)
+
+
+def _check_kinds(kinds: list[str]) -> None:
+    for kind in kinds:
+        if kind not in KINDS:
+            raise unknown_name("--kind", kind, KINDS)
+
+
+def _times(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_TIMES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MOST_TIMES}.")
+    return int(text)

@@ -1,0 +1,47 @@
+"""The script by which ParaView opens what was written."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landscape_mpi.draw.mesh_lines import place_beside
+from landscape_mpi.errors import InputError
+from landscape_mpi.output import check_output
+
+if TYPE_CHECKING:
+    from landscape_mpi.views.mesh import Mesh
+
+
+def check_scene(options: argparse.Namespace, out: Path) -> None:
+    """Check that the script of --paraview can be written beside what it shows.
+
+    Raises:
+        InputError: If it shows a .stl or .obj, or cannot be written.
+    """
+    if not options.paraview:
+        return
+    if out.suffix.lower() not in {".vtp", ".pvd"}:
+        raise InputError(
+            f"--paraview: is for a .vtp, and {out} has no quantities to colour by. Leave one out."
+        )
+    check_output(scene_of(out), inputs=options.surfaces)
+
+
+def write_scene(
+    out: Path, meshes: Sequence[Mesh], lines: dict[str, Mesh], *, time: str | None = None
+) -> None:
+    """Write the script that opens what was written in ParaView, and print its name."""
+    from landscape_mpi.views.paraview import write_script
+
+    script = scene_of(out)
+    places = {what: place_beside(out, what) for what in lines}
+    write_script(script, out, meshes, places, time=time)
+    print(f"{script}: opens it with paraview --script={script}")
+
+
+def scene_of(out: Path) -> Path:
+    """Return the script beside a mesh; NAME.py may well be the network's own."""
+    return out.with_name(f"{out.stem}_paraview.py")

@@ -1,0 +1,94 @@
+"""Pictures of surfaces, one by one or side by side."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from landscape_mpi.draw.folder import make_folder
+from landscape_mpi.errors import InputError
+
+if TYPE_CHECKING:
+    from landscape_mpi.store.reader import Surface
+    from landscape_mpi.views.panel import Panel
+    from landscape_mpi.views.pictures import Picture
+
+
+def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
+    """Draw all pictures of surfaces as the options ask, and print what is in them."""
+    from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.page import page_for
+    from landscape_mpi.views.panel import summarize
+    from landscape_mpi.views.pictures import check_distinct
+
+    if options.no_path:
+        surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
+    check_room(options)
+    if options.compare and options.watch and len(surfaces) < len(options.surfaces):
+        return  # one of them has no point yet
+    plan = plan_comparisons if options.compare else plan_each
+    panels, plans = plan(surfaces, options)
+    check_distinct([picture for plan in plans for picture in plan])
+    make_folder(options.out_dir)
+
+    page = page_for(options.columns)
+    for of_surface, pictures in zip(panels, plans, strict=True):
+        for panel in of_surface:
+            print(f"{panel.surface.path}: {summarize(panel)}")
+        for picture in pictures:
+            write_figure(picture.draw, picture.path, dpi=options.dpi, page=page)
+            print(picture.path, flush=True)
+
+
+def plan_each(
+    surfaces: Sequence[Surface], options: argparse.Namespace
+) -> tuple[list[list[Panel]], list[list[Picture]]]:
+    """Return for each surface its quantities and their pictures."""
+    from landscape_mpi.views.pictures import make_panels, plan_pictures
+
+    scale, place = _scale_and_place(options)
+    panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
+    panels = [_mark_critical(of_surface, options) for of_surface in panels]
+    return panels, [plan_pictures(of_surface, **place) for of_surface in panels]
+
+
+def plan_comparisons(
+    surfaces: Sequence[Surface], options: argparse.Namespace
+) -> tuple[list[list[Panel]], list[list[Picture]]]:
+    """Return, as of one surface, the quantities of all and the pictures that compare them."""
+    from landscape_mpi.views.compare import check_comparable, make_shared_panels, plan_comparison
+
+    scale, place = _scale_and_place(options)
+    check_comparable(surfaces)
+    rows = make_shared_panels(surfaces, options.quantity, **scale)
+    rows = [_mark_critical(row, options) for row in rows]
+    return [[panel for row in rows for panel in row]], [plan_comparison(rows, **place)]
+
+
+def _scale_and_place(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    scale = {"kind": options.scale, "levels": options.levels}
+    place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
+    return scale, place | {"smooth": options.smooth}
+
+
+def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Panel]:
+    if options.critical is None:
+        return panels
+    from landscape_mpi.views.critical import with_critical
+
+    return [with_critical(panel, options.critical) for panel in panels]
+
+
+def check_room(options: argparse.Namespace) -> None:
+    """Check that the pictures have room on the page.
+
+    Raises:
+        InputError: If surfaces are to stand side by side in one column.
+    """
+    if options.columns == 1 and options.compare:
+        raise InputError(
+            "--compare: draws surfaces side by side, and --columns 1 leaves no room for that. Pass "
+            "--columns 2."
+        )

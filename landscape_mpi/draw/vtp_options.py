@@ -1,0 +1,173 @@
+"""The options of vtp, and what is checked of them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from landscape_mpi.command import CommandParser
+from landscape_mpi.errors import InputError
+from landscape_mpi.options import file_path, levels
+from landscape_mpi.output import check_output
+
+MESHES = (".vtp", ".stl", ".obj")
+
+
+def make_vtp_parser(description: str | None) -> CommandParser:
+    """Return the options of vtp.
+
+    Args:
+        description: What --help says of it.
+    """
+    parser = CommandParser(prog="python -m landscape_mpi.vtp", description=description)
+    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "--quantity",
+        default="train_loss",
+        metavar="NAME",
+        help="quantity that is the height, or a sum of some with + between them (default: "
+        "train_loss)",
+    )
+    parser.add_argument("--log", action="store_true", help="height is log10 of the quantity")
+    parser.add_argument(
+        "--zmax",
+        type=_finite,
+        metavar="Z",
+        help="clip the height here, before the scale and in the unit of the height: that of the "
+        "quantity, or decades with --log",
+    )
+    parser.add_argument(
+        "--scale",
+        type=_positive,
+        default=1.0,
+        metavar="S",
+        help="factor on the height (default: 1); the arrays keep their values",
+    )
+    _add_files(parser)
+    return parser
+
+
+def _add_files(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--contours",
+        type=levels,
+        nargs="?",
+        const=12,
+        metavar="N|A,B,...",
+        help="also write lines of equal value into <stem>_contours.vtp: about so many (12), or at "
+        "these values",
+    )
+    parser.add_argument(
+        "--out",
+        type=file_path,
+        metavar="FILE",
+        help="default: the surface's name, with .vtp; .stl and .obj hold its triangles alone",
+    )
+    parser.add_argument(
+        "--series",
+        type=file_path,
+        metavar="FILE.pvd",
+        help="write a mesh for each of several surfaces, as of the epochs of a training, or for "
+        "each line of one with --repeats, and this file, by which ParaView steps through them; the "
+        "time of each is the number its name ends in, or its place",
+    )
+    parser.add_argument(
+        "--paraview",
+        action="store_true",
+        help="also write NAME_paraview.py, by which ParaView opens the mesh or the series with its "
+        "lines, colours, scalar bar and camera: paraview --script=NAME_paraview.py; or pvpython "
+        "NAME_paraview.py OUT.png",
+    )
+    parser.add_argument(
+        "--watertight",
+        action="store_true",
+        help="close the .stl or .obj with walls and a base, to print it",
+    )
+    parser.add_argument(
+        "--render",
+        type=file_path,
+        metavar="FILE.png",
+        help="also draw the mesh by VTK, without a screen: light, scalar bar, the lines of "
+        "--contours; the relief is that of the 3-D pictures of landscape_mpi.plot",
+    )
+
+
+def the_only(paths: Sequence[Path]) -> Path:
+    """Return the one file that is named.
+
+    Raises:
+        InputError: If there are several.
+    """
+    if len(paths) > 1:
+        raise InputError(
+            f"{len(paths)} surface files are named, and a mesh is of one. Name one, or pass "
+            "--series NAME.pvd to have ParaView step through all of them."
+        )
+    return paths[0]
+
+
+def check_series(options: argparse.Namespace) -> None:
+    """Check the options that go with --series.
+
+    Raises:
+        InputError: If the file does not end in .pvd, or an option is for a single mesh.
+    """
+    if options.series.suffix.lower() != ".pvd":
+        raise InputError(
+            f"--series: {options.series} does not end in .pvd, by which ParaView knows a series."
+        )
+    for option in ("out", "contours", "render", "watertight"):
+        if getattr(options, option):
+            raise InputError(
+                f"--{option}: is for a single mesh, and --series writes several. Leave one out."
+            )
+
+
+def check_mesh_name(out: Path, *, watertight: bool = False) -> None:
+    """Refuse to write a mesh into a file that is named as something else.
+
+    Raises:
+        InputError: If the name does not end in .vtp, .stl or .obj, or a .vtp is to be a solid.
+    """
+    if out.suffix.lower() not in MESHES:
+        raise InputError(
+            f"--out: {out} does not end in .vtp, by which ParaView knows a mesh, nor in .stl or "
+            ".obj."
+        )
+    if watertight and out.suffix.lower() == ".vtp":
+        raise InputError(
+            f"--watertight: is for solids to print, and {out} holds a surface. Pass --out NAME.stl "
+            "or NAME.obj."
+        )
+
+
+def check_picture_name(picture: Path | None, out: Path, source: Path) -> None:
+    """Check that the picture of --render can be written, as a PNG beside the mesh.
+
+    Raises:
+        InputError: If its name does not end in .png, or it cannot be written.
+    """
+    if picture is None:
+        return
+    if picture.suffix.lower() != ".png":
+        raise InputError(f"--render: {picture} does not end in .png, and it is one.")
+    check_output(picture, inputs=[source, out])
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number.")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = _finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above zero.")
+    return value
