@@ -62,7 +62,7 @@ curves() {
         step "$name-$kind-along" "${on_ranks[@]}" landscape_mpi.curve evaluate \
             "$folder/$name-$kind.pt" --points "${POINTS:-$n_points}" "${few[@]}" \
             --out "$folder/$name-$kind.h5"
-        python -m landscape_mpi.plot "$folder/$name-$kind.h5"
+        python -m landscape_mpi.plot "$folder/$name-$kind.h5" --dpi 110
     done
 }
 
@@ -76,7 +76,7 @@ plane() {
     step "$name-surface" "${on_ranks[@]}" landscape_mpi.surface --directions "$folder/$name-plane.h5" \
         --batch-norm reestimate "$@" --checkpoint "$folder/$name-bezier.pt" --limit "$limit" \
         --x=fit:"${GRID:-$n}" --y=fit:"${GRID:-$n}" --out "$folder/$name-surface.h5"
-    python -m landscape_mpi.plot "$folder/$name-surface.h5" --quantity train_loss --kind contour
+    python -m landscape_mpi.plot "$folder/$name-surface.h5" --quantity train_loss --kind contour --dpi 110
 }
 
 digits() {
@@ -96,7 +96,7 @@ mnist() {
 cifar10() {
     local what=(--model resnet20 --data cifar10 "${downloaded[@]}")
     solutions cifar10 "${what[@]}" --epochs "$(epochs 2)" --lr-drops 0.5 --precision bf16
-    curves cifar10 3 0.05 11 2000 "${what[@]}" --precision bf16
+    curves cifar10 3 0.05 7 2000 "${what[@]}" --precision bf16
 }
 
 for part in "${parts[@]}"; do "$part"; done

@@ -48,7 +48,8 @@ class CommandParser(argparse.ArgumentParser):
         """
         if message.endswith("expected one argument"):
             message += ": a value that begins with - needs an equals sign, e.g. --x=-1:1:51"
-        raise InputError(f"{self.prog}: {message.rstrip('.')}. See {self.prog} --help.")
+        end = "" if message.endswith(("?", ".")) else "."
+        raise InputError(f"{self.prog}: {message}{end} See {self.prog} --help.")
 
 
 class SayAndEnd(argparse.Action):

@@ -3,7 +3,8 @@
 #
 #   launch/run_tests.sh serial       those that need one process
 #   launch/run_tests.sh 2 3          those marked parallel(2), then parallel(3), on that many ranks
-#   launch/run_tests.sh serial 2 3   both, the second beside the first, whose tests often wait
+#   launch/run_tests.sh serial 2 3   both; those on ranks but the last beside the serial ones, which often
+#                                    wait, and the last alone, since tests on most ranks measure times
 #
 # Every run is made, also after one that failed, and ended after TIME_LIMIT_S (3600 seconds).
 set -euo pipefail
@@ -19,13 +20,15 @@ main() {
     mkdir -p $LOGS
     expect_what_was_set_up
     if [ "$1" = serial ]; then
-        start_beside "${@:2}"
+        local beside=("${@:2}") last=()
+        if [ $# -gt 1 ]; then last=("${!#}") && unset "beside[-1]"; fi
+        start_beside "${beside[@]}"
         show serial
         wait
-        show_kept "${@:2}"
+        show_kept "${beside[@]}"
+        show_all "${last[@]}"
     else
-        local run
-        for run in "$@"; do show "$run"; done
+        show_all "$@"
     fi
     closing_lines "$@"
     say_failures "$@"
@@ -43,6 +46,11 @@ start_beside() {
     set +m
     # shellcheck disable=SC2064  # this job's number, not a later one's
     trap "kill -- -$! 2> /dev/null || true" EXIT
+}
+
+show_all() {
+    local run
+    for run in "$@"; do show "$run"; done
 }
 
 show() {

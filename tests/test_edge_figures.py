@@ -17,6 +17,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from landscape_mpi import vtp
+from landscape_mpi.errors import InputError
 from landscape_mpi.store.ensemble import EnsembleContent
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.spectrum import Spectrum
@@ -312,7 +313,7 @@ def test_meshes_of_hard_values(tmp_path, edge, shape):
     surface_files.write_surface(path, AXIS, beta, {"train_loss": values}, done=done)
     there = np.isfinite(values) & (done == 1)
     if not there.any():
-        with pytest.raises(vtp.InputError, match="none of the .* points of train_loss is finite"):
+        with pytest.raises(InputError, match="none of the .* points of train_loss is finite"):
             vtp.main([str(path)])
         assert not path.with_suffix(".vtp").exists()
         return

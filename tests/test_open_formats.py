@@ -23,7 +23,10 @@ from landscape_mpi.store.trajectory import COLUMNS as PATH_COLUMNS
 from landscape_mpi.store.trajectory import RunPath, Trajectory
 from landscape_mpi.store.weights import WeightHistory, write_weights
 
-pytestmark = pytest.mark.filterwarnings("error")  # h5netcdf warns of dimensions without names
+# h5netcdf warns of dimensions without names. What another test left open may be collected here.
+pytestmark = pytest.mark.filterwarnings(
+    "error", "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
 ALPHA, BETA = np.linspace(-1, 1, 5), np.linspace(0, 1, 3)
 QUANTITIES = ("train_loss", "train_error", "test_loss", "test_error")
 

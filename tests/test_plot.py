@@ -13,7 +13,9 @@ import pytest
 import surface_files
 
 from landscape_mpi import plot
+from landscape_mpi.draw.plot_options import KINDS
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.views import pictures
 
 ALPHA = np.linspace(-1.0, 1.0, 5)
 BETA = np.linspace(-0.5, 0.5, 3)
@@ -35,7 +37,7 @@ def names_in(folder):
 
 def test_every_quantity_and_kind_is_written_beside_the_file(surface, capsys):
     assert plot.main([str(surface), "--dpi=40"]) == 0
-    wanted = [f"net_{q}_{k}.png" for q in ("train_error", "train_loss") for k in plot.KINDS]
+    wanted = [f"net_{q}_{k}.png" for q in ("train_error", "train_loss") for k in KINDS]
     assert names_in(surface.parent) == sorted(wanted)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
@@ -56,9 +58,7 @@ def test_formats_and_choices(surface, tmp_path, suffix):
 
 
 def test_the_kinds_offered_are_the_kinds_there_are():
-    from landscape_mpi.views.pictures import KINDS
-
-    assert tuple(KINDS) == plot.KINDS
+    assert tuple(pictures.KINDS) == KINDS
 
 
 def test_several_files_a_line_and_one_of_the_reference(surface, tmp_path):

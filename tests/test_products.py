@@ -118,7 +118,9 @@ def dense_hessian(parameters, alpha, beta, *, make=small_network, of=None):
     def loss(vector):
         return nn.functional.cross_entropy(logits(vector), targets)
 
-    return hessian(loss, start, vectorize=True) if of is None else of(logits, targets, start)
+    if of is not None:
+        return of(logits, targets, start)
+    return hessian(loss, start, vectorize=len(start) < 500)  # of more, one by one is faster
 
 
 @pytest.mark.parametrize("parameters", list(KINDS))
@@ -275,12 +277,12 @@ def test_a_good_network_passes_the_check():
 
 
 def test_resnet20_at_its_minimiser(data_dir):
-    """The ends that a plain double backward over the unfolded network and ARPACK gave."""
+    """The ends that a plain double backward over the unfolded float64 network and ARPACK gave."""
     checkpoint = next(data_dir.glob("checkpoints/resnet20-*.th"))
     network = build_network("resnet20_pad", n_channels=3, n_classes=10).float().eval()
     load_state(network, read_checkpoint(checkpoint, trust=False))
     with np.load(data_dir / "cifar10_first4000.npz") as file:
-        inputs, targets = file["images"][:256], file["labels"][:256].astype(np.int64)
+        inputs, targets = file["images"][:64], file["labels"][:64].astype(np.int64)
     pixels = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     samples = ResidentSplit(np.ascontiguousarray(inputs), targets, **pixels, device="cpu")
     names = moved_names(network, ignore=("bias", "bn"))
@@ -289,9 +291,9 @@ def test_resnet20_at_its_minimiser(data_dir):
         {"alpha": {}, "beta": {}},
         samples,
         samples.batch(slice(0, 2)),
-        Setting("cpu", "fp32", 64, 2),
+        Setting("cpu", "fp32", 32, 2),
         parameters=names,
-        n_samples=256,
+        n_samples=64,
         budget_bytes=BUDGET,
     )
     assert plane.description == "19 batch-norms folded"
@@ -299,9 +301,9 @@ def test_resnet20_at_its_minimiser(data_dir):
     start = random_vector(plane, 1)
     ends = find_ends(plane.multiply, start, tolerance=1e-2, max_products=60)
     assert ends.converged
-    assert ends.greatest.value == pytest.approx(32.305, rel=1e-4)
-    assert ends.least.value == pytest.approx(-0.3036, rel=1e-3)
-    assert ends.least.residual <= 1e-2 * 0.3036
+    assert ends.greatest.value == pytest.approx(52.3416, rel=1e-4)
+    assert ends.least.value == pytest.approx(-0.59321, rel=1e-3)
+    assert ends.least.residual <= 1e-2 * 0.5932
 
 
 class Noisy(nn.Linear):
