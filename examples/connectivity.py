@@ -158,12 +158,13 @@ def copied(picture: Path, beside: Path) -> list[str]:
 
 def ensembles_section(folder: Path, page: Path) -> list[str]:
     """Return the tables of one network, ensembles and independent networks."""
+    seconds = float((folder / "seconds.txt").read_text())
     lines = [
         "## Ensembles",
         "",
         "One network, the members of a fast geometric ensemble, the average of their weights, and",
         "independent networks, each for as many epochs in all, on the test split:",
-        "`examples/ensemble.sh`.",
+        f"`examples/ensemble.sh`, {seconds / 60:.1f} minutes.",
         "",
         *(folder / "table.md").read_text().splitlines(),
     ]

@@ -33,7 +33,7 @@ compare() {
         --epochs $((epochs - start)) --cycle "$cycle" --lr "$high" --lr-low "${high}e-2" --seed 1 \
         --single "$place/one/$(printf 'epoch_%04d.pt' "$epochs")" \
         --independent "${independent[@]}" --run "$place/fge"
-    python -m landscape_mpi.plot --ensemble "$place/fge" >> "$log"
+    python -m landscape_mpi.plot --ensemble "$place/fge" --dpi 110 >> "$log"
     echo "| $name, $model | networks | epochs in all | test loss, nat | test error |"
     echo "|---|---|---|---|---|"
     awk -F, 'NR > 1 { printf "| %s | %d | %s | %.4f | %.2f %% |\n", $1, $2, $3, $4, $5 }' \
@@ -56,3 +56,4 @@ for name in "${names[@]}"; do
         *) echo "DATA: $name is neither digits nor mnist." >&2; exit 2 ;;
     esac
 done | tee "$folder/table.md"
+echo $SECONDS > "$folder/seconds.txt"

@@ -57,6 +57,7 @@ def test_the_page_says_what_is_in_the_files(tmp_path, monkeypatch, capsys):
     ensembles = tmp_path / "ensembles"
     (ensembles / "digits/fge").mkdir(parents=True)
     (ensembles / "table.md").write_text("| FGE ensemble | 5 |\n\n")
+    (ensembles / "seconds.txt").write_text("90\n")
     (ensembles / "digits/fge/ensemble.png").write_bytes(b"rates")
     place = importlib.util.spec_from_file_location("page", ROOT / "examples/connectivity.py")
     page = importlib.util.module_from_spec(place)
@@ -75,6 +76,7 @@ def test_the_page_says_what_is_in_the_files(tmp_path, monkeypatch, capsys):
     assert f"polygonal chain**: the test error rises {rise:.2f} points" in text
     assert "| one | 5 s | 2 | `python -m x --out a` |" in text
     assert (tmp_path / "connectivity_digits-bezier_along.png").read_bytes() == b"picture"
+    assert "ensemble.sh`, 1.5 minutes.\n" in text
     assert "\n| FGE ensemble | 5 |\n" in text
     assert (tmp_path / "connectivity_ensemble_digits.png").read_bytes() == b"rates"
     assert "(connectivity_ensemble_digits.png)" in text
