@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import sys
 from datetime import UTC, datetime
@@ -134,8 +135,9 @@ def steps_section(folder: Path) -> list[str]:
 
 
 def shortened(command: str, folder: Path) -> str:
-    """Return a command without its launcher, and without the folder of its files."""
+    """Return a command without its launcher, and without the folders of its files."""
     _, _, words = command.partition("python -m ")
+    words = re.sub(r"--data-dir \S+", "--data-dir DATA", words)
     return f"python -m {words}".replace(f"{folder}/", "")
 
 

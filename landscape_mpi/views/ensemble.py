@@ -118,4 +118,4 @@ def title_of(content: EnsembleContent) -> str:
     n_members = int((content.tables["trace"]["collected"] == 1).sum())
     noun = "member" if n_members == 1 else "members"
     cycle = float(str(known["cycle_iterations"])) / float(str(known["iterations_per_epoch"]))
-    return f"{known['model']}, {known['data']}: {n_members} {noun}, cycles of {cycle:g} epochs"
+    return f"{known['model']}, {known['data']}: {n_members} {noun}, cycles of {cycle:.3g} epochs"
