@@ -28,15 +28,12 @@ def build_lines(
     Raises:
         InputError: If one cannot be built, or cannot be written.
     """
-    from landscape_mpi.views.mesh_path import build_curve, build_path
+    from landscape_mpi.views.mesh_path import build_paths
 
     shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
-    lines = {
-        "contours": build_levels(surface, mesh, options),
-        "path": build_path(surface, options.quantity, **shown),
-        "curve": build_curve(surface, options.quantity, **shown),
-    }
-    found = {what: beside for what, beside in lines.items() if beside is not None}
+    levels = build_levels(surface, mesh, options)
+    found = {} if levels is None else {"contours": levels}
+    found |= build_paths(surface, options.quantity, **shown)
     for what in found:
         check_output(place_beside(out, what), inputs=[surface.path])
     return found

@@ -29,62 +29,41 @@ class _Part:
     joined: bool = True  # as a line
 
 
-def build_path(
+def build_paths(
     surface: Surface,
     quantity: str,
     *,
     log: bool = False,
     zmax: float | None = None,
     scale: float = 1.0,
-) -> Mesh | None:
-    """Build the paths of training runs on the mesh of the same options.
+) -> dict[str, Mesh]:
+    """Build the paths of training runs, and a curve between solutions, on the mesh of a surface.
 
     Args:
-        surface: With its trajectory.
+        surface: With its trajectory, its curve, both or neither.
         quantity: Name of the quantity that is the height.
         log: Take log10 of the quantity as height.
         zmax: Clip heights here.
         scale: Factor on the heights, after clipping.
 
     Returns:
-        The paths, which follow the mesh, and on them a point for each checkpoint, with what is
-        known of it; between two of them it is linear. None where there is none to show.
+        What there is to show. ``path``: the paths, which follow the mesh, and on them a point for
+        each checkpoint, with what is known of it; between two of them it is linear. ``curve``: the
+        curve, the straight line between its ends, and the points that make it, which the array
+        ``path`` tells apart: OF_CURVE, OF_STRAIGHT, OF_BENDS.
     """
-    if surface.trajectory is None or surface.is_line:
-        return None
-    runs = surface.trajectory.runs
-    parts = [part for number, run in enumerate(runs) for part in _parts_of_run(number, run)]
+    parts = {}
+    if surface.trajectory is not None:
+        runs = enumerate(surface.trajectory.runs)
+        parts["path"] = [part for number, run in runs for part in _parts_of_run(number, run)]
+    if surface.curve is not None:
+        parts["curve"] = _parts_of_curve(surface.curve)
+    if surface.is_line or not parts:
+        return {}
     heights = scale * shown_heights(surface, quantity, log=log, zmax=zmax)
     words = describe_height(quantity, log=log, zmax=zmax, scale=scale)
-    return _lay(parts, surface, heights, words)
-
-
-def build_curve(
-    surface: Surface,
-    quantity: str,
-    *,
-    log: bool = False,
-    zmax: float | None = None,
-    scale: float = 1.0,
-) -> Mesh | None:
-    """Build a curve between solutions on the mesh of the same options.
-
-    Args:
-        surface: With its curve.
-        quantity: Name of the quantity that is the height.
-        log: Take log10 of the quantity as height.
-        zmax: Clip heights here.
-        scale: Factor on the heights, after clipping.
-
-    Returns:
-        The curve, the straight line between its ends, and the points that make it, which the
-        array ``path`` tells apart: OF_CURVE, OF_STRAIGHT, OF_BENDS; None where there is no curve.
-    """
-    if surface.curve is None or surface.is_line:
-        return None
-    heights = scale * shown_heights(surface, quantity, log=log, zmax=zmax)
-    words = describe_height(quantity, log=log, zmax=zmax, scale=scale)
-    return _lay(_parts_of_curve(surface.curve), surface, heights, words)
+    laid = {what: _lay(of_it, surface, heights, words) for what, of_it in parts.items()}
+    return {what: mesh for what, mesh in laid.items() if mesh is not None}
 
 
 def _parts_of_run(number: int, run: RunPath) -> list[_Part]:
