@@ -90,7 +90,7 @@ mnist() {
     local what=(--model cnn3 --data mnist "${downloaded[@]}")
     solutions mnist "${what[@]}" --epochs "$(epochs 5)" --optimizer adam --lr 0.003 \
         --weight-decay 1e-4 --batch-size 64 --lr-drops 0.6
-    curves mnist 6 0.02 31 10000 "${what[@]}" --weight-decay 1e-4
+    curves mnist 6 0.02 31 5000 "${what[@]}" --weight-decay 1e-4
 }
 
 cifar10() {

@@ -47,7 +47,8 @@ networks_and_planes() {
 
 lines() {
     surface repeats resnet20 with --x=-1:1:41 --repeats 10 --splits train
-    surface between resnet20 with --to other/epoch_0015.pt --x=-0.5:1.5:81
+    surface between resnet20 with --to other/epoch_0015.pt --x=-0.25:1.25:61 \
+        --batch-norm reestimate
 }
 
 curvature() {

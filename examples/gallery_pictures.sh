@@ -52,9 +52,9 @@ say() { printf '%s\n\n' "$@" >> "$markdown"; }
 
 printf '# Gallery\n\n' > "$markdown"
 say "Every kind of figure once, drawn from real runs: ResNet-20 with and without shortcuts, trained on
-the handwritten digits (\`examples/gallery.sh\`, minutes on two cores), and under each its command
-(\`examples/gallery_pictures.sh\`). Pictures for print have 300 dots per inch and either width of a
-page; these are small."
+the handwritten digits (\`examples/gallery.sh\`, a quarter of an hour on two cores of an Intel Xeon,
+November 2026), and under each its command (\`examples/gallery_pictures.sh\`). Pictures for print have
+300 dots per inch and either width of a page; these are small."
 
 say '## Surfaces'
 picture resnet20_noshort_and_resnet20_train_loss_contour.png \
@@ -62,7 +62,7 @@ picture resnet20_noshort_and_resnet20_train_loss_contour.png \
 picture resnet20_noshort_train_loss_surface.png \
     plot resnet20_noshort.h5 --quantity train_loss --kind surface --dpi 90
 picture resnet20_train_loss_filled.png plot resnet20.h5 --quantity train_loss --kind filled --dpi 90
-picture resnet20_test_error_heatmap.png plot resnet20.h5 --quantity test_error --kind heatmap --dpi 90
+picture resnet20_train_error_heatmap.png plot resnet20.h5 --quantity train_error --kind heatmap --dpi 90
 picture smooth/resnet20_train_loss_contour.png \
     plot resnet20.h5 --quantity train_loss --kind contour --smooth 4 --columns 1 --dpi 150 --out-dir smooth
 
@@ -78,9 +78,10 @@ picture spectrum.png plot --spectrum spectrum.h5 --dpi 90
 
 say '## How far from convex, as a number' 'Minima, saddles and maxima of the grid, and the merge tree of
 its basins.'
-picture critical/resnet20_noshort_test_error_contour.png \
-    plot resnet20_noshort.h5 --quantity test_error --kind contour --critical 1 --dpi 90 --out-dir critical
-picture resnet20_noshort_topology.png topology resnet20_noshort.h5 --quantity test_error --dpi 90
+picture critical/resnet20_noshort_train_error_contour.png \
+    plot resnet20_noshort.h5 --quantity train_error --kind contour --critical 1 --dpi 90 --out-dir critical
+picture resnet20_noshort_train_error_topology.png \
+    topology resnet20_noshort.h5 --quantity train_error --dpi 90
 
 say '## Training'
 picture path_train_loss_contour.png plot path.h5 --quantity train_loss --kind contour --dpi 90
