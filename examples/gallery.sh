@@ -93,7 +93,7 @@ ensemble() {
 # The same directions around the weights of several epochs.
 surfaces_of_epochs() {
     local epoch
-    for epoch in 00 01 02 03 04 06 08 10 12 15; do
+    for epoch in 00 01 02 04 06 08 10 12 15; do
         make_file "epoch_$epoch.h5" "${on_ranks[@]}" landscape_mpi.surface --model resnet20 "${data[@]}" \
             --checkpoint "with/epoch_00$epoch.pt" --x=-1:1:21 --y=-1:1:21 --limit 500 \
             --out "epoch_$epoch.h5"

@@ -1,0 +1,63 @@
+"""The gallery: its pictures are there and small, and its commands are ones.
+
+Oracles: the parsers of the commands; the files beside the page.
+"""
+
+import importlib
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+GALLERY = ROOT / "examples/gallery"
+PAGE = (GALLERY / "README.md").read_text()
+MOST_BYTES = 150_000
+
+
+def parse(words):
+    """Parse ``… -m landscape_mpi.COMMAND …``; an unknown option is an error."""
+    name, *options = words[words.index("-m") + 1 :]
+    module = importlib.import_module(name)
+    if hasattr(module, "make_parser"):
+        return module.make_parser().parse_args(options)
+    return module.parse(options)
+
+
+def test_every_picture_of_the_page_is_there_and_none_besides():
+    named = re.findall(r"!\[[^]]*\]\(([^)]+)\)", PAGE)
+    assert sorted(named) == sorted(path.name for path in GALLERY.iterdir() if path.suffix != ".md")
+    assert len(named) > 15
+    for name in named:
+        assert (GALLERY / name).stat().st_size < MOST_BYTES
+        with Image.open(GALLERY / name) as picture:
+            assert min(picture.size) > 150
+            assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
+
+
+@pytest.mark.parametrize("command", re.findall(r"```\n(python .*)\n```", PAGE))
+def test_a_command_of_the_page_is_one(command):
+    parse(shlex.split(command))
+
+
+def test_every_command_of_the_script_is_one(tmp_path):
+    """The script runs as it is; in the place of Python and mpirun stands what says its words."""
+    for name in ("python", "mpirun"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text('#!/bin/sh\necho "$@"\n')
+        program.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
+    script = ["bash", str(ROOT / "examples/gallery.sh"), "out"]
+    done = subprocess.run(
+        script, env=os.environ | {"PATH": path}, cwd=tmp_path, check=True, capture_output=True
+    )
+    made = done.stdout.decode().split()
+    assert len(made) > 20
+    for name in made:
+        words = shlex.split((tmp_path / f"out/{name}.txt").read_text())
+        parse(words)
