@@ -3,8 +3,6 @@
 #
 #   launch/run_tests.sh serial       those that need one process
 #   launch/run_tests.sh 2 3          those marked parallel(2), then parallel(3), on that many ranks
-#   launch/run_tests.sh serial 2 3   both; those on ranks but the last beside the serial ones, which often
-#                                    wait, and the last alone, since tests on most ranks measure times
 #
 # Every run is made, also after one that failed, and ended after TIME_LIMIT_S (3600 seconds).
 set -euo pipefail
@@ -19,19 +17,13 @@ export TIME_LIMIT_S=${TIME_LIMIT_S:-3600}
 main() {
     mkdir -p $LOGS
     expect_what_was_set_up
-    if [ "$1" = serial ]; then
-        local beside=("${@:2}") last=()
-        if [ $# -gt 1 ]; then last=("${!#}") && unset "beside[-1]"; fi
-        start_beside "${beside[@]}"
-        show serial
-        wait
-        show_kept "${beside[@]}"
-        show_all "${last[@]}"
-    else
-        show_all "$@"
-    fi
+    local run failed=()
+    for run in "$@"; do
+        title "$run"
+        run_and_keep "$run" || failed+=("$run")
+    done
     closing_lines "$@"
-    say_failures "$@"
+    if [ ${#failed[@]} != 0 ]; then echo "FAILED: ${failed[*]}" && exit 1; fi
 }
 
 # Where set-up built parallel HDF5, its absence is a failure and no reason to skip.
@@ -39,46 +31,13 @@ expect_what_was_set_up() {
     if grep -qsx hdf5=parallel .venv/set_up.txt; then export LANDSCAPE_EXPECT_PARALLEL_HDF5=1; fi
 }
 
-# In a process group of their own, which ends with this script.
-start_beside() {
-    set -m
-    for run in "$@"; do run_and_keep "$run" > /dev/null; done &
-    set +m
-    # shellcheck disable=SC2064  # this job's number, not a later one's
-    trap "kill -- -$! 2> /dev/null || true" EXIT
-}
-
-show_all() {
-    local run
-    for run in "$@"; do show "$run"; done
-}
-
-show() {
-    title "$1"
-    run_and_keep "$1"
-}
-
-show_kept() {
-    local run
-    for run in "$@"; do
-        title "$run"
-        cat "$LOGS/$run.log"
-    done
-}
-
 run_and_keep() {
-    local status=0
-    run_one "$1" < /dev/null 2>&1 | tee "$LOGS/$1.log" || status=$?
-    echo $status > "$LOGS/$1.status"
-}
-
-run_one() {
     if [ "$1" = serial ]; then
         timeout --foreground --kill-after=10 "$TIME_LIMIT_S" $PYTHON -m pytest --color=no "${SIDE_BY_SIDE[@]}"
     else
         mapfile -t files < <(grep -l "mark[.]parallel" tests/test_*.py)
         launch/try_ranks.sh "$1" $PYTHON -m pytest --color=no -m "parallel and parallel[match]" "${files[@]}"
-    fi
+    fi < /dev/null 2>&1 | tee "$LOGS/$1.log"
 }
 
 # Last first: the serial tests, which are most, end the page.
@@ -89,14 +48,6 @@ closing_lines() {
         grep -E '^=+ .* in [0-9.]+s.* =+$' "$LOGS/$run.log" | tail -n 1 ||
             echo "no closing line: ended by an error or by the limit of $TIME_LIMIT_S s"
     done
-}
-
-say_failures() {
-    local run failed=()
-    for run in "$@"; do
-        if [ "$(cat "$LOGS/$run.status")" != 0 ]; then failed+=("$run"); fi
-    done
-    if [ ${#failed[@]} != 0 ]; then echo "FAILED: ${failed[*]}" && exit 1; fi
 }
 
 title() {

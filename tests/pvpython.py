@@ -30,7 +30,7 @@ def find_paraview() -> str:
 def screen() -> Iterator[str]:
     """Give the name of a screen in memory: some builds of ParaView draw on nothing else."""
     read_end, write_end = os.pipe()
-    words = ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "1600x1200x24"]
+    words = ["Xvfb", "-displayfd", str(write_end), "-noreset", "-screen", "0", "1600x1200x24"]
     server = subprocess.Popen(words, pass_fds=(write_end,), stderr=subprocess.DEVNULL)
     os.close(write_end)
     with open(read_end) as file:
