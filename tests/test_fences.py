@@ -162,6 +162,18 @@ def test_help_answers_within_a_second(command: str) -> None:
     assert min(seconds) < 1
 
 
+@pytest.mark.parametrize("command", sorted(VIEWERS))
+def test_help_of_what_draws_waits_for_nothing_heavy(command: str) -> None:
+    code = (
+        f"import sys; from landscape_mpi.{command} import make_parser\n"
+        "make_parser().format_help()\n"
+        "heavy = {'numpy', 'h5py', 'matplotlib', 'plotly', 'vtkmodules', 'gudhi'}\n"
+        "print(*(heavy & set(sys.modules)))"
+    )
+    done = run_python(code)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
 def test_views_and_store_load_without_torch_and_mpi() -> None:
     modules = [module_name(path) for path in FILES if kind(path) in LIGHT]
     assert modules

@@ -12,7 +12,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -24,6 +26,9 @@ from landscape_mpi.store.writer import has_parallel_hdf5
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
+
+sys.path.insert(0, str(Path(__file__).parent / "faults"))
+from command_runs import write_network
 
 HOST = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 QUANTITIES = ("train_loss", "train_error", "test_loss", "test_error")
@@ -371,26 +376,11 @@ def test_a_rank_killed_in_the_middle_of_a_round_then_other_ranks(
         assert points[2] == 225 - done_before
 
 
-LAGGING = """
-import os, time, torch
-
-class Lagging(torch.nn.Linear):
-    def forward(self, images):
-        if images.sum() > -1e30:  # depends on the values, so that it cannot be traced away
-            time.sleep(float(os.environ.get("LAG", "0")))
-        return super().forward(images.flatten(1))
-
-def build():
-    torch.manual_seed(0)
-    return Lagging(64, 10)
-"""
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_ends_the_run_after_the_point_in_hand(number, tmp_path, alone, start_mpiexec):
-    (tmp_path / "lagging.py").write_text(LAGGING)
+    write_network(tmp_path)
     out, undisturbed = tmp_path / "stopped.h5", tmp_path / "undisturbed.h5"
-    argv = ["landscape_mpi.surface", "--model=lagging:build", "--data=digits", "--limit=300"]
+    argv = ["landscape_mpi.surface", "--model=slow_network:build", "--data=digits", "--limit=300"]
     argv += ["--splits=train,test", *LONG[:2], "--round-seconds=60"]
     lag = {"LAG": "0.02"}  # 11 batches a point: a test on a busy machine still comes in time
     process = start_mpiexec(2, [*argv, f"--out={out}"], env=lag, cwd=tmp_path)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.views.canvas import COLORS
+from landscape_mpi.views.extra import import_extra
 from landscape_mpi.views.film import Film, draw_pixels
 
 WIDTHS = {".mp4": 960, ".gif": 560}  # pixels
@@ -137,11 +138,8 @@ def _ffmpeg() -> Any:
     Raises:
         InputError: If it is not installed.
     """
-    try:
-        import imageio_ffmpeg
-    except ImportError as problem:
-        raise InputError(
-            "--film: an .mp4 needs the package imageio-ffmpeg, which is not installed here: "
-            "pip install imageio-ffmpeg. Or name a .gif, which needs nothing more."
-        ) from problem
-    return imageio_ffmpeg
+    return import_extra(
+        "imageio_ffmpeg",
+        "--film: an .mp4 needs the package imageio-ffmpeg, which is not installed here: "
+        "pip install imageio-ffmpeg. Or name a .gif, which needs nothing more.",
+    )

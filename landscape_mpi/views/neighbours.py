@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.views.extra import import_extra
 from landscape_mpi.views.panel import Panel
 
 EIGHT, FOUR = 8, 4
@@ -67,14 +68,11 @@ def import_gudhi() -> Any:
     Raises:
         InputError: If it is not installed.
     """
-    try:
-        import gudhi
-    except ImportError as problem:
-        raise InputError(
-            "gudhi is not installed, and minima, saddles and their persistence come from it. "
-            "Install it: pip install gudhi (it is the extra topology of this package)."
-        ) from problem
-    return gudhi
+    return import_extra(
+        "gudhi",
+        "gudhi is not installed, and minima, saddles and their persistence come from it. "
+        "Install it: pip install gudhi (it is the extra topology of this package).",
+    )
 
 
 def _join_line(points: np.ndarray) -> Neighbours:
