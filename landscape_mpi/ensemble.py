@@ -60,7 +60,7 @@ def ensemble(options: argparse.Namespace, ranks: Ranks | None) -> int:
         Exit status: 0 when all is done, 75 after a stop signal.
     """
     stop = StopRequest()
-    stop.listen()
+    stop.listen(ranks)
     from landscape_mpi.job.crew import gather_crew
     from landscape_mpi.job.ensemble import messages, run
     from landscape_mpi.job.ensemble.end import compare_all

@@ -190,7 +190,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     """
     stop = StopRequest()
     if options.spectrum is None:
-        stop.listen()  # before the set-up: a signal in it ends the run at the first round
+        stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
     from landscape_mpi.job.hessian import eigenvalues, messages, spectrum
     from landscape_mpi.job.hessian.plan import read_plan

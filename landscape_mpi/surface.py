@@ -190,7 +190,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     stop = StopRequest()
     ends_early = options.estimate or options.dry_run
     if not ends_early:
-        stop.listen()  # before the set-up: a signal in it ends the run at the first round
+        stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
     from landscape_mpi.job.surface import dry_run, estimate, messages, plan, precision, surface_file
     from landscape_mpi.job.surface.points import fit_evaluator

@@ -58,7 +58,7 @@ def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
     """
     stop = StopRequest()
     if options.run is not None:  # without a folder nothing could be taken up again
-        stop.listen()
+        stop.listen(ranks)
     from landscape_mpi.job.crew import gather_crew
     from landscape_mpi.job.training import messages, run
     from landscape_mpi.job.training.inputs import gather_inputs, set_up

@@ -14,45 +14,61 @@ readonly STOPPED=75 # the command's status after a stop signal: the same command
 run_ranks() {
     local status
     status_file=$(mktemp)
+    listening_file=$status_file.listening # here, where rank 0 runs
     # Here and not in a node's own folder: a rank on any node writes it.
     stall_file=$PWD/.$SLURM_JOB_NAME-$SLURM_JOB_ID.stalled
     rm -f "$stall_file"
-    launcher_pid='' passed_on=''
-    trap 'pass_on' USR1
+    launcher_pid='' asked='' passed_on='' listened=''
+    trap 'ask_to_stop' USR1
     # SLURM ends a job with a SIGTERM to the ranks as well, and a second one would cost them the
     # points in hand.
-    trap 'if is_running; then pass_on; else signalled=yes; fi' TERM
+    trap 'if is_running; then ask_to_stop; else signalled=yes; fi' TERM
     start_ranks "$@" &
     launcher_pid=$!
+    if [ -n "$asked" ]; then ask_to_stop; fi
     wait_for_ranks
     status=$(status_of_ranks)
-    rm -f "$status_file"
+    if [ -e "$listening_file" ]; then listened=yes; fi
+    rm -f "$status_file" "$listening_file"
     if [ -e "$stall_file" ]; then status=$STOPPED; fi
     if [ "$status" = $STOPPED ]; then requeue; fi
-    if [ -n "$passed_on" ] && [ "$status" -gt 128 ]; then explain_killed; fi
+    if [ -n "$asked" ] && [ "$status" -gt 128 ]; then explain_killed; fi
     exit "$status"
 }
 
 # In the background, where it becomes the launcher. srun binds the ranks to cores as the job asks;
 # mpirun knows the nodes of the job and nothing of its GPUs.
 start_ranks() {
+    local notes=(LANDSCAPE_STALL_FILE="$stall_file" LANDSCAPE_LISTENING_FILE="$listening_file")
     if [ "${launcher[0]}" = srun ]; then
         # Since SLURM 22.05, srun does not take --cpus-per-task over from sbatch.
         exec "${launcher[@]}" --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
-            env LANDSCAPE_STALL_FILE="$stall_file" slurm/run_rank.sh "$status_file" "$@"
+            env "${notes[@]}" slurm/run_rank.sh "$status_file" "$@"
     else
-        exec "${launcher[@]}" -n "$SLURM_NTASKS" env LANDSCAPE_STALL_FILE="$stall_file" \
+        exec "${launcher[@]}" -n "$SLURM_NTASKS" env "${notes[@]}" \
             slurm/run_rank.sh "$status_file" launch/bind_rank.sh "$@"
     fi
 }
 
-# By SIGUSR1 whatever came: launchers hand that on, and answer SIGTERM by killing the ranks.
-pass_on() {
-    signalled=yes
-    if kill -USR1 "$launcher_pid" 2> /dev/null; then
+# Once: a second signal would kill the ranks.
+ask_to_stop() {
+    signalled=yes asked=yes
+    if [ -n "$launcher_pid" ] && [ -z "$passed_on" ]; then
         passed_on=yes
-        say "signalled: asking the ranks to stop"
+        pass_on &
     fi
+}
+
+# When the ranks listen, since a signal in their start would kill them. By SIGUSR1 whatever came:
+# launchers hand that on, and answer SIGTERM by killing the ranks.
+pass_on() {
+    trap - USR1 TERM
+    if [ ! -e "$listening_file" ]; then say "signalled: waiting until the ranks listen"; fi
+    until [ -e "$listening_file" ]; do
+        kill -0 "$launcher_pid" 2> /dev/null || return 0
+        sleep 0.2
+    done
+    if kill -USR1 "$launcher_pid" 2> /dev/null; then say "signalled: asking the ranks to stop"; fi
 }
 
 # Sets launcher_status. A trapped signal ends the wait and not the launcher.
@@ -119,9 +135,10 @@ nodes_without() {
 
 # Not requeued: with a time limit shorter than the start of the ranks, that would have no end.
 explain_killed() {
-    say "the signal killed the ranks: it came before they listened, or twice. If it was the time" \
-        "limit's, raise --time or lower the seconds of --signal. The same sbatch goes on from what" \
-        "is written." >&2
+    local why="it came before they listened"
+    if [ -n "$listened" ]; then why="they did not stop for it"; fi
+    say "the ranks were killed after the signal: $why. If it was the time limit's, raise --time or" \
+        "lower the seconds of --signal. The same sbatch goes on from what is written." >&2
 }
 
 is_running() { [ "$(job %T)" = RUNNING ]; }

@@ -283,14 +283,44 @@ def overdue(submit_ranks: Submit) -> Job:
     return submit_ranks(f"[ -z $SLURM_RESTART_COUNT ] || exit 0; {write}", "--time=1")
 
 
+LISTEN = "touch $LANDSCAPE_LISTENING_FILE"
+
+
 def test_a_signal_that_kills_the_ranks_is_explained_and_not_requeued(submit_ranks: Submit) -> None:
-    job = submit_ranks("echo began; exec sleep 60")
+    job = submit_ranks(f"{LISTEN}; echo began; exec sleep 60")
     job.wait_until(lambda: job.log().count("began") == 2)
     job.call("scancel", "--batch", "--signal=USR1")
     told = job.wait()
     assert (told["JobState"], told["Restarts"]) == ("FAILED", "0")
-    assert "the signal killed the ranks: it came before they listened, or twice" in job.log()
+    assert "the ranks were killed after the signal: they did not stop for it" in job.log()
     assert "raise --time or lower the seconds of --signal" in job.log()
+
+
+def test_a_signal_waits_for_the_start_of_the_ranks_and_reaches_them_once(
+    submit_ranks: Submit,
+) -> None:
+    listen = f'trap "echo stopped; exit 75" USR1; echo ready; sleep 2; {LISTEN}'
+    job = submit_ranks(
+        f"[ -z $SLURM_RESTART_COUNT ] || exit 0; echo began; sleep 4; {listen}; sleep 60 & wait"
+    )
+    job.wait_until(lambda: job.log().count("began") == 2)
+    for _ in range(3):
+        job.call("scancel", "--batch", "--signal=USR1")
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+    for words, n_times in (("waiting until the ranks listen", 1), ("stopped", 2)):
+        assert job.log().count(words) == n_times
+
+
+def test_ranks_that_die_before_they_listen_end_a_job_that_waits_for_them(
+    submit_ranks: Submit,
+) -> None:
+    job = submit_ranks("echo began; sleep 4; kill -KILL $$")
+    job.wait_until(lambda: job.log().count("began") == 2)
+    job.call("scancel", "--batch", "--signal=USR1")
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
+    assert "the ranks were killed after the signal: it came before they listened" in job.log()
 
 
 def test_a_step_without_the_status_of_rank_0_is_no_success(submit_ranks: Submit) -> None:
@@ -342,7 +372,7 @@ ONE_BY_ONE = ("bash", "-c", 'sleep 0.$((SLURM_PROCID * 3)); exit "$0"')
 
 
 def srun(lab: dict[str, str], *command: str | Path) -> subprocess.CompletedProcess[str]:
-    step = ["srun", "--nodes=2", "--ntasks=4", "--kill-on-bad-exit=1"]
+    step = ["srun", "--quiet", "--nodes=2", "--ntasks=4", "--kill-on-bad-exit=1"]
     return run(*step, *command, env=lab, cwd=ROOT)
 
 

@@ -8,10 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 SAME_SIGNAL_S = 1.0
+LISTENING_FILE = "LANDSCAPE_LISTENING_FILE"  # names a file to make once all ranks listen
 
 
 class StopRequest:
@@ -26,10 +32,18 @@ class StopRequest:
         """Whether a signal has come."""
         return self.name is not None
 
-    def listen(self) -> None:
-        """Take the stop signals from now on. Local; call it in the main thread."""
+    def listen(self, ranks: Ranks | None) -> None:
+        """Take the stop signals from now on, and let the job script know that all ranks do.
+
+        Collective; call it in the main thread. A process that runs alone has no ranks.
+        """
         for number in STOP_SIGNALS:
             signal.signal(number, self._ask)
+        if path := os.environ.get(LISTENING_FILE):
+            if ranks is not None:
+                ranks.comm.Barrier()
+            if ranks is None or ranks.is_root:
+                Path(path).touch()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.name is None:

@@ -95,7 +95,7 @@ def find_barriers(options: argparse.Namespace, ranks: Ranks) -> int:
         Exit status: 0 when all places are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    stop.listen()  # before the set-up: a signal in it ends the run at the first round
+    stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
     plan, root, lines = _read(options, ranks)
     setting = bind_rank(ranks, plan)
     inputs = LineInputs(ranks, plan, root.arrays if root else {}, lines)

@@ -91,7 +91,7 @@ def evaluate_curve(options: argparse.Namespace, ranks: Ranks) -> int:
         Exit status: 0 when all places are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    stop.listen()  # before the set-up: a signal in it ends the run at the first round
+    stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
     read = on_root(ranks, lambda: _read_on_root(options))
     plan, root = read if read is not None else (None, None)
     curve = root.content.attributes["/"] if root else {}

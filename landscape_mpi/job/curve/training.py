@@ -78,7 +78,7 @@ def train_curve(options: argparse.Namespace, ranks: Ranks) -> int:
         Exit status: 0 when all epochs are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    stop.listen()
+    stop.listen(ranks)
     crew = RankCrew(ranks)
     crew.on_root(lambda: _check_options(options))
     device = crew.take_device(options.device, options.threads)
