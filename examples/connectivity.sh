@@ -96,7 +96,9 @@ mnist() {
 cifar10() {
     local what=(--model resnet20 --data cifar10 "${downloaded[@]}")
     solutions cifar10 "${what[@]}" --epochs "$(epochs 2)" --lr-drops 0.5 --precision bf16
-    curves cifar10 3 0.05 7 2000 "${what[@]}" --precision bf16
+    # With a learning rate of 0.05, the Bezier curve ended 1.39 points above the worse end: its bend
+    # has a smaller weight in the points of the curve than a polygon's, so its gradients are smaller.
+    curves cifar10 3 0.1 7 2000 "${what[@]}" --precision bf16
 }
 
 for part in "${parts[@]}"; do "$part"; done
