@@ -10,6 +10,7 @@ the start or the end of processes needs ``mpiexec`` itself.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import runpy
 import shutil
@@ -162,6 +163,9 @@ def serve(address: str) -> None:
 
     with Client(address, "AF_UNIX") as connection:
         connection.send(MPI.COMM_WORLD.rank)
+        connection.send(obey(connection.recv()))
+        gc.collect()
+        gc.freeze()  # what is imported by now: every plane collects garbage, and looks at it
         while True:
             connection.send(obey(connection.recv()))
 

@@ -74,7 +74,7 @@ def run_guarded(
     Returns:
         Exit status.
     """
-    from landscape_mpi.cluster.communicator import SharedInputError
+    from landscape_mpi.cluster.communicator import SharedInputError, meet
 
     try:
         # Every rank parsed the same words, so no rank waits for another here.
@@ -88,7 +88,7 @@ def run_guarded(
         ranks.comm.Abort(1)
         raise
     # A rank that left early would make mpirun end the others in the middle of a write.
-    ranks.comm.Barrier()
+    meet(ranks.comm)
     return status
 
 

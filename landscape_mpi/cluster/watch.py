@@ -19,15 +19,12 @@ from pathlib import Path
 
 from mpi4py import MPI
 
-from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.communicator import Ranks, looks_at
 from landscape_mpi.cluster.ring import Ring
 from landscape_mpi.errors import EXIT_REQUEUE
 
 STALL_FILE = "LANDSCAPE_STALL_FILE"  # names a file that takes the host of a rank that hangs
 USUAL_POINTS = 10  # a point that takes as long as so many of them is not slow but hangs
-SHORTEST_PAUSE_S = 50e-6
-# With 1,024 ranks the barrier takes 10 such pauses at worst: 0.07 % of a round of 30 s.
-LONGEST_PAUSE_S = 2e-3
 LONGEST_LOOK_S = 1.0  # between two looks of the thread at its rank
 ABORT_S = 10  # for MPI to end the job; then this process ends, and the launcher with it
 
@@ -123,11 +120,8 @@ class Watch:
             purpose: What comes next, e.g. ``the write of a round``.
         """
         self._task = None
-        everyone, pause_s = self._ring.comm.Ibarrier(), SHORTEST_PAUSE_S
         silence = Awake(self._word_seconds)
-        while not everyone.Test():
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        for _ in looks_at(self._ring.comm.Ibarrier()):
             self._speak_if_due()
             if self._hears_left():
                 silence.restart()
