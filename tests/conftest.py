@@ -30,13 +30,24 @@ RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 SLURM = ("test_slurm", "test_templates")
+# Those that wait much come early, beside those that compute.
 LONGEST = (
     "slurm",
     "test_surface",
     "test_products",
     "test_training",
+    "test_faults",
+    "test_watch",
     "test_report_page",
     "test_trajectory_page",
+    "test_setup",
+    "test_launch",
+    "test_hessian",
+    "test_train",
+    "test_benchmarks",
+    "test_bench",
+    "test_rank_pool",
+    "test_soak",
 )
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
 

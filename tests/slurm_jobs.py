@@ -160,12 +160,13 @@ def begins(line: str, key: str) -> bool:
 LAYOUT = {
     "--partition": "#SBATCH --partition=debug",
     "--account": "",
-    "--ntasks-per-node": "#SBATCH --ntasks-per-node=2",
+    "--ntasks-per-node": "#SBATCH --ntasks-per-node=1",
     "--gpus-per-node": "",
     "--cpus-per-task": "#SBATCH --cpus-per-task=1",
     "--data cifar10": "--data digits",
     "--device cuda": "--device cpu",
 }
+TWO_TASKS_A_NODE = {"--ntasks-per-node": "#SBATCH --ntasks-per-node=2"}
 SMALL = {"--model": "--model resnet8", "--x": "--x=-1:1:5", "--y": "--y=-0.5:1:4"}
 LONG = {
     "--model": "--model slow:build",

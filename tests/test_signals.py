@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -59,3 +61,25 @@ def test_without_a_job_script_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     StopRequest().listen(None)
     assert not list(tmp_path.iterdir())
+
+
+LATE = """
+import os, signal, sys
+from landscape_mpi.cluster.signals import StopRequest
+
+class Late:  # ends when Python has given up its handlers, as MPI does
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=int(sys.argv[1])):
+        kill(pid, number)
+
+late = Late()
+if sys.argv[2] == "listens":
+    StopRequest().listen(None)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=lambda n: n.name)
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_signal_when_all_is_done_does_not_make_it_a_failure(number, listens):
+    words = [sys.executable, "-c", LATE, str(int(number)), "listens" if listens else ""]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0 if listens else -number, "")

@@ -27,6 +27,7 @@ from slurm_jobs import (
     LONG,
     ROOT,
     SMALL,
+    TWO_TASKS_A_NODE,
     Job,
     assert_same,
     environment_of_jobs,
@@ -138,12 +139,12 @@ def submit(
 
 @pytest.fixture(scope="module")
 def limited(submit: Submit) -> Job:
-    """Submit a job of 50 s of points and a time limit of a minute.
+    """Submit a job of 48 s of points and a time limit of a minute.
 
     SLURM looks at its clock twice a minute: the signal comes 15 to 45 s after the start.
     """
     limits = {"--time": "#SBATCH --time=1", "--signal": "#SBATCH --signal=B:USR1@15"}
-    plane = {"--x": "--x=-1:1:32", "--y": "--y=-1:1:30"}
+    plane = {"--x": "--x=-1:1:32", "--y": "--y=-1:1:15"}
     return submit(LONG | limits | plane, lag=0.2)
 
 
@@ -151,7 +152,8 @@ def limited(submit: Submit) -> Job:
 def hanging(submit: Submit) -> Job:
     """Submit a job on one node, and stop one of its ranks for good."""
     options = {"# EDIT: other options": f"{LONG['# EDIT: other options']} --stall-seconds 1"}
-    job = submit(LONG | options | {"--nodes": "#SBATCH --nodes=1"}, lag=0.2)
+    layout = TWO_TASKS_A_NODE | {"--nodes": "#SBATCH --nodes=1"}
+    job = submit(LONG | options | layout, lag=0.2)
     job.wait_for_rounds(1)
     os.kill(ranks_of(job)[1], signal.SIGSTOP)
     return job
@@ -166,7 +168,7 @@ def test_four_tasks_on_two_nodes_give_the_bits_of_one_rank(
     submit: Submit, checkpoint: Path, tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
     plane = ("--model=resnet8", f"--checkpoint={checkpoint}", "--x=-1:1:5", "--y=-0.5:1:4")
-    job = submit(SMALL)
+    job = submit(SMALL | TWO_TASKS_A_NODE)
     reference = of_one_rank(on_ranks, tmp_path / "one.h5", *plane)
     told = job.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "0")
@@ -209,7 +211,7 @@ def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
 def test_a_rank_that_dies_ends_the_job(submit: Submit) -> None:
     job = submit(ENDLESS, lag=0.2)
     job.wait_for_rounds(2)
-    os.kill(ranks_of(job)[3], signal.SIGKILL)
+    os.kill(ranks_of(job)[1], signal.SIGKILL)
     told = job.wait(30)
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
     with h5py.File(job.folder / "surface.h5") as file:
@@ -417,7 +419,7 @@ def test_bind_rank_gives_each_task_of_a_node_its_gpu(lab: dict[str, str]) -> Non
 def test_a_job_that_meets_its_time_limit_requeues_itself_until_it_is_done(
     limited: Job, tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
-    plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:32", "--y=-1:1:30")
+    plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:32", "--y=-1:1:15")
     reference = of_one_rank(on_ranks, tmp_path / "one.h5", *plane)
     told = limited.wait(150)
     assert (told["JobState"], told["ExitCode"]) == ("COMPLETED", "0:0")
@@ -426,7 +428,7 @@ def test_a_job_that_meets_its_time_limit_requeues_itself_until_it_is_done(
     assert stopped
     assert {run["outcome"] for run in stopped} == {b"stopped by SIGUSR1"}
     assert last["outcome"] == b"complete"
-    assert sum(run["points"] for run in (*stopped, last)) == 32 * 30  # none twice
+    assert sum(run["points"] for run in (*stopped, last)) == 32 * 15  # none twice
 
 
 def test_ranks_that_end_in_order_after_the_time_limit_are_requeued(overdue: Job) -> None:

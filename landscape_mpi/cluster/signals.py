@@ -1,10 +1,12 @@
 """Signals that end a run cleanly: the first asks, a later one ends the process at once.
 
-A launcher may pass one signal on twice, so what follows within a second is the same one.
+A launcher may pass one signal on twice, so what follows within a second is the same one. What
+comes when all is done comes too late: it must not make a failure of a run that is complete.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -39,6 +41,7 @@ class StopRequest:
         """
         for number in STOP_SIGNALS:
             signal.signal(number, self._ask)
+        atexit.register(ignore_stop_signals)
         if path := os.environ.get(LISTENING_FILE):
             if ranks is not None:
                 ranks.comm.Barrier()
@@ -51,3 +54,12 @@ class StopRequest:
         elif time.monotonic() - self._came_at > SAME_SIGNAL_S:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def ignore_stop_signals() -> None:
+    """Let signals of job scripts and schedulers pass; for the end of a process.
+
+    Python gives its signals back before it ends MPI, and one of them would then kill the process.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
