@@ -254,7 +254,7 @@ def test_the_same_command_again_computes_nothing(found, solutions):
     assert out.with_suffix(".csv").read_bytes() == before
 
 
-def test_the_figure_holds_the_lines_and_the_matrices(found):
+def test_the_figure_holds_the_lines_and_the_matrices(found, solutions):
     _, out, _ = found
     surface, rows = read_surface(out), rows_of(out)
     figure = draw_barriers([make_panel(surface, name) for name in QUANTITIES])
@@ -271,7 +271,8 @@ def test_the_figure_holds_the_lines_and_the_matrices(found):
         assert [cells[1, 0], cells[2, 0], cells[2, 1]] == below
         assert [text.get_text() for text in matrix.get_xticklabels()] == ["A", "B", "C"]
     title = figure.legends[0].get_title().get_text().replace("\n", " ")
-    assert "A: " in title
+    assert all(f"{k}: {path.stem}" in title for k, path in zip("ABC", solutions, strict=True))
+    assert str(solutions[0].parent) not in title
     assert ("its units in the order most like" in title) == (found[0] == "weights")
 
 

@@ -104,6 +104,22 @@ def test_another_range_is_framed_and_named(write):
     assert "nothing computed beyond" in [text.get_text() for text in right.texts]
 
 
+@pytest.mark.parametrize("model", ["net", None])
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, write, model):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    paths = [write(f"{folder}/net", bowl) for folder in "ab"]
+    for path in paths if model is None else []:
+        with h5py.File(path, "r+") as file:
+            del file.attrs["model"], file.attrs["data"]
+    figure = draw_row(panels_of(paths), "contour")
+    about = "" if model is None else "\nnet, digits"
+    assert [axes.get_title() for axes in planes(figure)] == [f"a/net{about}", f"b/net{about}"]
+    options = ["--compare", "--kind=heatmap", "--dpi=30", f"--out-dir={tmp_path / 'out'}"]
+    assert plot.main([*map(str, paths), *options]) == 0
+    (picture,) = (tmp_path / "out").iterdir()
+    assert picture.name == "a_net_and_b_net_train_loss_heatmap.png"
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_surface_between_two_levels_partial_ones_and_nan(write, tmp_path, kind):

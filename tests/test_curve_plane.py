@@ -4,6 +4,8 @@ Oracles: Gram-Schmidt and least squares in float64 numpy on the weights that tor
 of a surface at a corner beside those of the curve's own evaluation; what matplotlib drew.
 """
 
+from dataclasses import replace
+
 import h5py
 import matplotlib.image
 import numpy as np
@@ -19,7 +21,7 @@ from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.pictures import make_panels
 from landscape_mpi.views.plane import draw_contour
-from landscape_mpi.zoo.curve_file import read_curve
+from landscape_mpi.zoo.curve_file import read_curve, write_curve
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,15 @@ def test_the_plane_is_that_of_gram_schmidt(curves, tmp_path, kind, words, throug
             assert residual == pytest.approx(found, abs=1e-4)
     in_plane = [mark.name for mark in curve.marks()]
     assert in_plane == (["1", "2"] if not words else ["1"])
+
+
+def test_ends_of_one_name_are_told_apart_by_their_folders(curves, tmp_path):
+    content = read_curve(curves / "bezier.pt").content
+    ends = {"start": "with/net.pt", "end": "other/net.pt"}
+    write_curve(tmp_path / "curve.pt", replace(content, record={**content.record, **ends}))
+    assert run("plane", tmp_path / "curve.pt", "--out", tmp_path / "plane.h5")[0] == 0
+    marks = path_of(tmp_path / "plane.h5").marks()
+    assert [mark.name for mark in marks] == ["with/net", "other/net"]
 
 
 def test_a_surface_of_the_plane_covers_curve_and_bends_and_keeps_them(curves, tmp_path, alone):

@@ -5,6 +5,8 @@ themselves, evaluated by a plain loop over the unmodified network, each with its
 statistics, and torch.optim.swa_utils.update_bn for statistics that are measured anew.
 """
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -123,6 +125,17 @@ def test_the_ends_of_a_line_are_the_checkpoints(solutions, tmp_path, on_ranks):
         assert file["directions"].attrs["source"] == f"to {solutions / 'two.pt'}"
     summary = on_ranks(1, ["landscape_mpi.surface", "--summary", str(out)], check=True)
     assert "barrier from 0 to 1: " in summary.stdout
+
+
+def test_checkpoints_of_one_name_are_told_apart_by_their_folders(solutions, tmp_path, on_ranks):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(solutions / f"{name}.pt", tmp_path / name / "net.pt")
+    out = tmp_path / "line.h5"
+    ends = ("--checkpoint", tmp_path / "one/net.pt", "--to", tmp_path / "two/net.pt")
+    on_ranks(1, command(solutions, out, "--x=0", *ends), check=True)
+    with h5py.File(out) as file:
+        assert file["marks/name"].asstr()[...].tolist() == ["one/net", "two/net"]
 
 
 def test_three_checkpoints_span_a_plane(solutions, tmp_path, on_ranks):

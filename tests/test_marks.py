@@ -37,6 +37,21 @@ def test_marks_come_back_from_the_file(surface, tmp_path):
     assert read_surface(tmp_path / "none.h5").marks == ()
 
 
+def test_older_files_whose_marks_have_one_name(tmp_path):
+    """They say the paths elsewhere; where they do not, the name stays."""
+    path = write_surface(tmp_path / "line.h5", AXIS, [0], {"train_loss": AXIS})
+    with h5py.File(path, "r+") as file:
+        write_marks(file, [Mark("epoch_0015", 0.0, 0.0), Mark("epoch_0015", 1.0, 0.0)])
+    assert [mark.name for mark in read_surface(path).marks] == ["epoch_0015"] * 2
+    with h5py.File(path, "r+") as file:
+        file["provenance"].attrs["checkpoint"] = "runs/with/epoch_0015.pt"
+        file["directions"].attrs["source"] = "to runs/other/epoch_0015.pt"
+    assert [mark.name for mark in read_surface(path).marks] == [
+        "with/epoch_0015",
+        "other/epoch_0015",
+    ]
+
+
 @pytest.mark.parametrize("draw", [draw_contour, draw_filled, draw_heatmap])
 def test_a_plane_shows_letters_and_the_losses_of_grid_points(surface, draw):
     figure = draw(make_panel(surface, "train_loss"))

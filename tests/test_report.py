@@ -67,6 +67,16 @@ def test_the_values_are_those_of_the_file_bit_for_bit(tmp_path, capsys):
     assert capsys.readouterr().out == f"{path.with_suffix('.html')}: 2.0 MB, opens in any browser\n"
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    values = {"train_loss": plane(ALPHA, BETA, bowl)}
+    paths = [tmp_path / "a" / "net.h5", tmp_path / "b" / "net.h5", tmp_path / "b" / "other.h5"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        write_surface(path, ALPHA, BETA, values)
+    page = page_of(paths[0], *map(str, paths[1:]))
+    assert re.findall(r'<p class="file">([^<]*)</p>', page) == ["a/net.h5", "b/net.h5", "other.h5"]
+
+
 def test_falling_axes_rise_on_the_page(tmp_path):
     values = {"train_loss": plane(ALPHA[::-1], BETA, lambda a, b: 10 * a + b)}
     page = page_of(write_surface(tmp_path / "net.h5", ALPHA[::-1], BETA, values))

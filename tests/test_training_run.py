@@ -38,7 +38,9 @@ def test_files_that_are_named_are_one_run_in_the_order_given(tmp_path):
 def test_runs_of_one_name_are_told_apart(tmp_path):
     make(tmp_path / "x"), make(tmp_path / "y")
     folders = [make(tmp_path / where / "run", "a.pt") for where in "xy"]
-    assert [run.name for run in find_runs(folders)] == ["run (1)", "run (2)"]
+    assert [run.name for run in find_runs(folders)] == ["x/run", "y/run"]
+    again = find_runs([folders[0], folders[0], folders[1]])
+    assert [run.name for run in again] == ["x/run (1)", "x/run (2)", "y/run"]
 
 
 def test_a_run_that_is_not_there_is_refused(tmp_path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import h5py
 
+from landscape_mpi.short_names import short_names
 from landscape_mpi.store.dimensions import name_rows
 
 GROUP = "marks"
@@ -43,5 +45,19 @@ def read_marks(file: h5py.File) -> tuple[Mark, ...]:
     if GROUP not in file:
         return ()
     group = file[GROUP]
-    columns = group["name"].asstr()[...], group["alpha"][...], group["beta"][...]
-    return tuple(Mark(str(name), float(a), float(b)) for name, a, b in zip(*columns, strict=True))
+    names = [str(name) for name in group["name"].asstr()[...]]
+    columns = _told_apart(file, names), group["alpha"][...], group["beta"][...]
+    return tuple(Mark(name, float(a), float(b)) for name, a, b in zip(*columns, strict=True))
+
+
+def _told_apart(file: h5py.File, names: list[str]) -> list[str]:
+    """Return names of which none is there twice, where the file says which files they are of.
+
+    Older files have the last part of a path alone, for each mark.
+    """
+    if len({*names}) == len(names) or not {"provenance", "directions"} <= file.keys():
+        return names
+    sources = str(file["directions"].attrs.get("source", "")).split("; ")
+    ends = [source.removeprefix("to ").removesuffix(", orthogonal") for source in sources]
+    paths = [str(file["provenance"].attrs.get("checkpoint", "")), *ends]
+    return short_names(paths) if [PurePath(path).stem for path in paths] == names else names

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from landscape_mpi.short_names import short_names
 from landscape_mpi.store.lines import MATCH, barriers_of, labels_of, names_of, not_finite_of
 from landscape_mpi.views.canvas import (
     HOLE,
@@ -48,7 +49,7 @@ def draw_barriers(panels: list[Panel]) -> Figure:
     """Draw for each measure the lines of all pairs, and their barriers as a matrix."""
     surface = panels[0].surface
     groups = group_by_measure(panels)
-    names = names_of(surface)
+    names = short_names(names_of(surface))
     narrow = NARROW[0], NARROW[1] * len(groups) + ABOVE
     size = sheet((WIDTH, HEIGHT * len(groups) + ABOVE), narrow)
     figure = Figure(figsize=size, layout="constrained")

@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.short_names import name_in_file, short_names
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
-from landscape_mpi.views.canvas import Canvas, edges_of, make_row, scaled, sides_of
+from landscape_mpi.views.canvas import Canvas, edges_of, make_row, plain, scaled, sides_of
 from landscape_mpi.views.choice import ONLY_IF_NAMED, check_quantity
 from landscape_mpi.views.levels import DEFAULT_LEVELS, make_scale
 from landscape_mpi.views.line import MEASURES, draw_line_on, measure_of, share_heights
@@ -115,7 +116,7 @@ def plan_comparison(
         InputError: If lines are to be smooth, or a surface with holes.
     """
     surfaces = [panel.surface for panel in rows[0]]
-    stems = [surface.path.stem for surface in surfaces]
+    stems = [name_in_file(name) for name in short_names(surface.path for surface in surfaces)]
     joined = "_and_".join(stems) if len(stems) <= 3 else f"{stems[0]}_and_{len(stems) - 1}_others"
     stem = (out_dir or surfaces[0].path.parent) / joined
 
@@ -258,6 +259,8 @@ def _title(row: list[Canvas], panels: list[Panel]) -> None:
     titles = [canvas.axes.get_title() for canvas in row]
     if len(set(titles)) == len(titles):
         return
-    for canvas, title, panel in zip(row, titles, panels, strict=True):
-        stem = panel.surface.path.stem.replace("$", r"\$")
-        canvas.axes.set_title(title if stem in title else f"{stem}\n{title}")
+    names = short_names(panel.surface.path for panel in panels)
+    for canvas, title, panel, name in zip(row, titles, panels, names, strict=True):
+        first, _, rest = title.partition("\n")
+        about = rest if first == plain(panel.surface.path.stem) else title  # of no known network
+        canvas.axes.set_title("\n".join(filter(None, [plain(name), about])))

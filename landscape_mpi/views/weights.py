@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.short_names import name_in_file, short_names
 from landscape_mpi.store.weights import WeightsFile
 from landscape_mpi.views.canvas import legend_below, plain, sheet
 from landscape_mpi.views.page import current_page
@@ -55,7 +56,7 @@ def picture_of(runs: Sequence[WeightsFile], *, out_dir: Path | None, suffix: str
     folder = runs[0].path.parent
     if len(runs) == 1:
         return (out_dir or folder) / f"weights.{suffix}"
-    names = [label.replace("/", "_") for label in labels_of(runs)]
+    names = [name_in_file(label) for label in labels_of(runs)]
     more = [f"and_{len(names) - N_NAMED}_more"] if len(names) > N_NAMED else []
     name = "_".join(["weights", *names[:N_NAMED], *more])
     return (out_dir or folder.resolve().parent) / f"{name[:200]}.{suffix}"
@@ -81,12 +82,7 @@ def draw_weights(runs: Sequence[WeightsFile]) -> Figure:
 
 def labels_of(runs: Sequence[WeightsFile]) -> list[str]:
     """Return a name for each run: its folder's, longer where two are the same."""
-    places = [Path(run.path).resolve().parent.parts for run in runs]
-    for n in range(1, max(map(len, places)) + 1):
-        labels = ["/".join(place[-n:]) for place in places]
-        if len(set(labels)) == len({*places}):
-            return labels
-    return labels
+    return short_names([Path(run.path).resolve().parent for run in runs], endings=True)
 
 
 def _draw_norm(axes: Axes, run: WeightsFile, look: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.short_names import short_names
 from landscape_mpi.zoo.weight_vector import number_of
 
 SUFFIXES = (".pt", ".pth", ".th", ".safetensors")
@@ -37,14 +38,14 @@ def find_runs(paths: Sequence[Path]) -> list[TrainingRun]:
     for path in paths:
         if not path.exists():
             raise MissingInputError(f"{path}: no such run. Name a folder of checkpoints, or files.")
-    runs = [TrainingRun(path.resolve().name, _in_folder(path)) for path in paths if path.is_dir()]
+    runs = [(path.resolve(), _in_folder(path)) for path in paths if path.is_dir()]
     files = tuple(path for path in paths if not path.is_dir())
     if files:
-        runs.append(TrainingRun(files[0].resolve().parent.name, files))
-    names = [run.name for run in runs]
+        runs.append((files[0].resolve().parent, files))
+    names = short_names([place for place, _ in runs], endings=True)
     return [
-        run if names.count(run.name) == 1 else TrainingRun(f"{run.name} ({n})", run.files)
-        for n, run in enumerate(runs, 1)
+        TrainingRun(name if names.count(name) == 1 else f"{name} ({n})", checkpoints)
+        for n, (name, (_, checkpoints)) in enumerate(zip(names, runs, strict=True), 1)
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from landscape_mpi.compute.interpolation import difference, place_in_plane, turn
 from landscape_mpi.errors import InputError
 from landscape_mpi.job import provenance
 from landscape_mpi.output import check_output
+from landscape_mpi.short_names import short_names
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.plane_file import PlaneContent, check_plane_replaceable, write_plane
 from landscape_mpi.zoo.curve_file import CurveFile, read_curve
@@ -125,14 +125,14 @@ def _project(found: CurveFile, plane: SpannedPlane, through: tuple[int, int]) ->
     start = {name: content.points[0][name].numpy() for name in plane.names}
     columns = {"t": t, **_columns(weights, bends, squares, gram)}
     own = _columns(np.eye(len(bends)), bends, squares, gram)
-    record = content.record
+    names = short_names([content.record["start"], content.record["end"]])
     attributes = {
         "kind": content.kind,
         "through": list(through),
         "center": str(found.path),
         "center_sha256": directions.digest(start),
-        "start": Path(record["start"]).stem,
-        "end": Path(record["end"]).stem,
+        "start": names[0],
+        "end": names[1],
         "label_alpha": f"distance from the start towards {_words(through[0], len(bends))}",
         "label_beta": f"towards {_words(through[1], len(bends))}, orthogonal",
     }

@@ -19,6 +19,7 @@ from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.inputs import Inputs
 from landscape_mpi.job.plane.direction_kinds import AXES, SCALED, DirectionKind, kinds_of
+from landscape_mpi.short_names import short_names
 from landscape_mpi.store.directions import kept_vectors, read_directions
 from landscape_mpi.store.marks import Mark
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
@@ -169,13 +170,18 @@ def _marks(
     places = {"alpha": (1.0, 0.0), "beta": (0.0, 1.0)}
     if options.orthogonal and kinds["beta"].name == "to":
         places["beta"] = place_in_plane(straight, vectors["alpha"], vectors["beta"])
-    found = [
-        Mark(kind.file.stem, *places[axis])
+    files = {
+        axis: kind.file
         for axis, kind in kinds.items()
         if kind.name == "to" and kind.file is not None
-    ]
-    center = options.checkpoint.stem if options.checkpoint else options.model
-    return (Mark(center, 0.0, 0.0), *found) if found else ()
+    }
+    if not files:
+        return ()
+    center = [] if options.checkpoint is None else [options.checkpoint]
+    names = short_names([*center, *files.values()])
+    names = names if center else [options.model, *names]
+    at = [(0.0, 0.0), *(places[axis] for axis in files)]
+    return tuple(Mark(name, *place) for name, place in zip(names, at, strict=True))
 
 
 class _Maker:

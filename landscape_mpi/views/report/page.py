@@ -10,13 +10,14 @@ import base64
 import gzip
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from string import Template
 from typing import Any
 
+from landscape_mpi.short_names import short_names
 from landscape_mpi.store.provenance import Provenance
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.choice import choose_quantities
@@ -68,7 +69,7 @@ def make_page(
         title=escape(" and ".join(dict.fromkeys(titles))),
         style=_text("page.css"),
         script=_text("page.js"),
-        articles="\n".join(_article(k, source) for k, source in enumerate(sources)),
+        articles="\n".join(_articles(sources)),
         count="one" if len(sources) == 1 else "several",
         command=escape(shlex.join(command)),
         library=_library(),
@@ -81,12 +82,18 @@ def pack_text(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-def _article(number: int, source: Source) -> str:
+def _articles(sources: Sequence[Source]) -> Iterator[str]:
+    names = short_names((source.surface.path for source in sources), endings=True)
+    for number, (name, source) in enumerate(zip(names, sources, strict=True)):
+        yield _article(number, name, source)
+
+
+def _article(number: int, name: str, source: Source) -> str:
     surface, provenance = source.surface, source.provenance
     made = tables.command_of(provenance)
     return Template(_text("article.html")).substitute(
         number=number,
-        name=escape(surface.path.name),
+        name=escape(name),
         title=escape(tables.title_of(surface)),
         kind="line" if surface.is_line else "plane",
         facts=tables.facts(surface, provenance),

@@ -1,0 +1,36 @@
+"""Short names of files, for labels: as much of each path as tells it apart from the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+
+
+def short_names(paths: Iterable[str | PurePath], *, endings: bool = False) -> list[str]:
+    """Return a name for each path: its last part, and of those before it what tells it apart.
+
+    Args:
+        paths: As they were named; no file needs to be there. The same path twice has one name.
+        endings: Whether endings as .pt stay. They do, too, where nothing else differs.
+    """
+    whole = [PurePath(os.path.normpath(path)) for path in paths]
+    bare = whole if endings else [path.with_name(path.stem) for path in whole]
+    of_bare = {name: {w for w, b in zip(whole, bare, strict=True) if b == name} for name in bare}
+    shown = [
+        name if len(of_bare[name]) == 1 else path for path, name in zip(whole, bare, strict=True)
+    ]
+    return [_shortest(path, [other for other in shown if other != path]) for path in shown]
+
+
+def _shortest(path: PurePath, others: Sequence[PurePath]) -> str:
+    parts = path.parts
+    for n in range(1, len(parts)):
+        if all(other.parts[-n:] != parts[-n:] for other in others):
+            return "/".join(parts[-n:])
+    return str(path)
+
+
+def name_in_file(name: str) -> str:
+    """Return a short name as a part of a file's name."""
+    return name.replace("/", "_")
