@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import Delaunay
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ def _triangles(computed: np.ndarray) -> np.ndarray:
     points = np.argwhere(computed)
     if len(points) < 3 or np.linalg.matrix_rank(points - points[0]) < 2:
         return np.empty((0, 3), dtype=np.int64)
+    from scipy.spatial import Delaunay  # slow to import, and few surfaces are partial
+
     triangles = Delaunay(points).simplices.astype(np.int64)
     area = _doubled_area(points[triangles])
     turned = np.where((area < 0)[:, None], triangles[:, ::-1], triangles)

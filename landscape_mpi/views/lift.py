@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.interpolate import RegularGridInterpolator
 
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
@@ -25,6 +24,8 @@ def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], n
         From points, float64 [n, 2], to bilinear heights, float64 [n], NaN outside the plane
         and beside a point without height.
     """
+    from scipy.interpolate import RegularGridInterpolator  # slow to import, and few have paths
+
     order = [np.argsort(axis) for axis in (surface.alpha, surface.beta)]
     axes = [axis[o] for axis, o in zip((surface.alpha, surface.beta), order, strict=True)]
     found = RegularGridInterpolator(

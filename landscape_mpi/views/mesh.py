@@ -211,10 +211,10 @@ def runs_of(computed: np.ndarray, finite: np.ndarray) -> list[np.ndarray]:
 
 
 def to_polydata(mesh: Mesh) -> vtkPolyData:
-    """Return the mesh as VTK has it, with all arrays."""
+    """Return the mesh as VTK has it, with all arrays, which it shares where it can."""
     points = vtkPoints()
     points.SetDataTypeToDouble()
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.points), deep=True))
+    points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.points)))
     polydata = vtkPolyData()
     polydata.SetPoints(points)
     polydata.SetPolys(_to_polygons(mesh.polygons))
@@ -253,11 +253,11 @@ def _to_cells(cells: list[np.ndarray]) -> vtkCellArray:
 
 
 def _to_ids(numbers: np.ndarray) -> Any:
-    return numpy_to_vtkIdTypeArray(numbers.astype(np.int64), deep=True)
+    return numpy_to_vtkIdTypeArray(np.ascontiguousarray(numbers, np.int64))
 
 
 def _to_array(name: str, values: np.ndarray, unit: str) -> vtkDataArray:
-    array = numpy_to_vtk(np.ascontiguousarray(values), deep=True)
+    array = numpy_to_vtk(np.ascontiguousarray(values))
     array.SetName(name)
     array.GetInformation().Set(vtkDataArray.UNITS_LABEL(), unit)
     return array

@@ -23,7 +23,10 @@ def normals_of(points: np.ndarray, polygons: np.ndarray) -> np.ndarray:
         weights = np.repeat(across[:, axis], polygons.shape[1])
         total[:, axis] = np.bincount(polygons.ravel(), weights, minlength=len(points))
     length = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.where(length > 0, total / np.where(length > 0, length, 1.0), [0.0, 0.0, 1.0])
+    flat = ~(length[:, 0] > 0)
+    total[flat] = [0.0, 0.0, 1.0]
+    length[flat] = 1.0
+    return total / length
 
 
 def averages_of(values: np.ndarray, polygons: np.ndarray) -> np.ndarray:
@@ -36,9 +39,12 @@ def averages_of(values: np.ndarray, polygons: np.ndarray) -> np.ndarray:
 
 def texture_of(points: np.ndarray) -> np.ndarray:
     """Return alpha and beta from 0 to 1 over the mesh, float64 [n_points, 2]."""
-    plane = points[:, :2]
-    low, span = plane.min(axis=0), np.ptp(plane, axis=0)
-    return np.asarray((plane - low) / np.where(span > 0, span, 1.0))
+    texture = np.empty((len(points), 2))
+    for axis in range(2):
+        place = points[:, axis]
+        span = np.ptp(place)
+        texture[:, axis] = (place - place.min()) / (span if span > 0 else 1.0)
+    return texture
 
 
 def logarithm_of(values: np.ndarray) -> np.ndarray | None:
