@@ -10,7 +10,6 @@ from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LightSource
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
@@ -34,6 +33,7 @@ from landscape_mpi.views.canvas import (
     title_of,
     unit_of,
 )
+from landscape_mpi.views.front_corner import CornerFreeLocator
 from landscape_mpi.views.levels import Scale, format_levels
 from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.page import current_page
@@ -112,8 +112,8 @@ def _frame_box(canvas: Canvas, panel: Panel) -> None:
     # Letters keep their size where the axes shrink, and then fewer of them have room.
     share = axes.get_position().width * canvas.figure.get_figwidth() / SIDES[0]
     room = min(1.0, share / current_page().letters)
-    for axis, side in zip((axes.xaxis, axes.yaxis), box[:2], strict=True):
-        axis.set_major_locator(MaxNLocator(max(2, int(4 * side * room)), steps=[1, 2, 5, 10]))
+    for axis, side, turn in zip((axes.xaxis, axes.yaxis), box[:2], (0.0, 90.0), strict=True):
+        axis.set_major_locator(CornerFreeLocator(axes, turn, max(2, int(4 * side * room))))
     for name, side, label in (
         ("alpha", box[0], axes.set_xlabel),
         ("beta", box[1], axes.set_ylabel),
