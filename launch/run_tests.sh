@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the tests and end with the closing line of each run.
+# Run the tests and end with the closing line of each run, and what it skipped.
 #
 #   launch/run_tests.sh serial       those that need one process
 #   launch/run_tests.sh 2 3          those marked parallel(2), then parallel(3), on that many ranks
@@ -45,6 +45,7 @@ closing_lines() {
     local run
     for run in $(printf '%s\n' "$@" | tac); do
         title "$run"
+        grep '^SKIPPED ' "$LOGS/$run.log" || true
         grep -E '^=+ .* in [0-9.]+s.* =+$' "$LOGS/$run.log" | tail -n 1 ||
             echo "no closing line: ended by an error or by the limit of $TIME_LIMIT_S s"
     done

@@ -20,9 +20,10 @@ def find_paraview() -> str:
     """Return pvpython; skip where it, or a screen for it, is not there."""
     lacks = [name for name in ("pvpython", "Xvfb") if shutil.which(name) is None]
     if lacks:
+        message = f"no {' and no '.join(lacks)} on PATH: apt-get install paraview xvfb"
         if os.environ.get("LANDSCAPE_EXPECT_PARAVIEW") == "1":
-            pytest.fail(f"LANDSCAPE_EXPECT_PARAVIEW=1, and {' and '.join(lacks)} is not there")
-        pytest.skip(f"{' and '.join(lacks)} is not there")
+            pytest.fail(f"{message}; LANDSCAPE_EXPECT_PARAVIEW=1 says they are expected")
+        pytest.skip(message)
     return "pvpython"
 
 

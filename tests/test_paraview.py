@@ -87,6 +87,21 @@ def test_what_gives_no_script(write, tmp_path, monkeypatch, words, text):
     assert [file.name for file in tmp_path.iterdir()] == ["net.h5"]
 
 
+def test_where_paraview_is_not_the_tests_skip_and_say_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("LANDSCAPE_EXPECT_PARAVIEW", raising=False)
+    missing = "^no pvpython and no Xvfb on PATH: apt-get install paraview xvfb"
+    with pytest.raises(pytest.skip.Exception, match=f"{missing}$"):
+        pvpython.find_paraview()
+    (tmp_path / "Xvfb").touch(mode=0o755)
+    with pytest.raises(pytest.skip.Exception, match="^no pvpython on PATH"):
+        pvpython.find_paraview()
+    (tmp_path / "Xvfb").unlink()
+    monkeypatch.setenv("LANDSCAPE_EXPECT_PARAVIEW", "1")
+    with pytest.raises(pytest.fail.Exception, match=f"{missing}; LANDSCAPE_EXPECT_PARAVIEW=1"):
+        pvpython.find_paraview()
+
+
 def test_paraview_draws_it_wherever_the_folder_is(write, tmp_path):
     pvpython.find_paraview()
     path = write("net", lambda a, b: a - 0.2 * b)

@@ -340,6 +340,29 @@ def test_make_runs_the_numbers_of_ranks_that_tests_may_ask_for() -> None:
     assert f"launch/run_tests.sh serial {numbers}\n" in run("make", "-n", "test").stdout
 
 
+def test_the_tests_end_with_what_was_skipped_and_why(tmp_path: Path) -> None:
+    """A tree of its own with this script and two tests."""
+    for name in ("launch/run_tests.sh", "setup.cfg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_two.py").write_text(
+        "import pytest\ndef test_one(): pass\ndef test_other(): pytest.skip('no pvpython')\n"
+    )
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    argv = [str(tmp_path / "launch/run_tests.sh"), "serial"]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    head, skipped, closing = done.stdout.splitlines()[-3:]
+    assert head == "tests in one process"
+    assert skipped == "SKIPPED [1] tests/test_two.py:3: no pvpython"
+    assert re.search("1 passed, 1 skipped in ", closing)
+
+
 def test_the_demo_goes_from_training_to_pictures() -> None:
     commands = run("make", "-n", "demo").stdout
     examples = [word for word in commands.split() if word.startswith("examples/")]
