@@ -3,12 +3,15 @@ that nobody disturbs beside one that is stopped and one on several ranks; the se
 """
 
 import csv
+import getpass
 import math
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -113,6 +116,16 @@ def test_a_run_fills_its_folder(folder):
     assert [record["iteration"] for record in records] == MINIMA
     assert [record["epoch"] for record in records] == pytest.approx([2 + i / 15 for i in MINIMA])
     assert [record["lr"] for record in records] == pytest.approx([0.001] * 3)
+
+
+def test_all_it_writes_says_who_made_it_and_where(folder):
+    wanted = {"user": getpass.getuser(), "host": socket.gethostname()}
+    for name in ("member_001.pt", "swa.pt"):
+        made = torch.load(folder / "whole" / name, weights_only=True)["provenance"]
+        assert wanted.items() <= made.items()
+        assert made["command"].startswith("python -m landscape_mpi.ensemble")
+    with h5py.File(folder / "whole/ensemble.h5") as file:
+        assert wanted.items() <= dict(file["provenance"].attrs).items()
 
 
 def test_the_trace_is_what_the_members_are(folder):

@@ -2,7 +2,10 @@
 
 import os
 import pwd
+import subprocess
+import sys
 
+import mpi4py
 import numpy as np
 import pytest
 
@@ -22,6 +25,19 @@ def test_who_made_a_file_and_where():
     assert made["user"] == pwd.getpwuid(os.getuid()).pw_name
     assert made["host"] == os.environ.get("SLURMD_NODENAME", os.uname().nodename)
     assert made["command"].startswith("python -m landscape_mpi.surface")
+
+
+def test_mpi_is_told_where_it_was_started_and_not_started_for_that():
+    code = (
+        "import sys\nfrom landscape_mpi.job.provenance import versions\n"
+        "print(versions(), 'mpi4py' in sys.modules)\n"
+        "from mpi4py import MPI\nprint(versions())"
+    )
+    argv = [sys.executable, "-c", code]
+    alone, on_ranks = subprocess.run(argv, capture_output=True, check=True).stdout.splitlines()
+    assert b"torch" in alone
+    assert alone.endswith(b"False")
+    assert b", mpi4py " + mpi4py.__version__.encode() in on_ranks
 
 
 def test_the_name_of_the_user_can_be_left_out(monkeypatch):

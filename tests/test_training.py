@@ -5,10 +5,12 @@ and csv that read the files; and the sentences.
 """
 
 import csv
+import getpass
 import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -80,7 +82,7 @@ def assert_same_run(first, second):
     logs = [[{**row, "seconds": ""} for row in log_of(folder)] for folder in (first, second)]
     assert logs[0] == logs[1]
     with h5py.File(first / "weights.h5") as one, h5py.File(second / "weights.h5") as other:
-        for name in one:
+        for name in one.keys() - {"provenance"}:
             np.testing.assert_array_equal(one[name][...], other[name][...])
 
 
@@ -104,6 +106,16 @@ def test_a_run_fills_its_folder(done):
     torch.manual_seed(0)
     before = build_network("feedforward4", sample=Sample("image", (1, 8, 8), 10)).state_dict()
     assert_same_weights(weights_of(done / "epoch_0000.pt"), before)
+
+
+def test_all_it_writes_says_who_made_it_and_where(done):
+    wanted = {"user": getpass.getuser(), "host": socket.gethostname()}
+    for path in (done / "epoch_0000.pt", done / "epoch_0004.pt", done.parent / "last.pt"):
+        made = read_checkpoint(path).record["provenance"]
+        assert wanted.items() <= made.items()
+        assert made["command"].startswith("python -m landscape_mpi.train")
+    with h5py.File(done / "weights.h5") as file:
+        assert wanted.items() <= dict(file["provenance"].attrs).items()
 
 
 def test_the_log_has_a_row_for_each_epoch(done):

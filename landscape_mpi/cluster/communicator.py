@@ -5,8 +5,6 @@ Importing this module starts MPI.
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import TypeVar, cast
 
 from mpi4py import MPI
 
+from landscape_mpi.cluster.host import host_name
 from landscape_mpi.errors import InputError
 
 T = TypeVar("T")
@@ -56,11 +55,6 @@ def start_ranks(comm: MPI.Intracomm = MPI.COMM_WORLD) -> Ranks:
     """Find the ranks of this run and those of this node. Collective over comm."""
     node = cast(MPI.Intracomm, comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.rank))
     return Ranks(comm=comm, node=node, host=host_name())
-
-
-def host_name() -> str:
-    """Return the name of this node: SLURM's own, which its commands take, or the system's."""
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def looks_at(request: MPI.Request) -> Iterator[None]:

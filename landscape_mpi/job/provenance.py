@@ -1,4 +1,7 @@
-"""Who computed a surface, on what, with what: words for the file."""
+"""Who made a file, on what, with what: words for it.
+
+Importing this module does not start MPI: one process trains without.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
-import mpi4py
 import numpy as np
 import torch
-from mpi4py import MPI
 
-from landscape_mpi.cluster.communicator import host_name
+from landscape_mpi.cluster.host import host_name
 
 NO_USER = "LANDSCAPE_NO_USER"  # set to anything but 0, it keeps the name of the user out of files
 
@@ -55,13 +56,22 @@ def user_name() -> str:
 
 def versions() -> str:
     """Return the versions that decide a result, in one line."""
-    own = _own_version()
-    library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip("\x00 ")
     return (
-        f"landscape_mpi {own}, python {platform.python_version()}, "
+        f"landscape_mpi {_own_version()}, python {platform.python_version()}, "
         f"torch {torch.__version__}, numpy {np.__version__}, h5py {h5py.__version__}, "
-        f"hdf5 {h5py.version.hdf5_version}, mpi4py {mpi4py.__version__}, {library}"
+        f"hdf5 {h5py.version.hdf5_version}{_version_of_mpi()}"
     )
+
+
+def _version_of_mpi() -> str:
+    """Return it where MPI was started, and nothing where it was not."""
+    if "mpi4py.MPI" not in sys.modules:
+        return ""
+    import mpi4py
+    from mpi4py import MPI
+
+    library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip("\x00 ")
+    return f", mpi4py {mpi4py.__version__}, {library}"
 
 
 def _own_version() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -13,6 +13,7 @@ from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.creation import Attributes
 from landscape_mpi.store.dimensions import name_rows, number_rows
+from landscape_mpi.store.provenance import GROUP as PROVENANCE
 
 FORMAT = "landscape_mpi ensemble"
 FORMAT_VERSION = 1
@@ -56,6 +57,7 @@ class EnsembleContent:
 
     tables: Mapping[str, Table]  # by the keys of TABLES; names are text
     attributes: Attributes  # what was trained, how, from which start
+    origin: Attributes = field(default_factory=dict)  # who made it, where, by which command
 
 
 def write_ensemble(path: Path, content: EnsembleContent) -> None:
@@ -65,6 +67,8 @@ def write_ensemble(path: Path, content: EnsembleContent) -> None:
         file.attrs["format_version"] = FORMAT_VERSION
         for name, value in content.attributes.items():
             file.attrs[name] = value
+        if content.origin:
+            file.create_group(PROVENANCE).attrs.update(content.origin)
         for name, table in content.tables.items():
             group = file.create_group(name, track_order=True)
             for column, (units, long_name) in TABLES[name].items():

@@ -12,6 +12,7 @@ from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.creation import Attributes
 from landscape_mpi.store.dimensions import name_rows, number_rows
+from landscape_mpi.store.provenance import GROUP as PROVENANCE
 
 FORMAT = "landscape_mpi weights"
 FORMAT_VERSION = 1
@@ -59,7 +60,11 @@ class WeightsFile:
 
 
 def write_weights(
-    path: Path, history: WeightHistory, names: tuple[str, ...], attributes: Attributes
+    path: Path,
+    history: WeightHistory,
+    names: tuple[str, ...],
+    attributes: Attributes,
+    origin: Attributes | None = None,
 ) -> None:
     """Write a weights file; path holds all of it or what it held before.
 
@@ -68,12 +73,15 @@ def write_weights(
         history: All epochs so far.
         names: Of the parameters.
         attributes: What the file says of itself.
+        origin: Who made it, where, and by which command, for the group ``provenance/``.
     """
     with whole_file(path) as partial, h5py.File(partial, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         for name, value in attributes.items():
             file.attrs[name] = value
+        if origin:
+            file.create_group(PROVENANCE).attrs.update(origin)
         for name, (units, long_name) in DATASETS.items():
             values = getattr(history, name)
             squeezed = {"compression": "gzip", "shuffle": True} if values.ndim > 1 else {}

@@ -116,7 +116,8 @@ def set_up(
         measured=frozenset(cycle.fractions(n_iterations, min(options.measures, cycle.length))),
         start=copies_of_parameters(inputs.network),
         start_epochs=start[1],
-        record=record_of(options, inputs, setting),
+        record=record_of(options, inputs, setting)
+        | training.made_here("landscape_mpi.ensemble", crew),
         folder=opened[0] if opened else None,
         identity=identity,
         setting=setting,

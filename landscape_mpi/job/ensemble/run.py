@@ -127,7 +127,8 @@ class Cycling:
             "cycle_iterations": self.cycle.length,
             "iterations_per_epoch": self.trainer.n_batches,
         }
-        content = EnsembleContent({"trace": columns, **tables}, attributes)
+        origin = self.record.get("provenance", {})
+        content = EnsembleContent({"trace": columns, **tables}, attributes, origin)
         write_ensemble(self.folder.path / NAME, content)
 
     def __enter__(self) -> Cycling:

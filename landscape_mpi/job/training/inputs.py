@@ -13,6 +13,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.job.crew import Crew
 from landscape_mpi.job.inputs import read_dataset
 from landscape_mpi.job.job_folder import open_folder
+from landscape_mpi.job.provenance import made_by
 from landscape_mpi.job.training.run import Training
 from landscape_mpi.job.training.run_folder import RunFolder
 from landscape_mpi.zoo.dataset import DataSet
@@ -72,7 +73,7 @@ def set_up(
         trainer=trainer,
         identity=identity,
         setting=setting,
-        record=record_of(options, inputs, setting),
+        record=record_of(options, inputs, setting) | made_here("landscape_mpi.train", crew),
         folder=opened[0] if opened else None,
         left=left,
         save_epochs=options.save_epochs,
@@ -132,6 +133,11 @@ def record_of(
         "n_labels_replaced": inputs.n_replaced,
         "options": vars(options) | identity | paths | setting,
     }
+
+
+def made_here(module: str, crew: Crew) -> dict[str, dict[str, str]]:
+    """Return who makes the files of a run, and where, on rank 0, which writes them. Local."""
+    return {"provenance": made_by(module)} if crew.is_root else {}
 
 
 def read_data(options: argparse.Namespace) -> tuple[DataSet, int]:

@@ -79,6 +79,7 @@ class Training:
             identity=self.identity,
             setting=self.setting,
             names=names,
+            origin=self.record.get("provenance", {}),
         )
 
     def write_last(self, out: Path) -> None:

@@ -100,18 +100,26 @@ class RunFolder(JobFolder):
     files = r"epoch_\d{4,}\.pt|log\.csv|weights\.h5"
     begun = frozenset({checkpoint_name(0), LOG, WEIGHTS})
 
-    def write(self, state: Mapping[str, Any], history: History, **about: Any) -> None:
+    def write(
+        self,
+        state: Mapping[str, Any],
+        history: History,
+        *,
+        origin: Mapping[str, Any],
+        **about: Any,
+    ) -> None:
         """Write log, weights file and, last, what the run goes on from.
 
         Args:
             state: Of the trainer.
             history: All epochs so far.
+            origin: Who made them, and where.
             about: ``identity``, ``setting`` and ``names`` of the parameters.
         """
         self._write_log(history)
         identity = about["identity"]
         known = {key: identity[key] for key in ("model", "data", "seed")}
-        write_weights(self.path / WEIGHTS, history.weights, about["names"], known)
+        write_weights(self.path / WEIGHTS, history.weights, about["names"], known, origin)
         self.write_resume(
             state=dict(state),
             epochs=[dataclasses.asdict(epoch) for epoch in history.epochs],

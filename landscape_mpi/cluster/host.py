@@ -1,0 +1,11 @@
+"""The name of the machine that a process runs on."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+def host_name() -> str:
+    """Return the name of this node: SLURM's own, which its commands take, or the system's."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
