@@ -21,13 +21,19 @@ picture() {
     keep "$file" "$*"
 }
 
-# FILE, and the command of it: into the gallery and onto the page. Few colours keep a PNG small.
+# FILE, and the command of it: into the gallery and onto the page; a PNG that would be too large
+# has fewer pixels there.
 keep() {
     local file=$1 command=$2 name=${1//\//_} size
     if [ "${file##*.}" = png ]; then
-        python -c 'import sys; from PIL import Image
-Image.open(sys.argv[1]).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(sys.argv[2], optimize=True)' \
-            "$file" "$gallery/$name"
+        python -c 'import os, sys; from PIL import Image
+source, target, most = sys.argv[1:]
+picture = Image.open(source).convert("RGB")
+picture.save(target, optimize=True)
+while os.path.getsize(target) > int(most):
+    picture.thumbnail([0.9 * side for side in picture.size])
+    picture.save(target, optimize=True)' \
+            "$file" "$gallery/$name" $MOST_BYTES
     else
         cp "$file" "$gallery/$name"
     fi

@@ -10,6 +10,9 @@ from PIL import Image
 
 from landscape_mpi import vtp
 from landscape_mpi.errors import InputError
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.mesh import build_mesh
+from landscape_mpi.views.render import ticks_of, title_of
 
 AXIS = np.linspace(-1.0, 1.0, 11)
 
@@ -54,6 +57,16 @@ def test_the_other_way_round_and_with_its_bar(rendered):
     assert colored.any(axis=1).sum() > 400
     letters = (bar < 60).all(axis=2)
     assert letters.sum() > 300
+
+
+def test_the_bar_has_round_numbers_and_says_once_that_they_are_logarithms(tmp_path):
+    assert ticks_of(-2.686, 4.101) == [-2, 0, 2, 4]
+    assert ticks_of(0.0013, 0.0127) == [0.002, 0.004, 0.006, 0.008, 0.01, 0.012]
+    values = {"train_loss": surface_files.plane(AXIS, AXIS, lambda a, b: 2 + a)}
+    path = surface_files.write_surface(tmp_path / "net.h5", AXIS, AXIS, values)
+    surface = read_surface(path)
+    assert title_of(build_mesh(surface, "train_loss")) == "train loss\n(nat)"
+    assert title_of(build_mesh(surface, "train_loss", log=True)) == "log10(train loss)\n(nat)"
 
 
 def test_lines_of_equal_value_are_dark_on_it(rendered):

@@ -11,7 +11,6 @@ from pprint import pformat
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
-from matplotlib.ticker import MaxNLocator
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.views.mesh import HEIGHT, Mesh
@@ -23,6 +22,7 @@ from landscape_mpi.views.render import (
     box_of,
     range_of,
     stretch_of,
+    ticks_of,
     title_of,
 )
 
@@ -86,7 +86,7 @@ def write_script(
         "HEIGHT": HEIGHT,
         "TITLE": title_of(meshes[0]),
         "RANGE": [low, high],
-        "TICKS": _ticks(low, high),
+        "TICKS": ticks_of(low, high),
         "TIME": time,
         "STRETCH": stretch,
         "BOX": drawn.tolist(),
@@ -115,9 +115,3 @@ def _look(
 
 def _short(channel: float) -> float:
     return round(float(channel), 4)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return round values within the range, for the labels of the scalar bar."""
-    ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    return [float(f"{tick:.6g}") for tick in ticks if low <= tick <= high]

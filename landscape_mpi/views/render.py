@@ -12,7 +12,8 @@ import vtkmodules.vtkRenderingFreeType  # noqa: F401 - letters
 import vtkmodules.vtkRenderingOpenGL2  # noqa: F401 - the classes that draw register themselves
 from matplotlib import colormaps
 from matplotlib.image import imsave
-from vtkmodules.util.numpy_support import vtk_to_numpy
+from matplotlib.ticker import MaxNLocator
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkLogger, vtkLookupTable, vtkObject
 from vtkmodules.vtkFiltersCore import vtkTubeFilter
 from vtkmodules.vtkRenderingAnnotation import vtkScalarBarActor
@@ -59,7 +60,7 @@ def render_mesh(mesh: Mesh, path: Path, *, lines: Mesh | None = None) -> None:
     renderer.AddActor(surface)
     if lines is not None:
         renderer.AddActor(_line_actor(lines, stretch))
-    renderer.AddViewProp(_scalar_bar(surface, title_of(mesh)))
+    renderer.AddViewProp(_scalar_bar(surface, title_of(mesh), ticks_of(*range_of([mesh]))))
     _place_camera(renderer)
     pixels = _pixels_of(renderer)
     if pixels.std() == 0:
@@ -89,6 +90,12 @@ def range_of(meshes: Sequence[Mesh]) -> tuple[float, float]:
     low = min(float(mesh.derived[HEIGHT].min()) for mesh in meshes)
     high = max(float(mesh.derived[HEIGHT].max()) for mesh in meshes)
     return low, high if high > low else low + 1.0
+
+
+def ticks_of(low: float, high: float) -> list[float]:
+    """Return round values within the range, for the labels of the scalar bar."""
+    ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(f"{tick:.6g}") for tick in ticks if low <= tick <= high]
 
 
 def _surface_actor(mesh: Mesh, stretch: float) -> Any:
@@ -141,16 +148,18 @@ def _colors() -> Any:
 
 def title_of(mesh: Mesh) -> str:
     """Return what the height is and its unit, in short lines: VTK would cut long ones."""
-    words = mesh.height.replace("_", " ").replace("(", " (").replace("+", " + ")
-    return f"{textwrap.fill(words, 14)}\n({mesh.units[HEIGHT]})"
+    words = mesh.height.replace("_", " ").replace("+", " + ")
+    unit = mesh.units[HEIGHT].removeprefix("log10").strip("()")  # the words say log10 already
+    return textwrap.fill(words, 18) + (f"\n({unit})" if unit not in {"", "1"} else "")
 
 
-def _scalar_bar(actor: Any, title: str) -> Any:
+def _scalar_bar(actor: Any, title: str, ticks: list[float]) -> Any:
     bar = vtkScalarBarActor()
     bar.SetLookupTable(actor.GetMapper().GetLookupTable())
     bar.SetTitle(title)
-    bar.SetNumberOfLabels(5)
-    bar.SetLabelFormat("%.3g")
+    bar.UseCustomLabelsOn()
+    bar.SetCustomLabels(numpy_to_vtk(np.array(ticks), deep=True))
+    bar.SetLabelFormat("%g")
     bar.SetVerticalTitleSeparation(16)
     bar.UnconstrainedFontSizeOn()
     for text, size in ((bar.GetTitleTextProperty(), 26), (bar.GetLabelTextProperty(), 24)):
