@@ -86,6 +86,13 @@ def test_lines_hold_what_the_file_holds():
     assert distance.get_xlabel() == "epochs since the start"
 
 
+def test_one_network_beside_the_ensemble_is_no_ensemble():
+    given = content()
+    given.tables["comparison"]["networks"][2] = 1
+    texts = [text.get_text() for text in draw_ensemble(given).legends[0].get_texts()]
+    assert texts[-1] == "one independent network: 3.00 %"
+
+
 def test_a_run_that_goes_on_is_drawn_as_far_as_it_is():
     assert [len(axes.lines) for axes in draw_ensemble(content(finished=False)).axes] == [2, 2, 2]
 

@@ -33,6 +33,7 @@ LEVELS: dict[str, tuple[str, str, Any]] = {
     "SWA of its members": ("average of the members' weights", AVERAGE, "-."),
     "independent ensemble": ("ensemble of {} independent networks", OTHERS, ":"),
 }
+ONE_OTHER = "one independent network"
 
 
 def picture_of(path: Path, *, out_dir: Path | None, suffix: str) -> Path:
@@ -64,7 +65,7 @@ def draw_ensemble(content: EnsembleContent) -> Figure:
     room = figure.get_figwidth() - ASIDE
     panels[0].set_title(wrap(title_of(content), room, TITLE_CHARACTER))
     panels[2].set_xlabel("epochs since the start")
-    panels[2].set_ylabel("distance from the start")
+    panels[2].set_ylabel("distance from\nthe start")
     figure.align_ylabels(panels)
     handles, _ = panels[1].get_legend_handles_labels()
     legend_below(figure, handles, 2)
@@ -107,7 +108,9 @@ def draw_error(axes: Axes, content: EnsembleContent) -> None:
     )
     for name, (words, color, dashes) in LEVELS.items():
         for row in np.flatnonzero(table["name"] == name):
-            label = f"{words.format(table['networks'][row])}: {table['test_error'][row]:.2f} %"
+            n = int(table["networks"][row])
+            what = ONE_OTHER if (name, n) == ("independent ensemble", 1) else words.format(n)
+            label = f"{what}: {table['test_error'][row]:.2f} %"
             level = float(table["test_error"][row])
             axes.axhline(level, color=color, linestyle=dashes, linewidth=1.3, label=label)
 
