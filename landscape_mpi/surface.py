@@ -174,6 +174,13 @@ def _add_evaluation_options(parser: CommandParser) -> None:
         help="torch.compile the network; auto measures on GPUs, and does not on CPUs",
     )
     group.add_argument(
+        "--points-at-once",
+        type=whole_from_1,
+        metavar="K",
+        help="points computed in one pass, their weights stacked: for networks and data too small "
+        "to fill a GPU (default: what measures faster on GPUs, 1 on CPUs)",
+    )
+    group.add_argument(
         "--ranks-per-point",
         type=whole_from_1,
         metavar="K",

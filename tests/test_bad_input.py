@@ -43,6 +43,14 @@ class Exact(torch.nn.Linear):
 def exact():
     return Exact(64, 10)
 
+class Branching(torch.nn.Linear):
+    def forward(self, images):
+        outputs = super().forward(images.flatten(1))
+        return outputs if float(outputs.sum()) < 1e30 else 0 * outputs
+
+def branching():
+    return Branching(64, 10)
+
 calls = []
 
 def varying():
@@ -218,6 +226,27 @@ CASES = {
     "more ranks a point than ranks": (
         {"z": "--ranks-per-point=9"},
         "--ranks-per-point: asks for 9 ranks, and the run has",
+    ),
+    "points at once on several ranks": (
+        {"z": "--points-at-once=4", "y": "--ranks-per-point=2"},
+        "--points-at-once 4: stacks the weights of points that differ in nothing else, on one "
+        "rank, and does not go with --ranks-per-point 2. Leave one of the two out.",
+    ),
+    "points at once along several directions": (
+        {"z": "--points-at-once=4", "y": "--repeats=3"},
+        "and does not go with --repeats 3. Leave one of the two out.",
+    ),
+    "points at once with statistics of their own": (
+        {"z": "--points-at-once=4", "y": "--batch-norm=reestimate"},
+        "and does not go with --batch-norm reestimate. Leave one of the two out.",
+    ),
+    "points at once of compiled code": (
+        {"z": "--points-at-once=4", "y": "--compile=on"},
+        "and does not go with --compile on. Leave one of the two out.",
+    ),
+    "points at once of a network that decides by its values": (
+        {"model": "--model=hooks:branching", "checkpoint": None, "z": "--points-at-once=4"},
+        "--points-at-once 4: not with this network: it does not compute with stacked weights",
     ),
     "a network that cannot compute in the type": (
         {"model": "--model=hooks:exact", "checkpoint": None, "z": "--precision=bf16"},

@@ -66,15 +66,24 @@ def test_every_point_is_handed_out_once_and_in_order(n_points, n_ranks):
     assert given_out == list(range(0, 3 * n_points, 3))
 
 
-@given(st.integers(0, 60), st.integers(1, 5), st.randoms(use_true_random=False))
-def test_points_given_back_are_handed_out_again(n_points, n_ranks, random):
+@given(
+    st.integers(0, 60),
+    st.integers(1, 5),
+    st.sampled_from([1, 4]),
+    st.randoms(use_true_random=False),
+)
+def test_points_given_back_are_handed_out_again(n_points, n_ranks, at_once, random):
     """Ranks do any part of their shard, at least a point: in the end all is done, nothing twice."""
     order = np.arange(n_points) * 7 % 61
-    plan = ShardPlan(order, n_ranks, round_seconds=2)
+    plan = ShardPlan(order, n_ranks, round_seconds=2, at_once=at_once)
     done = []
     while plan.n_pending:
-        for rank, shard in enumerate(plan.next_round()):
-            n_done = random.randint(min(1, len(shard)), len(shard))
+        shards = plan.next_round()
+        assert sum(len(shard) % at_once > 0 for shard in shards) <= 1  # the last points
+        for rank, shard in enumerate(shards):
+            n_blocks = -(-len(shard) // at_once)
+            n_blocks = random.randint(min(1, n_blocks), n_blocks)
+            n_done = min(n_blocks * at_once, len(shard))
             done += shard[:n_done].tolist()
             plan.record(rank, n_points=n_done, seconds=random.uniform(0.01, 3) * n_done)
         assert len(done) + plan.n_pending == n_points

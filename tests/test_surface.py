@@ -172,6 +172,53 @@ def test_ranks_that_share_a_point_give_the_bits_of_one(
         assert set(file["rank"][...].ravel()) == leaders
 
 
+@pytest.fixture(scope="module")
+def stacked(checkpoint, tmp_path_factory, on_ranks):
+    """The file of one rank that takes three points at once, and what it said."""
+    path = tmp_path_factory.mktemp("stacked") / "stacked.h5"
+    return path, on_ranks(1, command(checkpoint, path, "--points-at-once=3"), check=True).stdout
+
+
+def test_points_at_once_are_those_of_one_by_one(stacked, undisturbed):
+    path, said = stacked
+    assert ", 3 points at a time, " in said
+    with h5py.File(path) as file, h5py.File(undisturbed) as one_by_one:
+        assert file.attrs["points_at_once"] == 3
+        assert one_by_one.attrs["points_at_once"] == 1
+        assert "3 points stacked" in file.attrs["preparation"]
+        for name in QUANTITIES:
+            rtol = 1e-5 if "loss" in name else 1e-12
+            np.testing.assert_allclose(file[name][...], one_by_one[name][...], rtol=rtol)
+
+
+def test_points_at_once_on_several_ranks_give_the_same_bits(
+    stacked, checkpoint, tmp_path, on_ranks
+):
+    out = tmp_path / "surface.h5"
+    options = ["--points-at-once=3", "--round-seconds=0.05"]
+    on_ranks(3, command(checkpoint, out, *options), check=True)
+    assert_same(out, stacked[0])
+    with h5py.File(out) as file:
+        assert set(file["rank"][...].ravel()) == {0, 1, 2}
+
+
+def test_a_resumed_run_takes_as_many_points_at_once_as_it_began_with(
+    stacked, checkpoint, tmp_path, alone
+):
+    out = tmp_path / "surface.h5"
+    shutil.copy(stacked[0], out)
+    with h5py.File(out, "r+") as file:
+        file["done"][1:4] = 0
+    assert "3 points at a time" in alone(command(checkpoint, out), check=True).stdout
+    assert_same(out, stacked[0])
+    refused = alone(command(checkpoint, out, "--points-at-once=2"))
+    assert refused.returncode == 2
+    assert "was computed with points at once 3, this run asks for points at once 2" in (
+        refused.stderr
+    )
+    assert "pass --points-at-once 3, or a new --out" in refused.stderr
+
+
 def test_ranks_share_points_by_themselves_where_points_are_few(
     checkpoint, tmp_path, on_ranks, alone
 ):

@@ -1,6 +1,7 @@
 """Oracle: speeds made up for the search, and a real compiler beside the plain network."""
 
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ from landscape_mpi.compute.cost import SampleCost
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
-from landscape_mpi.compute.tuning import batch_for_cpu, fastest_batch, is_worth_compiling
+from landscape_mpi.compute.tuning import (
+    batch_for_cpu,
+    choose_points_at_once,
+    fastest_batch,
+    is_worth_compiling,
+)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +117,45 @@ def test_a_real_compiler():
     worth, words = is_worth_compiling(lambda asked: compiled if asked else plane(network), "fp32")
     faster = float(words.removeprefix("compiled it is ").removesuffix(" times as fast"))
     assert worth == (faster >= 1.05) or faster == 1.05  # it is rounded in the words
+
+
+@dataclass
+class Stack:
+    """A stack of so many points whose point takes so long."""
+
+    seconds: float
+    fault: str | None = None
+
+    def find_fault(self, plane):
+        return self.fault
+
+    def shortest_seconds(self, *point):
+        return self.seconds
+
+
+OUT_OF_MEMORY, UNKNOWN = torch.OutOfMemoryError("CUDA"), RuntimeError("no batching\nrule")
+
+
+@pytest.mark.parametrize(
+    ("stacks", "most", "expected"),
+    [
+        ({4: Stack(0.5), 16: Stack(0.2)}, 100, (16, "16 points at a time, 5.00 times as fast")),
+        ({4: Stack(0.5), 16: Stack(0.2)}, 15, (4, "4 points at a time, 2.00 times as fast")),
+        ({4: Stack(0.5), 16: Stack(0.49)}, 100, (4, "4 points at a time, 2.00 times as fast")),
+        ({4: Stack(0.97), 16: Stack(0.1)}, 100, (1, "one point at a time")),
+        ({4: Stack(0.5), 16: Stack(0.1, "it differs")}, 100, (4, "4 points at a time, 2.00")),
+        ({4: Stack(0.5, "it differs")}, 100, (1, "one point at a time, it differs")),
+        ({4: Stack(0.5), 16: OUT_OF_MEMORY}, 100, (4, "4 points at a time, 2.00 times as fast")),
+        ({4: UNKNOWN}, 100, (1, "one point at a time, not stacked (no batching rule)")),
+        ({}, 3, (1, "one point at a time")),
+    ],
+)
+def test_as_many_points_at_once_as_pay(stacks, most, expected):
+    def make_stack(n_points):
+        if isinstance(stacks[n_points], Exception):
+            raise stacks[n_points]
+        return stacks[n_points]
+
+    found, words = choose_points_at_once(lambda: Stack(1.0), make_stack, most=most)
+    assert found == expected[0]
+    assert words.startswith(expected[1])

@@ -24,6 +24,19 @@ class ShardResult:
     seconds: np.ndarray  # time of each point, s, float64 [n_local]
 
 
+# Of flat indices into the grid, int64 [n]; returns float64 [n, n_quantities].
+EvaluatePoints = Callable[[np.ndarray], np.ndarray]
+
+
+def one_by_one(evaluate_point: Callable[[int], np.ndarray]) -> EvaluatePoints:
+    """Return what evaluates some points, one after the other.
+
+    Args:
+        evaluate_point: Returns the values of a point, float64 [n_quantities].
+    """
+    return lambda points: np.array([evaluate_point(int(point)) for point in points])
+
+
 @dataclass(frozen=True)
 class RoundReport:
     """What rank 0 knows when a round is written."""
@@ -41,7 +54,8 @@ def run_rounds(
     *,
     n_quantities: int,
     round_seconds: float,
-    evaluate_point: Callable[[int], np.ndarray],
+    evaluate_points: EvaluatePoints,
+    points_at_once: int = 1,
     write_round: Callable[[ShardResult], None],
     report: Callable[[RoundReport], None],
     stop: StopRequest,
@@ -55,8 +69,9 @@ def run_rounds(
         pending: On rank 0 the points to compute, in order, int64 [n]; None elsewhere.
         n_quantities: Values a point has.
         round_seconds: How long a round is meant to last, s.
-        evaluate_point: Returns the values of a point, float64 [n_quantities], on the leader of
-            the group; called on all ranks of the group for the same points.
+        evaluate_points: Returns the values of some points, float64 [n, n_quantities], on the
+            leader of the group; called on all ranks of the group for the same points.
+        points_at_once: How many it is given; fewer only where no more are left.
         write_round: Writes a shard; called on every rank in every round.
         report: Called on rank 0 after every round.
         stop: Asked after every point, so that a signal ends this rank's shard early; the round
@@ -68,7 +83,9 @@ def run_rounds(
     """
     plan = None
     if pending is not None:
-        plan = ShardPlan(pending, group.n_groups, round_seconds=round_seconds)
+        plan = ShardPlan(
+            pending, group.n_groups, round_seconds=round_seconds, at_once=points_at_once
+        )
     while True:
         began = time.perf_counter()
         # A rank without points in this round, or asked to stop, must still take part in it.
@@ -78,7 +95,8 @@ def run_rounds(
         if deadline is None:
             return True
         shard = ranks.comm.scatter(shards, root=ROOT)
-        result = _compute_shard(shard, deadline, group, evaluate_point, n_quantities, stop, watch)
+        blocks = [shard[i : i + points_at_once] for i in range(0, len(shard), points_at_once)]
+        result = _compute_shard(blocks, deadline, group, evaluate_points, n_quantities, stop, watch)
         watch.meet("the write of a round")
         write_round(result if group.is_leader else _nothing(n_quantities))
         told = ranks.comm.allgather((len(result.points), result.seconds.sum()))
@@ -110,30 +128,29 @@ def _has_points(plan: ShardPlan | None) -> bool:
 
 
 def _compute_shard(
-    shard: np.ndarray,
+    blocks: Sequence[np.ndarray],
     deadline_seconds: float,
     group: Group,
-    evaluate_point: Callable[[int], np.ndarray],
+    evaluate_points: EvaluatePoints,
     n_quantities: int,
     stop: StopRequest,
     watch: Watch,
 ) -> ShardResult:
-    values = np.empty((len(shard), n_quantities))
-    seconds = np.empty(len(shard))
-    n_done = 0
+    done: list[ShardResult] = [_nothing(n_quantities)]
     round_began = time.perf_counter()
-    for point in shard:
+    for n_done, points in enumerate(blocks):
         elapsed = time.perf_counter() - round_began
         is_late = n_done > 0 and is_over(n_done, elapsed, deadline_seconds)
         if group.any(stop.came or is_late):  # the ranks of a group must stop before the same point
             break
-        watch.begin_point(int(point))
+        watch.begin_point(int(points[0]))
         began = time.perf_counter()
-        values[n_done] = evaluate_point(int(point))
-        seconds[n_done] = time.perf_counter() - began
-        watch.end_point(seconds[n_done])
-        n_done += 1
-    return ShardResult(shard[:n_done], values[:n_done], seconds[:n_done])
+        values = evaluate_points(points)
+        seconds = time.perf_counter() - began
+        watch.end_point(seconds)
+        done.append(ShardResult(points, values, np.full(len(points), seconds / len(points))))
+    columns = ([getattr(part, name) for part in done] for name in ("points", "values", "seconds"))
+    return ShardResult(*map(np.concatenate, columns))
 
 
 def _report(told: Sequence[tuple[int, float]], n_pending: int, elapsed: float) -> RoundReport:

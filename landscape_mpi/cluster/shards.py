@@ -23,26 +23,34 @@ LATE = 1.25  # of the time the last round is to take; what is not done then is s
 class ShardPlan:
     """The points still to compute, and how fast each rank has been."""
 
-    def __init__(self, pending: np.ndarray, n_ranks: int, *, round_seconds: float) -> None:
+    def __init__(
+        self, pending: np.ndarray, n_ranks: int, *, round_seconds: float, at_once: int = 1
+    ) -> None:
         """Begin with no speed known: the first round measures one point a rank.
 
         Args:
             pending: Flat indices in the order to compute them, int64 [n].
             n_ranks: Number of ranks.
             round_seconds: How long a round is meant to last, s.
+            at_once: Points that a rank computes together; what is said of a point here then holds
+                for such a block of them.
         """
-        self._order = pending
-        self._left = np.arange(len(pending))  # places in that order, rising
-        self._shards: list[np.ndarray] = []  # such places, by rank
+        self._order, self._at_once = pending, at_once
+        self._left = np.arange(-(-len(pending) // at_once))  # blocks in that order, rising
+        self._shards: list[np.ndarray] = []  # such blocks, by rank
         self._given_back: list[np.ndarray] = []
         self._round_seconds = round_seconds
-        self._n_points, self._seconds = np.zeros(n_ranks), np.zeros(n_ranks)
+        self._n_blocks, self._seconds = np.zeros(n_ranks), np.zeros(n_ranks)
         self.deadline_seconds = np.inf  # of the round handed out last, from its beginning, s
 
     @property
     def n_pending(self) -> int:
         """Points not handed out, or given back."""
-        return len(self._left) + sum(map(len, self._given_back))
+        return sum(len(self._points(blocks)) for blocks in (self._left, *self._given_back))
+
+    def _points(self, blocks: np.ndarray) -> np.ndarray:
+        places = (blocks[:, None] * self._at_once + np.arange(self._at_once)).ravel()
+        return self._order[places[places < len(self._order)]]
 
     def next_round(self) -> list[np.ndarray]:
         """Take the next points off the list and return each rank's share, int64 [n_local]."""
@@ -54,7 +62,7 @@ class ShardPlan:
         ends = np.cumsum(counts)
         self._shards = [self._left[end - n : end] for end, n in zip(ends, counts, strict=True)]
         self._left = self._left[ends[-1] :]
-        return [self._order[places] for places in self._shards]
+        return [self._points(blocks) for blocks in self._shards]
 
     def _plan_round(self) -> tuple[np.ndarray, float]:
         """Return the points of each rank, and when it stops even if they are not done, s."""
@@ -76,7 +84,7 @@ class ShardPlan:
     def _point_seconds(self) -> np.ndarray:
         """Return the time of a point on each rank, s, float64 [n_ranks]; NaN is not known."""
         with np.errstate(invalid="ignore"):
-            return np.maximum(self._seconds / self._n_points, 1e-9)
+            return np.maximum(self._seconds / self._n_blocks, 1e-9)
 
     def record(self, rank: int, *, n_points: int, seconds: float) -> None:
         """Note what a rank has done in the round that ended; the rest of its shard is left to do.
@@ -87,9 +95,10 @@ class ShardPlan:
                 it was known.
             seconds: Time it took for them, s.
         """
-        self._given_back.append(self._shards[rank][n_points:])
-        if n_points:
-            self._n_points[rank] = MEMORY * self._n_points[rank] + n_points
+        n_blocks = -(-n_points // self._at_once)
+        self._given_back.append(self._shards[rank][n_blocks:])
+        if n_blocks:
+            self._n_blocks[rank] = MEMORY * self._n_blocks[rank] + n_blocks
             self._seconds[rank] = MEMORY * self._seconds[rank] + seconds
 
 

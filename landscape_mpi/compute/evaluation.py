@@ -35,6 +35,7 @@ class Setting:
     batch: int  # samples per forward pass
     threads: int = 1  # batches at a time; CPU only, without effect on the results
     compiled: bool = False  # by torch.compile
+    points: int = 1  # in a pass, with their weights stacked
 
     @property
     def kind(self) -> str:
@@ -129,9 +130,13 @@ class Evaluator:
     def _evaluate_rows(self, samples: ResidentSplit, rows: slice) -> None:
         with torch.inference_mode():
             outputs, targets = self.outputs(samples, rows), samples.targets[rows]
-            losses = self._loss.of_samples(outputs, targets)
-            samples.losses[rows] = losses
-            samples.wrong[rows] = self._loss.wrong(outputs, targets, losses)
+            samples.keep(rows, *self._losses_and_wrong(outputs, targets))
+
+    def _losses_and_wrong(
+        self, outputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | bool]:
+        losses = self._loss.of_samples(outputs, targets)
+        return losses, self._loss.wrong(outputs, targets, losses)
 
 
 @contextmanager

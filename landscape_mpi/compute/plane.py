@@ -6,6 +6,8 @@ multiply-adds over it, whatever the number of layers.
 
 from __future__ import annotations
 
+import copy
+import queue
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -87,6 +89,73 @@ class MovedNetwork(FlatNetwork):
         self._take()
 
 
+class StackedNetwork(MovedNetwork):
+    """A network at several points of its plane at once, which takes a batch through all of them.
+
+    Their weights are those that MovedNetwork gives, bit for bit.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        alpha: Direction,
+        beta: Direction,
+        *,
+        n_points: int,
+        threads: int = 1,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Take over a network; see MovedNetwork.
+
+        Args:
+            network: Float32.
+            alpha: Direction on its parameters and buffers, float32.
+            beta: Likewise.
+            n_points: How many.
+            threads: Batches that may be taken through it at the same time.
+            device: Where it is to compute.
+            dtype: Type it computes in.
+        """
+        super().__init__(network, alpha, beta, device=device, dtype=dtype)
+        n = self._point.numel()
+        self._rows = self._weights.new_empty((n_points, n))  # a point each
+        # Tensor after tensor, each of all points: layers would copy what lies apart.
+        self._stack = self._weights.new_empty(n_points * n)
+        tensors, sources, start = {}, [torch.empty(0, dtype=torch.int64)], 0
+        for name, like in self._like.items():
+            end = start + like.numel()
+            stack = self._stack[n_points * start : n_points * end].view(n_points, -1)
+            tensors[name] = as_tensor(stack, like)
+            sources.append((torch.arange(n_points)[:, None] * n + torch.arange(start, end)).ravel())
+            start = end
+        self._sources = torch.cat(sources).to(device)
+        self._tensors = tensors
+        # A call with other tensors puts them into the network meanwhile.
+        self._free: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
+        for number in range(threads):
+            self._free.put(copy.deepcopy(self.network) if number else self.network)
+
+    def move_to_all(self, points: Sequence[tuple[float, float]]) -> None:
+        """Set the weights to those of n_points points."""
+        for row, (alpha, beta) in zip(self._rows, points, strict=True):
+            self.move_to(alpha, beta)
+            row.copy_(self._weights)
+        torch.index_select(self._rows.view(-1), 0, self._sources, out=self._stack)
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what the network makes of a batch at each point, [n_points, n, ...]."""
+        network = self._free.get()
+
+        def at_one(tensors: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+            return torch.func.functional_call(network, tensors, (inputs,))
+
+        try:
+            return torch.vmap(at_one, in_dims=(0, None))(self._tensors, inputs)
+        finally:
+            self._free.put(network)
+
+
 class CombinedNetwork(FlatNetwork):
     """A network in evaluation mode whose tensors are weighted sums of those of some points.
 
@@ -155,6 +224,11 @@ def views_of(flat: torch.Tensor, like: Mapping[str, torch.Tensor]) -> Iterator[t
     """Return the tensors that make up a flat vector, shaped like those given."""
     start = 0
     for tensor in like.values():
-        piece = flat[start : start + tensor.numel()].view(memory_order(tensor).shape)
-        yield piece.permute(0, 3, 1, 2) if tensor.dim() == 4 else piece
+        yield as_tensor(flat[start : start + tensor.numel()], tensor)
         start += tensor.numel()
+
+
+def as_tensor(piece: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return values in the order of their memory, [..., n], in the shape of a tensor of n."""
+    shaped = piece.view(*piece.shape[:-1], *memory_order(like).shape)
+    return shaped.movedim(-1, -3) if like.dim() == 4 else shaped

@@ -18,6 +18,8 @@ from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.errors import InputError
 
 FIRST_WITH_TF32 = (8, 0)  # compute capability; older GPUs take the flag and ignore it
+# Relative; two ways to compute in one type may differ by so much.
+SAME_LOSS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 2e-2}
 WORTH_CHANGING = 1.05  # a type is taken when it is faster than fp32 by this factor at least
 
 

@@ -32,6 +32,7 @@ def prepare_network(
     setting: Setting,
     *,
     keep_norms: bool = False,
+    fused: bool = True,
 ) -> PreparedNetwork:
     """Fold batch-norm, fuse on CPUs, and choose the type of the weights.
 
@@ -41,6 +42,7 @@ def prepare_network(
         sample: Some inputs of the network, on the CPU.
         setting: How it will be evaluated.
         keep_norms: Leave the batch-norm layers in, whose statistics change.
+        fused: Fuse where that is possible; fused operations take the weights of one point.
     """
     if keep_norms:
         n_norms = sum(isinstance(module, BATCH_NORMS) for module in network.modules())
@@ -49,7 +51,8 @@ def prepare_network(
     folded = fold_if_right(network, directions, sample)
     words = [_describe(folded)]
     if (
-        isinstance(folded.network, fx.GraphModule)
+        fused
+        and isinstance(folded.network, fx.GraphModule)
         and setting.device == "cpu"
         and fusion.is_available()
     ):

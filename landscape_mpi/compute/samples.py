@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,6 +42,30 @@ class ResidentSplit:
         center = torch.tensor(mean, dtype=torch.float64)
         self._scale = (1 / (255 * deviation)).float().view(1, -1, 1, 1).to(device)
         self._shift = (-center / deviation).float().view(1, -1, 1, 1).to(device)
+        self._n_points: int | None = None
+
+    def at_points(self, n_points: int) -> ResidentSplit:
+        """Return the same samples with room for their losses at several points.
+
+        Its ``losses`` and ``wrong`` are [n_points, ...] of what they are here.
+        """
+        split = copy.copy(self)
+        split._n_points = n_points
+        split.losses = self.losses.new_empty((n_points, *self.losses.shape))
+        split.wrong = self.wrong.new_zeros((n_points, *self.wrong.shape))
+        return split
+
+    def keep(self, rows: slice, losses: torch.Tensor, wrong: torch.Tensor | bool) -> None:
+        """Keep the losses of some samples.
+
+        Args:
+            rows: Of the samples.
+            losses: [n, ...], at several points [n_points, n, ...].
+            wrong: Likewise, or one for all.
+        """
+        where = rows if self._n_points is None else (slice(None), rows)
+        self.losses[where] = losses
+        self.wrong[where] = wrong
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -1,7 +1,8 @@
-"""Find what decides the speed: the batch, and whether to compile.
+"""Find what decides the speed: the batch, whether to compile, and how many points at once.
 
 On a GPU by measurement. On a CPU the batch follows from the network, so that two runs need not be
-told of each other to agree, and compiled code is no faster than the fused operations.
+told of each other to agree; compiled code is no faster than the fused operations there, and a
+larger batch fills a core as well as several points do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import torch
 
 from landscape_mpi.compute.cost import SampleCost
 from landscape_mpi.compute.point_losses import PointLosses
-from landscape_mpi.compute.precision import deviation
+from landscape_mpi.compute.precision import SAME_LOSS, deviation
+from landscape_mpi.compute.stacked_plane import StackedLossPlane
 
 CPU_BATCHES = (64, 4096)  # smallest and largest
 CPU_BATCH_VALUES = 1_000_000  # activations of a batch, 4 MB in float32: what a core's caches hold
@@ -22,9 +24,10 @@ BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 BATCHES_TIMED = 4  # in a point that is timed
 AS_GOOD_AS_THE_BEST = 1.03
 WORTH_COMPILING = 1.05
+STACKS = (4, 16)  # points at once that are tried
+WORTH_STACKING = 1.05  # and more points by this factor than fewer of them
 MakePlane = Callable[[int, bool, int], PointLosses]  # of a batch, compiled or not, for n samples
 POINTS = ((0.0, 0.0), (0.5, 0.5))  # where both are compared
-SAME_LOSS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 2e-2}  # relative, compiled beside not compiled
 
 
 def batch_for_cpu(cost: SampleCost, n_samples: int) -> int:
@@ -124,3 +127,37 @@ def is_worth_compiling(
         return False, f"not compiled, since that changes the loss by {difference:.2g}"
     faster = plain_s / compiled_s
     return faster >= WORTH_COMPILING, f"compiled it is {faster:.2f} times as fast"
+
+
+def choose_points_at_once(
+    make_plane: Callable[[], PointLosses],
+    make_stack: Callable[[int], StackedLossPlane],
+    *,
+    most: int,
+) -> tuple[int, str]:
+    """Return how many points to take at once, and why.
+
+    Args:
+        make_plane: Makes a plane to time, for one point at a time.
+        make_stack: Makes one for so many.
+        most: So many are of use at most.
+    """
+    taken, words = 1, "one point at a time"
+    plane = make_plane()
+    alone_s = shortest_s = plane.shortest_seconds(*POINTS[0])
+    for n_points in (n for n in STACKS if n <= most):
+        try:
+            stack = make_stack(n_points)
+            fault = stack.find_fault(plane)
+            seconds = stack.shortest_seconds()
+        except torch.OutOfMemoryError:
+            break
+        except Exception as problem:  # what a network does may not be known for several points
+            fault = f"not stacked ({' '.join(str(problem).split())[:100]})"
+        if fault is not None:
+            return taken, f"{words}, {fault}" if taken == 1 else words
+        if WORTH_STACKING * seconds > shortest_s:
+            break
+        taken, shortest_s = n_points, seconds
+        words = f"{n_points} points at a time, {alone_s / seconds:.2f} times as fast as one"
+    return taken, words

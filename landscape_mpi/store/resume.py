@@ -46,6 +46,7 @@ IDENTITY = (
     ("/", "precision", "precision {}", "pass --precision {}"),
     ("/", "batch", "batch {}", "pass --batch {}"),
     ("/", "compile", "torch.compile {}", "pass --compile {}"),
+    ("/", "points_at_once", "points at once {}", "pass --points-at-once {}"),
     ("/", "preparation", "the network {}", "run the version that began it"),
     ("/", "device", "device {}", "pass --device {}"),
 )
@@ -61,6 +62,7 @@ class StoredSetting:
     precision: str
     batch: int
     compiled: bool
+    points_at_once: int
     deviation: float  # of the precision from fp32 on this surface, relative
 
 
@@ -110,6 +112,7 @@ def stored_setting(path: Path) -> StoredSetting:
             precision=str(file.attrs["precision"]),
             batch=int(file.attrs["batch"]),
             compiled=file.attrs["compile"] == "on",
+            points_at_once=int(file.attrs.get("points_at_once", 1)),
             deviation=float(file["provenance"].attrs["precision_deviation"]),
         )
 

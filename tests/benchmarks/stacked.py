@@ -1,4 +1,4 @@
-"""Several points of a plane in one call, their weights stacked, beside one after the other.
+"""Several points of a plane in one pass, their weights stacked, beside one after the other.
 
 Stacking pays where a batch is too small to fill the device. It cannot pay where a larger batch
 fills it just as well, which is what this measures: each small network at the batch that `surface`
@@ -7,24 +7,26 @@ takes, and at all of its samples at once, beside stacks of points at the better 
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from page import table
-from torch import nn
-from torch.func import functional_call, vmap
 
 from landscape_mpi.compute.cost import sample_cost
-from landscape_mpi.compute.evaluation import DEFAULT_BATCH
-from landscape_mpi.compute.folding import fold
-from landscape_mpi.compute.tuning import batch_for_cpu
+from landscape_mpi.compute.directions import random_direction
+from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
+from landscape_mpi.compute.loss_plane import LossPlane
+from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.stacked_plane import StackedLossPlane, spread
+from landscape_mpi.compute.tuning import STACKS, batch_for_cpu
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network
 
-STACKS = (2, 8)
 N_ROUNDS = 7
 IMAGE = Sample("image", (1, 28, 28), 10)
 
@@ -50,67 +52,68 @@ def measure(small: Small, device: str) -> dict[str, float]:
     """Return the time of a point relative to that in the usual batch, medians of rounds."""
     torch.manual_seed(0)
     network = build_network(small.model, sample=small.sample).float().eval()
-    inputs = torch.randn(small.n_samples, *small.sample.shape)
-    cost = sample_cost(network, inputs[:2])
-    network = fold(network, {}).network.to(device, memory_format=torch.channels_last)
-    inputs = inputs.to(device)
+    samples = samples_of(small, device)
+    sample = samples.batch(slice(0, 2)).cpu()
+    moved = {name: p.detach().numpy() for name, p in network.named_parameters() if p.ndim > 1}
+    vectors = {
+        axis: random_direction(moved, seed=1, axis=axis, normalize="filter")
+        for axis in ("alpha", "beta")
+    }
     usual = DEFAULT_BATCH["cuda"]
     if device == "cpu":
-        usual = batch_for_cpu(cost, small.n_samples)
+        usual = batch_for_cpu(sample_cost(network, sample), small.n_samples)
+
+    def one_by_one(batch: int) -> Callable[[], int]:
+        setting = Setting(device, "fp32", batch)
+        plane = LossPlane(copy.deepcopy(network), vectors, {"train": samples}, sample, setting)
+        return lambda: plane.evaluate(0.1, 0.1)[:1].size
+
+    def stacked(n_points: int) -> Callable[[], int]:
+        setting = Setting(device, "fp32", usual, points=n_points)
+        plane = StackedLossPlane(
+            copy.deepcopy(network), vectors, {"train": samples}, sample, setting
+        )
+        return lambda: len(plane.evaluate(spread(n_points)))
+
     ways = {
-        f"batch {usual}": _plainly(network, inputs, usual),
-        f"all {small.n_samples:,} at once": _plainly(network, inputs, small.n_samples),
+        f"batch {usual}": one_by_one(usual),
+        f"all {small.n_samples:,} at once": one_by_one(small.n_samples),
     }
-    for n in STACKS:
-        ways[f"{n} points stacked, batch {usual}"] = _stacked(network, inputs, n, usual)
-    return _relative(ways, device)
+    for n_points in STACKS:
+        ways[f"{n_points} points stacked, batch {usual}"] = stacked(n_points)
+    return _relative(ways)
 
 
-def _plainly(network: nn.Module, inputs: torch.Tensor, batch: int) -> Callable[[], int]:
-    def one_point() -> int:
-        for part in inputs.split(batch):
-            network(part)
-        return 1
-
-    return one_point
-
-
-def _stacked(network: nn.Module, inputs: torch.Tensor, n: int, batch: int) -> Callable[[], int]:
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    stacks = {name: torch.stack([tensor.detach()] * n) for name, tensor in tensors.items()}
-    call = vmap(lambda state, part: functional_call(network, state, (part,)), in_dims=(0, None))
-
-    def some_points() -> int:
-        for part in inputs.split(batch):
-            call(stacks, part)
-        return n
-
-    return some_points
+def samples_of(small: Small, device: str) -> ResidentSplit:
+    """Return samples without meaning."""
+    draws = np.random.default_rng(0)
+    targets = draws.integers(0, small.sample.n_classes, small.n_samples)
+    if small.sample.kind == "table":
+        inputs = draws.standard_normal((small.n_samples, *small.sample.shape)).astype(np.float32)
+        return ResidentSplit(inputs, targets, mean=(), std=(), device=device)
+    n_channels, *size = small.sample.shape
+    images = draws.integers(0, 256, (small.n_samples, *size, n_channels), np.uint8)
+    return ResidentSplit(images, targets, mean=(0.5,), std=(0.25,), device=device)
 
 
-def _relative(ways: dict[str, Callable[[], int]], device: str) -> dict[str, float]:
+def _relative(ways: dict[str, Callable[[], int]]) -> dict[str, float]:
     rounds: list[dict[str, float]] = []
-    with torch.no_grad():
-        for number in range(N_ROUNDS + 1):
-            seconds = {name: _seconds_a_point(way, device) for name, way in ways.items()}
-            usual = next(iter(seconds.values()))
-            if number:  # the first round allocates
-                rounds.append({name: value / usual for name, value in seconds.items()})
+    for number in range(N_ROUNDS + 1):
+        seconds = {name: _seconds_a_point(way) for name, way in ways.items()}
+        usual = next(iter(seconds.values()))
+        if number:  # the first round allocates
+            rounds.append({name: value / usual for name, value in seconds.items()})
     return {name: statistics.median(values[name] for values in rounds) for name in ways}
 
 
-def _seconds_a_point(way: Callable[[], int], device: str) -> float:
+def _seconds_a_point(way: Callable[[], int]) -> float:
     began = time.perf_counter()
     n_points = way()
-    if device != "cpu":
-        torch.cuda.synchronize()
     return (time.perf_counter() - began) / n_points
 
 
 def describe(device: str, *, most_samples: int = 10_000) -> list[str]:
     """Measure, and return the section, line by line."""
-    if device == "cpu":
-        torch.set_num_threads(1)
     cases = [replace(small, n_samples=min(small.n_samples, most_samples)) for small in CASES]
     rows = [
         (small.model, f"{small.n_samples:,} {small.data}", name, f"{value:.2f}")
@@ -118,8 +121,8 @@ def describe(device: str, *, most_samples: int = 10_000) -> list[str]:
         for name, value in measure(small, device).items()
     ]
     return [
-        "The time of a point with the weights of several points stacked (torch.func.vmap over "
-        "the folded network), relative to one point after the other in the usual batch; fp32, "
+        "The time of a point with the weights of several points stacked (--points-at-once), "
+        "relative to one point after the other in the usual batch; fp32, "
         f"medians of {N_ROUNDS} rounds in which all take turns.",
         "",
         *table(("network", "samples", "", "time of a point"), rows),

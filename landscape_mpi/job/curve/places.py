@@ -82,6 +82,7 @@ def make_plan(options: argparse.Namespace, inputs: Inputs, *, n_paths: int) -> P
         tolerance=0.0,
         batch=options.batch or (begun.batch if begun else None),
         compiled=False,
+        points_at_once=1,
         ranks_per_point=1,
         round_seconds=options.round_seconds,
         stall_seconds=options.stall_seconds,

@@ -6,6 +6,7 @@ import numpy as np
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.cluster.progress import Progress
+from landscape_mpi.cluster.rounds import one_by_one
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.job import provenance
 from landscape_mpi.job.hessian.plan import HessianInputs, HessianPlan
@@ -88,5 +89,5 @@ def fill(
         samples_per_point=None,
         shown=ranks.is_root,
     )
-    evaluate, group = solver.solve_point, solver.group
+    evaluate, group = one_by_one(solver.solve_point), solver.group
     return fill_columns(ranks, job.surface, group, evaluate, COLUMNS, start, stop, progress)

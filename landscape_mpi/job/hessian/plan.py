@@ -246,6 +246,7 @@ def _plan(
         tolerance=options.tolerance,
         batch=options.batch,
         compiled=False,
+        points_at_once=1,
         ranks_per_point=options.ranks_per_point,
         round_seconds=options.round_seconds,
         stall_seconds=options.stall_seconds,

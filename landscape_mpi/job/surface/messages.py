@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.job.surface.plan import Plan, RootInputs
 from landscape_mpi.job.surface.points import PointEvaluator
 from landscape_mpi.job.surface.precision import Precision, describe_trials
@@ -42,7 +43,8 @@ def say_start(
         f"{plan.source.model}: {len(plan.alpha)} x {len(plan.beta)} points, {samples} {noun} each; "
         f"{resumed}\n"
         f"{_counted(ranks.size, 'rank')}: {start.workers.devices}; {setting.precision}, batch "
-        f"{setting.batch}, {start.workers.threads} a rank{_sharing(start.workers)}\n"
+        f"{setting.batch}{_at_once(setting)}, {start.workers.threads} a rank"
+        f"{_sharing(start.workers)}\n"
         f"weights: {_whose_weights(content, plan)}; network: {evaluator.preparation}; "
         f"{evaluator.launching}\n"
         f"{_precision_line(plan, precision)}"
@@ -56,6 +58,10 @@ def say_start(
         print(f"the checkpoint holds {types}; its weights were converted to float32", flush=True)
     if setting.device == "cpu":
         _say_binding(ranks)
+
+
+def _at_once(setting: Setting) -> str:
+    return "" if setting.points == 1 else f", {setting.points} points at a time"
 
 
 def _sharing(workers: Workers) -> str:

@@ -63,6 +63,7 @@ class Plan:
     tolerance: float  # of auto: largest deviation from fp32, relative
     batch: int | None  # None for the device's default
     compiled: bool | None  # by torch.compile; None for what measures faster
+    points_at_once: int | None  # with their weights stacked; None for what measures faster
     ranks_per_point: int | None  # None for what makes the run shortest
     round_seconds: float
     stall_seconds: float
@@ -103,6 +104,7 @@ def read_plan(ranks: Ranks, options: argparse.Namespace) -> tuple[Plan, RootInpu
 def _read_on_root(options: argparse.Namespace) -> tuple[Plan, RootInputs]:
     _check_tolerance(options)
     _check_batch_norm(options)
+    _check_points_at_once(options)
     alpha, beta = choose_grid(options)
     check_output(options.out, inputs=files_read(options))
     if options.out.exists() and options.fresh:
@@ -155,6 +157,24 @@ def _check_batch_norm(options: argparse.Namespace) -> None:
         )
 
 
+def _check_points_at_once(options: argparse.Namespace) -> None:
+    if (options.points_at_once or 1) == 1:
+        return
+    others = {
+        "--ranks-per-point": (options.ranks_per_point or 1) > 1 and options.ranks_per_point,
+        "--repeats": options.repeats,
+        "--batch-norm": options.batch_norm == "reestimate" and "reestimate",
+        "--compile": options.compile == "on" and "on",
+    }
+    for option, value in others.items():
+        if value:
+            raise InputError(
+                f"--points-at-once {options.points_at_once}: stacks the weights of points that "
+                f"differ in nothing else, on one rank, and does not go with {option} {value}. "
+                f"Leave one of the two out."
+            )
+
+
 def _plan(
     options: argparse.Namespace,
     alpha: np.ndarray,
@@ -173,6 +193,9 @@ def _plan(
     dataset = inputs.dataset
     reestimates = options.batch_norm == "reestimate"
     compiled = COMPILED[options.compile] if begun is None else begun.compiled
+    at_once = options.points_at_once if begun is None else begun.points_at_once
+    if reestimates or options.repeats is not None:
+        at_once = 1
     return Plan(
         out=options.out,
         alpha=alpha,
@@ -191,7 +214,8 @@ def _plan(
         tolerance=tolerance,
         batch=options.batch or (begun.batch if begun else None),
         compiled=False if reestimates else compiled,
-        ranks_per_point=1 if reestimates else options.ranks_per_point,
+        points_at_once=at_once,
+        ranks_per_point=1 if reestimates or (at_once or 1) > 1 else options.ranks_per_point,
         round_seconds=options.round_seconds,
         stall_seconds=options.stall_seconds,
         begun=begun,
@@ -263,7 +287,12 @@ def _describe_surface(options: argparse.Namespace, plan: Plan) -> dict:
     }
     if options.repeats is not None:
         described["repeats"] = options.repeats
-    known = {"precision": plan.precision, "batch": plan.batch, "compile": options.compile}
+    known = {
+        "precision": plan.precision,
+        "batch": plan.batch,
+        "compile": options.compile,
+        "points_at_once": options.points_at_once,
+    }
     return described | {k: v for k, v in known.items() if v not in {None, "auto"}}
 
 

@@ -13,7 +13,9 @@ import torch
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
 from landscape_mpi.cluster.groups import Group, choose_ranks_per_point, make_groups
 from landscape_mpi.compute.evaluation import Setting, mean_values
+from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.stacked_plane import StackedLossPlane
 from landscape_mpi.errors import InputError
 from landscape_mpi.job.surface.plan import Plan
 from landscape_mpi.job.surface.shared import SharedInputs
@@ -31,7 +33,7 @@ def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
     threads = min(ranks.comm.allgather(setting.threads))
     at_a_time = setting.batch * threads
     n_batches = [-(-n // at_a_time) for n in plan.n_samples.values()]
-    asked = plan.ranks_per_point
+    asked = plan.ranks_per_point if setting.points == 1 else 1
     if asked is None:
         asked = choose_ranks_per_point(
             n_points=max(1, plan.n_pending), n_ranks=ranks.size, n_batches=n_batches
@@ -144,20 +146,41 @@ class PointEvaluator:
             inputs.plane(self._splits, setting, repeat=repeat)
             for repeat in range(plan.repeats or 1)
         ]
+        self._stack: StackedLossPlane | None = None
+        if setting.points > 1:
+            self._stack = stack_points(inputs, self._splits, setting, self._planes[0])
         first_split = next(iter(plan.n_samples))
         first_batch = inputs.samples(first_split, slice(0, setting.batch), setting.device)
         self.center_loss = self._planes[0].check_is_function(first_batch)
         if setting.kind == "cuda":
             for plane in self._planes:
                 plane.compute_losses(0.0, 0.0)  # recorded now, when memory can still be made
-        self.preparation = self._planes[0].description
-        self.launching = self._planes[0].launching
+        used = self._stack or self._planes[0]
+        self.preparation, self.launching = used.description, used.launching
 
     def _rows(self, n_samples: int) -> slice:
         """Return this rank's rows of a split: whole batches, so that their losses stay the same."""
         batch = self.setting.batch
         part = self.group.part(-(-n_samples // batch))
         return slice(part.start * batch, min(part.stop * batch, n_samples))
+
+    def evaluate_points(self, points: np.ndarray) -> np.ndarray:
+        """Return the quantities of some points. Collective over the group.
+
+        Args:
+            points: Flat indices into [n_alpha, n_beta], int64, ``setting.points`` or fewer.
+
+        Returns:
+            float64 [n, n_quantities]; on the leader of the group, without meaning elsewhere.
+        """
+        if self._stack is None:
+            return np.array([self.evaluate_point(int(point)) for point in points])
+        rows, columns = np.divmod(points, len(self._plan.beta))
+        places = zip(
+            self._plan.alpha[rows].tolist(), self._plan.beta[columns].tolist(), strict=True
+        )
+        values = self._stack.evaluate(list(places))
+        return values if self._plan.loss.error else values[:, ::2]
 
     def evaluate_point(self, point: int) -> np.ndarray:
         """Return the quantities of a point, float64 [n_quantities]. Collective over the group.
@@ -193,6 +216,38 @@ class PointEvaluator:
             return None
         device = self.setting.device
         return torch.from_numpy(losses).to(device), torch.from_numpy(wrong).to(device)
+
+
+def stack_points(
+    inputs: SharedInputs,
+    splits: dict[str, ResidentSplit],
+    setting: Setting,
+    plane: PointLosses,
+) -> StackedLossPlane:
+    """Prepare to evaluate several points at once, which must change nothing but the time. Local.
+
+    Args:
+        inputs: What this rank has of the inputs.
+        splits: Samples by the name of their split, on the setting's device.
+        setting: How to evaluate.
+        plane: Evaluates one point at a time.
+
+    Raises:
+        InputError: If the losses are others, or the network does not compute so.
+    """
+    try:
+        stack = inputs.stacked_plane(splits, setting)
+        fault = stack.find_fault(plane)
+    except Exception as problem:  # what a network does may not be known for several points
+        if isinstance(problem, torch.OutOfMemoryError | InputError):
+            raise
+        fault = f"it does not compute with stacked weights ({' '.join(str(problem).split())[:200]})"
+    if fault is not None:
+        raise InputError(
+            f"--points-at-once {setting.points}: not with this network: {fault}. Pass "
+            f"--points-at-once 1."
+        )
+    return stack
 
 
 def compare_losses(ranks: Ranks, loss: float) -> None:

@@ -15,6 +15,7 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.stacked_plane import StackedLossPlane
 from landscape_mpi.compute.tensors import fill_network
 from landscape_mpi.job.plane.direction_kinds import AXES
 from landscape_mpi.job.surface.plan import Plan
@@ -105,6 +106,13 @@ class SharedInputs:
             loss=self.loss,
             statistics_of=training if self._plan.reestimates else None,
         )
+
+    def stacked_plane(
+        self, splits: Mapping[str, ResidentSplit], setting: Setting
+    ) -> StackedLossPlane:
+        """Prepare to evaluate several points at once; see plane."""
+        network, directions = self.build(), self._directions_of(0)
+        return StackedLossPlane(network, directions, splits, self.sample, setting, loss=self.loss)
 
     def _directions_of(self, repeat: int) -> dict[str, Direction]:
         random = self._plan.random

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.cluster.groups import Group
 from landscape_mpi.cluster.progress import Progress
-from landscape_mpi.cluster.rounds import ShardResult, run_rounds
+from landscape_mpi.cluster.rounds import EvaluatePoints, ShardResult, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.cluster.watch import Watch
 from landscape_mpi.job import provenance
@@ -112,6 +111,7 @@ def _complete(
         "precision": precision.name,
         "batch": setting.batch,
         "compile": "on" if setting.compiled else "off",
+        "points_at_once": setting.points,
         "device": setting.kind,
         "preparation": evaluator.preparation,
     }
@@ -167,19 +167,23 @@ def fill(
         noun=NOUNS[plan.source.sample.kind],
         shown=ranks.is_root,
     )
-    evaluate, group = evaluator.evaluate_point, evaluator.group
-    return fill_columns(ranks, plan, group, evaluate, columns, start, stop, progress)
+    evaluate, group, n = evaluator.evaluate_points, evaluator.group, evaluator.setting.points
+    return fill_columns(
+        ranks, plan, group, evaluate, columns, start, stop, progress, points_at_once=n
+    )
 
 
 def fill_columns(
     ranks: Ranks,
     plan: Plan,
     group: Group,
-    evaluate_point: Callable[[int], np.ndarray],
+    evaluate_points: EvaluatePoints,
     columns: Columns,
     start: Start,
     stop: StopRequest,
     progress: Progress,
+    *,
+    points_at_once: int = 1,
 ) -> Outcome:
     """Compute points in rounds and write them. Collective over the ranks.
 
@@ -187,11 +191,12 @@ def fill_columns(
         ranks: All ranks of the run.
         plan: Which file, and how long a round is.
         group: The ranks that share a point with this one.
-        evaluate_point: Returns the values of a point; see run_rounds.
+        evaluate_points: Returns the values of some points; see run_rounds.
         columns: Where they go.
         start: Where to begin.
         stop: Asked after every point; it listens already.
         progress: Told of every round.
+        points_at_once: Points that a rank computes together.
     """
     if start.n_pending == 0:
         return Outcome(finished=True, signal=None)
@@ -205,7 +210,8 @@ def fill_columns(
             start.pending,
             n_quantities=len(columns.names),
             round_seconds=plan.round_seconds,
-            evaluate_point=evaluate_point,
+            evaluate_points=evaluate_points,
+            points_at_once=points_at_once,
             write_round=lambda result: _write(writer, columns, result, ranks.rank),
             report=progress.report,
             stop=stop,

@@ -1,4 +1,7 @@
-"""The batch of a run, and whether its network is compiled: asked for, stored, or measured."""
+"""The batch of a run, whether its network is compiled, and how many points it takes at once.
+
+Asked for, stored, or measured.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,19 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.cost import sample_cost
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.point_losses import PointLosses
-from landscape_mpi.compute.tuning import batch_for_cpu, choose_batch_and_code
+from landscape_mpi.compute.tuning import (
+    BATCHES_TIMED,
+    STACKS,
+    batch_for_cpu,
+    choose_batch_and_code,
+    choose_points_at_once,
+)
 from landscape_mpi.job.surface.plan import Plan
 from landscape_mpi.job.surface.shared import SharedInputs
 
 
 def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:
-    """Choose batch and compilation, on GPUs by measurement on rank 0. Collective over the ranks.
+    """Choose the rest of the setting, on GPUs by measurement on rank 0. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
@@ -23,18 +32,18 @@ def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Se
         setting: How to compute, with the precision.
 
     Returns:
-        The setting with both.
+        The setting with all of it.
     """
+    setting = replace(setting, compiled=plan.compiled is True, points=plan.points_at_once or 1)
     if plan.begun is not None:
-        return replace(setting, compiled=plan.compiled is True)
+        return setting
     if setting.kind == "cpu":
-        batch = plan.batch or _batch_for_cpu(plan, inputs)
-        return replace(setting, batch=batch, compiled=plan.compiled is True)
-    found = on_root(ranks, lambda: measure(plan, inputs, setting))
-    batch, compiled, words = ranks.comm.bcast(found, root=ROOT)
+        return replace(setting, batch=plan.batch or _batch_for_cpu(plan, inputs))
+    found = on_root(ranks, lambda: measure(plan, inputs, setting, n_ranks=ranks.size))
+    setting, words = ranks.comm.bcast(found, root=ROOT)
     if ranks.is_root:
-        print(f"batch {batch}, {words}", flush=True)
-    return replace(setting, batch=batch, compiled=compiled)
+        print(words, flush=True)
+    return setting
 
 
 def _batch_for_cpu(plan: Plan, inputs: SharedInputs) -> int:
@@ -42,13 +51,16 @@ def _batch_for_cpu(plan: Plan, inputs: SharedInputs) -> int:
     return batch_for_cpu(cost, next(iter(plan.n_samples.values())))
 
 
-def measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> tuple[int, bool, str]:
-    """Return the batch, whether to compile, and why. Local.
+def measure(
+    plan: Plan, inputs: SharedInputs, setting: Setting, *, n_ranks: int
+) -> tuple[Setting, str]:
+    """Return the setting with what measures faster, and why. Local.
 
     Args:
         plan: What is asked; what it asks for is not measured.
         inputs: What this rank has of the inputs.
         setting: How to compute otherwise.
+        n_ranks: Ranks of the run.
     """
     split, n_samples = next(iter(plan.n_samples.items()))
 
@@ -56,10 +68,23 @@ def measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> tuple[int, bo
         samples = inputs.samples(split, slice(0, n_timed), setting.device)
         return inputs.plane({split: samples}, replace(setting, batch=batch, compiled=compiled))
 
-    return choose_batch_and_code(
+    batch, compiled, words = choose_batch_and_code(
         make_plane,
         n_samples=n_samples,
         precision=setting.precision,
         batch=plan.batch,
-        compiled=plan.compiled,
+        compiled=plan.compiled if setting.points == 1 else False,
     )
+    setting, words = replace(setting, batch=batch, compiled=compiled), f"batch {batch}, {words}"
+    most = plan.n_pending // n_ranks
+    if plan.points_at_once is not None or (plan.ranks_per_point or 1) > 1 or most < STACKS[0]:
+        return setting, words
+    samples = inputs.samples(split, slice(0, min(n_samples, BATCHES_TIMED * batch)), setting.device)
+    points, why = choose_points_at_once(
+        lambda: inputs.plane({split: samples}, setting),
+        lambda n: inputs.stacked_plane({split: samples}, replace(setting, points=n)),
+        most=most,
+    )
+    if points > 1:
+        setting = replace(setting, points=points, compiled=False)
+    return setting, f"{words}; {why}"

@@ -1,0 +1,142 @@
+"""A network's losses at several points of its plane in one pass, their weights stacked.
+
+Where network and data are too small to fill a GPU, a pass costs the start of its kernels; several
+points then share them. Where either fills the device, a larger batch does as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.evaluation import Evaluator, Setting, prepare_device
+from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
+from landscape_mpi.compute.plane import StackedNetwork
+from landscape_mpi.compute.point_losses import TIMED_RUNS, PointLosses
+from landscape_mpi.compute.precision import SAME_LOSS, deviation
+from landscape_mpi.compute.preparation import prepare_network
+from landscape_mpi.compute.samples import ResidentSplit
+
+
+class StackedLossPlane:
+    """A prepared network, its directions and its data, for ``setting.points`` points at a time."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        directions: Mapping[str, Direction],
+        splits: Mapping[str, ResidentSplit],
+        sample: torch.Tensor,
+        setting: Setting,
+        *,
+        loss: Loss = CROSS_ENTROPY,
+    ) -> None:
+        """Prepare to evaluate points; the arguments are those of LossPlane."""
+        prepare_device(setting)
+        prepared = prepare_network(network, dict(directions), sample, setting, fused=False)
+        self._setting = setting
+        self._network = StackedNetwork(
+            prepared.network,
+            **prepared.directions,
+            n_points=setting.points,
+            threads=setting.threads,
+            device=setting.device,
+            dtype=prepared.dtype,
+        )
+        self._splits = [samples.at_points(setting.points) for samples in splits.values()]
+        self._evaluator = _StackedEvaluator(self._network, setting, dtype=prepared.dtype, loss=loss)
+        self.description = f"{prepared.description}, {setting.points} points stacked"
+
+    @property
+    def launching(self) -> str:
+        """How the batches of a pass are started, known once one is made."""
+        return self._evaluator.passes.description
+
+    def evaluate(self, points: Sequence[tuple[float, float]]) -> np.ndarray:
+        """Return mean loss and error of each split at some points.
+
+        Args:
+            points: Alpha and beta of ``setting.points`` points or fewer.
+
+        Returns:
+            float64 [n_points, 2 * n_splits].
+        """
+        missing = self._setting.points - len(points)
+        self._network.move_to_all([*points, *[points[-1]] * missing])
+        for samples in self._splits:
+            self._evaluator.compute_losses(samples)
+        pairs = [(samples.losses, samples.wrong) for samples in self._splits]
+        return mean_values_of_points(pairs)[: len(points)]
+
+    def shortest_seconds(self) -> float:
+        """Return the shortest time of a point in some full passes, s; the first prepares."""
+        points, seconds = spread(self._setting.points), []
+        for _ in range(1 + TIMED_RUNS):
+            began = time.perf_counter()
+            self.evaluate(points)
+            seconds.append(time.perf_counter() - began)
+        return min(seconds[1:]) / len(points)
+
+    def find_fault(self, plane: PointLosses) -> str | None:
+        """Return why these are not the losses of the points one by one; None if they are.
+
+        A point must have the same bits wherever in the stack it is, and whatever is beside it:
+        ranks share the points out as their speed allows.
+
+        Args:
+            plane: Evaluates one point, with the same setting otherwise.
+        """
+        points = spread(self._setting.points)
+        found = self.evaluate(points)
+        alone = np.array([plane.evaluate(*point) for point in points])
+        difference = deviation(found[:, :1], alone[:, :1])
+        if not difference <= SAME_LOSS[self._setting.precision]:
+            return f"stacked the loss differs by {difference:.2g}"
+        for turn in range(1, len(points)):
+            turned = self.evaluate(points[turn:] + points[:turn])
+            if not np.array_equal(np.roll(turned, turn, axis=0), found, equal_nan=True):
+                return "the loss of a point depends on those it is stacked with"
+        return None
+
+
+def mean_values_of_points(
+    losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]],
+) -> np.ndarray:
+    """Return mean loss and error of splits at several points; see mean_values.
+
+    Args:
+        losses_and_wrong: For each split the loss of every sample or target, float32, and whether
+            a target is missed, bool, both [n_points, ...].
+
+    Returns:
+        float64 [n_points, 2 * n_splits].
+    """
+    columns = [values.flatten(1) for pair in losses_and_wrong for values in pair]
+    totals = torch.stack([values.sum(dim=1, dtype=torch.float64) for values in columns], dim=1)
+    n_values = np.array([values.shape[1] for values in columns])
+    factors = np.tile((1, 100), len(losses_and_wrong))
+    return np.array(totals.tolist()) * factors / n_values
+
+
+def spread(n_points: int) -> list[tuple[float, float]]:
+    """Return points between the center and (0.5, 0.5), which all differ."""
+    return [(0.5 * i / n_points, 0.5 * i / n_points) for i in range(n_points)]
+
+
+class _StackedEvaluator(Evaluator):
+    """Takes the outputs of all points as one long batch to the loss."""
+
+    def _losses_and_wrong(
+        self, outputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | bool]:
+        n_points = len(outputs)
+        repeated = targets.expand(n_points, *targets.shape).flatten(0, 1)
+        losses, wrong = super()._losses_and_wrong(outputs.flatten(0, 1), repeated)
+        if isinstance(wrong, torch.Tensor):
+            wrong = wrong.unflatten(0, (n_points, -1))
+        return losses.unflatten(0, (n_points, -1)), wrong
