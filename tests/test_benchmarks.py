@@ -63,7 +63,7 @@ def test_the_script_for_gpus_without_one(tmp_path):
         ours, plain = (float(cell.removesuffix(" ms").replace(",", "")) for cell in cells[3:7:3])
         assert float(cells[7].replace(",", "")) == pytest.approx(plain / ours, rel=0.5, abs=1)
     assert rows[0].endswith("| 0.0e+00 |")
-    assert "| resnet8 | 100 images of 8 x 8 | 8 points stacked, batch 64 | " in page.read_text()
+    assert "| resnet8 | 100 images of 8 x 8 | 16 points stacked, batch 64 | " in page.read_text()
 
 
 def test_the_script_for_eigenvalues(tmp_path):

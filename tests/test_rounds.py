@@ -8,7 +8,7 @@ from pytest_mpi import parallel_assert
 
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.cluster.groups import make_groups
-from landscape_mpi.cluster.rounds import run_rounds
+from landscape_mpi.cluster.rounds import one_by_one, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.cluster.watch import Watch
 
@@ -36,7 +36,7 @@ def run(ranks, n_points, evaluate, *, round_seconds=0.05, stop=None, ranks_per_p
             np.arange(n_points)[::-1] if ranks.is_root else None,
             n_quantities=1,
             round_seconds=round_seconds,
-            evaluate_point=lambda point: np.array([evaluate(point)]),
+            evaluate_points=one_by_one(lambda point: np.array([evaluate(point)])),
             write_round=written.write,
             report=written.reports.append,
             stop=stop or StopRequest(),

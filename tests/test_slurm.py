@@ -321,7 +321,8 @@ def test_ranks_that_die_before_they_listen_end_a_job_that_waits_for_them(
     job.wait_until(lambda: job.log().count("began") == 2)
     job.call("scancel", "--batch", "--signal=USR1")
     told = job.wait()
-    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
+    assert (told["JobState"], told["Restarts"]) == ("FAILED", "0")
+    assert told["ExitCode"] in {"137:0", "143:0"}  # of the first that died, or of another
     assert "the ranks were killed after the signal: it came before they listened" in job.log()
 
 

@@ -19,7 +19,7 @@ import os, signal, sys, time
 import numpy as np
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.cluster.groups import make_groups
-from landscape_mpi.cluster.rounds import run_rounds
+from landscape_mpi.cluster.rounds import one_by_one, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.cluster.watch import Watch
 
@@ -54,7 +54,7 @@ with Watch(ranks, stall_seconds=stall_seconds) as watch:
     run_rounds(
         ranks, make_groups(ranks, 2 if case == "pair" else 1),
         np.arange({"slow": 12, "uneven": 60}.get(case, 200)) if ranks.is_root else None,
-        n_quantities=1, round_seconds=0.1, evaluate_point=evaluate, write_round=write,
+        n_quantities=1, round_seconds=0.1, evaluate_points=one_by_one(evaluate), write_round=write,
         report=lambda done: print("round", flush=True), stop=StopRequest(), watch=watch,
     )
 print("finished", flush=True)

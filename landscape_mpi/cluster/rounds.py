@@ -81,11 +81,9 @@ def run_rounds(
     Returns:
         Whether all points are done; False after a stop signal.
     """
-    plan = None
+    plan, n = None, points_at_once
     if pending is not None:
-        plan = ShardPlan(
-            pending, group.n_groups, round_seconds=round_seconds, at_once=points_at_once
-        )
+        plan = ShardPlan(pending, group.n_groups, round_seconds=round_seconds, at_once=n)
     while True:
         began = time.perf_counter()
         # A rank without points in this round, or asked to stop, must still take part in it.
@@ -95,7 +93,7 @@ def run_rounds(
         if deadline is None:
             return True
         shard = ranks.comm.scatter(shards, root=ROOT)
-        blocks = [shard[i : i + points_at_once] for i in range(0, len(shard), points_at_once)]
+        blocks = [shard[i : i + n] for i in range(0, len(shard), n)]
         result = _compute_shard(blocks, deadline, group, evaluate_points, n_quantities, stop, watch)
         watch.meet("the write of a round")
         write_round(result if group.is_leader else _nothing(n_quantities))
