@@ -102,7 +102,7 @@ def test_files_of_one_name(surface, tmp_path):
     other = tmp_path / "other" / "net.h5"
     other.parent.mkdir()
     other.write_bytes(surface.read_bytes())
-    with pytest.raises(InputError, match="two of the surface files would write this picture"):
+    with pytest.raises(InputError, match="two of the files would write this picture"):
         plot.main([str(surface), str(other), f"--out-dir={tmp_path}"])
 
 

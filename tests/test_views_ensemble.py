@@ -111,6 +111,16 @@ def test_the_command_writes_a_figure_for_each_run(tmp_path, capsys):
     assert all(path.stat().st_size > 1000 for path in files)
 
 
+def test_two_runs_of_one_name_do_not_overwrite_each_other(tmp_path):
+    folders = [tmp_path / name / "run" for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        write_ensemble(folder / "ensemble.h5", content())
+    with pytest.raises(InputError, match=r"out/ensemble_run.png: two of the files would write"):
+        plot.main(["--ensemble", *map(str, folders), f"--out-dir={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_drawn(tmp_path):
     with pytest.raises(
         MissingInputError, match="--ensemble: .*gone: no such file. Name the folder"

@@ -1,7 +1,8 @@
-"""The folder that pictures go to."""
+"""The folder that pictures go to, and their names in it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from landscape_mpi.errors import InputError
@@ -21,3 +22,19 @@ def make_folder(out_dir: Path | None) -> None:
             f"--out-dir {out_dir}: cannot be made ({problem.strerror}). Name a folder you may "
             "write to."
         ) from problem
+
+
+def check_distinct(pictures: Iterable[Path]) -> None:
+    """Refuse two pictures of one name.
+
+    Raises:
+        InputError: If the second would overwrite the first.
+    """
+    seen = set()
+    for picture in pictures:
+        if picture in seen:
+            raise InputError(
+                f"{picture}: two of the files would write this picture, as they have the same "
+                f"name. Plot them one by one, each with its own --out-dir."
+            )
+        seen.add(picture)

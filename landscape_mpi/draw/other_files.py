@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from landscape_mpi.draw.folder import make_folder
+from landscape_mpi.draw.folder import check_distinct, make_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,9 +44,10 @@ def draw_each(
     from landscape_mpi.views.page import page_for
 
     contents = [read(path) for path in paths]
+    pictures = [picture_of(path, out_dir=options.out_dir, suffix=options.format) for path in paths]
+    check_distinct(pictures)
     make_folder(options.out_dir)
-    for path, content in zip(paths, contents, strict=True):
-        picture = picture_of(path, out_dir=options.out_dir, suffix=options.format)
+    for picture, content in zip(pictures, contents, strict=True):
         page = page_for(options.columns)
         write_figure(partial(draw, content), picture, dpi=options.dpi, page=page)
         print(picture)

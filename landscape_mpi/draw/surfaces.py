@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from landscape_mpi.draw.folder import make_folder
+from landscape_mpi.draw.folder import check_distinct, make_folder
 from landscape_mpi.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.page import page_for
     from landscape_mpi.views.panel import summarize
-    from landscape_mpi.views.pictures import check_distinct
 
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
@@ -30,7 +29,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
         return  # one of them has no point yet
     plan = plan_comparisons if options.compare else plan_each
     panels, plans = plan(surfaces, options)
-    check_distinct([picture for plan in plans for picture in plan])
+    check_distinct(picture.path for plan in plans for picture in plan)
     make_folder(options.out_dir)
 
     page = page_for(options.columns)

@@ -113,22 +113,6 @@ def panel_for(panel: Panel, kind: str, smooth: int) -> Panel:
     return panel if kind == "heatmap" else smooth_panel(panel, smooth)
 
 
-def check_distinct(pictures: list[Picture]) -> None:
-    """Refuse two pictures of one name.
-
-    Raises:
-        InputError: If the second would overwrite the first.
-    """
-    seen = set()
-    for picture in pictures:
-        if picture.path in seen:
-            raise InputError(
-                f"{picture.path}: two of the surface files would write this picture, as they "
-                "have the same name. Plot them one by one, each with its own --out-dir."
-            )
-        seen.add(picture.path)
-
-
 def _plan_line(panels: list[Panel], stem: Path, suffix: str) -> list[Picture]:
     together = [panel for panel in panels if measure_of(panel.name) in MEASURES]
     alone = [panel for panel in panels if measure_of(panel.name) not in MEASURES]
