@@ -33,7 +33,8 @@ expect_what_was_set_up() {
 
 run_and_keep() {
     if [ "$1" = serial ]; then
-        timeout --foreground --kill-after=10 "$TIME_LIMIT_S" $PYTHON -m pytest --color=no "${SIDE_BY_SIDE[@]}"
+        timeout --foreground --kill-after=10 "$TIME_LIMIT_S" $PYTHON -m pytest --color=no \
+            -m "not parallel" "${SIDE_BY_SIDE[@]}"
     else
         mapfile -t files < <(grep -l "mark[.]parallel" tests/test_*.py)
         launch/try_ranks.sh "$1" $PYTHON -m pytest --color=no -m "parallel and parallel[match]" "${files[@]}"

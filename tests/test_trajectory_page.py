@@ -12,7 +12,7 @@ from training_runs import write_run
 
 ROOT = Path(__file__).parent.parent
 SMALLER = (
-    *(("--epochs 30", "--epochs 2"), ("epoch_0030", "epoch_0002"), ("fit:25", "fit:3")),
+    *(("--epochs 30", "--epochs 1"), ("epoch_0030", "epoch_0001"), ("fit:25", "fit:3")),
     (".plot build/path/surface.h5", ".plot build/path/surface.h5 --quantity train_loss"),
 )
 
@@ -30,12 +30,12 @@ def commands():
 def test_the_commands_of_the_page_train_two_runs(tmp_path, on_ranks):
     for command in [line for line in commands() if ".train " in line]:
         run_command(command, on_ranks, tmp_path)
-    assert len(list((tmp_path / "build/path/adam").glob("epoch_*.pt"))) == 3
+    assert len(list((tmp_path / "build/path/adam").glob("epoch_*.pt"))) == 2
 
 
 def test_the_commands_of_the_page_lead_from_runs_to_pictures(tmp_path, on_ranks):
     for seed, name in enumerate(("sgd", "adam")):
-        write_run(tmp_path / "build/path" / name, 2, seed=seed)
+        write_run(tmp_path / "build/path" / name, 1, seed=seed)
     for command in [line for line in commands() if ".train " not in line]:
         run_command(command, on_ranks, tmp_path)
     folder = tmp_path / "build/path"
