@@ -68,7 +68,7 @@ def test_the_script_for_gpus_without_one(tmp_path):
 
 def test_the_script_for_eigenvalues(tmp_path):
     page = tmp_path / "page.md"
-    options = ["--model=resnet8", "--images=20", "--threads=1", f"--page={page}"]
+    options = ["--model=cnn1", "--images=10", "--threads=1", f"--page={page}"]
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "hessian.py"), *options],
         env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1])},
