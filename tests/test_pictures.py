@@ -12,11 +12,12 @@ import surface_files
 from matplotlib.collections import PolyCollection, QuadMesh
 from PIL import Image
 
+from landscape_mpi.draw.folder import check_distinct
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.canvas import CENTER, COLORS, write_figure
 from landscape_mpi.views.panel import make_panel, summarize
-from landscape_mpi.views.pictures import KINDS, check_distinct, make_panels, plan_pictures
+from landscape_mpi.views.pictures import KINDS, make_panels, plan_pictures
 
 ALPHA = np.linspace(-1.0, 2.0, 7)
 BETA = np.linspace(-0.5, 0.5, 5)
@@ -375,8 +376,8 @@ def test_plan_names_files_by_stem_quantity_and_kind(panel_of, tmp_path):
 
 def test_two_pictures_of_one_name(panel_of):
     plan = plan_pictures([panel_of(tilted)], kinds=["filled"])
-    with pytest.raises(InputError, match=r"net_train_loss_filled.png: two of the surface files"):
-        check_distinct(plan * 2)
+    with pytest.raises(InputError, match=r"net_train_loss_filled.png: two of the files"):
+        check_distinct(picture.path for picture in plan * 2)
 
 
 def test_quantities_that_are_not_there(panel_of):
