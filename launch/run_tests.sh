@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly PYTHON=.venv/bin/python
 readonly LOGS=build/tests
-# One more than cores, since some tests wait; each takes up to 4 GB. A file's tests stay together.
+# One more than cores, since some tests wait; each takes up to 5 GB. A file's tests stay together.
 readonly SIDE_BY_SIDE=(-n "$(($(nproc) < 6 ? $(nproc) + 1 : 6))" --dist loadscope --no-loadscope-reorder)
 export TIME_LIMIT_S=${TIME_LIMIT_S:-3600}
 unset PYTHONDONTWRITEBYTECODE # or hundreds of processes compile the same files, each for itself
