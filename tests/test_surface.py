@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from landscape_mpi.compute.directions import random_direction
+from landscape_mpi.store.checksums import seal
 from landscape_mpi.store.writer import has_parallel_hdf5
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.datasets import load_dataset
@@ -217,6 +218,20 @@ def test_a_resumed_run_takes_as_many_points_at_once_as_it_began_with(
         refused.stderr
     )
     assert "pass --points-at-once 3, or a new --out" in refused.stderr
+
+
+def test_a_file_from_before_points_at_once_has_one_at_a_time(
+    undisturbed, checkpoint, tmp_path, alone
+):
+    out = tmp_path / "old.h5"
+    shutil.copy(undisturbed, out)
+    with h5py.File(out, "r+") as file:
+        del file.attrs["points_at_once"]
+    seal(out)
+    assert alone(command(checkpoint, out, "--points-at-once=1")).returncode == 0
+    assert "points at once 1, this run asks for points at once 2" in (
+        alone(command(checkpoint, out, "--points-at-once=2")).stderr
+    )
 
 
 def test_ranks_share_points_by_themselves_where_points_are_few(
