@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -82,13 +82,7 @@ class PointLosses(ABC):
 
     def shortest_seconds(self, alpha: float, beta: float) -> float:
         """Return the shortest time of a point in some runs, s, of which the first prepares."""
-        self.evaluate(alpha, beta)
-        seconds = []
-        for _ in range(TIMED_RUNS):
-            began = time.perf_counter()
-            self.evaluate(alpha, beta)
-            seconds.append(time.perf_counter() - began)
-        return min(seconds)
+        return shortest_seconds_of(lambda: self.evaluate(alpha, beta))
 
     def check_is_function(self, samples: ResidentSplit) -> float:
         """Check that the losses depend on weights and samples alone.
@@ -104,3 +98,14 @@ class PointLosses(ABC):
         """
         self._move_to(0.0, 0.0)
         return self._evaluator.check_is_function(samples)
+
+
+def shortest_seconds_of(work: Callable[[], object]) -> float:
+    """Return the shortest time of some work in some runs, s, after one that prepares."""
+    work()
+    seconds = []
+    for _ in range(TIMED_RUNS):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)

@@ -6,7 +6,6 @@ points then share them. Where either fills the device, a larger batch does as we
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import Evaluator, Setting, prepare_device
 from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
 from landscape_mpi.compute.plane import StackedNetwork
-from landscape_mpi.compute.point_losses import TIMED_RUNS, PointLosses
+from landscape_mpi.compute.point_losses import PointLosses, shortest_seconds_of
 from landscape_mpi.compute.precision import SAME_LOSS, deviation
 from landscape_mpi.compute.preparation import prepare_network
 from landscape_mpi.compute.samples import ResidentSplit
@@ -75,12 +74,8 @@ class StackedLossPlane:
 
     def shortest_seconds(self) -> float:
         """Return the shortest time of a point in some full passes, s; the first prepares."""
-        points, seconds = spread(self._setting.points), []
-        for _ in range(1 + TIMED_RUNS):
-            began = time.perf_counter()
-            self.evaluate(points)
-            seconds.append(time.perf_counter() - began)
-        return min(seconds[1:]) / len(points)
+        points = spread(self._setting.points)
+        return shortest_seconds_of(lambda: self.evaluate(points)) / len(points)
 
     def find_fault(self, plane: PointLosses) -> str | None:
         """Return why these are not the losses of the points one by one; None if they are.

@@ -51,7 +51,7 @@ IDENTITY = (
     ("/", "device", "device {}", "pass --device {}"),
 )
 
-POINTS_AT_ONCE = 1  # of files from before they said it
+UNSAID = {"points_at_once": 1}  # by files from before they said it
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MARK_BYTES = 4096  # at the beginning of a file, where its mark is: what is written first
@@ -114,7 +114,7 @@ def stored_setting(path: Path) -> StoredSetting:
             precision=str(file.attrs["precision"]),
             batch=int(file.attrs["batch"]),
             compiled=file.attrs["compile"] == "on",
-            points_at_once=int(file.attrs.get("points_at_once", POINTS_AT_ONCE)),
+            points_at_once=int(file.attrs.get("points_at_once", UNSAID["points_at_once"])),
             deviation=float(file["provenance"].attrs["precision_deviation"]),
         )
 
@@ -187,8 +187,7 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
         for group, name, words, way_out in IDENTITY:
             if name not in content.attributes[group]:
                 continue
-            unsaid = POINTS_AT_ONCE if name == "points_at_once" else None
-            stored = attribute_text(file[group].attrs.get(name, unsaid))
+            stored = attribute_text(file[group].attrs.get(name, UNSAID.get(name)))
             asked = attribute_text(content.attributes[group][name])
             if stored != asked:
                 raise InputError(_difference(path, words, stored, asked, way_out))

@@ -12,6 +12,7 @@ import torch
 
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
 from landscape_mpi.cluster.groups import Group, choose_ranks_per_point, make_groups
+from landscape_mpi.cluster.rounds import one_by_one
 from landscape_mpi.compute.evaluation import Setting, mean_values
 from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.samples import ResidentSplit
@@ -174,7 +175,7 @@ class PointEvaluator:
             float64 [n, n_quantities]; on the leader of the group, without meaning elsewhere.
         """
         if self._stack is None:
-            return np.array([self.evaluate_point(int(point)) for point in points])
+            return one_by_one(self.evaluate_point)(points)
         rows, columns = np.divmod(points, len(self._plan.beta))
         places = zip(
             self._plan.alpha[rows].tolist(), self._plan.beta[columns].tolist(), strict=True
