@@ -70,8 +70,9 @@ def legend_of(figure):
 
 @pytest.mark.parametrize("kind", FLAT)
 def test_a_dot_for_every_checkpoint_in_each_run_s_color(kind, figure_of):
-    figure = figure_of(kind, make_run("sgd", **SGD), make_run("adam", **ADAM))
-    for color, run in zip(RUN_COLORS, (SGD, ADAM), strict=False):
+    runs = {"sgd": SGD | {"beta": [1.0, 1.5, 0.7, 0.1]}, "adam": ADAM}
+    figure = figure_of(kind, *(make_run(name, **run) for name, run in runs.items()))
+    for color, run in zip(RUN_COLORS, runs.values(), strict=False):
         (dots,) = lines_of(figure, marker="o", color=color)
         np.testing.assert_array_equal(dots, np.transpose([run["alpha"], run["beta"]]))
         (end,) = lines_of(figure, marker="D", color=color)
@@ -93,6 +94,16 @@ def test_the_legend_says_what_is_what(kind, figure_of):
     assert {"learning rate dropped", "outside the picture: 1 checkpoint"} <= set(texts)
     label = figure.axes[0].get_xlabel().replace("\n", " ")
     assert "1st PCA component (captures 87.3 %)" in label
+
+
+def test_an_end_that_the_star_of_the_center_hides_is_said_in_words(figure_of):
+    both = figure_of("contour", make_run("sgd", **SGD), make_run("adam", **ADAM))
+    assert [line.tolist() for line in lines_of(both, marker="D")] == [[[1.0, -0.2]]]
+    assert {"end of a path", "a path ends at the center"} <= set(legend_of(both))
+    alone = figure_of("contour", make_run("sgd", **SGD), make_run("again", **SGD))
+    assert not lines_of(alone, marker="D")
+    assert "end of a path" not in legend_of(alone)
+    assert "2 paths end at the center" in legend_of(alone)
 
 
 def test_without_a_drop_nothing_is_red(figure_of):

@@ -49,6 +49,16 @@ def test_alpha_goes_to_the_right_and_nothing_is_cut(rendered, factor):
     assert columns_of(pixels, yellow=True) > columns_of(pixels, yellow=False) + 300
 
 
+@pytest.mark.parametrize("function", [lambda a, b: a, lambda a, b: a * a + b * b])
+def test_the_surface_fills_its_part_of_the_picture(rendered, function):
+    pixels = rendered(function)
+    left = (pixels[:, : int(0.83 * pixels.shape[1])] < 255).any(axis=2)
+    rows, columns = np.flatnonzero(left.any(axis=1)), np.flatnonzero(left.any(axis=0))
+    shares = np.ptp(rows) / 1200, np.ptp(columns) / 1600
+    assert max(shares[0] / 0.92, shares[1] / 0.795) == pytest.approx(1.0, abs=0.01)
+    assert (rows[0] + rows[-1]) / 2 == pytest.approx(600, abs=6)
+
+
 def test_the_other_way_round_and_with_its_bar(rendered):
     pixels = rendered(lambda a, b: 0.2 * b - a)
     assert columns_of(pixels, yellow=True) < columns_of(pixels, yellow=False) - 300

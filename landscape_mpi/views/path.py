@@ -29,6 +29,7 @@ BEND: dict[str, Any] = {
 }
 CURVE_END: dict[str, Any] = {**BEND, "marker": "o", "color": "black", "markeredgecolor": "white"}
 OUT_OF_PLANE = 0.005  # residual of a curve that is worth a word
+HIDDEN = 0.01  # of the range of an axis: so near the center, its star covers a mark
 DENSE = 120  # checkpoints from which on dots are smaller
 HALO = {"color": "white", "solid_joinstyle": "round", "alpha": 0.8}  # sets a line off any colour
 
@@ -61,10 +62,15 @@ def draw_paths(axes: Any, surface: Surface, *, lift: Lift = flat) -> list[Artist
     runs = surface.trajectory.runs
     for number, run in enumerate(runs):
         color = RUN_COLORS[number % len(RUN_COLORS)]
-        _draw_run(axes, run, color, lift)
+        _draw_run(axes, run, color, lift, mark_end=not _ends_at_center(surface, run))
         entries.append(_run_entry(run, color))
-    end: dict[str, Any] = {"marker": "D", "markersize": 5.5, "color": "0.4"}
-    entries.append(Line2D([], [], linestyle="none", label="end of a path", **end))
+    at_center = sum(_ends_at_center(surface, run) for run in runs)
+    if at_center < len(runs):
+        end: dict[str, Any] = {"marker": "D", "markersize": 5.5, "color": "0.4"}
+        entries.append(Line2D([], [], linestyle="none", label="end of a path", **end))
+    if at_center:
+        label = "a path ends" if at_center == 1 else f"{at_center} paths end"
+        entries.append(Line2D([], [], linestyle="none", label=f"{label} at the center"))
     if any(run.drops.any() for run in runs):
         entries.append(_dot("learning rate dropped", DROPPED))
     outside = sum(int((~inside(surface, points_of(run))).sum()) for run in runs)
@@ -91,7 +97,13 @@ def points_to_keep_free(surface: Surface) -> np.ndarray:
     return np.concatenate([fine(path, 1 if len(path) > DENSE else 12) for path in paths])
 
 
-def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift) -> None:
+def _ends_at_center(surface: Surface, run: RunPath) -> bool:
+    """Say whether a path ends where the star of the center would hide the mark of its end."""
+    ranges = np.array([np.ptp(axis) for axis in (surface.alpha, surface.beta)])
+    return bool((np.abs(points_of(run)[-1]) <= HIDDEN * ranges).all())
+
+
+def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift, *, mark_end: bool) -> None:
     points = points_of(run)
     size, edge = (2.0, 0.0) if len(points) > DENSE else (3.6, 0.3)
     along = lift(fine(points))
@@ -103,8 +115,9 @@ def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift) -> None:
     if len(dropped):
         place = lift(dropped)
         axes.plot(*place, color=DROPPED, markersize=6.0, markeredgewidth=0.6, zorder=3.4, **dots)
-    end: dict[str, Any] = {**dots, "marker": "D", "markersize": 8.0, "markeredgewidth": 0.8}
-    axes.plot(*lift(points[-1:]), color=color, zorder=3.3, **end)
+    if mark_end:
+        end: dict[str, Any] = {**dots, "marker": "D", "markersize": 8.0, "markeredgewidth": 0.8}
+        axes.plot(*lift(points[-1:]), color=color, zorder=3.3, **end)
 
 
 def _draw_curve(axes: Any, surface: Surface, curve: PlaneCurve, lift: Lift) -> list[Artist]:

@@ -34,7 +34,8 @@ RELIEF = 0.6  # height of the picture's box, as a share of its longer side
 AZIMUTH, ELEVATION = -58.0, 32.0  # degrees: as the 3-D pictures of plot have them
 TUBE = 0.004  # radius of a line, as a share of the longer side
 COLORS = "viridis"
-ZOOM = 1.05  # of the camera that VTK fits around the whole
+# What the mesh fills of the picture, from -1 to 1 along each side: the scalar bar is right of it.
+ACROSS, UPRIGHT = (-0.95, 0.64), (-0.92, 0.92)
 
 
 def render_mesh(mesh: Mesh, path: Path, *, lines: Mesh | None = None) -> None:
@@ -61,7 +62,7 @@ def render_mesh(mesh: Mesh, path: Path, *, lines: Mesh | None = None) -> None:
     if lines is not None:
         renderer.AddActor(_line_actor(lines, stretch))
     renderer.AddViewProp(_scalar_bar(surface, title_of(mesh), ticks_of(*range_of([mesh]))))
-    _place_camera(renderer)
+    _place_camera(renderer, mesh.points * [1.0, 1.0, stretch])
     pixels = _pixels_of(renderer)
     if pixels.std() == 0:
         raise InputError(
@@ -174,7 +175,8 @@ def _scalar_bar(actor: Any, title: str, ticks: list[float]) -> Any:
     return bar
 
 
-def _place_camera(renderer: Any) -> None:
+def _place_camera(renderer: Any, points: np.ndarray) -> None:
+    """Look at points [n, 3] from above, so near that they fill their part of the picture."""
     turn, rise = np.radians(AZIMUTH), np.radians(ELEVATION)
     towards = np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)])
     camera = renderer.GetActiveCamera()
@@ -182,9 +184,22 @@ def _place_camera(renderer: Any) -> None:
     camera.SetPosition(*map(float, towards))
     camera.SetViewUp(0.0, 0.0, 1.0)
     renderer.ResetCamera()
-    camera.Zoom(ZOOM)
-    camera.SetWindowCenter(0.15, 0.0)  # room for the scalar bar
+    seen = _project(camera, points)
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    place = np.array([ACROSS, UPRIGHT])
+    larger = float((np.ptp(place, axis=1) / (high - low)).min())
+    half_angle = np.radians(camera.GetViewAngle() / 2)
+    camera.SetViewAngle(2 * np.degrees(np.arctan(np.tan(half_angle) / larger)))
+    camera.SetWindowCenter(*map(float, larger * (low + high) / 2 - place.mean(axis=1)))
     renderer.ResetCameraClippingRange()
+
+
+def _project(camera: Any, points: np.ndarray) -> np.ndarray:
+    """Return where a camera sees points [n, 3] in the picture, from -1 to 1, float64 [n, 2]."""
+    matrix = camera.GetCompositeProjectionTransformMatrix(SIZE[0] / SIZE[1], -1.0, 1.0)
+    rows = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+    seen = np.column_stack([points, np.ones(len(points))]) @ rows.T
+    return np.asarray(seen[:, :2] / seen[:, 3:], dtype=np.float64)
 
 
 def _pixels_of(renderer: Any) -> np.ndarray:
