@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_BROKEN_PIPE, InputError, nearest_name
+from landscape_mpi.garbage import search_seldom
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -78,6 +79,7 @@ class SayAndEnd(argparse.Action):
 
 def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a command of one process and leave with its status; bad input is one line, status 2."""
+    search_seldom()
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()

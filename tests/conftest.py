@@ -25,6 +25,8 @@ from mpi4py import MPI
 from rank_pool import N_RANKS, RankPool, RankPoolError, modules_in
 from xdist.scheduler import LoadScopeScheduling
 
+from landscape_mpi.garbage import search_seldom
+
 ROOT = Path(__file__).parent.parent
 RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
@@ -54,6 +56,8 @@ NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for othe
 # The same examples on every rank: ranks that test different ones wait for each other for ever.
 hypothesis.settings.register_profile("ranks", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("ranks")
+
+search_seldom()  # as commands do
 
 
 def pytest_report_header() -> str:

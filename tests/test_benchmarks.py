@@ -38,7 +38,7 @@ def test_the_script_for_gpus_without_one(tmp_path):
     page = tmp_path / "page.md"
     done = subprocess.run(
         [
-            *(sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--images", "100"),
+            *(sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--images", "50"),
             *("--models", "resnet8,resnet14", "--plain-points", "1", "--page", str(page)),
         ],
         env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1]), "LANDSCAPE_DATA": ""},
@@ -63,7 +63,7 @@ def test_the_script_for_gpus_without_one(tmp_path):
         ours, plain = (float(cell.removesuffix(" ms").replace(",", "")) for cell in cells[3:7:3])
         assert float(cells[7].replace(",", "")) == pytest.approx(plain / ours, rel=0.5, abs=1)
     assert rows[0].endswith("| 0.0e+00 |")
-    assert "| resnet8 | 100 images of 8 x 8 | 16 points stacked, batch 64 | " in page.read_text()
+    assert "| resnet8 | 50 images of 8 x 8 | 16 points stacked, batch 64 | " in page.read_text()
 
 
 def test_the_script_for_eigenvalues(tmp_path):

@@ -19,8 +19,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "landscape_mpi"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SHARED = {"errors", "command", "options", "output", "short_names"}
-EVERYWHERE = {"errors", "output", "short_names"}  # what any room may import
+SHARED = {"errors", "garbage", "command", "options", "output", "short_names"}
+EVERYWHERE = {"errors", "garbage", "output", "short_names"}  # what any room may import
 COMMANDS = sorted(
     path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
 )

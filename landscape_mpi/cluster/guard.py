@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_UNWRITABLE, InputError, UnwritableError
+from landscape_mpi.garbage import search_seldom
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -38,6 +39,7 @@ def run_on_ranks(
         main: Called with the options and the ranks; returns the exit status.
         parse: Turns the arguments into options. ``--help`` ends here, before MPI starts.
     """
+    search_seldom()
     options, problem = parse_or_problem(parse, sys.argv[1:])
     try:
         from landscape_mpi.cluster.communicator import start_ranks
