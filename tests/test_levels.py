@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.views.levels import format_levels, make_scale, suits_log
+from landscape_mpi.views.levels import format_levels, make_scale, suits_log, without_clipping
 
 
 def scale_of(*values, **options):
@@ -88,6 +88,25 @@ def test_given_levels_inside_the_range_are_kept():
     scale = scale_of(0.3, 4.0, levels=[0.1, 0.5, 1.0, 5.0])
     assert scale.levels.tolist() == [0.5, 1.0]
     assert scale.bands.tolist() == [0.3, 0.5, 1.0, 4.0]
+
+
+def test_colors_end_at_given_levels_that_span_less_than_what_is_beyond():
+    levels = [0.1 + 0.5 * k for k in range(20)]
+    assert scale_of(0.0, 326.0, kind="linear", levels=levels).clipped == (0.0, 9.6)
+    assert scale_of(-90.0, 10.0, kind="linear", levels=levels).clipped == (0.1, 10.0)
+    assert scale_of(-90.0, 326.0, kind="linear", levels=levels).clipped == (0.1, 9.6)
+    assert scale_of(0.0, 19.0, kind="linear", levels=levels).clipped is None
+    assert scale_of(0.01, 326.0, kind="log", levels=levels).clipped is None  # two decades of four
+    assert scale_of(0.0, 326.0, kind="linear", levels=[5.0]).clipped is None
+    assert scale_of(0.0, 326.0, kind="linear", levels=12).clipped is None
+
+
+def test_a_clipped_scale_opened_again_is_the_usual_one():
+    clipped = scale_of(0.0, 326.0, kind="linear", levels=[1.0, 2.0])
+    usual, opened = scale_of(0.0, 326.0, kind="linear"), without_clipping(clipped)
+    assert opened.levels.tolist() == usual.levels.tolist()
+    assert opened.bands.tolist() == usual.bands.tolist()
+    assert (opened.low, opened.high, opened.clipped) == (0.0, 326.0, None)
 
 
 def test_given_levels_outside_the_range():

@@ -5,6 +5,7 @@ the written PNG is decoded by Pillow, which shares nothing with the drawing.
 """
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -411,3 +412,43 @@ def test_the_loss_beside_the_ratio_of_the_eigenvalues(tmp_path, monkeypatch):
     assert left.get_position().x1 < right.get_position().x0
     (image,) = right.collections
     np.testing.assert_allclose(image.get_array().data, 0.25 * loss.T)
+
+
+def steep(a, b):
+    return 100.0 ** (a + 1)  # from 1 to a million
+
+
+@pytest.mark.parametrize("kind", ["contour", "filled", "heatmap"])
+def test_colors_tell_given_levels_apart_far_below_the_largest_value(kind, panel_of, tmp_path):
+    levels = [2.0, 4.0, 6.0, 8.0, 10.0]
+    figure = KINDS[kind](panel_of(steep, kind="linear", levels=levels))
+    figure.draw_without_rendering()
+    bar = figure.axes[1]
+    assert [text.get_text() for text in bar.get_yticklabels()] == ["2", "4", "6", "8", "10"]
+    (colored,) = [c for c in main_axes(figure).collections if c.get_array() is not None][:1]
+    norm = colored.norm
+    assert (norm.vmin, norm.vmax) == (1.0, 10.0)
+    assert written(figure, tmp_path).std() > 20
+
+
+def test_in_space_the_heights_beyond_given_levels_are_seen(panel_of):
+    given = KINDS["surface"](panel_of(steep, kind="linear", levels=[2.0, 4.0, 6.0]))
+    usual = KINDS["surface"](panel_of(steep, kind="linear"))
+    ticks = [main_axes(figure).get_zticks().tolist() for figure in (given, usual)]
+    assert ticks[0] == ticks[1]
+    assert main_axes(given).get_zlim() == main_axes(usual).get_zlim()
+
+
+def test_labels_of_uneven_levels_do_not_lie_on_one_another(panel_of):
+    levels = [2.0, 3.0, 4.0, 5.0, 600_000.0, 900_000.0]
+    figure = KINDS["contour"](panel_of(steep, kind="linear", levels=levels))
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[1].get_yticklabels()]
+    assert len(boxes) == 3
+    assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))
+
+
+def test_the_title_names_the_file_of_the_data_without_its_folder(panel_of):
+    panel = panel_of(tilted)
+    panel.surface.attributes.update(model="resnet20", data="npz:/scratch/me/cifar10.npz")
+    assert main_axes(KINDS["contour"](panel)).get_title() == "resnet20, cifar10.npz"

@@ -20,6 +20,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -208,6 +209,7 @@ def sheet(usual: tuple[float, float], narrow: tuple[float, float]) -> tuple[floa
 def title_of(surface: Surface, n_computed: int) -> str:
     """Return model and data, or the file's name; how far a partial surface is."""
     known = [str(surface.attributes.get(key, "")) for key in ("model", "data")]
+    known[1] = known[1].rpartition("/")[2]  # of npz:FILE, the folder says nothing
     text = ", ".join(word for word in known if word) or surface.path.stem
     title = wrap(text, LONG_SIDE * current_page().axes, TITLE_CHARACTER)
     if n_computed < surface.n_points:
@@ -245,8 +247,8 @@ def plain(text: str) -> str:
 
 def norm_of(scale: Scale) -> Normalize:
     """Return the map from heights to colours: over the values, or around a constant."""
-    ends = scale.bands[[0, -1]] if scale.is_constant else np.array([scale.low, scale.high])
-    low, high = scale.height(ends)
+    ends = scale.bands[[0, -1]] if scale.is_constant else scale.clipped or (scale.low, scale.high)
+    low, high = scale.height(np.array(ends))
     return Normalize(float(low), float(high))
 
 
@@ -263,13 +265,36 @@ def add_color_bar(
     if not canvas.is_last:
         return
     canvas.bar.set_visible(True)
-    bar = canvas.figure.colorbar(mappable, cax=canvas.bar)
+    beyond = "neither" if isinstance(mappable, ContourSet) else _beyond_colors(panel.scale)
+    bar = canvas.figure.colorbar(mappable, cax=canvas.bar, extend=beyond)
     room = canvas.bar_inches / (TICK_HEIGHT * current_page().letters)
     ticks = thin_out(ticks, max(2, int(room)))
+    ticks = ticks[_are_apart(bar.ax, panel.scale.height(ticks), 1 / room)]
     bar.ax.yaxis.set_major_locator(FixedLocator(list(panel.scale.height(ticks))))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.set_yticklabels(format_levels(ticks))
     bar.set_label(label_of(panel.surface, panel.name, canvas.bar_inches))
+
+
+def _beyond_colors(scale: Scale) -> str:
+    """Return which ends of a colour bar are arrows, in matplotlib's words."""
+    if scale.clipped is None:
+        return "neither"
+    below, above = scale.clipped[0] > scale.low, scale.clipped[1] < scale.high
+    return "both" if below and above else "min" if below else "max"
+
+
+def _are_apart(bar: Axes, heights: np.ndarray, least: float) -> np.ndarray:
+    """Say which ticks, rising, are so far from the one below as a share of the bar, bool [n]."""
+    scale = bar.yaxis.get_transform()
+    bottom, top = scale.transform(np.array(bar.get_ylim()))
+    places = (scale.transform(heights) - bottom) / (top - bottom)
+    keep = np.ones(len(places), bool)
+    last = -np.inf
+    for k, place in enumerate(places):
+        keep[k] = place - last >= least
+        last = place if keep[k] else last
+    return keep
 
 
 def thin_out(ticks: np.ndarray, most: int) -> np.ndarray:

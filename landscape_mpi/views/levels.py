@@ -42,6 +42,7 @@ class Scale:
     bands: np.ndarray  # float64 [n + 2], the levels and an end on either side
     n_floored: int = 0  # zero or negative values, drawn at low on a log scale
     threshold: float = 1.0  # magnitude from which on a symmetric log scale is logarithmic
+    clipped: tuple[float, float] | None = None  # where colours end, if levels tell them apart there
 
     @property
     def is_constant(self) -> bool:
@@ -96,14 +97,29 @@ def make_scale(
         )
     low, high = float(shown.min()), float(shown.max())
     threshold = choose_threshold(shown) if kind == "symlog" else 1.0
-    ticks_of: dict[str, Ticks] = {
-        "linear": _linear_ticks,
-        "log": _log_ticks,
-        "symlog": partial(_symlog_ticks, threshold=threshold),
-    }
     ends = Scale(kind, low, high, np.empty(0), _around(low), finite.size - shown.size, threshold)
-    inner, bands = _levels_between(ends, ticks_of[kind], levels=levels, where=where)
-    return replace(ends, levels=inner, bands=bands)
+    inner, bands = _levels_between(ends, _ticks_of(ends), levels=levels, where=where)
+    scale = replace(ends, levels=inner, bands=bands)
+    return replace(scale, clipped=_far_inside(scale)) if isinstance(levels, list) else scale
+
+
+def without_clipping(scale: Scale) -> Scale:
+    """Return a scale over the same values with levels of our choice, where given ones clip it."""
+    if scale.clipped is None:
+        return scale
+    inner, bands = _levels_between(scale, _ticks_of(scale), levels=DEFAULT_LEVELS, where="")
+    return replace(scale, levels=inner, bands=bands, clipped=None)
+
+
+def _far_inside(scale: Scale) -> tuple[float, float] | None:
+    """Return where colours end, if levels span less than what is below or above them."""
+    if len(scale.levels) < 2:
+        return None
+    ends = np.array([scale.low, scale.levels[0], scale.levels[-1], scale.high])
+    below, span, above = np.diff(scale.height(ends))
+    if max(below, above) <= span:
+        return None
+    return float(ends[1 if below > span else 0]), float(ends[2 if above > span else 3])
 
 
 def choose_kind(finite: np.ndarray) -> str:
@@ -212,6 +228,13 @@ def _levels_between(
     bottom = min([low, *ticks[ticks <= from_low][-1:]])
     top = max([high, *ticks[ticks >= high - rounding][:1]])
     return inner, np.array([bottom, *inner, top])
+
+
+def _ticks_of(scale: Scale) -> Ticks:
+    """Return what chooses the round values of a scale."""
+    if scale.kind == "symlog":
+        return partial(_symlog_ticks, threshold=scale.threshold)
+    return _log_ticks if scale.log else _linear_ticks
 
 
 def _given_inside(low: float, high: float, levels: list[float], where: str) -> np.ndarray:

@@ -91,12 +91,14 @@ def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     _draw_holes(canvas.axes, panel)
     if panel.scale is not None:
         bands = panel.scale.height(panel.scale.bands)
-        look: dict[str, Any] = {"norm": Normalize(bands[0], bands[-1]), "cmap": COLORS}
+        clipped = panel.scale.clipped is not None
+        norm = norm_of(panel.scale) if clipped else Normalize(bands[0], bands[-1])
+        look: dict[str, Any] = {"norm": norm, "cmap": COLORS}
         mappable, ticks = ScalarMappable(**look), bar_ticks(panel.scale)
         if len(panel.cells.faces):
             filled = _contours(canvas.axes, panel, bands, True, **look)
             if not panel.scale.is_constant:
-                mappable, ticks = filled, panel.scale.bands
+                mappable, ticks = filled, panel.scale.levels if clipped else panel.scale.bands
                 inside = panel.scale.height(_levels_inside(panel, panel.scale))
                 if len(inside):
                     _contours(canvas.axes, panel, inside, False, colors="0.15", linewidths=0.3)

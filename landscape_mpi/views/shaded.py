@@ -34,7 +34,7 @@ from landscape_mpi.views.canvas import (
     unit_of,
 )
 from landscape_mpi.views.front_corner import CornerFreeLocator
-from landscape_mpi.views.levels import Scale, format_levels
+from landscape_mpi.views.levels import Scale, format_levels, without_clipping
 from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
@@ -59,6 +59,8 @@ def draw_surface(panel: Panel) -> Figure:
 
 def draw_surface_on(panel: Panel, canvas: Canvas) -> Canvas:
     """Draw the values as a shaded surface on a canvas with a projection."""
+    if panel.scale is not None:  # levels are for flat pictures: here all heights are seen
+        panel = replace(panel, scale=without_clipping(panel.scale))
     canvas.axes.computed_zorder = False  # floor, surface, center: in the order drawn
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
     _frame_box(canvas, panel)
