@@ -1,4 +1,4 @@
-"""Python's search for garbage: seldom, since of what a command imports nothing ever is.
+"""Python's search for garbage: seldom, since nothing that a command imports becomes garbage.
 
 Torch and its company are half a million objects. Looking through them all, twice while they are
 imported and twice more when the process ends, was a fifth of what a small job costs a rank.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 
-YOUNG = 20_000  # objects made before the young ones are looked through; Python's own number is 700
+YOUNG = 20_000  # objects made before the young ones are looked through; Python 3.11 has 700
 OLDER = (20, 100)  # times that, before older ones are
 
 

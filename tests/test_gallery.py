@@ -44,20 +44,39 @@ def test_a_command_of_the_page_is_one(command):
     parse(shlex.split(command))
 
 
-def test_every_command_of_the_script_is_one(tmp_path):
-    """The script runs as it is; in the place of Python and mpirun stands what says its words."""
+@pytest.fixture
+def run_script(tmp_path):
+    """Run a script as it is; in the place of Python and mpirun stands what says its words."""
     for name in ("python", "mpirun"):
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)
-        program.write_text('#!/bin/sh\necho "$@"\n')
+        program.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\n')
         program.chmod(0o755)
     path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
-    script = ["bash", str(ROOT / "examples/gallery.sh"), "out"]
-    done = subprocess.run(
-        script, env=os.environ | {"PATH": path}, cwd=tmp_path, check=True, capture_output=True
-    )
-    made = done.stdout.decode().split()
+
+    def run(name, **environment):
+        words = ["bash", str(ROOT / "examples" / name), "out"]
+        settings = os.environ | environment | {"PATH": path}
+        done = subprocess.run(
+            words, env=settings, cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    return run
+
+
+def test_every_command_of_the_script_is_one(run_script, tmp_path):
+    made = run_script("gallery.sh").split()
     assert len(made) > 20
     for name in made:
         words = shlex.split((tmp_path / f"out/{name}.txt").read_text())
         parse(words)
+
+
+def test_the_commands_for_the_paper_s_figures_are_ones(run_script):
+    checkpoints = {"RESNET20": "20.th", "RESNET56": "56.th", "DATA_DIR": "data"}
+    computed = run_script("paper.sh", **checkpoints).splitlines()
+    drawn = run_script("paper_pictures.sh").splitlines()
+    assert (len(computed), len(drawn)) == (4, 4)
+    for line in computed + drawn:
+        parse(shlex.split(line))

@@ -4,6 +4,8 @@ Oracles: a plane of closed form, on which bilinear heights are exact; the path t
 read from the artists of the figure, and from the mesh by VTK's own reader.
 """
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -104,6 +106,14 @@ def test_an_end_that_the_star_of_the_center_hides_is_said_in_words(figure_of):
     assert not lines_of(alone, marker="D")
     assert "end of a path" not in legend_of(alone)
     assert "2 paths end at the center" in legend_of(alone)
+
+
+def test_an_end_at_a_center_that_has_no_star_is_marked(surface_of):
+    surface = replace(read_surface(surface_of(make_run("sgd", **SGD))), alpha=ALPHA + 0.25)
+    assert surface.center is None
+    figure = KINDS["surface"](make_panel(surface, "train_loss"))
+    assert len(lines_of(figure, marker="D")) == 1
+    assert "end of a path" in legend_of(figure)
 
 
 def test_without_a_drop_nothing_is_red(figure_of):

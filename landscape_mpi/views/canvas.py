@@ -20,7 +20,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
-from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -66,6 +65,7 @@ LONG_SIDE = 4.2  # inches
 EQUAL_UP_TO = 2.5  # ratio of the ranges of the axes that still gets equal aspect
 CHARACTER, TITLE_CHARACTER = 0.064, 0.078  # inches, mean width of a letter
 TICK_HEIGHT = 0.19  # inches
+LETTERS = 0.7  # of that: what the letters take of it
 BESIDE = 0.35  # inches between pictures of a row that share an axis
 
 
@@ -209,12 +209,18 @@ def sheet(usual: tuple[float, float], narrow: tuple[float, float]) -> tuple[floa
 def title_of(surface: Surface, n_computed: int) -> str:
     """Return model and data, or the file's name; how far a partial surface is."""
     known = [str(surface.attributes.get(key, "")) for key in ("model", "data")]
-    known[1] = known[1].rpartition("/")[2]  # of npz:FILE, the folder says nothing
+    known[1] = _name_of_data(known[1])
     text = ", ".join(word for word in known if word) or surface.path.stem
     title = wrap(text, LONG_SIDE * current_page().axes, TITLE_CHARACTER)
     if n_computed < surface.n_points:
         title += f"\n{n_computed} of {count_points(surface.n_points)}"
     return title
+
+
+def _name_of_data(data: str) -> str:
+    """Return what --data names without its folder: of npz:FILE and the like, the file alone."""
+    place = data.partition(":")[2]
+    return Path(place).name or data if data.startswith(("npz:", "folder:")) else data
 
 
 def label_of(surface: Surface, name: str, inches: float) -> str:
@@ -265,19 +271,19 @@ def add_color_bar(
     if not canvas.is_last:
         return
     canvas.bar.set_visible(True)
-    beyond = "neither" if isinstance(mappable, ContourSet) else _beyond_colors(panel.scale)
-    bar = canvas.figure.colorbar(mappable, cax=canvas.bar, extend=beyond)
+    # A contour set has its own word on what is beyond.
+    bar = canvas.figure.colorbar(mappable, cax=canvas.bar, extend=beyond_colors(panel.scale))
     room = canvas.bar_inches / (TICK_HEIGHT * current_page().letters)
     ticks = thin_out(ticks, max(2, int(room)))
-    ticks = ticks[_are_apart(bar.ax, panel.scale.height(ticks), 1 / room)]
+    ticks = ticks[_are_apart(bar.ax, panel.scale.height(ticks), LETTERS / room)]
     bar.ax.yaxis.set_major_locator(FixedLocator(list(panel.scale.height(ticks))))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.set_yticklabels(format_levels(ticks))
     bar.set_label(label_of(panel.surface, panel.name, canvas.bar_inches))
 
 
-def _beyond_colors(scale: Scale) -> str:
-    """Return which ends of a colour bar are arrows, in matplotlib's words."""
+def beyond_colors(scale: Scale) -> str:
+    """Return on which sides values lie beyond the colours, in matplotlib's words."""
     if scale.clipped is None:
         return "neither"
     below, above = scale.clipped[0] > scale.low, scale.clipped[1] < scale.high

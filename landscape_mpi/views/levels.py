@@ -42,7 +42,7 @@ class Scale:
     bands: np.ndarray  # float64 [n + 2], the levels and an end on either side
     n_floored: int = 0  # zero or negative values, drawn at low on a log scale
     threshold: float = 1.0  # magnitude from which on a symmetric log scale is logarithmic
-    clipped: tuple[float, float] | None = None  # where colours end, if levels tell them apart there
+    clipped: tuple[float, float] | None = None  # where colours end; None: at low and high
 
     @property
     def is_constant(self) -> bool:
@@ -101,6 +101,14 @@ def make_scale(
     inner, bands = _levels_between(ends, _ticks_of(ends), levels=levels, where=where)
     scale = replace(ends, levels=inner, bands=bands)
     return replace(scale, clipped=_far_inside(scale)) if isinstance(levels, list) else scale
+
+
+def bands_within(scale: Scale) -> np.ndarray:
+    """Return the ends of the bands that have colours of their own, float64 [n], rising."""
+    if scale.clipped is None:
+        return scale.bands
+    low, high = scale.clipped
+    return np.array([low, *(level for level in scale.levels if low < level < high), high])
 
 
 def without_clipping(scale: Scale) -> Scale:

@@ -29,7 +29,7 @@ BEND: dict[str, Any] = {
 }
 CURVE_END: dict[str, Any] = {**BEND, "marker": "o", "color": "black", "markeredgecolor": "white"}
 OUT_OF_PLANE = 0.005  # residual of a curve that is worth a word
-HIDDEN = 0.01  # of the range of an axis: so near the center, its star covers a mark
+SAME_PLACE = 0.003  # of the range of an axis: a pixel or two
 DENSE = 120  # checkpoints from which on dots are smaller
 HALO = {"color": "white", "solid_joinstyle": "round", "alpha": 0.8}  # sets a line off any colour
 
@@ -41,7 +41,7 @@ def flat(points: np.ndarray) -> tuple[np.ndarray, ...]:
     return points[:, 0], points[:, 1]
 
 
-def draw_paths(axes: Any, surface: Surface, *, lift: Lift = flat) -> list[Artist]:
+def draw_paths(axes: Any, surface: Surface, *, starred: bool, lift: Lift = flat) -> list[Artist]:
     """Draw the path of every run: a line, a dot per checkpoint, red where the rate dropped.
 
     Or a curve, its bends, and the straight line between its ends.
@@ -49,6 +49,7 @@ def draw_paths(axes: Any, surface: Surface, *, lift: Lift = flat) -> list[Artist
     Args:
         axes: Of the plane, or of space; what lies outside its range is cut off.
         surface: With its trajectory or its curve.
+        starred: Whether the center is marked: an end that lies there has no mark of its own.
         lift: What turns points of the plane into coordinates of the axes.
 
     Returns:
@@ -60,16 +61,16 @@ def draw_paths(axes: Any, surface: Surface, *, lift: Lift = flat) -> list[Artist
         return []
     entries: list[Artist] = []
     runs = surface.trajectory.runs
+    at_star = [starred and _ends_at_center(surface, run) for run in runs]
     for number, run in enumerate(runs):
         color = RUN_COLORS[number % len(RUN_COLORS)]
-        _draw_run(axes, run, color, lift, mark_end=not _ends_at_center(surface, run))
+        _draw_run(axes, run, color, lift, mark_end=not at_star[number])
         entries.append(_run_entry(run, color))
-    at_center = sum(_ends_at_center(surface, run) for run in runs)
-    if at_center < len(runs):
+    if not all(at_star):
         end: dict[str, Any] = {"marker": "D", "markersize": 5.5, "color": "0.4"}
         entries.append(Line2D([], [], linestyle="none", label="end of a path", **end))
-    if at_center:
-        label = "a path ends" if at_center == 1 else f"{at_center} paths end"
+    if any(at_star):
+        label = "a path ends" if sum(at_star) == 1 else f"{sum(at_star)} paths end"
         entries.append(Line2D([], [], linestyle="none", label=f"{label} at the center"))
     if any(run.drops.any() for run in runs):
         entries.append(_dot("learning rate dropped", DROPPED))
@@ -98,9 +99,9 @@ def points_to_keep_free(surface: Surface) -> np.ndarray:
 
 
 def _ends_at_center(surface: Surface, run: RunPath) -> bool:
-    """Say whether a path ends where the star of the center would hide the mark of its end."""
+    """Say whether a path ends where the star of the center is drawn, over what lies there."""
     ranges = np.array([np.ptp(axis) for axis in (surface.alpha, surface.beta)])
-    return bool((np.abs(points_of(run)[-1]) <= HIDDEN * ranges).all())
+    return bool((np.abs(points_of(run)[-1]) <= SAME_PLACE * ranges).all())
 
 
 def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift, *, mark_end: bool) -> None:

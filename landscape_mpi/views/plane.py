@@ -26,6 +26,7 @@ from landscape_mpi.views.canvas import (
     add_color_bar,
     add_legend,
     bar_ticks,
+    beyond_colors,
     count_points,
     edges_of,
     frame_plane,
@@ -39,7 +40,7 @@ from landscape_mpi.views.canvas import (
 )
 from landscape_mpi.views.critical import critical_points, draw_critical
 from landscape_mpi.views.labels import label_lines
-from landscape_mpi.views.levels import Scale, format_levels
+from landscape_mpi.views.levels import Scale, bands_within, format_levels
 from landscape_mpi.views.marks import draw_marks
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths, points_to_keep_free
@@ -90,15 +91,14 @@ def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     canvas = _start(panel, panel.surface.alpha, panel.surface.beta, canvas)
     _draw_holes(canvas.axes, panel)
     if panel.scale is not None:
-        bands = panel.scale.height(panel.scale.bands)
-        clipped = panel.scale.clipped is not None
-        norm = norm_of(panel.scale) if clipped else Normalize(bands[0], bands[-1])
-        look: dict[str, Any] = {"norm": norm, "cmap": COLORS}
+        ends = bands_within(panel.scale)
+        bands, beyond = panel.scale.height(ends), beyond_colors(panel.scale)
+        look: dict[str, Any] = {"norm": Normalize(bands[0], bands[-1]), "cmap": COLORS}
         mappable, ticks = ScalarMappable(**look), bar_ticks(panel.scale)
         if len(panel.cells.faces):
-            filled = _contours(canvas.axes, panel, bands, True, **look)
+            filled = _contours(canvas.axes, panel, bands, True, extend=beyond, **look)
             if not panel.scale.is_constant:
-                mappable, ticks = filled, panel.scale.levels if clipped else panel.scale.bands
+                mappable, ticks = filled, ends
                 inside = panel.scale.height(_levels_inside(panel, panel.scale))
                 if len(inside):
                     _contours(canvas.axes, panel, inside, False, colors="0.15", linewidths=0.3)
@@ -147,10 +147,10 @@ def _start(
 
 
 def _finish(canvas: Canvas, panel: Panel, notes: list[Patch] | None = None) -> None:
-    paths = draw_paths(canvas.axes, panel.surface)
     critical = draw_critical(canvas.axes, panel)
     marks = draw_marks(canvas.axes, panel)
     center = [] if marks else mark_center(canvas.axes, panel.surface)
+    paths = draw_paths(canvas.axes, panel.surface, starred=bool(center))
     add_legend(canvas, [*marks, *center, *paths, *critical, *notes_of(panel), *(notes or [])])
 
 

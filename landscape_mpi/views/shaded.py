@@ -59,7 +59,7 @@ def draw_surface(panel: Panel) -> Figure:
 
 def draw_surface_on(panel: Panel, canvas: Canvas) -> Canvas:
     """Draw the values as a shaded surface on a canvas with a projection."""
-    if panel.scale is not None:  # levels are for flat pictures: here all heights are seen
+    if panel.scale is not None:  # levels that clip are for flat pictures: here all is seen
         panel = replace(panel, scale=without_clipping(panel.scale))
     canvas.axes.computed_zorder = False  # floor, surface, center: in the order drawn
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
@@ -69,8 +69,8 @@ def draw_surface_on(panel: Panel, canvas: Canvas) -> Canvas:
     paths: list[Artist] = []
     if panel.scale is not None:
         _draw_faces(canvas, panel, panel.scale)
-        paths = _draw_paths(canvas.axes, panel)
         center = _mark_center(canvas.axes, panel)
+        paths = _draw_paths(canvas.axes, panel, starred=bool(center))
         mappable = ScalarMappable(norm_of(panel.scale), COLORS)
         add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
     add_legend(canvas, [*center, *paths, *notes_of(panel)])
@@ -186,10 +186,12 @@ def _draw_holes(axes: Axes3D, panel: Panel) -> None:
         axes.scatter(x, y, z, s=90, marker="s", **HOLE)
 
 
-def _draw_paths(axes: Axes3D, panel: Panel) -> list[Artist]:
+def _draw_paths(axes: Axes3D, panel: Panel, *, starred: bool) -> list[Artist]:
     heights = np.where(panel.finite, panel.heights, np.nan)
     height = lift_onto(panel.surface, heights)
-    return draw_paths(axes, panel.surface, lift=lambda points: (*points.T, height(points)))
+    return draw_paths(
+        axes, panel.surface, starred=starred, lift=lambda points: (*points.T, height(points))
+    )
 
 
 def _mark_center(axes: Axes3D, panel: Panel) -> list[Artist]:
