@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import stacked
@@ -37,6 +37,8 @@ from landscape_mpi.job.surface.forecast import Measured
 
 POINTS = [(0.0, 0.0), (0.25, 0.0), (0.0, -0.25), (0.5, 0.5), (1.0, -1.0)]
 N_TIMED = 7
+
+rates_of = cache(measure_machine)  # those of a precision, whatever the network
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def measure(model: str, options: argparse.Namespace) -> list[Row]:
         expected = losses if expected is None else expected
         seconds = [_time(plane.evaluate) for _ in range(N_TIMED)]
         plain_seconds = [plain.point(0.1, 0.1)[1] for _ in range(options.plain_points)]
-        rates = measure_machine(setting)
+        rates = rates_of(setting)
         measured = Measured(precision, torch.ones(1).numpy(), cost, rates)
         row = Row(
             model,
