@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from landscape_mpi.bench import main
+from landscape_mpi.errors import InputError
+
 ROOT = Path(__file__).parent.parent
 WITHOUT_MPI = "import sys; sys.modules['mpi4py'] = None; import runpy; sys.argv[0] = 'bench'; "
 RUN = "runpy.run_module('landscape_mpi.bench', run_name='__main__')"
@@ -50,18 +53,18 @@ def test_every_precision_of_a_cpu():
         (["--model=resnet8", "--image-shape=99999,9,3"], "each a whole number from 1 to 16384"),
     ],
 )
-def test_bad_input(options, words):
-    done = bench(*options)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert words in done.stderr
-    assert done.stdout == ""
+def test_bad_input(options, words, capsys):
+    with pytest.raises(InputError, match=re.escape(words)):
+        main(["--device=cpu", *options])
+    assert capsys.readouterr().out == ""
 
 
 def test_a_batch_that_does_not_fit():
     done = bench("--model=resnet8", "--batch=1000000000", "--threads=1")
     assert done.returncode == 2
-    assert "--batch: 1000000000 samples a pass, of resnet8 and images of 32x32x3, do" in done.stderr
+    words = "--batch: 1000000000 samples a pass, of resnet8 and images of 32x32x3, do"
+    assert done.stderr.startswith(f"error: {words}")
+    assert "data type uint8). Pass a smaller --batch." in done.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import shorten
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ def measure_in_memory(case: Case, setting: Setting, n_ranks: int) -> Measured:
         raise InputError(
             f"--batch: {setting.batch} samples a pass, of {case.model} and images of "
             f"{'x'.join(map(str, case.shape))}, do not fit into the memory here "
-            f"({words[:80]}). Pass a smaller --batch."
+            f"({shorten(words, 200, placeholder=' ...')}). Pass a smaller --batch."
         ) from problem
 
 
