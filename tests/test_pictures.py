@@ -419,7 +419,7 @@ def steep(a, b):
 
 
 @pytest.mark.parametrize("kind", ["contour", "filled", "heatmap"])
-def test_colors_tell_given_levels_apart_far_below_the_largest_value(kind, panel_of, tmp_path):
+def test_colors_tell_given_levels_apart_far_below_the_largest_value(kind, panel_of):
     levels = [2.0, 4.0, 6.0, 8.0, 10.0]
     figure = KINDS[kind](panel_of(steep, kind="linear", levels=levels))
     figure.draw_without_rendering()
