@@ -141,6 +141,16 @@ def test_the_values_are_those_of_the_dense_hessian(undisturbed):
     assert "products: " in said
 
 
+def test_a_random_line(environment, tmp_path, on_ranks):
+    line = tmp_path / "line.h5"
+    argv = ["landscape_mpi.surface", "--model=small:build", "--data=digits", "--x=-1:1:2"]
+    on_ranks(1, [*argv, f"--limit={LIMIT}", f"--out={line}"], env=environment, check=True)
+    on_ranks(2, ["landscape_mpi.hessian", line, *SMALL], env=environment, check=True)
+    with h5py.File(line) as file:
+        found = [file[name][-1, 0] for name in VALUES]
+    np.testing.assert_allclose(found, dense_ends(1, 0), rtol=1e-4)
+
+
 def test_the_file_says_how_they_came_about(undisturbed, surface):
     path, _ = undisturbed
     with h5py.File(path) as file, h5py.File(surface) as before:

@@ -163,11 +163,11 @@ def _directions(
     Raises:
         InputError: If they are others.
     """
+    vectors: dict[str, Direction] = {axis: {} for axis in AXES}  # a line has nothing along beta
     if random is not None:
-        vectors = random.make(inputs.network, inputs.state)
+        vectors |= random.make(inputs.network, inputs.state)
     else:
         path = options.directions or _file_of_directions(stored)
-        vectors = {axis: {} for axis in AXES}
         for axis, tensors in read_directions(path).items():
             where = f"--directions: {path}: {axis}"
             vectors[axis] = directions.matched_direction(tensors, inputs.network, where=where)
