@@ -192,7 +192,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     if options.spectrum is None:
         stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job.hessian import eigenvalues, messages, spectrum
+    from landscape_mpi.job.hessian import eigenvalues, messages
     from landscape_mpi.job.hessian.plan import read_plan
     from landscape_mpi.job.hessian.points import fit_solver
     from landscape_mpi.job.surface.shared import SharedInputs
@@ -206,6 +206,8 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     inputs = SharedInputs(ranks, job.surface, root.arrays if root else {})
     solver = fit_solver(ranks, job, inputs, setting)
     if options.spectrum is not None:
+        from landscape_mpi.job.hessian import spectrum  # slow to import
+
         spectrum.compute_spectrum(ranks, job, inputs, solver, options)
         inputs.free()
         return 0

@@ -9,6 +9,7 @@ kernels that split one batch over threads do not promise.
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,9 +165,13 @@ def mean_values(losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]]) -
     return (totals * (1, 100) / numbers).ravel()
 
 
+_calls_before = itertools.count()
+
+
 def prepare_device(setting: Setting) -> None:
     """Make this process compute in the setting's way, and the same way every time."""
-    gc.collect()  # planes are cycles: the memory of the last one is freed by nothing else
+    if next(_calls_before):
+        gc.collect()  # planes are cycles: the memory of the last one is freed by nothing else
     torch.set_num_threads(1)  # parallel over batches instead, see the head of this file
     keep_freed_memory()
     torch.backends.cudnn.benchmark = False  # it times kernels, so its choice is not repeatable

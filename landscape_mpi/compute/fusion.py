@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -62,7 +61,7 @@ def fuse(graph: fx.GraphModule, sample: torch.Tensor) -> int:
         Number of fused convolutions.
     """
     with torch.no_grad():
-        ShapeProp(graph).propagate(sample)
+        _NoteShapes(graph).run(sample)
     n_fused = 0
     for node in list(graph.graph.nodes):
         if _is_plain_convolution(graph, node):
@@ -70,6 +69,16 @@ def fuse(graph: fx.GraphModule, sample: torch.Tensor) -> int:
     graph.graph.lint()
     graph.recompile()
     return n_fused
+
+
+class _NoteShapes(fx.Interpreter):
+    """Notes with each node the shape of what it gives; torch's ShapeProp loads SymPy for that."""
+
+    def run_node(self, node: fx.Node) -> Any:
+        """Run it as the network would."""
+        result = super().run_node(node)
+        node.meta["shape"] = result.shape if isinstance(result, torch.Tensor) else None
+        return result
 
 
 def _is_plain_convolution(graph: fx.GraphModule, node: fx.Node) -> bool:
@@ -126,7 +135,7 @@ def _is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
 def _same_shape(node: fx.Node, other: object) -> bool:
     if not isinstance(other, fx.Node):
         return False
-    shapes = [getattr(each.meta.get("tensor_meta"), "shape", None) for each in (node, other)]
+    shapes = [each.meta["shape"] for each in (node, other)]
     return shapes[0] is not None and shapes[0] == shapes[1]
 
 

@@ -202,7 +202,7 @@ def _spread(
     for name, tensor in moved.items():
         values = direction.get(name)
         spread[name] = (
-            torch.zeros_like(tensor, device=device)
+            torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
             if values is None
             else torch.from_numpy(np.ascontiguousarray(values)).to(device, tensor.dtype)
         )

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from landscape_mpi.compute.tensors import fill_network
@@ -137,6 +136,8 @@ def _improve(
         units: Which may change places.
         by: Of their places those that are compared.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and few ask for it
+
     gain = np.zeros((units.n, units.n))
     for place in by:
         if _counts(place.name):

@@ -188,10 +188,11 @@ def _draw_holes(axes: Axes3D, panel: Panel) -> None:
 
 def _draw_paths(axes: Axes3D, panel: Panel, *, starred: bool) -> list[Artist]:
     heights = np.where(panel.finite, panel.heights, np.nan)
-    height = lift_onto(panel.surface, heights)
-    return draw_paths(
-        axes, panel.surface, starred=starred, lift=lambda points: (*points.T, height(points))
-    )
+
+    def lift(points: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (*points.T, lift_onto(panel.surface, heights)(points))
+
+    return draw_paths(axes, panel.surface, starred=starred, lift=lift)
 
 
 def _mark_center(axes: Axes3D, panel: Panel) -> list[Artist]:

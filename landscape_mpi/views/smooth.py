@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.interpolate import RectBivariateSpline
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.views.cells import connect
@@ -74,6 +73,8 @@ def refine_heights(
         beta: Likewise.
         times: Cells for each one along an axis.
     """
+    from scipy.interpolate import RectBivariateSpline  # slow to import, and few ask for it
+
     # In units of the spacing's sign: the spline wants rising axes.
     signs = [np.sign(axis[-1] - axis[0]) for axis in (alpha, beta)]
     x, y = alpha * signs[0], beta * signs[1]

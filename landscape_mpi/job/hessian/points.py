@@ -11,7 +11,6 @@ import torch
 
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
 from landscape_mpi.cluster.groups import Group
-from landscape_mpi.compute.arpack import find_ends_by_arpack
 from landscape_mpi.compute.cost import sample_cost
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.lanczos import Ends, find_ends
@@ -205,6 +204,8 @@ class PointSolver:
             "n_basis": self.n_basis,
         }
         if self._job.solver == "arpack":
+            from landscape_mpi.compute.arpack import find_ends_by_arpack  # slow to import, and rare
+
             return find_ends_by_arpack(self.multiply, start, **how)  # type: ignore[arg-type]
         least = MIN_PRODUCTS if kind == NEIGHBOUR_START else 1
         return find_ends(self.multiply, start, min_products=least, **how)  # type: ignore[arg-type]

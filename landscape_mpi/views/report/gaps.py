@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import Delaunay
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ def find_gaps(computed: np.ndarray) -> Gaps | None:
     known, missing = np.argwhere(computed), np.argwhere(~computed)
     if not len(missing) or len(known) < 3 or np.linalg.matrix_rank(known - known[0]) < 2:
         return None
+    from scipy.spatial import Delaunay  # slow to import, and few surfaces are partial
+
     # In units of the spacing, where the angles do not depend on the ranges of the axes.
     triangles = Delaunay(known)
     found = triangles.find_simplex(missing)
