@@ -39,7 +39,7 @@ def test_the_script_for_gpus_without_one(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--images", "50"),
-            *("--models", "resnet8,resnet14", "--plain-points", "1", "--page", str(page)),
+            *("--models", "resnet8", "--plain-points", "1", "--page", str(page)),
         ],
         env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1]), "LANDSCAPE_DATA": ""},
         capture_output=True,
@@ -50,13 +50,9 @@ def test_the_script_for_gpus_without_one(tmp_path):
     rows = [
         line
         for line in page.read_text().splitlines()
-        if line.startswith(("| resnet8 | fp32", "| resnet8 | bf16", "| resnet14"))
+        if line.startswith(("| resnet8 | fp32", "| resnet8 | bf16"))
     ]
-    assert [row.split(" | ")[:2] for row in rows] == [
-        [f"| {model}", precision]
-        for model in ("resnet8", "resnet14")
-        for precision in ("fp32", "bf16")
-    ]
+    assert [row.split(" | ")[1] for row in rows] == ["fp32", "bf16"]
     for row in rows:
         cells = row.strip("| ").split(" | ")
         assert cells[2] == "batch 64, not compiled, batch by batch"

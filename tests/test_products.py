@@ -1,5 +1,5 @@
 """Oracles: the dense Hessian in float64 of the network as it was given, neither folded nor in
-batches, by torch.autograd.functional; and closed forms in numpy, which know nothing of automatic
+batches, by torch.func; and closed forms in numpy, which know nothing of automatic
 differentiation.
 """
 
@@ -8,8 +8,7 @@ import pytest
 import torch
 from hessian_eigenthings import HessianOperator
 from torch import nn
-from torch.autograd.functional import hessian
-from torch.func import functional_call
+from torch.func import functional_call, grad, jacrev
 
 from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.compute.evaluation import Setting
@@ -120,7 +119,7 @@ def dense_hessian(parameters, alpha, beta, *, make=small_network, of=None):
 
     if of is not None:
         return of(logits, targets, start)
-    return hessian(loss, start, vectorize=len(start) < 500)  # of more, one by one is faster
+    return jacrev(grad(loss), chunk_size=32)(start)  # all rows at once take longer
 
 
 @pytest.mark.parametrize("parameters", list(KINDS))

@@ -20,8 +20,8 @@ from landscape_mpi.store.trajectory import RunPath, Trajectory, write_trajectory
 
 ALPHA, BETA = np.linspace(-1, 1, 13), np.linspace(-1, 1.5, 11)
 OTHER = np.linspace(-1, 1, 9)
-# What Chromium says of any page with pictures in space.
-NO_COMPLAINT = ("Canvas2D: Multiple readback",)
+# What Chromium says, without a GPU, of any page with pictures in space.
+NO_COMPLAINT = ("Canvas2D: Multiple readback", "GPU stall due to ReadPixels")
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "0": 48, "Tab": 9}
 
 
