@@ -227,7 +227,7 @@ def workstation(machine: dict[str, str]) -> dict[str, str]:
 
 
 def test_local_computes_a_surface_on_every_core(
-    workstation: dict[str, str], tmp_path: Path, mpiexec: OnRanks
+    workstation: dict[str, str], tmp_path: Path, alone: OnRanks
 ) -> None:
     torch.manual_seed(0)
     network = build_network("resnet8", n_channels=1, n_classes=10)
@@ -241,7 +241,7 @@ def test_local_computes_a_surface_on_every_core(
     n_ranks = int(re.search(r"^local: (\d+) ranks, one on each core$", done.stderr, re.M)[1])
     assert 1 <= n_ranks <= len(CORES)
     assert f"{n_ranks} rank" in done.stdout
-    mpiexec(1, ["landscape_mpi.surface", *surface, f"--out={tmp_path}/one.h5"], check=True)
+    alone(["landscape_mpi.surface", *surface, f"--out={tmp_path}/one.h5"], check=True)
     with h5py.File(tmp_path / "here.h5") as file, h5py.File(tmp_path / "one.h5") as expected:
         np.testing.assert_array_equal(file["train_loss"][...], expected["train_loss"][...])
         assert len(np.unique(file["rank"])) == n_ranks

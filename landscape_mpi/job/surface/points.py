@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
+from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree, meet
 from landscape_mpi.cluster.groups import Group, choose_ranks_per_point, make_groups
 from landscape_mpi.cluster.rounds import one_by_one
 from landscape_mpi.compute.evaluation import Setting, mean_values
@@ -103,12 +103,12 @@ def _in_turn(ranks: Ranks, setting: Setting, work: Callable[[], T]) -> T:
     if not setting.compiled:
         return work()
     if ranks.node.rank > 0:
-        ranks.node.Barrier()
+        meet(ranks.node)
         return work()
     try:
         return work()
     finally:
-        ranks.node.Barrier()
+        meet(ranks.node)
 
 
 def _smaller_batch(plan: Plan, setting: Setting, problem: str) -> int:
