@@ -157,12 +157,12 @@ def test_a_checkpoint_is_no_curve(curve, tmp_path, word):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_and_four_ranks_give_the_same_bits(curve, evaluated, tmp_path, mpiexec):
+def test_one_and_four_ranks_give_the_same_bits(curve, evaluated, tmp_path, on_ranks):
     if read_curve(curve).content.identity["model"] != "resnet8":
         pytest.skip("one network is enough")
     out = tmp_path / "four.h5"
     words = ["landscape_mpi.curve", "evaluate", curve, "--points=9", "--limit=500", "--out", out]
-    mpiexec(4, words, check=True)
+    on_ranks(4, words, check=True)
     one, four = read_surface(evaluated), read_surface(out)
     for name in (*QUANTITIES, "arc_length"):
         assert one.values[name].tobytes() == four.values[name].tobytes()

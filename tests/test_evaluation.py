@@ -72,7 +72,7 @@ def make_evaluator(
 ):
     """Return an evaluator and the samples it is for."""
     setting = Setting("cpu", precision, batch, threads)
-    prepare_device(setting)
+    prepare_device(setting, network)
     samples = ResidentSplit(inputs, targets, mean=mean, std=std, device="cpu")
     return Evaluator(network, setting), samples
 

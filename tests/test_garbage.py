@@ -4,6 +4,10 @@ import os
 import subprocess
 import sys
 import textwrap
+import weakref
+
+from landscape_mpi import garbage
+from landscape_mpi.garbage import ALWAYS, LITTLE, make_room
 
 BEGIN = """
     import atexit, gc, runpy, sys, weakref
@@ -59,3 +63,18 @@ def test_torch_alone_is_searched(tmp_path):
     full, frozen = told_by("    import torch\n    say()", tmp_path)
     assert int(full) > 1
     assert int(frozen) < 1000
+
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+
+def test_what_may_be_large_is_freed_before_the_next(monkeypatch):
+    monkeypatch.setattr(garbage, "_waiting", 0)
+    freed = []
+    for n_bytes in (LITTLE, 1, 1, ALWAYS, 1):
+        left = weakref.ref(Cycle())
+        make_room(n_bytes)
+        freed.append(left() is None)
+    assert freed == [False, False, True, False, True]

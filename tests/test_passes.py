@@ -107,9 +107,9 @@ def test_a_lack_of_memory_is_not_taken_for_anything_else():
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_a_graph_on_a_gpu_follows_the_weights(precision):
     setting = Setting("cuda:0", precision, 16)
-    prepare_device(setting)
     torch.manual_seed(0)
     network = build_network("resnet8", n_channels=3, n_classes=10).eval().cuda()
+    prepare_device(setting, network)
     evaluator, samples = Evaluator(network, setting), samples_of(50, "cuda:0")
     for step in range(3):
         with torch.no_grad():

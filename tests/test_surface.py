@@ -369,7 +369,7 @@ def test_a_line(checkpoint, tmp_path, alone):
 
 # A run that is long enough to be disturbed.
 
-LONG = ("--x=-1:1:15", "--y=-1:1:15", "--round-seconds=0.3")
+LONG = ("--x=-1:1:15", "--y=-1:1:15", "--round-seconds=0.3", "--limit=100")
 
 
 @pytest.fixture(scope="module")

@@ -166,8 +166,9 @@ def undisturbed(tmp_path_factory):
     """A folder with a network of one's own, and a run of it that nobody disturbs."""
     folder = tmp_path_factory.mktemp("slow")
     (folder / "hook_slow.py").write_text(RANDOM)
-    command = [sys.executable, "-m", "landscape_mpi.train", *SLOW, "--run=whole"]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main([*SLOW, "--run=whole"]) == 0
     return folder
 
 
@@ -189,15 +190,15 @@ def wait_for(process, words):
     pytest.fail(f"{words} never came")
 
 
-def test_a_killed_run_goes_on_with_the_same_bits(undisturbed):
+def test_a_killed_run_goes_on_with_the_same_bits(undisturbed, monkeypatch, capsys):
     process = start(undisturbed, "--run=killed")
     wait_for(process, "epoch 3/5")
     time.sleep(0.1)  # into the next epoch
     process.kill()
     process.communicate()
-    process = start(undisturbed, "--run=killed", "--out=last.pt")
-    told, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, told
+    monkeypatch.chdir(undisturbed)
+    assert main([*SLOW, "--run=killed", "--out=last.pt"]) == 0
+    told = capsys.readouterr().out
     assert "\nresuming: 3 of 5 epochs are done\nepoch 4/5" in told
     assert told.endswith("plot --weights killed\nwrote last.pt\n")
     for left in (undisturbed / "killed").glob(".*"):
@@ -207,7 +208,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(undisturbed):
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
 
 
-def test_a_signal_ends_it_after_the_epoch_in_hand(undisturbed):
+def test_a_signal_ends_it_after_the_epoch_in_hand(undisturbed, monkeypatch, capsys):
     process = start(undisturbed, "--run=signalled", "--out=signalled.pt")
     wait_for(process, "epoch 2/5")
     process.send_signal(signal.SIGTERM)
@@ -216,8 +217,9 @@ def test_a_signal_ends_it_after_the_epoch_in_hand(undisturbed):
     words = "stopped by SIGTERM with [23] of 5 epochs done; run the same command again to go on\n"
     assert re.search(words + "$", told)
     assert not (undisturbed / "signalled.pt").exists()
-    process = start(undisturbed, "--run=signalled")
-    assert process.communicate(timeout=60)[0].count("\nepoch ") in {2, 3}
+    monkeypatch.chdir(undisturbed)
+    assert main([*SLOW, "--run=signalled"]) == 0
+    assert capsys.readouterr().out.count("\nepoch ") in {2, 3}
     assert_same_run(undisturbed / "whole", undisturbed / "signalled")
 
 

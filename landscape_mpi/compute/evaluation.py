@@ -8,20 +8,20 @@ kernels that split one batch over threads do not promise.
 
 from __future__ import annotations
 
-import gc
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
 from landscape_mpi.compute.memory import keep_freed_memory
 from landscape_mpi.compute.passes import Passes, RecordedPasses, ThreadedPasses
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
+from landscape_mpi.garbage import ALWAYS, make_room
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 DEFAULT_BATCH = {"cpu": 64, "cuda": 1024}
@@ -165,13 +165,16 @@ def mean_values(losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]]) -
     return (totals * (1, 100) / numbers).ravel()
 
 
-_calls_before = itertools.count()
+def prepare_device(setting: Setting, network: nn.Module) -> None:
+    """Make this process compute in the setting's way, and the same way every time.
 
-
-def prepare_device(setting: Setting) -> None:
-    """Make this process compute in the setting's way, and the same way every time."""
-    if next(_calls_before):
-        gc.collect()  # planes are cycles: the memory of the last one is freed by nothing else
+    Args:
+        setting: How to evaluate.
+        network: What will be evaluated, in the place of what was before.
+    """
+    n_bytes = sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    # Center, point and both directions; on a GPU also what its graphs were recorded in.
+    make_room(4 * n_bytes if setting.kind == "cpu" else ALWAYS)
     torch.set_num_threads(1)  # parallel over batches instead, see the head of this file
     keep_freed_memory()
     torch.backends.cudnn.benchmark = False  # it times kernels, so its choice is not repeatable

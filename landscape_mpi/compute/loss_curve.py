@@ -42,7 +42,7 @@ class LossCurve(PointLosses):
             statistics_of: Samples on which batch-norm's running statistics, where there are any,
                 are measured at every place.
         """
-        prepare_device(setting)
+        prepare_device(setting, network)
         self._kind, self._n_points = kind, len(points)
         self._network = CombinedNetwork(network, points, device=setting.device)
         norms = [m for m in network.modules() if isinstance(m, BATCH_NORMS)]

@@ -42,7 +42,7 @@ class LossPlane(PointLosses):
             statistics_of: Samples on which batch-norm's running statistics are measured at every
                 point; None to leave them as they are.
         """
-        prepare_device(setting)
+        prepare_device(setting, network)
         keep_norms = statistics_of is not None
         prepared = prepare_network(
             network, dict(directions), sample, setting, keep_norms=keep_norms

@@ -72,7 +72,7 @@ class HessianPlane:
             gauss_newton: Take the Gauss-Newton matrix J^T H_out J in the place of the Hessian.
             budget_bytes: Memory for what is kept between the products of a point.
         """
-        prepare_device(setting)
+        prepare_device(setting, network)
         torch.set_num_threads(1)
         own = dict(network.named_parameters())
         ones = {name: np.ones(own[name].shape, np.float32) for name in parameters}

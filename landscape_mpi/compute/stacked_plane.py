@@ -36,7 +36,7 @@ class StackedLossPlane:
         loss: Loss = CROSS_ENTROPY,
     ) -> None:
         """Prepare to evaluate points; the arguments are those of LossPlane."""
-        prepare_device(setting)
+        prepare_device(setting, network)
         prepared = prepare_network(network, dict(directions), sample, setting, fused=False)
         self._setting = setting
         self._network = StackedNetwork(

@@ -149,7 +149,7 @@ class TaskEvaluator:
             batch=DEFAULT_BATCH[device.type],
             threads=n_threads,
         )
-        prepare_device(self._setting)
+        prepare_device(self._setting, network)
         self._network = network
         self._data = data
         self._test = self._resident("test")
