@@ -13,7 +13,8 @@ readonly LOGS=build/tests
 # One more than cores, since some tests wait; each takes up to 5 GB. A file's tests stay together.
 readonly SIDE_BY_SIDE=(-n "$(($(nproc) < 6 ? $(nproc) + 1 : 6))" --dist loadscope --no-loadscope-reorder)
 export TIME_LIMIT_S=${TIME_LIMIT_S:-3600}
-export OMP_WAIT_POLICY=passive # threads wait without a core, which other tests can use
+# Threads that wait leave their core to other tests; those of OpenBLAS cannot.
+export OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1
 unset PYTHONDONTWRITEBYTECODE # or hundreds of processes compile the same files, each for itself
 
 main() {

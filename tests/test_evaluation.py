@@ -294,7 +294,7 @@ def test_the_center_of_a_trained_network(trained):
 
 def test_a_plane_of_a_trained_network_against_the_plain_loop(trained):
     network, (inputs, targets) = trained
-    images = inputs[:300], targets[:300]
+    images = inputs[:130], targets[:130]
     directions = make_directions(network)
     points = [(a, b) for a in (-0.5, 0.0, 1.0) for b in (-1.0, 0.0, 0.3)]
     values = evaluate_plane(network, directions, *images, points, threads=2)
@@ -306,5 +306,5 @@ def test_a_plane_of_a_trained_network_against_the_plain_loop(trained):
 
 def test_a_filter_of_a_trained_network_rescaled(trained):
     network, (inputs, targets) = trained
-    images = inputs[:100], targets[:100]
+    images = inputs[:40], targets[:40]
     check_invariance(network, rescaled_before_batch_norm(network), images)

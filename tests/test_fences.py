@@ -7,6 +7,7 @@ packages cannot be imported: neither trusts what the package says of itself.
 from __future__ import annotations
 
 import ast
+import functools
 import statistics
 import subprocess
 import sys
@@ -67,9 +68,15 @@ def kind(path: Path) -> str:
     return "viewer" if inside.stem in VIEWERS else "command"
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def imported_modules(path: Path, *, at_run_time: bool = False) -> set[str]:
     """Return the full names a module imports anywhere, also inside its functions."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     unseen = set(nodes_for_type_checkers(tree)) if at_run_time else set()
     package = module_name(path).split(".")
     if path.name != "__init__.py":
@@ -185,7 +192,7 @@ def test_views_and_store_load_without_torch_and_mpi() -> None:
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
