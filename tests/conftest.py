@@ -32,21 +32,24 @@ RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 SLURM = ("test_slurm", "test_templates")
-# Those that wait much come early, beside those that compute.
+# Those that wait much come early, each beside some that compute.
 LONGEST = (
     "slurm",
     "test_surface",
     "test_products",
+    "test_every_network",
     "test_training",
-    "test_faults",
-    "test_watch",
     "test_report_page",
-    "test_trajectory_page",
-    "test_setup",
-    "test_launch",
     "test_hessian",
-    "test_train",
+    "test_evaluation",
+    "test_faults",
     "test_benchmarks",
+    "test_train",
+    "test_watch",
+    "test_trajectory_page",
+    "test_launch",
+    "test_barriers",
+    "test_setup",
     "test_bench",
     "test_rank_pool",
     "test_soak",

@@ -38,4 +38,4 @@ def test_activations_are_not_fetched_from_the_system_again_and_again():
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < PAGES_OF_AN_ACTIVATION  # of 160 activations
+    assert int(done.stdout) < 2 * PAGES_OF_AN_ACTIVATION  # of 160; one may still find no room

@@ -35,7 +35,7 @@ def n_open_files(pid):
 def test_memory_and_open_files_stay(tmp_path, start_mpiexec):
     (tmp_path / "tiny.py").write_text(TINY)
     out = tmp_path / "soak.h5"
-    argv = ["landscape_mpi.surface", "--model=tiny:build", "--data=digits", "--limit=25"]
+    argv = ["landscape_mpi.surface", "--model=tiny:build", "--data=digits", "--limit=10"]
     options = ["--x=-1:1:100", "--y=-1:1:100", "--round-seconds=0.1", f"--out={out}"]
     job = start_mpiexec(4, [*argv, *options], cwd=tmp_path)
     rounds = []  # what each rank held

@@ -467,7 +467,7 @@ def test_a_signal_ends_the_run_after_the_point_in_hand(number, tmp_path, alone, 
 def test_a_signal_to_one_rank_stops_all(checkpoint, tmp_path, start_mpiexec):
     out = tmp_path / "one.h5"
     plane = ("--x=-1:1:51", "--y=-1:1:51", LONG[2])
-    process = start_mpiexec(3, command(checkpoint, out, *plane))
+    process = start_mpiexec(2, command(checkpoint, out, *plane))
     wait_for_round(process, 2)
     os.kill(processes_running(out)[-1], signal.SIGTERM)
     log, _ = process.communicate(timeout=30)
@@ -586,11 +586,11 @@ def test_a_rank_that_fails_ends_the_job_with_its_traceback(tmp_path, mpiexec):
     out = tmp_path / "failed.h5"
     argv = ["landscape_mpi.surface", "--model=failing:build", "--data=digits", f"--out={out}"]
     began = time.monotonic()
-    done = mpiexec(3, [*argv, "--x=-1:1:15", "--y=-1:1:15", "--round-seconds=0.01"], cwd=tmp_path)
+    done = mpiexec(2, [*argv, "--x=-1:1:15", "--y=-1:1:15", "--round-seconds=0.01"], cwd=tmp_path)
     assert done.returncode == 1
     assert time.monotonic() - began < 30
-    assert re.search(r"^\[1/3 \S+\] RuntimeError: no such kernel$", done.stderr, re.MULTILINE)
-    assert re.search(r"^\[1/3 \S+\] Traceback", done.stderr, re.MULTILINE)
+    assert re.search(r"^\[1/2 \S+\] RuntimeError: no such kernel$", done.stderr, re.MULTILINE)
+    assert re.search(r"^\[1/2 \S+\] Traceback", done.stderr, re.MULTILINE)
     assert 0 < n_done(out) < 225
     assert_done_points_hold_values(out, ("train_loss", "train_error"))
 
