@@ -1,9 +1,9 @@
 """Every network of the zoo: a step of training, and a plane; on two ranks but for large ones.
 
-Oracle: the unmodified network, its weights moved tensor by tensor, in a plain loop; in float64 the
-folded network is that one to ten digits, whatever its depth. Deep networks without shortcuts
-amplify the rounding of float32, whoever computes them: there the plain loop's own distance from
-float64 says how much of a difference that is.
+Oracle: the unmodified network, its weights moved tensor by tensor, in a plain loop. Deep networks
+without shortcuts amplify the rounding of float32, whoever computes them: there the plain loop's own
+distance from float64 says how much of a difference that is, and in float64 the folded network is
+the plain one to ten digits.
 """
 
 import copy
@@ -66,8 +66,8 @@ def mean_loss(logits, targets):
 def test_every_network_learns_a_step_and_has_the_same_plane_folded(name):
     ranks = start_ranks()
     loop = prepare(name, filter_normalized)
-    folded = 0.0 if ranks.is_root else folded_difference(*loop)
     worst, allowed = compare_plane(POINTS[ranks.rank :: ranks.size], *loop)
+    folded = folded_difference(*loop) if allowed > CLOSE else 0.0
     everyone = ranks.comm.allgather((worst, allowed, folded))
     assert all(worst <= allowed for worst, allowed, _ in everyone), everyone
     assert all(folded < 1e-10 for *_, folded in everyone), everyone
@@ -79,7 +79,7 @@ def test_a_large_network_learns_a_step_and_has_the_same_plane_folded(name):
     assert sum(values.size for values in loop[1].values()) > 10_000_000
     worst, allowed = compare_plane(POINTS[:1], *loop)
     assert worst <= allowed
-    if allowed > CLOSE:  # then float32 does not tell whether the network is the same
+    if allowed > CLOSE:
         assert folded_difference(*loop) < 1e-10
 
 
