@@ -27,7 +27,7 @@ FLAGS = (
     "--remote-debugging-pipe",
     "--use-angle=swiftshader",  # WebGL on the CPU
     "--enable-unsafe-swiftshader",
-    "--disable-gpu-compositing",  # on a CPU, half of the time of every picture
+    "--disable-gpu-compositing",  # on a CPU, a fifth of its time
     "--disable-gpu-rasterization",
     "--no-first-run",
     "--disable-extensions",

@@ -706,4 +706,4 @@ def test_full_cifar10(data_dir, tmp_path, mpiexec):
     mpiexec(2, [*argv, *options, *pixels, "--precision=bf16"], check=True, timeout=400)
     with h5py.File(out) as file:
         assert (file["done"][...] == 1).all()
-        assert file["train_error"][0, 0] < 20  # 1 for the publisher's pixels, 14 for JPEG's
+        assert file["train_error"][0, 0] < 20  # 14 for pixels through JPEG; 90 by chance
