@@ -4,14 +4,16 @@ PYTHON := .venv/bin/python
 ON_RANKS := launch/try_ranks.sh
 NUMBERS_OF_RANKS := 1 2 3 4
 TIMES := 50
+NETWORKS := 500
+RESCALED := 100
 SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-slurm faults bench bench-gpu bench-hessian scaling lint clean
+.PHONY: help setup demo zoo test test-fake test-slurm faults random-networks bench bench-gpu bench-hessian scaling tables lint clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup:  ## make .venv: packages, MPI, parallel HDF5 (minutes once, then instant)
 	@launch/set_up.sh
@@ -23,8 +25,11 @@ demo: setup  ## train a small network, compute its surface on 2 ranks, draw it
 zoo: setup  ## train networks of the zoo for 40 minutes: a table of their errors in build/zoo
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" examples/zoo.sh build/zoo
 
-test: setup  ## run the serial tests, then those for several ranks on 1, 2, 3 and 4
-	@launch/run_tests.sh serial $(NUMBERS_OF_RANKS)
+test: setup  ## run the serial tests, those on fake GPUs, and those for 1, 2, 3 and 4 ranks
+	@launch/run_tests.sh serial fake $(NUMBERS_OF_RANKS)
+
+test-fake: setup  ## run the tests on fake GPUs
+	@launch/run_tests.sh fake
 
 test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 	@launch/run_tests.sh $*
@@ -36,10 +41,13 @@ test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine; as
 faults: setup  ## try 50 faults on small runs and count what came of them, e.g. make faults TIMES=7 SEED=2
 	$(PYTHON) tests/faults/count.py --times $(TIMES) --seed $(SEED)
 
+random-networks: setup  ## compare 500 random networks with a plain loop, e.g. make random-networks NETWORKS=50 SEED=2
+	PYTHONPATH=tests $(PYTHON) -m campaigns.count --networks $(NETWORKS) --rescaled $(RESCALED) --seed $(SEED)
+
 bench: setup  ## measure evaluation beside the field's plain one into examples/benchmarks.md
 	$(PYTHON) tests/benchmarks/evaluation.py
 
-bench-gpu: setup  ## the same on a GPU, for ResNet-20, -56 and -110 on 50,000 images
+bench-gpu: setup  ## the first ten minutes on a GPU: is it right, how fast is it (docs/gpu.md)
 	$(PYTHON) tests/benchmarks/gpu.py
 
 bench-hessian: setup  ## eigenvalues of ResNet-20: products, values and the time of a product
@@ -47,6 +55,9 @@ bench-hessian: setup  ## eigenvalues of ResNet-20: products, values and the time
 
 scaling: setup  ## simulate runs on up to 4,096 ranks: examples/scaling.md
 	$(PYTHON) examples/scaling.py
+
+tables: setup  ## write the tables of networks, data sets and so on into the documentation
+	$(PYTHON) docs/tables.py
 
 lint: setup  ## check style, types and shell scripts
 	$(PYTHON) -m ruff check .

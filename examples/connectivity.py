@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from landscape_mpi.compute.device import describe_device
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.store.curve import AlongPath, along_paths
 from landscape_mpi.store.reader import Surface, read_surface
 
@@ -34,7 +34,7 @@ PICTURES += ("cifar10-bezier_along",)
 def machine() -> str:
     """Return what the figures were measured on, in words."""
     month = datetime.now(UTC).strftime("%B %Y")
-    return f"{os.cpu_count()} cores, {describe_device('cpu')}, torch {torch.__version__}, {month}"
+    return f"{os.cpu_count()} cores, {CPU.describe()}, torch {torch.__version__}, {month}"
 
 
 def evaluated(folder: Path) -> dict[str, dict[str, Surface]]:
@@ -114,8 +114,9 @@ def paths_section(folder: Path) -> list[str]:
 
 def limit_of(kinds: dict[str, Surface]) -> str:
     """Return how many training samples each place was evaluated on."""
-    limit = next(iter(kinds.values())).attributes["limit"]
-    return "all" if limit == "none" else f"the first {limit}"
+    known = next(iter(kinds.values())).attributes
+    which = "the first" if known.get("subset", "first") == "first" else "a random"
+    return "all" if known["limit"] == "none" else f"{which} {known['limit']}"
 
 
 def steps_section(folder: Path) -> list[str]:

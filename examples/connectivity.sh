@@ -54,7 +54,7 @@ curves() {
     local name=$1 n_epochs=$2 lr=$3 n_points=$4 limit=$5 kind
     shift 5
     local few=()
-    if [ "$limit" -gt 0 ]; then few=(--limit "$limit"); fi
+    if [ "$limit" -gt 0 ]; then few=(--limit "$limit" --subset first); fi
     for kind in bezier polygon; do
         step "$name-$kind" "${on_ranks[@]}" landscape_mpi.curve train "$@" --kind "$kind" --bends 3 \
             --start "$folder/$name-1.pt" --end "$folder/$name-2.pt" \
@@ -74,7 +74,7 @@ plane() {
     step "$name-plane" python -m landscape_mpi.curve plane "$folder/$name-bezier.pt" \
         --out "$folder/$name-plane.h5"
     step "$name-surface" "${on_ranks[@]}" landscape_mpi.surface --directions "$folder/$name-plane.h5" \
-        --batch-norm reestimate "$@" --checkpoint "$folder/$name-bezier.pt" --limit "$limit" \
+        --batch-norm reestimate "$@" --checkpoint "$folder/$name-bezier.pt" --limit "$limit" --subset first \
         --x=fit:"${GRID:-$n}" --y=fit:"${GRID:-$n}" --out "$folder/$name-surface.h5"
     python -m landscape_mpi.plot "$folder/$name-surface.h5" --quantity train_loss --kind contour --dpi 110
 }

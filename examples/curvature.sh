@@ -13,7 +13,7 @@ for model in resnet56 resnet56_noshort; do
         --save-epochs 30 --run "$folder/$model" | tail -n 3
     "${on_ranks[@]}" landscape_mpi.surface --model "$model" --data digits \
         --checkpoint "$folder/$model/epoch_0030.pt" --x=-1:1:15 --y=-1:1:15 --out "$folder/$model.h5"
-    "${on_ranks[@]}" landscape_mpi.hessian "$folder/$model.h5" --limit 500 --stride 2
+    "${on_ranks[@]}" landscape_mpi.hessian "$folder/$model.h5" --limit 500 --subset first --stride 2
     python -m landscape_mpi.plot "$folder/$model.h5" --quantity train_loss,hessian_ratio --kind filled
     python -m landscape_mpi.surface --summary "$folder/$model.h5"
 done

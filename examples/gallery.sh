@@ -52,9 +52,9 @@ lines() {
 }
 
 curvature() {
-    surface curvature resnet20_noshort without --x=-1:1:13 --y=-1:1:13 --limit 300
-    make_file curvature "${on_ranks[@]}" landscape_mpi.hessian curvature.h5 --limit 300
-    make_file spectrum.h5 "${on_ranks[@]}" landscape_mpi.hessian curvature.h5 --limit 300 \
+    surface curvature resnet20_noshort without --x=-1:1:13 --y=-1:1:13 --limit 300 --subset first
+    make_file curvature "${on_ranks[@]}" landscape_mpi.hessian curvature.h5 --limit 300 --subset first
+    make_file spectrum.h5 "${on_ranks[@]}" landscape_mpi.hessian curvature.h5 --limit 300 --subset first \
         --spectrum=0,0 --out spectrum.h5
 }
 
@@ -70,7 +70,7 @@ curve_between_solutions() {
     make_file along.h5 "${on_ranks[@]}" landscape_mpi.curve evaluate curve.pt --points 41 --out along.h5
     make_file curve.plane.h5 python -m landscape_mpi.curve plane curve.pt --out curve.plane.h5
     make_file modes.h5 "${on_ranks[@]}" landscape_mpi.surface --directions curve.plane.h5 \
-        --batch-norm reestimate "${what[@]}" --checkpoint curve.pt --limit 1000 \
+        --batch-norm reestimate "${what[@]}" --checkpoint curve.pt --limit 1000 --subset first \
         --x=fit:21 --y=fit:21 --out modes.h5
 }
 
@@ -95,7 +95,7 @@ surfaces_of_epochs() {
     local epoch
     for epoch in 00 01 02 04 06 08 10 12 15; do
         make_file "epoch_$epoch.h5" "${on_ranks[@]}" landscape_mpi.surface --model resnet20 "${data[@]}" \
-            --checkpoint "with/epoch_00$epoch.pt" --x=-1:1:21 --y=-1:1:21 --limit 500 \
+            --checkpoint "with/epoch_00$epoch.pt" --x=-1:1:21 --y=-1:1:21 --limit 500 --subset first \
             --out "epoch_$epoch.h5"
     done
 }

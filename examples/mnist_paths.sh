@@ -20,7 +20,7 @@ plane() {
     local name=$1
     shift
     "${on_ranks[@]}" landscape_mpi.trajectory "$folder/run" "$@" --out "$folder/$name.plane.h5"
-    "${on_ranks[@]}" landscape_mpi.surface --model feedforward16 "${data[@]}" --limit 5000 \
+    "${on_ranks[@]}" landscape_mpi.surface --model feedforward16 "${data[@]}" --limit 5000 --subset first \
         --checkpoint "$folder/run/epoch_0012.pt" --directions "$folder/$name.plane.h5" \
         --x=fit:21 --y=fit:21 --out "$folder/$name.h5"
     python -m landscape_mpi.plot "$folder/$name.h5" --quantity train_loss --kind contour

@@ -23,7 +23,7 @@ mkdir -p "$folder"
 evaluate() {
     "${on_ranks[@]}" "${RANKS:-2}" python -m landscape_mpi.surface --out "$folder/$1.h5" \
         --model "$2_pad" --checkpoint "${checkpoint[$2]}" \
-        --data "${DATA:-cifar10}" --data-dir "$data_dir" --limit 1000 \
+        --data "${DATA:-cifar10}" --data-dir "$data_dir" --limit 1000 --subset first \
         --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 "${@:3}"
 }
 

@@ -17,6 +17,6 @@ read -ra on_ranks <<< "${ON_RANKS:-mpirun -n}"
 mkdir -p "$folder"
 "${on_ranks[@]}" "${RANKS:-2}" python -m landscape_mpi.surface \
     --model resnet20_pad --checkpoint "$checkpoint" \
-    --data "${DATA:-cifar10}" --data-dir "$data_dir" --limit 1000 \
+    --data "${DATA:-cifar10}" --data-dir "$data_dir" --limit 1000 --subset first \
     --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \
     --x=-1:1:15 --y=-1:1:15 --out "$folder/resnet20.h5"

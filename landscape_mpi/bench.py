@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
-from landscape_mpi.options import add_model_option, whole_from_1, whole_up_to
+from landscape_mpi.options import add_device_option, add_model_option, whole_from_1, whole_up_to
 
 LONGEST_SIDE = 16_384
 MOST_CLASSES, MOST_RANKS = 1_000_000, 1_000_000
@@ -27,23 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     shape = image_shape(options.image_shape)
     # After parsing, so that --help does not wait for torch.
-    from landscape_mpi.compute.device import choose_alone, describe_device
+    from landscape_mpi.compute.devices.choice import choose_alone
     from landscape_mpi.compute.evaluation import Setting
-    from landscape_mpi.compute.precision import candidates, check_available
-    from landscape_mpi.job.plane.grid import parse_axis
-    from landscape_mpi.job.surface import forecast, synthetic
+    from landscape_mpi.compute.precision import check_available
+    from landscape_mpi.engine import forecast
+    from landscape_mpi.engine.grid import parse_axis
+    from landscape_mpi.jobs.surface import synthetic
 
     grid = len(parse_axis(options.x, option="--x")), len(parse_axis(options.y, option="--y"))
     device = choose_alone(options.device)
-    kind = device.split(":")[0]
-    threads = threads_of(options.threads) if kind == "cpu" else 1
-    precisions = options.precision or ("fp32", *candidates(device))
+    threads = threads_of(options.threads) if device.is_host else 1
+    precisions = options.precision or ("fp32", *device.precisions())
     for precision in precisions:
         check_available(precision, device)
     case = synthetic.Case(options.model, shape, options.classes)
-    batch = options.batch or case.default_batch(kind, options.images)
+    batch = options.batch or case.default_batch(device, options.images)
     work = forecast.Work(grid, grid[0] * grid[1], options.images, "images")
-    print(f"{options.model} on {describe_device(device)}: batch {batch}, threads a rank: {threads}")
+    print(f"{options.model} on {device.describe()}: batch {batch}, threads a rank: {threads}")
     for precision in precisions:
         setting = Setting(device, precision, batch, threads)
         measured = synthetic.measure_in_memory(case, setting, options.n)
@@ -80,7 +80,7 @@ def make_parser() -> CommandParser:
         metavar="N",
         help="ranks like this one (default: 1)",
     )
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    add_device_option(parser, "a GPU where there is one (auto)")
     parser.add_argument("--precision", action="append", choices=["fp32", "tf32", "bf16"])
     parser.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
     parser.add_argument(

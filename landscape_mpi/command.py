@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
+import typing
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_BROKEN_PIPE, InputError, nearest_name
+from landscape_mpi.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_BROKEN_PIPE,
+    USERS_OWN,
+    InputError,
+    nearest_name,
+    tell_interrupts_apart,
+    users_own,
+)
 from landscape_mpi.garbage import search_seldom
+
+T = TypeVar("T")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -77,11 +89,29 @@ class SayAndEnd(argparse.Action):
         run_alone(lambda _: self._say(values))
 
 
+def request_of(kind: type[T], options: argparse.Namespace) -> T:
+    """Return a request with the options of its fields' names, and so in each of its parts.
+
+    Args:
+        kind: A dataclass, some of whose fields may be dataclasses.
+        options: As parsed. A field that the command has no option for keeps its default.
+    """
+    types, given = typing.get_type_hints(kind), {}
+    for item in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if dataclasses.is_dataclass(types[item.name]):
+            given[item.name] = request_of(types[item.name], options)
+        elif hasattr(options, item.name):
+            given[item.name] = getattr(options, item.name)
+    return kind(**given)
+
+
 def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a command of one process and leave with its status; bad input is one line, status 2."""
     search_seldom()
+    tell_interrupts_apart()
     try:
-        status = main(sys.argv[1:])
+        with users_own(USERS_OWN):
+            status = main(sys.argv[1:])
         sys.stdout.flush()
         sys.exit(status)
     except InputError as problem:

@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from landscape_mpi.cluster.guard import run_on_ranks
-from landscape_mpi.command import CommandParser
+from landscape_mpi.command import CommandParser, request_of
 from landscape_mpi.errors import unknown_name
-from landscape_mpi.job.curve import barriers, evaluate, plane, train
+from landscape_mpi.jobs.curve import barriers, evaluate, plane, train
+from landscape_mpi.options import settle_subject
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 
 class Subcommand(Protocol):
-    """What a module of job/curve has."""
+    """What a module of jobs/curve has."""
 
+    REQUEST: type  # what is asked of it, filled with its options
     SUMMARY: str  # one line
     EXAMPLE: str  # a command line, and what it does
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add its options."""
 
-    def run(self, options: argparse.Namespace, ranks: Ranks) -> int:
+    def run(self, asked: Any, ranks: Ranks) -> int:
         """Do it, and return the exit status. Collective over the ranks."""
 
 
@@ -41,7 +43,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options of the command line, with the subcommand's function as ``run``."""
+    """Return the options of the command line, with the subcommand's name."""
     if not arguments or arguments[0].startswith("-"):
         return _parser_of_all().parse_args(arguments)
     name, *words = arguments
@@ -53,7 +55,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     subcommand.add_options(parser)
     options = parser.parse_args(words)
-    options.run = subcommand.run
+    if "model" in options:
+        settle_subject(parser, options)
+    options.subcommand = name
     return options
 
 
@@ -82,7 +86,8 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     Returns:
         Exit status.
     """
-    return options.run(options, ranks)
+    subcommand = SUBCOMMANDS[options.subcommand]
+    return subcommand.run(request_of(subcommand.REQUEST, options), ranks)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ r"""Fast geometric ensembling: many good networks along one short training.
 goes on from a checkpoint with a learning rate that falls and rises in cycles, collects the weights
 at each of its minima, averages what these members say, and compares that with one network, with
 the average of their weights, and with networks that were trained on their own. The same command
-again goes on from the last complete epoch; with other networks to compare, it compares anew.
+again goes on from the last complete epoch; with other networks to compare, it compares again.
+With --problem in the place of --model and --data it compares by the problem's loss and metrics.
 Several ranks share every batch, and the networks to evaluate. Source: Garipov et al. 2018,
 arXiv:1802.10026, section 4; the average of weights: Izmailov et al. 2018, arXiv:1803.05407.
 """
@@ -20,24 +21,31 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from landscape_mpi.cluster.guard import run_on_ranks, started_by_launcher
+from landscape_mpi.cluster.guard import run_on_ranks
+from landscape_mpi.cluster.launcher import started_by_launcher
 from landscape_mpi.cluster.signals import StopRequest
-from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
+from landscape_mpi.command import CommandParser, SayAndEnd, request_of, run_alone
+from landscape_mpi.engine.listing import say_list
+from landscape_mpi.engine.problem_source import ProblemSource
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
-from landscape_mpi.job.listing import say_list
+from landscape_mpi.jobs.ensemble.request import EnsembleRequest
 from landscape_mpi.options import (
     MOST_EPOCHS,
     add_augmentation,
     add_batch_size,
+    add_batches_per_step,
     add_data_options,
     add_epochs_option,
     add_list_option,
     add_model_option,
+    add_problem_option,
+    add_reading_options,
     add_sgd_options,
     add_training_place,
-    add_trust_option,
+    add_weights_options,
     file_path,
     number_above_0,
+    settle_subject,
     whole_up_to,
 )
 
@@ -61,28 +69,35 @@ def ensemble(options: argparse.Namespace, ranks: Ranks | None) -> int:
     """
     stop = StopRequest()
     stop.listen(ranks)
-    from landscape_mpi.job.crew import gather_crew
-    from landscape_mpi.job.ensemble import messages, run
-    from landscape_mpi.job.ensemble.end import compare_all
-    from landscape_mpi.job.ensemble.inputs import read_solutions, set_up
-    from landscape_mpi.job.training.inputs import gather_inputs
+    from landscape_mpi.engine.gathering import gather_processes
+    from landscape_mpi.engine.stopped import say_stopped
+    from landscape_mpi.jobs.ensemble import ensemble_messages, run
+    from landscape_mpi.jobs.ensemble.final_comparison import compare_all
+    from landscape_mpi.jobs.ensemble.inputs import read_solutions, set_up
+    from landscape_mpi.jobs.training.inputs import gather_subject
+    from landscape_mpi.jobs.training.run import train_epochs
 
-    crew = gather_crew(ranks)
-    device = crew.take_device(options.device, options.threads)
-    inputs = gather_inputs(options, crew)
-    solutions = read_solutions(options, inputs, crew)
-    with set_up(options, inputs, solutions, device, crew) as cycling:
-        found = run.begin_or_resume(cycling, crew)
-        if crew.is_root:
-            messages.say_start(cycling, solutions, inputs.data, device, found)
-        finished = run.train_cycles(
-            cycling, crew, stopped=lambda: stop.came, say=messages.say_epoch
+    asked = request_of(EnsembleRequest, options)
+    processes = gather_processes(ranks)
+    device = processes.take_device(options.device, options.threads)
+    inputs = gather_subject(asked.training, processes, from_start=True)
+    solutions = read_solutions(asked, inputs, processes)
+    with set_up(asked, inputs, solutions, device, processes) as cycling:
+        found = run.begin_or_resume(cycling, processes)
+        if processes.is_root:
+            ensemble_messages.say_start(cycling, solutions, inputs, device, found)
+        finished = train_epochs(
+            cycling,
+            processes,
+            stopped=lambda: stop.came,
+            say=lambda epoch: ensemble_messages.say_epoch(epoch, cycling),
+            on_batch=cycling.after_step,
         )
         if finished:
-            compare_all(cycling, solutions, inputs.data, device, crew)
-        elif crew.is_root:
-            messages.say_stopped(cycling, stop.name)
-    crew.leave()
+            compare_all(cycling, solutions, inputs, device, processes)
+        elif processes.is_root:
+            say_stopped(stop.name, cycling.trainer.n_done, cycling.n_epochs, "epochs")
+    processes.leave()
     return 0 if finished else EXIT_REQUEUE
 
 
@@ -99,15 +114,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="example:\n\n" + details,
     )
     network = parser.add_argument_group("network and data")
-    add_model_option(network)
+    add_model_option(network, required=False)
+    add_problem_option(network, ProblemSource)
     add_list_option(network, SayAndEnd, say_list)
-    add_data_options(network)
+    add_data_options(network, required=False)
+    add_reading_options(network)
     _add_cycles(parser)
     _add_compared(parser)
     _add_run(parser)
     fixed = {"optimizer": "sgd", "lr_drops": (), "l1": 0.0, "l2": 0.0, "label_noise": 0.0}
     fixed |= {"out": None}
     options = parser.parse_args(arguments, argparse.Namespace(**fixed))
+    settle_subject(parser, options)
     check(options)
     return options
 
@@ -143,6 +161,7 @@ def _add_cycles(parser: CommandParser) -> None:
         help="smallest one, in the middle of a cycle (0.0005)",
     )
     add_batch_size(cycles)
+    add_batches_per_step(cycles)
     add_sgd_options(cycles, momentum=0.9)
     add_augmentation(cycles)
 
@@ -163,7 +182,7 @@ def _add_compared(parser: CommandParser) -> None:
         metavar="FILE",
         help="checkpoints of networks that were trained on their own, averaged in this order",
     )
-    add_trust_option(compared)
+    add_weights_options(compared)
 
 
 def _add_run(parser: CommandParser) -> None:
@@ -183,7 +202,8 @@ def _add_run(parser: CommandParser) -> None:
         type=even_number,
         default=4,
         metavar="N",
-        help="times a cycle that test error and distance from the start are measured, even (4)",
+        help="times a cycle that test error, or the test loss of a problem, and distance from the "
+        "start are measured, even (4)",
     )
     run.add_argument(
         "--fresh", action="store_true", help="start over instead of going on from what --run holds"

@@ -8,9 +8,17 @@ longer be written; any other exception is a defect and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import signal
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
+HERE = str(Path(__file__).parent)
+USERS_OWN = "code of your own raised"  # where no option names it
 EXIT_UNWRITABLE = 1
 EXIT_BAD_INPUT = 2
 EXIT_BROKEN_PIPE = 141  # as a program ends that SIGPIPE ends
@@ -23,6 +31,23 @@ class InputError(ValueError):
 
 class MissingInputError(InputError, FileNotFoundError):
     """A file the user named that is not there."""
+
+
+class UserCodeError(InputError):
+    """An exception of the user's own code: a function that an option names, or what it returned."""
+
+    def __init__(self, where: str, problem: BaseException) -> None:
+        """Put what failed into one line, and under it the traceback in the user's code.
+
+        Args:
+            where: Option and what was done, e.g. ``--model: nets:build failed``.
+            problem: The exception.
+        """
+        super().__init__(f"{where}: {in_one_line(problem)}\n{user_traceback(problem)}")
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C itself; a KeyboardInterrupt that code of the user's raises is none."""
 
 
 class UnwritableError(Exception):
@@ -53,3 +78,95 @@ def unknown_name(where: str, name: str, known: Iterable[str]) -> InputError:
     near = nearest_name(name, choices)
     hint = f" Did you mean {near}?" if near else ""
     return InputError(f"{where}: {name!r} is not known.{hint} Known: {', '.join(choices)}.")
+
+
+@contextmanager
+def users_own(where: str, *, library_too: bool = False) -> Iterator[None]:
+    """Turn an exception of the user's code into a UserCodeError; one of ours stays a defect.
+
+    Args:
+        where: Option and what was done, e.g. ``--model: nets:build raised at alpha = 1``.
+        library_too: Whether all that is called is the user's choice, so that an exception which
+            passed through libraries alone is the user's, too.
+
+    Raises:
+        UserCodeError: If the exception passed through the user's code. An OutOfMemoryError stays
+            as it is, since smaller batches may help.
+        BaseException: If it did not pass through it, or it is Ctrl-C.
+    """
+    try:
+        yield
+    except BaseException as problem:  # SystemExit and KeyboardInterrupt are raised like any other
+        is_known = isinstance(problem, (InputError, Interrupted, UnwritableError))
+        is_known |= type(problem).__name__ == "OutOfMemoryError"
+        frames = traceback.extract_tb(problem.__traceback__)
+        if is_known or not (library_too or any(map(_is_users, frames))):
+            raise
+        raise UserCodeError(where, problem) from problem
+
+
+def tell_interrupts_apart() -> None:
+    """Let Ctrl-C raise Interrupted, where Python listens to it; call it in the main thread."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted
+
+
+def in_one_line(problem: BaseException) -> str:
+    """Return an exception's type, its message and its place in the user's own code."""
+    text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
+    place = _place(problem)
+    return f"{type(problem).__name__}: {' '.join(text.split())}" + (f" ({place})" if place else "")
+
+
+def _place(problem: BaseException) -> str:
+    """Return file and line of an exception; nothing where it is a line of ours."""
+    if isinstance(problem, SyntaxError):
+        return f"{problem.filename}:{problem.lineno}"
+    frames = traceback.extract_tb(problem.__traceback__)
+    if not frames:
+        return "no line is known"
+    own = [frame for frame in frames if _is_users(frame)]
+    last = (own or frames)[-1]
+    return "" if _is_ours(last) else f"{last.filename}:{last.lineno}"
+
+
+def user_traceback(problem: BaseException) -> str:
+    """Return an exception's traceback without the frames that lead to the user's code.
+
+    Args:
+        problem: The exception, with its causes.
+    """
+    told: traceback.TracebackException | None
+    told = traceback.TracebackException.from_exception(problem)
+    text = told
+    while told is not None:
+        told.stack = traceback.StackSummary.from_list(_from_user_code(told.stack))
+        told = told.__cause__ or (None if told.__suppress_context__ else told.__context__)
+    return "".join(text.format()).rstrip()
+
+
+def _from_user_code(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """Return the frames from the first one of the user's code; without one, those below ours."""
+    for i, frame in enumerate(frames):
+        if _is_users(frame):
+            return frames[i:]
+    ours = [i for i, frame in enumerate(frames) if _is_ours(frame)]
+    return frames[ours[-1] + 1 :] if ours else list(frames)
+
+
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    return not _is_ours(frame) and not _is_library(frame.filename)
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(f"{HERE}/")
+
+
+def _is_library(filename: str) -> bool:
+    if {"site-packages", "dist-packages"} & set(Path(filename).parts):
+        return True
+    return filename.startswith(("<frozen", sysconfig.get_path("stdlib")))

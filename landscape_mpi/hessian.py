@@ -2,8 +2,9 @@ r"""Extreme eigenvalues of the Hessian at every point of a surface, on MPI ranks
 
     mpirun -n 32 python -m landscape_mpi.hessian resnet56.h5 --data-dir /scratch/data
 
-takes network, weights, data, directions and grid from the surface file, and adds to it the
-smallest and the largest eigenvalue of the Hessian of the training loss at each of its points.
+takes network, weights, data, directions and grid from the surface file, or the problem that it
+names, and adds to it the smallest and the largest eigenvalue of the Hessian of the training loss
+at each of its points.
 Where |smallest / largest| is small, the surface is convex there, and not only in the plane. The
 same command again resumes a run that was killed. Source: Li et al. 2018, arXiv:1712.09913,
 section 6, figure 7.
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
-from landscape_mpi.command import CommandParser
-from landscape_mpi.errors import EXIT_REQUEUE
+from landscape_mpi.command import CommandParser, request_of
+from landscape_mpi.engine.problem_source import ProblemSource
+from landscape_mpi.jobs.hessian.request import HessianRequest
 from landscape_mpi.options import (
     MOST_VECTORS,
     add_device_option,
+    add_limit_options,
     add_moved_inputs,
     add_round_options,
     file_path,
@@ -48,12 +51,25 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_solver_options(parser)
     _add_spectrum_options(parser)
     _add_run_options(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.out is not None and options.spectrum is None:
+        parser.error(
+            "--out names the file of --spectrum; the eigenvalues go into the surface file itself. "
+            "Leave --out away, or pass --spectrum=0,0 too."
+        )
+    return options
 
 
 def _add_input_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("inputs that moved since the surface was computed")
     add_moved_inputs(group)
+    group.add_argument(
+        "--problem",
+        type=ProblemSource,
+        metavar="MODULE:FUNCTION",
+        help="function that returns the problem of the surface, if it has another name now, or "
+        "was passed in Python",
+    )
     group.add_argument(
         "--directions",
         type=file_path,
@@ -64,12 +80,8 @@ def _add_input_options(parser: CommandParser) -> None:
 
 def _add_matrix_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("matrix")
-    group.add_argument(
-        "--limit",
-        type=whole_from_1,
-        metavar="N",
-        help="the first N of the surface's training samples (default: 5000, or all if fewer)",
-    )
+    words = "take N of the surface's training samples (default: 5000, or all if fewer)"
+    add_limit_options(group, words=words)
     group.add_argument(
         "--parameters",
         choices=["moved", "all"],
@@ -80,7 +92,8 @@ def _add_matrix_options(parser: CommandParser) -> None:
     group.add_argument(
         "--gauss-newton",
         action="store_true",
-        help="the Gauss-Newton matrix in the place of the Hessian; it has no negative eigenvalue",
+        help="the Gauss-Newton matrix in the place of the Hessian; it has no negative eigenvalue "
+        "where the loss is convex in the outputs, as all of ours are",
     )
     group.add_argument(
         "--stride",
@@ -151,7 +164,7 @@ def _add_spectrum_options(parser: CommandParser) -> None:
         "--out",
         type=file_path,
         metavar="FILE",
-        help="spectrum file, replaced (default: beside the surface)",
+        help="file of --spectrum, replaced (default: beside the surface)",
     )
 
 
@@ -170,7 +183,7 @@ def point(text: str) -> tuple[float, float]:
 def _add_run_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument(
-        "--fresh", action="store_true", help="compute all eigenvalues anew; the surface stays"
+        "--fresh", action="store_true", help="compute all eigenvalues again; the surface stays"
     )
     add_round_options(group)
     add_device_option(group)
@@ -192,31 +205,23 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     if options.spectrum is None:
         stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job.hessian import eigenvalues, messages
-    from landscape_mpi.job.hessian.plan import read_plan
-    from landscape_mpi.job.hessian.points import fit_solver
-    from landscape_mpi.job.surface.shared import SharedInputs
-    from landscape_mpi.job.surface.surface_file import finish
-    from landscape_mpi.job.workers import bind_rank
+    from landscape_mpi.engine.grid_job import prepare, run_grid_job
+    from landscape_mpi.jobs.hessian.hessian_job import HessianJob
+    from landscape_mpi.jobs.hessian.plan import read_plan
 
     if options.spectrum is not None:
         options.ranks_per_point = ranks.size
-    job, root = read_plan(ranks, options)
-    setting = bind_rank(ranks, job.surface)
-    inputs = SharedInputs(ranks, job.surface, root.arrays if root else {})
-    solver = fit_solver(ranks, job, inputs, setting)
-    if options.spectrum is not None:
-        from landscape_mpi.job.hessian import spectrum  # slow to import
+    asked = request_of(HessianRequest, options)
+    job = HessianJob(*read_plan(ranks, asked), problem=asked.moved.problem)
+    if options.spectrum is None:
+        return run_grid_job(ranks, job, stop)
+    from landscape_mpi.jobs.hessian.spectrum import compute_spectrum  # slow to import
 
-        spectrum.compute_spectrum(ranks, job, inputs, solver, options)
-        inputs.free()
-        return 0
-    start = eigenvalues.begin_or_resume(ranks, job, root, solver)
-    messages.say_start(ranks, job, solver, start)
-    outcome = eigenvalues.fill(ranks, job, solver, start, stop)
-    messages.say_end(ranks, job, outcome)
-    finish(inputs, start)
-    return 0 if outcome.finished else EXIT_REQUEUE
+    prepared = prepare(ranks, job)
+    solver = job.fit(ranks, prepared)
+    compute_spectrum(ranks, job.asked, prepared.inputs, solver, asked)
+    prepared.inputs.free()
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from landscape_mpi.errors import nearest_name
+from landscape_mpi.device_names import AUTO, DEVICE_NAMES, check_device
+from landscape_mpi.errors import InputError, nearest_name
+from landscape_mpi.registry import DATA_SETS, HOOK, NETWORKS
 
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 10**9
@@ -19,6 +22,10 @@ MOST_POINTS = 100_000  # of an axis, or of a path
 MOST_THREADS = 1024
 MOST_NETWORKS = 1000  # that are made one after the other, or of which all are kept
 MOST_VECTORS = 1000  # of the length of all weights, in memory together
+NETWORKS_AND_DATA = {
+    "models": "the networks with their numbers of parameters",
+    "data": "the data sets and how to get their files",
+}
 
 
 def whole_from_1(text: str) -> int:
@@ -54,6 +61,38 @@ def seed_number(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) > LARGEST_SEED:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1.")
     return int(text)
+
+
+def subset_name(text: str) -> str:
+    """Return which samples a limit takes: ``first``, or ``random:SEED``.
+
+    Raises:
+        ArgumentTypeError: If the text is neither.
+    """
+    kind, colon, seed = text.partition(":")
+    if text == "first":
+        return text
+    if kind != "random" or (colon and not seed):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of random, random:SEED, first.")
+    return f"random:{seed_number(seed or '0')}"
+
+
+def add_limit_options(group: argparse._ActionsContainer, *, words: str) -> None:
+    """Add --limit and --subset.
+
+    Args:
+        group: Where to add them.
+        words: Help of --limit.
+    """
+    group.add_argument("--limit", type=whole_from_1, metavar="N", help=words)
+    group.add_argument(
+        "--subset",
+        type=subset_name,
+        metavar="WHICH",
+        help="which samples --limit takes: random, random:SEED or first; if a data set is sorted "
+        "by class, its first N samples may lack whole classes (default: random:0, or those that "
+        "the file was begun with)",
+    )
 
 
 def number_from_0(text: str) -> float:
@@ -100,6 +139,26 @@ def levels(text: str) -> int | list[float]:
             f"{text!r} is neither a number of levels nor rising levels as 0.1,0.5,1."
         )
     return given
+
+
+def value_range(text: str) -> tuple[float | None, float | None]:
+    """Return the ends of the values that are drawn, LOW:HIGH; None for an end that is left out.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    low, colon, high = text.partition(":")
+    try:
+        ends = [float(end) if end.strip() else None for end in (low, high)]
+    except ValueError:
+        ends = [None, None]
+    known = [end for end in ends if end is not None]
+    if not colon or not known or not all(map(math.isfinite, known)) or sorted(set(known)) != known:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no range. Pass LOW:HIGH with LOW below HIGH, e.g. 0.1:10, or one end, "
+            f"e.g. :10."
+        )
+    return ends[0], ends[1]
 
 
 def list_of_names(text: str) -> list[str]:
@@ -198,56 +257,116 @@ def file_path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def files_read(options: argparse.Namespace) -> list[Path]:
-    """Return the files that the options name as inputs, which no output may replace."""
-    files = [getattr(options, name, None) for name in ("checkpoint", "directions", "to", "to_y")]
-    kinds = (getattr(options, f"{axis}_direction", None) for axis in "xy")
-    files += [getattr(kind, "file", None) for kind in kinds]
-    if options.data.startswith("npz:"):
-        data = file_path(options.data.removeprefix("npz:"))
-        files += [data, *([options.data_dir / data] if options.data_dir else [])]
-    return [file for file in files if file is not None]
+class _NameNetwork(argparse.Action):
+    """Keeps --model, and writes --output behind it in brackets, whichever of them comes first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the value; both options together make the name of the network."""
+        model, entry = namespace.model, namespace.output
+        if model is not None and entry is not None:
+            model = model.removesuffix(f"[{entry}]")
+        model, entry = (values, entry) if self.dest == "model" else (model, values)
+        namespace.model, namespace.output = model, entry
+        if model is None or entry is None:
+            return
+        if "[" in model:
+            parser.error(f"--model {model} names an entry already, and --output {entry} another.")
+        namespace.model = f"{model}[{entry}]"
 
 
-def add_model_option(group: argparse._ActionsContainer) -> None:
-    """Add --model to a parser or a group of it."""
+def add_model_option(group: argparse._ActionsContainer, *, required: bool = True) -> None:
+    """Add --model and --output to a parser or a group of it."""
     group.add_argument(
         "--model",
-        required=True,
+        action=_NameNetwork,
+        required=required,
         metavar="NAME",
-        help="network of the zoo (resnet56, resnet56_noshort, vgg9, lstm120 and many more: --list "
-        "models), or package.module:function that returns yours",
+        help=f"network of the zoo ({', '.join(NETWORKS)} and many more: --list models), or {HOOK} "
+        "that returns yours",
+    )
+    group.add_argument(
+        "--output",
+        action=_NameNetwork,
+        metavar="NAME",
+        help="which of the tensors that the network returns the loss is made of, where it returns "
+        "a dict, an object or a tuple: its name, e.g. logits, or its place, e.g. 0; it becomes a "
+        "part of the name of the network, package.module:function[logits]",
     )
 
 
+def add_problem_option(
+    group: argparse._ActionsContainer, source: Callable[[str], Any], *, what: str = ""
+) -> None:
+    """Add --problem to a parser or a group of it.
+
+    Args:
+        group: Where to add it.
+        source: engine.problem_source.ProblemSource.
+        what: What else there is to say.
+    """
+    group.add_argument(
+        "--problem",
+        type=source,
+        metavar="MODULE:FUNCTION",
+        help="function that returns a landscape_mpi.Problem: a network, batches of any kind and a "
+        f"loss of the network and a batch, in the place of --model, --data and --loss{what}",
+    )
+
+
+def settle_subject(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Check that a network and data are named, or a problem in their place."""
+    if options.problem is None:
+        missing = [f"--{name}" for name in ("model", "data") if getattr(options, name) is None]
+        if missing:
+            parser.error(
+                f"the following arguments are required: {', '.join(missing)} (or --problem)"
+            )
+    elif getattr(options, "output", None) is not None:
+        parser.error(
+            f"--output {options.output}: is of networks of --model. Let the loss of the problem "
+            f"take the entry from what its network returns"
+        )
+    options.model, options.data = options.model or "", options.data or ""
+
+
 def add_list_option(
-    group: argparse._ActionsContainer, action: type[argparse.Action], say: Callable[[str], int]
+    group: argparse._ActionsContainer,
+    action: type[argparse.Action],
+    say: Callable[[str], int],
+    *,
+    lists: Mapping[str, str] = NETWORKS_AND_DATA,
 ) -> None:
     """Add --list to a parser or a group of it.
 
     Args:
         group: Where to add it.
         action: command.SayAndEnd.
-        say: Prints the networks or the data sets there are.
+        say: Prints the list that is asked for.
+        lists: What each list has, by its name.
     """
     group.add_argument(
         "--list",
         action=action,
         say=say,
-        choices=["models", "data"],
-        help="print the networks with their numbers of parameters, or the data sets and how to "
-        "get their files, and end",
+        choices=list(lists),
+        help=f"print {', or '.join(lists.values())}, and end",
     )
 
 
-def add_data_options(group: argparse._ArgumentGroup) -> None:
+def add_data_options(group: argparse._ArgumentGroup, *, required: bool = True) -> None:
     """Add --data, --data-dir, --download, --mean and --std to a group of a parser."""
     group.add_argument(
         "--data",
-        required=True,
+        required=required,
         metavar="NAME",
-        help="cifar10, cifar100, mnist, fashion_mnist, digits, seismic, shakespeare, folder:DIR or "
-        "npz:FILE, or package.module:function that returns yours",
+        help=f"{', '.join(form for form in DATA_SETS if form != HOOK)}, or {HOOK} that returns "
+        "yours",
     )
     group.add_argument(
         "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
@@ -261,16 +380,80 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
         metavar="LIST",
         help="of the pixels per channel, 0 to 1, e.g. 0.49,0.48,0.45 (default: the data's own)",
     )
-    group.add_argument("--std", type=numbers, metavar="LIST", help="likewise")
+    group.add_argument(
+        "--std", type=numbers, metavar="LIST", help="standard deviation, given as --mean is"
+    )
 
 
-def add_device_option(group: argparse._ActionsContainer) -> None:
+def add_reading_options(group: argparse._ArgumentGroup) -> None:
+    """Add --ignore-index and --class-axis to a group of a parser."""
+    group.add_argument(
+        "--ignore-index",
+        type=ignored_number,
+        metavar="N",
+        help="leave targets of N out of the loss and of the error, or none to count them all "
+        "(default: -100, as in torch's cross-entropy)",
+    )
+    group.add_argument(
+        "--class-axis",
+        type=int,
+        choices=[1, -1],
+        help="axis of the outputs along which the classes lie, where a sample has several targets: "
+        "1 as in torch's losses, -1 for the last (default: the axis that fits the targets)",
+    )
+
+
+def ignored_number(text: str) -> int | str:
+    """Return the number of --ignore-index, or ``none``.
+
+    Raises:
+        ArgumentTypeError: If the text is neither.
+    """
+    if text == "none":
+        return text
+    digits = text.removeprefix("-")
+    if not digits.isascii() or not digits.isdecimal() or int(digits) > LARGEST_COUNT:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor none.")
+    return int(text)
+
+
+def class_weights(text: str) -> tuple[float, ...]:
+    """Return the weights of classes.
+
+    Raises:
+        ArgumentTypeError: If they are not finite, below 0, or all 0.
+    """
+    weights = numbers(text)
+    if not any(weights) or not all(0 <= weight < math.inf for weight in weights):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of finite weights from 0, one of them above 0."
+        )
+    return weights
+
+
+def device_name(text: str) -> str:
+    """Return a word for a device.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+    """
+    try:
+        return check_device(text, "--device")
+    except InputError as problem:
+        raise argparse.ArgumentTypeError(str(problem).removeprefix("--device: ")) from problem
+
+
+def add_device_option(
+    group: argparse._ActionsContainer,
+    words: str = "one GPU per rank, or shares of the cores (default: GPUs where there are any)",
+) -> None:
     """Add --device to a parser or a group of it."""
     group.add_argument(
         "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="one GPU per rank, or shares of the cores (default: GPUs where there are any)",
+        type=device_name,
+        metavar=f"{{{','.join(DEVICE_NAMES)}}}",
+        default=AUTO,
+        help=words,
     )
 
 
@@ -292,7 +475,7 @@ def add_augmentation(group: argparse._ActionsContainer) -> None:
         "--augment",
         choices=["auto", "none", "crop-flip"],
         default="auto",
-        help="auto: crop-flip for cifar10 and cifar100, none for other data (auto)",
+        help="auto: crop-flip for data sets of photographs, as cifar10; none for other data (auto)",
     )
     group.add_argument(
         "--precision",
@@ -321,8 +504,16 @@ def add_epochs_option(group: argparse._ActionsContainer, *, default: int, what: 
 
 def add_batch_size(group: argparse._ActionsContainer) -> None:
     """Add --batch-size of a training to a group of a parser."""
+    group.add_argument("--batch-size", type=whole_from_1, help="of all ranks together (128)")
+
+
+def add_batches_per_step(group: argparse._ActionsContainer) -> None:
+    """Add --batches-per-step of a training to a group of a parser."""
     group.add_argument(
-        "--batch-size", type=whole_from_1, default=128, help="of all ranks together (128)"
+        "--batches-per-step",
+        type=whole_from_1,
+        metavar="N",
+        help="batches of --problem that make a step, shared out to the ranks (1)",
     )
 
 
@@ -346,19 +537,29 @@ def add_sgd_options(group: argparse._ActionsContainer, *, momentum: float | None
     )
 
 
-def add_trust_option(group: argparse._ActionsContainer) -> None:
-    """Add --trust-checkpoint to a parser or a group of it."""
+def add_weights_options(group: argparse._ActionsContainer) -> None:
+    """Add --trust-checkpoint and --checkpoint-key to a parser or a group of it."""
     group.add_argument(
         "--trust-checkpoint",
         action="store_true",
         help="unpickle whatever a checkpoint holds, which can run code",
     )
+    group.add_argument(
+        "--checkpoint-key",
+        metavar="KEY",
+        help="which weights to take from a checkpoint that holds several, for every checkpoint of "
+        "the command: a name in the file such as state_dict_ema or ema.module, or the module that "
+        "the names of the tensors begin with (default: raw weights rather than averaged ones; the "
+        "log says which)",
+    )
 
 
 def add_moved_inputs(group: argparse._ArgumentGroup) -> None:
     """Add what a command that reads a surface's inputs again may have to be told of them."""
-    group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
-    add_trust_option(group)
+    group.add_argument(
+        "--checkpoint", type=file_path, metavar="FILE", help="trained weights: a file or a folder"
+    )
+    add_weights_options(group)
     add_moved_data(group)
 
 

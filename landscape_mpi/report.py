@@ -1,8 +1,9 @@
 """Write surface files as one interactive HTML page, which needs no network.
 
 Each surface in three dimensions, to turn and zoom, beside its contours; pointing at one marks the
-point in all, with its coordinates, losses and errors. A switch for the scale, a slider that clips,
-several surfaces side by side under one camera, paths of training runs, the numbers of
+point in all, with its coordinates, losses and errors. Cross-entropies have colours from 0 to a
+multiple of guessing, so that any two surfaces of one task compare. A switch for the scale, a slider
+that clips, several surfaces side by side under one camera, paths of training runs, the numbers of
 surface --summary, and where each surface comes from. Files of the reference implementation are
 read as well.
 
@@ -21,13 +22,21 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
-from landscape_mpi.options import file_path, list_of_names
+from landscape_mpi.options import file_path, list_of_names, value_range
 from landscape_mpi.output import check_output, whole_file
 
 if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
 
 MOST_SURFACES = 8  # browsers give a page about 16 contexts of WebGL, phones half of that
+
+SCALES = {
+    "log": "begin with a logarithmic scale",
+    "symlog": "begin with a symmetric one: linear around zero, logarithmic beyond",
+    "linear": "begin with a linear scale over all values (default: colours of a cross-entropy go "
+    "from 0 to 4.34 times the loss of guessing, 10 nat for 10 classes, and its heights are "
+    "log10(loss + 0.1 nat); other values have the scale that they ask for)",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +93,8 @@ def write_page(
         sources,
         options.quantity,
         command=["python", "-m", "landscape_mpi.report", *words],
-        log=options.log,
+        scale=options.scale,
+        ends=options.range or (None, None),
         watched=options.watch and not complete,
     ).encode()
     with whole_file(out) as partial:
@@ -110,15 +120,14 @@ def make_parser() -> CommandParser:
         "train_loss+weight_decay_term (default: all in the file)",
     )
     scale = parser.add_mutually_exclusive_group()
-    scale.add_argument(
-        "--log", action="store_true", default=None, help="begin with a logarithmic scale"
-    )
-    scale.add_argument(
-        "--linear",
-        action="store_false",
-        dest="log",
-        help="begin with a linear scale (default: logarithmic where all values are positive and "
-        "span more than a factor of 30)",
+    for kind, words in SCALES.items():
+        scale.add_argument(f"--{kind}", action="store_const", dest="scale", const=kind, help=words)
+    parser.add_argument(
+        "--range",
+        type=value_range,
+        metavar="LOW:HIGH",
+        help="begin with colours that end there, and surfaces that are cut there; any end may be "
+        "left out, e.g. :10",
     )
     parser.add_argument(
         "--watch",

@@ -4,7 +4,7 @@
 
 takes network, weights and data from the surface file and climbs from its center: how far does
 the loss rise in a small box, in any direction and not only in the plane (Keskar et al. 2017,
-arXiv:1609.04836)? Then it builds the network anew and says whether training begins where the
+arXiv:1609.04836)? Then it builds the network again and says whether training begins where the
 surface is convex (Li et al. 2018, arXiv:1712.09913, section 6). What the surface itself shows:
 landscape_mpi.surface --summary.
 """
@@ -14,10 +14,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.command import CommandParser, request_of, run_alone
+from landscape_mpi.engine.problem_source import ProblemSource
+from landscape_mpi.jobs.surface.sharpness_request import SharpnessRequest
 from landscape_mpi.options import (
     MOST_NETWORKS,
+    add_device_option,
+    add_limit_options,
     add_moved_inputs,
+    add_problem_option,
     file_path,
     number_above_0,
     seed_number,
@@ -29,9 +34,9 @@ from landscape_mpi.options import (
 def main(arguments: Sequence[str]) -> int:
     """Say how sharp the minimum is; return the exit status."""
     options = parse(arguments)
-    from landscape_mpi.job.surface.sharpness import say_sharpness
+    from landscape_mpi.jobs.surface.sharpness import say_sharpness
 
-    say_sharpness(options)
+    say_sharpness(request_of(SharpnessRequest, options))
     return 0
 
 
@@ -64,24 +69,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=whole_up_to(MOST_NETWORKS),
         default=3,
         metavar="N",
-        help="built anew and evaluated (default: 3)",
+        help="networks to build again with other weights and evaluate (default: 3)",
     )
-    parser.add_argument(
-        "--limit",
-        type=whole_from_1,
-        metavar="N",
-        help="the first N of the surface's training samples (default: all)",
-    )
+    add_limit_options(parser, words="take N of the surface's training samples (default: all)")
     parser.add_argument(
         "--seed", type=seed_number, default=0, metavar="N", help="of climbs and networks (0)"
     )
-    parser.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="a GPU where there is one (auto)",
-    )
-    add_moved_inputs(parser.add_argument_group("inputs that moved since the surface was computed"))
+    add_device_option(parser, "a GPU where there is one (auto)")
+    moved = parser.add_argument_group("inputs that moved since the surface was computed")
+    add_moved_inputs(moved)
+    add_problem_option(moved, ProblemSource, what=" (default: the one that the surface names)")
     return parser.parse_args(arguments)
 
 

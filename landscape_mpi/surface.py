@@ -18,22 +18,34 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
-from landscape_mpi.command import CommandParser, SayAndEnd
-from landscape_mpi.errors import EXIT_REQUEUE
-from landscape_mpi.job.listing import say_list
-from landscape_mpi.job.plane.options import add_plane_options
+from landscape_mpi.command import CommandParser, SayAndEnd, request_of
+from landscape_mpi.engine.listing import say_list
+from landscape_mpi.engine.problem_source import ProblemSource
+from landscape_mpi.engine.quantities.quantity import quantities_in_words
+from landscape_mpi.jobs.surface.plane_options import add_plane_options
+from landscape_mpi.jobs.surface.request import SurfaceRequest
 from landscape_mpi.options import (
+    NETWORKS_AND_DATA,
     add_data_options,
     add_device_option,
+    add_limit_options,
     add_list_option,
     add_model_option,
+    add_problem_option,
+    add_reading_options,
     add_round_options,
-    add_trust_option,
+    add_weights_options,
+    class_weights,
     file_path,
     names_of,
     number_above_0,
+    settle_subject,
+    share,
     whole_from_1,
 )
+from landscape_mpi.registry import QUANTITIES
+
+QUANTITIES_TOO = {"quantities": "the quantities of --also"}
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -41,7 +53,7 @@ if TYPE_CHECKING:
 
 def say_status(path: Path) -> int:
     """Say how far a surface file is."""
-    from landscape_mpi.job.surface import status
+    from landscape_mpi.jobs.surface import status
 
     return status.say_status(path)
 
@@ -67,23 +79,29 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.x is None and options.fit_path is None and options.directions is None:
         parser.error("the following arguments are required: --x (or --fit-path)")
+    settle_subject(parser, options)
     return options
 
 
 def _add_network_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("network")
-    add_model_option(group)
-    add_list_option(group, SayAndEnd, say_list)
-    group.add_argument("--checkpoint", type=file_path, metavar="FILE", help="trained weights")
-    add_trust_option(group)
+    add_model_option(group, required=False)
+    add_problem_option(group, ProblemSource)
+    add_list_option(group, SayAndEnd, say_list, lists=NETWORKS_AND_DATA | QUANTITIES_TOO)
+    group.add_argument(
+        "--checkpoint",
+        type=file_path,
+        metavar="FILE",
+        help="trained weights: a file of torch.save or safetensors, or a folder of them",
+    )
+    add_weights_options(group)
 
 
 def _add_data_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("data")
-    add_data_options(group)
-    group.add_argument(
-        "--limit", type=whole_from_1, metavar="N", help="the first N training samples only"
-    )
+    add_data_options(group, required=False)
+    add_reading_options(group)
+    add_limit_options(group, words="evaluate N of the training samples only")
     group.add_argument(
         "--splits",
         type=names_of("train", "test"),
@@ -96,7 +114,31 @@ def _add_data_options(parser: CommandParser) -> None:
         default="cross_entropy",
         metavar="NAME",
         help="cross_entropy, mse, bce, or package.module:function of (outputs, targets) that "
-        "returns the loss of every sample (default: cross_entropy)",
+        "returns the loss of every sample, or a pair (losses, weights): the mean is then the sum "
+        "of the losses divided by the sum of the weights (default: cross_entropy)",
+    )
+    group.add_argument(
+        "--class-weights",
+        type=class_weights,
+        metavar="LIST",
+        help="weights of cross_entropy, one for each class: the mean is that of torch's "
+        "CrossEntropyLoss(weight)",
+    )
+    group.add_argument(
+        "--label-smoothing",
+        type=share,
+        default=0.0,
+        metavar="S",
+        help="of cross_entropy, as torch's CrossEntropyLoss(label_smoothing) has it: the target "
+        "keeps 1 - S, and S is shared out to all classes (default: 0)",
+    )
+    group.add_argument(
+        "--also",
+        type=names_of(*QUANTITIES),
+        default=(),
+        metavar="LIST",
+        help="compute further quantities of each point beside loss and error, commas between; "
+        f"{quantities_in_words()}",
     )
     group.add_argument(
         "--weight-decay",
@@ -127,8 +169,8 @@ def _add_run_options(parser: CommandParser) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would run (parameters moved, directions, points, samples, bytes, ranks), "
-        "then what --estimate says, and write nothing",
+        help="say what would run (parameters moved, filters of each kind of layer, directions, "
+        "points, samples, bytes, ranks), then what --estimate says, and write nothing",
     )
     group.add_argument(
         "--status",
@@ -144,8 +186,8 @@ def _add_run_options(parser: CommandParser) -> None:
         action=SayAndEnd,
         say=say_summary,
         metavar="FILE",
-        help="say how sharp the minimum of this surface file is, and whether it looks right; "
-        "likewise",
+        help="say how sharp the minimum of this surface file is, and whether it looks right, and "
+        "end; other options are not needed",
     )
     add_round_options(group)
 
@@ -164,7 +206,9 @@ def _add_evaluation_options(parser: CommandParser) -> None:
         "--tolerance",
         type=number_above_0,
         metavar="R",
-        help="of --precision auto: largest relative deviation of the loss (default: 0.001)",
+        help="largest relative deviation of the loss from fp32: --precision auto takes no type "
+        "that deviates by more, and the log warns if the type that you ask for does (default: "
+        "0.001)",
     )
     group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
     group.add_argument(
@@ -199,28 +243,21 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     if not ends_early:
         stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line is known to be good.
-    from landscape_mpi.job.surface import dry_run, estimate, messages, plan, precision, surface_file
-    from landscape_mpi.job.surface.points import fit_evaluator
-    from landscape_mpi.job.surface.shared import SharedInputs
-    from landscape_mpi.job.surface.tuning import tune
-    from landscape_mpi.job.workers import bind_rank
+    from landscape_mpi.engine.estimate import say_estimate
+    from landscape_mpi.engine.grid_job import prepare, run_grid_job
+    from landscape_mpi.engine.loss_job import LossJob
+    from landscape_mpi.jobs.surface.dry_run import say_run
+    from landscape_mpi.jobs.surface.surface_plan import read_plan
 
-    job, root = plan.read_plan(ranks, options)
-    setting = bind_rank(ranks, job)
-    inputs = SharedInputs(ranks, job, root.arrays if root else {})
-    setting, chosen = precision.choose_precision(ranks, job, inputs, setting)
-    setting = tune(ranks, job, inputs, setting)
+    asked = request_of(SurfaceRequest, options)
+    plan, root = read_plan(ranks, asked)
+    job = LossJob(plan, root, command="landscape_mpi.surface", asked=asked.inputs)
+    if not ends_early:
+        return run_grid_job(ranks, job, stop)
+    prepared = prepare(ranks, job)
     if options.dry_run:
-        dry_run.say_run(ranks, job, root, inputs, setting)
-    if ends_early:
-        return estimate.say_estimate(ranks, job, inputs, setting)
-    evaluator = fit_evaluator(ranks, job, inputs, setting)
-    start = surface_file.begin_or_resume(ranks, job, root, evaluator, chosen)
-    messages.say_start(ranks, job, root, evaluator, chosen, start)
-    outcome = surface_file.fill(ranks, job, evaluator, start, stop)
-    messages.say_end(ranks, job, outcome)
-    surface_file.finish(inputs, start)
-    return 0 if outcome.finished else EXIT_REQUEUE
+        say_run(ranks, plan, root, prepared.inputs, prepared.setting)
+    return say_estimate(ranks, plan, prepared.inputs, prepared.setting)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ the merge tree into NAME.csv, and the merge tree beside the persistence diagram 
 the map of the surface, landscape_mpi.plot --critical marks them. Needs gudhi (pip install gudhi),
 and neither torch nor MPI.
 
+With --compare, of several surfaces: how many basins have at least a persistence, over that
+persistence, in one picture, and in a CSV.
+
 Neighbours are the eight points around a point, or four with --neighbours 4: numbers that differ
 between the two are numbers of the grid. A plateau is one point. A minimum on the border counts,
 though the loss may fall beyond it; a maximum there does not. Points that are not computed or not
@@ -13,6 +16,7 @@ finite are left out. Of a line there are minima, and maxima between them; of lin
 directions, each is taken by itself.
 
   python -m landscape_mpi.topology resnet56_noshort.h5
+  python -m landscape_mpi.topology resnet56.h5 resnet56_noshort.h5 --compare --columns 1
   python -m landscape_mpi.topology resnet56.h5 --quantity test_loss --log --min-persistence 0.1
   python -m landscape_mpi.plot resnet56_noshort.h5 --log --critical 0.1 --kind contour
 """
@@ -28,6 +32,8 @@ from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import file_path, number_from_0, pixel_density
 from landscape_mpi.output import check_output
+from landscape_mpi.short_names import joined_name
+from landscape_mpi.views.curve_colors import MOST
 
 if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
@@ -37,24 +43,113 @@ ENDINGS = (".csv", ".png", ".pdf", ".svg")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the surface, find its points, print, write and draw them."""
+    """Read the surfaces, find their points, print, write and draw them."""
     options = make_parser().parse_args(arguments)
+    check_together(options)
     # After parsing, so that --help does not wait for h5py.
     from landscape_mpi.store.reader import check_computed, read_surface
+
+    surfaces = [read_surface(path) for path in options.surfaces]
+    for surface in surfaces:
+        check_computed(surface)
+    (compare_surfaces if options.compare else show_surface)(surfaces, options)
+    return 0
+
+
+def show_surface(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
+    """Print, write and draw all points of one surface."""
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.merge_tree import draw_topology
     from landscape_mpi.views.topology_table import describe, write_table
 
-    surface = read_surface(options.surface)
-    check_computed(surface)
     table, picture = files_of(options)
-    found = find_all(surface, options)
+    found = find_all(surfaces[0], options)
     print("\n".join(describe(found)))
     write_table(found, table)
     print(table)
     write_figure(lambda: draw_topology(found), picture, dpi=options.dpi)
     print(picture)
-    return 0
+
+
+def compare_surfaces(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
+    """Print, write and draw how many basins surfaces have, over the least persistence."""
+    from landscape_mpi.views.basins import join_basins
+    from landscape_mpi.views.canvas import write_figure
+    from landscape_mpi.views.page import page_for
+    from landscape_mpi.views.table_file import write_rows
+
+    table, picture = files_of(options)
+    joint = join_basins(find_each(surfaces, options))
+    print("\n".join(joint.words))
+    write_rows(joint.tables[""], table)
+    print(table)
+    write_figure(joint.draw, picture, dpi=options.dpi, page=page_for(options.columns))
+    print(picture)
+
+
+def check_together(options: argparse.Namespace) -> None:
+    """Check that as many surfaces are named as one picture shows.
+
+    Raises:
+        InputError: If they are too few or too many, or --columns has nothing to be for.
+    """
+    n = len(options.surfaces)
+    if options.compare and not 2 <= n <= MOST:
+        raise InputError(
+            f"--compare: is for 2 to {MOST} surface files in one picture, and {n} "
+            f"{'is' if n == 1 else 'are'} named. Name others beside it, or leave out --compare."
+        )
+    if not options.compare and n > 1:
+        raise InputError(
+            f"{n} surface files are named. Pass --compare to count their basins in one picture, "
+            f"or name one for its points and its merge tree."
+        )
+    if options.columns is not None and not options.compare:
+        raise InputError(
+            f"--columns {options.columns}: is for --compare; a merge tree is drawn for the screen. "
+            f"Leave it out."
+        )
+
+
+def find_each(surfaces: Sequence[Surface], options: argparse.Namespace) -> list[Topology]:
+    """Return the points of each surface.
+
+    Raises:
+        InputError: If one holds several lines, or their basins cannot be compared.
+    """
+    found = []
+    for surface in surfaces:
+        points = find_all(surface, options)
+        if len(points) > 1:
+            raise InputError(
+                f"{surface.path}: --compare: holds {len(points)} lines, each with its own basins. "
+                f"Name it alone, without --compare."
+            )
+        found += points
+    for other in found[1:]:
+        _check_comparable(found[0], other)
+    return found
+
+
+def _check_comparable(first: Topology, other: Topology) -> None:
+    """Check that the basins of two surfaces are of one kind.
+
+    Raises:
+        InputError: If one is of a line and the other of a plane, or their units differ.
+    """
+    paths = [topology.panel.surface.path for topology in (first, other)]
+    if first.is_line != other.is_line:
+        kinds = ["a line" if topology.is_line else "a plane" for topology in (first, other)]
+        raise InputError(
+            f"--compare: {paths[0]} is {kinds[0]} and {paths[1]} {kinds[1]}. Their basins are "
+            f"not comparable: compare planes with planes."
+        )
+    if first.unit != other.unit:
+        units = [topology.unit or "none" for topology in (first, other)]
+        raise InputError(
+            f"--compare: persistence has the unit {units[0]} in {paths[0]} and {units[1]} in "
+            f"{paths[1]}. Compare surfaces of one unit, or pass --log."
+        )
 
 
 def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
@@ -95,19 +190,27 @@ def files_of(options: argparse.Namespace) -> tuple[Path, Path]:
     Raises:
         InputError: If they cannot be written.
     """
-    source = options.surface
-    out = options.out or source.with_name(f"{source.stem}_{options.quantity}_topology")
+    sources = options.surfaces
+    what = "basins" if options.compare else "topology"
+    usual = f"{joined_name(sources)}_{options.quantity}_{what}"
+    out = options.out or sources[0].with_name(usual)
     stem = out.name.removesuffix(out.suffix) if out.suffix in ENDINGS else out.name
     files = out.with_name(f"{stem}.csv"), out.with_name(f"{stem}.{options.format}")
     for file in files:
-        check_output(file, inputs=[source])
+        check_output(file, inputs=sources)
     return files
 
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser(prog="python -m landscape_mpi.topology", description=__doc__)
-    parser.add_argument("surface", type=file_path, metavar="surface.h5")
+    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="draw how many basins have at least a persistence, over that persistence, of several "
+        "surfaces in one picture",
+    )
     parser.add_argument(
         "--quantity",
         default="train_loss",
@@ -138,13 +241,21 @@ def make_parser() -> CommandParser:
         "--out",
         type=file_path,
         metavar="NAME",
-        help="write NAME.csv and NAME.png (default: the surface's name, the quantity, topology)",
+        help="write NAME.csv and NAME.png (default: the surface's name, the quantity, topology, or "
+        "basins with --compare)",
     )
     parser.add_argument(
         "--format", choices=["png", "pdf", "svg"], default="png", help="of the picture (png)"
     )
     parser.add_argument(
         "--dpi", type=pixel_density, default=300, help="of pixel pictures (default: 300)"
+    )
+    parser.add_argument(
+        "--columns",
+        type=int,
+        choices=[1, 2],
+        help="draw a comparison for print: as wide as one column of a page of two (3.35 inches) or "
+        "as both (6.9), letters of 8 points",
     )
     return parser
 

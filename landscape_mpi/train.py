@@ -19,24 +19,31 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from landscape_mpi.cluster.guard import run_on_ranks, started_by_launcher
+from landscape_mpi.cluster.guard import run_on_ranks
+from landscape_mpi.cluster.launcher import started_by_launcher
 from landscape_mpi.cluster.signals import StopRequest
-from landscape_mpi.command import CommandParser, SayAndEnd, run_alone
+from landscape_mpi.command import CommandParser, SayAndEnd, request_of, run_alone
+from landscape_mpi.engine.listing import say_list
+from landscape_mpi.engine.problem_source import ProblemSource
+from landscape_mpi.engine.request import InputsRequest
 from landscape_mpi.errors import EXIT_REQUEUE, InputError
-from landscape_mpi.job.listing import say_list
+from landscape_mpi.jobs.training.request import TrainingRequest
 from landscape_mpi.options import (
     add_augmentation,
     add_batch_size,
+    add_batches_per_step,
     add_data_options,
     add_epochs_option,
     add_list_option,
     add_model_option,
+    add_problem_option,
+    add_reading_options,
     add_sgd_options,
     add_training_place,
     file_path,
-    files_read,
     number_above_0,
     number_from_0,
+    settle_subject,
     share,
 )
 from landscape_mpi.output import check_output
@@ -59,25 +66,31 @@ def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
     stop = StopRequest()
     if options.run is not None:  # without a folder nothing could be taken up again
         stop.listen(ranks)
-    from landscape_mpi.job.crew import gather_crew
-    from landscape_mpi.job.training import messages, run
-    from landscape_mpi.job.training.inputs import gather_inputs, set_up
+    from landscape_mpi.engine.gathering import gather_processes
+    from landscape_mpi.jobs.training import run, training_messages
+    from landscape_mpi.jobs.training.inputs import gather_subject, set_up
 
-    crew = gather_crew(ranks)
-    crew.on_root(lambda: check_outputs(options))
-    device = crew.take_device(options.device, options.threads)
-    inputs = gather_inputs(options, crew)
-    job = set_up(options, inputs, device, crew)
+    asked = request_of(TrainingRequest, options)
+    processes = gather_processes(ranks)
+    processes.on_root(lambda: check_outputs(options))
+    device = processes.take_device(options.device, options.threads)
+    inputs = gather_subject(asked, processes)
+    job = set_up(asked, inputs, device, processes)
     with job:
-        found = run.begin_or_resume(job, crew)
-        if crew.is_root:
-            messages.say_start(job, inputs.data, device, found)
-        finished = run.train_epochs(job, crew, stopped=lambda: stop.came, say=messages.say_epoch)
+        found = run.begin_or_resume(job, processes)
+        if processes.is_root:
+            training_messages.say_start(job, inputs, device, found)
+        finished = run.train_epochs(
+            job,
+            processes,
+            stopped=lambda: stop.came,
+            say=lambda epoch: training_messages.say_epoch(epoch, job.n_epochs),
+        )
         if finished and options.out is not None:
-            crew.on_root(lambda: job.write_last(options.out))
-    if crew.is_root:
-        messages.say_end(job, options.out, finished, stop.name)
-    crew.leave()
+            processes.on_root(lambda: job.write_last(options.out))
+    if processes.is_root:
+        training_messages.say_end(job, options.out, finished, stop.name)
+    processes.leave()
     return 0 if finished else EXIT_REQUEUE
 
 
@@ -90,14 +103,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="example:\n\n" + details,
     )
     network = parser.add_argument_group("network and data")
-    add_model_option(network)
+    add_model_option(network, required=False)
+    add_problem_option(network, ProblemSource)
     add_list_option(network, SayAndEnd, say_list)
-    add_data_options(network)
+    add_data_options(network, required=False)
+    add_reading_options(network)
     _add_label_noise(network)
     _add_recipe(parser)
     _add_optimizer(parser)
     _add_run(parser)
-    return _with_defaults(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    settle_subject(parser, options)
+    return _with_defaults(options)
 
 
 def _add_label_noise(group: argparse._ArgumentGroup) -> None:
@@ -114,6 +131,7 @@ def _add_recipe(parser: CommandParser) -> None:
     recipe = parser.add_argument_group("recipe")
     add_epochs_option(recipe, default=300)
     add_batch_size(recipe)
+    add_batches_per_step(recipe)
     recipe.add_argument(
         "--lr",
         type=number_above_0,
@@ -222,14 +240,15 @@ def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
 
 def check_outputs(options: argparse.Namespace) -> None:
     """Check what is going to be written, before hours of training."""
-    from landscape_mpi.job.training.run_folder import epochs_to_save
+    from landscape_mpi.jobs.training.run_folder import epochs_to_save
 
     epochs_to_save(options.save_epochs, options.epochs)
     if options.out is None:
         return
     if options.run is not None and options.out.parent == options.run and not options.run.exists():
         return  # the folder is made before anything is written into it
-    check_output(options.out, inputs=files_read(options))
+    files = request_of(InputsRequest, options).files
+    check_output(options.out, inputs=files)
     check_is_checkpoint(options.out)
 
 

@@ -18,8 +18,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from landscape_mpi.cluster.guard import run_on_ranks
-from landscape_mpi.command import CommandParser
-from landscape_mpi.options import add_trust_option, file_path, names_of, seed_number, whole_from_1
+from landscape_mpi.command import CommandParser, request_of
+from landscape_mpi.jobs.trajectory.request import TrajectoryRequest
+from landscape_mpi.options import (
+    add_weights_options,
+    file_path,
+    names_of,
+    seed_number,
+    whole_from_1,
+)
+from landscape_mpi.registry import NORMALIZATIONS
 
 if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
@@ -42,9 +50,10 @@ def _add_run_options(parser: CommandParser) -> None:
         nargs="+",
         type=file_path,
         metavar="RUN",
-        help="folder of checkpoints: epoch_*.pt, or else all .pt, .pth, .th and .safetensors, in "
-        "the order of the last number in their names. Files that are named make one run, in the "
-        "order given",
+        help="folder of checkpoints: files (.pt, .pth, .ckpt, .safetensors and others) or folders "
+        "such as checkpoint-500 of Hugging Face's Trainer. They are ordered by the epochs or steps "
+        "that they record, otherwise by those in their names, and the log says which. Files that "
+        "are named one by one make one run, in the order given",
     )
     parser.add_argument(
         "--out", type=file_path, required=True, metavar="FILE", help="plane file, replaced"
@@ -65,7 +74,7 @@ def _add_run_options(parser: CommandParser) -> None:
     parser.add_argument(
         "--states", action="store_true", help="running means and variances move too"
     )
-    add_trust_option(parser)
+    add_weights_options(parser)
 
 
 def _add_direction_options(parser: CommandParser) -> None:
@@ -94,8 +103,9 @@ def _add_direction_options(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--normalize",
-        choices=["filter", "layer", "weight", "none"],
-        help="scale of random directions (default: filter)",
+        choices=list(NORMALIZATIONS),
+        help="scale of random directions, as that of surface (default: filter, along the first "
+        "axis of every tensor, since checkpoints do not tell the kinds of their layers)",
     )
     group.add_argument(
         "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"
@@ -122,18 +132,19 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     # Torch and HDF5 are imported here, once the command line is known to be good.
     from landscape_mpi.cluster.communicator import agree, on_root
     from landscape_mpi.compute.subspace import one_thread
-    from landscape_mpi.job.path.axes import choose_axes
-    from landscape_mpi.job.path.plane import span_plane
-    from landscape_mpi.job.path.plane_file import say_runs, write_path
-    from landscape_mpi.job.path.runs import read_runs
+    from landscape_mpi.jobs.trajectory.axes import choose_axes
+    from landscape_mpi.jobs.trajectory.plane_content import say_runs, write_path
+    from landscape_mpi.jobs.trajectory.runs import read_runs
+    from landscape_mpi.jobs.trajectory.trajectory_plane import span_plane
 
-    axes = agree(ranks, lambda: choose_axes(options))
-    runs = read_runs(ranks, options)
+    asked = request_of(TrajectoryRequest, options)
+    axes = agree(ranks, lambda: choose_axes(asked))
+    runs = read_runs(ranks, asked)
     if ranks.is_root:
         say_runs(runs)
     with one_thread():
         plane = span_plane(ranks, runs, axes)
-    on_root(ranks, lambda: write_path(runs, axes, plane, options, n_ranks=ranks.size))
+    on_root(ranks, lambda: write_path(runs, axes, plane, asked, n_ranks=ranks.size))
     return 0
 
 

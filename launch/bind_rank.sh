@@ -4,8 +4,9 @@
 #   mpirun -n 8 --bind-to none launch/bind_rank.sh COMMAND [ARGUMENT ...]
 #   mpiexec and srun likewise
 #
-# GPU      The one of this rank's number on the node. One that the launcher has chosen for the rank
-#          stays; where ranks outnumber GPUs, the choice is left to the command.
+# GPU      The one of this rank's number on the node, of NVIDIA, AMD or Intel. One that the launcher
+#          has chosen for the rank stays; where ranks outnumber GPUs, or no tool of the driver lists
+#          them, the choice is left to the command.
 # Cores    Those of the GPU's NUMA node; without GPUs, the ranks are dealt out over the NUMA nodes.
 #          It takes numactl. Cores that the launcher has already chosen within one NUMA node stay.
 set -euo pipefail
@@ -41,8 +42,7 @@ find_local_rank() {
 
 # Sets gpu, empty where there is none for this rank.
 take_gpu() {
-    local gpus
-    mapfile -t gpus < <(visible_gpus)
+    find_gpus
     gpu=
     case ${#gpus[@]} in
         0) ;;
@@ -50,7 +50,7 @@ take_gpu() {
         *) if [ "$local_rank" -lt ${#gpus[@]} ]; then
             gpu=${gpus[local_rank]}
             # Its number, if it is one, is then that of nvidia-smi.
-            export CUDA_VISIBLE_DEVICES=$gpu CUDA_DEVICE_ORDER=${CUDA_DEVICE_ORDER:-PCI_BUS_ID}
+            export "$mask=$gpu" CUDA_DEVICE_ORDER=${CUDA_DEVICE_ORDER:-PCI_BUS_ID}
         fi ;;
     esac
 }
@@ -84,9 +84,8 @@ numa_nodes() {
 # The kernel says -1 where it does not know.
 numa_node_of_gpu() {
     local bus
-    bus=$(nvidia-smi --id="$gpu" --query-gpu=pci.bus_id --format=csv,noheader 2> /dev/null) || true
-    bus=${bus,,}
-    cat "$SYSFS/bus/pci/devices/${bus#0000}/numa_node" 2> /dev/null || echo -1
+    bus=$(bus_of_gpu "$gpu")
+    cat "$SYSFS/bus/pci/devices/$bus/numa_node" 2> /dev/null || echo -1
 }
 
 allowed_cores_of() {

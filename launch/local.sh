@@ -5,8 +5,9 @@
 #   launch/local.sh surface --model resnet20 --checkpoint resnet20.pt --data cifar10 ...
 #   RANKS=2 launch/local.sh surface ...       that many ranks instead
 #
-# CUDA_VISIBLE_DEVICES=0,1 leaves the other GPUs to others, --device cpu all of them. Several
-# machines: launch/hostfile.example; with a queue: slurm/.
+# CUDA_VISIBLE_DEVICES=0,1 leaves the other GPUs to others (ROCR_VISIBLE_DEVICES those of AMD,
+# ZE_AFFINITY_MASK those of Intel), --device cpu all of them. Several machines:
+# launch/hostfile.example; with a queue: slurm/.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=launch/gpus.sh
@@ -57,7 +58,7 @@ count_ranks() {
     local n_gpus=0
     case " $* " in
         *" --device cpu "* | *" --device=cpu "*) ;;
-        *) n_gpus=$(visible_gpus | wc -l) ;;
+        *) find_gpus && n_gpus=${#gpus[@]} ;;
     esac
     if [ -n "${RANKS:-}" ]; then
         [[ $RANKS =~ ^[1-9][0-9]*$ ]] || stop "RANKS=$RANKS is no number of ranks: RANKS=2"

@@ -2,6 +2,7 @@
 # Run the tests and end with the closing line of each run, and what it skipped.
 #
 #   launch/run_tests.sh serial       those that need one process
+#   launch/run_tests.sh fake         those on fake GPUs, which tests/fake_cuda puts under torch
 #   launch/run_tests.sh 2 3          those marked parallel(2), then parallel(3), on that many ranks
 #
 # Every run is made, also after one that failed, and ended after TIME_LIMIT_S (3600 seconds).
@@ -29,19 +30,48 @@ main() {
     if [ ${#failed[@]} != 0 ]; then echo "FAILED: ${failed[*]}" && exit 1; fi
 }
 
-# Where set-up built parallel HDF5, its absence is a failure and no reason to skip.
+# What set-up built or installed is expected: its absence is a failure and no reason to skip.
 expect_what_was_set_up() {
+    if [ -e .venv/set_up.txt ]; then export LANDSCAPE_EXPECT_LIBRARIES=1; fi
     if grep -qsx hdf5=parallel .venv/set_up.txt; then export LANDSCAPE_EXPECT_PARALLEL_HDF5=1; fi
 }
 
 run_and_keep() {
-    if [ "$1" = serial ]; then
-        timeout --foreground --kill-after=10 "$TIME_LIMIT_S" $PYTHON -m pytest --color=no \
-            -m "not parallel" "${SIDE_BY_SIDE[@]}"
+    case $1 in
+        serial) in_one_process ;;
+        fake) on_fake_gpus ;;
+        *) on_ranks "$1" ;;
+    esac < /dev/null 2>&1 | tee "$LOGS/$1.log"
+}
+
+in_one_process() {
+    timeout --foreground --kill-after=10 "$TIME_LIMIT_S" $PYTHON -m pytest --color=no \
+        -m "not parallel" "${SIDE_BY_SIDE[@]}" "$@"
+}
+
+on_fake_gpus() {
+    local files words
+    mapfile -t files < <(grep -lE 'mark[.]fake_gpus|[( ](device|gpu)[,)]' tests/test_*.py)
+    export FAKE_GPUS=2
+    if words=$(fake_gpus_library); then
+        export PYTHONPATH=$PWD/tests/fake_cuda${PYTHONPATH:+:$PYTHONPATH}
+    elif [ $? = 3 ] && [ -z "${LANDSCAPE_EXPECT_FAKE_CUDA:-}" ]; then
+        export NO_FAKE_GPUS=$words # the reason of each test that is skipped
     else
-        mapfile -t files < <(grep -l "mark[.]parallel" tests/test_*.py)
-        launch/try_ranks.sh "$1" $PYTHON -m pytest --color=no -m "parallel and parallel[match]" "${files[@]}"
-    fi < /dev/null 2>&1 | tee "$LOGS/$1.log"
+        echo "$words" && return 1
+    fi
+    in_one_process "${files[@]}"
+}
+
+# Status 3 says that there is no compiler to build it with.
+fake_gpus_library() {
+    PYTHONPATH=tests/fake_cuda FAKE_GPUS='' $PYTHON -m fake_gpus.library 2>&1
+}
+
+on_ranks() {
+    local files
+    mapfile -t files < <(grep -l "mark[.]parallel" tests/test_*.py)
+    launch/try_ranks.sh "$1" $PYTHON -m pytest --color=no -m "parallel and parallel[match]" "${files[@]}"
 }
 
 # Last first: the serial tests, which are most, end the page.
@@ -56,7 +86,11 @@ closing_lines() {
 }
 
 title() {
-    if [ "$1" = serial ]; then echo "tests in one process"; else echo "tests on ranks: $1"; fi
+    case $1 in
+        serial) echo "tests in one process" ;;
+        fake) echo "tests on fake GPUs" ;;
+        *) echo "tests on ranks: $1" ;;
+    esac
 }
 
 main "$@"

@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly VENV=.venv
 readonly MARK=$VENV/set_up.txt       # what was set up, written last
 readonly UNFINISHED=$VENV/unfinished # pip was at work
-readonly INPUTS=(requirements.lock requirements-mpi.lock setup.cfg setup.py
+readonly INPUTS=(requirements.lock requirements-mpi.lock requirements-vision.lock setup.cfg setup.py
     launch/set_up.sh launch/install_parallel_hdf5.sh)
 
 main() {
@@ -26,6 +26,7 @@ main() {
     choose_mpi
     make_environment
     install_packages
+    install_vision
     install_mpi
     install_hdf5
     install_this_package
@@ -167,6 +168,11 @@ install_packages() {
     touch $UNFINISHED
     pip_install "${again[@]}" -r requirements.lock
     rm $UNFINISHED
+}
+
+install_vision() {
+    rm -rf $VENV/vision
+    pip_install --no-deps --target $VENV/vision -r requirements-vision.lock
 }
 
 pip_install() {

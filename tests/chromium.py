@@ -63,6 +63,7 @@ class Chromium:
         os.close(write_end)
         self._numbers = itertools.count(1)
         self._buffer = b""
+        self._is_touched = False
         self.session: str | None = None
         self.complaints: list[str] = []  # what the page logged as warning or error, or threw
         self.requests: list[str] = []  # addresses it asked for
@@ -158,6 +159,12 @@ class Chromium:
                 raise TimeoutError(f"{condition}: not within {timeout:g} s; {self.complaints}")
             time.sleep(0.02)
 
+    def next_frame(self) -> None:
+        """Wait until the page has drawn what it was given to draw."""
+        self.run(
+            "new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))"
+        )
+
     def box(self, selector: str) -> tuple[float, float, float, float]:
         """Return left, top, width and height of an element, scrolled into the window."""
         return tuple(
@@ -170,8 +177,19 @@ class Chromium:
         )
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
-        """Send mouseMoved, mousePressed or mouseReleased at a place of the window."""
+        """Send mouseMoved, mousePressed, mouseReleased or mouseWheel at a place of the window."""
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def wheel(self, x: float, y: float, pixels: float) -> None:
+        """Turn the wheel at a place of the window; downward is positive."""
+        self.mouse("mouseWheel", x, y, deltaX=0, deltaY=pixels)
+
+    def touch(self, *places: tuple[float, float]) -> None:
+        """Put fingers on places of the window, or move those that are down; none lifts them."""
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        kind = "touchEnd" if not points else "touchMove" if self._is_touched else "touchStart"
+        self._is_touched = bool(points)
+        self.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
 
     def press(self, key: str, *, code: int) -> None:
         """Press and release a key, named as in KeyboardEvent.key, with its virtual code."""
@@ -187,15 +205,20 @@ class Chromium:
     def picture(self, selector: str | None = None, *, path: Path | None = None) -> np.ndarray:
         """Return what is to be seen of an element, or of the window, uint8 [rows, columns, 3]."""
         rows, columns = slice(None), slice(None)
+        self.next_frame()
         if selection := selector and [round(side) for side in self.box(selector)]:
             left, top, width, height = selection
             rows, columns = slice(max(0, top), top + height), slice(max(0, left), left + width)
         # Of the window: for a part of the page Chromium changes its size, and the page lays itself
-        # out anew.
+        # out again.
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         if path is not None:
             path.write_bytes(data)
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[rows, columns]
+
+    def print(self) -> bytes:
+        """Return the PDF that the page is printed as."""
+        return base64.b64decode(self.call("Page.printToPDF")["data"])
 
     def close(self) -> None:
         """End the browser."""

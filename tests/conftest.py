@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import http.server
 import importlib.metadata
@@ -21,6 +22,7 @@ import h5py
 import hypothesis
 import pytest
 from _pytest.config import create_terminal_writer
+from chromium import Chromium, find_chromium
 from mpi4py import MPI
 from rank_pool import N_RANKS, RankPool, RankPoolError, modules_in
 from xdist.scheduler import LoadScopeScheduling
@@ -31,12 +33,13 @@ ROOT = Path(__file__).parent.parent
 RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-SLURM = ("test_slurm", "test_templates")
+SLURM = ("test_slurm", "test_templates", "test_fake_slurm")
 # Those that wait much come early, each beside some that compute.
 LONGEST = (
     "slurm",
     "test_surface",
     "test_products",
+    "test_problems",
     "test_every_network",
     "test_training",
     "test_report_page",
@@ -60,6 +63,10 @@ NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for othe
 hypothesis.settings.register_profile("ranks", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("ranks")
 
+FAKE_GPUS = os.environ.get("FAKE_GPUS")  # under torch in this process; see tests/fake_cuda
+NO_FAKE_GPUS = os.environ.get("NO_FAKE_GPUS")  # why they could not be built
+PASSED = pytest.StashKey[bool]()  # the test itself, whatever its fixtures say
+
 search_seldom()  # as commands do
 
 
@@ -69,6 +76,7 @@ def pytest_report_header() -> str:
     kind = "parallel" if h5py.get_config().mpi else "serial"
     return (
         f"{vendor} {'.'.join(map(str, version))}, rank {RANK} of {SIZE}; "
+        f"{f'{FAKE_GPUS} fake GPUs; ' if FAKE_GPUS else ''}"
         f"HDF5 {h5py.version.hdf5_version} {kind}; "
         f"torch {importlib.metadata.version('torch')}"
     )
@@ -112,10 +120,47 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 f"{item.nodeid} is for a number of ranks that the Makefile never starts. "
                 f"Mark it with some of {NUMBERS_OF_RANKS}."
             )
-    elsewhere = [item for item in items if not item.get_closest_marker(f"parallel[{SIZE}]")]
+    elsewhere = [item for item in items if not runs_here(item)]
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
-        items[:] = [item for item in items if item.get_closest_marker(f"parallel[{SIZE}]")]
+        items[:] = [item for item in items if runs_here(item)]
+
+
+def runs_here(item: pytest.Item) -> bool:
+    """Return whether a test is for as many ranks as there are, on the GPUs that there are."""
+    is_for_these_ranks = item.get_closest_marker(f"parallel[{SIZE}]") is not None
+    if device_of(item) != "cpu" and item.callspec.params.get("threads", 1) != 1:
+        return False  # a rank on a GPU has one thread
+    return is_for_these_ranks and needs_fake_gpus(item) == bool(FAKE_GPUS)
+
+
+def needs_fake_gpus(item: pytest.Item) -> bool:
+    """Return whether a test runs under launch/run_tests.sh fake."""
+    on_gpu = device_of(item).startswith("cuda") and device_of(item) not in real_gpus()
+    return on_gpu or item.get_closest_marker("fake_gpus") is not None
+
+
+def device_of(item: pytest.Item) -> str:
+    """Return the value of a test's fixture ``device`` or ``gpu``, ``cpu`` where it has neither."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    return given.get("device", given.get("gpu", "cpu"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes a ``device`` on all there are, one that takes a ``gpu`` on GPUs."""
+    fake = [f"cuda:{index}" for index in range(int(FAKE_GPUS or 1))]
+    if "device" in metafunc.fixturenames:
+        metafunc.parametrize("device", ["cpu", *(fake if FAKE_GPUS else real_gpus())])
+    if "gpu" in metafunc.fixturenames:
+        metafunc.parametrize("gpu", real_gpus() or fake)
+
+
+@functools.cache
+def real_gpus() -> list[str]:
+    """Return the first GPU, if there is one that is not fake."""
+    import torch
+
+    return ["cuda:0"] if torch.cuda.is_available() and not FAKE_GPUS else []
 
 
 def pytest_collection_finish() -> None:
@@ -127,7 +172,11 @@ def pytest_collection_finish() -> None:
 def pytest_report_collectionfinish(config: pytest.Config) -> str:
     """Say where the other tests run."""
     ranks = "1 rank" if SIZE == 1 else f"{SIZE} ranks"
-    return f"Those for {ranks}; make test runs the tests for {NUMBERS_OF_RANKS} ranks."
+    gpus = "on fake GPUs" if FAKE_GPUS else "without fake GPUs"
+    return (
+        f"Those for {ranks}, {gpus}; "
+        f"make test runs the tests for {NUMBERS_OF_RANKS} ranks, and those on fake GPUs."
+    )
 
 
 # What is printed under several ranks: rank 0's report, and what failed on the others.
@@ -136,6 +185,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Silence the report of ranks above 0."""
+    config.addinivalue_line("markers", "fake_gpus: runs under launch/run_tests.sh fake alone")
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if RANK > 0 and reporter is not None:
         reporter._tw = create_terminal_writer(config, io.StringIO())
@@ -155,7 +205,56 @@ def pytest_unconfigure() -> None:
     MPI.COMM_WORLD.Barrier()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember whether a test passed, for what its fixtures check afterwards."""
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
 # Fixtures.
+
+
+@pytest.fixture(autouse=True)
+def gpu_left_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check each test on fake GPUs.
+
+    A test on one device opens no context on another, ends its captures, and leaves no memory.
+    """
+    if not FAKE_GPUS:
+        yield
+        return
+    if NO_FAKE_GPUS:
+        pytest.skip(NO_FAKE_GPUS)
+    from fake_gpus import control
+
+    device = device_of(request.node)
+    gc.freeze()  # each plane on a GPU searches for garbage: there is none in what is here already
+    control.begin_again()
+    before = control.allocated_everywhere()
+    with control.only_on(int(device[5:])) if device != "cpu" else contextlib.nullcontext():
+        yield
+    if request.node.stash.get(PASSED, False):
+        request.node.funcargs.clear()  # what other fixtures have returned, and taken down already
+        assert not control.is_capturing()
+        left = memory_left(before)
+        assert not any(left), f"the test left {left} bytes on the devices"
+
+
+def memory_left(before: list[int]) -> list[int]:
+    """Return how much more memory is allocated on each device, once threads have ended."""
+    from fake_gpus import control
+
+    for _ in range(40):
+        gc.collect()
+        pairs = zip(control.allocated_everywhere(), before, strict=True)
+        left = [max(0, now - then) for now, then in pairs]
+        if not any(left):
+            break
+        time.sleep(0.05)
+    return left
 
 
 @pytest.fixture(scope="session")
@@ -167,6 +266,20 @@ def data_dir() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"LANDSCAPE_DATA={folder} is not a folder.")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """Return a Chromium with one page."""
+    program = find_chromium()
+    if program is None:
+        message = "no chromium on PATH: apt-get install chromium"
+        if os.environ.get("LANDSCAPE_EXPECT_CHROMIUM") == "1":
+            pytest.fail(f"{message}; LANDSCAPE_EXPECT_CHROMIUM=1 says it is expected")
+        pytest.skip(message)
+    started = Chromium(program, tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")

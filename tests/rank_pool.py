@@ -30,7 +30,7 @@ N_RANKS = 4
 
 
 class RankPoolError(Exception):
-    """The ranks did not do what they were asked to; they are started anew for the next command."""
+    """The ranks did not do what they were asked to; they are started again for the next command."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@ import numpy as np
 from landscape_mpi.store.schema import AXES, BOOKKEEPING, FORMAT, QUANTITIES
 
 WITHOUT_CHECKSUMS = 1  # the version
-EXTRA = {"hessian_min": ("1", "smallest eigenvalue of the Hessian of the training loss")}
+EXTRA = {
+    "train_gain": ("1", "mean of gain, training split"),
+    "hessian_min": ("1", "smallest eigenvalue of the Hessian of the training loss"),
+}
 
 # Run a command in a process that cannot import torch or mpi4py.
 WITHOUT_TORCH_AND_MPI = """

@@ -16,10 +16,13 @@ from torch.optim.swa_utils import update_bn
 
 from landscape_mpi import sharpness
 from landscape_mpi.compute.ascent import highest_in_box
+from landscape_mpi.compute.batch_losses import OutputLosses
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.gradient import LossGradient
 from landscape_mpi.compute.losses import CROSS_ENTROPY, FUNCTIONS, Loss
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.errors import InputError
+from landscape_mpi.jobs.surface.sharpness import describe_rise
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
@@ -28,36 +31,41 @@ RANDOM = np.random.default_rng(0)
 N_IMAGES = 300
 
 
-def table(n, n_features, targets):
+def table(n, n_features, targets, device):
     rows = RANDOM.standard_normal((n, n_features)).astype(np.float32)
-    return ResidentSplit(rows, targets, mean=(), std=(), device="cpu")
+    return ResidentSplit(rows, targets, mean=(), std=(), device=device)
 
 
-def test_the_highest_corner_of_a_box():
+def test_the_highest_corner_of_a_box(device):
     """Squared errors of a linear network are convex, so the maximum lies in one of 8 corners."""
-    split = table(40, 3, RANDOM.standard_normal(40).astype(np.float32))
+    split = table(40, 3, RANDOM.standard_normal(40).astype(np.float32), device)
     torch.manual_seed(0)
-    network = nn.Linear(3, 1, bias=False)
-    start = network.weight.detach().double().numpy().ravel()
-    gradient = LossGradient(network, split, Loss(FUNCTIONS["mse"]), ["weight"])
+    network = nn.Linear(3, 1, bias=False).to(device)
+    start = network.weight.detach().cpu().double().numpy().ravel()
+    losses = OutputLosses(split, Loss(FUNCTIONS["mse"]), batch=CPU.gradient_batch)
+    gradient = LossGradient(network, losses, ["weight"])
     center, _ = gradient.here()
     found = highest_in_box(gradient, center, 0.1, iterations=20, seed=0)
     reach = 0.1 * (np.abs(start) + 1)
-    rows, targets = split.inputs.double().numpy(), split.targets.double().numpy()
+    rows, targets = (each.cpu().double().numpy() for each in (split.inputs, split.targets))
     corners = [
         np.mean((rows @ (start + reach * signs) - targets) ** 2)
         for signs in itertools.product((-1, 1), repeat=3)
     ]
     assert found == pytest.approx(max(corners), rel=1e-5)
-    np.testing.assert_array_equal(network.weight.detach().numpy().ravel(), start.astype(np.float32))
+    np.testing.assert_array_equal(
+        network.weight.detach().cpu().numpy().ravel(), start.astype(np.float32)
+    )
 
 
-def test_the_gradient_of_many_batches_is_that_of_the_mean():
-    split = table(613, 5, RANDOM.integers(0, 4, 613))
+def test_the_gradient_of_many_batches_is_that_of_the_mean(device):
+    split = table(613, 5, RANDOM.integers(0, 4, 613), device)
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 4), nn.Linear(4, 4)).eval()
+    network = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 4), nn.Linear(4, 4))
+    network = network.eval().to(device)
     names = [name for name, _ in network.named_parameters() if name != "0.bias"]
-    loss, found = LossGradient(network, split, CROSS_ENTROPY, names).here()
+    losses = OutputLosses(split, CROSS_ENTROPY, batch=CPU.gradient_batch)
+    loss, found = LossGradient(network, losses, names).here()
     exact = network.double()
     expected = nn.functional.cross_entropy(exact(split.inputs.double()), split.targets)
     expected.backward()
@@ -65,7 +73,7 @@ def test_the_gradient_of_many_batches_is_that_of_the_mean():
     assert list(found) == names
     for name, parameter in exact.named_parameters():
         if name in found:
-            np.testing.assert_allclose(found[name], parameter.grad.numpy(), atol=1e-7)
+            np.testing.assert_allclose(found[name], parameter.grad.cpu().numpy(), atol=1e-7)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +91,8 @@ def build(name):
 @pytest.fixture
 def surface(checkpoint, tmp_path, alone):
     out = tmp_path / "surface.h5"
-    argv = ["landscape_mpi.surface", "--model=resnet8", "--data=digits", f"--limit={N_IMAGES}"]
+    argv = ["landscape_mpi.surface", "--model=resnet8", "--data=digits", "--subset=first"]
+    argv += [f"--limit={N_IMAGES}"]
     alone(
         [*argv, f"--checkpoint={checkpoint}", f"--out={out}", "--x=-1:1:5", "--y=-1:1:5"],
         check=True,
@@ -91,10 +100,25 @@ def surface(checkpoint, tmp_path, alone):
     return out
 
 
+@pytest.mark.parametrize(
+    ("center", "highest", "words"),
+    [
+        (0.5, 2.0, "sharpness 100 %"),
+        (0.0, 0.25, "sharpness 25 %"),
+        (-3.2, -3.1, "rise 0.1 (no percentage of a loss below 0)"),
+        (-1.0, 2.0, "rise 3 (no percentage of a loss below 0)"),  # which would divide by 0
+    ],
+)
+def test_a_rise_is_told_in_percent_of_a_loss_of_at_least_0(center, highest, words):
+    assert describe_rise(center, highest) == words
+
+
 def test_the_command(surface, checkpoint, capfd):
-    assert sharpness.main([str(surface), "--limit=200", "--radius=0.001,0.01", "--seed=3"]) == 0
+    argv = [str(surface), "--limit=200", "--subset=first", "--radius=0.001,0.01", "--seed=3"]
+    assert sharpness.main(argv) == 0
     said = capfd.readouterr().out.splitlines()
-    assert said[0].startswith(f"{surface}: resnet8 on the first 200 training images; ")
+    what = "resnet8 on 200 training images (the first of the data set)"
+    assert said[0].startswith(f"{surface}: {what}; ")
     center, small, large = (
         float(re.search(pattern, "\n".join(said))[1])
         for pattern in (
@@ -153,7 +177,7 @@ def test_a_function_that_brings_its_weights_has_no_fresh_networks(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["{surface}", "--limit=301"], "--limit: asks for the first 301 training samples"),
+        (["{surface}", "--limit=301"], "--limit: asks for 301 training samples, but"),
         (["{surface}", "--radius=0.1,0"], "'0' is not above 0"),
         (["nothing.h5"], "nothing.h5: there is no such file"),
     ],

@@ -21,14 +21,17 @@ from pytest_mpi import parallel_assert
 from torch.nn import functional
 
 from landscape_mpi import plot, train
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.compute.loss_lines import LossLines
+from landscape_mpi.compute.loss_paths import LossPaths
+from landscape_mpi.compute.motion import PathMotion
+from landscape_mpi.compute.paths import LinePaths
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
 from landscape_mpi.compute.units import find_units
 from landscape_mpi.compute.weight_matching import permuted
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.curve.barrier_matrix import words_of
+from landscape_mpi.jobs.curve.barrier_matrix import words_of
 from landscape_mpi.store.lines import barriers_of
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.stored_surface import read_stored_surface
@@ -40,7 +43,7 @@ from landscape_mpi.zoo.networks import build_network
 
 CNN = ("--model=cnn1", "--data=digits")
 N_POINTS, LIMIT = 5, 400
-FEW = (*CNN, f"--points={N_POINTS}", f"--limit={LIMIT}")
+FEW = (*CNN, f"--points={N_POINTS}", f"--limit={LIMIT}", "--subset=first")
 
 
 def cnn1():
@@ -301,9 +304,9 @@ def test_any_number_of_ranks_gives_the_same_bits(tmp_path):
         "train": ResidentSplit(train_split.inputs, train_split.targets, **place),
         "test": ResidentSplit(data.splits["test"].inputs, data.splits["test"].targets, **place),
     }
-    setting = Setting(device="cpu", precision="fp32", batch=64)
-    pairs = [(0, 1), (0, 2), (1, 2)]
-    lines = LossLines(cnn1(), states, pairs, splits, setting, statistics_of=splits["train"])
+    setting = Setting(device=CPU, precision="fp32", batch=64)
+    motion = PathMotion(LinePaths(3, ((0, 1), (0, 2), (1, 2))), states)
+    lines = LossPaths(cnn1(), motion, splits, setting, statistics_of=splits["train"])
     surface = read_surface(folder / "l.h5")
     same = [
         np.array_equal(lines.evaluate(t, line), [surface.values[n][k, line] for n in QUANTITIES])

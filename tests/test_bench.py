@@ -71,4 +71,4 @@ def test_a_batch_that_does_not_fit():
 def test_a_gpu_that_is_not_there():
     done = bench("--model=resnet8", "--device=cuda")
     assert done.returncode == 2
-    assert "--device cuda: no GPU is visible here." in done.stderr
+    assert "--device cuda: torch sees no such GPU here." in done.stderr

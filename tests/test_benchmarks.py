@@ -34,34 +34,6 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path):
     )
 
 
-def test_the_script_for_gpus_without_one(tmp_path):
-    page = tmp_path / "page.md"
-    done = subprocess.run(
-        [
-            *(sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--images", "50"),
-            *("--models", "resnet8", "--plain-points", "1", "--page", str(page)),
-        ],
-        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1]), "LANDSCAPE_DATA": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    rows = [
-        line
-        for line in page.read_text().splitlines()
-        if line.startswith(("| resnet8 | fp32", "| resnet8 | bf16"))
-    ]
-    assert [row.split(" | ")[1] for row in rows] == ["fp32", "bf16"]
-    for row in rows:
-        cells = row.strip("| ").split(" | ")
-        assert cells[2] == "batch 64, not compiled, batch by batch"
-        ours, plain = (float(cell.removesuffix(" ms").replace(",", "")) for cell in cells[3:7:3])
-        assert float(cells[7].replace(",", "")) == pytest.approx(plain / ours, rel=0.5, abs=1)
-    assert rows[0].endswith("| 0.0e+00 |")
-    assert "| resnet8 | 50 images of 8 x 8 | 16 points stacked, batch 64 | " in page.read_text()
-
-
 def test_the_script_for_eigenvalues(tmp_path):
     page = tmp_path / "page.md"
     options = ["--model=cnn1", "--images=10", "--threads=1", f"--page={page}"]

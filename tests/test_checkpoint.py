@@ -15,6 +15,7 @@ from torch import nn
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.checkpoint import (
     classifier_size,
+    fitted,
     load_state,
     read_checkpoint,
     write_checkpoint,
@@ -152,7 +153,11 @@ def test_missing_file_and_directory(network, tmp_path):
         read_checkpoint(tmp_path / "net_10.pt")
     with pytest.raises(MissingInputError, match=r"nowhere/net.pt: no such checkpoint.$"):
         read_checkpoint(tmp_path / "nowhere" / "net.pt")
-    assert refusal(tmp_path) == "is a directory; name the checkpoint file in it."
+    assert refusal(tmp_path) == (
+        "is a directory; name the checkpoint file in it: it holds net_100.pt. Folders that are one "
+        "checkpoint hold model.safetensors, pytorch_model.bin or the index of its shards, or "
+        ".metadata."
+    )
 
 
 def test_empty_file(path):
@@ -234,9 +239,10 @@ def test_class_that_is_gone(network, path, monkeypatch):
 
 
 def test_content_without_tensors(path):
-    assert refusal(saved(path, {"epoch": 3, "weights": {}})) == (
-        "holds no tensors, neither at the top nor under state_dict, model_state_dict, "
-        "model_state, model, net; it has: epoch, weights. Save network.state_dict()."
+    assert refusal(saved(path, {"epoch": 3, "things": {}})) == (
+        "holds no tensors, neither at the top nor under a name such as state_dict or model; it "
+        "has: epoch, things. Save network.state_dict(), or pass --checkpoint-key with the name "
+        "under which the weights lie."
     )
     assert "it has: nothing." in refusal(saved(path, {"state_dict": {}}))
     assert refusal(saved(path, [torch.zeros(2)])) == (
@@ -246,7 +252,7 @@ def test_content_without_tensors(path):
 
 def test_tensors_among_other_things(path):
     assert refusal(saved(path, {"a": torch.zeros(2), "epoch": 3})).startswith(
-        "not all of it are tensors: epoch. Save network.state_dict() alone, or as"
+        "these entries are not tensors: epoch. Save network.state_dict() alone, or as"
     )
 
 
@@ -256,7 +262,7 @@ def test_missing_and_extra_names_with_the_nearest(network, path):
     assert refused_load(Small(), saved(path, state)) == (
         "does not fit the network; missing from it: conv.weight (nearest: conv.wieght); "
         "not in the network: conv.wieght (nearest: conv.weight). "
-        "Name the network it was trained with by --model."
+        "Name the network that it was trained with."
     )
 
 
@@ -276,7 +282,7 @@ def test_long_lists_of_names_end_in_a_count(path):
 def test_shortcuts_of_the_other_kind_are_explained(path, there, asked):
     networks = [build_network(name, n_channels=1, n_classes=2) for name in (there, asked)]
     assert refused_load(networks[1], saved(path, networks[0].state_dict())).endswith(
-        "by --model: shortcuts of names that end in _pad or _noshort have no weights."
+        "trained with: shortcuts of names that end in _pad or _noshort have no weights."
     )
 
 
@@ -364,11 +370,55 @@ def test_a_network_whose_names_begin_with_a_module_that_the_file_is_not_in(netwo
     torch.testing.assert_close(other.model.conv.weight, network.conv.weight)
 
 
-def test_others_beside_the_network_are_named(network, path):
+def test_others_beside_the_network_are_left_out_and_named(network, path):
     state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
     saved(path, {"state_dict": state | {"criterion.weight": torch.ones(2)}})
-    with pytest.raises(InputError, match=r"not in the network: model.conv.weight .nearest: conv.w"):
+    assert_loads(network, path)
+    assert fitted(read_checkpoint(path), Small()).notes == (
+        "the network has no such tensors, so these are left out: criterion.weight",
+    )
+    saved(path, {"state_dict": state | {"model.gate.weight": torch.ones(2)}})
+    with pytest.raises(InputError, match=r"not in the network: model.gate.weight.* Name the"):
         load_state(Small(), read_checkpoint(path))
+
+
+@pytest.mark.parametrize("beside", ["criterion.weight", "train_metrics.total", "ema.conv.weight"])
+def test_what_no_network_computes_with_is_left_out_beside_bare_names(network, path, beside):
+    saved(path, network.state_dict() | {beside: torch.ones(2)})
+    assert_loads(network, path)
+    (note,) = fitted(read_checkpoint(path), Small()).notes
+    assert note.endswith(f": {beside}")
+
+
+def test_a_layer_that_the_network_lacks_is_refused(network, path):
+    saved(path, network.state_dict() | {"head.weight": torch.ones(2)})
+    assert "not in the network: head.weight." in refused_load(Small(), path)
+
+
+class Cached(nn.Module):
+    """With a buffer that its state dict leaves out."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+        self.register_buffer("table", torch.arange(3.0), persistent=False)
+
+
+def test_a_buffer_that_the_network_makes_itself_may_stand_in_the_file(path):
+    first, second = Cached(), Cached()
+    saved(path, first.state_dict() | {"table": first.table.clone()})
+    load_state(second, read_checkpoint(path))
+    torch.testing.assert_close(second.linear.weight, first.linear.weight)
+    saved(path, first.state_dict() | {"table": first.table + 1})
+    assert "not in the network: table." in refused_load(Cached(), path)
+
+
+def test_adapters_without_their_base_are_named(network, path):
+    adapter = {f"base_model.model.{n}.lora_A.weight": torch.ones(2, 3) for n in ("conv", "linear")}
+    text = refused_load(network, saved(path, adapter))
+    assert "missing from it: conv.weight" in text
+    assert "It holds only the adapters that PEFT trains on top of a base model" in text
+    assert text.endswith("and leave --checkpoint out.")
 
 
 def test_the_second_name_of_a_tied_weight_may_be_left_out(path):

@@ -13,14 +13,16 @@ from PIL import Image
 
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError
+from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.canvas import write_figure
 from landscape_mpi.views.compare import draw_row, make_shared_panels, plan_comparison
 from landscape_mpi.views.page import page_for
-from landscape_mpi.views.pictures import KINDS
+from landscape_mpi.views.picture_kind import find_kind
 
 AXIS = np.linspace(-1.0, 1.0, 9)
 SHORT = np.linspace(-0.5, 0.5, 5)
+PLANES = [kind for kind in PICTURES if find_kind(kind).join is None]  # side by side
 
 
 def bowl(a, b):
@@ -52,7 +54,7 @@ def planes(figure):
     return [axes for axes in figure.axes if axes.get_xlabel()]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLANES)
 def test_ranges_colours_and_the_one_colour_bar_are_shared(two, kind):
     figure = draw_row(panels_of(two), kind)
     left, right = planes(figure)
@@ -121,7 +123,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, write, mode
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLANES)
 def test_a_surface_between_two_levels_partial_ones_and_nan(write, tmp_path, kind):
     done = np.zeros((9, 9))
     done[::4, ::4] = 1
@@ -173,7 +175,7 @@ def test_a_picture_is_as_wide_as_its_columns_and_not_cut(two, tmp_path, kind, co
     path = tmp_path / "picture.png"
     page = page_for(columns)
     if columns == 1:
-        write_figure(lambda: KINDS[kind](panels_of(two)[0]), path, dpi=100, page=page)
+        write_figure(lambda: PICTURES[kind](panels_of(two)[0]), path, dpi=100, page=page)
     else:
         write_figure(lambda: draw_row(panels_of(two), kind), path, dpi=100, page=page)
     pixels = np.asarray(Image.open(path).convert("RGB"), float)
@@ -188,7 +190,7 @@ def test_letters_for_print_are_eight_points(two, tmp_path):
     sizes = []
 
     def draw():
-        figure = KINDS["contour"](panels_of(two)[0])
+        figure = PICTURES["contour"](panels_of(two)[0])
         sizes.append(planes(figure)[0].xaxis.label.get_fontsize())
         return figure
 
@@ -200,7 +202,7 @@ def test_the_surface_of_one_column_has_its_unit_on_the_axis_instead_of_a_bar(two
     figures = []
 
     def draw():
-        figures.append(KINDS["surface"](panels_of(two)[0]))
+        figures.append(PICTURES["surface"](panels_of(two)[0]))
         return figures[-1]
 
     write_figure(draw, tmp_path / "picture.png", dpi=50, page=page_for(1))

@@ -7,11 +7,11 @@ from PIL import Image
 
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError
+from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.compare import draw_row
 from landscape_mpi.views.critical import MAXIMUM, MINIMUM, SADDLE, with_critical
 from landscape_mpi.views.panel import make_panel
-from landscape_mpi.views.pictures import KINDS
 from landscape_mpi.views.smooth import smooth_panel
 
 ALPHA, BETA = np.linspace(-1.0, 2.0, 7), np.linspace(-0.5, 0.5, 5)
@@ -54,7 +54,7 @@ def legend(figure):
 
 @pytest.mark.parametrize("kind", FLAT)
 def test_points_are_marked_where_they_are_larger_where_more_persistent(panel_of, kind):
-    figure = KINDS[kind](panel_of(wells()))
+    figure = PICTURES[kind](panel_of(wells()))
     found = markers(figure.axes[0])
     assert set(found["minima"]) == {(0.0, 0.0), (1.5, 0.25)}
     assert set(found["maxima"]) == {(-0.5, 0.0)}
@@ -65,20 +65,20 @@ def test_points_are_marked_where_they_are_larger_where_more_persistent(panel_of,
 
 
 def test_weak_points_are_left_out(panel_of):
-    figure = KINDS["filled"](panel_of(wells(), least=3.7))
+    figure = PICTURES["filled"](panel_of(wells(), least=3.7))
     assert legend(figure)[1:] == ["2 minima", "1 saddle", "persistence from 3.7 nat on"]
     logarithmic = panel_of(wells() + 1.0, least=0.5, kind="log")
-    assert legend(KINDS["filled"](logarithmic))[-1] == "persistence from 0.5 decades on"
+    assert legend(PICTURES["filled"](logarithmic))[-1] == "persistence from 0.5 decades on"
 
 
 def test_a_bowl_has_its_minimum_alone(panel_of):
-    figure = KINDS["contour"](panel_of(1.0 + ALPHA[:, None] ** 2 + BETA**2))
+    figure = PICTURES["contour"](panel_of(1.0 + ALPHA[:, None] ** 2 + BETA**2))
     assert legend(figure) == ["center (0, 0)", "1 minimum"]
     assert set(markers(figure.axes[0])["minima"]) == {(0.0, 0.0)}
 
 
 def test_labels_of_lines_lie_on_no_mark(panel_of):
-    figure = KINDS["contour"](panel_of(wells()))
+    figure = PICTURES["contour"](panel_of(wells()))
     axes = figure.axes[0]
     boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
     assert boxes
@@ -88,7 +88,7 @@ def test_labels_of_lines_lie_on_no_mark(panel_of):
 
 
 def test_smooth_pictures_mark_the_points_that_were_computed(panel_of):
-    figure = KINDS["contour"](smooth_panel(panel_of(wells()), 4))
+    figure = PICTURES["contour"](smooth_panel(panel_of(wells()), 4))
     assert set(markers(figure.axes[0])["minima"]) == {(0.0, 0.0), (1.5, 0.25)}
 
 

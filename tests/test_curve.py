@@ -19,7 +19,7 @@ from landscape_mpi.compute.curve import (
     trained_parameters,
     weights_at,
 )
-from landscape_mpi.job.curve.train import MOST_BENDS
+from landscape_mpi.jobs.curve.request import MOST_BENDS
 
 
 def de_casteljau(points, t):

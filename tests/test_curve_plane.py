@@ -20,7 +20,7 @@ from landscape_mpi.store.plane_path import path_of
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.pictures import make_panels
-from landscape_mpi.views.plane import draw_contour
+from landscape_mpi.views.plane import CONTOUR
 from landscape_mpi.zoo.curve_file import read_curve, write_curve
 
 
@@ -114,7 +114,7 @@ def test_a_surface_of_the_plane_covers_curve_and_bends_and_keeps_them(curves, tm
     with h5py.File(out) as file:
         assert "towards the end" in file["alpha"].attrs["long_name"]
 
-    figure = draw_contour(make_panels(surface, ["train_loss"])[0])
+    figure = CONTOUR(make_panels(surface, ["train_loss"])[0])
     lines = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 121]
     for line in lines:
         np.testing.assert_array_equal(line.get_ydata(), curve["beta"])

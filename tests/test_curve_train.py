@@ -15,7 +15,7 @@ from curve_runs import digits, run, train_ends
 
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.compute.curve import weights_at
-from landscape_mpi.job.curve import messages
+from landscape_mpi.jobs.curve import curve_messages
 from landscape_mpi.zoo.curve_file import read_curve
 from landscape_mpi.zoo.trainer import _mix
 
@@ -101,14 +101,14 @@ def ends(tmp_path_factory):
 
 def stop_after(n, monkeypatch):
     """Send this process a signal when so many epochs are done."""
-    say = messages.say_epoch
+    say = curve_messages.CurveLog.say_epoch
 
-    def say_and_stop(epoch, n_epochs):
-        say(epoch, n_epochs)
+    def say_and_stop(log, epoch, n_epochs):
+        say(log, epoch, n_epochs)
         if epoch.epoch == n:
             os.kill(os.getpid(), signal.SIGUSR1)
 
-    monkeypatch.setattr(messages, "say_epoch", say_and_stop)
+    monkeypatch.setattr(curve_messages.CurveLog, "say_epoch", say_and_stop)
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(ends, tmp_path, monkeypatch):
@@ -156,7 +156,7 @@ REFUSED = [
     (["--kind=spline"], "--kind", "bezier"),
     (["--start={ends}/none.pt"], "no such checkpoint", ""),
     (["--end={ends}/1.pt"], "has the weights of --start", "Name another solution."),
-    (["--model=resnet14"], "does not fit the network", "--model"),
+    (["--model=resnet14"], "does not fit the network", "Name the network that it was trained with"),
     (["--momentum=1"], "--momentum 1: must be below 1", ""),
     (["--out={ends}/1.pt"], "is a file this command reads", "another --out"),
     (["--out={ends}/none/c.pt"], "there is no directory", "mkdir"),

@@ -4,8 +4,6 @@ publisher's binary format at full size, and the sentences.
 
 import hashlib
 import os
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.datasets import digest_splits, load_dataset
-from landscape_mpi.zoo.loaders import FORMS
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 9, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 4, 1, 2, 0])
@@ -109,13 +106,6 @@ def test_unknown_name_and_missing_files():
         load_dataset("cifar10")
     with pytest.raises(MissingInputError, match="--data npz:: there is no file"):
         load_dataset("npz:")
-
-
-def test_the_readme_lists_every_data_set():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    table = text.partition("| your data | |")[2].partition("\n\n")[0]
-    rows = [row.split("|")[1] for row in table.strip().splitlines()[1:]]
-    assert sorted(re.findall("`(.+?)`", " ".join(rows))) == sorted(FORMS)
 
 
 @pytest.mark.parametrize("spec", ["seismic:", "seismic:-1", "seismic:x", "seismic:10000000000"])

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute import directions
+from landscape_mpi.errors import InputError
 
 
 @pytest.fixture
@@ -119,3 +120,34 @@ def test_norm_and_cosine():
     assert directions.cosine(first, first) == pytest.approx(1)
     assert directions.cosine(first, second) == 0
     assert math.isnan(directions.cosine(first, {}))
+
+
+def test_a_network_inside_others_has_the_same_direction(network):
+    def drawn(outer):
+        state = {name: value.detach().numpy() for name, value in outer.named_parameters()}
+        moved = {name: values for name, values in state.items() if values.ndim > 1}
+        made = directions.random_direction(
+            moved, seed=1, axis="alpha", normalize="filter", among=state
+        )
+        return list(made.values())
+
+    bare = drawn(network)
+    network[0] = torch.compile(network[0])
+    wrapped = drawn(nn.ModuleDict({"model": nn.DataParallel(network)}))
+    for ours, theirs in zip(bare, wrapped, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_stored_direction_fits_the_network_inside_another(network, center):
+    stored = {f"model.{name}": values for name, values in random(center).items()}
+    stored["criterion.weight"] = np.zeros(3, np.float32)
+    found = directions.matched_direction(stored, network, where="plane.h5: alpha")
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, stored[f"model.{name}"])
+    assert set(found) == {name for name, values in random(center).items() if values.any()}
+    inside = nn.ModuleDict({"net": network})
+    back = directions.matched_direction(random(center), inside, where="plane.h5: alpha")
+    assert set(back) == {f"net.{name}" for name in found}
+    stored["criterion.weight"] += 1
+    with pytest.raises(InputError, match=r"alpha: moves criterion.weight, which this network does"):
+        directions.matched_direction(stored, network, where="plane.h5: alpha")

@@ -18,6 +18,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from landscape_mpi import vtp
 from landscape_mpi.errors import InputError
+from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.ensemble import EnsembleContent
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.spectrum import Spectrum
@@ -25,7 +26,7 @@ from landscape_mpi.store.weights import WeightHistory, WeightsFile
 from landscape_mpi.views.canvas import write_figure
 from landscape_mpi.views.ensemble import draw_ensemble
 from landscape_mpi.views.page import page_for
-from landscape_mpi.views.pictures import KINDS, make_panels, plan_pictures
+from landscape_mpi.views.pictures import make_panels, plan_pictures
 from landscape_mpi.views.spectrum import draw_spectrum
 from landscape_mpi.views.weights import draw_weights
 
@@ -180,7 +181,7 @@ def test_alpha_goes_to_the_right(tmp_path, kind, turned):
     values = {"train_loss": surface_files.plane(AXIS, AXIS, function)}
     path = surface_files.write_surface(tmp_path / "net.h5", AXIS, AXIS, values)
     (panel,) = make_panels(read_surface(path), None)
-    pixels, _ = drawn(lambda: KINDS[kind](panel), tmp_path)
+    pixels, _ = drawn(lambda: PICTURES[kind](panel), tmp_path)
     part = pixels[:, : int(0.75 * pixels.shape[1])]  # left of the colour bar
     green, blue = part[..., 1], part[..., 2]
     yellow = np.argwhere(green > blue + 60).mean(axis=0)

@@ -20,14 +20,20 @@ from torch import nn
 
 from landscape_mpi import train
 from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.command import request_of
+from landscape_mpi.compute.devices.cpu import CPU
+from landscape_mpi.engine.gathering import gather_processes
+from landscape_mpi.engine.processes import Processes
 from landscape_mpi.ensemble import main, parse
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.crew import Crew, gather_crew
-from landscape_mpi.job.ensemble import run as cycles
-from landscape_mpi.job.ensemble.comparison import Task, TaskEvaluator, evaluate_tasks, share_out
-from landscape_mpi.job.ensemble.inputs import read_solutions, set_up
-from landscape_mpi.job.ensemble.messages import say_comparison
-from landscape_mpi.job.training.inputs import gather_inputs
+from landscape_mpi.jobs.ensemble import run as cycles
+from landscape_mpi.jobs.ensemble.comparison import TaskEvaluator
+from landscape_mpi.jobs.ensemble.ensemble_messages import say_comparison
+from landscape_mpi.jobs.ensemble.inputs import read_solutions, set_up
+from landscape_mpi.jobs.ensemble.request import EnsembleRequest
+from landscape_mpi.jobs.ensemble.tasks import Task, evaluate_tasks, share_out
+from landscape_mpi.jobs.training.inputs import gather_inputs
+from landscape_mpi.jobs.training.run import train_epochs
 from landscape_mpi.store.ensemble import read_ensemble
 from landscape_mpi.zoo.datasets import load_dataset
 
@@ -219,14 +225,20 @@ def assert_same(first, second):
 
 def test_a_stopped_run_goes_on_with_the_same_bits(inside, capsys):
     words = [*CYCLES, "--start=start.pt", "--run=stopped", *COMPARED]
-    options, crew = parse(words), Crew()
-    device = crew.take_device("cpu", 1)
+    asked, processes = request_of(EnsembleRequest, parse(words)), Processes()
+    device = processes.take_device("cpu", 1)
     for n_done in (1, 2):
-        inputs = gather_inputs(options, crew)
-        solutions = read_solutions(options, inputs, crew)
-        with set_up(options, inputs, solutions, device, crew) as cycling:
-            cycles.begin_or_resume(cycling, crew)
-            stopped = cycles.train_cycles(cycling, crew, stopped=lambda: True, say=lambda *_: None)
+        inputs = gather_inputs(asked.training, processes)
+        solutions = read_solutions(asked, inputs, processes)
+        with set_up(asked, inputs, solutions, device, processes) as cycling:
+            cycles.begin_or_resume(cycling, processes)
+            stopped = train_epochs(
+                cycling,
+                processes,
+                stopped=lambda: True,
+                say=lambda _: None,
+                on_batch=cycling.after_step,
+            )
             assert (stopped, cycling.trainer.n_done) == (False, n_done)
         assert sorted(read_ensemble(inside / "stopped").tables) == ["trace"]
     assert main(words) == 0
@@ -260,11 +272,16 @@ def test_any_number_of_ranks_gives_the_same_predictions():
     network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10)).eval()
     states = [network.state_dict() | {"2.weight": other[1].weight.detach()} for other in networks]
     tasks = [*map(Task, states), Task(states[0], averaged=True)]
-    data, crew, cpu = load_dataset("digits"), gather_crew(start_ranks()), torch.device("cpu")
-    crew.take_device("cpu", None)
-    found = evaluate_tasks(tasks if crew.is_root else None, network, data, cpu, crew)
+    data, processes, cpu = (
+        load_dataset("digits"),
+        gather_processes(start_ranks()),
+        CPU,
+    )
+    processes.take_device("cpu", None)
+    asked = tasks if processes.is_root else None
+    found = evaluate_tasks(asked, lambda: TaskEvaluator(network, data, cpu), processes)
     alone = TaskEvaluator(network, data, cpu)
-    if not crew.is_root:
+    if not processes.is_root:
         parallel_assert(found is None)
         return
     expected = [alone.evaluate(task) for task in tasks]

@@ -20,26 +20,42 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "landscape_mpi"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SHARED = {"errors", "garbage", "command", "options", "output", "short_names"}
-EVERYWHERE = {"errors", "garbage", "output", "short_names"}  # what any room may import
+# For any room.
+EVERYWHERE = {
+    "device_names",
+    "errors",
+    "garbage",
+    "output",
+    "problem",
+    "registry",
+    "short_names",
+    "tensor_names",
+}
+SHARED = EVERYWHERE | {"command", "options"}
+DEVICE_WORDS = {"cpu", "cuda", "xpu", "mps"}
 COMMANDS = sorted(
     path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
 )
 VIEWERS = {"plot", "vtp", "report", "topology"}
-LIGHT = {"draw", "views", "store", "viewer"}  # rooms for a login node, without torch and MPI
+# For a login node, without torch and MPI.
+LIGHT = {"analysis", "draw", "python", "views", "store", "viewer"}
 
 # Room or kind of module: the parts of the package it may import, besides its own.
 MAY_IMPORT = {
-    "command": {"job", "cluster", "compute", "store", "zoo", "views"} | SHARED,
+    "command": {"engine", "jobs", "cluster", "compute", "store", "zoo", "views"} | SHARED,
     "viewer": {"draw", "store", "views"} | SHARED,
-    "job": {"cluster", "compute", "store", "zoo", "options"} | EVERYWHERE,
+    "jobs": {"engine", "cluster", "compute", "store", "zoo", "python"} | SHARED,
+    "engine": {"cluster", "compute", "store", "zoo", "options"} | EVERYWHERE,
     "cluster": EVERYWHERE,
     "compute": EVERYWHERE,
     "store": EVERYWHERE,
     "zoo": EVERYWHERE,
+    "analysis": EVERYWHERE,
     "draw": {"store", "views"} | SHARED,
-    "views": {"store"} | EVERYWHERE,
+    "views": {"analysis", "store"} | EVERYWHERE,
     "shared": EVERYWHERE,
+    "front": {"problem", "python", "jobs"},
+    "python": {"analysis", "store", "views"} | EVERYWHERE,
 }
 # Packages that are another room's business.
 MUST_NOT_IMPORT = {
@@ -47,10 +63,13 @@ MUST_NOT_IMPORT = {
     "compute": {"mpi4py", "h5py"},
     "store": {"torch", "mpi4py"},
     "zoo": {"mpi4py"},
+    "analysis": {"torch", "mpi4py", "h5py", "matplotlib"},
     "draw": {"torch", "mpi4py", "h5py"},
     "views": {"torch", "mpi4py", "h5py"},
     "viewer": {"torch", "mpi4py", "h5py"},
     "shared": {"torch", "mpi4py", "h5py", "numpy"},
+    "front": {"torch", "mpi4py", "h5py", "numpy"},
+    "python": {"torch", "mpi4py", "h5py"},
 }
 
 
@@ -63,7 +82,9 @@ def kind(path: Path) -> str:
     inside = path.relative_to(PACKAGE)
     if len(inside.parts) > 1:
         return inside.parts[0]
-    if inside.stem in SHARED or inside.stem == "__init__":
+    if inside.stem == "__init__":
+        return "front"
+    if inside.stem in SHARED:
         return "shared"
     return "viewer" if inside.stem in VIEWERS else "command"
 
@@ -126,8 +147,70 @@ def test_a_module_leaves_other_rooms_packages_alone(path: Path) -> None:
     assert not packages & MUST_NOT_IMPORT.get(kind(path), set())
 
 
+def imports_between_modules() -> dict[str, set[str]]:
+    """Return for each module of the package those that it imports, also inside its functions."""
+    names = {module_name(path) for path in FILES}
+    graph = {}
+    for path in FILES:
+        words = imported_modules(path, at_run_time=True)
+        found = words | {word.rpartition(".")[0] for word in words}
+        graph[module_name(path)] = found & names - {module_name(path)}
+    return graph
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    """What is left after taking away, again and again, what imports nothing that is left."""
+    graph = imports_between_modules()
+    while free := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        graph = {name: imported for name, imported in graph.items() if name not in free}
+    assert not graph
+
+
+def test_command_lines_end_where_commands_begin() -> None:
+    """Below the commands, what is asked is plain data."""
+    places = [path for path in FILES if kind(path) in {"engine", "jobs", "compute", "store", "zoo"}]
+    named = [module_name(path) for path in places if "Namespace" in path.read_text()]
+    assert named == []
+
+
+def test_devices_are_compared_where_they_are_defined() -> None:
+    """All that differs between kinds of devices is in one object: a new kind is one file."""
+    home = PACKAGE / "compute" / "devices"
+    offenders = [
+        f"{module_name(path)}:{node.lineno}"
+        for path in FILES
+        if home not in path.parents and path.stem != "device_names"
+        for node in ast.walk(tree_of(path))
+        if compares_devices(node)
+    ]
+    assert offenders == []
+
+
+def compares_devices(node: ast.AST) -> bool:
+    """Return whether a node compares the name of a device, or asks torch about one kind of them."""
+    if isinstance(node, ast.Attribute):
+        asked = ast.unparse(node)
+        return node.attr == "is_cuda" or asked.startswith(("torch.cuda", "torch.xpu", "torch.mps"))
+    texts = ast.walk(node) if isinstance(node, ast.Compare) else ()
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".startswith"):
+        texts = ast.walk(node)
+    return any(isinstance(part, ast.Constant) and part.value in DEVICE_WORDS for part in texts)
+
+
 def test_the_package_itself_imports_nothing() -> None:
-    assert imported_modules(PACKAGE / "__init__.py") == set()
+    ours = f"{PACKAGE.name}."
+    imported = imported_modules(PACKAGE / "__init__.py", at_run_time=True)
+    assert imported <= {"importlib", "__future__.annotations", "typing.TYPE_CHECKING"}
+    code = f"import sys, {PACKAGE.name}; print(*(m for m in sys.modules if m.startswith({ours!r})))"
+    done = run_python(code)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
+def test_a_problem_is_imported_without_anything_heavy() -> None:
+    heavy = ("torch", "numpy", "mpi4py", "h5py")
+    done = run_python(f"{without(*heavy)}import landscape_mpi; print(landscape_mpi.Problem)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "<class 'landscape_mpi.problem.Problem'>"
 
 
 def run_python(code: str, *argv: str) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,8 @@ from PIL import Image, ImageSequence
 
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.film import make_film
 
 ROOT = Path(__file__).parent.parent
 AXIS = np.linspace(-1.0, 1.0, 9)
@@ -147,6 +149,7 @@ def test_a_large_surface_is_thinned_and_that_is_said(write, tmp_path, capsys):
         (["--film=turn.avi"], "turn.avi ends in neither .mp4 nor .gif"),
         (["--film=turn.gif", "--kind=contour"], "a film of one file turns its surface in space"),
         (["--film=turn.gif", "--kind=contour,surface"], "a film shows one of them"),
+        (["--film=turn.gif", "--kind=ring"], "ring: is no kind of film. Draw all files in one pic"),
         (["--film=turn.gif", "--quantity=train_loss,test_loss"], "a film shows one of them"),
         (["--film=turn.gif", "--compare"], "--compare: is for pictures, not for --film"),
         (["--film=turn.gif", "--out-dir=x"], "--out-dir: is for pictures, not for --film"),
@@ -221,3 +224,12 @@ except InputError as problem:
     print(problem)
 status = main([*sys.argv[1:], "--film=a.gif"])
 """
+
+
+def test_a_scale_that_does_not_suit_the_film_is_refused_though_none_is_named(write):
+    surface = read_surface(write("net", lambda a, b: -1 - a * a))
+    with pytest.raises(InputError, match="--log needs positive values"):
+        make_film([surface], None, scale="log", fps=2)
+    values = {"train_gain": surface_files.plane(AXIS, AXIS, lambda a, b: -1 - a * a)}
+    both = read_surface(write("both", lambda a, b: 1 + a * a, **values))
+    assert make_film([both], None, scale="log", fps=2).n_frames > 2

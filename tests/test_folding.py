@@ -12,9 +12,10 @@ import torch
 from torch import fx, nn
 
 from landscape_mpi.compute import fusion
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.folding import fold
-from landscape_mpi.compute.plane import MovedNetwork
+from landscape_mpi.compute.moving_network import MovedNetwork
 from landscape_mpi.compute.preparation import prepare_network
 from landscape_mpi.zoo.networks import build_network
 
@@ -218,9 +219,9 @@ class PerBatch(nn.Linear):
 
 def test_a_network_that_tracing_changes_is_left_unfolded(images):
     network = PerBatch(243, 4).eval()
-    setting = Setting("cpu", "fp32", 64)
+    setting = Setting(CPU, "fp32", 64)
     prepared = prepare_network(network, {"alpha": {}, "beta": {}}, images, setting)
-    assert prepared.network is network
+    assert prepared.networks == [network]
     assert "traced it gives other outputs, by up to" in prepared.description
 
 
@@ -229,9 +230,28 @@ def test_a_network_whose_outputs_are_no_numbers_is_folded_too(value, images):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()).eval()
     with torch.no_grad():
         network[0].weight.fill_(value)
-    setting = Setting("cpu", "fp32", 4)
+    setting = Setting(CPU, "fp32", 4)
     prepared = prepare_network(network, {"alpha": {}, "beta": {}}, images, setting)
     assert prepared.description.startswith("1 batch-norms folded")
+
+
+class WithMask(nn.Module):
+    """Takes another way where it is given a mask, and has arguments by keyword only."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, images, mask=None, *, scale=2.0):
+        outputs = self.norm(self.conv(images)) * scale
+        return outputs.mean((2, 3)) if mask is None else outputs * mask
+
+
+def test_arguments_that_are_not_given_have_their_defaults(images):
+    network = randomized(WithMask())
+    folded = fold(copy.deepcopy(network), {"alpha": {}, "beta": {}})
+    assert (folded.n_folded, folded.problem) == (1, None)
+    torch.testing.assert_close(folded.network(images), network(images))
 
 
 def test_tied_weights_are_not_folded():

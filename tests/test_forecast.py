@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from landscape_mpi.compute.cost import MachineRates, SampleCost
-from landscape_mpi.job.surface.forecast import (
+from landscape_mpi.engine.forecast import (
     Measured,
     Work,
     describe,

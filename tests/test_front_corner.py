@@ -8,7 +8,7 @@ from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.canvas import house_style
 from landscape_mpi.views.page import page_for
 from landscape_mpi.views.panel import make_panel
-from landscape_mpi.views.shaded import AZIMUTH, draw_surface
+from landscape_mpi.views.shaded import AZIMUTH, SURFACE
 
 AXIS = (-1, 0, 1)
 ASIDE = 1.5  # points between two texts, at the least
@@ -17,7 +17,7 @@ ASIDE = 1.5  # points between two texts, at the least
 def drawn(tmp_path):
     path = tmp_path / "net.h5"
     write_surface(path, AXIS, AXIS, {"train_loss": plane(AXIS, AXIS, lambda a, b: 1 + a + b)})
-    return draw_surface(make_panel(read_surface(path), "train_loss"))
+    return SURFACE(make_panel(read_surface(path), "train_loss"))
 
 
 def texts_of(axes):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from landscape_mpi.engine.grid import check_number_of_points, coarse_to_fine, parse_axis
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.plane.grid import check_number_of_points, coarse_to_fine, parse_axis
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from landscape_mpi.command import request_of
 from landscape_mpi.compute.directions import random_direction
+from landscape_mpi.jobs.hessian.request import HessianRequest
 from landscape_mpi.store.checksums import seal
 from landscape_mpi.zoo.datasets import load_dataset
 
@@ -41,7 +43,7 @@ NETWORK = """
         return nn.Sequential(*layers, nn.Linear(27, 10)).eval()
 """
 N_SAMPLES, LIMIT = 200, 150
-SMALL = ("--limit", str(LIMIT), "--tolerance", "1e-5")
+SMALL = ("--limit", str(LIMIT), "--subset", "first", "--tolerance", "1e-5")
 VALUES = ("hessian_min", "hessian_max")
 
 
@@ -65,7 +67,8 @@ def surface(folder, environment, on_ranks):
     """A surface without eigenvalues."""
     path = folder / "surface.h5"
     argv = ["landscape_mpi.surface", "--model=small:build", "--data=digits", "--x=-1:1:4"]
-    argv += ["--y=-1:1:3", f"--limit={N_SAMPLES}", "--splits=train,test", f"--out={path}"]
+    argv += ["--y=-1:1:3", f"--limit={N_SAMPLES}", "--subset=first", "--splits=train,test"]
+    argv.append(f"--out={path}")
     on_ranks(2, argv, env=environment, check=True)
     return path
 
@@ -136,7 +139,8 @@ def test_the_values_are_those_of_the_dense_hessian(undisturbed):
             expected = dense_ends(file["alpha"][row], file["beta"][column])
             found = [file[name][row, column] for name in VALUES]
             np.testing.assert_allclose(found, expected, rtol=1e-4)
-    assert "Hessian in 297 parameters, 150 training images, at 12 of 12 points, 0 of them" in said
+    which = "150 training images (the first of the data set)"
+    assert f"Hessian in 297 parameters, {which}, at 12 of 12 points, 0 of them" in said
     assert "hessian_min: " in said
     assert "products: " in said
 
@@ -144,7 +148,8 @@ def test_the_values_are_those_of_the_dense_hessian(undisturbed):
 def test_a_random_line(environment, tmp_path, on_ranks):
     line = tmp_path / "line.h5"
     argv = ["landscape_mpi.surface", "--model=small:build", "--data=digits", "--x=-1:1:2"]
-    on_ranks(1, [*argv, f"--limit={LIMIT}", f"--out={line}"], env=environment, check=True)
+    argv += [f"--limit={LIMIT}", "--subset=first", f"--out={line}"]
+    on_ranks(1, argv, env=environment, check=True)
     on_ranks(2, ["landscape_mpi.hessian", line, *SMALL], env=environment, check=True)
     with h5py.File(line) as file:
         found = [file[name][-1, 0] for name in VALUES]
@@ -315,7 +320,6 @@ def with_attribute(surface, path, group, name, value):
         ("provenance", "data_sha256", 64 * "0", "was computed with data of SHA-256 0000"),
         ("directions", "sha256", 64 * "0", "lies along directions of SHA-256 0000"),
         ("/", "splits", "test", "was computed on the split test, and the Hessian is that of"),
-        ("/", "loss", "mse", "is a surface of the loss mse; eigenvalues are known here for"),
         ("/", "batch_norm", "reestimate", "whose statistics depend on the weights"),
         ("directions", "source", "to b.pt; random", r"made for it \(to b.pt; random\) and are not"),
         ("provenance", "checkpoint", "gone.pt", "pass --checkpoint or --data-dir where files"),
@@ -324,10 +328,10 @@ def with_attribute(surface, path, group, name, value):
 def test_inputs_of_another_surface(group, name, value, words, surface, on_path, tmp_path):
     path = with_attribute(surface, tmp_path / "other.h5", group, name, value)
     from landscape_mpi.hessian import parse
-    from landscape_mpi.job.hessian import plan
+    from landscape_mpi.jobs.hessian import plan
 
     with pytest.raises(plan.InputError, match=words):
-        plan._read_on_root(parse([str(path)]))
+        plan._read_on_root(request_of(HessianRequest, parse([str(path)])))
 
 
 @pytest.fixture
@@ -340,10 +344,11 @@ def on_path(folder, environment, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--limit=151"], "the first 150 training samples, this run asks for the first 151"),
-        (["--limit=201"], "--limit: asks for the first 201 training samples, .* with 200"),
+        (["--limit=151"], "with 150 training samples, this run asks for 151"),
+        (["--limit=201"], "--limit: asks for 201 training samples, but .* with 200"),
         (["--spectrum=0"], "'0' is no point. Write --spectrum=0,0"),
         (["--spectrum=0,nan"], "'0,nan' is no point"),
+        (["--out=x.h5"], "the eigenvalues go into the surface file itself"),
         (["--parameters=all"], "the parameters moved, this run asks for the parameters all"),
         (["--gauss-newton"], "the matrix Hessian, this run asks for the matrix Gauss-Newton"),
         (["--solver=arpack"], "the solver lanczos, this run asks for the solver arpack"),
@@ -352,10 +357,14 @@ def on_path(folder, environment, monkeypatch):
 )
 def test_a_resume_with_other_options(options, words, undisturbed, on_path):
     from landscape_mpi.hessian import parse
-    from landscape_mpi.job.hessian import plan
+    from landscape_mpi.jobs.hessian import plan
+
+    def read():
+        asked = parse([str(undisturbed[0]), *SMALL, *options])
+        return plan._read_on_root(request_of(HessianRequest, asked))
 
     with pytest.raises(plan.InputError, match=words):
-        plan._read_on_root(parse([str(undisturbed[0]), *SMALL, *options]))
+        read()
 
 
 def test_what_is_no_surface(environment, tmp_path, on_ranks):

@@ -6,7 +6,6 @@ from PIL import Image
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.datasets import load_dataset
-from landscape_mpi.zoo.image_folder import load_folder
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
 GREY = COLOUR[..., 0]
@@ -22,14 +21,15 @@ def write(folder, images, classes=("b", "a"), suffix="png"):
 
 def refusal(folder):
     with pytest.raises(InputError) as caught:
-        load_folder(str(folder))
+        load_dataset(f"folder:{folder}")
     return str(caught.value).removeprefix(f"{folder}")
 
 
 def test_classes_and_images_come_in_the_order_of_their_names(tmp_path):
     write(tmp_path / "train", COLOUR)
     write(tmp_path / "val", COLOUR[2:], suffix="bmp")
-    splits, n_classes = load_folder(str(tmp_path))
+    data = load_dataset(f"folder:{tmp_path}")
+    splits, n_classes = data.splits, data.n_classes
     np.testing.assert_array_equal(splits["train"].inputs, COLOUR[[1, 3, 0, 2]])
     assert splits["train"].targets.tolist() == [0, 0, 1, 1]
     np.testing.assert_array_equal(splits["test"].inputs, COLOUR[[3, 2]])
@@ -50,7 +50,7 @@ def test_folders_of_classes_alone_are_the_training_split(tmp_path):
 def test_grey_among_colour_becomes_colour_and_transparency_is_left_out(tmp_path):
     alpha = np.concatenate([COLOUR[1], np.full((5, 6, 1), 7, np.uint8)], axis=2)
     write(tmp_path, [COLOUR[0], alpha, GREY[2]])
-    inputs = load_folder(str(tmp_path))[0]["train"].inputs
+    inputs = load_dataset(f"folder:{tmp_path}").splits["train"].inputs
     np.testing.assert_array_equal(inputs[:2], COLOUR[[1, 0]])
     np.testing.assert_array_equal(inputs[2], np.repeat(GREY[2, :, :, None], 3, axis=2))
 

@@ -2,9 +2,10 @@
 
 Oracle for directions: vectors whose angles are known. Oracle for the command: the checkpoints
 themselves, evaluated by a plain loop over the unmodified network, each with its own batch-norm
-statistics, and torch.optim.swa_utils.update_bn for statistics that are measured anew.
+statistics, and torch.optim.swa_utils.update_bn for statistics that are measured again.
 """
 
+import importlib
 import shutil
 
 import h5py
@@ -101,7 +102,7 @@ def loaded(path):
 def command(solutions, out, *options):
     return [
         *("landscape_mpi.surface", "--model", "resnet8", "--data", "digits"),
-        *("--checkpoint", str(solutions / "one.pt"), "--limit", str(N_IMAGES)),
+        *("--checkpoint", str(solutions / "one.pt"), "--limit", str(N_IMAGES), "--subset", "first"),
         *("--out", str(out), "--to", str(solutions / "two.pt"), *options),
     ]
 
@@ -173,12 +174,12 @@ def test_a_checkpoint_and_a_random_direction(solutions, tmp_path, on_ranks):
         assert abs(known["cosine"]) < 1e-6
 
 
-def test_statistics_that_are_measured_anew(solutions, tmp_path, on_ranks):
+def test_statistics_that_are_measured_again(solutions, tmp_path, on_ranks):
     """Half way: torch's own re-estimation, batch by batch as the run does it."""
-    out = tmp_path / "anew.h5"
+    out = tmp_path / "again.h5"
     options = ("--x=0:1:3", "--batch-norm=reestimate", "--batch=100")
     done = on_ranks(2, command(solutions, out, *options), check=True)
-    assert "9 batch-norms kept, the statistics of 9 measured anew" in done.stdout
+    assert "9 batch-norms kept, the statistics of 9 measured again" in done.stdout
     one, two = (loaded(solutions / f"{name}.pt") for name in ("one", "two"))
     with torch.no_grad():
         for first, second in zip(one.parameters(), two.parameters(), strict=True):
@@ -252,3 +253,85 @@ def test_another_treatment_of_the_statistics_is_not_resumed(solutions, tmp_path,
     on_ranks(1, command(solutions, out, "--x=0:1:2"), check=True)
     done = on_ranks(1, command(solutions, out, "--x=0:1:2", "--batch-norm=reestimate"))
     assert "with batch-norm statistics move, this run asks for batch-norm statistics" in done.stderr
+
+
+FROZEN = """
+import torch
+from torch import nn
+
+class FrozenBatchNorm(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        for name, start in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
+            self.register_buffer(name, torch.full((n,), float(start)))
+        self.register_buffer("steps", torch.tensor(0))
+
+    def forward(self, x):
+        scale = self.weight * (self.running_var + 1e-5).rsqrt()
+        return x * scale[:, None, None] + (self.bias - self.running_mean * scale)[:, None, None]
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), FrozenBatchNorm(4), nn.ReLU(), nn.Flatten(),
+                         nn.Linear(144, 10))
+"""
+
+
+def test_buffers_of_a_frozen_batch_norm_lead_to_the_other_solution(tmp_path, on_ranks, monkeypatch):
+    (tmp_path / "frozen_net.py").write_text(FROZEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = importlib.import_module("frozen_net").network()
+    ends = []
+    for number, name in enumerate(("one", "two")):
+        with torch.no_grad():
+            for values in (*network.parameters(), *network.buffers()):
+                draw = torch.rand(values.shape, generator=torch.Generator().manual_seed(number))
+                values.copy_(draw - 0.3 if values.ndim > 1 else draw + 0.5 + number)
+        torch.save(network.state_dict(), tmp_path / f"{name}.pt")
+        ends.append(plain_loss(network))
+    out = tmp_path / "line.h5"
+    argv = [
+        *("landscape_mpi.surface", "--model=frozen_net:network", "--data=digits", "--x=0:1:2"),
+        *("--checkpoint=one.pt", "--to=two.pt", f"--limit={N_IMAGES}", "--subset=first"),
+        *("--out", out),
+    ]
+    done = on_ranks(1, argv, cwd=tmp_path, check=True)
+    assert losses(out).ravel() == pytest.approx(ends, rel=1e-5)
+    assert "1.steps: these whole numbers differ between the two solutions" in done.stdout
+    again = on_ranks(1, [*argv, "--fresh", "--batch-norm=reestimate"], cwd=tmp_path, check=True)
+    assert "statistics of 1 measured again, 1 of them frozen in training (FrozenBat" in again.stdout
+    said = on_ranks(1, ["landscape_mpi.surface", "--summary", out], check=True).stdout
+    assert "batch-norm: running statistics measured again at every point" in said
+
+
+MASKED = """
+import torch
+from torch import nn
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+        self.register_buffer("mask", torch.arange(64) % 2 == 0)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1) * self.mask)
+
+def network():
+    torch.manual_seed(0)
+    return Masked()
+"""
+
+
+def test_a_mask_that_differs_is_refused(tmp_path, on_ranks):
+    (tmp_path / "masked_net.py").write_text(MASKED)
+    state = {"layer.weight": torch.ones(10, 64), "layer.bias": torch.ones(10)}
+    for name, remainder in (("one", 0), ("two", 1)):
+        torch.save(state | {"mask": torch.arange(64) % 2 == remainder}, tmp_path / f"{name}.pt")
+    argv = [
+        *("landscape_mpi.surface", "--model=masked_net:network", "--data=digits", "--x=0:1:2"),
+        *("--checkpoint=one.pt", "--to=two.pt", "--out=line.h5"),
+    ]
+    done = on_ranks(1, argv, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--to two.pt: mask: these whole numbers (a pruning mask, for example)" in done.stderr
+    assert not (tmp_path / "line.h5").exists()

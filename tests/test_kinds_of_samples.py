@@ -55,7 +55,7 @@ def test_every_kind_of_samples(model, data, noun, data_dir, tmp_path, on_ranks):
         2,
         [
             *("landscape_mpi.surface", "--model", model, "--checkpoint", str(checkpoint)),
-            *("--data", data, "--data-dir", str(data_dir), "--limit", "200"),
+            *("--data", data, "--data-dir", str(data_dir), "--limit", "200", "--subset", "first"),
             *("--x=-0.5:1:3", "--y=0.5", "--out", str(out), "--ranks-per-point", "2"),
         ],
         check=True,
@@ -66,8 +66,9 @@ def test_every_kind_of_samples(model, data, noun, data_dir, tmp_path, on_ranks):
     samples = dataset.splits["train"].first(200)
     names = moved_names(network, ignore=("bias", "bn"))
     center = {name: network.get_parameter(name).detach().clone().numpy() for name in names}
+    all_names = [name for name, _ in network.named_parameters()]
     steps = [
-        random_direction(center, seed=1, axis=axis, normalize="filter")
+        random_direction(center, seed=1, axis=axis, normalize="filter", among=all_names)
         for axis in ("alpha", "beta")
     ]
     with h5py.File(out) as file:

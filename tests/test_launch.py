@@ -27,7 +27,19 @@ from landscape_mpi.zoo.networks import build_network
 
 ROOT = Path(__file__).parent.parent
 BIND = ROOT / "launch/bind_rank.sh"
-LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "MPI_", "PRTE_", "SLURM_", "CUDA_", "HYDI_")
+LAUNCHERS = (
+    "OMPI_",
+    "PMIX_",
+    "PMI_",
+    "MPI_",
+    "PRTE_",
+    "SLURM_",
+    "CUDA_",
+    "HYDI_",
+    "ROCR_",
+    "HIP_",
+    "ZE_",
+)
 OnRanks = Callable[..., subprocess.CompletedProcess[str]]
 LOCAL = ROOT / "launch/local.sh"
 HOSTFILE = ROOT / "launch/hostfile.example"
@@ -129,10 +141,10 @@ def test_a_rank_takes_one_of_those_that_the_queue_gave(machine: dict[str, str]) 
 
 
 @needs_two_cores
-@pytest.mark.parametrize("gpu", ["2", "GPU-c"])
-def test_a_gpu_that_the_launcher_chose_stays(gpu: str, machine: dict[str, str]) -> None:
-    given = {"CUDA_VISIBLE_DEVICES": gpu, "SLURM_LOCALID": "1"}
-    assert bound(machine, **given) == f"{gpu} {on(1)}"
+@pytest.mark.parametrize("chosen", ["2", "GPU-c"])
+def test_a_gpu_that_the_launcher_chose_stays(chosen: str, machine: dict[str, str]) -> None:
+    given = {"CUDA_VISIBLE_DEVICES": chosen, "SLURM_LOCALID": "1"}
+    assert bound(machine, **given) == f"{chosen} {on(1)}"
 
 
 @pytest.mark.parametrize("hidden", ["", "-1", "-1,0"])
@@ -194,6 +206,63 @@ def test_without_a_command_it_says_how_it_is_called(machine: dict[str, str]) -> 
     done = run(BIND, env=machine)
     assert done.returncode == 2
     assert "launch/bind_rank.sh COMMAND [ARGUMENT ...]" in done.stderr
+
+
+# GPUs of AMD and Intel.
+
+ROCM_SMI = """#!/usr/bin/env bash
+bus() { printf 'GPU[%s]\t\t: PCI Bus: 0000:%sB:00.0\n' "$1" "$1"; }
+echo "============ ROCm System Management Interface ============"
+case "$*" in
+    "--showbus") for id in 0 1 2 3; do bus "$id"; done ;;
+    --device*--showbus) bus "$2" ;;
+esac
+"""
+MASKS = "${CUDA_VISIBLE_DEVICES-} ${ROCR_VISIBLE_DEVICES-} ${HIP_VISIBLE_DEVICES-}"
+SAY_MASKS = f'echo "{MASKS} ${{ZE_AFFINITY_MASK-}} ${{BOUND_TO-unbound}}"'
+
+
+@pytest.fixture
+def amd(machine: dict[str, str]) -> dict[str, str]:
+    """Return the environment of such a machine with GPUs of AMD."""
+    programs = Path(machine["PATH"].split(os.pathsep)[0])
+    (programs / "nvidia-smi").unlink()
+    write_program(programs / "rocm-smi", ROCM_SMI)
+    return machine
+
+
+def masks_of(machine: dict[str, str], **rank: str) -> list[str]:
+    """Return the variables of a rank that show GPUs, and its cores."""
+    done = run(BIND, "bash", "-c", SAY_MASKS, env=machine | rank)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.removesuffix("\n").split(" ")
+
+
+@needs_two_cores
+def test_a_rank_takes_a_gpu_of_amd_and_the_cores_beside_it(amd: dict[str, str]) -> None:
+    assert masks_of(amd, SLURM_LOCALID="0") == ["", "0", "", "", on(0)]
+    assert masks_of(amd, SLURM_LOCALID="3") == ["", "3", "", "", on(1)]
+
+
+@needs_two_cores
+def test_a_rank_takes_one_of_those_of_amd_that_the_queue_gave(amd: dict[str, str]) -> None:
+    given = {"ROCR_VISIBLE_DEVICES": "1,2"}
+    assert masks_of(amd, SLURM_LOCALID="1", **given) == ["", "2", "", "", on(1)]
+    assert masks_of(amd, SLURM_LOCALID="5", **given)[:4] == ["", "1,2", "", ""]
+    both = given | {"HIP_VISIBLE_DEVICES": "0,1"}  # counted among those two
+    assert masks_of(amd, SLURM_LOCALID="1", **both)[:4] == ["", "1,2", "1", ""]
+
+
+def test_a_rank_takes_a_tile_of_intel(amd: dict[str, str]) -> None:
+    given = {"ZE_AFFINITY_MASK": "0.0,0.1,1.0,1.1"}
+    assert masks_of(amd, SLURM_LOCALID="2", **given)[:4] == ["", "", "", "1.0"]
+
+
+def test_a_driver_of_amd_that_fails_is_said(amd: dict[str, str]) -> None:
+    program = Path(amd["PATH"].split(os.pathsep)[0]) / "rocm-smi"
+    write_program(program, "#!/bin/sh\necho 'ERROR: no driver'\nexit 2\n")
+    done = run(BIND, "bash", "-c", SAY, env=amd | {"SLURM_LOCALID": "0"})
+    assert done.stderr == "bind_rank.sh: rocm-smi finds no GPU: ERROR: no driver\n"
 
 
 # Ranks of a real launcher.

@@ -9,7 +9,7 @@ from landscape_mpi.store.marks import Mark, write_marks
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.line import draw_line
 from landscape_mpi.views.panel import make_panel
-from landscape_mpi.views.plane import draw_contour, draw_filled, draw_heatmap
+from landscape_mpi.views.plane import CONTOUR, FILLED, HEATMAP
 
 AXIS = np.linspace(-0.5, 1.5, 9)
 MARKS = [Mark("first", 0.0, 0.0), Mark("second_$run", 1.0, 0.0), Mark("third", 0.31, 1.5)]
@@ -52,7 +52,7 @@ def test_older_files_whose_marks_have_one_name(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("draw", [draw_contour, draw_filled, draw_heatmap])
+@pytest.mark.parametrize("draw", [CONTOUR, FILLED, HEATMAP])
 def test_a_plane_shows_letters_and_the_losses_of_grid_points(surface, draw):
     figure = draw(make_panel(surface, "train_loss"))
     axes = figure.axes[0]

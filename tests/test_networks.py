@@ -1,6 +1,7 @@
 """Oracle: the names of the design, and torch's own shapes for small networks written here."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_unknown_name_lists_all_and_the_form_of_ones_own():
 
 def test_network_for_other_images_is_refused():
     assert refusal(build_network("resnet8", n_channels=3, n_classes=3)).startswith(
-        "--model: nets:build cannot take the images of tiny, a batch of shape [3, 1, 8, 8]: Given"
+        "--model: nets:build cannot take the images of tiny, a batch of float32 [3, 1, 8, 8]: R"
     )
 
 
@@ -144,17 +145,58 @@ def test_outputs_that_are_not_logits_are_refused():
         "[3, 3]."
     )
 
-    class Pair(nn.Module):
-        def forward(self, x):
-            return x, x
 
-    assert "returns tuple for 3 images" in refusal(Pair())
+class Returns(nn.Module):
+    """Returns what a function makes of the logits."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make, self.linear = make, nn.Linear(64, 3)
+
+    def forward(self, images):
+        return self.make(self.linear(images.flatten(1)))
+
+
+class Output(dict):
+    """What networks of Hugging Face return."""
+
+    logits = torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda logits: (None, logits),
+            "returns a tuple, not a tensor. Pass --output with the entry that the loss is made of: "
+            "1, float32 [3, 3].",
+        ),
+        (
+            lambda logits: {"out": logits, "aux": logits[:, :1]},
+            "returns a dict, not a tensor. Pass --output with the entry that the loss is made of: "
+            "out, float32 [3, 3]; aux, float32 [3, 1].",
+        ),
+        (
+            lambda logits: Output(loss=3),
+            "returns an Output, not a tensor. Pass --output with the entry that the loss is made "
+            "of: logits, float32 [1].",
+        ),
+        (
+            lambda logits: None,
+            "returns a NoneType, not a tensor. Wrap the network in one whose forward returns the "
+            "tensor that the loss is made of.",
+        ),
+    ],
+)
+def test_what_to_do_where_no_tensor_comes_out(make, words):
+    assert refusal(Returns(make)) == f"--model: nets:build {words}"
 
 
 def test_fewer_outputs_than_classes_are_refused():
     torch.manual_seed(0)
     assert refusal(build_network("resnet8", n_channels=1, n_classes=2)) == (
-        "--model: nets:build has 2 outputs, tiny has 3 classes: each class needs an output."
+        "--model: nets:build has 2 outputs, tiny has 3 classes: each class needs an output. If the "
+        "number 2 stands for no class, pass --ignore-index 2."
     )
 
 
@@ -200,5 +242,107 @@ def test_a_target_at_each_place_needs_logits_at_each_place():
     with pytest.raises(InputError) as caught:
         check_network(nn.Sequential(nn.Embedding(3, 3), nn.Flatten()), name="a:b", data=data)
     assert str(caught.value) == (
-        "--model: a:b returns [3, 18] for 3 sequences; the loss needs logits of shape [3, 6, 3]."
+        "--model: a:b returns [3, 18] for 3 sequences; the loss needs logits of shape [3, 3, 6], "
+        "or [3, 6, 3]."
+    )
+
+
+PLACES = np.arange(5 * 4 * 3).reshape(5, 4, 3) % 3
+
+
+class Spread(nn.Module):
+    """Has logits of any shape for an image."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, images):
+        return images.mean() * torch.ones(len(images), *self.shape)
+
+
+def axis_of(shape, targets, **asked):
+    data = replace(DATA, splits={"train": Split(SPLIT.inputs, targets)})
+    return check_network(Spread(*shape), name="a:b", data=data, **asked)
+
+
+@pytest.mark.parametrize(
+    ("shape", "targets", "axis"),
+    [
+        ((3,), PLACES[:, 0, 0], -1),
+        ((3, 4, 3), PLACES, 1),
+        ((4, 3, 3), PLACES, -1),
+        ((5, 4, 3), PLACES, 1),
+        ((7, 4), PLACES[:, :, 0], 1),
+        ((4, 7), PLACES[:, :, 0], -1),
+    ],
+)
+def test_the_axis_of_the_classes_is_the_one_that_fits(shape, targets, axis):
+    assert axis_of(shape, targets) == axis
+    if targets.ndim == 1:
+        assert axis_of(shape, targets, class_axis=1) == -1  # there is no other
+
+
+def test_classes_that_fit_along_both_axes_are_asked_for():
+    with pytest.raises(InputError) as caught:
+        axis_of((4, 4), PLACES[:, :, 0])
+    assert str(caught.value) == (
+        "--class-axis: a:b returns [3, 4, 4] for targets of shape [3, 4], so its classes may lie "
+        "along axis 1, as in torch's losses, or along the last axis, as in language models. The "
+        "two give different losses: pass --class-axis 1 or --class-axis -1."
+    )
+    assert [axis_of((4, 4), PLACES[:, :, 0], class_axis=axis) for axis in (1, -1)] == [1, -1]
+
+
+def test_an_axis_that_does_not_fit_and_targets_with_one_axis_more():
+    with pytest.raises(InputError, match=r"needs logits of shape \[3, 3, 4\] for --class-axis 1.$"):
+        axis_of((4, 7), PLACES[:, :, 0], class_axis=1)
+    with pytest.raises(InputError, match=r"take the axis of length 1 out, targets.squeeze\(1\).$"):
+        axis_of((3, 4, 3), PLACES[:, None])
+
+
+class Letters(nn.Module):
+    """Sequences of letters whose number says how long they are, packed as recurrent layers do."""
+
+    def __init__(self, n_letters, n_classes):
+        super().__init__()
+        self.embed = nn.Embedding(n_letters, 5, padding_idx=0)
+        self.cell = nn.GRU(5, n_classes, batch_first=True)
+
+    def forward(self, text):
+        lengths = (text != 0).sum(dim=1)
+        pack = nn.utils.rnn.pack_padded_sequence
+        return self.cell(pack(self.embed(text), lengths, True, enforce_sorted=False))[1][0]
+
+
+def test_networks_are_tried_on_samples_of_the_data():
+    """No symbol is made up, nor a sequence of nothing but padding, which packing refuses."""
+    text = np.tile([1, 2, 3, 1, 0], (9, 1))
+    text[7, 0] = 4
+    data = DataSet("letters", {"train": Split(text, np.arange(9) % 7)}, (), (), 7, "")
+    check_network(Letters(5, 7), name="a:b", data=data)
+    with pytest.raises(InputError, match="a batch of int64 .*: IndexError: index out of range"):
+        check_network(Letters(4, 7), name="a:b", data=data)
+
+
+def test_a_network_is_tried_in_its_own_type():
+    check_network(Returns(lambda logits: logits).double(), name="a:b", data=DATA)
+
+
+def test_targets_that_do_not_count_are_no_classes():
+    targets = np.array([0, 255, 2, 255, 1])
+    data = replace(DATA, splits={"train": Split(SPLIT.inputs, targets)}, ignored=255)
+    assert check_network(Spread(3), name="a:b", data=data) == -1
+    with pytest.raises(InputError) as caught:
+        check_network(Spread(3), name="a:b", data=replace(data, ignored=1, n_classes=256))
+    assert "has 256 classes: each class needs an output. If the number 255 stands" in str(
+        caught.value
+    )
+    nothing = replace(data, splits={"train": Split(SPLIT.inputs, np.full(5, 255))})
+    with pytest.raises(InputError) as caught:
+        check_network(Spread(3), name="a:b", data=nothing)
+    assert str(caught.value) == (
+        "--ignore-index 255: none of the 5 targets of train counts, so there is nothing to take a "
+        "mean over. Pass the number that stands for no class, or --ignore-index none to count all "
+        "targets."
     )

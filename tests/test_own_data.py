@@ -67,6 +67,8 @@ def whole_images(): return {"train": (bytes_.astype(np.int64), classes)}
 def mask(): return {"train": (row > 0, classes)}
 def symbols(): return {"train": (text - 1, classes)}
 def deep(): return {"train": (row, row.reshape(24, 3, 2))}
+def tagged(): return {"train": (text, text % 3)}
+def no_places(): return {"train": (row, np.zeros((24, 0)))}
 def other_test(): return {"train": (row, classes), "test": (row[:, :3], classes)}
 def other_targets(): return {"train": (row, classes), "test": (row, row[:, 0])}
 def huge(): return {"train": (row, classes * 10**7)}
@@ -129,6 +131,8 @@ def given(folder):
         ("tokens", "text", (8,), 7),
         ("arrays", "array", (2, 3), 1),
         ("multiple", "table", (6,), 2),
+        ("deep", "table", (6,), 6),
+        ("tagged", "text", (9,), 3),
     ],
 )
 def test_every_kind_of_samples(folder, name, kind, shape, n_classes):
@@ -136,6 +140,7 @@ def test_every_kind_of_samples(folder, name, kind, shape, n_classes):
     assert data.sample.kind == kind
     assert data.sample.shape == shape
     assert data.n_classes == n_classes
+    assert data.sample.n_symbols == (7 if kind == "text" else 0)
     assert data.splits["train"].targets.dtype in {np.dtype("int64"), np.dtype("float32")}
     assert (data.mean == ()) == (name != "pixels")
 
@@ -167,17 +172,20 @@ RETURN = 'Return {"train": (inputs, targets), "test": (inputs, targets)}, test i
         ("no_samples", "train: is empty; there is nothing to take a mean over."),
         ("no_pair", "train: is an int, neither a pair (inputs, targets) of arrays nor a Dataset"),
         ("nan", "train inputs: NaN or infinite in 2 of 24 samples, the first is sample 5. Every"),
-        ("nan_targets", "train targets: NaN or infinite in 24 of 24 samples"),
+        (
+            "nan_targets",
+            "train targets: NaN or infinite in 24 of 24 samples, the first is sample 0. Every "
+            "loss would be too: leave them out or fill them with a number that --ignore-index nam",
+        ),
         ("ragged", "train inputs: cannot be made an array of numbers, all samples of one shape ("),
         ("strings", "train inputs: is <U1, not numbers. Turn it into arrays of float32, uint8 or"),
         ("one_number", "train inputs: have the shape [24], and need one more dimension"),
         ("channels_first", "which looks like [n, channels, height, width]; channels come last"),
         ("whole_images", "train inputs: are int64 [24, 5, 4, 3]. Images are uint8 [n, height, wi"),
         ("mask", "train inputs: are bool [24, 6]. Images are uint8"),
-        ("symbols", "train inputs: have -1 in it; symbols count from 0."),
-        ("deep", "train targets: have the shape [24, 3, 2], must be [n], or [n, length] with"),
-        ("other_test", "inputs of train are float32 [n, 6], of test float32 [n, 3]; one network"),
-        ("other_targets", "targets of train are int64 [n], of test float32 [n]; one network and"),
+        ("no_places", "train targets: have the shape [24, 0], so there are none. Targets must be"),
+        ("other_test", "inputs of train are float64 [n, 6], of test float64 [n, 3]; one network"),
+        ("other_targets", "targets of train are int64 [n], of test float64 [n]; one network and"),
         ("huge", "targets have 20000000 in them; class numbers count from 0, and below 1,000,000"),
         ("sparse", "train inputs: cannot be made an array of numbers"),
         ("broken", "train: sample 3 cannot be read: KeyError: 3 ("),
@@ -207,7 +215,11 @@ def test_floats_are_not_normalised_again(folder):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("negative", "targets of train have -1 in them; class numbers count from 0"),
+        (
+            "negative",
+            "targets of train have -1 in them; class numbers count from 0. Pass --ignore-index -1 "
+            "if these targets do not count, or number the classes from 0.",
+        ),
         ("multiple", "targets of train are float32 [24, 2], and cross-entropy needs class numbers"),
     ],
 )
@@ -216,6 +228,22 @@ def test_targets_that_are_no_classes(folder, name, words):
     with pytest.raises(InputError) as caught:
         check_network(nn.Linear(6, 3), name="m", data=data)
     assert words in str(caught.value)
+
+
+def test_negative_symbols_are_for_networks_that_take_them(folder):
+    data = load_dataset("own_data:symbols")
+
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(7, 3)
+
+        def forward(self, text):
+            return self.embed(text + 1).mean(dim=1)
+
+    check_network(Shifted(), name="a:b", data=data)
+    with pytest.raises(InputError, match="--model: rnn7 cannot take .*: IndexError: index out of"):
+        check_network(build_network("rnn7", sample=data.sample), name="rnn7", data=data)
 
 
 def test_networks_of_the_zoo_take_images_of_floats(folder):

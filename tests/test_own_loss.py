@@ -5,6 +5,7 @@ sentence a user should read for each way in which a function is not the loss of 
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from torch import nn
 
 from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.compute.losses import CROSS_ENTROPY
+from landscape_mpi.engine.loss_trials import choose_loss
+from landscape_mpi.engine.losses import LossChoice
+from landscape_mpi.engine.request import LossRequest
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.losses import LossChoice, choose_loss
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.dataset import DataSet, Split, find_ignored
 from landscape_mpi.zoo.datasets import load_dataset
 
 MODULE = """
@@ -63,6 +66,58 @@ def one(outputs):
 
 def mixes(outputs, targets):
     return functional.cross_entropy(outputs, targets, reduction="none") / len(outputs)
+
+def weighted(outputs, targets):
+    weight = torch.tensor([1.0, 20.0, 0.5])
+    return functional.cross_entropy(outputs, targets, weight=weight, reduction="none")
+
+def with_weights(outputs, targets):
+    return weighted(outputs, targets), torch.tensor([1.0, 20.0, 0.5])[targets]
+
+def focal(outputs, targets):
+    losses = functional.cross_entropy(outputs, targets, reduction="none")
+    return (1 - torch.exp(-losses)) ** 2 * losses
+
+def unweighted(outputs, targets):
+    return void(outputs, targets), torch.tensor([1.0, 20.0, 0.5])[targets]
+
+def flat(outputs, targets):
+    return void(outputs.movedim(1, -1).flatten(0, 1), targets.flatten())
+
+def other_weights(outputs, targets):
+    return weighted(outputs, targets), torch.ones(2)
+
+def no_weights(outputs, targets):
+    return weighted(outputs, targets), 3
+
+def padded(outputs, targets):
+    return functional.cross_entropy(outputs, targets, ignore_index=1, reduction="none")
+
+def void(outputs, targets):
+    return functional.cross_entropy(outputs, targets, reduction="none")
+
+def void_weights(outputs, targets):
+    return void(outputs, targets), (targets >= 0).float()
+
+def void_of_samples(outputs, targets):
+    return void(outputs, targets).sum(dim=1)
+
+def hinge(outputs, targets):
+    return torch.relu(1 - outputs[:, 0] * targets)
+
+def log_of(outputs, targets):
+    if (outputs < 0).any():
+        raise ValueError("no probabilities")
+    return functional.nll_loss(torch.log(outputs), targets, reduction="none")
+
+class Module(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.noise = nn.Dropout(0.5)
+    def forward(self, outputs, targets):
+        return void(self.noise(outputs), targets)
+
+module = Module()
 
 def whole_row(outputs, targets):
     return (outputs - targets).abs().sum(1)
@@ -111,7 +166,7 @@ CLASSES = table(np.arange(12) % 3)
     ],
 )
 def test_what_is_an_error_beside_a_loss(folder, name, n_outputs, targets, error):
-    choice = choose_loss(name, linear(n_outputs), table(targets), model="m")
+    choice = choose_loss(LossRequest(name), linear(n_outputs), table(targets), model="m")
     assert choice == LossChoice(name, error, one_loss=name.endswith("whole_row"))
     assert choice.load().error == error
     assert choice.units == ("nat" if name in {"cross_entropy", "bce"} else "1")
@@ -162,11 +217,27 @@ NEEDS = "The surface needs the loss of every sample, float [3], to add them up a
         ("own_losses:squeezed", "a single number, a mean or a sum for outputs float32 [1, 3] and"),
         ("own_losses:fails", f"own_losses:fails failed on {GIVEN}: ValueError: weights for 9 clas"),
         ("own_losses:fails", "own_losses.py:38)"),
+        (
+            "own_losses:Module",
+            "--loss: own_losses:Module() takes other arguments, and is called with outputs, ta",
+        ),
+        (
+            "torch.nn:CrossEntropyLoss",
+            "--loss: torch.nn:CrossEntropyLoss is a class, but a loss is called with outputs and "
+            "targets. Name an instance of it, such as criterion = "
+            "CrossEntropyLoss(reduction='none'), or a fun",
+        ),
+        (
+            "own_losses:other_weights",
+            "own_losses:other_weights returned the weights float32 [2] and losses of shape [3] "
+            f"for {GIVEN}. Each loss needs a weight: the mean is the sum of the losses divided by",
+        ),
+        ("own_losses:no_weights", "returned the weights an int and losses of shape [3]"),
     ],
 )
 def test_a_function_that_is_no_loss(folder, name, words):
     with pytest.raises(InputError) as caught:
-        choose_loss(name, linear(3), CLASSES, model="m")
+        choose_loss(LossRequest(name), linear(3), CLASSES, model="m")
     assert words in str(caught.value)
 
 
@@ -198,37 +269,232 @@ def test_other_shapes_later_are_an_error_too(folder):
             "bce",
             1,
             np.arange(12) % 3,
-            "--loss bce: targets go from 0 to 2, and must be from 0 to 1: 1 is the class whose "
-            "logit the network returns. For several classes take cross_entropy.",
+            "--loss bce: targets go from 0 to 2, but must be from 0 to 1, where 1 is the class "
+            "whose logit the network returns. For several classes take cross_entropy.",
         ),
         ("bce", 2, np.arange(12) % 2, "--loss bce: the network returns [3, 2] for 3 rows, whose"),
     ],
 )
 def test_a_loss_that_does_not_suit(name, n_outputs, targets, words):
     with pytest.raises(InputError) as caught:
-        choose_loss(name, linear(n_outputs), table(targets), model="m")
+        choose_loss(LossRequest(name), linear(n_outputs), table(targets), model="m")
     assert words in str(caught.value)
 
 
-class Pair(nn.Module):
-    def forward(self, rows):
-        return rows, rows
-
-
-def test_a_network_that_does_not_return_a_tensor_or_fails_on_the_data():
-    with pytest.raises(InputError, match="--model: m returns a tuple, not a tensor. Wrap the net"):
-        choose_loss("mse", Pair(), CLASSES, model="m")
+def test_a_network_that_fails_on_the_data():
     text = np.zeros((5, 4), np.int64)
     text[4, 2] = 9  # which is not among the first samples
-    words = r"--model: m cannot take int64 \[3, 4\], sequences of rows: IndexError: index out"
+    words = (
+        r"--model: m cannot take the sequences of rows, a batch of int64 \[3, 4\]: IndexError: i"
+    )
     with pytest.raises(InputError, match=words):
-        choose_loss("mse", nn.Embedding(9, 2), table(np.zeros((5, 4)), text), model="m")
+        choose_loss(
+            LossRequest("mse"), nn.Embedding(9, 2), table(np.zeros((5, 4)), text), model="m"
+        )
+
+
+VOID = np.array([0, -100, 2, -100, 1, 0])
+SEQUENCES = np.arange(24).reshape(6, 4) % 3
+PADDED = np.where(SEQUENCES == 1, -100, SEQUENCES)
+
+
+def chosen(name, targets, n_outputs=3, network=None, **asked):
+    network = network or linear(n_outputs)
+    data = table(targets)
+    data = replace(data, ignored=find_ignored(data.splits, asked.get("ignore_index")))
+    return choose_loss(LossRequest(name, **asked), network, data, model="m:m")
+
+
+class Second(nn.Module):
+    """Classes second, as in torch's losses."""
+
+    def __init__(self, n_classes, n_places):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.shape = nn.Linear(2, n_classes * n_places), (n_classes, n_places)
+
+    def forward(self, rows):
+        return self.linear(rows).unflatten(1, self.shape)
+
+
+def test_targets_of_minus_100_do_not_count_where_the_loss_says_so():
+    assert chosen("cross_entropy", VOID).ignored == -100
+    words = "mean over the 4 of 6 train targets that are not -100: each counts once"
+    assert chosen("cross_entropy", VOID).words == words
+    assert chosen("cross_entropy", np.abs(VOID) % 3).ignored is None
+
+
+@pytest.mark.parametrize("name", ["void", "void_weights"])
+def test_a_loss_of_ones_own_leaves_out_what_it_gives_no_loss(folder, name):
+    choice = chosen(f"own_losses:{name}", VOID)
+    assert (choice.ignored, choice.error) == (-100, "largest output")
+    assert choice.brings_weights == (name == "void_weights")
+    assert "the 4 of 6 train targets that are not -100" in choice.words
+    explicit = chosen("own_losses:padded", np.abs(VOID) % 3, ignore_index=1)
+    assert explicit.ignored == 1
+    # An explicit number is left out, whatever the loss is.
+    assert chosen("own_losses:focal", np.arange(6) % 3, ignore_index=2).ignored == 2
+
+
+def test_one_loss_for_several_targets_of_which_some_do_not_count(folder):
+    choice = chosen("own_losses:void_of_samples", PADDED, network=Second(3, 4))
+    assert (choice.ignored, choice.error, choice.class_axis) == (-100, "largest output", 1)
+    assert choice.words.startswith("mean over the 6 train samples: each counts once")
+
+
+def test_what_a_loss_is_silent_on_is_not_guessed(folder):
+    with pytest.raises(InputError) as caught:
+        chosen("own_losses:padded", np.arange(6) % 3)
+    assert str(caught.value) == (
+        "--loss: own_losses:padded gives targets of 1 a loss of 0 whatever the outputs are, as if "
+        "they did not count; a mean over all targets would be too small. Pass --ignore-index 1 to "
+        "leave them out of the mean, or --ignore-index none to count their losses of 0."
+    )
+    assert chosen("own_losses:padded", np.arange(6) % 3, ignore_index="none").ignored is None
+    with pytest.raises(InputError, match=r"Let the function return \(losses, weights\), with wei"):
+        chosen("own_losses:padded", np.arange(6) % 3, ignore_index=2)
+
+
+def test_minus_100_may_be_a_number_like_any_other(folder):
+    numbers = np.array([3, -100, -7, 4, -2, 0])
+    assert chosen("own_losses:hinge", numbers, 1).ignored is None
+    with pytest.raises(InputError) as caught:
+        chosen("own_losses:hinge", VOID, 1)
+    assert str(caught.value) == (
+        "--loss: own_losses:hinge gives targets of -100 a loss, but torch's cross-entropy leaves "
+        "such targets out. Pass --ignore-index -100 if they do not count, or --ignore-index none "
+        "if they do."
+    )
+    assert chosen("own_losses:hinge", VOID, 1, ignore_index="none").ignored is None
+    assert chosen("own_losses:hinge", VOID, 1, ignore_index=-100).ignored == -100
+
+
+def test_signs_and_probabilities_count_although_their_loss_can_be_zero(folder):
+    sure = nn.Linear(2, 1)
+    sure.weight.data[:], sure.bias.data[:] = 100.0, 1000.0
+    choice = chosen("own_losses:hinge", np.arange(12) % 2 * 2 - 1, network=sure)
+    assert (choice.ignored, choice.error) == (None, None)
+    certain = nn.Sequential(nn.Linear(2, 3), nn.Softmax(dim=1))
+    certain[0].bias.data[:] = torch.tensor([1e4, 0.0, 0.0])
+    assert chosen("own_losses:log_of", np.arange(12) % 3, network=certain).ignored is None
+
+
+@pytest.mark.parametrize("name", ["mse", "bce"])
+def test_other_losses_of_torch_do_not_leave_minus_100_out(name):
+    with pytest.raises(InputError) as caught:
+        chosen(name, VOID)
+    assert str(caught.value) == (
+        f"--loss {name}: some targets are -100. torch's cross-entropy leaves such targets out, and "
+        f"torch's {name} does not. Pass --ignore-index -100 if they do not count, or "
+        f"--ignore-index none if they do."
+    )
+    targets = np.where(VOID > 1, 1, VOID)
+    choice = chosen(name, targets, 1 if name == "bce" else 3, ignore_index=-100)
+    assert choice.ignored == -100
+    with pytest.raises(
+        InputError, match="--loss bce: targets go from -1 .* Pass --ignore-index -1"
+    ):
+        chosen("bce", np.arange(-1, 5) % 2 - (np.arange(6) == 0) * 2, 1)
+
+
+def test_weights_of_classes_are_seen_in_a_loss_of_ones_own(folder):
+    plain = "mean over the 12 train samples: each counts once"
+    choice = chosen("own_losses:weighted", np.arange(12) % 3)
+    assert choice.words == (
+        f"{plain}, although they are the cross-entropy times weights from 0.5 to 20. torch's "
+        "CrossEntropyLoss(weight) divides by the sum of the weights, as --loss cross_entropy with "
+        "--class-weights does, and a --loss that returns (losses, weights)"
+    )
+    for name in ("focal", "smooth", "module", "criterion"):
+        assert chosen(f"own_losses:{name}", np.arange(12) % 3).words == plain
+    brings = chosen("own_losses:with_weights", np.arange(12) % 3)
+    assert brings.brings_weights
+    assert brings.words == (
+        "mean over the 12 train samples: the sum of the losses divided by the sum of the weights "
+        "it returns"
+    )
+
+
+def test_weights_that_are_not_in_the_losses_are_refused(folder):
+    with pytest.raises(InputError) as caught:
+        chosen("own_losses:unweighted", np.arange(12) % 3)
+    assert str(caught.value) == (
+        "--loss: own_losses:unweighted returns weights from 0.5 to 20, but its losses are not "
+        "multiplied by them. The mean is the sum of the losses divided by the sum of the weights: "
+        "return (losses * weights, weights)."
+    )
+
+
+def test_losses_in_one_row_are_to_be_given_the_shape_of_the_targets(folder):
+    with pytest.raises(
+        InputError, match=r"returned the shape \[12\] .*: losses.view_as\(targets\)"
+    ):
+        chosen("own_losses:flat", SEQUENCES, network=Second(3, 4))
+
+
+@pytest.mark.parametrize("name", ["mse", "bce"])
+def test_a_number_each_may_have_an_axis_of_its_own(name):
+    targets = np.arange(24, dtype=np.float32).reshape(6, 4) % 2
+    for shape in ((1, 4), (4, 1), (4,)):
+        network = nn.Sequential(linear(4), nn.Unflatten(1, shape))
+        choice = chosen(name, targets, network=network)
+        losses, _ = choice.load().weighted(network(torch.ones(6, 2)), torch.from_numpy(targets))
+        assert losses.shape == targets.shape
+
+
+def test_class_weights_are_checked():
+    assert chosen("cross_entropy", VOID, class_weights=(1.0, 2.0, 0.0)).class_weights == (1, 2, 0)
+    for name, weights, words in (
+        ("cross_entropy", (1.0, 2.0), "2 are given, and the network has 3 classes. Pass one for"),
+        (
+            "mse",
+            (1.0, 2.0, 3.0),
+            "are weights of cross_entropy, and --loss mse is asked for. Leave",
+        ),
+    ):
+        with pytest.raises(InputError, match=f"--class-weights: {words}"):
+            chosen(name, np.arange(6) % 3, class_weights=weights)
+    with pytest.raises(InputError, match="those of all classes in train are 0, so there is nothi"):
+        chosen("cross_entropy", np.zeros(6, np.int64), class_weights=(0.0, 1.0, 1.0))
+
+
+def test_nothing_that_counts_is_refused(folder):
+    for name in ("cross_entropy", "own_losses:void"):
+        with pytest.raises(InputError, match="none of the 6 targets of train counts, so there is"):
+            chosen(name, np.full(6, -100), ignore_index=-100)
+
+
+@pytest.mark.parametrize("name", ["mse", "own_losses:void"])
+def test_the_error_is_counted_along_the_axis_of_the_classes(folder, name):
+    assert chosen(name, SEQUENCES, network=Second(3, 4)).class_axis == 1
+    assert chosen(name, SEQUENCES, network=Second(3, 4)).error == "largest output"
+
+
+def test_no_error_is_counted_along_an_axis_that_is_a_guess(folder):
+    targets, network = np.arange(24).reshape(6, 4) % 4, Second(4, 4)
+    choice = chosen("own_losses:void", targets, network=network)
+    assert choice.error is None
+    assert choice.words.startswith("its classes may lie along axis 1 or -1, so pass --class-axis")
+    for axis in (1, -1):
+        told = chosen("own_losses:void", targets, network=network, class_axis=axis)
+        assert (told.error, told.class_axis) == ("largest output", axis)
+    for name in ("mse", "cross_entropy"):
+        with pytest.raises(InputError, match=r"--class-axis: m:m returns \[3, 4, 4\] for targets"):
+            chosen(name, targets, network=network)
+
+
+def test_a_module_is_a_loss_in_evaluation_mode(folder):
+    loss = chosen("own_losses:module", np.arange(12) % 3).load()
+    outputs, targets = torch.eye(3), torch.arange(3)
+    expected = nn.CrossEntropyLoss(reduction="none")(outputs, targets)
+    assert torch.equal(loss.of_samples(outputs, targets), expected)
 
 
 def command(out, *options):
     return [
         *("landscape_mpi.surface", "--model", "own_losses:build", "--data", "digits"),
-        *("--limit", "150", "--x=-1:1:3", "--y=0:1:2", "--out", str(out), *options),
+        *("--limit", "150", "--subset", "first", "--x=-1:1:3", "--y=0:1:2"),
+        *("--out", str(out), *options),
     ]
 
 
@@ -237,8 +503,11 @@ def expected_losses(loss):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     center = network[1].weight.detach().clone()
+    names = ["1.weight", "1.bias"]
     steps = [
-        random_direction({"1.weight": center.numpy()}, seed=1, axis=a, normalize="filter")
+        random_direction(
+            {"1.weight": center.numpy()}, seed=1, axis=a, normalize="filter", among=names
+        )
         for a in ("alpha", "beta")
     ]
     data = load_dataset("digits")

@@ -15,6 +15,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from landscape_mpi import plot, vtp
+from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.plane_curve import PlaneCurve, write_plane_curve
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.trajectory import Trajectory, write_trajectory
@@ -22,12 +23,13 @@ from landscape_mpi.views.labels import POINT_INCHES
 from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.path import DROPPED, RUN_COLORS
-from landscape_mpi.views.pictures import KINDS
+from landscape_mpi.views.picture_kind import find_kind
 
 ALPHA, BETA = np.linspace(-1.0, 5.0, 13), np.linspace(-2.0, 2.0, 9)
 SGD = {"alpha": [4.0, 3.0, 1.3, 0.0], "beta": [1.0, 1.5, 0.7, 0.0], "lr": [0.1, 0.1, 0.01, 0.01]}
 ADAM = {"alpha": [9.0, 2.0, 1.0], "beta": [-1.0, -1.5, -0.2], "lr": [0.1, 0.05, 0.05]}
-FLAT = [kind for kind in KINDS if kind != "surface"]
+PLANES = [kind for kind in PICTURES if find_kind(kind).join is None]  # paths lie in them
+FLAT = [kind for kind in PLANES if kind != "surface"]
 
 
 def height(a, b):
@@ -51,7 +53,7 @@ def surface_of(tmp_path):
 @pytest.fixture
 def figure_of(surface_of):
     def make(kind, *runs, **options):
-        return KINDS[kind](make_panel(read_surface(surface_of(*runs, **options)), "train_loss"))
+        return PICTURES[kind](make_panel(read_surface(surface_of(*runs, **options)), "train_loss"))
 
     return make
 
@@ -88,7 +90,7 @@ def test_red_where_the_learning_rate_dropped(kind, figure_of):
     np.testing.assert_array_equal(np.concatenate(red), [[1.3, 0.7], [2.0, -1.5]])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLANES)
 def test_the_legend_says_what_is_what(kind, figure_of):
     figure = figure_of(kind, make_run("sgd", **SGD), make_run("$dam", **ADAM))
     texts = legend_of(figure)
@@ -111,7 +113,7 @@ def test_an_end_that_the_star_of_the_center_hides_is_said_in_words(figure_of):
 def test_an_end_at_a_center_that_has_no_star_is_marked(surface_of):
     surface = replace(read_surface(surface_of(make_run("sgd", **SGD))), alpha=ALPHA + 0.25)
     assert surface.center is None
-    figure = KINDS["surface"](make_panel(surface, "train_loss"))
+    figure = PICTURES["surface"](make_panel(surface, "train_loss"))
     assert len(lines_of(figure, marker="D")) == 1
     assert "end of a path" in legend_of(figure)
 

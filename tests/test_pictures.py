@@ -15,13 +15,16 @@ from PIL import Image
 
 from landscape_mpi.draw.folder import check_distinct
 from landscape_mpi.errors import InputError
+from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.canvas import CENTER, COLORS, write_figure
 from landscape_mpi.views.panel import make_panel, summarize
-from landscape_mpi.views.pictures import KINDS, make_panels, plan_pictures
+from landscape_mpi.views.picture_kind import find_kind
+from landscape_mpi.views.pictures import make_panels, plan_pictures
 
 ALPHA = np.linspace(-1.0, 2.0, 7)
 BETA = np.linspace(-0.5, 0.5, 5)
+PLANES = [kind for kind in PICTURES if find_kind(kind).join is None]  # pictures of the plane itself
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_contours_of_alpha_are_vertical(panel_of, coarse):
     done = np.ones((7, 5))
     if coarse:
         done[1::2], done[:, 1::2] = 0, 0
-    figure = KINDS["contour"](panel_of(tilted, done=done, levels=[9.5, 11.25]))
+    figure = PICTURES["contour"](panel_of(tilted, done=done, levels=[9.5, 11.25]))
     first, second = contour_lines(figure)
     np.testing.assert_allclose(first[:, 0], -0.5, atol=1e-12)
     np.testing.assert_allclose(second[:, 0], 1.25, atol=1e-12)
@@ -75,13 +78,13 @@ def test_contours_of_alpha_are_vertical(panel_of, coarse):
 def test_log_contours_interpolate_the_logarithm(panel_of):
     alpha, beta = [0.0, 1.0], [0.0, 1.0]
     panel = panel_of(lambda a, b: 100.0**a, alpha, beta, levels=[10.0])
-    (line,) = contour_lines(KINDS["contour"](panel))
+    (line,) = contour_lines(PICTURES["contour"](panel))
     np.testing.assert_allclose(line[:, 0], 0.5)
 
 
 def test_heat_map_shows_each_value_in_its_own_cell(panel_of):
     panel = panel_of(lambda a, b: a + 10 * b)
-    figure = KINDS["heatmap"](panel)
+    figure = PICTURES["heatmap"](panel)
     (mesh,) = [c for c in main_axes(figure).collections if isinstance(c, QuadMesh)]
     corners = mesh.get_coordinates()
     middles = (corners[:-1, :-1] + corners[1:, 1:]) / 2
@@ -89,9 +92,9 @@ def test_heat_map_shows_each_value_in_its_own_cell(panel_of):
     np.testing.assert_allclose(mesh.get_array(), expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLANES)
 def test_axes_titles_and_units_are_named(panel_of, kind):
-    figure = KINDS[kind](panel_of(tilted))
+    figure = PICTURES[kind](panel_of(tilted))
     axes = main_axes(figure)
     assert axes.get_title() == "resnet56, cifar10"
     assert axes.get_xlabel() == r"$\alpha$: coordinate along the first direction"
@@ -100,9 +103,9 @@ def test_axes_titles_and_units_are_named(panel_of, kind):
     assert legend_texts(figure) == ["center (0, 0)"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLANES)
 def test_what_is_not_finite_is_named_and_hatched(panel_of, kind):
-    figure = KINDS[kind](panel_of(lambda a, b: np.nan if a > 1 else b))
+    figure = PICTURES[kind](panel_of(lambda a, b: np.nan if a > 1 else b))
     assert "not finite: 10 points" in legend_texts(figure)
     hatched = [c for c in main_axes(figure).collections if c.get_hatch()]
     assert isinstance(hatched[0], PolyCollection)
@@ -111,19 +114,19 @@ def test_what_is_not_finite_is_named_and_hatched(panel_of, kind):
     assert len(hole.get_paths()) in {10, 8}  # a cell a point, or the quads they take along
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PICTURES)
 def test_partial_surface_says_how_far_it_is(panel_of, kind):
     done = np.zeros((7, 5))
     done[::3, ::2] = 1
-    figure = KINDS[kind](panel_of(tilted, done=done))
+    figure = PICTURES[kind](panel_of(tilted, done=done))
     assert main_axes(figure).get_title() == "resnet56, cifar10\n9 of 35 points"
 
 
 def test_center_is_marked_only_in_the_plane(panel_of):
-    inside = main_axes(KINDS["filled"](panel_of(tilted)))
+    inside = main_axes(PICTURES["filled"](panel_of(tilted)))
     marks = [line for line in inside.lines if line.get_marker() == CENTER["marker"]]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks] == [(0.0, 0.0)]
-    outside = KINDS["filled"](panel_of(tilted, alpha=[1.0, 2.0]))
+    outside = PICTURES["filled"](panel_of(tilted, alpha=[1.0, 2.0]))
     assert not main_axes(outside).lines
     assert not outside.legends
 
@@ -133,7 +136,7 @@ def test_center_is_marked_only_in_the_plane(panel_of):
     [([-1, 1], [-0.5, 0.5], True), ([-1, 1], [-1, 1], True), ([-1, 1], [-0.01, 0.01], False)],
 )
 def test_aspect_is_equal_where_ranges_are_comparable(panel_of, alpha, beta, equal):
-    figure = KINDS["filled"](panel_of(lambda a, b: a + b, alpha, beta))
+    figure = PICTURES["filled"](panel_of(lambda a, b: a + b, alpha, beta))
     box = main_axes(figure).get_position()
     width, height = figure.get_size_inches() * (box.width, box.height)
     assert np.isclose(width / np.ptp(alpha), height / np.ptp(beta)) == equal
@@ -146,7 +149,7 @@ def labels_drawn(figure):
 def test_labels_are_inside_the_frame_and_apart(panel_of):
     axis = np.linspace(-1, 1, 21)
     panel = panel_of(lambda a, b: 0.001 + 20 * (a * a + b * b) ** 2, axis, axis)
-    figure = KINDS["contour"](panel)
+    figure = PICTURES["contour"](panel)
     boxes = [text.get_window_extent() for text in labels_drawn(figure)]
     frame = main_axes(figure).get_window_extent()
     assert len(boxes) >= 5
@@ -170,10 +173,10 @@ HARD = {
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize("name", HARD)
 def test_hard_values_give_a_picture_with_nothing_cut(panel_of, tmp_path, kind, name):
-    pixels = written(KINDS[kind](panel_of(HARD[name])), tmp_path)
+    pixels = written(PICTURES[kind](panel_of(HARD[name])), tmp_path)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (border == 255).all()
     assert pixels.std() > 5
@@ -191,7 +194,7 @@ SHAPES = {
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("finite", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize("name", SHAPES)
 def test_hard_shapes_give_a_picture_with_nothing_cut(panel_of, tmp_path, kind, name, finite):
     alpha, beta, points = SHAPES[name]
@@ -200,14 +203,14 @@ def test_hard_shapes_give_a_picture_with_nothing_cut(panel_of, tmp_path, kind, n
         done = np.zeros(len(alpha) * len(beta))
         done[points] = 1
     panel = panel_of(lambda a, b: 1 + a + b if finite else np.nan, alpha, beta, done)
-    pixels = written(KINDS[kind](panel), tmp_path)
+    pixels = written(PICTURES[kind](panel), tmp_path)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (border == 255).all()
     assert pixels.std() > 5
 
 
 def test_the_map_of_colours_reaches_the_picture(panel_of, tmp_path):
-    pixels = written(KINDS["heatmap"](panel_of(tilted)), tmp_path)
+    pixels = written(PICTURES["heatmap"](panel_of(tilted)), tmp_path)
     for end in (0.0, 1.0):
         wanted = 255 * np.array(COLORS(end)[:3])
         assert np.abs(pixels - wanted).max(axis=2).min() < 2
@@ -216,14 +219,14 @@ def test_the_map_of_colours_reaches_the_picture(panel_of, tmp_path):
 def test_log_asked_for_says_what_it_cannot_show(panel_of):
     panel = panel_of(lambda a, b: a, kind="log")
     text = "train_loss zero or negative: 15 points, drawn as the smallest"
-    assert text in legend_texts(KINDS["filled"](panel))
+    assert text in legend_texts(PICTURES["filled"](panel))
     assert "zero or negative, drawn as 0.5: 15" in summarize(panel)
     assert np.isfinite(panel.heights).all()
 
 
 def test_symmetric_log_says_where_it_is_linear(panel_of):
     panel = panel_of(lambda a, b: a**3 * 1e3, kind="symlog")
-    figure = KINDS["filled"](panel)
+    figure = PICTURES["filled"](panel)
     assert "linear from -100 to 100, logarithmic beyond" in legend_texts(figure)
     ticks = [text.get_text() for text in figure.axes[1].get_yticklabels()]
     assert {"-1000", "-100", "0", "100", "1000"} <= set(ticks)
@@ -250,7 +253,7 @@ def test_text_of_the_user_is_not_read_as_mathematics(tmp_path):
     attributes = {"model": "a_$b^{", "data": "x" * 200}
     values = {"train_loss": surface_files.plane(ALPHA, BETA, tilted)}
     surface_files.write_surface(path, ALPHA, BETA, values, attributes=attributes)
-    figure = KINDS["filled"](make_panel(read_surface(path), "train_loss"))
+    figure = PICTURES["filled"](make_panel(read_surface(path), "train_loss"))
     assert main_axes(figure).get_title().startswith(r"a_\$b^{,")
     assert written(figure, tmp_path).std() > 5
 
@@ -262,7 +265,7 @@ def test_the_users_matplotlibrc_does_not_show(panel_of, tmp_path):
     for size in (4.0, 30.0):
         path = tmp_path / f"{size}.png"
         with matplotlib.rc_context({"font.size": size, "axes.titlesize": size}):
-            write_figure(lambda: KINDS["filled"](panel_of(tilted)), path, dpi=60)
+            write_figure(lambda: PICTURES["filled"](panel_of(tilted)), path, dpi=60)
         figures[size] = path.read_bytes()
     assert figures[4.0] == figures[30.0]
 
@@ -271,13 +274,15 @@ def test_the_users_matplotlibrc_does_not_show(panel_of, tmp_path):
 def test_vector_pictures_are_the_same_file_each_time(panel_of, tmp_path, suffix):
     files = [tmp_path / f"{k}.{suffix}" for k in (1, 2)]
     for path in files:
-        write_figure(lambda: KINDS["contour"](panel_of(tilted)), path, dpi=60)
+        write_figure(lambda: PICTURES["contour"](panel_of(tilted)), path, dpi=60)
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_picture_that_cannot_be_written(panel_of, tmp_path):
     with pytest.raises(InputError, match=r"cannot be written \(No such file"):
-        write_figure(lambda: KINDS["filled"](panel_of(tilted)), tmp_path / "no" / "a.png", dpi=60)
+        write_figure(
+            lambda: PICTURES["filled"](panel_of(tilted)), tmp_path / "no" / "a.png", dpi=60
+        )
 
 
 @pytest.fixture
@@ -421,7 +426,7 @@ def steep(a, b):
 @pytest.mark.parametrize("kind", ["contour", "filled", "heatmap"])
 def test_colors_tell_given_levels_apart_far_below_the_largest_value(kind, panel_of):
     levels = [2.0, 4.0, 6.0, 8.0, 10.0]
-    figure = KINDS[kind](panel_of(steep, kind="linear", levels=levels))
+    figure = PICTURES[kind](panel_of(steep, kind="linear", levels=levels))
     figure.draw_without_rendering()
     bar = figure.axes[1]
     labels = [text.get_text() for text in bar.get_yticklabels()]
@@ -433,8 +438,8 @@ def test_colors_tell_given_levels_apart_far_below_the_largest_value(kind, panel_
 
 
 def test_in_space_the_heights_beyond_given_levels_are_seen(panel_of):
-    given = KINDS["surface"](panel_of(steep, kind="linear", levels=[2.0, 4.0, 6.0]))
-    usual = KINDS["surface"](panel_of(steep, kind="linear"))
+    given = PICTURES["surface"](panel_of(steep, kind="linear", levels=[2.0, 4.0, 6.0]))
+    usual = PICTURES["surface"](panel_of(steep, kind="linear"))
     ticks = [main_axes(figure).get_zticks().tolist() for figure in (given, usual)]
     assert ticks[0] == ticks[1]
     assert main_axes(given).get_zlim() == main_axes(usual).get_zlim()
@@ -442,7 +447,7 @@ def test_in_space_the_heights_beyond_given_levels_are_seen(panel_of):
 
 def test_labels_of_uneven_levels_do_not_lie_on_one_another(panel_of):
     levels = [2.0, 3.0, 4.0, 5.0, 600_000.0, 900_000.0]
-    figure = KINDS["contour"](panel_of(steep, kind="linear", levels=levels))
+    figure = PICTURES["contour"](panel_of(steep, kind="linear", levels=levels))
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[1].get_yticklabels()]
     assert len(boxes) == 3
@@ -463,4 +468,4 @@ def test_labels_of_uneven_levels_do_not_lie_on_one_another(panel_of):
 def test_the_title_names_the_file_of_the_data_without_its_folder(data, name, panel_of):
     panel = panel_of(tilted)
     panel.surface.attributes.update(model="resnet20", data=data)
-    assert main_axes(KINDS["contour"](panel)).get_title() == f"resnet20, {name}"
+    assert main_axes(PICTURES["contour"](panel)).get_title() == f"resnet20, {name}"

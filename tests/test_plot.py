@@ -13,9 +13,8 @@ import pytest
 import surface_files
 
 from landscape_mpi import plot
-from landscape_mpi.draw.plot_options import KINDS
 from landscape_mpi.errors import InputError, MissingInputError
-from landscape_mpi.views import pictures
+from landscape_mpi.registry import PICTURES
 
 ALPHA = np.linspace(-1.0, 1.0, 5)
 BETA = np.linspace(-0.5, 0.5, 3)
@@ -37,7 +36,10 @@ def names_in(folder):
 
 def test_every_quantity_and_kind_is_written_beside_the_file(surface, capsys):
     assert plot.main([str(surface), "--dpi=40"]) == 0
-    wanted = [f"net_{q}_{k}.png" for q in ("train_error", "train_loss") for k in KINDS]
+    wanted = [f"net_{q}_{k}.png" for q in ("train_error", "train_loss") for k in PICTURES]
+    wanted += [
+        f"net_{q}_ring{e}.csv" for q in ("train_error", "train_loss") for e in ("", "_numbers")
+    ]
     assert names_in(surface.parent) == sorted(wanted)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
@@ -45,7 +47,7 @@ def test_every_quantity_and_kind_is_written_beside_the_file(surface, capsys):
         "center 0.5"
     )
     assert printed[2] == str(surface.parent / "net_train_loss_contour.png")
-    assert len(printed) == 2 + 8
+    assert len(printed) == 2 + 10 + 2 + 4  # a sentence for each ring, and its tables
 
 
 @pytest.mark.parametrize("suffix", MAGIC)
@@ -57,8 +59,16 @@ def test_formats_and_choices(surface, tmp_path, suffix):
     assert all(path.read_bytes().startswith(MAGIC[suffix]) for path in out.iterdir())
 
 
-def test_the_kinds_offered_are_the_kinds_there_are():
-    assert tuple(pictures.KINDS) == KINDS
+def test_the_kinds_offered_are_the_kinds_there_are(capsys):
+    assert "of contour, filled, heatmap, surface, ring (default: all)" in " ".join(
+        plot.make_parser().format_help().split()
+    )
+    with pytest.raises(SystemExit) as ended:
+        plot.main(["--list=kinds"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(PICTURES)
+    assert "heatmap     one cell for each point, nothing interpolated" in lines
 
 
 def test_several_files_a_line_and_one_of_the_reference(surface, tmp_path):
@@ -85,8 +95,47 @@ def test_nothing_is_written_where_one_file_is_bad(surface, tmp_path):
     values = {"train_error": np.eye(5, 3), "train_loss": np.full((5, 3), 1e-3)}
     bad = surface_files.write_surface(tmp_path / "bad.h5", ALPHA, BETA, values)
     with pytest.raises(InputError, match="no level of --levels 1.5 lies in its range, 0 to 1"):
-        plot.main([str(surface), str(bad), "--levels=1.5"])
+        plot.main([str(surface), str(bad), "--quantity=train_error", "--levels=1.5"])
     assert names_in(surface.parent) == []
+
+
+@pytest.fixture
+def several(tmp_path):
+    values = {
+        "train_loss": surface_files.plane(ALPHA, BETA, lambda a, b: 0.5 + a * a + b * b),
+        "train_gain": surface_files.plane(ALPHA, BETA, lambda a, b: -0.5 - a * a - b * b),
+    }
+    return surface_files.write_surface(tmp_path / "net.h5", ALPHA, BETA, values)
+
+
+SYMLOG = "; center -0.5; drawn with --symlog, since --log needs positive values"
+OTHERS = "; center -0.5; drawn with other levels, since none of --levels is in its range"
+
+
+@pytest.mark.parametrize(("option", "words"), [("--log", SYMLOG), ("--levels=1,1.5", OTHERS)])
+@pytest.mark.parametrize("compared", [False, True])
+def test_what_suits_one_quantity_alone_stops_no_other(option, words, compared, several, capsys):
+    files = [str(several)] * 2 + ["--compare"] if compared else [str(several)]
+    assert plot.main([*files, option, "--kind=contour,surface", "--dpi=30"]) == 0
+    assert len(names_in(several.parent)) == 4
+    said = [line for line in capsys.readouterr().out.splitlines() if "15 of 15" in line]
+    assert all(line.endswith(words) == (": train_gain:" in line) for line in said)
+    assert len(said) == (4 if compared else 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--log", "--log needs positive values; the largest is -0.5"),
+        ("--levels=1.0", "no level of"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--compare"]])
+def test_what_does_not_suit_the_one_that_is_named_is_refused(option, words, more, several):
+    files = [str(several), str(several)] if more else [str(several)]
+    with pytest.raises(InputError, match=words):
+        plot.main([*files, "--quantity=train_gain", option, *more])
+    assert names_in(several.parent) == []
 
 
 def test_nothing_computed_yet(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.prediction import growing_averages, probabilities, score
 from landscape_mpi.compute.samples import ResidentSplit
@@ -24,7 +25,7 @@ SPLIT = {"mean": (0.4,), "std": (0.3,), "device": "cpu"}
 
 
 def setting(threads=1):
-    return Setting(device="cpu", precision="fp32", batch=BATCH, threads=threads)
+    return Setting(device=CPU, precision="fp32", batch=BATCH, threads=threads)
 
 
 def samples():

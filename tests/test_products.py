@@ -3,17 +3,25 @@ batches, by torch.func; and closed forms in numpy, which know nothing of automat
 differentiation.
 """
 
+import gc
+
 import numpy as np
 import pytest
 import torch
 from hessian_eigenthings import HessianOperator
 from torch import nn
 from torch.func import functional_call, grad, jacrev
+from torch.nn.utils.parametrizations import weight_norm
 
+from landscape_mpi.compute.batch_losses import OutputLosses
+from landscape_mpi.compute.devices.choice import device_named
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.gradient_plane import GradientPlane
 from landscape_mpi.compute.lanczos import find_ends
-from landscape_mpi.compute.plane import memory_order
+from landscape_mpi.compute.losses import CROSS_ENTROPY
+from landscape_mpi.compute.moving_network import Layout
 from landscape_mpi.compute.products import HessianPlane, random_vector
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.selection import moved_names
@@ -65,8 +73,8 @@ def images(n=N):
     return inputs, generator.integers(0, 10, n)
 
 
-def resident(n=N):
-    return ResidentSplit(*images(n), mean=MEAN, std=STD, device="cpu")
+def resident(device="cpu"):
+    return ResidentSplit(*images(), mean=MEAN, std=STD, device=device)
 
 
 def directions_of(network):
@@ -78,18 +86,24 @@ def directions_of(network):
     }
 
 
-def make_plane(parameters="moved", *, batch=64, threads=1, make=small_network, **options):
+def losses_of(samples, loss, **options):
+    sample = samples.batch(slice(0, 2)).cpu()
+    return OutputLosses(samples, loss, sample=sample, channels_last=True, **options)
+
+
+def make_plane(
+    parameters="moved", *, device="cpu", batch=64, threads=1, make=small_network, **options
+):
     network = make()
-    samples = options.pop("samples", None) or resident()
+    samples = options.pop("samples", None) or resident(device)
+    loss = options.pop("loss", CROSS_ENTROPY)
     return HessianPlane(
         network,
         options.pop("directions", None) or directions_of(network),
-        samples,
-        samples.batch(slice(0, 2)),
-        Setting("cpu", "fp32", batch, threads),
+        losses_of(samples, loss, batch=batch, quick=True),
+        Setting(device_named(device), "fp32", batch, threads),
         parameters=moved_names(network, ignore=KINDS[parameters]),
-        n_samples=N,
-        **{"budget_bytes": BUDGET, **options},
+        **{"budget_bytes": BUDGET, "total_weight": N, **options},
     )
 
 
@@ -103,15 +117,12 @@ def dense_hessian(parameters, alpha, beta, *, make=small_network, of=None):
         for name, values in steps[axis].items():
             state[name] = state[name] + step * torch.from_numpy(values).double()
     names = moved_names(network, ignore=KINDS[parameters])
-    shapes = [memory_order(state[name]).shape for name in names]
-    start = torch.cat([memory_order(state[name]).reshape(-1) for name in names])
+    layout = Layout({name: state[name] for name in names})
+    start = layout.flatten({name: state[name] for name in names})
     inputs, targets = resident().batch(slice(0, N)).double(), resident().targets
 
     def logits(vector):
-        own, pieces = dict(state), vector.split([shape.numel() for shape in shapes])
-        for name, piece, shape in zip(names, pieces, shapes, strict=True):
-            values = piece.view(shape)
-            own[name] = values.permute(0, 3, 1, 2) if values.dim() == 4 else values
+        own = state | dict(zip(names, layout.views(vector), strict=True))
         return functional_call(network, own, (inputs,))
 
     def loss(vector):
@@ -124,14 +135,14 @@ def dense_hessian(parameters, alpha, beta, *, make=small_network, of=None):
 
 @pytest.mark.parametrize("parameters", list(KINDS))
 @pytest.mark.parametrize("batch", [7, 64, N])
-def test_products_are_those_of_the_dense_hessian(parameters, batch):
-    plane = make_plane(parameters, batch=batch)
+def test_products_are_those_of_the_dense_hessian(parameters, batch, device):
+    plane = make_plane(parameters, batch=batch, device=device)
     plane.move_to(0.4, -0.3)
     expected = dense_hessian(parameters, 0.4, -0.3)
     for seed in range(3):
         vector = random_vector(plane, seed)
-        product = expected @ vector.double()
-        error = (plane.multiply(vector) - product).norm() / product.norm()
+        product = expected @ vector.cpu().double()
+        error = (plane.multiply(vector).cpu() - product).norm() / product.norm()
         assert error < 1e-5
 
 
@@ -149,9 +160,20 @@ def test_a_network_of_more_than_2000_parameters():
     np.testing.assert_allclose([ends.least.value, ends.greatest.value], exact, rtol=1e-4)
 
 
-def test_batch_norm_is_folded_where_it_stays_put():
-    assert make_plane("moved").description == "2 batch-norms folded"
-    assert make_plane("all").description == "0 batch-norms folded"
+def test_batch_norm_is_folded_where_it_stays_put(device):
+    assert make_plane("moved", device=device).description == "2 batch-norms folded"
+    assert make_plane("all", device=device).description == "0 batch-norms folded"
+
+
+@pytest.mark.fake_gpus
+@pytest.mark.parametrize("parameters", list(KINDS))
+def test_a_fake_gpu_has_the_bits_of_the_cpu(parameters, gpu):
+    products = []
+    for device in ("cpu", gpu):
+        plane = make_plane(parameters, batch=16, device=device)
+        plane.move_to(0.4, -0.3)
+        products.append(plane.multiply(random_vector(plane, 1)).cpu())
+    assert torch.equal(*products)
 
 
 @pytest.mark.parametrize("parameters", list(KINDS))
@@ -170,11 +192,13 @@ def test_both_ends_at_every_point_of_a_plane(parameters):
                 np.testing.assert_allclose(found, exact, rtol=1e-4)
 
 
-def test_what_is_not_kept_is_computed_anew():
-    kept = make_plane(batch=16)
+def test_what_is_not_kept_is_computed_again(device):
+    kept = make_plane(batch=16, device=device)
     kept.move_to(0.1, 0.2)
     two_batches = 2 * kept.kept.batch_bytes
-    some, none = (make_plane(batch=16, budget_bytes=budget) for budget in (two_batches, 0))
+    some, none = (
+        make_plane(batch=16, budget_bytes=budget, device=device) for budget in (two_batches, 0)
+    )
     products = []
     for plane in (kept, some, none):
         plane.move_to(0.1, 0.2)
@@ -186,25 +210,38 @@ def test_what_is_not_kept_is_computed_anew():
     assert torch.equal(products[0], products[2])
 
 
-def test_threads_do_not_change_a_bit():
+def n_tensors():
+    gc.collect()
+    return sum(type(each) is torch.Tensor for each in gc.get_objects())
+
+
+def test_a_plane_that_is_given_up_leaves_nothing(device):
+    counted = []
+    for _ in range(2):
+        make_plane(batch=16, device=device).move_to(0.1, 0.2)
+        counted.append(n_tensors())
+    assert counted[1] == counted[0]
+
+
+def test_threads_do_not_change_a_bit(device):
     products = []
     for threads in (1, 2, 3):
-        plane = make_plane(batch=16, threads=threads)
+        plane = make_plane(batch=16, threads=threads, device=device)
         plane.move_to(0.1, 0.2)
         products.append(plane.multiply(random_vector(plane, 1)))
     assert torch.equal(products[0], products[1])
     assert torch.equal(products[0], products[2])
 
 
-def test_parts_of_the_data_add_up():
-    whole = make_plane(batch=16)
+def test_parts_of_the_data_add_up(device):
+    whole = make_plane(batch=16, device=device)
     whole.move_to(0.1, 0.2)
     vector = random_vector(whole, 1)
     total = torch.zeros_like(vector, dtype=torch.float64)
     for rows in (slice(0, 48), slice(48, N), slice(N, N)):
         inputs, targets = images()
-        part = ResidentSplit(inputs[rows], targets[rows], mean=MEAN, std=STD, device="cpu")
-        plane = make_plane(batch=16, samples=part) if len(part) else None
+        part = ResidentSplit(inputs[rows], targets[rows], mean=MEAN, std=STD, device=device)
+        plane = make_plane(batch=16, samples=part, device=device) if len(part) else None
         if plane is not None:
             plane.move_to(0.1, 0.2)
             total += plane.multiply(vector)
@@ -218,27 +255,52 @@ def gauss_newton(logits, targets, start):
     return torch.einsum("nip,nij,njq->pq", jacobian, inner, jacobian) / N
 
 
-def test_gauss_newton_is_the_outer_products_of_the_jacobian():
-    plane = make_plane("all", batch=16, gauss_newton=True)
+def test_gauss_newton_is_the_outer_products_of_the_jacobian(device):
+    plane = make_plane("all", batch=16, gauss_newton=True, device=device)
     plane.move_to(0.4, -0.3)
     expected = dense_hessian("all", 0.4, -0.3, of=gauss_newton)
     vector = random_vector(plane, 1)
-    product = expected @ vector.double()
-    assert (plane.multiply(vector) - product).norm() / product.norm() < 1e-5
+    product = expected @ vector.cpu().double()
+    assert (plane.multiply(vector).cpu() - product).norm() / product.norm() < 1e-5
 
 
-def test_linear_softmax_regression():
+def slope(logits, targets, start):
+    return grad(lambda vector: nn.functional.cross_entropy(logits(vector), targets))(start)
+
+
+@pytest.mark.parametrize("parameters", list(KINDS))
+def test_the_gradient_of_a_folded_network_is_that_of_the_network_itself(parameters, device):
+    found = []
+    for threads in (1, 2):
+        network = small_network()
+        plane = GradientPlane(
+            network,
+            directions_of(network),
+            losses_of(resident(device), CROSS_ENTROPY, batch=16),
+            Setting(device_named(device), "fp32", 16, threads),
+            parameters=moved_names(network, ignore=KINDS[parameters]),
+        )
+        assert plane.description == f"{2 if parameters == 'moved' else 0} batch-norms folded"
+        found.append(plane.sums_at(0.4, -0.3))
+    expected = dense_hessian(parameters, 0.4, -0.3, of=slope)
+    error = (found[0].gradient.cpu() / found[0].weight - expected).norm() / expected.norm()
+    assert error < 1e-5
+    assert found[0].norm == pytest.approx(float(expected.norm()), rel=1e-5)
+    assert torch.equal(found[0].gradient, found[1].gradient)
+
+
+def test_linear_softmax_regression(device):
     """Hessian = mean of (diag p - p p^T) x x^T, Source: Bishop 2006, eq. 4.110."""
     generator = np.random.default_rng(1)
     inputs = generator.standard_normal((N, 5)).astype(np.float32)
     targets = generator.integers(0, 3, N)
-    samples = ResidentSplit(inputs, targets, mean=(), std=(), device="cpu")
+    samples = ResidentSplit(inputs, targets, mean=(), std=(), device=device)
 
     def make():
         torch.manual_seed(0)
         return nn.Linear(5, 3)
 
-    plane = make_plane("moved", batch=16, make=make, samples=samples)
+    plane = make_plane("moved", batch=16, make=make, samples=samples, device=device)
     plane.move_to(0.5, 0.5)
     weight, bias = (tensor.detach().numpy().astype(float) for tensor in make().parameters())
     for axis in ("alpha", "beta"):
@@ -249,7 +311,8 @@ def test_linear_softmax_regression():
     dense = np.einsum("nij,na,nb->iajb", inner, inputs, inputs).reshape(15, 15) / N
     for seed in range(3):
         vector = random_vector(plane, seed)
-        np.testing.assert_allclose(plane.multiply(vector), dense @ vector.numpy(), atol=1e-6)
+        product = dense @ vector.cpu().numpy()
+        np.testing.assert_allclose(plane.multiply(vector).cpu(), product, atol=1e-6)
 
 
 def test_another_library_multiplies_alike():
@@ -271,8 +334,8 @@ def test_another_library_multiplies_alike():
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
-def test_a_good_network_passes_the_check():
-    make_plane().check_products()
+def test_a_good_network_passes_the_check(device):
+    make_plane(device=device).check_products()
 
 
 def test_resnet20_at_its_minimiser(data_dir):
@@ -288,11 +351,10 @@ def test_resnet20_at_its_minimiser(data_dir):
     plane = HessianPlane(
         network,
         {"alpha": {}, "beta": {}},
-        samples,
-        samples.batch(slice(0, 2)),
-        Setting("cpu", "fp32", 32, 2),
+        OutputLosses(samples, CROSS_ENTROPY, batch=32, channels_last=True, quick=True),
+        Setting(CPU, "fp32", 32, 2),
         parameters=names,
-        n_samples=64,
+        total_weight=64,
         budget_bytes=BUDGET,
     )
     assert plane.description == "19 batch-norms folded"
@@ -307,7 +369,9 @@ def test_resnet20_at_its_minimiser(data_dir):
 
 class Noisy(nn.Linear):
     def forward(self, x):
-        return super().forward(x) + 0.1 * torch.randn(len(x), 10) * self.weight.sum()
+        return (
+            super().forward(x) + 0.1 * torch.randn(len(x), 10, device=x.device) * self.weight.sum()
+        )
 
 
 class Lopsided(torch.autograd.Function):
@@ -334,7 +398,7 @@ class Once(nn.Linear):
     def forward(self, x):
         return nn.functional.ctc_loss(
             super().forward(x).log_softmax(1).unsqueeze(1),
-            torch.ones(1, 2, dtype=torch.long),
+            torch.ones(1, 2, dtype=torch.long, device=x.device),
             torch.tensor([len(x)]),
             torch.tensor([2]),
         ).expand(len(x), 10)
@@ -344,15 +408,15 @@ class Once(nn.Linear):
     ("layer", "words"),
     [
         (Noisy, "product of the Hessian with the same vector differs the second time"),
-        (Odd, "its Hessian is not symmetric"),
+        (Odd, "in which their derivative is"),
+        (lambda *sizes: weight_norm(nn.Linear(*sizes)), "its Hessian is not symmetric"),
         (Once, "this network cannot be differentiated twice"),
     ],
 )
-def test_networks_without_a_hessian_are_refused(layer, words):
+def test_networks_without_a_hessian_are_refused(layer, words, device):
     def make():
         torch.manual_seed(0)
         return nn.Sequential(nn.Flatten(), layer(25, 10))
 
-    plane = make_plane(make=make)
     with pytest.raises(InputError, match=words):
-        plane.check_products()
+        make_plane(make=make, device=device).check_products()

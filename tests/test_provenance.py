@@ -9,7 +9,7 @@ import mpi4py
 import numpy as np
 import pytest
 
-from landscape_mpi.job.provenance import made_by, user_name
+from landscape_mpi.engine.provenance import made_by, user_name
 from landscape_mpi.store.runs import make_row
 
 
@@ -29,7 +29,7 @@ def test_who_made_a_file_and_where():
 
 def test_mpi_is_told_where_it_was_started_and_not_started_for_that():
     code = (
-        "import sys\nfrom landscape_mpi.job.provenance import versions\n"
+        "import sys\nfrom landscape_mpi.engine.provenance import versions\n"
         "print(versions(), 'mpi4py' in sys.modules)\n"
         "from mpi4py import MPI\nprint(versions())"
     )

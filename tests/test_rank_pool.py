@@ -66,7 +66,7 @@ def test_a_module_of_the_test_before_is_forgotten(folder, tmp_path_factory, on_r
     assert (losses[0] != losses[1]).all()
 
 
-def test_ranks_that_a_command_ended_are_started_anew(folder, on_ranks, mpiexec):
+def test_ranks_that_a_command_ended_are_started_again(folder, on_ranks, mpiexec):
     for run in (on_ranks, mpiexec):
         done = run(2, surface("x.h5", model="fail"), cwd=folder)
         assert done.returncode == 128 + 9

@@ -2,6 +2,7 @@
 with its closed-form gradient; the epochs that the paper names; and a run that is never disturbed.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.networks import build_network
 from landscape_mpi.zoo.recipe import DROPS, CurveRecipe, Recipe, check_recipe
+from landscape_mpi.zoo.sample_task import SampleTask
 from landscape_mpi.zoo.samples import Samples, evaluate
 from landscape_mpi.zoo.trainer import Trainer, train_network
 
@@ -58,21 +60,27 @@ def gradient(weight, split):
     return (p - np.eye(3)[split.targets]).T @ x / N
 
 
+def trainer_of(network, settings, device="cpu", **options):
+    place = torch.device(device)
+    task = SampleTask(DATA, settings, device=place)
+    return Trainer(network, task, settings, device=place, **options)
+
+
 def linear_network():
     torch.manual_seed(3)
     return nn.Sequential(nn.Flatten(), nn.Linear(2 * 64, 3))
 
 
 def weight_of(network):
-    linear = network[1]
-    return np.c_[linear.weight.detach().numpy(), linear.bias.detach().numpy()].astype(np.float64)
+    weight, bias = (tensor.detach().cpu().numpy() for tensor in network[1].parameters())
+    return np.c_[weight, bias].astype(np.float64)
 
 
-def test_steps_are_those_of_nesterov_written_out():
+def test_steps_are_those_of_nesterov_written_out(device):
     network = linear_network()
     weight = weight_of(network)
     velocity = np.zeros_like(weight)
-    epochs = train_network(network, DATA, recipe(), device=CPU)
+    epochs = train_network(network, DATA, recipe(), device=torch.device(device))
     for lr, epoch in zip((0.02, 0.02, 0.002, 0.0002), epochs, strict=True):
         train_loss, train_error = loss_and_error(weight, SPLITS["train"])
         step = gradient(weight, SPLITS["train"]) + 0.1 * weight
@@ -92,13 +100,15 @@ def adam_step(gradient, moments, step):
     return (moments[0] / (1 - 0.9**step)) / (np.sqrt(moments[1] / (1 - 0.999**step)) + 1e-8)
 
 
-def test_adam_and_the_penalties_written_out():
+def test_adam_and_the_penalties_written_out(device):
     """Penalties are on weights; weight decay is on the bias, the last column, as well."""
     network = linear_network()
     weight = weight_of(network)
     moments = [np.zeros_like(weight), np.zeros_like(weight)]
     settings = recipe(optimizer="adam", l1=0.02, l2=0.03, lr_drops=())
-    for step, epoch in enumerate(train_network(network, DATA, settings, device=CPU), 1):
+    for step, epoch in enumerate(
+        train_network(network, DATA, settings, device=torch.device(device)), 1
+    ):
         assert epoch.train_loss == pytest.approx(loss_and_error(weight, SPLITS["train"])[0], 1e-4)
         penalty = 0.02 * np.sign(weight) + 2 * 0.03 * weight
         penalty[:, -1] = 0
@@ -108,12 +118,12 @@ def test_adam_and_the_penalties_written_out():
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.5, True), (0.5, False), (0.0, False)])
-def test_momentum_written_out(momentum, nesterov):
+def test_momentum_written_out(momentum, nesterov, device):
     network = linear_network()
     weight = weight_of(network)
     velocity = np.zeros_like(weight)
     settings = recipe(momentum=momentum, nesterov=nesterov, lr_drops=(), weight_decay=0)
-    for _ in train_network(network, DATA, settings, device=CPU):
+    for _ in train_network(network, DATA, settings, device=torch.device(device)):
         step = gradient(weight, SPLITS["train"])
         velocity = momentum * velocity + step
         weight = weight - 0.02 * (step + momentum * velocity if nesterov else velocity)
@@ -153,24 +163,24 @@ def test_parts_that_do_not_go_together():
     check_recipe(recipe(momentum=0.0, optimizer="adam"))
 
 
-def test_evaluation_does_not_depend_on_its_batches():
+def test_evaluation_does_not_depend_on_its_batches(device):
     splits = {
         "train": Split(
             np.tile(SPLITS["train"].inputs, (41, 1, 1, 1)), np.tile(SPLITS["train"].targets, 41)
         )
     }
-    network = linear_network()
-    loss, error = evaluate(network, Samples(splits["train"], DATA, CPU))
+    network = linear_network().to(device)
+    loss, error = evaluate(network, Samples(splits["train"], DATA, torch.device(device)))
     assert (loss, error) == pytest.approx(loss_and_error(weight_of(network), SPLITS["train"]))
 
 
 @pytest.mark.parametrize("augment", [True, False])
-def test_seed_decides_all_of_it(augment):
+def test_seed_decides_all_of_it(augment, device):
     def final(seed):
         torch.manual_seed(0)
         network = build_network("resnet8", n_channels=2, n_classes=3)
         settings = recipe(epochs=2, batch_size=16, seed=seed, augment=augment)
-        epochs = list(train_network(network, DATA, settings, device=CPU))
+        epochs = list(train_network(network, DATA, settings, device=torch.device(device)))
         assert not network.training
         return [e.train_loss for e in epochs], network.state_dict()["linear.weight"]
 
@@ -196,31 +206,36 @@ def test_divergence_stops_with_the_way_out():
         list(train_network(linear_network(), DATA, recipe(lr=1e30), device=CPU))
 
 
-def test_rows_of_a_table_are_used_as_they_are():
+def test_rows_of_a_table_are_used_as_they_are(device):
     rows = Split(features(SPLITS["train"])[:, :-1].astype(np.float32), SPLITS["train"].targets)
     data = DataSet("rows", {"train": rows}, (), (), 3, "")
     networks = linear_network(), linear_network()
     images = DataSet("random", {"train": SPLITS["train"]}, DATA.mean, DATA.std, 3, "")
     losses = [
-        [epoch.train_loss for epoch in train_network(network, each, recipe(), device=CPU)]
+        [
+            epoch.train_loss
+            for epoch in train_network(network, each, recipe(), device=torch.device(device))
+        ]
         for network, each in zip(networks, (images, data), strict=True)
     ]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_each_place_of_a_sequence_counts():
+def test_each_place_of_a_sequence_counts(device):
     symbols = RANDOM.integers(0, 3, (N, 7))
     split = Split(symbols[:, :-1], symbols[:, 1:])
     data = DataSet("text", {"train": split, "test": split}, (), (), 3, "")
     torch.manual_seed(0)
-    network = nn.Embedding(3, 3)
-    logits = network.weight.detach().numpy().astype(np.float64)[split.inputs]
+    network = nn.Embedding(3, 3).to(device)
+    logits = network.weight.detach().cpu().numpy().astype(np.float64)[split.inputs]
     losses = np.log(np.exp(logits).sum(-1))
     losses -= np.take_along_axis(logits, split.targets[..., None], axis=2)[..., 0]
-    loss, error = evaluate(network, Samples(split, data, CPU))
+    loss, error = evaluate(network, Samples(split, data, torch.device(device)))
     assert loss == pytest.approx(losses.mean(), rel=1e-6)
     assert error == pytest.approx(100 * np.mean(logits.argmax(-1) != split.targets))
-    epochs = list(train_network(network, data, recipe(lr=1.0, weight_decay=0), device=CPU))
+    epochs = list(
+        train_network(network, data, recipe(lr=1.0, weight_decay=0), device=torch.device(device))
+    )
     assert epochs[0].train_loss == pytest.approx(loss)
     assert epochs[-1].test_loss < loss
 
@@ -233,20 +248,33 @@ def small_network():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_run_goes_on_from_its_state_bit_for_bit(optimizer, tmp_path):
+def test_a_run_goes_on_from_its_state_bit_for_bit(optimizer, tmp_path, device):
     """With all that is random: order, crops, flips and dropout."""
     settings = recipe(epochs=3, batch_size=16, augment=True, optimizer=optimizer)
-    straight = Trainer(small_network(), DATA, settings, device=CPU)
+    straight = trainer_of(small_network(), settings, device)
     losses = [straight.run_epoch().train_loss for _ in range(3)]
-    first = Trainer(small_network(), DATA, settings, device=CPU)
+    first = trainer_of(small_network(), settings, device)
     first.run_epoch()
     torch.save(first.state(), tmp_path / "state.pt")
     torch.manual_seed(99)
-    second = Trainer(linear_and_other_weights(), DATA, settings, device=CPU)
+    second = trainer_of(linear_and_other_weights(), settings, device)
     second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
     assert [second.run_epoch().train_loss for _ in range(2)] == losses[1:]
     weights, others = straight.network.state_dict(), second.network.state_dict()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+@pytest.mark.fake_gpus
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_fake_gpu_has_the_bits_of_the_cpu(optimizer, gpu):
+    torch.set_num_threads(1)  # sums that are shared out have other bits
+    settings = recipe(epochs=2, batch_size=16, augment=True, optimizer=optimizer)
+    trainers = [trainer_of(small_network(), settings, place) for place in ("cpu", gpu)]
+    for _ in range(2):
+        here, there = (trainer.run_epoch() for trainer in trainers)
+        assert replace(here, seconds=0) == replace(there, seconds=0)
+    here, there = (trainer.network.state_dict() for trainer in trainers)
+    assert all(torch.equal(here[name], there[name].cpu()) for name in here)
 
 
 def linear_and_other_weights():
@@ -258,34 +286,35 @@ def linear_and_other_weights():
 
 
 @pytest.mark.parametrize("model", ["cnn1", "resnet8"])
-def test_mixed_precision_keeps_float32_weights_and_comes_close(model):
+def test_mixed_precision_keeps_float32_weights_and_comes_close(model, device):
     losses = {}
     for precision in ("fp32", "bf16"):
         torch.manual_seed(0)
         network = build_network(model, sample=DATA.sample)
         settings = recipe(batch_size=16, precision=precision)
         losses[precision] = [
-            e.train_loss for e in train_network(network, DATA, settings, device=CPU)
+            e.train_loss
+            for e in train_network(network, DATA, settings, device=torch.device(device))
         ]
         assert all(p.dtype == torch.float32 for p in network.parameters())
     assert losses["bf16"] != losses["fp32"]
     np.testing.assert_allclose(losses["bf16"], losses["fp32"], rtol=0.1)
 
 
-def test_frozen_parameters_stay_and_one_must_not_be():
-    network = linear_network()
+def test_frozen_parameters_stay_and_one_must_not_be(device):
+    network = linear_network().to(device)
     network[1].bias.requires_grad = False
     before = network[1].bias.clone(), network[1].weight.detach().clone()
-    list(train_network(network, DATA, recipe(), device=CPU))
+    list(train_network(network, DATA, recipe(), device=torch.device(device)))
     assert torch.equal(network[1].bias, before[0])
     assert not torch.equal(network[1].weight, before[1])
     network[1].weight.requires_grad = False
     with pytest.raises(InputError, match="--model: its network has no parameter that can be train"):
-        Trainer(network, DATA, recipe(), device=CPU)
+        trainer_of(network, recipe())
 
 
 def test_batches_are_counted_and_called_for():
-    trainer = Trainer(linear_network(), DATA, recipe(batch_size=16), device=CPU)
+    trainer = trainer_of(linear_network(), recipe(batch_size=16))
     calls = []
     trainer.run_epoch(lambda: calls.append(1))
     assert trainer.n_batches == len(calls) == 4
@@ -307,16 +336,16 @@ def test_a_learning_rate_of_its_own_for_each_step():
     for rate in rates.values():
         weight -= rate * (gradient(weight, SPLITS["train"]) + 0.1 * weight)
     plain = recipe(momentum=0.0, nesterov=False)
-    trainer = Trainer(network, DATA, plain, device=CPU, rate_of=rates.__getitem__)
+    trainer = trainer_of(network, plain, rate_of=rates.__getitem__)
     told = [trainer.run_epoch().lr for _ in range(4)]
     np.testing.assert_allclose(weight_of(network), weight, rtol=1e-4, atol=1e-6)
     assert told == list(rates.values())
 
 
-def test_a_test_between_batches_changes_nothing():
+def test_a_test_between_batches_changes_nothing(device):
     settings = recipe(epochs=1, batch_size=16)  # a network with batch-norm and dropout
-    undisturbed = Trainer(small_network(), DATA, settings, device=CPU)
-    tested = Trainer(small_network(), DATA, settings, device=CPU)
+    undisturbed = trainer_of(small_network(), settings, device)
+    tested = trainer_of(small_network(), settings, device)
     errors = []
     first = undisturbed.run_epoch()
     second = tested.run_epoch(lambda: errors.append(tested.test()))

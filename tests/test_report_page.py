@@ -5,14 +5,23 @@ mirrored or transposed has the wrong colours in its corners. One page is opened 
 done to it; each test sets what it depends on.
 """
 
-import json
-import os
 import urllib.parse
 
 import h5py
 import numpy as np
 import pytest
-from chromium import Chromium, find_chromium
+from open_page import (
+    TURNED,
+    brightness,
+    choose,
+    complaints,
+    heights,
+    moved,
+    redrawn,
+    trace,
+    turned,
+    words_of,
+)
 from surface_files import plane, write_surface
 
 from landscape_mpi import report
@@ -20,31 +29,13 @@ from landscape_mpi.store.trajectory import RunPath, Trajectory, write_trajectory
 
 ALPHA, BETA = np.linspace(-1, 1, 13), np.linspace(-1, 1.5, 11)
 OTHER = np.linspace(-1, 1, 9)
-# What Chromium says, without a GPU, of any page with pictures in space.
-NO_COMPLAINT = ("Canvas2D: Multiple readback", "GPU stall due to ReadPixels")
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "0": 48, "Tab": 9}
+KEYS |= {"+": 187, "-": 189}
 
 
 def slope(a, b):
     """Low on the left, high on the right, higher above than below; over more than a decade."""
     return 10.0 ** (a + 0.25 * b)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = find_chromium()
-    if program is None:
-        message = "no chromium on PATH: apt-get install chromium"
-        if os.environ.get("LANDSCAPE_EXPECT_CHROMIUM") == "1":
-            pytest.fail(f"{message}; LANDSCAPE_EXPECT_CHROMIUM=1 says it is expected")
-        pytest.skip(message)
-    started = Chromium(program, tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
-
-
-def complaints(browser):
-    return [words for words in browser.complaints if not any(x in words for x in NO_COMPLAINT)]
 
 
 @pytest.fixture(scope="module")
@@ -70,57 +61,16 @@ def page(browser, tmp_path_factory):
     return browser
 
 
-def redrawn(browser, action):
-    before = browser.run("Number(document.documentElement.dataset.drawn)")
-    action()
-    browser.wait(f"document.documentElement.dataset.drawn > {before}")
-
-
-def moved(browser, action):
-    before = browser.run("Number(document.documentElement.dataset.moved ?? 0)")
-    action()
-    browser.wait(f"document.documentElement.dataset.moved > {before}")
-
-
-def choose(browser, element, change, event="change"):
-    """Change an element as its user does, and wait for the pictures."""
-    code = (
-        f"(() => {{ const e = document.getElementById('{element}'); {change};"
-        f"e.dispatchEvent(new Event('{event}', {{bubbles: true}})); }})()"
-    )
-    redrawn(browser, lambda: browser.run(code))
-
-
 def plain(browser, *, log=False):
     """Bring the page back to how it began, or to the logarithmic scale."""
+    browser.mouse("mouseMoved", 2, 2)
+    browser.wait("!state.spot")
     name = "log" if log else "linear"
     if browser.run("document.getElementById('clip').value") != "1000":
         choose(browser, "clip", "e.value = 1000", "input")
     if not browser.run(f"document.getElementById('{name}').checked"):
         choose(browser, name, "e.checked = true")
-    browser.run("document.getElementById('reset').click()")
-
-
-def trace(browser, plot, name):
-    found = f"document.getElementById('{plot}').data.find((trace) => trace.name === '{name}')"
-    return json.loads(browser.run(f"JSON.stringify({found})"))
-
-
-def heights(browser, plot, name):
-    """Return what is drawn, indexed [alpha, beta]; NaN where there is a hole."""
-    return np.array(trace(browser, plot, name)["z"], dtype=float).T
-
-
-def words_of(browser, element):
-    return browser.run(f"document.getElementById('{element}').textContent").replace("\xa0", " ")
-
-
-def brightness(picture, left, top):
-    """Return green less blue around a place, given as shares: yellow is high, violet is low."""
-    rows, columns, _ = picture.shape
-    row, column = int(top * rows), int(left * columns)
-    part = picture[row - 3 : row + 4, column - 3 : column + 4].astype(int)
-    return float((part[..., 1] - part[..., 2]).mean())
+    turned(browser, "reset")
 
 
 def test_it_opens_without_a_complaint_and_asks_the_network_for_nothing(page):
@@ -144,7 +94,7 @@ def test_the_logarithm(page):
     plain(page, log=True)
     expected = plane(ALPHA, BETA, lambda a, b: a + 0.25 * b)
     for plot, name in (("flat-0", "contour"), ("space-0", "surface")):
-        np.testing.assert_allclose(heights(page, plot, name), expected, atol=1e-12)
+        np.testing.assert_allclose(heights(page, plot, name), expected, atol=1e-7)
     axis = page.run("document.getElementById('space-0').layout.scene.zaxis")
     ticks = dict(zip(axis["ticktext"], axis["tickvals"], strict=True))
     assert abs(ticks["10"] - 1.0) < 1e-12
@@ -204,7 +154,7 @@ def test_the_labels_can_be_read_on_any_colour(page):
 
 def test_the_surface_is_drawn_in_space(page):
     plain(page, log=True)
-    page.run("document.getElementById('above').click()")
+    turned(page, "above")
     picture = page.picture("#space-0").astype(int)
     colored = np.ptp(picture, axis=2) > 40
     assert colored.mean() > 0.15
@@ -213,7 +163,7 @@ def test_the_surface_is_drawn_in_space(page):
     left = tilt[columns < np.quantile(columns, 0.2)].mean()
     right = tilt[columns > np.quantile(columns, 0.8)].mean()
     assert left < 0 < right - 50
-    page.run("document.getElementById('reset').click()")
+    turned(page, "reset")
     assert np.abs(page.picture("#space-0").astype(int) - picture).mean() > 2
 
 
@@ -241,24 +191,19 @@ def test_leaving_a_picture_takes_the_mark_away(page):
     moved(page, lambda: page.mouse("mouseMoved", left + 0.3 * width, top + 0.3 * height))
     moved(page, lambda: page.mouse("mouseMoved", 2, 2))
     assert page.run("document.getElementById('flat-0').layout.shapes.length") == 0
-    assert words_of(page, "readout-0") == "Point at a picture to read its values."
+    assert words_of(page, "readout-0") == "Point at a picture or tap it to read its values."
     assert page.run("document.getElementById('tip').hidden")
 
 
 def test_pointing_at_the_surface_marks_the_contour(page):
+    """From above, what is under the pointer is nearly what is there in the plane."""
     plain(page)
-    page.run("document.getElementById('above').click()")
+    turned(page, "above")
     left, top, width, height = page.box("#space-0")
-    page.mouse("mouseMoved", left + 0.55 * width, top + 0.45 * height)
     x, y = left + 0.62 * width, top + 0.4 * height
-    shapes = "document.getElementById('flat-0').layout.shapes"
-    # Its own frame after, plotly.js finds what the pointer is on: a resting hand moves a little.
-    for nudge in range(100):
-        page.mouse("mouseMoved", x + nudge % 2, y)
-        page.run("new Promise((done) => setTimeout(done, 50))")
-        a, b = page.run(f"{shapes}.length ? [{shapes}[0].x0, {shapes}[1].y0] : [-1, -1]")
-        if (a, b) != (-1, -1) and nudge > 1:
-            break
+    moved(page, lambda: page.mouse("mouseMoved", x, y))
+    shapes = page.run("document.getElementById('flat-0').layout.shapes")
+    a, b = shapes[0]["x0"], shapes[1]["y0"]
     assert 0 < a < 1
     assert 0.25 < b < 1.5
     shown = f"train loss {slope(a, b):.5g} nat"
@@ -266,20 +211,37 @@ def test_pointing_at_the_surface_marks_the_contour(page):
     moved(page, lambda: page.mouse("mouseMoved", 2, 2))
 
 
+def test_the_words_do_not_wait_for_the_pictures(page):
+    """Which plotly.js never finishes here."""
+    plain(page)
+    page.run("window.restyle = Plotly.restyle; Plotly.restyle = () => new Promise(() => {})")
+    left, top, width, height = page.box("#flat-0 .nsewdrag")
+    for a in (-0.5, 0.0, 0.5):
+        page.mouse("mouseMoved", left + (a + 1) / 2 * width, top + 0.8 * height)
+        told = words_of(page, "readout-0")
+        assert f"train loss {slope(a, -0.5):.5g} nat" in told
+    page.run("document.documentElement.dataset.state = 'left'; location.reload()")
+    page.wait("document.documentElement?.dataset.state === 'ready'")
+
+
 def test_the_slider_clips_all_surfaces_at_one_value(page):
+    """There the colours end, and plotly.js draws nothing beyond the end of an axis."""
     plain(page)
     choose(page, "clip", "e.value = 250", "input")
     low, high = slope(-1, -1), slope(1, 1.5)
     top = low + 0.25 * (high - low)
     assert words_of(page, "clipped") == f"{top:.3g} nat"
+    axis = "document.getElementById('space-{}').layout.scene.zaxis.range[1]"
     for number in (0, 1):
-        for plot, name in ((f"flat-{number}", "contour"), (f"space-{number}", "surface")):
-            shown = heights(page, plot, name)
-            assert np.nanmax(shown) == pytest.approx(top)
-            assert np.nanmin(shown) < 0.1 * top
+        assert trace(page, f"flat-{number}", "contour")["zmax"] == pytest.approx(top)
+        assert trace(page, f"space-{number}", "surface")["cmax"] == pytest.approx(top)
+        assert page.run(axis.format(number)) == pytest.approx(top)
+    share = 100 * (plane(ALPHA, BETA, slope) > top).mean()
+    said = f"{share:.2g} % of the plane is above {top:.3g} nat, up to {high:.3g}: the colours end"
+    assert said in words_of(page, "notes-0")
     choose(page, "log", "e.checked = true")  # the value stays what it was
     assert words_of(page, "clipped") == f"{top:.3g} nat"
-    assert np.nanmax(heights(page, "flat-0", "contour")) == pytest.approx(np.log10(top))
+    assert page.run(axis.format(0)) == pytest.approx(np.log10(top))
 
 
 def test_ranges_are_shared_until_they_are_not(page):
@@ -298,43 +260,152 @@ def test_another_quantity_and_a_surface_that_has_none(page):
     choose(page, "quantity", "e.value = 'train_loss'")
 
 
-def eyes(browser):
-    return [
-        browser.run(f"document.getElementById('space-{number}')._fullLayout.scene.camera.eye")
+def place(browser):
+    """Return azimuth, elevation and distance of the camera, where both surfaces are drawn so."""
+    browser.wait(TURNED)
+    first, second = (
+        browser.run(f"document.getElementById('space-{number}')._fullLayout.scene.camera")
         for number in (0, 1)
-    ]
+    )
+    assert first == second
+    x, y, z = (first["eye"][axis] - first["center"][axis] for axis in "xyz")
+    distance = np.sqrt(x**2 + y**2 + z**2)
+    return np.array([np.arctan2(y, x), np.arcsin(z / distance), distance])
+
+
+def drag(browser, right, down, *, between=lambda: None, button="left", buttons=1):
+    """Drag the second surface in three steps, and return by what part of its height."""
+    left, top, width, height = browser.box("#space-1")
+    x, y = left + 0.5 * width, top + 0.6 * height
+    held = {"button": button, "buttons": buttons}
+    browser.mouse("mouseMoved", x, y)
+    browser.mouse("mousePressed", x, y, **held)
+    for part in (1, 2, 3):
+        browser.mouse("mouseMoved", x + part * right / 3, y + part * down / 3, **held)
+        between()
+    browser.mouse("mouseReleased", x + right, y + down, button=button)
+    return np.array([right, down]) / height
+
+
+def test_of_several_presses_the_last_one_counts(page):
+    turned(page, "reset")
+    start = place(page)
+    turned(page, "above", "reset", "above")
+    assert np.degrees(place(page)[:2]) == pytest.approx([-90, 89.9], abs=0.02)
+    turned(page, "reset", "above", "reset")
+    assert place(page) == pytest.approx(start)
 
 
 def test_dragging_turns_all_surfaces(page):
+    """Half a circle over the height of the picture, and the surface goes with the hand."""
     plain(page)
-    before = eyes(page)[0]
-    left, top, width, height = page.box("#space-1")
-    x, y = left + 0.5 * width, top + 0.85 * height
-    page.mouse("mousePressed", x, y, button="left", buttons=1)
-    for part in (20, 40, 60):
-        page.mouse("mouseMoved", x + part, y, button="left", buttons=1)
-        page.run("new Promise(requestAnimationFrame)")
-    page.mouse("mouseReleased", x + 60, y, button="left")
-    page.wait(
-        "JSON.stringify(document.getElementById('space-0')._fullLayout.scene.camera.eye) === "
-        "JSON.stringify(document.getElementById('space-1')._fullLayout.scene.camera.eye)"
+    before = place(page)
+    right, down = drag(page, 60, 24)
+    expected = before + np.array([-np.pi * right, np.pi * down, 0])
+    assert place(page) == pytest.approx(expected)
+
+
+def test_a_drag_at_once_after_a_button_counts(page):
+    plain(page)
+    before = place(page)
+    turned(page, "above")
+    page.run("document.getElementById('reset').click()")
+    right, _ = drag(page, -60, 0)
+    assert place(page) == pytest.approx(before + np.array([-np.pi * right, 0, 0]))
+    drag(page, 90, 30)
+    turned(page, "reset")
+    assert place(page) == pytest.approx(before)
+
+
+def test_drawing_again_does_not_undo_a_drag(page):
+    """Neither during it nor after it; a pin that follows the pointer is drawn again, too."""
+    plain(page)
+    before = place(page)
+    names = iter(["train_error", "train_loss", "train_error"])
+    again = "e.value = '{}'"
+    right, _ = drag(
+        page, 60, 0, between=lambda: choose(page, "quantity", again.format(next(names)))
     )
-    first, second = eyes(page)
-    assert first == second
-    assert abs(first["x"] - before["x"]) > 0.05
+    expected = before + np.array([-np.pi * right, 0, 0])
+    assert place(page) == pytest.approx(expected)
+    choose(page, "quantity", again.format("train_loss"))
+    left, top, width, height = page.box("#flat-1 .nsewdrag")
+    moved(page, lambda: page.mouse("mouseMoved", left + 0.4 * width, top + 0.3 * height))
+    assert place(page) == pytest.approx(expected)
+    moved(page, lambda: page.mouse("mouseMoved", 2, 2))
+
+
+def test_a_drag_ends_with_the_button(page):
+    plain(page)
+    drag(page, 30, 0)
+    after = place(page)
+    left, top, width, height = page.box("#space-1")
+    page.mouse("mouseMoved", left + 0.3 * width, top + 0.3 * height)
+    page.mouse("mouseMoved", left + 0.4 * width, top + 0.4 * height, button="left", buttons=1)
+    assert place(page) == pytest.approx(after)
+    page.mouse("mouseMoved", 2, 2)
+
+
+def test_a_finger_turns_the_surfaces(page):
+    plain(page)
+    before = place(page)
+    left, top, width, height = page.box("#space-1")
+    x, y = left + 0.5 * width, top + 0.6 * height
+    page.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    for by in (40, 80):
+        points = [{"x": x + by, "y": y - by / 4}]
+        page.call("Input.dispatchTouchEvent", type="touchMove", touchPoints=points)
+    page.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    page.call("Emulation.setTouchEmulationEnabled", enabled=False)
+    turn = np.pi * np.array([-80, -20, 0]) / height
+    assert place(page) == pytest.approx(before + turn)
+
+
+def test_the_wheel_zooms_all_surfaces_step_by_step(page):
+    plain(page)
+    before = place(page)
+    left, top, width, height = page.box("#space-0")
+    for pixels in (100, 100, -300):
+        page.wheel(left + 0.5 * width, top + 0.2 * height, pixels)
+    assert place(page) == pytest.approx(before * [1, 1, np.exp(-0.1)])
+    turned(page, "reset")
+    assert place(page) == pytest.approx(before)
+
+
+def test_the_other_buttons_shift_and_zoom(page):
+    plain(page)
+    before = place(page)
+    camera = "document.getElementById('space-0')._fullLayout.scene.camera"
+    _, down = drag(page, 0, 30, button="middle", buttons=4)
+    assert place(page) == pytest.approx(before * [1, 1, np.exp(down)])
+    turned(page, "reset")
+    start = page.run(f"{camera}.center")
+    right, down = drag(page, 30, -60, button="right", buttons=2)
+    assert place(page) == pytest.approx(before)  # seen from the center, which has moved
+    (azimuth, elevation, distance), end = before, page.run(f"{camera}.center")
+    shift = np.array([end[axis] - start[axis] for axis in "xyz"])
+    rightward = np.array([-np.sin(azimuth), np.cos(azimuth), 0])
+    flat = np.cos(elevation)
+    outward = np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
+    upward = np.cross(outward, rightward)
+    assert shift == pytest.approx(distance * (-right * rightward + down * upward))
+    turned(page, "reset")
 
 
 def test_keys_turn_the_surface_and_move_the_point(page):
     plain(page)
-    before = eyes(page)[0]
+    before = place(page)
     page.run("document.getElementById('space-0').focus()")
     page.press("ArrowRight", code=KEYS["ArrowRight"])
-    turned, other = eyes(page)
-    assert turned == other
-    angle = np.arctan2(turned["y"], turned["x"]) - np.arctan2(before["y"], before["x"])
-    assert angle == pytest.approx(np.pi / 30)
+    page.press("ArrowUp", code=KEYS["ArrowUp"])
+    assert place(page) == pytest.approx(before + np.array([np.pi / 30, np.pi / 30, 0]))
+    page.press("+", code=KEYS["+"])
+    page.press("+", code=KEYS["+"])
+    page.press("-", code=KEYS["-"])
+    assert place(page)[2] == pytest.approx(0.9 * before[2])
     page.press("0", code=KEYS["0"])
-    assert eyes(page)[0] == pytest.approx(before)
+    assert place(page) == pytest.approx(before)
     page.run("document.getElementById('flat-0').focus()")
     for key in ("ArrowRight", "ArrowUp"):  # from the point that is nearest to the center
         moved(page, lambda key=key: page.press(key, code=KEYS[key]))
@@ -467,6 +538,16 @@ def test_a_line_is_a_curve_training_solid_and_test_dashed(hard_cases):
     assert train["y"] == pytest.approx(list(OTHER**2 + 1))
     assert (train["line"]["dash"], test["line"]["dash"]) == ("solid", "dash")
     assert browser.run(f"document.getElementById('space-{numbers['row']}').offsetHeight") == 0
+
+
+def test_256_points_along_an_axis_are_all_drawn_in_space(browser, tmp_path):
+    """With their values, which float32 has rounded."""
+    axis = np.linspace(-1, 1, 256)
+    loss = slope(axis[:, None], axis)
+    out = tmp_path / "net.html"
+    report.main([str(write_surface(tmp_path / "net.h5", axis, axis, {"train_loss": loss}))])
+    browser.open(out, width=600, height=500)
+    np.testing.assert_allclose(heights(browser, "space-0", "surface"), np.log10(loss), atol=1e-6)
 
 
 def test_a_page_that_is_watched_loads_itself_again_as_it_was(browser, tmp_path):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from pytest_mpi import parallel_assert
 
-from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.cluster.communicator import SharedInputError, start_ranks
 from landscape_mpi.cluster.groups import make_groups
 from landscape_mpi.cluster.rounds import one_by_one, run_rounds
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.cluster.watch import Watch
+from landscape_mpi.errors import InputError
 
 on_ranks = pytest.mark.parallel([1, 2, 3, 4])
 
@@ -54,6 +55,44 @@ def test_every_point_is_computed_once_by_some_rank(n_points):
     parallel_assert(finished)
     parallel_assert(sorted(everyone) == list(range(n_points)))
     parallel_assert(written.values == [point**2 for point in written.points])
+
+
+@on_ranks
+@pytest.mark.parametrize("ranks_per_point", [1, 2])
+def test_a_point_that_meets_bad_input_stops_all_ranks_and_what_was_done_is_written(
+    ranks_per_point,
+):
+    ranks = start_ranks()
+    computed, written = [], Written()
+    group = make_groups(ranks, ranks_per_point)
+
+    def work(point):
+        is_last_of_group = group.comm.rank == group.comm.size - 1
+        if point == 20 and is_last_of_group:
+            raise InputError("--loss: fails here")
+
+    def evaluate(point):
+        group.agree(lambda: work(point))
+        computed.append(point)
+        return np.array([point**2.0])
+
+    with Watch(ranks, stall_seconds=60) as watch, pytest.raises(SharedInputError) as caught:
+        run_rounds(
+            ranks,
+            group,
+            np.arange(37) if ranks.is_root else None,
+            n_quantities=1,
+            round_seconds=0.05,
+            evaluate_points=one_by_one(evaluate),
+            write_round=written.write,
+            report=written.reports.append,
+            stop=StopRequest(),
+            watch=watch,
+        )
+    everyone = ranks.comm.allgather((computed, written.points, group.is_leader))
+    parallel_assert(str(caught.value) == "--loss: fails here")
+    parallel_assert(all(done == points for done, points, leads in everyone if leads))
+    parallel_assert(not any(20 in done for done, _, _ in everyone))
 
 
 @on_ranks

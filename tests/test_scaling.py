@@ -34,7 +34,7 @@ def test_the_writes_of_the_rounds():
 
 
 def test_a_rank_that_hangs_costs_its_round_the_limit_and_the_restart():
-    # At 20 s of 100 s, in the second round: 0.5 s were written. A restart measures anew.
+    # At 20 s of 100 s, in the second round: 0.5 s were written. A restart measures again.
     taken = scaling.simulate_run(6400, cluster(32), hang_at_s=20, write_s=0)
     assert taken == pytest.approx(20 + 300 + 60 + 99.5)
 

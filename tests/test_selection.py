@@ -112,7 +112,7 @@ def test_what_moves_nothing_is_an_error(network, ignore, only, words):
 
 
 def test_a_network_without_parameters():
-    with pytest.raises(InputError, match="the network has no parameters, and with --ignore none"):
+    with pytest.raises(InputError, match="it has no parameters, and a plane moves floating-point"):
         moved_names(nn.Flatten(), ignore=())
 
 

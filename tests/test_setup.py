@@ -54,7 +54,10 @@ def plain(name: str) -> str:
 # The locks.
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-mpi.lock"])
+LOCKS = ("requirements.lock", "requirements-mpi.lock", "requirements-vision.lock")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_holds_names_and_exact_versions_and_nothing_else(lock: str) -> None:
     assert lines_of(lock)
     assert [x for x in lines_of(lock) if not re.fullmatch(r"[\w.-]+==[0-9][0-9a-z.]*", x)] == []
@@ -71,6 +74,19 @@ def test_the_lock_names_all_that_the_package_asks_for() -> None:
 def test_the_lock_brings_no_gpu_libraries_of_its_own() -> None:
     # pip takes those that fit the machine with torch; named here, every laptop would get them.
     assert not [x for x in lines_of("requirements.lock") if re.match("nvidia|cuda|triton", x)]
+
+
+def test_what_lies_apart_is_for_the_torch_of_the_lock() -> None:
+    apart = {
+        plain(found.metadata["Name"]): found
+        for found in importlib.metadata.distributions(path=[f"{sys.prefix}/vision"])
+    }
+    if not apart:
+        pytest.skip("no .venv/vision: this environment was not made by launch/set_up.sh")
+    pins = dict(line.split("==") for line in lines_of("requirements-vision.lock"))
+    assert {name: found.version for name, found in apart.items()} == pins
+    torch = next(line for line in lines_of("requirements.lock") if line.startswith("torch=="))
+    assert re.sub("[ ()]", "", "".join(apart["torchvision"].requires or [])).count(torch) == 1
 
 
 def test_what_is_installed_is_what_the_lock_says() -> None:
@@ -171,7 +187,7 @@ def test_start_mpiexec_gives_a_process_to_signal(
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """Return a folder for a suite of its own with this suite's conftest."""
-    for name in ("conftest.py", "rank_pool.py"):
+    for name in ("conftest.py", "chromium.py", "rank_pool.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path)
     return tmp_path
 
@@ -220,7 +236,7 @@ def checkout(tmp_path: Path) -> Path:
     """Return a copy of what set-up reads, without an environment."""
     copy = tmp_path / "checkout"
     shutil.copytree(ROOT / "launch", copy / "launch")
-    for name in ("requirements.lock", "requirements-mpi.lock", "setup.cfg", "setup.py"):
+    for name in (*LOCKS, "setup.cfg", "setup.py"):
         shutil.copy(ROOT / name, copy)
     return copy
 
@@ -264,7 +280,7 @@ def test_set_up_leaves_a_linked_environment_alone(checkout: Path, tmp_path: Path
 
 
 def mark_as_set_up(checkout: Path) -> None:
-    names = ("requirements.lock", "requirements-mpi.lock", "setup.cfg", "setup.py")
+    names = (*LOCKS, "setup.cfg", "setup.py")
     scripts = ("launch/set_up.sh", "launch/install_parallel_hdf5.sh")
     inputs = b"".join((checkout / name).read_bytes() for name in names + scripts)
     checksum = hashlib.sha256(f"{checkout}\n".encode() + inputs).hexdigest()
@@ -337,30 +353,56 @@ def test_make_runs_the_numbers_of_ranks_that_tests_may_ask_for() -> None:
     from conftest import NUMBERS_OF_RANKS
 
     numbers = " ".join(map(str, NUMBERS_OF_RANKS))
-    assert f"launch/run_tests.sh serial {numbers}\n" in run("make", "-n", "test").stdout
+    assert f"launch/run_tests.sh serial fake {numbers}\n" in run("make", "-n", "test").stdout
 
 
-def test_the_tests_end_with_what_was_skipped_and_why(tmp_path: Path) -> None:
-    """A tree of its own with this script and two tests."""
+def run_tests_of(
+    folder: Path, files: dict[str, str], part: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a part of the tests in a tree of its own, which has the script and these tests."""
     for name in ("launch/run_tests.sh", "setup.cfg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests/test_two.py").write_text(
-        "import pytest\ndef test_one(): pass\ndef test_other(): pytest.skip('no pvpython')\n"
-    )
-    python = tmp_path / ".venv/bin/python"
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "tests").mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / "tests" / name).write_text(text)
+    python = folder / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    argv = [str(tmp_path / "launch/run_tests.sh"), "serial"]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    argv = [str(folder / "launch/run_tests.sh"), part]
+    return subprocess.run(argv, env=env | variables, capture_output=True, text=True, check=False)
+
+
+def test_the_tests_end_with_what_was_skipped_and_why(tmp_path: Path) -> None:
+    two = "import pytest\ndef test_one(): pass\ndef test_other(): pytest.skip('no pvpython')\n"
+    done = run_tests_of(tmp_path, {"test_two.py": two}, "serial")
     assert done.returncode == 0, done.stdout + done.stderr
     head, skipped, closing = done.stdout.splitlines()[-3:]
     assert head == "tests in one process"
     assert skipped == "SKIPPED [1] tests/test_two.py:3: no pvpython"
     assert re.search("1 passed, 1 skipped in ", closing)
+
+
+@pytest.mark.parametrize("expected", ["", "1"])
+def test_without_a_compiler_there_are_no_fake_gpus(tmp_path: Path, expected: str) -> None:
+    shutil.copytree(ROOT / "tests/fake_cuda", tmp_path / "tests/fake_cuda")
+    files = {
+        name: (ROOT / "tests" / name).read_text()
+        for name in ("conftest.py", "chromium.py", "rank_pool.py")
+    }
+    files["test_device.py"] = "def test_it(device): assert device == 'cpu'\n"
+    variables = {"CXX": "no-such-compiler", "LANDSCAPE_EXPECT_FAKE_CUDA": expected}
+    done = run_tests_of(tmp_path, files, "fake", **variables)
+    words = "the fake GPUs need a C++ compiler, and there is no no-such-compiler"
+    if expected:
+        assert done.returncode == 1
+        assert done.stdout.startswith(f"tests on fake GPUs\n{words}\n")
+    else:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert re.search(rf"^SKIPPED \[2\] .*: {re.escape(words)}$", done.stdout, re.MULTILINE)
+        assert "== 2 skipped in " in done.stdout
 
 
 def test_the_demo_goes_from_training_to_pictures() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from landscape_mpi.store.sharpness import (
     barrier,
+    box_rise,
     epsilon_sharpness,
     fit_quadratic,
     non_convex_share,
@@ -96,4 +97,6 @@ def test_losses_that_are_very_large_or_negative_cost_no_warning(recwarn):
     assert fit_quadratic(axis, axis, loss, (2, 2)) is not None
     non_convex_share(axis, axis, loss * 1e5)
     assert epsilon_sharpness(axis, axis, loss - 1, -1.0, 1.0) is None
+    assert epsilon_sharpness(axis, axis, loss - 0.9, -0.9, 1.0) is None
+    assert box_rise(axis, axis, loss - 1, -1.0, 1.0) == box_rise(axis, axis, loss, 0.0, 1.0) > 0
     assert not recwarn.list

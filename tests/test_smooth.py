@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError
+from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.panel import make_panel
-from landscape_mpi.views.pictures import KINDS, panel_for
+from landscape_mpi.views.pictures import panel_for
 from landscape_mpi.views.smooth import refine_axis, refine_heights, smooth_panel
 
 ALPHA = np.array([-1.0, -0.6, 0.0, 0.5, 1.0, 1.6, 2.0])
@@ -69,15 +70,16 @@ def test_a_cliff_would_swing_without_that():
     assert refine_axis(np.arange(3.0), 2).tolist() == [0, 0.5, 1, 1.5, 2]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_picture_says_so_and_a_heat_map_stays_as_computed(panel_of, kind):
+@pytest.mark.parametrize("kind", PICTURES)
+def test_the_picture_says_so_and_heat_maps_and_circles_stay_as_computed(panel_of, kind):
     before = panel_of(monotone)
     panel = panel_for(before, kind, 4)
-    figure = KINDS[kind](panel)
+    figure = PICTURES[kind](panel)
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    assert ("smoothed: spline, 4 x finer than computed" in texts) == (kind != "heatmap")
-    assert (panel is before) == (kind == "heatmap")
-    assert not any("smoothed" in text for text in _texts(KINDS[kind](before)))
+    as_computed = kind in {"heatmap", "ring"}
+    assert ("smoothed: spline, 4 x finer than computed" in texts) != as_computed
+    assert (panel is before) == as_computed
+    assert not any("smoothed" in text for text in _texts(PICTURES[kind](before)))
 
 
 def _texts(figure):

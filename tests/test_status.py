@@ -14,9 +14,9 @@ import surface_files
 from mpi4py import MPI
 from test_surface import SLOW, processes_running, wait_for_round
 
+from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.plane.grid import coarse_to_fine
-from landscape_mpi.job.surface.status import describe
+from landscape_mpi.jobs.surface.status import describe
 from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.runs import make_row, settle_killed_run
 from landscape_mpi.store.schema import MAX_RUNS
@@ -144,7 +144,7 @@ def run_status(*options):
 
 
 def test_the_command_beside_a_running_job(tmp_path, start_mpiexec):
-    (tmp_path / "slow.py").write_text(SLOW.replace("sleep(2)", "sleep(0.1)"))
+    (tmp_path / "slow.py").write_text(SLOW.replace("sleep(3)", "sleep(0.1)"))
     out = tmp_path / "slow.h5"
     argv = ["landscape_mpi.surface", "--model=slow:build", "--data=digits", "--limit=64"]
     options = ["--x=-1:1:999", "--round-seconds=0.5", f"--out={out}"]

@@ -13,7 +13,10 @@ import surface_files
 from surface_files import plane, write_surface
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.python.loss_surface import open_surface
 from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.canvas import title_of
+from landscape_mpi.views.report import tables
 from landscape_mpi.views.summary import describe
 
 AXIS = np.linspace(-1, 1, 21)
@@ -53,6 +56,64 @@ def test_a_bowl(tmp_path):
     ]
 
 
+def test_a_precision_that_changes_the_loss_is_named_in_summary_report_and_pictures(tmp_path):
+    warning = "bf16 changes the loss by up to 173 %: at the center it is 0.2893, and 0.1058 in fp32"
+    path = tmp_path / "net.h5"
+    known = {"model": "resnet56", "data": "cifar10", "precision_warning": warning}
+    write_surface(path, AXIS, AXIS, {"train_loss": plane(AXIS, AXIS, bowl)}, attributes=known)
+    surface = read_surface(path)
+    assert f"precision: {warning}" in describe(surface)
+    assert f"<p>precision: {warning}</p>" in tables.numbers(surface)
+    words = title_of(surface, surface.n_points).split("\n", 1)
+    assert words[0] == "resnet56, cifar10"
+    assert " ".join(words[1].split()) == "bf16 changes the loss by up to 173 %"
+
+
+def test_a_loss_below_0(tmp_path):
+    """The bowl of above, lower by 2, without a unit: nothing is told over the center's loss."""
+    path = tmp_path / "net.h5"
+    loss = plane(AXIS, AXIS, bowl) - 2.2
+    write_surface(path, AXIS, AXIS, {"train_loss": loss})
+    with h5py.File(path, "r+") as file:
+        file["train_loss"].attrs["units"] = "1"  # as of a loss of one's own
+    found = [line.strip() for line in describe(read_surface(path))]
+    level = -2 + (np.median(loss) + 2) / 10
+    reach = [2 * np.interp(level, lift, AXIS[10:]) for lift in (loss[10:, 10], loss[10, 10:])]
+    assert found[2:6] == [
+        "smallest -2 at (0, 0), largest 1",
+        "at the center -2",
+        "largest rise in the plane: 0.03 within 0.1, 0.75 within 0.5, 3 within 1",
+        f"width up to {level:.4g}, a tenth of the way from the center to the median loss (this "
+        f"loss goes below 0, so twice that means nothing): {reach[0]:.3g} along alpha, "
+        f"{reach[1]:.3g} along beta",
+    ]
+    assert found[6].startswith("curvature 2 and 4 per unit squared, of a quadratic through")
+    assert "nat" not in " ".join(found)
+    assert "%" not in " ".join(found[:6])
+
+
+def test_a_loss_that_goes_below_0_away_from_a_center_above_it(tmp_path):
+    found = lines(tmp_path, 0.5 - plane(AXIS, AXIS, bowl))
+    assert "at the center 0.3" in found
+    assert any(line.startswith("sharpness in the plane (Keskar et al. 2017): ") for line in found)
+    assert not any("twice that:" in line for line in found)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loss_below_0_that_falls_from_the_center_has_no_width(tmp_path):
+    found = lines(tmp_path, -plane(AXIS, AXIS, bowl))
+    assert "no width: the loss at the center is above the median loss of the plane" in found
+    assert not any(line.startswith("width") for line in found)
+    assert not any("the basin below" in line or "is narrow" in line for line in found)
+    assert any(line.startswith("the center is not the minimum: (-1, -1) is") for line in found)
+
+
+def test_a_rise_that_rounding_hides_has_no_width(tmp_path):
+    found = lines(tmp_path, 1e36 * plane(AXIS, AXIS, bowl))
+    widths = [line for line in found if line.startswith("width")]
+    assert widths == ["width up to twice that: 0.629 along alpha, 0.889 along beta"]
+
+
 def test_where_it_stops_being_convex(tmp_path):
     """A bowl that bends down from a = 0.5 on, where it is 0.25 high; by hand, in steps of 0.1."""
     axis = np.linspace(-1, 1, 21)
@@ -70,8 +131,10 @@ def test_where_it_stops_being_convex(tmp_path):
     ("attributes", "words"),
     [
         ({"batch_norm": "fixed", "preparation": "9 batch-norms folded"}, "the center's running"),
-        ({"batch_norm": "reestimate", "preparation": "9 batch-norms kept"}, "measured anew at"),
+        ({"batch_norm": "reestimate", "preparation": "9 batch-norms kept"}, "measured again at"),
         ({"batch_norm": "fixed", "preparation": "0 batch-norms folded, 2 fused"}, None),
+        ({"batch_norm": "fixed", "running_statistics": 2}, "the center's running"),
+        ({"batch_norm": "fixed", "running_statistics": 0}, None),
         ({}, None),
     ],
 )
@@ -155,6 +218,33 @@ def test_where_the_center_is_missing_or_broken(tmp_path):
         tmp_path, loss
     )
     assert "not finite at any point" in lines(tmp_path, np.full((21, 21), np.nan))
+
+
+def test_one_point(tmp_path):
+    assert lines(tmp_path, [[1.25]], alpha=[0.0], beta=[0.0]) == [
+        f"{tmp_path / 'net.h5'}: resnet56 on cifar10, 1 point",
+        "train_loss",
+        "1.25 nat at (0, 0), the only point",
+        "does it look right?",
+        "one point shows no shape: compare its loss with the log of the training; try "
+        "--x=-1:1:51 and a new --out for a line",
+    ]
+    apart = lines(tmp_path, [[1.25]], alpha=[0.5], beta=[0.0])
+    assert apart[-1].startswith("the grid has no point at (0, 0)")
+    assert repr(open_surface(tmp_path / "net.h5")).endswith(
+        "net.h5: resnet56 on cifar10, 1 point, computed; train_loss 1.25>"
+    )
+
+
+def test_the_first_point_of_many(tmp_path):
+    done = np.zeros((21, 21))
+    done[10, 10] = 1
+    assert lines(tmp_path, np.where(done, 1.25, np.nan), done=done)[2:] == [
+        "1.25 nat at (0, 0), the only one with a finite loss",
+        "does it look right?",
+        "440 of 441 points are not computed yet",
+        "one point shows no shape: compare its loss with the log of the training",
+    ]
 
 
 def test_nothing_is_computed_yet(tmp_path):

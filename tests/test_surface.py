@@ -47,7 +47,8 @@ def checkpoint(tmp_path_factory):
 def command(checkpoint, out, *options):
     return [
         *("landscape_mpi.surface", "--model", "resnet8", "--checkpoint", str(checkpoint)),
-        *("--data", "digits", "--limit", "300", "--splits", "train,test", "--out", str(out)),
+        *("--data", "digits", "--limit", "300", "--subset", "first", "--splits", "train,test"),
+        *("--out", str(out)),
         *("--x=-1:1:5", "--y=-0.5:1:4", *options),
     ]
 
@@ -144,6 +145,7 @@ def test_any_number_of_ranks_gives_the_same_bits(
 def test_more_ranks_than_points(checkpoint, tmp_path, on_ranks):
     out = tmp_path / "point.h5"
     options = ["--x=0", "--y=0:0:1", "--model=resnet8", "--data=digits", "--limit=50"]
+    options.append("--subset=first")
     argv = ["landscape_mpi.surface", f"--checkpoint={checkpoint}", f"--out={out}", *options]
     done = on_ranks(3, argv, check=True)
     assert "1 x 1 points" in done.stdout
@@ -491,11 +493,12 @@ def test_a_signal_to_one_of_the_ranks_that_share_a_point(
 
 
 SLOW = """
-import time, torch
+import pathlib, time, torch
 
 class Slow(torch.nn.Linear):
     def forward(self, images):
-        if images.sum() > -1e30:  # depends on the values, so that it cannot be traced away
+        # Once the points are computed: before that, the network is called many times.
+        if images.sum() > -1e30 and any(pathlib.Path().glob("*.h5")):
             time.sleep(3)
         return super().forward(images.flatten(1))
 
@@ -524,7 +527,7 @@ def test_a_signal_before_the_first_round_loses_nothing(tmp_path, alone, start_mp
     assert any("building" in line for line in process.stdout)
     for pid in processes_running(out):
         os.kill(pid, signal.SIGUSR1)
-    log, _ = process.communicate(timeout=30)
+    log, _ = process.communicate(timeout=90)  # it is built several times, 1.5 s each
     assert process.returncode == 75
     assert "stopped by SIGUSR1 with 0 of 15 points done" in log
     alone([*argv, f"--out={out}"], cwd=tmp_path, check=True)
@@ -556,7 +559,7 @@ def test_a_signal_to_the_launcher(checkpoint, tmp_path, start_mpiexec):
     process.send_signal(signal.SIGUSR1)
     log, _ = process.communicate(timeout=30)
     assert process.returncode == 75
-    assert f"stopped by SIGUSR1 with {n_done(out)} of 2,601 points done" in log
+    assert f"stopped by SIGUSR1 with {n_done(out):,} of 2,601 points done" in log
 
 
 FAILING = """
@@ -581,16 +584,23 @@ def build():
 """
 
 
-def test_a_rank_that_fails_ends_the_job_with_its_traceback(tmp_path, mpiexec):
+def test_a_network_that_raises_on_one_rank_ends_the_run_with_the_users_traceback(tmp_path, mpiexec):
     (tmp_path / "failing.py").write_text(FAILING)
     out = tmp_path / "failed.h5"
     argv = ["landscape_mpi.surface", "--model=failing:build", "--data=digits", f"--out={out}"]
     began = time.monotonic()
     done = mpiexec(2, [*argv, "--x=-1:1:15", "--y=-1:1:15", "--round-seconds=0.01"], cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert time.monotonic() - began < 30
-    assert re.search(r"^\[1/2 \S+\] RuntimeError: no such kernel$", done.stderr, re.MULTILINE)
-    assert re.search(r"^\[1/2 \S+\] Traceback", done.stderr, re.MULTILINE)
+    file = tmp_path / "failing.py"
+    assert re.search(
+        rf"^error: --model: failing:build raised at \(\S+, \S+\) of the plane: RuntimeError: no "
+        rf"such kernel \({file}:\d+\)\nTraceback .*\n  File \"{file}\"",
+        done.stderr,
+        re.MULTILINE,
+    )
+    assert done.stderr.count("RuntimeError: no such kernel\n") == 1
+    assert "MPI_ABORT" not in done.stderr
     assert 0 < n_done(out) < 225
     assert_done_points_hold_values(out, ("train_loss", "train_error"))
 
@@ -670,7 +680,7 @@ def test_half_precision_weights_are_converted_and_that_is_said(checkpoint, tmp_p
         tmp_path / "half.pt",
     )
     done = alone(command(tmp_path / "half.pt", tmp_path / "half.h5"), check=True)
-    assert "the checkpoint holds float16; its weights were converted to float32" in done.stdout
+    assert "the weights are in float16; they were converted to float32" in done.stdout
     with h5py.File(tmp_path / "half.h5") as file:
         assert file["provenance"].attrs["checkpoint_types"] == "float16"
 
@@ -703,7 +713,7 @@ def test_full_cifar10(data_dir, tmp_path, mpiexec):
     argv = ["landscape_mpi.surface", "--model=resnet20_pad", f"--checkpoint={weights}"]
     options = ["--data=cifar10", f"--data-dir={data_dir}", "--x=0", f"--out={out}"]
     pixels = ["--mean=0.485,0.456,0.406", "--std=0.229,0.224,0.225"]  # of its training
-    mpiexec(2, [*argv, *options, *pixels, "--precision=bf16"], check=True, timeout=400)
+    mpiexec(2, [*argv, *options, *pixels], check=True, timeout=400)
     with h5py.File(out) as file:
         assert (file["done"][...] == 1).all()
         assert file["train_error"][0, 0] < 20  # 14 for pixels through JPEG; 90 by chance

@@ -15,8 +15,8 @@ from training_runs import small_network, write_run
 from landscape_mpi import surface
 from landscape_mpi.cluster import guard
 from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.engine.grid import fit_axis
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.plane.grid import fit_axis
 from landscape_mpi.store.plane_path import path_of
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.zoo.datasets import load_dataset
@@ -38,7 +38,8 @@ def folder(tmp_path_factory, on_ranks):
 def words(folder, checkpoint="run/epoch_0002.pt", directions="plane.h5"):
     return [
         *("--model", "resnet8", "--checkpoint", str(folder / checkpoint)),
-        *("--data", "digits", "--limit", "200", "--directions", str(folder / directions)),
+        *("--data", "digits", "--limit", "200", "--subset", "first"),
+        *("--directions", str(folder / directions)),
     ]
 
 

@@ -42,5 +42,14 @@ def test_another_network_is_refused():
 
 def test_complex_weights_are_refused():
     network = nn.Linear(3, 2, dtype=torch.complex64)
-    with pytest.raises(InputError, match="weight is complex; the plane needs real weights"):
+    with pytest.raises(InputError, match="weight is complex, and the plane needs real weights"):
         tensors_of(network)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_weights_of_half_length_go_over_exactly(half):
+    first, second = nn.Linear(3, 2, dtype=half), nn.Linear(3, 2, dtype=half)
+    arrays = tensors_of(first)
+    assert arrays["weight"].dtype == np.float32
+    fill_network(second, arrays)
+    assert torch.equal(second.weight, first.weight)

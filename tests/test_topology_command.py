@@ -6,6 +6,7 @@ that cannot import them.
 """
 
 import csv
+import itertools
 import math
 import subprocess
 import sys
@@ -170,8 +171,8 @@ def test_one_basin(write, capsys):
 
 
 def branches(axes):
-    (lines,) = [c for c in axes.collections if isinstance(c, LineCollection)]
-    return [np.array(segment) for segment in lines.get_segments()]
+    lines = [c for c in axes.collections if isinstance(c, LineCollection)]
+    return [np.array(segment) for each in lines for segment in each.get_segments()]
 
 
 def test_the_tree_and_the_diagram_show_the_pairs(write):
@@ -191,6 +192,42 @@ def test_the_tree_and_the_diagram_show_the_pairs(write):
         "saddle where two meet",
         "maximum, from its saddle",
     ]
+
+
+@pytest.mark.parametrize("options", [[], ["--log"]])
+def test_a_high_wall_does_not_squeeze_the_tree(write, options):
+    """The wells lie up to 6 and the hill up to 9, the wall at 1e5: what meets has the axes."""
+    values = VALUES + 1.0
+    values[-1] = 1e5
+    figure = draw_topology(found_in(write(values), *options))
+    tree, diagram = figure.axes
+    low, high = tree.get_ylim()
+    bottom, last = (np.log10([1.0, 7.0])) if options else (1.0, 7.0)
+    assert (last - bottom) / (high - low) > 0.5
+    assert tree.get_ylim() == diagram.get_ylim() == diagram.get_xlim()
+    for axes in (tree, diagram):
+        (said,) = [text for text in axes.texts if text.get_text().startswith("up to")]
+        assert said.get_text() == "up to 100,000"
+        assert said.xy[1] == high
+    stems = [s for c in tree.collections[:2] for s in c.get_segments() if s[0][0] == s[1][0]]
+    assert max(stem[1][1] for stem in stems) == high
+    drawn = np.concatenate([np.asarray(c.get_offsets()) for c in diagram.collections])
+    assert (drawn[:, 1] <= high).all()
+    assert (drawn[:, 1] == high).sum() == 1  # of the deepest, which never ends
+
+
+def test_a_tree_that_has_room_is_whole(write):
+    figure = draw_topology(found_in(write()))
+    assert figure.axes[0].get_ylim()[1] > 9.0
+    assert not [text for axes in figure.axes for text in axes.texts if "up to" in text.get_text()]
+
+
+def test_values_below_the_axis_do_not_lie_on_one_another(write):
+    figure = draw_topology(found_in(write(1e5 * VALUES)))
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[1].get_xticklabels()]
+    assert len(boxes) > 1
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_lines_of_a_tree_do_not_cross():

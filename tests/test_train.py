@@ -15,12 +15,14 @@ from torch.nn import functional
 
 from landscape_mpi.command import EXIT_BAD_INPUT
 from landscape_mpi.errors import InputError
-from landscape_mpi.job.training.inputs import augments
+from landscape_mpi.jobs.training.inputs import augments
+from landscape_mpi.jobs.training.training_messages import progress_line
 from landscape_mpi.train import main
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.networks import build_network
+from landscape_mpi.zoo.recipe import Epoch
 
 RUN = ["--model=resnet8", "--data=digits", "--seed=1", "--device=cpu", "--threads=1"]
 
@@ -217,8 +219,8 @@ def test_bad_input_is_one_line_and_status_2(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, so it is no error")
 def test_cuda_that_is_not_there(tmp_path):
     text = refusal("--model=resnet8", "--data=digits", "--device=cuda", f"--out={tmp_path}/a.pt")
-    assert text.startswith("--device cuda: torch ")
-    assert text.endswith("finds no CUDA device here. Run where there is one, or pass --device cpu.")
+    assert text.startswith("--device cuda: torch sees no such GPU here. Ask the queue for GPUs")
+    assert text.endswith("or pass --device cpu.")
 
 
 @pytest.mark.parametrize(
@@ -233,8 +235,15 @@ def test_cuda_that_is_not_there(tmp_path):
         ("--lr=0", "--lr: '0' is not above 0."),
         ("--weight-decay=-1", "--weight-decay: '-1' is not a finite number from 0."),
         ("--mean=0.1;0.2", "--mean: '0.1;0.2' is not a number"),
-        ("--device=gpu", "--device: invalid choice: 'gpu' (choose from "),
+        ("--device=gpu", "--device: gpu is a word for several kinds: pass auto"),
     ],
 )
 def test_values_are_checked(tmp_path, option, complaint):
     assert complaint in refusal(*RUN, f"--out={tmp_path}/a.pt", option)
+
+
+def test_a_loss_without_an_error_is_told_alone():
+    epoch = Epoch(2, 0.1, 1.5, None, 2.5, None, 3.04)
+    assert progress_line(epoch, 10) == (
+        "epoch  2/10  lr 0.1  train loss 1.5000  test loss 2.5000  3.0 s"
+    )

@@ -21,10 +21,11 @@ import numpy as np
 import pytest
 import torch
 
-from landscape_mpi.cluster.guard import started_by_launcher
+from landscape_mpi.compute.devices.cpu import CPU
+from landscape_mpi.compute.devices.cuda import CudaDevice
 from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_REQUEUE, InputError
-from landscape_mpi.job.training.inputs import make_deterministic
-from landscape_mpi.job.training.run_folder import RunFolder
+from landscape_mpi.jobs.training.inputs import make_deterministic
+from landscape_mpi.jobs.training.run_folder import RunFolder
 from landscape_mpi.train import main, parse
 from landscape_mpi.zoo.checkpoint import load_state, read_checkpoint
 from landscape_mpi.zoo.dataset import Sample
@@ -232,7 +233,7 @@ def test_a_run_that_is_done_says_so_and_writes_its_last_weights_again(done, tmp_
 
 
 def test_another_number_of_threads_is_said(tmp_path, capsys, monkeypatch):
-    from landscape_mpi.job.training import run
+    from landscape_mpi.jobs.training import run
 
     monkeypatch.setattr(run.Training, "write_last", None)
     argv = [*FAST[:-1], "--epochs=2", f"--run={tmp_path}/r"]
@@ -242,8 +243,8 @@ def test_another_number_of_threads_is_said(tmp_path, capsys, monkeypatch):
         patch.setattr(
             run,
             "train_epochs",
-            lambda job, crew, **words: train_epochs(
-                job, crew, **(words | {"stopped": lambda: next(stopped)})
+            lambda job, processes, **words: train_epochs(
+                job, processes, **(words | {"stopped": lambda: next(stopped)})
             ),
         )
         assert main([*argv, "--threads=1"]) == EXIT_REQUEUE
@@ -528,20 +529,34 @@ def test_bad_input_is_said_once_by_ranks(on_ranks, tmp_path):
         assert "Traceback" not in told.stderr
 
 
-def test_an_error_on_one_rank_ends_all(mpiexec, tmp_path):
+BAD = {
+    "--model": "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Bad())\n",
+    "--problem": "import torch\nfrom landscape_mpi import Problem\n"
+    "def build():\n"
+    "    batches = [(torch.ones(4, 64), torch.zeros(4, dtype=torch.int64))] * 4\n"
+    "    network = nn.Sequential(nn.Linear(64, 10), Bad())\n"
+    "    return Problem(network, batches, lambda net, b: nn.functional.cross_entropy("
+    "net(b[0]), b[1], reduction='none'))\n",
+}
+
+
+@pytest.mark.parametrize("option", BAD)
+def test_an_error_on_one_rank_ends_all(option, mpiexec, tmp_path):
     (tmp_path / "hook_bad.py").write_text(
-        "import os\nfrom torch import nn\nfrom mpi4py import MPI\n"
+        "from torch import nn\nfrom mpi4py import MPI\n"
         "class Bad(nn.Module):\n"
         "    def forward(self, inputs):\n"
         "        if self.training and MPI.COMM_WORLD.rank == 1: raise ArithmeticError('here')\n"
         "        return inputs\n"
-        "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Bad())\n"
+        f"{BAD[option]}"
     )
-    words = ["--model=hook_bad:build", "--data=digits", "--device=cpu", f"--run={tmp_path}/r"]
+    data = ["--data=digits"] if option == "--model" else []
+    words = [f"{option}=hook_bad:build", *data, "--device=cpu", f"--run={tmp_path}/r"]
     told = mpiexec(2, ["landscape_mpi.train", *words], cwd=tmp_path, timeout=60)
-    assert told.returncode == 1
-    assert "[1/2 " in told.stderr
-    assert "ArithmeticError: here" in told.stderr
+    assert told.returncode == EXIT_BAD_INPUT
+    assert re.search(r"^\[1/2 \S+\] error: .*ArithmeticError: here ", told.stderr, re.MULTILINE)
+    assert told.stderr.count("Traceback") == 1
+    assert "MPI_ABORT" not in told.stderr
 
 
 def test_alone_needs_no_mpi(tmp_path):
@@ -555,20 +570,12 @@ def test_alone_needs_no_mpi(tmp_path):
     assert subprocess.run(command, env=alone, check=False).returncode == 0
 
 
-def test_a_launcher_is_known_by_what_it_tells_its_ranks(monkeypatch):
-    for name in ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    assert not started_by_launcher()
-    monkeypatch.setenv("PMI_RANK", "0")
-    assert started_by_launcher()
-
-
 def test_deterministic_algorithms_are_asked_for(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
-    make_deterministic(torch.device("cpu"))
+    make_deterministic(CPU)
     assert torch.backends.cudnn.deterministic
     assert not torch.are_deterministic_algorithms_enabled()
-    make_deterministic(torch.device("cuda"))
+    make_deterministic(CudaDevice(0))
     assert torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)
 

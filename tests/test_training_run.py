@@ -17,22 +17,48 @@ def names_of(run):
     return [path.name for path in run.files]
 
 
-def test_files_are_in_the_order_of_their_last_numbers(tmp_path):
-    folder = make(tmp_path / "sgd", "model2_10.th", "model2_9.th", "model2_100.th", "notes.txt")
-    (run,) = find_runs([folder])
-    assert run.name == "sgd"
-    assert names_of(run) == ["model2_9.th", "model2_10.th", "model2_100.th"]
+def test_a_folder_s_checkpoints_are_found_and_nothing_else(tmp_path):
+    others = (
+        "notes.txt",
+        "optimizer.pt",
+        "rng_state.pth",
+        "a_1.optim.pt",
+        "resume.pt",
+        "model-00001-of-00002.safetensors",
+    )
+    names = ("a_1.ckpt", "a_2.pth.tar", "a_3.safetensors", "a_4.th")
+    (run,) = find_runs([make(tmp_path / "sgd", *names, *others, ".hidden.pt")])
+    assert (run.name, run.given) == ("sgd", False)
+    assert names_of(run) == list(names)
+
+
+def test_folders_that_are_checkpoints_are_found_in_a_folder_and_named_alone(tmp_path):
+    output = make(tmp_path / "output", "model.safetensors", "trainer_state.json")
+    inner = [
+        make(output / f"checkpoint-{n}", "model.safetensors", "optimizer.pt") for n in (500, 1000)
+    ]
+    (run,) = find_runs([output])
+    assert names_of(run) == ["checkpoint-1000", "checkpoint-500", "model.safetensors"]
+    (run,) = find_runs(inner)
+    assert (run.files, run.given) == (tuple(inner), True)
+
+
+def test_a_folder_of_folders_says_which_holds_checkpoints(tmp_path):
+    make(tmp_path / "version_0", "hparams.yaml")
+    make(tmp_path / "version_0" / "checkpoints", "epoch=0.ckpt", "epoch=1.ckpt")
+    with pytest.raises(InputError, match=r"version_0/checkpoints holds 2: name that folder."):
+        find_runs([tmp_path / "version_0"])
 
 
 def test_a_run_of_ours_has_no_other_files(tmp_path):
-    folder = make(tmp_path / "run", "epoch_0001.pt", "epoch_0000.pt", "best.pt")
+    folder = make(tmp_path / "run", "epoch_0001.pt", "epoch_0000.pt", "resume.pt", "best.pt")
     assert names_of(find_runs([folder])[0]) == ["epoch_0000.pt", "epoch_0001.pt"]
 
 
 def test_files_that_are_named_are_one_run_in_the_order_given(tmp_path):
     folder = make(tmp_path / "run", "b.pt", "a.pt")
     (run,) = find_runs([folder / "b.pt", folder / "a.pt"])
-    assert (run.name, names_of(run)) == ("run", ["b.pt", "a.pt"])
+    assert (run.name, names_of(run), run.given) == ("run", ["b.pt", "a.pt"], True)
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path):

@@ -23,8 +23,8 @@ from training_runs import (
 from landscape_mpi import trajectory
 from landscape_mpi.cluster import guard
 from landscape_mpi.cluster.communicator import start_ranks
-from landscape_mpi.job.path import sweep
-from landscape_mpi.store.directions import write_directions
+from landscape_mpi.jobs.trajectory import sweep
+from landscape_mpi.store.directions import read_directions, write_directions
 from landscape_mpi.store.plane_path import path_of
 
 COMMAND = "landscape_mpi.trajectory"
@@ -187,6 +187,16 @@ def test_two_random_directions_need_no_components(run, tmp_path):
     assert read.runs[0].components.shape == (13, 0)
     # Two random directions see next to nothing of a path: the paper's argument for components.
     assert read.attributes["captured_by_plane"] < 0.05
+
+
+def test_a_random_direction_may_have_the_norm_1_in_each_tensor(run, tmp_path):
+    how = ("--y-direction", "random", "--normalize", "dlayer")
+    assert make(run, "--out", tmp_path / "p.h5", *how) == 0
+    found = read_directions(tmp_path / "p.h5")["beta"]
+    norms = [np.linalg.norm(values) for values in found.values()]
+    np.testing.assert_allclose(norms, np.ones(29), rtol=1e-6)
+    label = path_of(tmp_path / "p.h5").attributes["label_beta"]
+    assert label == "random direction, dlayer-normalised"
 
 
 def write_inside(folder, directions, points):

@@ -7,7 +7,12 @@ import pytest
 
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError, MissingInputError
-from landscape_mpi.store.ensemble import EnsembleContent, read_ensemble, write_ensemble
+from landscape_mpi.store.ensemble import (
+    OF_CLASSES,
+    EnsembleContent,
+    read_ensemble,
+    write_ensemble,
+)
 from landscape_mpi.views.ensemble import draw_ensemble
 
 KNOWN = {
@@ -60,6 +65,35 @@ def test_the_file_gives_back_what_it_was_given(tmp_path):
         for column, values in table.items():
             np.testing.assert_array_equal(found.tables[name][column], values)
     assert found.attributes.items() >= KNOWN.items()
+
+
+def losses_alone():
+    given = content()
+    known = KNOWN | {"problem": "mine:problem", "loss_units": "m"}
+    tables = {
+        name: {column: v for column, v in table.items() if column not in OF_CLASSES}
+        for name, table in given.tables.items()
+    }
+    tables["comparison"]["name"] = np.array(["one network", "last FGE member", "mean independent"])
+    tables["independent"] = {"test_loss": np.full(1, 0.1)}
+    return EnsembleContent(tables, known)
+
+
+def test_a_file_of_a_problem_gives_back_its_losses(tmp_path):
+    given = losses_alone()
+    write_ensemble(tmp_path / "ensemble.h5", given)
+    found = read_ensemble(tmp_path)
+    assert found.metrics == ()
+    for name, table in given.tables.items():
+        assert found.tables[name].keys() == table.keys()
+        for column, values in table.items():
+            np.testing.assert_array_equal(found.tables[name][column], values)
+    figure = draw_ensemble(found)
+    loss = figure.axes[1]
+    assert loss.get_ylabel() == "test loss (m)"
+    assert [line.get_ydata()[0] for line in loss.lines[2:]] == [0.2, 0.1]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts[2:] == ["one network: 0.2", "one independent network: 0.1"]
 
 
 def test_lines_hold_what_the_file_holds():

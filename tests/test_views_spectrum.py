@@ -56,6 +56,24 @@ def test_the_picture_shows_density_leading_values_and_the_plane():
     assert texts[0].get_text() == "the largest eigenvalue"
 
 
+@pytest.mark.parametrize(
+    ("units", "stored", "words"),
+    [
+        ("nat", ["nat", "1/nat"], [" (nat)", "nat"]),
+        ("J/mol", ["J/mol", "1/(J/mol)"], [" (J/mol)", "J/mol"]),
+        ("1", ["1", "1"], ["", "unit"]),
+    ],
+)
+def test_units_are_those_of_the_loss(units, stored, words, tmp_path):
+    path = tmp_path / "s.h5"
+    write_spectrum(path, spectrum(attributes={**ATTRIBUTES, "loss_units": units}), [])
+    with h5py.File(path) as file:
+        assert [file[name].attrs["units"] for name in ("eigenvalue", "density")] == stored
+    (axes,) = draw_spectrum(read_spectrum(path)).axes
+    assert axes.get_xlabel() == f"eigenvalue of the Hessian{words[0]}"
+    assert axes.get_ylabel() == f"share of all eigenvalues per {words[1]}"
+
+
 def test_the_command(tmp_path, capsys):
     path = tmp_path / "s.h5"
     write_spectrum(path, spectrum(), [])

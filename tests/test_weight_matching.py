@@ -53,6 +53,7 @@ def shuffled(state, units, seed):
 
 def outputs_of(network, state, sample):
     fill_network(network, state)
+    network.eval()
     inputs = torch.randn(4, *sample.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return network(inputs)
@@ -172,3 +173,15 @@ def test_what_cannot_be_traced_or_is_used_twice_is_refused():
     layer = nn.Linear(4, 4)
     with pytest.raises(InputError, match="0 is used twice"):
         find_units(nn.Sequential(layer, nn.ReLU(), layer), model="hook:twice")
+
+
+def test_synchronised_batch_norm_is_permuted_with_its_layer():
+    layers = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
+    )
+    plain, synced = (
+        find_units(network, model="own:network")
+        for network in (layers, nn.SyncBatchNorm.convert_sync_batchnorm(layers))
+    )
+    assert plain == synced
+    assert len(plain[0].places) == 7  # weight, bias, four of the batch-norm, and columns behind

@@ -9,29 +9,7 @@ from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.errors import InputError
 
 
-def choose_device(ranks: Ranks, *, asked: str, gpus: Sequence[str]) -> str:
-    """Return the device of this rank. Collective over the node.
-
-    Args:
-        ranks: All ranks of the run.
-        asked: ``auto``, ``cpu`` or ``cuda``; auto takes GPUs where the node has any.
-        gpus: Identities of the GPUs this rank sees, in the order of their index.
-
-    Returns:
-        ``cpu`` or ``cuda:<index>``, the index as this rank counts.
-
-    Raises:
-        InputError: If GPUs were asked for and are absent, or are fewer than the ranks.
-    """
-    if asked == "cpu":
-        return "cpu"
-    seen = ranks.node.allgather(list(gpus))
-    if asked == "auto" and not any(seen):
-        return "cpu"
-    return f"cuda:{assign_gpus(seen, host=ranks.host)[ranks.node.rank]}"
-
-
-def assign_gpus(seen: Sequence[Sequence[str]], *, host: str) -> list[int]:
+def assign_gpus(seen: Sequence[Sequence[str]], *, host: str, mask: str) -> list[int]:
     """Give each rank of a node a GPU of its own.
 
     Ranks that all see every GPU get them in order; ranks that a launcher has already bound
@@ -40,6 +18,7 @@ def assign_gpus(seen: Sequence[Sequence[str]], *, host: str) -> list[int]:
     Args:
         seen: For each rank of the node the identities of the GPUs it sees.
         host: Name of the node, for the message.
+        mask: Variable that shows a process some GPUs alone, for the message.
 
     Returns:
         For each rank the index of its GPU among those it sees.
@@ -50,7 +29,7 @@ def assign_gpus(seen: Sequence[Sequence[str]], *, host: str) -> list[int]:
     taken: dict[str, int] = {}
     for rank in range(len(seen)):
         if not _take(rank, seen, taken, set()):
-            raise InputError(_too_few(seen, host))
+            raise InputError(_too_few(seen, host, mask))
     owned = {rank: gpu for gpu, rank in taken.items()}
     return [list(seen[rank]).index(owned[rank]) for rank in range(len(seen))]
 
@@ -68,14 +47,14 @@ def _take(rank: int, seen: Sequence[Sequence[str]], taken: dict[str, int], tried
     return False
 
 
-def _too_few(seen: Sequence[Sequence[str]], host: str) -> str:
-    n_gpus = len(set().union(*seen))
-    n_ranks = len(seen)
-    if n_gpus == 0:
+def _too_few(seen: Sequence[Sequence[str]], host: str, mask: str) -> str:
+    blind = [rank for rank, gpus in enumerate(seen) if not gpus]
+    if blind:
         return (
-            f"node {host}: no GPU is visible there, and --device asks for one. Ask the queue for "
-            f"GPUs (e.g. --gpus-per-node), check CUDA_VISIBLE_DEVICES, or pass --device cpu."
+            f"node {host}: {len(blind)} of {len(seen)} ranks see no GPU, the first of them the "
+            f"node's rank {blind[0]}. Check {mask} of each rank, or pass --device cpu."
         )
+    n_gpus, n_ranks = len(set().union(*seen)), len(seen)
     return (
         f"node {host}: {n_ranks} ranks share {n_gpus} GPU{'s' if n_gpus > 1 else ''}. Two ranks on "
         f"one GPU are slower than one, so each takes its own: start {n_gpus} ranks on a node, or "

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 from mpi4py import MPI
 
 from landscape_mpi.cluster.host import host_name
-from landscape_mpi.errors import InputError
+from landscape_mpi.errors import USERS_OWN, InputError, users_own
 
 T = TypeVar("T")
 
@@ -57,6 +57,12 @@ def start_ranks(comm: MPI.Intracomm = MPI.COMM_WORLD) -> Ranks:
     return Ranks(comm=comm, node=node, host=host_name())
 
 
+def describe_world() -> tuple[int, str]:
+    """Return how many processes MPI joined, and the library, e.g. ``Open MPI 4.1.4``. Local."""
+    vendor, version = MPI.get_vendor()
+    return MPI.COMM_WORLD.size, f"{vendor} {'.'.join(map(str, version))}"
+
+
 def looks_at(request: MPI.Request) -> Iterator[None]:
     """Wait for what MPI is doing, giving the caller a turn after every look at it.
 
@@ -75,6 +81,17 @@ def meet(comm: MPI.Comm) -> None:
         pass
 
 
+def is_met_by_all(apart: MPI.Comm, seconds: float) -> bool:
+    """Return whether all ranks come here within a time. Collective over those that come.
+
+    Args:
+        apart: Communicator on which ranks wait for one another nowhere else.
+        seconds: How long to wait for the others.
+    """
+    end = time.monotonic() + seconds
+    return all(time.monotonic() <= end for _ in looks_at(apart.Ibarrier()))
+
+
 def on_root(ranks: Ranks, work: Callable[[], T]) -> T | None:
     """Do work on rank 0 while the others wait. Collective over the ranks.
 
@@ -91,11 +108,12 @@ def on_root(ranks: Ranks, work: Callable[[], T]) -> T | None:
     result, problem = None, None
     if ranks.is_root:
         try:
-            result = work()
+            with users_own(USERS_OWN):
+                result = work()
         except InputError as error:
             problem = str(error)
     meet(ranks.comm)
-    _stop_together(ranks.comm.bcast(problem, root=ROOT))
+    stop_together(ranks.comm.bcast(problem, root=ROOT))
     return result
 
 
@@ -116,15 +134,21 @@ def agree(ranks: Ranks, work: Callable[[], T]) -> T:
     """
     result, problem = None, None
     try:
-        result = work()
+        with users_own(USERS_OWN):
+            result = work()
     except InputError as error:
         problem = str(error)
     meet(ranks.comm)
     problems = [text for text in ranks.comm.allgather(problem) if text is not None]
-    _stop_together(problems[0] if problems else None)
+    stop_together(problems[0] if problems else None)
     return result  # type: ignore[return-value]
 
 
-def _stop_together(problem: str | None) -> None:
+def stop_together(problem: str | None) -> None:
+    """Stop if there is a problem, which is the same on all ranks. Local.
+
+    Raises:
+        SharedInputError: If there is one.
+    """
     if problem is not None:
         raise SharedInputError(problem)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from mpi4py import MPI
 
-from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.communicator import Ranks, stop_together
+from landscape_mpi.errors import InputError
 
 WORTH_SPLITTING = 1.05  # a longer run than the shortest by this factor is still good enough
 
@@ -49,6 +50,25 @@ class Group:
     def any(self, value: bool) -> bool:
         """Return whether it is true on some rank. Collective over the group."""
         return value if self.comm.size == 1 else self.comm.allreduce(value, op=MPI.LOR)
+
+    def agree(self, work: Callable[[], object]) -> None:
+        """Do work on every rank of the group; bad input on one rank stops all of them.
+
+        Collective over the group.
+
+        Args:
+            work: Called on every rank; does not communicate.
+
+        Raises:
+            SharedInputError: On all of them, with the message of the first rank that met bad input.
+        """
+        problem = None
+        try:
+            work()
+        except InputError as error:
+            problem = str(error)
+        told = [problem] if self.comm.size == 1 else self.comm.allgather(problem)
+        stop_together(next((text for text in told if text is not None), None))
 
     def gather(self, part: np.ndarray) -> np.ndarray | None:
         """Put the parts of all ranks one after the other. Collective over the group.

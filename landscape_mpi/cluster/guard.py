@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from landscape_mpi.errors import EXIT_BAD_INPUT, EXIT_UNWRITABLE, InputError, UnwritableError
+from landscape_mpi.cluster.launcher import find_fault, is_first
+from landscape_mpi.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_UNWRITABLE,
+    USERS_OWN,
+    InputError,
+    UnwritableError,
+    tell_interrupts_apart,
+    users_own,
+)
 from landscape_mpi.garbage import search_seldom
 
 if TYPE_CHECKING:
+    from mpi4py import MPI
+
     from landscape_mpi.cluster.communicator import Ranks
 
-
-# What MPI launchers tell a rank, each its own: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray).
-LAUNCHED = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
-
-
-def started_by_launcher() -> bool:
-    """Return whether mpirun, mpiexec or srun started this process: for what also runs alone."""
-    return any(name in os.environ for name in LAUNCHED)
+ALIKE_S = 3.0  # ranks that meet the same bad input meet it within this time
+LEFT, LEFT_S = 1, 0.5  # tag of the word that a rank has left, and how long it may take to come
+SAY_S = 2.0  # time in which the first process says what is wrong with all of them
 
 
 def run_on_ranks(
@@ -40,12 +48,17 @@ def run_on_ranks(
         parse: Turns the arguments into options. ``--help`` ends here, before MPI starts.
     """
     search_seldom()
+    tell_interrupts_apart()
     options, problem = parse_or_problem(parse, sys.argv[1:])
     try:
-        from landscape_mpi.cluster.communicator import start_ranks
+        from landscape_mpi.cluster.communicator import describe_world, start_ranks
     except (ImportError, RuntimeError) as error:  # no mpi4py, or no MPI library beneath it
         _leave_without_mpi(error)
     ranks = start_ranks()
+    n_joined, library = describe_world()
+    fault = find_fault(os.environ, n_ranks=n_joined, library=library)
+    if fault is not None:
+        _leave_apart(fault)
     sys.exit(run_guarded(main, options, problem, ranks))
 
 
@@ -78,20 +91,68 @@ def run_guarded(
     """
     from landscape_mpi.cluster.communicator import SharedInputError, meet
 
+    apart = ranks.comm.Dup()  # ranks wait for one another on it only at the end
     try:
         # Every rank parsed the same words, so no rank waits for another here.
-        status = _say_once(problem, ranks) if options is None else main(options, ranks)
+        if options is None:
+            status = _say_once(problem, ranks)
+        else:
+            with users_own(USERS_OWN):
+                status = main(options, ranks)
     except SharedInputError as error:
         status = _say_once(error, ranks)
+    except InputError as error:
+        status = _say_apart(error, ranks, apart)
     except UnwritableError as error:
         _end_unwritten(error, ranks)
     except BaseException:
-        _print_traceback(ranks)
-        ranks.comm.Abort(1)
+        end_job(ranks, apart)
         raise
     # A rank that left early would make mpirun end the others in the middle of a write.
     meet(ranks.comm)
+    apart.Free()
     return status
+
+
+def _say_apart(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> int:
+    """Say what this rank met, perhaps alone: a network may raise for this rank's samples only.
+
+    If all ranks met it, rank 0 says it, and all leave as after any bad input. If not, the others
+    wait for this rank for ever: it says it, leaves without MPI, and the launcher ends the others.
+    """
+    from landscape_mpi.cluster.communicator import is_met_by_all
+
+    if not is_met_by_all(apart, ALIKE_S):
+        leave_alone(problem, ranks, apart)
+    return _say_once(problem, ranks)
+
+
+def leave_alone(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> NoReturn:
+    """Say what this rank alone has met, and leave without MPI: the launcher ends the others."""
+    where = f"[{ranks.rank}/{ranks.size} {ranks.host}] "
+    print(f"{where}error: {problem}", file=sys.stderr, flush=True)
+    for other in set(range(ranks.size)) - {ranks.rank}:
+        apart.Isend(b"", dest=other, tag=LEFT)
+    os._exit(EXIT_BAD_INPUT)
+
+
+def end_job(ranks: Ranks, apart: MPI.Intracomm) -> None:
+    """End all ranks after an exception that nobody expected; print it, unless one has left.
+
+    A rank that has left alone has said why, and others may meet a lost connection to it.
+
+    Args:
+        ranks: All ranks of the run.
+        apart: Communicator on which leave_alone() sends.
+    """
+    end = time.monotonic() + LEFT_S
+    while ranks.size > 1 and time.monotonic() < end:
+        if apart.Iprobe(tag=LEFT):
+            time.sleep(ALIKE_S)  # the launcher ends this rank in the meantime
+            os._exit(EXIT_BAD_INPUT)
+        time.sleep(LEFT_S / 20)
+    _print_traceback(ranks)
+    ranks.comm.Abort(1)
 
 
 def _say_once(problem: InputError | None, ranks: Ranks) -> int:
@@ -116,6 +177,16 @@ def _print_traceback(ranks: Ranks) -> None:
     lines = traceback.format_exc().splitlines()
     sys.stderr.write("".join(f"{prefix}{line}\n" for line in lines))
     sys.stderr.flush()
+
+
+def _leave_apart(fault: str) -> NoReturn:
+    """Say from one process that MPI did not join them into one run, and leave."""
+    if is_first(os.environ):
+        print(f"error: {fault}", file=sys.stderr, flush=True)
+    else:  # a launcher may end all processes when the first one leaves
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_BAD_INPUT))
+        time.sleep(SAY_S)
+    sys.exit(EXIT_BAD_INPUT)
 
 
 def _leave_without_mpi(error: Exception) -> NoReturn:

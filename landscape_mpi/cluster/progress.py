@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-
-from tqdm import tqdm
+import warnings
+from typing import Any
 
 from landscape_mpi.cluster.duration import describe_duration
 from landscape_mpi.cluster.rounds import RoundReport
@@ -22,6 +22,7 @@ class Progress:
         samples_per_point: int | None,
         noun: str = "images",
         shown: bool = True,
+        bar: bool | None = None,
     ) -> None:
         """Begin the report.
 
@@ -32,6 +33,7 @@ class Progress:
                 differ in their work, and the rate is that of points.
             noun: What the samples are.
             shown: Whether to print; true on one rank.
+            bar: Show a bar, or nothing; None for a bar on a terminal and lines elsewhere.
         """
         self.n_computed = 0
         self._n_points = n_points
@@ -40,8 +42,9 @@ class Progress:
         self._noun = noun
         self._began = time.perf_counter()
         self._bar = None
-        if shown and sys.stderr.isatty():
-            self._bar = tqdm(total=n_points, initial=n_done, unit="point", dynamic_ncols=True)
+        self._is_silent = bar is False
+        if shown and (sys.stderr.isatty() if bar is None else bar):
+            self._bar = _new_bar(n_points, n_done)
 
     def __enter__(self) -> Progress:
         return self
@@ -59,6 +62,8 @@ class Progress:
             self._bar.set_postfix_str(speed)
             self._bar.update(done.n_points)
             return
+        if self._is_silent:
+            return
         share = 100 * n_done / self._n_points
         left = self._time_left(self._n_points - n_done)
         print(f"{n_done}/{self._n_points} points ({share:.0f} %), {speed}, {left}", flush=True)
@@ -74,3 +79,10 @@ class Progress:
             return "time left unknown"
         elapsed = time.perf_counter() - self._began
         return f"{describe_duration(n_left * elapsed / self.n_computed)} left"
+
+
+def _new_bar(n_points: int, n_done: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tqdm, in a notebook that has no ipywidgets
+        from tqdm.auto import tqdm
+    return tqdm(total=n_points, initial=n_done, unit="point", dynamic_ncols=True)

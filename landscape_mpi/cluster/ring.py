@@ -1,7 +1,8 @@
 """A ring of ranks in which each hears its left neighbour: who is silent is known by name.
 
 A word is one small message that nobody waits for, so a stopped rank holds nobody up, the load
-is the same with any number of ranks, and rank 0 is watched like every other.
+is the same with any number of ranks, and rank 0 is watched like every other. A single rank sends
+nothing: MPICH does not send a message to the rank itself before it is received.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 import numpy as np
 from mpi4py import MPI
 
-from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.communicator import Ranks, looks_at
 
 
 class Ring:
@@ -24,10 +25,14 @@ class Ring:
             ranks: All ranks of the run.
         """
         self.comm = ranks.comm.Dup()
+        self._is_alone = ranks.size == 1
         self.left = (ranks.rank - 1) % ranks.size
         self._right = (ranks.rank + 1) % ranks.size
-        self.left_host = self.comm.sendrecv(ranks.host, dest=self._right, source=self.left)
+        self.left_host = ranks.host
+        if not self._is_alone:
+            self.left_host = self.comm.sendrecv(ranks.host, dest=self._right, source=self.left)
         self._word = np.zeros(2)  # usual time of a point, s, and whether it is the last word
+        self._taken = np.zeros(2)  # the same of the left neighbour
         self._sent: MPI.Request = MPI.REQUEST_NULL
         self._one_at_a_time = threading.Lock()
 
@@ -37,6 +42,8 @@ class Ring:
         Args:
             point_seconds: What a point usually takes here, s; 0 if that is not known.
         """
+        if self._is_alone:
+            return
         with self._one_at_a_time:
             if self._sent.Test():  # else it has not even taken the word before this one
                 self._send(point_seconds, is_last=False)
@@ -49,21 +56,32 @@ class Ring:
         """Take what the left neighbour has said since the last time. Local.
 
         Returns:
-            What a point usually takes there, s, 0 if it does not know; None if it was silent.
+            What a point usually takes there, s, 0 if it does not know; None if it was silent. A
+            single rank is its own neighbour, and never silent.
         """
-        heard, word = None, np.empty(2)
+        if self._is_alone:
+            return 0.0
+        heard = None
         with self._one_at_a_time:
             while self.comm.Iprobe(source=self.left):
-                self.comm.Recv(word, source=self.left)
-                heard = float(word[0])
+                heard = self._take()
         return heard
+
+    def _take(self) -> float:
+        self.comm.Recv(self._taken, source=self.left)
+        return float(self._taken[0])
 
     def leave(self) -> None:
         """Take every word that is still under way. Collective over the ranks."""
-        self._sent.Wait()
-        self._send(0.0, is_last=True)
-        word = np.zeros(2)
-        while not word[1]:
-            self.comm.Recv(word, source=self.left)
-        self._sent.Wait()
+        if not self._is_alone:
+            self._finish_sending()
+            self._send(0.0, is_last=True)
+            self._finish_sending()
+            while not self._taken[1]:
+                self._take()
         self.comm.Free()
+
+    def _finish_sending(self) -> None:
+        """Wait until the last word is sent, and take what comes in: all ranks may wait at once."""
+        for _ in looks_at(self._sent):
+            self.hear()

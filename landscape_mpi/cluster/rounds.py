@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landscape_mpi.cluster.communicator import ROOT, Ranks
+from landscape_mpi.cluster.communicator import ROOT, Ranks, SharedInputError, stop_together
 from landscape_mpi.cluster.groups import Group
 from landscape_mpi.cluster.shards import ShardPlan, is_over
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.cluster.watch import Watch
+from landscape_mpi.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class ShardResult:
     points: np.ndarray  # flat indices into the grid, int64 [n_local]
     values: np.ndarray  # float64 [n_local, n_quantities]
     seconds: np.ndarray  # time of each point, s, float64 [n_local]
+    problem: str | None = None  # message of bad input at the next point, which was not evaluated
 
 
 # Of flat indices into the grid, int64 [n]; returns float64 [n, n_quantities].
@@ -74,12 +76,14 @@ def run_rounds(
         points_at_once: How many it is given; fewer only where no more are left.
         write_round: Writes a shard; called on every rank in every round.
         report: Called on rank 0 after every round.
-        stop: Asked after every point, so that a signal ends this rank's shard early; the round
-            ends when the shards of the ranks without a signal do.
+        stop: Asked after every point, so that a signal ends this rank's shard early.
         watch: Ends the job if a rank hangs.
 
     Returns:
         Whether all points are done; False after a stop signal.
+
+    Raises:
+        SharedInputError: On every rank, if a point met bad input; the points before it are written.
     """
     plan, n = None, points_at_once
     if pending is not None:
@@ -97,12 +101,11 @@ def run_rounds(
         result = _compute_shard(blocks, deadline, group, evaluate_points, n_quantities, stop, watch)
         watch.meet("the write of a round")
         write_round(result if group.is_leader else _nothing(n_quantities))
-        told = ranks.comm.allgather((len(result.points), result.seconds.sum()))
+        took = len(result.points), float(result.seconds.sum())
+        told, problems = zip(*ranks.comm.allgather((took, result.problem)), strict=True)
         if plan is not None:
-            told = [told[leader] for leader in group.leaders]
-            for index, (n_points, seconds) in enumerate(told):
-                plan.record(index, n_points=n_points, seconds=seconds)
-            report(_report(told, plan.n_pending, time.perf_counter() - began))
+            report(_record(plan, [told[leader] for leader in group.leaders], began))
+        stop_together(next(filter(None, problems), None))
         has_stopped = any(ranks.comm.allgather(stop.came))
         if has_stopped and ranks.comm.bcast(_has_points(plan), root=ROOT):
             return False
@@ -135,6 +138,7 @@ def _compute_shard(
     watch: Watch,
 ) -> ShardResult:
     done: list[ShardResult] = [_nothing(n_quantities)]
+    problem = None
     round_began = time.perf_counter()
     for n_done, points in enumerate(blocks):
         elapsed = time.perf_counter() - round_began
@@ -143,19 +147,32 @@ def _compute_shard(
             break
         watch.begin_point(int(points[0]))
         began = time.perf_counter()
-        values = evaluate_points(points)
+        try:
+            values = evaluate_points(points)
+        except InputError as error:
+            if group.comm.size > 1 and not isinstance(error, SharedInputError):
+                raise  # the rest of the group waits for this rank, and only the guard can end it
+            problem = str(error)
+            break
         seconds = time.perf_counter() - began
         watch.end_point(seconds)
         done.append(ShardResult(points, values, np.full(len(points), seconds / len(points))))
-    columns = ([getattr(part, name) for part in done] for name in ("points", "values", "seconds"))
-    return ShardResult(*map(np.concatenate, columns))
+    return ShardResult(
+        np.concatenate([part.points for part in done]),
+        np.concatenate([part.values for part in done]),
+        np.concatenate([part.seconds for part in done]),
+        problem,
+    )
 
 
-def _report(told: Sequence[tuple[int, float]], n_pending: int, elapsed: float) -> RoundReport:
+def _record(plan: ShardPlan, told: Sequence[tuple[int, float]], began: float) -> RoundReport:
+    """Tell the plan how fast each group was, and return the report of the round."""
+    for index, (n_points, seconds) in enumerate(told):
+        plan.record(index, n_points=n_points, seconds=seconds)
     busy = np.array([seconds for _, seconds in told])
     return RoundReport(
         n_points=sum(n_points for n_points, _ in told),
-        n_pending=n_pending,
-        seconds=elapsed,
+        n_pending=plan.n_pending,
+        seconds=time.perf_counter() - began,
         balance=float(busy.max() / busy.mean()) if busy.any() else 1.0,
     )

@@ -17,7 +17,7 @@ SHORTEST_ROUND = 0.25  # of a full one; points for less are shared out among the
 MOST_LAST_POINTS = 16
 LAST_SHARE = 0.2
 MOST_UNEVEN = 4.0  # times the median: a rank with a slower point had a mishap, and sets no pace
-LATE = 1.25  # of the time the last round is to take; what is not done then is shared out anew
+LATE = 1.25  # of the time the last round is to take; what is not done then is shared out again
 
 
 class ShardPlan:

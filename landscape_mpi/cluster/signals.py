@@ -40,7 +40,7 @@ class StopRequest:
         Collective; call it in the main thread. A process that runs alone has no ranks.
         """
         for number in STOP_SIGNALS:
-            signal.signal(number, self._ask)
+            signal.signal(number, self.ask)
         atexit.register(ignore_stop_signals)
         if path := os.environ.get(LISTENING_FILE):
             if ranks is not None:
@@ -48,7 +48,8 @@ class StopRequest:
             if ranks is None or ranks.is_root:
                 Path(path).touch()
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        """Ask to stop, as the handler of a signal; later ones end the process at once."""
         if self.name is None:
             self.name, self._came_at = signal.Signals(number).name, time.monotonic()
         elif time.monotonic() - self._came_at > SAME_SIGNAL_S:

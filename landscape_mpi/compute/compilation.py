@@ -6,7 +6,9 @@ default a folder of this user's under /tmp), where other ranks and later runs fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -22,3 +24,17 @@ def compiled(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     # run uncompiled without an error. So those of the planes before are forgotten.
     torch.compiler.reset()
     return torch.compile(network, dynamic=False)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run what the user has compiled as it is written, for a while and in all threads.
+
+    Under a dispatch mode torch would leave it uncompiled for ever, and it differentiates compiled
+    functions once only.
+    """
+    if "torch._dynamo" not in sys.modules:  # then nothing is compiled, and its import takes long
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield

@@ -15,8 +15,6 @@ from torch.utils.flop_counter import flop_registry
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.threads import single_core_threads
 
-MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}
-COPY_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
 MEASURE_S = 0.5
 
 
@@ -25,7 +23,8 @@ class SampleCost:
     """What one sample costs, however it is computed."""
 
     operations: float  # floating-point operations of convolutions and matrix products
-    values_moved: float  # activations, each written once and read once
+    values_moved: float  # activations of the layers with weights, each written once and read once
+    largest_bytes: float = 0.0  # of the largest tensor that an operation makes
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,31 @@ def sample_cost(network: nn.Module, inputs: torch.Tensor) -> SampleCost:
 
     layers = [m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
-    with torch.no_grad(), _OperationCount() as counted:
-        network(inputs)
-    for hook in hooks:
-        hook.remove()
-    return SampleCost(counted.total / len(inputs), moved / len(inputs))
+    try:
+        with torch.no_grad(), _OperationCount() as counted:
+            network(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    n = len(inputs)
+    return SampleCost(counted.total / n, moved / n, counted.largest_bytes / n)
+
+
+def sample_cost_if_known(network: nn.Module, inputs: torch.Tensor) -> SampleCost | None:
+    """Return the cost of a sample in a forward pass, None if the network's code cannot be counted.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        inputs: Some samples as the network sees them, [n, ...].
+    """
+    try:
+        return sample_cost(network, inputs)
+    except Exception:
+        return None
 
 
 class _OperationCount(TorchDispatchMode):
-    """Adds up what torch's own formulas say of each operation.
+    """Adds up what torch's own formulas say of each operation, and measures what it makes.
 
     torch.utils.flop_counter.FlopCounterMode does so too, but it imports torch's compiler: seconds
     on every rank, and a thousand files from the file system that all of them share.
@@ -69,6 +84,7 @@ class _OperationCount(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
+        self.largest_bytes = 0  # of a tensor
 
 
 def _count(
@@ -79,23 +95,43 @@ def _count(
     kwargs: dict[str, Any] | None = None,
 ) -> Any:
     found = function(*args, **(kwargs or {}))
-    formula = flop_registry.get(function.overloadpacket)
+    formula = flop_registry.get(getattr(function, "overloadpacket", None))
     if formula is not None:
         self.total += formula(*args, **(kwargs or {}), out_val=found)
+    made = found if isinstance(found, tuple | list) else (found,)
+    for tensor in made:
+        # A view takes no memory, e.g. of a large embedding that is also a language model's output.
+        if isinstance(tensor, torch.Tensor) and not _shares_memory(tensor, args):
+            self.largest_bytes = max(self.largest_bytes, tensor.nbytes)
     return found
+
+
+def _shares_memory(tensor: torch.Tensor, others: tuple[Any, ...]) -> bool:
+    place = tensor.untyped_storage().data_ptr()
+    tensors = (other for other in others if isinstance(other, torch.Tensor))
+    return any(other.untyped_storage().data_ptr() == place for other in tensors)
 
 
 # Not in the class: what is defined there is wrapped in a call that imports the compiler.
 _OperationCount.__torch_dispatch__ = _count  # type: ignore[assignment]
 
 
-def measure_machine(setting: Setting) -> MachineRates:
-    """Measure matrix products and copies as a rank with this setting would run them."""
+def measure_machine(
+    setting: Setting, *, matrix_size: int | None = None, copy_bytes: int | None = None
+) -> MachineRates:
+    """Measure matrix products and copies as a rank with this setting would run them.
+
+    Args:
+        setting: Device, precision and threads.
+        matrix_size: Of the products; None for one that fills the device.
+        copy_bytes: Of a copy; likewise.
+    """
     dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
-    size = MATRIX_SIZE[setting.kind]
-    left = torch.randn(size, size, device=setting.device).to(dtype)
+    device = setting.device
+    size = matrix_size or device.matrix_size
+    left = torch.randn(size, size, device=device.name).to(dtype)
     products = _runs_per_s(lambda: left @ left, setting)
-    block = torch.zeros(COPY_BYTES[setting.kind], dtype=torch.uint8, device=setting.device)
+    block = torch.zeros(copy_bytes or device.copy_bytes, dtype=torch.uint8, device=device.name)
     copies = _runs_per_s(lambda: block.clone(), setting)
     return MachineRates(products * 2 * size**3, copies * 2 * block.numel())
 
@@ -104,12 +140,12 @@ def _runs_per_s(work: Callable[[], object], setting: Setting) -> float:
     """Return how often work runs per second, on all threads of the rank together."""
 
     def repeat(_: int) -> float:
+        setting.device.bind()  # a new thread begins with the first GPU
         work()  # the first run allocates
         n_runs, began = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - began) < MEASURE_S:
             work()
-            if setting.device.startswith("cuda"):
-                torch.cuda.synchronize()
+            setting.device.synchronize()
             n_runs += 1
         return n_runs / elapsed
 

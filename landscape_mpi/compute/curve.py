@@ -9,7 +9,8 @@ Source: Garipov et al. 2018, arXiv:1802.10026, section 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from torch.func import functional_call
 
 from landscape_mpi.compute.directions import inner
+from landscape_mpi.compute.tensors import freeze
 
 KINDS = ("bezier", "polygon")
 CURVE, STRAIGHT_LINE = 0, 1  # paths from end to end, by number
@@ -153,6 +155,7 @@ class CurveNetwork(nn.Module):
             free_ends: Whether the ends are trained too.
         """
         super().__init__()
+        self._computed: _Computed
         self.kind = kind
         self.t: float | None = None  # of the last pass
         self.square_norm = torch.zeros(())  # of the weights of the last pass, for a penalty
@@ -167,7 +170,9 @@ class CurveNetwork(nn.Module):
         # A parameter, not a buffer: those are sent to all ranks before every pass.
         self.fixed = nn.Parameter(flat[self._order[:n_fixed]].clone(), requires_grad=False)
         self.free = nn.Parameter(flat[self._order[n_fixed:]].clone())
-        self.network = network.requires_grad_(False)
+        self.network = network
+        freeze(network)
+        self.computing(lambda network, inputs: network(inputs))
 
     @property
     def points(self) -> torch.Tensor:
@@ -186,7 +191,21 @@ class CurveNetwork(nn.Module):
             found.append(tensors | {other: tensors[name] for other, name in self._shared.items()})
         return found
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def computing(self, function: Callable[[nn.Module, Any], Any]) -> CurveNetwork:
+        """Let a function of network and inputs be computed in the place of the outputs.
+
+        Args:
+            function: Called with the network, which has the weights of a place meanwhile, however
+                it is used: called several times, by parts, differentiated.
+
+        Returns:
+            The same curve.
+        """
+        # No submodule: its parameters would be told twice.
+        object.__setattr__(self, "_computed", _Computed(self.network, function))
+        return self
+
+    def forward(self, inputs: Any) -> Any:
         """Return the outputs at a place drawn at random, or at ``t`` outside training.
 
         Raises:
@@ -199,7 +218,7 @@ class CurveNetwork(nn.Module):
             raise ValueError("t is not set")
         return self.at(self.t, inputs)
 
-    def at(self, t: float, inputs: torch.Tensor) -> torch.Tensor:
+    def at(self, t: float, inputs: Any) -> Any:
         """Return the outputs at a place of the curve, with gradients of the points."""
         weights = weights_at(self.kind, len(self._order), t)[self._order]
         known = torch.from_numpy(weights).to(self.free)
@@ -208,12 +227,24 @@ class CurveNetwork(nn.Module):
         with torch.autocast(self.free.device.type, enabled=False):
             place = known[:n_fixed] @ self.fixed + known[n_fixed:] @ self.free
             self.square_norm = place.square().sum()
-        return functional_call(self.network, self._by_name(place), (inputs,))
+        tensors = {f"network.{name}": tensor for name, tensor in self._by_name(place).items()}
+        return functional_call(self._computed, tensors, (inputs,))
 
     def _by_name(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         sizes = [math.prod(shape) for shape in self._shapes.values()]
         pieces = zip(self._shapes.items(), vector.split(sizes), strict=True)
         return {name: piece.view(shape) for (name, shape), piece in pieces}
+
+
+class _Computed(nn.Module):
+    """A function of a network and its inputs."""
+
+    def __init__(self, network: nn.Module, function: Callable[[nn.Module, Any], Any]) -> None:
+        super().__init__()
+        self.network, self._function = network, function
+
+    def forward(self, inputs: Any) -> Any:
+        return self._function(self.network, inputs)
 
 
 def trained_parameters(network: nn.Module) -> dict[str, nn.Parameter]:

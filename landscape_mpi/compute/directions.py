@@ -1,28 +1,38 @@
 """Directions through weight space, normalised as in the paper.
 
 Directions are made from a seed alone, so that every rank builds the same ones: one stream
-of numpy's Philox generator per seed, axis and parameter name, in float64. A direction
-leaves out the parameters it does not move.
+of numpy's Philox generator per seed, axis and parameter name, in float64. A prefix that all
+parameter names of the network share, and the words of wrappers in them, do not count: a network
+inside another module has the same directions. A direction leaves out the parameters it does
+not move.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from torch import nn
 
+from landscape_mpi.compute.filters import Filters, filters_like
+from landscape_mpi.compute.normalizations.normalization import find_normalization
+from landscape_mpi.compute.ties import tied_names
 from landscape_mpi.errors import InputError, nearest_name
+from landscape_mpi.tensor_names import inner_names, renamed_like
 
 Direction = dict[str, np.ndarray]  # parameter or buffer name -> float32, the shape of its tensor
 
-NORMALIZATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
-
 
 def random_direction(
-    center: Mapping[str, np.ndarray], *, seed: int, axis: str, normalize: str
+    center: Mapping[str, np.ndarray],
+    *,
+    seed: int,
+    axis: str,
+    normalize: str,
+    filters: Mapping[str, Filters] | None = None,
+    among: Iterable[str] = (),
 ) -> Direction:
     """Return a Gaussian direction, normalised to the weights it moves.
 
@@ -30,17 +40,22 @@ def random_direction(
         center: The parameters to move, float32, by name.
         seed: Seed of the direction, at least 0.
         axis: ``alpha`` or ``beta``: another stream each.
-        normalize: One of NORMALIZATIONS.
+        normalize: One of registry.NORMALIZATIONS.
+        filters: The filters of parameters by name; for the others they lie along the first axis.
+        among: The names of all parameters of the network, also of those that stay put, from which
+            the prefix that all share is found; empty where names count as they are.
 
     Returns:
         float32 arrays with the names and shapes of center.
 
     Source: Li et al. 2018, arXiv:1712.09913, section 4.
     """
-    direction = {}
+    direction, known = {}, filters or {}
+    inner = inner_names([*among])
     for name, weights in center.items():
-        draw = _stream(seed, axis, name).standard_normal(weights.shape)
-        direction[name] = normalized(draw, weights, normalize=normalize).astype(np.float32)
+        draw = _stream(seed, axis, inner.get(name, name)).standard_normal(weights.shape)
+        scaled = normalized(draw, weights, normalize=normalize, filters=known.get(name))
+        direction[name] = scaled.astype(np.float32)
     return direction
 
 
@@ -49,40 +64,22 @@ def _stream(seed: int, axis: str, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "big")))
 
 
-def normalized(draw: np.ndarray, weights: np.ndarray, *, normalize: str) -> np.ndarray:
+def normalized(
+    draw: np.ndarray, weights: np.ndarray, *, normalize: str, filters: Filters | None = None
+) -> np.ndarray:
     """Scale a draw to the weights it moves.
-
-    ``filter`` gives each filter of the draw the norm of that filter of the weights: for
-    convolution and linear weights a filter is the slice of one output channel. A vector
-    (bias, scale, shift) has no filters: it is scaled as a whole, so that it stays random.
-    ``layer`` scales each tensor as a whole, ``weight`` multiplies by the weights, ``none``
-    leaves the draw alone. Where the weights are zero, so is the result. ``dfilter`` and
-    ``dlayer`` give each filter or tensor the norm 1, whatever the weights.
 
     Args:
         draw: Draw, float64, any shape.
         weights: Weights at the center, the same shape.
-        normalize: One of NORMALIZATIONS.
+        normalize: One of registry.NORMALIZATIONS.
+        filters: The filters; None for filters along the first axis, and a vector as a whole.
 
     Returns:
         Scaled draw, float64, the same shape.
-
-    Source: Li et al. 2018, arXiv:1712.09913, section 4: d <- d / ||d|| ||theta||.
     """
-    if normalize == "none":
-        return draw
-    exact = weights.astype(np.float64)
-    if normalize == "weight":
-        return draw * exact
-    if normalize in {"filter", "dfilter"} and draw.ndim > 1:
-        axes = tuple(range(1, draw.ndim))
-    else:
-        axes = tuple(range(draw.ndim))
-    target = np.sqrt((exact**2).sum(axis=axes, keepdims=True))
-    if normalize in {"dfilter", "dlayer"}:
-        target = np.ones_like(target)
-    length = np.sqrt((draw**2).sum(axis=axes, keepdims=True))
-    return draw * np.divide(target, length, out=np.zeros_like(target), where=length > 0)
+    found = filters_like(weights) if filters is None else filters
+    return find_normalization(normalize).scale(draw, weights.astype(np.float64), found)
 
 
 def digest(*directions: Direction) -> str:
@@ -135,7 +132,8 @@ def matched_direction(
 
     Args:
         stored: Tensors by name, or a list in the order of the network's parameters or of
-            its state dict, as the reference implementation has them.
+            its state dict, as the reference implementation has them. The names may be those of
+            this network inside another module, or of a network that this one holds.
         network: The network to move.
         where: File and axis, for the message.
 
@@ -148,6 +146,11 @@ def matched_direction(
     state = network.state_dict()
     if isinstance(stored, list):
         stored = _named(stored, network, where)
+    names = renamed_like(stored, state)
+    stored = {names[name]: values for name, values in stored.items()}
+    if any(name in state for name in stored):
+        # A plane may hold other tensors, as the weights of a loss; they may stay where they are.
+        stored = {name: v for name, v in stored.items() if name in state or v.any()}
     unknown = [name for name in stored if name not in state]
     if unknown:
         near = nearest_name(unknown[0], state)
@@ -166,6 +169,25 @@ def matched_direction(
             raise InputError(f"{where}: {name} holds values that are not finite.")
         if state[name].is_floating_point() and values.any():
             direction[name] = np.asarray(values, np.float32)
+    return _without_ties(direction, network, where)
+
+
+def _without_ties(direction: Direction, network: nn.Module, where: str) -> Direction:
+    """Return a direction that moves a tensor with several names once.
+
+    Raises:
+        InputError: If the file moves it differently under two of its names.
+    """
+    tied = tied_names(network)
+    for name in [name for name in direction if tied.get(name) in direction]:
+        values, first = direction.pop(name), direction[tied[name]]
+        views = (values, values.T)  # one may be the other, transposed
+        if not any(np.array_equal(view.ravel(), first.ravel()) for view in views):
+            raise InputError(
+                f"{where}: moves {tied[name]} and {name} differently, but in this network they are "
+                f"one weight. The directions belong to another network: pass the file that was "
+                f"made for this one."
+            )
     return direction
 
 

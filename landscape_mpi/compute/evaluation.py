@@ -8,6 +8,7 @@ kernels that split one batch over threads do not promise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,32 +17,43 @@ import numpy as np
 import torch
 from torch import nn
 
+from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.compute.devices.repeatability import compute_repeatably
 from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
 from landscape_mpi.compute.memory import keep_freed_memory
 from landscape_mpi.compute.passes import Passes, RecordedPasses, ThreadedPasses
 from landscape_mpi.compute.samples import ResidentSplit
-from landscape_mpi.errors import InputError
+from landscape_mpi.compute.steps import ALL as ALL_STEPS
+from landscape_mpi.compute.steps import Steps
+from landscape_mpi.compute.tensors import named_tensors
+from landscape_mpi.errors import UserCodeError, users_own
 from landscape_mpi.garbage import ALWAYS, make_room
+from landscape_mpi.problem import Finish
 
 PRECISIONS = ("fp32", "tf32", "bf16")
-DEFAULT_BATCH = {"cpu": 64, "cuda": 1024}
 
 
 @dataclass(frozen=True)
 class Setting:
     """How the points of a surface are evaluated; all of it decides the last bits."""
 
-    device: str  # "cpu" or "cuda:2"
+    device: Device  # this rank's
     precision: str  # one of PRECISIONS
     batch: int  # samples per forward pass
     threads: int = 1  # batches at a time; CPU only, without effect on the results
     compiled: bool = False  # by torch.compile
     points: int = 1  # in a pass, with their weights stacked
+    steps: Steps = ALL_STEPS  # that make the network fast
 
     @property
     def kind(self) -> str:
-        """Kind of device, ``cpu`` or ``cuda``."""
-        return self.device.split(":")[0]
+        """Kind of device, e.g. ``cpu``."""
+        return self.device.kind
+
+    @property
+    def n_threads(self) -> int:
+        """Batches that are computed at the same time."""
+        return self.threads if self.steps.threads else 1
 
 
 class Evaluator:
@@ -68,10 +80,15 @@ class Evaluator:
         self._loss = loss
         self._setting = setting
         self.passes: Passes
-        if setting.device.startswith("cuda"):
-            self.passes = RecordedPasses(self._evaluate_rows, batch=setting.batch)
+        if setting.device.can_record:
+            self.passes = RecordedPasses(
+                self._evaluate_rows,
+                batch=setting.batch,
+                record=setting.device.record,
+                network=type(network),
+            )
         else:
-            threads = setting.threads
+            threads = setting.n_threads
             self.passes = ThreadedPasses(self._evaluate_rows, batch=setting.batch, threads=threads)
 
     def compute_losses(self, samples: ResidentSplit) -> None:
@@ -82,87 +99,125 @@ class Evaluator:
         """
         self.passes.run(samples)
 
-    def check_is_function(self, samples: ResidentSplit) -> float:
-        """Check that the losses depend on weights and samples alone.
-
-        Args:
-            samples: One batch to try.
-
-        Returns:
-            Mean loss of that batch.
-
-        Raises:
-            InputError: If they change from one pass to the next, or with the rest of the batch.
-        """
-        n = min(self._setting.batch, len(samples))
-        first, second = self._first_losses(samples, n), self._first_losses(samples, n)
-        if not torch.equal(first.nan_to_num(), second.nan_to_num()):
-            raise InputError(
-                "--model: the same samples give other losses the second time (dropout that stays "
-                "on, or state that changes). A surface needs a network that is a function of its "
-                "weights and its input."
-            )
-        few = max(1, n // 2)
-        tolerance = 1e-3 if self._setting.precision == "fp32" else 0.1
-        alone = self._first_losses(samples, few)
-        if not torch.allclose(alone, first[:few], rtol=tolerance, atol=tolerance, equal_nan=True):
-            raise InputError(
-                "--model: the loss of a sample depends on the others of its batch "
-                "(batch-norm without running statistics, or kept in training mode; or a --loss "
-                "that mixes samples). The surface would depend on --batch: give the network a "
-                "fixed normalisation."
-            )
-        return float(first.double().mean())
-
-    def _first_losses(self, samples: ResidentSplit, n: int) -> torch.Tensor:
-        self._evaluate_rows(samples, slice(0, n))
-        return samples.losses[:n].clone()
+    def outputs_and_losses(
+        self, samples: ResidentSplit, rows: slice
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network makes of one batch, and the losses of its samples."""
+        with torch.no_grad():
+            outputs = self.outputs(samples, rows)
+            return outputs, self._losses_and_wrong(outputs, samples.targets[rows])[0]
 
     def outputs(self, samples: ResidentSplit, rows: slice) -> torch.Tensor:
-        """Return what the network makes of a batch, float32 [n, ...]."""
-        with torch.inference_mode():
-            inputs = samples.batch(rows)
+        """Return the network's outputs for a batch, float64 where they are that, else float32."""
+        steps = self._setting.steps
+        with torch.inference_mode() if steps.inference else torch.enable_grad():
+            how = {"channels_last": steps.channels_last, "copied": not steps.uncopied}
+            inputs = samples.batch(rows, **how)
             if inputs.is_floating_point():
                 inputs = inputs.to(self._dtype)
             with _precision(self._setting, self._dtype):
-                outputs = self._network(inputs)
-            return outputs.float()
+                outputs = self._network(inputs).detach()
+            return outputs if outputs.dtype == torch.float64 else outputs.float()
 
     def _evaluate_rows(self, samples: ResidentSplit, rows: slice) -> None:
-        with torch.inference_mode():
+        with torch.inference_mode() if self._setting.steps.inference else torch.no_grad():
             outputs, targets = self.outputs(samples, rows), samples.targets[rows]
             samples.keep(rows, *self._losses_and_wrong(outputs, targets))
 
     def _losses_and_wrong(
         self, outputs: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | bool]:
-        losses = self._loss.of_samples(outputs, targets)
-        return losses, self._loss.wrong(outputs, targets, losses)
+    ) -> tuple[torch.Tensor, torch.Tensor | bool, torch.Tensor | None]:
+        return self._loss.measure(outputs, targets)
 
 
 @contextmanager
 def _precision(setting: Setting, dtype: torch.dtype) -> Iterator[None]:
     """Let a float32 network compute its matrix products in bfloat16, where that is asked."""
     mixed = setting.precision == "bf16" and dtype == torch.float32
-    with torch.autocast(setting.kind, dtype=torch.bfloat16, enabled=mixed):
+    with setting.device.cast(torch.bfloat16, enabled=mixed):
         yield
 
 
-def mean_values(losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
-    """Return mean loss and error of splits, with one transfer from the device for all of them.
+def mean_values(
+    kept: Sequence[tuple[torch.Tensor, ...]], *, finishes: Sequence[Finish | None] | None = None
+) -> np.ndarray:
+    """Return the mean values of splits, with one transfer from the device for all of them.
 
     Args:
-        losses_and_wrong: For each split the loss of every sample or target, float32, and whether
-            a target is missed, bool. They are summed in float64, in the order of the data.
+        kept: For each split the loss of every sample or target, float32, and whether a target is
+            missed, bool. Where some do not count, or count more than once, also the weights of the
+            losses, and which targets count. All are summed in float64, in the order of the data.
+            Of a problem's splits instead the sums and the counts of each function in turn.
+        finishes: What is applied to the mean of each function of a problem; None for the losses
+            and misses of samples.
 
     Returns:
         Mean loss, and misclassified targets, percent, of each split, float64
-        [2 * n_splits].
+        [2 * n_splits]; of a problem the value of each function, float64 [n_functions * n_splits].
+
+    Raises:
+        UserCodeError: If a function that is applied to a mean raises.
     """
-    sums = [values.sum(dtype=torch.float64) for pair in losses_and_wrong for values in pair]
-    totals = np.array(torch.stack(sums).tolist()).reshape(-1, 2)
-    numbers = np.array([[values.numel() for values in pair] for pair in losses_and_wrong])
-    return (totals * (1, 100) / numbers).ravel()
+    sums = [values.sum(dtype=torch.float64) for split in kept for values in split]
+    totals = np.array(torch.stack(sums).tolist())
+    return means_of(totals, kept) if finishes is None else finished_means(totals, finishes)
+
+
+def means_of(sums: np.ndarray, kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarray:
+    """Return mean losses and errors from the sums of what mean_values is given.
+
+    Args:
+        sums: float64 [..., n_tensors].
+        kept: Of one point.
+
+    Returns:
+        float64 [..., 2 * n_splits].
+    """
+    ends = np.cumsum([len(split) for split in kept])
+    means = []
+    for split, own in zip(kept, np.split(sums, ends[:-1], axis=-1), strict=True):
+        totals, counts = own[..., :2] * (1, 100), own[..., 2:]
+        if len(split) == 2:
+            counts = np.array([values.numel() for values in split])
+        with np.errstate(invalid="ignore"):  # of weights that are all 0
+            means.append(totals / counts)
+    return np.concatenate(means, axis=-1)
+
+
+def finished_means(sums: np.ndarray, finishes: Sequence[Finish | None]) -> np.ndarray:
+    """Return the value of each function of a problem from its sums and counts.
+
+    A value beyond the largest number, such as exp(1000), is infinite.
+
+    Args:
+        sums: Sum and count of each function in turn, for each split, float64
+            [2 * n_functions * n_splits].
+        finishes: What is applied to the mean of each function.
+
+    Returns:
+        float64 [n_functions * n_splits].
+
+    Raises:
+        UserCodeError: If one of these functions raises.
+    """
+    totals, counts = sums[0::2], sums[1::2]
+    with np.errstate(invalid="ignore", divide="ignore"):  # nothing counts
+        means = (totals / counts).reshape(-1, len(finishes))
+    for means_of_split in means:
+        for i, finish in enumerate(finishes):
+            if finish is not None:
+                means_of_split[i] = _finished(finish, float(means_of_split[i]))
+    return means.ravel()
+
+
+def _finished(finish: Finish, mean: float) -> float:
+    try:
+        with users_own(f"Problem: what finishes a metric raised for {mean:.6g}", library_too=True):
+            return float(finish(mean))
+    except UserCodeError as error:
+        if isinstance(error.__cause__, OverflowError):
+            return math.inf
+        raise
 
 
 def prepare_device(setting: Setting, network: nn.Module) -> None:
@@ -170,17 +225,12 @@ def prepare_device(setting: Setting, network: nn.Module) -> None:
 
     Args:
         setting: How to evaluate.
-        network: What will be evaluated, in the place of what was before.
+        network: Network to evaluate; replaces the previous one.
     """
-    n_bytes = sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    n_bytes = sum(t.numel() * t.element_size() for t in named_tensors(network).values())
     # Center, point and both directions; on a GPU also what its graphs were recorded in.
-    make_room(4 * n_bytes if setting.kind == "cpu" else ALWAYS)
+    make_room(4 * n_bytes if setting.device.is_host else ALWAYS)
     torch.set_num_threads(1)  # parallel over batches instead, see the head of this file
     keep_freed_memory()
-    torch.backends.cudnn.benchmark = False  # it times kernels, so its choice is not repeatable
-    torch.backends.cudnn.deterministic = True
-    allow_tf32 = setting.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = allow_tf32
-    torch.backends.cudnn.allow_tf32 = allow_tf32
-    if setting.device.startswith("cuda"):
-        torch.cuda.set_device(setting.device)
+    compute_repeatably(tf32=setting.precision == "tf32")
+    setting.device.bind()

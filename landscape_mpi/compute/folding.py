@@ -12,6 +12,8 @@ the batch-norm itself this no longer holds, and that pair stays as it is.
 
 from __future__ import annotations
 
+import inspect
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,9 @@ import torch
 from torch import fx, nn
 
 from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.norms import has_statistics
+from landscape_mpi.compute.shapes import note_shapes
+from landscape_mpi.compute.ties import memory_of
 
 FOLDED_INTO = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -36,28 +41,34 @@ class FoldedNetwork:
     problem: str | None  # why it could not be traced
 
 
-def fold(network: nn.Module, directions: dict[str, Direction]) -> FoldedNetwork:
+def fold(
+    network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor | None = None
+) -> FoldedNetwork:
     """Fold what can be folded.
 
     Args:
         network: Float32 or float64, in evaluation mode, on the CPU; it is changed, and belongs to
             the result.
         directions: Directions by axis, of the network's type, on its parameters and buffers.
+        sample: Some inputs. They show whether a linear layer sees rows or tokens: batch-norm takes
+            another axis of tokens for the channels, and is not folded. None if all are rows.
 
     Returns:
         The folded network with its directions; what could not be traced comes back as it is.
     """
-    n_norms = sum(isinstance(module, BATCH_NORMS) for module in network.modules())
+    n_norms = sum(map(has_statistics, network.modules()))
     try:
-        graph = fx.symbolic_trace(network)
+        graph = fx.symbolic_trace(_of_one_input(network))
     except Exception as problem:  # tracing runs the user's own code on proxies
         words = " ".join(str(problem).split())
         return FoldedNetwork(network, directions, 0, n_norms, f"{type(problem).__name__}: {words}")
+    if sample is not None:
+        note_shapes(graph, sample)
     moved = {name for direction in directions.values() for name in direction}
     folded = {axis: dict(direction) for axis, direction in directions.items()}
-    n_folded = 0
+    n_folded, shared = 0, _shared_memory(graph)
     for node in list(graph.graph.nodes):
-        layer, norm = _foldable(graph, node, moved)
+        layer, norm = _foldable(graph, node, moved, shared)
         if layer and norm:
             _fold_pair(graph, layer, norm, folded)
             node.replace_all_uses_with(node.args[0])
@@ -68,35 +79,50 @@ def fold(network: nn.Module, directions: dict[str, Direction]) -> FoldedNetwork:
     return FoldedNetwork(graph.eval(), folded, n_folded, n_norms - n_folded, None)
 
 
-def _foldable(graph: fx.GraphModule, node: fx.Node, moved: set[str]) -> tuple[str, str]:
+def _of_one_input(network: nn.Module) -> nn.Module:
+    """Fix a network's other arguments at their defaults; tracing would take them for tensors."""
+    kind = type(network)
+    if "forward" in vars(network) or len(inspect.signature(kind.forward).parameters) == 2:
+        return network
+
+    def forward(self: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = kind.forward(self, inputs)
+        return found
+
+    network.__class__ = type(kind.__name__, (kind,), {"forward": forward})
+    return network
+
+
+def _foldable(
+    graph: fx.GraphModule, node: fx.Node, moved: set[str], shared: set[object]
+) -> tuple[str, str]:
     """Return the names of layer and batch-norm if node is a batch-norm that can be folded."""
     if node.op != "call_module" or not isinstance(node.args[0], fx.Node):
         return "", ""
     before = node.args[0]
     norm = graph.get_submodule(str(node.target))
-    if before.op != "call_module" or not isinstance(norm, BATCH_NORMS):
+    if before.op != "call_module" or type(norm) not in BATCH_NORMS:
         return "", ""
     layer = graph.get_submodule(str(before.target))
     used_elsewhere = len(before.users) > 1 or any(
         other is not node and other is not before and other.target in (node.target, before.target)
         for other in graph.graph.nodes
     )
-    if not isinstance(layer, FOLDED_INTO) or used_elsewhere or norm.running_mean is None:
+    if type(layer) not in FOLDED_INTO or used_elsewhere or norm.running_mean is None:
+        return "", ""
+    shape = before.meta.get("shape")
+    if type(layer) is nn.Linear and shape is not None and len(shape) != 2:
         return "", ""
     moves = any(name.startswith(f"{node.target}.") for name in moved)
-    return ("", "") if moves or _shares(graph, layer) else (str(before.target), str(node.target))
+    if moves or any(memory_of(parameter) in shared for parameter in layer.parameters()):
+        return "", ""
+    return str(before.target), str(node.target)
 
 
-def _shares(graph: fx.GraphModule, layer: nn.Module) -> bool:
-    """Return whether another module has a parameter of this layer too."""
-    own = {id(parameter) for parameter in layer.parameters()}
-    owners = [
-        module
-        for module in graph.modules()
-        for parameter in module.parameters(recurse=False)
-        if id(parameter) in own
-    ]
-    return any(owner is not layer for owner in owners)
+def _shared_memory(network: nn.Module) -> set[object]:
+    """Return where the parameters lie that several modules have."""
+    places = [memory_of(p) for m in network.modules() for p in m.parameters(recurse=False)]
+    return {place for place, n in Counter(places).items() if n > 1}
 
 
 def _fold_pair(

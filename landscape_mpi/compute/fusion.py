@@ -8,6 +8,7 @@ into 0, and a network that overflows would look like one that does not.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any, cast
@@ -16,17 +17,30 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from landscape_mpi.compute.shapes import note_shapes
+
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 RELU_FUNCTIONS = (functional.relu, torch.relu)
 
 Settings = tuple[list[int], list[int], list[int], int]  # padding, stride, dilation, groups
 
 
-def is_available() -> bool:
-    """Return whether this torch has the fused kernels."""
-    return torch.backends.mkldnn.is_available() and hasattr(
-        torch.ops.mkldnn, "_convolution_pointwise"
-    )
+@functools.cache
+def is_available(dtype: torch.dtype = torch.float32) -> bool:
+    """Return whether torch has the fused kernels for a type on this processor.
+
+    Those for bfloat16 need instructions that many processors lack, where torch's own
+    convolutions do without.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    values = torch.zeros(1, 1, 2, 2, dtype=dtype)
+    weight, bias = torch.zeros(1, 1, 1, 1, dtype=dtype), torch.zeros(1, dtype=dtype)
+    try:
+        convolution_sum_relu(values, values, weight, bias, ([0, 0], [1, 1], [1, 1], 1))
+    except (RuntimeError, AttributeError):
+        return False
+    return True
 
 
 def convolution_relu(
@@ -60,8 +74,7 @@ def fuse(graph: fx.GraphModule, sample: torch.Tensor) -> int:
     Returns:
         Number of fused convolutions.
     """
-    with torch.no_grad():
-        _NoteShapes(graph).run(sample)
+    note_shapes(graph, sample)
     n_fused = 0
     for node in list(graph.graph.nodes):
         if _is_plain_convolution(graph, node):
@@ -69,16 +82,6 @@ def fuse(graph: fx.GraphModule, sample: torch.Tensor) -> int:
     graph.graph.lint()
     graph.recompile()
     return n_fused
-
-
-class _NoteShapes(fx.Interpreter):
-    """Notes with each node the shape of what it gives; torch's ShapeProp loads SymPy for that."""
-
-    def run_node(self, node: fx.Node) -> Any:
-        """Run it as the network would."""
-        result = super().run_node(node)
-        node.meta["shape"] = result.shape if isinstance(result, torch.Tensor) else None
-        return result
 
 
 def _is_plain_convolution(graph: fx.GraphModule, node: fx.Node) -> bool:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from landscape_mpi.compute.devices.choice import device_named
+
 FLOOR = 1e-3  # of the largest eigenvalue: what a smaller one is accurate to
-CHUNK = 1 << 16  # entries of all basis vectors turned to float64 at a time
 BREAKDOWN = 1e-6  # a residual below this share of the largest eigenvalue is rounding
 
 Multiply = Callable[[torch.Tensor], torch.Tensor]  # float32 [n] to float64 [n]
@@ -72,6 +73,7 @@ class Lanczos:
         self._multiply = multiply
         n = len(start)
         self.n_basis = min(n, max(n_basis, 4))
+        self._chunk = device_named(str(start.device)).vector_chunk
         self._basis = torch.empty(self.n_basis, n, dtype=torch.float32, device=start.device)
         self._matrix = np.zeros((self.n_basis, self.n_basis))
         self._n_vectors = 0
@@ -125,12 +127,12 @@ class Lanczos:
         """Take the basis out of a vector, in place; return what was in it, float64 [n_vectors]."""
         basis = self._basis[: self._n_vectors]
         inside = torch.zeros(len(basis), dtype=torch.float64, device=vector.device)
-        pieces = range(0, len(vector), CHUNK)
-        for start in pieces:
-            inside += basis[:, start : start + CHUNK].double() @ vector[start : start + CHUNK]
-        for start in pieces:
-            piece = basis[:, start : start + CHUNK].double()
-            vector[start : start + CHUNK] -= inside @ piece
+        starts = range(0, len(vector), self._chunk)
+        pieces = [slice(start, start + self._chunk) for start in starts]
+        for piece in pieces:
+            inside += basis[:, piece].double() @ vector[piece]
+        for piece in pieces:
+            vector[piece] -= inside @ basis[:, piece].double()
         return inside.cpu().numpy()
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -148,9 +150,9 @@ class Lanczos:
         weights = torch.from_numpy(np.ascontiguousarray(coefficients.T))
         weights = weights.to(self._basis.device)
         made = torch.empty(len(weights), self._basis.shape[1], device=self._basis.device)
-        for start in range(0, made.shape[1], CHUNK):
-            piece = self._basis[: self._n_vectors, start : start + CHUNK].double()
-            made[:, start : start + CHUNK] = weights @ piece
+        for start in range(0, made.shape[1], self._chunk):
+            piece = self._basis[: self._n_vectors, start : start + self._chunk].double()
+            made[:, start : start + self._chunk] = weights @ piece
         return made
 
     def _restart(self) -> None:

@@ -10,13 +10,13 @@ from torch import nn
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import Setting, prepare_device
 from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
-from landscape_mpi.compute.plane import MovedNetwork
-from landscape_mpi.compute.point_losses import PointLosses
-from landscape_mpi.compute.preparation import prepare_network
+from landscape_mpi.compute.moving_network import MovedNetwork
+from landscape_mpi.compute.point_losses import SampleLosses
+from landscape_mpi.compute.preparation import Build, prepare_network
 from landscape_mpi.compute.samples import ResidentSplit
 
 
-class LossPlane(PointLosses):
+class LossPlane(SampleLosses):
     """A prepared network, its directions and its data."""
 
     def __init__(
@@ -29,11 +29,12 @@ class LossPlane(PointLosses):
         *,
         loss: Loss = CROSS_ENTROPY,
         statistics_of: ResidentSplit | None = None,
+        build: Build | None = None,
     ) -> None:
         """Prepare to evaluate points.
 
         Args:
-            network: Float32, in evaluation mode, on the CPU; it belongs to the plane from then on.
+            network: With its weights, on the CPU; it belongs to the plane from then on.
             directions: By axis, on the network's parameters and buffers.
             splits: Samples by the name of their split, on the setting's device.
             sample: Some samples as the network sees them, on the CPU.
@@ -41,18 +42,24 @@ class LossPlane(PointLosses):
             loss: What is made of the network's outputs.
             statistics_of: Samples on which batch-norm's running statistics are measured at every
                 point; None to leave them as they are.
+            build: Builds the network again, for each further thread; None if threads may share
+                one.
         """
         prepare_device(setting, network)
         keep_norms = statistics_of is not None
         prepared = prepare_network(
-            network, dict(directions), sample, setting, keep_norms=keep_norms
+            network, dict(directions), sample, setting, keep_norms=keep_norms, build=build
         )
         # Before the evaluator looks at the layers: it puts them on the device.
         self._network = MovedNetwork(
-            prepared.network, **prepared.directions, device=setting.device, dtype=prepared.dtype
+            prepared.networks,
+            **prepared.directions,
+            device=setting.device.name,
+            dtype=prepared.dtype,
+            steps=setting.steps,
         )
         super().__init__(
-            prepared.network,
+            prepared.networks,
             splits,
             setting,
             dtype=prepared.dtype,

@@ -5,13 +5,16 @@ Nothing here asks the device for a value, so that a CUDA graph can hold it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
+Tensors = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 OfPair = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of outputs and targets
+WithWeights = Callable[[torch.Tensor, torch.Tensor], Tensors]
 
 
 def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -83,10 +86,116 @@ ERRORS: dict[str, OfPair] = {"largest output": largest_is_wrong, "sign": sign_is
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss, and what is called an error beside it."""
+    """A loss, the targets that count in its mean, and the error beside it.
 
-    of_samples: OfPair  # float [n], or of the shape of the targets
+    The classes lie along axis 1 of the outputs or along the last, as ``class_axis`` says; the
+    functions of this file see them last.
+    """
+
+    of_samples: WithWeights  # float [n], or of the shape of the targets; the user's with weights
     error: str | None = None  # a key of ERRORS; None where there is no such thing
+    class_axis: int = -1  # 1 or -1
+    ignored: int | None = None  # the target that does not count
+    class_weights: tuple[float, ...] | None = None
+    own: bool = False  # whether of_samples is the user's, and sees outputs and targets unchanged
+    label_smoothing: float = 0.0  # of the cross-entropy: share of the target given to all classes
+
+    def measure(
+        self, outputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | bool, torch.Tensor | None]:
+        """Return losses, misses and weights; see weighted and wrong."""
+        losses, weights = self.weighted(outputs, targets)
+        return losses, self.wrong(outputs, targets, losses), weights
+
+    def weighted(
+        self, outputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return losses and their weights; the mean is the sum of losses over that of weights.
+
+        Args:
+            outputs: float32, of n samples.
+            targets: Of the same samples.
+
+        Returns:
+            Losses, float [n] or of the shape of the targets, and weights of the same shape; None
+            where each weight is 1. A target that does not count has 0 in both.
+        """
+        counted = self.counted(targets)
+        valid = targets if counted is None else targets.where(counted, 0)
+        if self.own:
+            found = self.of_samples(outputs, targets)
+        else:
+            found = self.of_samples(self.classes_last(outputs), valid)
+        losses, weights = found if isinstance(found, tuple) else (found, None)
+        if self.class_weights is not None:
+            weights = _on_device(self.class_weights, losses.device)[valid]
+            losses = losses * weights
+        if self.label_smoothing:
+            losses = self._smoothed(losses, outputs)
+        if counted is None or counted.shape != losses.shape:
+            return losses, weights
+        weights = torch.ones_like(losses) if weights is None else weights
+        return losses.where(counted, 0), weights.where(counted, 0)
+
+    def _smoothed(self, losses: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+        """Return (1 - s) times the losses, plus s times the mean of w_c (-log p_c) over classes c.
+
+        Args:
+            losses: Cross-entropies times the weights of their targets, float32 [...].
+            outputs: Logits, the axis of the classes where class_axis says.
+
+        Returns:
+            float32 [...].
+
+        Source: Szegedy et al. 2016, arXiv:1512.00567, section 7; the weights of classes as in
+        torch.nn.CrossEntropyLoss.
+        """
+        of_all = -torch.log_softmax(self.classes_last(outputs).double(), dim=-1)
+        if self.class_weights is not None:
+            of_all = of_all * _on_device(self.class_weights, outputs.device)
+        s = self.label_smoothing
+        return ((1 - s) * losses.double() + s * of_all.mean(dim=-1)).float()
+
+    def summed(
+        self, outputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | int]:
+        """Return the sum of the losses of some samples, float64, and that of their weights."""
+        losses, weights = self.weighted(outputs, targets)
+        return losses.double().sum(), losses.numel() if weights is None else weights.double().sum()
+
+    def summed_quickly(
+        self, outputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | int]:
+        """Return the same, a cross-entropy made and summed in the type of the outputs."""
+        if self.of_samples is not cross_entropy:
+            return self.summed(outputs, targets)
+        weights = self.class_weights
+        loss = functional.cross_entropy(
+            self.classes_last(outputs).flatten(0, -2),
+            targets.flatten(),
+            weight=None if weights is None else _on_device(weights, outputs.device).to(outputs),
+            ignore_index=-100 if self.ignored is None else self.ignored,
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
+        )
+        return loss, self._total_weight(targets)
+
+    def _total_weight(self, targets: torch.Tensor) -> torch.Tensor | int:
+        """Return the sum of the weights of cross-entropies."""
+        counted = self.counted(targets)
+        if self.class_weights is None:
+            return targets.numel() if counted is None else counted.sum()
+        valid = targets if counted is None else targets.where(counted, 0)
+        weights = _on_device(self.class_weights, targets.device)[valid].double()
+        return weights.sum() if counted is None else weights.where(counted, 0).sum()
+
+    def counted(self, targets: torch.Tensor) -> torch.Tensor | None:
+        """Return which targets count, bool of their shape; None where all do."""
+        return None if self.ignored is None else targets != self.ignored
+
+    def classes_last(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs with the axis of their classes last."""
+        return outputs if self.class_axis == -1 else outputs.movedim(self.class_axis, -1)
 
     def wrong(
         self, outputs: torch.Tensor, targets: torch.Tensor, losses: torch.Tensor
@@ -103,7 +212,16 @@ class Loss:
         unknown = losses.isnan().view(-1, *[1] * (targets.ndim - 1))
         if losses.shape == targets.shape:
             unknown = losses.isnan()
-        return ERRORS[self.error](outputs, targets) | unknown
+        wrong = ERRORS[self.error](self.classes_last(outputs), targets) | unknown
+        counted = self.counted(targets)
+        return wrong if counted is None else wrong & counted
+
+
+@functools.cache
+def _on_device(weights: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    # Kept for later passes too, of which some are differentiated.
+    with torch.inference_mode(False):
+        return torch.tensor(weights, device=device)
 
 
 CROSS_ENTROPY = Loss(cross_entropy, "largest output")

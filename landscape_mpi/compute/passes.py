@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 
+from landscape_mpi.compute.devices.device import Work
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.threads import single_core_threads
 
 MOST_RECORDED = 400  # batches in a graph; launching so many costs little beside their work
+# Why networks of a class cannot be recorded: what a recording that failed holds is not given back.
+_causes: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 EvaluateRows = Callable[[ResidentSplit, slice], None]
 
 
@@ -21,6 +25,9 @@ class Passes(Protocol):
 
     def run(self, samples: ResidentSplit) -> None:
         """Fill the losses of the samples."""
+
+    def forget(self, samples: ResidentSplit) -> None:
+        """Free what is kept for samples that will not run again."""
 
 
 def batches(n_samples: int, batch: int) -> Iterator[slice]:
@@ -43,6 +50,9 @@ class ThreadedPasses:
         for _ in self._pool.map(lambda rows: self._evaluate_rows(samples, rows), parts):
             pass
 
+    def forget(self, samples: ResidentSplit) -> None:
+        """Do nothing, since nothing is kept."""
+
 
 class RecordedPasses:
     """All batches of a split as one recording, which a point replays with a single launch.
@@ -55,20 +65,23 @@ class RecordedPasses:
         evaluate_rows: EvaluateRows,
         *,
         batch: int,
-        record: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
+        record: Callable[[Work], Work],
+        network: type | None = None,
     ) -> None:
         """Prepare to record.
 
         Args:
             evaluate_rows: Evaluates one batch.
             batch: Samples of a batch.
-            record: Records some work and returns what repeats it; a CUDA graph if None.
+            record: Records some work and returns what repeats it; see Device.record.
+            network: Class of the network; one that could not be recorded is not tried again.
         """
         self.description = "one CUDA graph a split"
         self._evaluate_rows = evaluate_rows
         self._batch = batch
-        self._record = record or record_cuda_graph
-        self._replays: dict[ResidentSplit, Callable[[], None]] = {}
+        self._record = record
+        self._replays: dict[ResidentSplit, Work] = {}
+        self._network = network
 
     def run(self, samples: ResidentSplit) -> None:
         """Fill the losses of the samples."""
@@ -76,7 +89,11 @@ class RecordedPasses:
             self._replays[samples] = self._prepare(samples)
         self._replays[samples]()
 
-    def _prepare(self, samples: ResidentSplit) -> Callable[[], None]:
+    def forget(self, samples: ResidentSplit) -> None:
+        """Free the recording of samples."""
+        self._replays.pop(samples, None)
+
+    def _prepare(self, samples: ResidentSplit) -> Work:
         n_batches = -(-len(samples) // self._batch)
 
         def plainly() -> None:
@@ -85,6 +102,9 @@ class RecordedPasses:
 
         if not 0 < n_batches <= MOST_RECORDED:
             self.description = f"no CUDA graph ({n_batches} batches a split)"
+            return plainly
+        if self._network is not None and self._network in _causes:
+            self.description = _causes[self._network]
             return plainly
         plainly()
         expected = samples.losses.clone()
@@ -98,24 +118,10 @@ class RecordedPasses:
             # What ends a failed recording raises once more, and says nothing of the cause.
             cause = problem.__context__ or problem
             self.description = f"no CUDA graph ({str(cause).splitlines()[0][:100]})"
+            if self._network is not None:
+                _causes[self._network] = self.description
             return plainly
         if torch.equal(samples.losses.nan_to_num(), expected.nan_to_num()):
             return replay
         self.description = "no CUDA graph (replayed it gives other losses)"
         return plainly
-
-
-def record_cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
-    """Record the kernels of some work on the current GPU, and return what launches them again."""
-    outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()
-    stream.wait_stream(outside)
-    with torch.cuda.stream(stream):
-        work()  # libraries take their workspaces on a stream's first call, a recording must not
-    outside.wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph, stream=stream):
-            work()
-    finally:
-        torch.cuda.set_stream(outside)  # a recording that fails leaves its own one behind
-    return graph.replay

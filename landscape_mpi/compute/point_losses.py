@@ -1,11 +1,16 @@
-"""A network's losses over whole splits, on one device, at points of what its weights move on."""
+"""A network's losses over whole splits, on one device, at points of what its weights move on.
+
+What a split is depends on the problem: samples that share one array (ResidentSplit), or batches of
+any form (ProblemSplit).
+"""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -15,17 +20,80 @@ from landscape_mpi.compute.batch_norm import BatchNormStatistics
 from landscape_mpi.compute.compilation import compiled
 from landscape_mpi.compute.evaluation import Evaluator, Setting, mean_values
 from landscape_mpi.compute.losses import Loss
+from landscape_mpi.compute.moving_network import FreeNetworks
 from landscape_mpi.compute.samples import ResidentSplit
 
 TIMED_RUNS = 3
 
 
-class PointLosses(ABC):
+Split = TypeVar("Split")
+
+
+class PointLosses(ABC, Generic[Split]):
     """A network on its device, and its data; where its weights move, a subclass knows."""
+
+    description: str  # what was done to the network, for the log and the file
+
+    @property
+    @abstractmethod
+    def launching(self) -> str:
+        """How the batches of a point are started, known once a point is computed."""
+
+    @abstractmethod
+    def compute_losses(self, alpha: float, beta: float) -> None:
+        """Fill every split with the losses of a point."""
+
+    @abstractmethod
+    def evaluate(self, alpha: float, beta: float) -> np.ndarray:
+        """Return the mean values of each split at a point, float64 [n_splits * n_values]."""
+
+    @abstractmethod
+    def losses_at(self, alpha: float, beta: float, samples: Split) -> torch.Tensor:
+        """Return the loss of every row of a split at a point.
+
+        Args:
+            alpha: Coordinate of the point along the first direction.
+            beta: Coordinate along the second.
+            samples: On the device; they need not belong to the plane's own splits.
+        """
+
+    @abstractmethod
+    def look_at(
+        self, alpha: float, beta: float, samples: Split, rows: slice
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network makes of some rows at a point, and their losses.
+
+        Args:
+            alpha: Coordinate of the point along the first direction.
+            beta: Coordinate along the second.
+            samples: On the device; they need not be of the plane's own splits.
+            rows: Those of a batch.
+        """
+
+    @abstractmethod
+    def forget(self, samples: Split) -> None:
+        """Free what is kept for samples that will not be evaluated again."""
+
+    @abstractmethod
+    def take(self, splits: Mapping[str, Split], statistics_of: Split) -> None:
+        """Evaluate other samples from now on.
+
+        Args:
+            splits: Samples by the name of their split, on the device.
+            statistics_of: Samples on which running statistics are measured, where they are.
+        """
+
+    def shortest_seconds(self, alpha: float, beta: float) -> float:
+        """Return the shortest time of a point in some runs, s, of which the first prepares."""
+        return shortest_seconds_of(lambda: self.evaluate(alpha, beta))
+
+
+class SampleLosses(PointLosses[ResidentSplit]):
+    """The losses of samples that share one array, as a network that is made fast gives them."""
 
     def __init__(
         self,
-        network: nn.Module,
+        networks: Sequence[nn.Module],
         splits: Mapping[str, ResidentSplit],
         setting: Setting,
         *,
@@ -37,7 +105,7 @@ class PointLosses(ABC):
         """Prepare to evaluate.
 
         Args:
-            network: In evaluation mode on the setting's device.
+            networks: One in evaluation mode on the setting's device, or one for each thread.
             splits: Samples by the name of their split, on the setting's device.
             setting: How to evaluate.
             dtype: Type of the network's weights.
@@ -48,14 +116,16 @@ class PointLosses(ABC):
         """
         self.description = preparation + (", compiled" if setting.compiled else "")
         self._splits = splits
-        network_or_code = compiled(network) if setting.compiled else network
-        self._evaluator = Evaluator(network_or_code, setting, dtype=dtype, loss=loss)
+        self._evaluator = Evaluator(_callable(networks, setting), setting, dtype=dtype, loss=loss)
         self._training, self._statistics = statistics_of, None
         if statistics_of is not None:
             self._statistics = BatchNormStatistics(
-                network, batch=setting.batch, threads=setting.threads
+                networks, batch=setting.batch, threads=setting.n_threads
             )
-            self.description += f", the statistics of {self._statistics.n_layers} measured anew"
+            self._statistics.try_layers(
+                len(statistics_of), partial(self._evaluator.outputs, statistics_of)
+            )
+            self.description += f", {self._statistics.description}"
 
     @abstractmethod
     def _move_to(self, alpha: float, beta: float) -> None:
@@ -78,26 +148,56 @@ class PointLosses(ABC):
     def evaluate(self, alpha: float, beta: float) -> np.ndarray:
         """Return mean loss and error of each split at a point, float64 [2 * n_splits]."""
         self.compute_losses(alpha, beta)
-        return mean_values([(s.losses, s.wrong) for s in self._splits.values()])
+        return mean_values([samples.kept for samples in self._splits.values()])
 
-    def shortest_seconds(self, alpha: float, beta: float) -> float:
-        """Return the shortest time of a point in some runs, s, of which the first prepares."""
-        return shortest_seconds_of(lambda: self.evaluate(alpha, beta))
-
-    def check_is_function(self, samples: ResidentSplit) -> float:
-        """Check that the losses depend on weights and samples alone.
+    def losses_at(self, alpha: float, beta: float, samples: ResidentSplit) -> torch.Tensor:
+        """Return the loss of every sample at a point, with the present running statistics.
 
         Args:
-            samples: One batch to try, on the device.
-
-        Returns:
-            Mean loss of that batch at (0, 0), with the statistics that are there.
-
-        Raises:
-            InputError: If they change from one pass to the next, or with the rest of the batch.
+            alpha: Coordinate of the point along the first direction.
+            beta: Coordinate along the second.
+            samples: On the device; they need not belong to the plane's own splits.
         """
-        self._move_to(0.0, 0.0)
-        return self._evaluator.check_is_function(samples)
+        self._move_to(alpha, beta)
+        self._evaluator.compute_losses(samples)
+        return samples.losses
+
+    def forget(self, samples: ResidentSplit) -> None:
+        """Free what is kept for samples that will not be evaluated again."""
+        self._evaluator.passes.forget(samples)
+
+    def look_at(
+        self, alpha: float, beta: float, samples: ResidentSplit, rows: slice
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network makes of one batch at a point, and the losses of its samples.
+
+        Args:
+            alpha: Coordinate of the point along the first direction.
+            beta: Coordinate along the second.
+            samples: On the device; they need not be of the plane's own splits.
+            rows: Those of the batch.
+        """
+        self._move_to(alpha, beta)
+        return self._evaluator.outputs_and_losses(samples, rows)
+
+    def take(self, splits: Mapping[str, ResidentSplit], statistics_of: ResidentSplit) -> None:
+        """Evaluate other samples from now on.
+
+        Args:
+            splits: Samples by the name of their split, on the device.
+            statistics_of: Samples on which running statistics are measured, where they are.
+        """
+        self._splits = splits
+        self._training = None if self._training is None else statistics_of
+
+
+def _callable(
+    networks: Sequence[nn.Module], setting: Setting
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what evaluates a batch: one network, or several that threads take in turn."""
+    if len(networks) > 1:
+        return FreeNetworks(networks)
+    return compiled(networks[0]) if setting.compiled else networks[0]
 
 
 def shortest_seconds_of(work: Callable[[], object]) -> float:

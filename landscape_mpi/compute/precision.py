@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.errors import InputError
 
-FIRST_WITH_TF32 = (8, 0)  # compute capability; older GPUs take the flag and ignore it
 # Relative; two ways to compute in one type may differ by so much.
 SAME_LOSS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 2e-2}
 WORTH_CHANGING = 1.05  # a type is taken when it is faster than fp32 by this factor at least
@@ -32,32 +32,21 @@ class Trial:
     speed: float  # points per time, fp32 being 1
     n_finite: int = 0  # points at which the loss in fp32 is a finite number, which are compared
     problem: str | None = None  # why it cannot compute this network
+    last: float = math.nan  # loss at the last of the points
 
 
-def candidates(device: str) -> tuple[str, ...]:
-    """Return the types of a device, beside fp32.
-
-    Args:
-        device: ``cpu`` or ``cuda:<index>``.
-    """
-    if device == "cpu":
-        return ("bf16",)
-    has_tf32 = torch.cuda.get_device_capability(device) >= FIRST_WITH_TF32
-    return ("tf32", "bf16") if has_tf32 else ("bf16",)
-
-
-def check_available(precision: str, device: str) -> None:
+def check_available(precision: str, device: Device) -> None:
     """Check that a device has a type.
 
     Args:
         precision: One of evaluation.PRECISIONS, or ``auto``.
-        device: ``cpu`` or ``cuda:<index>``.
+        device: Of this rank.
 
     Raises:
         InputError: If it does not.
     """
-    if precision == "tf32" and "tf32" not in candidates(device):
-        here = "the CPU" if device == "cpu" else torch.cuda.get_device_name(device)
+    if precision == "tf32" and precision not in device.precisions():
+        here = "the CPU" if device.is_host else device.describe()
         raise InputError(
             f"--precision tf32: a type of NVIDIA GPUs from Ampere on, and this run computes on "
             f"{here}. Pass fp32 or bf16, or run on such GPUs."
@@ -84,7 +73,7 @@ def try_precisions(
     """
     expected, fp32_seconds = _losses_and_seconds(make_plane("fp32"), points)
     n_finite = int(np.isfinite(expected).sum())
-    trials = [Trial("fp32", 0.0, 1.0, n_finite)]
+    trials = [Trial("fp32", 0.0, 1.0, n_finite, last=float(expected[-1]))]
     for name in names:
         try:
             losses, seconds = _losses_and_seconds(make_plane(name), points)
@@ -95,7 +84,8 @@ def try_precisions(
             trials.append(Trial(name, math.inf, 0.0, n_finite, words))
         else:
             speed = fp32_seconds / seconds
-            trials.append(Trial(name, deviation(losses, expected), speed, n_finite))
+            last, far = float(losses[-1]), deviation(losses, expected)
+            trials.append(Trial(name, far, speed, n_finite, last=last))
     return trials
 
 
@@ -115,17 +105,21 @@ def deviation(losses: np.ndarray, expected: np.ndarray) -> float:
         expected: Those of fp32, float64 [n].
 
     Returns:
-        The difference over the expected value, at the point where that is largest; infinite
-        where one of the two is finite and the other is not; not a number if none is finite.
+        The largest difference relative to the expected value of its point. Where some expected
+        values are 0 or below, it is relative to the largest magnitude of all, since a loss that
+        passes 0 has no scale of its own. Infinite where one of the two is finite and the other is
+        not; not a number if none is finite.
     """
     finite = np.isfinite(expected)
     if not np.array_equal(finite, np.isfinite(losses)):
         return math.inf
     if not finite.any():
         return math.nan
-    difference = np.abs(losses - expected)[finite]
+    difference, scale = np.abs(losses - expected)[finite], expected[finite]
+    if scale.min() <= 0:
+        scale = np.abs(scale).max()
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(difference == 0, 0.0, difference / np.abs(expected[finite]))
+        relative = np.where(difference == 0, 0.0, difference / scale)
     return float(relative.max())
 
 

@@ -29,21 +29,25 @@ class Score:
     error: float  # percent of targets that are not the likeliest class
 
 
-def probabilities(network: nn.Module, samples: ResidentSplit, setting: Setting) -> np.ndarray:
+def probabilities(
+    network: nn.Module, samples: ResidentSplit, setting: Setting, *, class_axis: int = -1
+) -> np.ndarray:
     """Return the softmax of a network's outputs, float64 [n, ..., n_classes].
 
     Args:
         network: Float32, in evaluation mode, on the setting's device.
         samples: On that device.
         setting: How to evaluate; see prepare_device.
+        class_axis: Of its outputs, 1 or -1.
     """
     evaluator = Evaluator(network, setting)
 
     def predict(rows: slice) -> torch.Tensor:
         with torch.inference_mode():
-            return evaluator.outputs(samples, rows).double().softmax(dim=-1).cpu()
+            outputs = evaluator.outputs(samples, rows).movedim(class_axis, -1)
+            return outputs.double().softmax(dim=-1).cpu()
 
-    with single_core_threads(setting.threads) as pool:
+    with single_core_threads(setting.n_threads) as pool:
         parts = list(pool.map(predict, batches(len(samples), setting.batch)))
     return torch.cat(parts).numpy()
 

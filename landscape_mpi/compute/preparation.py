@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
@@ -11,15 +12,19 @@ from torch import fx, nn
 from landscape_mpi.compute import fusion
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.compute.folding import BATCH_NORMS, FoldedNetwork, fold
-from landscape_mpi.compute.selection import NORM_LAYERS
+from landscape_mpi.compute.folding import FoldedNetwork, fold
+from landscape_mpi.compute.moving_network import type_of
+from landscape_mpi.compute.norms import NORM_LAYERS, has_statistics
+from landscape_mpi.compute.ties import tie_again, ties_of
+
+Build = Callable[[], nn.Module]  # builds the network again, in training mode, on the CPU
 
 
 @dataclass(frozen=True)
 class PreparedNetwork:
     """A network ready to move over its plane."""
 
-    network: nn.Module
+    networks: list[nn.Module]  # one, or one for each thread where a thread needs its own
     directions: dict[str, Direction]  # by axis, those of this network
     dtype: torch.dtype  # of its weights while it computes
     description: str  # what was done, for the log and the file
@@ -33,55 +38,88 @@ def prepare_network(
     *,
     keep_norms: bool = False,
     fused: bool = True,
+    build: Build | None = None,
 ) -> PreparedNetwork:
-    """Fold batch-norm, fuse on CPUs, and choose the type of the weights.
+    """Fold batch-norm, fuse on CPUs, and choose the type of the weights, if its steps are taken.
 
     Args:
-        network: Float32, in evaluation mode, on the CPU; it belongs to the result from then on.
+        network: On the CPU; it belongs to the result from then on.
         directions: By axis, on the network's parameters and buffers.
         sample: Some inputs of the network, on the CPU.
         setting: How it will be evaluated.
         keep_norms: Leave the batch-norm layers in, whose statistics change.
         fused: Fuse where that is possible; fused operations take the weights of one point.
+        build: Builds the networks of further threads; None if threads may share this one.
     """
-    if keep_norms:
-        n_norms = sum(isinstance(module, BATCH_NORMS) for module in network.modules())
+    steps = setting.steps
+    if sample.is_floating_point():
+        sample = sample.to(type_of(network))
+    if keep_norms or not steps.folded:
+        n_norms = sum(map(has_statistics, network.modules()))
         kept = f"{n_norms} batch-norms kept"
-        return PreparedNetwork(network, directions, torch.float32, kept)
+        networks = networks_of_threads(network, setting, build)
+        return PreparedNetwork(networks, directions, type_of(network), kept)
     folded = fold_if_right(network, directions, sample)
     words = [_describe(folded)]
-    if (
-        fused
-        and isinstance(folded.network, fx.GraphModule)
-        and setting.device == "cpu"
-        and fusion.is_available()
-    ):
-        words.append(f"{fusion.fuse(folded.network, sample)} convolutions fused")
-    dtype = torch.float32
-    if setting.precision == "bf16" and _is_plain(folded):
+    if folded.problem is not None:
+        networks = networks_of_threads(folded.network, setting, build)
+        return PreparedNetwork(networks, directions, type_of(network), words[0])
+    traced = folded.network
+    dtype = type_of(traced)
+    if setting.precision == "bf16" and _is_plain(traced):
         dtype = torch.bfloat16
-    return PreparedNetwork(folded.network, folded.directions, dtype, ", ".join(words))
+    fuses = fused and steps.fused and setting.device.is_host and fusion.is_available(dtype)
+    if fuses and isinstance(traced, fx.GraphModule):
+        words.append(f"{fusion.fuse(traced, sample)} convolutions fused")
+    return PreparedNetwork([traced], folded.directions, dtype, ", ".join(words))
+
+
+def networks_of_threads(
+    network: nn.Module, setting: Setting, build: Build | None
+) -> list[nn.Module]:
+    """Return a network for each thread: the user's code may keep what it computes in itself."""
+    if build is None:
+        return [network]
+    return [network, *(build() for _ in range(setting.n_threads - 1))]
 
 
 def fold_if_right(
     network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor
 ) -> FoldedNetwork:
-    """Fold, and check on the sample that the traced network still is the network.
+    """Fold, and check on the sample that the traced network still is the network at the center.
 
     Tracing keeps what the network computed for a stand-in: Python values that change from call
     to call, or depend on the batch, would be frozen without a word.
     """
-    folded = fold(copy.deepcopy(network), directions)
-    if folded.problem is not None:
-        return replace(folded, network=network)
-    with torch.no_grad():
-        expected, found = network(sample), folded.network(sample)
-    finite = expected[expected.isfinite()]
-    scale = float(finite.abs().max()) if finite.numel() else 0.0
-    if torch.allclose(found, expected, rtol=0, atol=1e-3 * scale, equal_nan=True):
-        return folded
-    problem = f"traced it gives other outputs, by up to {(found - expected).abs().max():.3g}"
-    return FoldedNetwork(network, directions, 0, folded.n_folded + folded.n_left, problem)
+    n_norms = sum(map(has_statistics, network.modules()))
+
+    def unfolded(problem: str) -> FoldedNetwork:
+        return FoldedNetwork(network, directions, 0, n_norms, problem)
+
+    if has_hooks(network):
+        return unfolded("it has forward hooks")
+    network.eval()
+    try:
+        copied = copy.deepcopy(network)
+        tie_again(copied, ties_of(network))
+        folded = fold(copied, directions, sample)
+        if folded.problem is not None:
+            return unfolded(folded.problem)
+        with torch.no_grad():
+            expected, found = network(sample), folded.network(sample)
+        finite = expected[expected.isfinite()]
+        scale = float(finite.abs().max()) if finite.numel() else 0.0
+        if torch.allclose(found, expected, rtol=0, atol=1e-3 * scale, equal_nan=True):
+            return folded
+    except Exception as problem:  # the user's own code, copied and run on stand-ins
+        words = " ".join(str(problem).split())
+        return unfolded(f"{type(problem).__name__}: {words}")
+    return unfolded(f"traced it gives other outputs, by up to {(found - expected).abs().max():.3g}")
+
+
+def has_hooks(network: nn.Module) -> bool:
+    """Return whether modules of a network have forward hooks, which tracing does not see."""
+    return any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
 
 
 def _describe(folded: FoldedNetwork) -> str:
@@ -91,7 +129,6 @@ def _describe(folded: FoldedNetwork) -> str:
     return f"{folded.n_folded} batch-norms folded{left}"
 
 
-def _is_plain(folded: FoldedNetwork) -> bool:
+def _is_plain(network: nn.Module) -> bool:
     """Return whether all layers may compute in bfloat16; normalisation needs float32 inside."""
-    traced = folded.problem is None
-    return traced and not any(isinstance(m, NORM_LAYERS) for m in folded.network.modules())
+    return not any(isinstance(m, NORM_LAYERS) for m in network.modules())

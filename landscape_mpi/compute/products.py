@@ -1,36 +1,27 @@
 """Products of a vector with the Hessian of the mean loss, at the points of a plane.
 
-The Hessian is that with respect to the weights of the network as it was given. Where batch-norm
-is folded, a folded weight is s * weight with a fixed s for each channel, so
-
-    H v = S H_folded (S v),
-
-and s comes from folding a direction of ones. The gradients of a point, and what their
-differentiation needs, are kept for all products of that point as far as memory goes: a product
-then costs the second of two backward passes.
+The gradients of a point, and what their differentiation needs, are kept for all products of that
+point as far as memory goes: a product then costs the second of two backward passes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from landscape_mpi.compute.convolution import ease_second_derivatives
+from landscape_mpi.compute.batch_losses import BatchLosses, OutputLosses
+from landscape_mpi.compute.derivative_plane import DerivativePlane
+from landscape_mpi.compute.derivatives import Tensors, differentiate, second_derivatives
 from landscape_mpi.compute.directions import Direction
-from landscape_mpi.compute.evaluation import Setting, prepare_device
-from landscape_mpi.compute.passes import batches
-from landscape_mpi.compute.plane import MovedNetwork, memory_order, views_of
-from landscape_mpi.compute.preparation import fold_if_right
-from landscape_mpi.compute.samples import ResidentSplit
-from landscape_mpi.compute.threads import single_core_threads
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.preparation import Build
+from landscape_mpi.compute.problem_network import ProblemNetwork
 from landscape_mpi.errors import InputError
 
-Tensors = tuple[torch.Tensor, ...]
 Multiply = Callable[[Tensors], Tensors]  # of vectors by parameter with one batch's Hessian
 
 
@@ -39,119 +30,137 @@ class Kept:
     """How many batches of a point are kept for its products."""
 
     n_batches: int  # of this rank
-    n_kept: int  # the others are computed anew in each product
-    batch_bytes: int  # what one takes
+    n_kept: int  # the others are computed again in each product
+    batch_bytes: int  # what one takes; 0 where it cannot be measured, and none is kept
 
 
-class HessianPlane:
+@dataclass(frozen=True)
+class Linearised:
+    """A batch at a point, ready for products."""
+
+    multiply: Multiply
+    weight: torch.Tensor | float  # sum of the weights of its losses
+
+
+class HessianPlane(DerivativePlane):
     """A network over its plane, and the Hessian of its mean loss there."""
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Module | ProblemNetwork,
         directions: Mapping[str, Direction],
-        samples: ResidentSplit,
-        sample: torch.Tensor,
+        losses: BatchLosses,
         setting: Setting,
         *,
         parameters: Sequence[str],
-        n_samples: int,
+        total_weight: float | None = None,
         gauss_newton: bool = False,
         budget_bytes: int,
+        build: Build | None = None,
     ) -> None:
-        """Prepare the network.
+        """Prepare the network; see DerivativePlane.
 
         Args:
-            network: Float32, in evaluation mode, on the CPU; it belongs to the plane from then on.
+            network: With its weights, or that of a problem.
             directions: By axis, on the network's parameters and buffers.
-            samples: Those of this rank, on the setting's device.
-            sample: Some samples as the network sees them, on the CPU.
+            losses: Of this rank's batches, on the setting's device.
             setting: How to compute. It holds for the whole process.
             parameters: Names of those the Hessian is taken with respect to.
-            n_samples: Samples of all ranks, over which the loss is the mean.
+            total_weight: Sum of the weights of the losses of all ranks; None to find it at each
+                point: see weight.
             gauss_newton: Take the Gauss-Newton matrix J^T H_out J in the place of the Hessian.
             budget_bytes: Memory for what is kept between the products of a point.
+            build: Returns such a network once more, for a thread of its own; None where threads
+                may share one.
+
+        Raises:
+            InputError: If the Gauss-Newton matrix is asked for and the loss is none of outputs.
         """
-        prepare_device(setting, network)
-        torch.set_num_threads(1)
-        own = dict(network.named_parameters())
-        ones = {name: np.ones(own[name].shape, np.float32) for name in parameters}
-        folded = fold_if_right(network, {**directions, "scale": ones}, sample)
-        self.description = "unfolded" if folded.problem else f"{folded.n_folded} batch-norms folded"
-        scale = folded.directions.pop("scale")
-        alpha, beta = folded.directions["alpha"], folded.directions["beta"]
-        self._plane = MovedNetwork(folded.network, alpha, beta, device=setting.device)
-        self._network = folded.network
-        self._network.requires_grad_(False)
-        ease_second_derivatives(self._network)
-        self._parameters = {n: self._network.get_parameter(n) for n in parameters}
-        for parameter in self._parameters.values():
-            parameter.requires_grad_(True)
-        self._scale = _flat([torch.from_numpy(scale[name]) for name in parameters])
-        self._scale = self._scale.to(setting.device)
-        self._samples, self._setting = samples, setting
-        length = samples.targets[:1].numel() if len(samples) else 1
-        self._n_targets = n_samples * length
-        self._linearise = self._gauss_newton if gauss_newton else self._hessian
+        own = self._gauss_newton_of(losses) if gauss_newton else self._hessian
+        self._linearise: Callable[[int], Linearised] = own
+        super().__init__(
+            network,
+            directions,
+            losses,
+            setting,
+            parameters=parameters,
+            what="the Hessian",
+            build=build,
+        )
+        self._total_weight = total_weight
+        self.weight = 0.0  # of this rank's losses at the point, where the total is not known
+        self._divisor = total_weight or 0.0
         self._budget_bytes = budget_bytes
-        self._rows = list(batches(len(samples), setting.batch))
-        self._pool = single_core_threads(setting.threads)
-        self._kept: list[Multiply] = []
-        self.kept = Kept(len(self._rows), 0, 0)
-
-    @property
-    def n_parameters(self) -> int:
-        """Return the length of a vector."""
-        return len(self._scale)
-
-    @property
-    def device(self) -> str:
-        """Return where vectors lie."""
-        return self._setting.device
+        self._batch_bytes: float | None = None  # once it is measured
+        self._kept: list[Linearised] = []
+        self.kept = Kept(losses.n_batches, 0, 0)
 
     def move_to(self, alpha: float, beta: float) -> None:
         """Go to a point, and keep there what its products share."""
         self._kept = []  # before the weights change under them
-        self._plane.move_to(alpha, beta)
-        if not self._rows:
-            return
-        batch_bytes = self.kept.batch_bytes or self._measure_batch()
-        n_kept = min(len(self._rows), int(self._budget_bytes // max(1, batch_bytes)))
-        self.kept = Kept(len(self._rows), n_kept, batch_bytes)
-        self._kept = list(self._pool.map(self._linearise, self._rows[:n_kept]))
+        self._go(alpha, beta)
+        with second_derivatives(self._network):
+            if self._indices:
+                self._keep()
+            if self._total_weight is None:
+                self.weight = self._divisor = self._sum_weights()
+
+    def divide_by(self, weight: float) -> None:
+        """Take the sum of what ``weight`` is on all ranks that share the point.
+
+        Call it at each point whose total weight is not known before.
+
+        Args:
+            weight: The sum.
+        """
+        self._divisor = weight
 
     def leave(self) -> None:
         """Give up what is kept for the present point."""
         self._kept = []
 
-    def _measure_batch(self) -> int:
-        """Return what a batch keeps, bytes: each piece of memory counted once."""
+    def _keep(self) -> None:
+        n = len(self._indices)
+        if self._batch_bytes is None:
+            self._batch_bytes = self._measure_batch()
+        n_kept = min(n, int(self._budget_bytes // max(1, self._batch_bytes)))
+        self.kept = Kept(n, n_kept, int(self._batch_bytes) if n_kept else 0)
+        self._kept = list(self._pool.map(self._linearise, self._indices[:n_kept]))
+
+    def _measure_batch(self) -> float:
+        """Return what a batch keeps, bytes: each piece of memory counted once.
+
+        Infinite where that cannot be measured.
+
+        Raises:
+            RuntimeError: If the batch cannot be computed.
+            InputError: If the user's own code fails in it.
+        """
         sizes: dict[int, int] = {}
 
         def note(tensor: torch.Tensor) -> torch.Tensor:
             storage = tensor.untyped_storage()
             sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            return tensor.detach()  # the result of an operation would hold the operation for ever
 
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            self._linearise(self._rows[0])
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+                self._linearise(0)
+        except (RuntimeError, InputError) as problem:
+            if "saved tensor hooks" not in str(problem):
+                raise
+            return math.inf  # torch.func's transforms, in a loss, know no such hooks
         return sum(sizes.values())
 
-    def flat(self, direction: Direction) -> torch.Tensor:
-        """Return what a direction has of the parameters as a vector, float32, on the device."""
-        tensors = [
-            torch.from_numpy(direction[name]) if name in direction else torch.zeros(own.shape)
-            for name, own in self._parameters.items()
-        ]
-        return _flat(tensors).float().to(self.device)
+    def _sum_weights(self) -> float:
+        """Return the sum of the weights of this rank's losses at the point."""
 
-    def by_parameter(self, vector: torch.Tensor) -> Direction:
-        """Return a vector, float32 [n_parameters], as a direction."""
-        parts = views_of(vector.cpu(), self._parameters)
-        return {
-            name: part.contiguous().numpy()
-            for name, part in zip(self._parameters, parts, strict=True)
-        }
+        def weight_of(index: int) -> torch.Tensor | float:
+            with self._network_alone() as (network, _), torch.no_grad():
+                return self._losses.summed(network, index)[1]
+
+        others = self._pool.map(weight_of, self._indices[len(self._kept) :])
+        return sum(map(float, [*(batch.weight for batch in self._kept), *others]))
 
     def multiply(self, vector: torch.Tensor) -> torch.Tensor:
         """Return this rank's share of the product with a vector; the shares add up to it.
@@ -163,58 +172,68 @@ class HessianPlane:
 
         Returns:
             Float64 [n_parameters], on the device.
+
+        Raises:
+            ValueError: If another evaluation has moved the network since.
         """
+        if self._holder is not None and not self._holder.is_of(self):
+            raise ValueError("another evaluation has moved the network: go to the point again")
         scaled = vector * self._scale
-        parts = tuple(views_of(scaled, self._parameters))
+        parts = tuple(self._layout.views(scaled))
 
         def one(index: int) -> torch.Tensor:
-            multiply = self._kept[index] if index < len(self._kept) else None
+            kept = self._kept[index] if index < len(self._kept) else None
             # Not kept, so that it goes when it has been used.
-            return _flat((multiply or self._linearise(self._rows[index]))(parts))
+            return self._flattened((kept or self._linearise(index)).multiply(parts))
 
         total = torch.zeros_like(scaled, dtype=torch.float64)
-        threads = self._setting.threads
-        for start in range(0, len(self._rows), threads):
-            for product in self._pool.map(one, range(start, min(start + threads, len(self._rows)))):
-                total += product
-        return total.mul_(self._scale).div_(self._n_targets)
+        threads = self._setting.n_threads
+        with second_derivatives(self._network):
+            for start in self._indices[::threads]:
+                for product in self._pool.map(one, self._indices[start : start + threads]):
+                    total += product
+        return total.mul_(self._scale).div_(self._divisor)
 
-    def _hessian(self, rows: slice) -> Multiply:
-        """Return what multiplies with the Hessian of the loss summed over some samples."""
-        own = tuple(self._parameters.values())
-        with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
-            loss = self._loss(self._logits(rows), rows)
-            gradients = _differentiate((loss,), own, None, create_graph=True)
-        return lambda vector: _differentiate(gradients, own, vector)
+    def _hessian(self, index: int) -> Linearised:
+        """Return what multiplies with the Hessian of the summed loss of a batch."""
+        with self._network_alone() as (network, own), torch.enable_grad():
+            loss, weight = self._losses.summed(network, index)
+        gradients = differentiate((loss,), own, create_graph=True)
+        return Linearised(lambda vector: differentiate(gradients, own, vector), weight)
 
-    def _gauss_newton(self, rows: slice) -> Multiply:
-        """Return what multiplies with J^T H_out J of some samples.
+    def _gauss_newton_of(self, losses: BatchLosses) -> Callable[[int], Linearised]:
+        """Return what linearises a batch for products with J^T H_out J.
 
         J v is the derivative in u of (J^T u) . v, whatever u is.
+
+        Raises:
+            InputError: If the loss is none of outputs and targets.
         """
-        own = tuple(self._parameters.values())
-        with sdpa_kernel(SDPBackend.MATH):
-            logits = self._logits(rows)
-            outputs = logits.detach().requires_grad_(True)
-            slopes = _differentiate((self._loss(outputs, rows),), (outputs,), None, True)
-            u = torch.zeros_like(logits, requires_grad=True)
-            back = _differentiate((logits,), own, (u,), create_graph=True)
+        if not isinstance(losses, OutputLosses):
+            raise InputError(
+                f"--gauss-newton: is the matrix J^T H J of the outputs of a network, and the loss "
+                f"of {losses.option} is a function of the network as a whole, whose outputs are "
+                f"not known here. Leave it out for the Hessian, or give the loss as a function of "
+                f"outputs and targets with --model, --data and --loss."
+            )
 
-        def multiply(vector: Tensors) -> Tensors:
-            forward = _differentiate(back, (u,), vector)
-            return _differentiate((logits,), own, _differentiate(slopes, (outputs,), forward))
+        def linearise(index: int) -> Linearised:
+            with self._network_alone() as (network, own), torch.enable_grad():
+                made = losses.outputs(network, index)
+            outputs = made.detach().requires_grad_(True)
+            with torch.enable_grad():
+                loss, weight = losses.of_outputs(outputs, index)
+            slopes = differentiate((loss,), (outputs,), create_graph=True)
+            u = torch.zeros_like(made, requires_grad=True)
+            back = differentiate((made,), own, (u,), create_graph=True)
 
-        return multiply
+            def multiply(vector: Tensors) -> Tensors:
+                forward = differentiate(back, (u,), vector)
+                return differentiate((made,), own, differentiate(slopes, (outputs,), forward))
 
-    def _logits(self, rows: slice) -> torch.Tensor:
-        with torch.enable_grad():
-            return self._network(self._samples.batch(rows)).float()
+            return Linearised(multiply, weight)
 
-    def _loss(self, logits: torch.Tensor, rows: slice) -> torch.Tensor:
-        targets = self._samples.targets[rows]
-        return nn.functional.cross_entropy(
-            logits.flatten(0, -2), targets.flatten(), reduction="sum"
-        )
+        return linearise
 
     def check_products(self) -> None:
         """Check at the center that a product is a function of its vector, and symmetric.
@@ -224,6 +243,7 @@ class HessianPlane:
                 the network cannot be differentiated twice.
             OutOfMemoryError: If a batch does not fit.
         """
+        option = self._losses.option
         try:
             self.move_to(0.0, 0.0)
             u, v = (random_vector(self, seed) for seed in (1, 2))
@@ -234,23 +254,24 @@ class HessianPlane:
             raise
         except (RuntimeError, NotImplementedError) as problem:
             raise InputError(
-                f"--model: this network cannot be differentiated twice "
-                f"({' '.join(str(problem).split())[:200]}). A Hessian needs a network whose "
-                f"operations all have second derivatives."
+                f"{option}: this network cannot be differentiated twice "
+                f"({' '.join(str(problem).split())[:200]}). A Hessian needs a network and a "
+                f"loss whose operations all have second derivatives."
             ) from problem
         if not torch.equal(first.nan_to_num(), again.nan_to_num()):
             raise InputError(
-                "--model: the product of the Hessian with the same vector differs the second time, "
-                f"by {float((first - again).abs().max()):.3g}. Eigenvalues need a product that is "
-                "a function of its vector: use operations that are deterministic."
+                f"{option}: the product of the Hessian with the same vector differs the second "
+                f"time, by {float((first - again).abs().max()):.3g}. Eigenvalues need a product "
+                f"that is a function of its vector: use operations that are deterministic."
             )
         left, right = float(v.double() @ first), float(u.double() @ other)
         size = float(first.norm()) * float(v.double().norm())
         if abs(left - right) > 1e-4 * size:
             raise InputError(
-                f"--model: its Hessian is not symmetric (u . H v = {left:.6g}, v . H u = "
+                f"{option}: its Hessian is not symmetric (u . H v = {left:.6g}, v . H u = "
                 f"{right:.6g}), so the network's derivatives are not those of its outputs. Check "
-                f"its own autograd functions."
+                f"its own autograd functions; parametrizations.weight_norm of torch has wrong "
+                f"second derivatives."
             )
 
 
@@ -259,26 +280,3 @@ def random_vector(plane: HessianPlane, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(plane.n_parameters, generator=generator, dtype=torch.float64)
     return (drawn / drawn.norm()).float().to(plane.device)
-
-
-def _differentiate(
-    outputs: Tensors, inputs: Tensors, vectors: Tensors | None, create_graph: bool = False
-) -> Tensors:
-    """Return the derivatives in the inputs of outputs . vectors; zero where there are none."""
-    pairs = list(zip(outputs, vectors or (None,) * len(outputs), strict=True))
-    used = [(output, vector) for output, vector in pairs if output.requires_grad]
-    if not used:
-        return tuple(torch.zeros_like(tensor) for tensor in inputs)
-    return torch.autograd.grad(
-        [output for output, _ in used],
-        inputs,
-        [vector for _, vector in used] if vectors else None,
-        retain_graph=True,
-        create_graph=create_graph,
-        allow_unused=True,
-        materialize_grads=True,
-    )
-
-
-def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([memory_order(tensor).reshape(-1) for tensor in tensors])

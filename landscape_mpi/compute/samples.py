@@ -21,23 +21,32 @@ class ResidentSplit:
         std: Sequence[float],
         device: str,
         one_loss: bool = False,
+        weighs: bool = False,
+        ignored: int | None = None,
     ) -> None:
         """Put samples on a device.
 
         Args:
             inputs: Images [n, height, width, channels], uint8, or float32 and normalised already;
-                float32 or int64 of another number of dimensions.
-            targets: int64 or float32, [n] or [n, length].
+                float32 or int64 of another number of dimensions. For a network in float64 they
+                may be float64.
+            targets: int64, float32 or float64, [n], or [n, ...] with several for each sample.
             mean: Of the pixels of images, one per channel, in [0, 1] units.
-            std: Likewise.
-            device: Where.
-            one_loss: Whether a sample has one loss, of however many targets.
+            std: Standard deviation of the pixels, in the same form.
+            device: Where to put them.
+            one_loss: Whether a sample has one loss, however many targets it has.
+            weighs: Whether losses come with weights.
+            ignored: The target that does not count.
         """
         self.inputs = torch.from_numpy(inputs).to(device)
         self.targets = torch.from_numpy(targets).to(device)
         shape = targets.shape[:1] if one_loss else targets.shape
         self.losses = torch.empty(shape, dtype=torch.float32, device=device)
         self.wrong = torch.zeros(targets.shape, dtype=torch.bool, device=device)
+        self._weights, self._counted = None, None
+        if weighs or ignored is not None:
+            self._weights = torch.ones_like(self.losses)
+            self._counted = self.targets != (torch.nan if ignored is None else ignored)
         deviation = torch.tensor(std, dtype=torch.float64)
         center = torch.tensor(mean, dtype=torch.float64)
         self._scale = (1 / (255 * deviation)).float().view(1, -1, 1, 1).to(device)
@@ -53,32 +62,74 @@ class ResidentSplit:
         split._n_points = n_points
         split.losses = self.losses.new_empty((n_points, *self.losses.shape))
         split.wrong = self.wrong.new_zeros((n_points, *self.wrong.shape))
+        if self._weights is not None and self._counted is not None:
+            split._weights = self._weights.new_ones(split.losses.shape)
+            split._counted = self._counted.expand(split.wrong.shape)
         return split
 
-    def keep(self, rows: slice, losses: torch.Tensor, wrong: torch.Tensor | bool) -> None:
+    @property
+    def kept(self) -> tuple[torch.Tensor, ...]:
+        """Return the losses, and whether targets are missed.
+
+        Where some targets do not count, or losses have weights, also return the weights, and
+        which targets count.
+        """
+        if self._weights is None or self._counted is None:
+            return self.losses, self.wrong
+        return self.losses, self.wrong, self._weights, self._counted
+
+    def keep(
+        self,
+        rows: slice,
+        losses: torch.Tensor,
+        wrong: torch.Tensor | bool,
+        weights: torch.Tensor | None = None,
+    ) -> None:
         """Keep the losses of some samples.
 
         Args:
             rows: Of the samples.
             losses: [n, ...], at several points [n_points, n, ...].
-            wrong: Likewise, or one for all.
+            wrong: Whether targets are missed, in the same shape, or one value for all.
+            weights: Of the losses, if they have weights.
         """
         where = rows if self._n_points is None else (slice(None), rows)
         self.losses[where] = losses
         self.wrong[where] = wrong
+        if weights is not None and self._weights is not None:
+            self._weights[where] = weights
+
+    def snapshot(self) -> torch.Tensor:
+        """Return a copy of the inputs."""
+        return self.inputs.clone()
+
+    def is_as(self, before: torch.Tensor) -> bool:
+        """Return whether the inputs are as they were at a snapshot."""
+        return torch.equal(self.inputs, before)
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batch(self, rows: slice) -> torch.Tensor:
+    def batch(
+        self, rows: slice, *, channels_last: bool = False, copied: bool = True
+    ) -> torch.Tensor:
         """Return samples as the network sees them.
 
-        Images are normalised, float32 [n, channels, height, width], channels last; all else is
-        as it is.
+        Images are normalised, float32 [n, channels, height, width]; all else is as it is.
+
+        Args:
+            rows: Of the samples.
+            channels_last: Lay images out so in memory.
+            copied: Return memory of their own, which a network may change.
         """
         if self.inputs.ndim != 4:
-            return self.inputs[rows]
+            return self.inputs[rows].clone() if copied else self.inputs[rows]
         images = self.inputs[rows].permute(0, 3, 1, 2)
-        if images.dtype != torch.uint8:
+        if images.dtype == torch.uint8:
+            images = images.float().mul_(self._scale).add_(self._shift)
+        elif copied:
+            images = images.clone()
+        if channels_last:
             return images
-        return images.float().mul_(self._scale).add_(self._shift)
+        # Not contiguous(), which leaves images of one channel in either layout as they are.
+        return images.clone(memory_format=torch.contiguous_format)

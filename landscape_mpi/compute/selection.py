@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NoReturn
 
 from torch import nn
 
+from landscape_mpi.compute.norms import named_here, norm_parameters, statistics_parameters
+from landscape_mpi.compute.ties import memory_of
 from landscape_mpi.errors import InputError, nearest_name
 
-NORM_LAYERS = (
-    nn.modules.batchnorm._NormBase,  # batch-norm and instance-norm of every dimension
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-)
 KINDS = ("bias", "bn")
 TRAINABLE = "trainable"
 N_SHOWN = 6  # names in a message
 
 
 def moved_names(
-    network: nn.Module, *, ignore: Sequence[str], only: Sequence[str] = ()
+    network: nn.Module,
+    *,
+    ignore: Sequence[str],
+    only: Sequence[str] = (),
+    norms: Collection[str] | None = None,
 ) -> list[str]:
     """Return the names of the parameters a random direction moves.
 
@@ -31,46 +31,71 @@ def moved_names(
         ignore: What stays put: of ``bias`` (of every layer that is no normalisation), ``bn``
             (scale and shift of the normalisation layers) and patterns on the names, as of a
             shell: ``layer3.*``.
-        only: Patterns likewise, and ``trainable`` for what requires a gradient; nothing else
-            moves. Empty for all.
+        only: Patterns of the same form, and ``trainable`` for what requires a gradient; nothing
+            else moves. Empty for all.
+        norms: Names of scale and shift of the normalisation layers; None to find them by the
+            classes of the layers.
 
     Returns:
-        Names, in the network's order; a shared parameter has its first name.
+        Names, in the network's order, of floating-point parameters except running statistics; a
+        parameter that is shared, also by its memory alone, has its first name.
 
     Raises:
         InputError: If a pattern matches nothing, or nothing is left to move.
     """
-    kinds, aliases = _kinds_and_names(network)
+    _check_any_floats(network)
+    kinds, aliases = _kinds_and_names(network, norm_parameters(network) if norms is None else norms)
     chosen = _chosen(network, aliases, only)
     put = _ignored(ignore, kinds, aliases)
     for word, names in chosen.items():
         if names <= put:
             _refuse_nothing(f"--only {word}: names", names, ignore)
     allowed = set().union(*chosen.values()) if only else set(aliases)
-    moved = [name for name in aliases if name in allowed - put]
+    whole = {name for name, p in network.named_parameters() if not p.is_floating_point()}
+    whole |= statistics_parameters(network)
+    moved = [name for name in aliases if name in allowed - put - whole]
     if not moved:
         _refuse_nothing("--ignore: the network has", set(aliases), ignore)
     return moved
 
 
-def _kinds_and_names(network: nn.Module) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
+def _check_any_floats(network: nn.Module) -> None:
+    """Check that a network has parameters that can move.
+
+    Raises:
+        InputError: If it has none of a floating-point type.
+    """
+    parameters = list(network.parameters())
+    if any(parameter.is_floating_point() for parameter in parameters):
+        return
+    kinds = sorted({str(one.dtype).removeprefix("torch.") for one in parameters})
+    found = f"parameters of {', '.join(kinds)} only" if parameters else "no parameters"
+    raise InputError(
+        f"the network: it has {found}, and a plane moves floating-point parameters. Buffers do "
+        f"not move, and quantized layers keep their weights elsewhere: pass the network as it was "
+        f"before it was quantized, or register its weights by nn.Parameter."
+    )
+
+
+def _kinds_and_names(
+    network: nn.Module, norms: Collection[str]
+) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
     """Return the kinds and all the names of each parameter, by its first name."""
-    first = {id(parameter): name for name, parameter in network.named_parameters()}
+    first: dict[Hashable, str] = {}
+    for name, parameter in network.named_parameters():
+        first.setdefault(memory_of(parameter), name)
     kinds: dict[str, set[str]] = {name: set() for name in first.values()}
     aliases: dict[str, list[str]] = {name: [] for name in first.values()}
     for prefix, module in network.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            kinds[first[id(parameter)]].add(_kind(module, name, parameter))
-            aliases[first[id(parameter)]].append(f"{prefix}.{name}" if prefix else name)
+        for name, parameter in named_here(prefix, module):
+            known_as = first[memory_of(parameter)]
+            kinds[known_as].add("bn" if name in norms else _kind(name))
+            aliases[known_as].append(name)
     return kinds, aliases
 
 
-def _kind(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
-    # Many a transformer brings a normalisation of its own, of which only the name tells.
-    called_so = "norm" in type(module).__name__.lower() and parameter.ndim < 2
-    if isinstance(module, NORM_LAYERS) or called_so:
-        return "bn"
-    return "bias" if "bias" in name else "weight"  # bias_ih_l0, in_proj_bias
+def _kind(name: str) -> str:
+    return "bias" if "bias" in name.rpartition(".")[2] else "weight"  # bias_ih_l0, in_proj_bias
 
 
 def _ignored(
@@ -102,8 +127,8 @@ def _trainable(network: nn.Module) -> set[str]:
         found = "every parameter" if names else "no parameter"
         raise InputError(
             f"--only trainable: {found} of the network requires a gradient, and a checkpoint does "
-            f"not say which of them trained. Let the function of --model return the network with "
-            f"requires_grad_(False) on those that did not, or name the others: --only 'layer3.*'."
+            f"not say which of them trained. Freeze those that did not, by requires_grad_(False) "
+            f"where the network is built, or name the others: --only 'layer3.*'."
         )
     return names
 

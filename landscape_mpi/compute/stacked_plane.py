@@ -6,6 +6,7 @@ points then share them. Where either fills the device, a larger batch does as we
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,12 +14,12 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.directions import Direction
-from landscape_mpi.compute.evaluation import Evaluator, Setting, prepare_device
+from landscape_mpi.compute.evaluation import Evaluator, Setting, means_of, prepare_device
 from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
-from landscape_mpi.compute.plane import StackedNetwork
+from landscape_mpi.compute.moving_network import StackedNetwork
 from landscape_mpi.compute.point_losses import PointLosses, shortest_seconds_of
 from landscape_mpi.compute.precision import SAME_LOSS, deviation
-from landscape_mpi.compute.preparation import prepare_network
+from landscape_mpi.compute.preparation import Build, prepare_network
 from landscape_mpi.compute.samples import ResidentSplit
 
 
@@ -34,18 +35,23 @@ class StackedLossPlane:
         setting: Setting,
         *,
         loss: Loss = CROSS_ENTROPY,
+        build: Build | None = None,
     ) -> None:
         """Prepare to evaluate points; the arguments are those of LossPlane."""
         prepare_device(setting, network)
-        prepared = prepare_network(network, dict(directions), sample, setting, fused=False)
+        prepared = prepare_network(
+            network, dict(directions), sample, setting, fused=False, build=build
+        )
+        networks, missing = prepared.networks, setting.n_threads - len(prepared.networks)
+        networks += [copy.deepcopy(networks[0]) for _ in range(missing)]
         self._setting = setting
         self._network = StackedNetwork(
-            prepared.network,
+            networks,
             **prepared.directions,
             n_points=setting.points,
-            threads=setting.threads,
-            device=setting.device,
+            device=setting.device.name,
             dtype=prepared.dtype,
+            steps=setting.steps,
         )
         self._splits = [samples.at_points(setting.points) for samples in splits.values()]
         self._evaluator = _StackedEvaluator(self._network, setting, dtype=prepared.dtype, loss=loss)
@@ -69,8 +75,8 @@ class StackedLossPlane:
         self._network.move_to_all([*points, *[points[-1]] * missing])
         for samples in self._splits:
             self._evaluator.compute_losses(samples)
-        pairs = [(samples.losses, samples.wrong) for samples in self._splits]
-        return mean_values_of_points(pairs)[: len(points)]
+        kept = [samples.kept for samples in self._splits]
+        return mean_values_of_points(kept)[: len(points)]
 
     def shortest_seconds(self) -> float:
         """Return the shortest time of a point in some full passes, s; the first prepares."""
@@ -99,23 +105,18 @@ class StackedLossPlane:
         return None
 
 
-def mean_values_of_points(
-    losses_and_wrong: Sequence[tuple[torch.Tensor, torch.Tensor]],
-) -> np.ndarray:
-    """Return mean loss and error of splits at several points; see mean_values.
+def mean_values_of_points(kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarray:
+    """Return mean loss and error of splits at several points.
 
     Args:
-        losses_and_wrong: For each split the loss of every sample or target, float32, and whether
-            a target is missed, bool, both [n_points, ...].
+        kept: What mean_values is given, but all of it [n_points, ...].
 
     Returns:
         float64 [n_points, 2 * n_splits].
     """
-    columns = [values.flatten(1) for pair in losses_and_wrong for values in pair]
+    columns = [values.flatten(1) for split in kept for values in split]
     totals = torch.stack([values.sum(dim=1, dtype=torch.float64) for values in columns], dim=1)
-    n_values = np.array([values.shape[1] for values in columns])
-    factors = np.tile((1, 100), len(losses_and_wrong))
-    return np.array(totals.tolist()) * factors / n_values
+    return means_of(np.array(totals.tolist()), [tuple(v[0] for v in split) for split in kept])
 
 
 def spread(n_points: int) -> list[tuple[float, float]]:
@@ -128,10 +129,12 @@ class _StackedEvaluator(Evaluator):
 
     def _losses_and_wrong(
         self, outputs: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | bool]:
+    ) -> tuple[torch.Tensor, torch.Tensor | bool, torch.Tensor | None]:
         n_points = len(outputs)
         repeated = targets.expand(n_points, *targets.shape).flatten(0, 1)
-        losses, wrong = super()._losses_and_wrong(outputs.flatten(0, 1), repeated)
+        losses, wrong, weights = super()._losses_and_wrong(outputs.flatten(0, 1), repeated)
         if isinstance(wrong, torch.Tensor):
             wrong = wrong.unflatten(0, (n_points, -1))
-        return losses.unflatten(0, (n_points, -1)), wrong
+        if weights is not None:
+            weights = weights.unflatten(0, (n_points, -1))
+        return losses.unflatten(0, (n_points, -1)), wrong, weights

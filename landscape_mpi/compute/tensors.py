@@ -1,4 +1,8 @@
-"""A network's tensors as arrays by name: parameters, buffers, also those no state dict holds."""
+"""A network's tensors as arrays by name: parameters and buffers, also those no state dict holds.
+
+They are taken from and loaded into a network in training mode. Layers such as LoRA's merge their
+weights on eval(); a state dict loaded after that would be added to the merged weights.
+"""
 
 from __future__ import annotations
 
@@ -7,53 +11,228 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.tensor_names import is_extra
+
+Extra = Mapping[str, object]  # the entries of a state dict that are not tensors, by name
 
 
 def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the parameters and buffers themselves, in the order of the state dict.
+    """Return the parameters and buffers themselves, in the order of the network's modules.
 
-    Buffers that are left out of the state dict follow: they decide the result too.
+    A tensor with several names has an entry for each. They are not taken from the state dict,
+    which may hold copies.
     """
-    state = network.state_dict(keep_vars=True)
-    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    return tensors | {n: b for n, b in network.named_buffers() if n not in tensors}
+    tensors: dict[str, torch.Tensor] = {}
+    for prefix, module in network.named_modules(remove_duplicate=False):
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None:
+                tensors[f"{prefix}.{name}" if prefix else name] = tensor
+    return tensors
 
 
 def tensors_of(network: nn.Module) -> dict[str, np.ndarray]:
-    """Return parameters and buffers as arrays.
+    """Return parameters and buffers as arrays; parameters share the network's memory.
+
+    Those of half the length of float32 are copies in float32, which holds each of them exactly.
 
     Args:
         network: On the CPU.
 
     Raises:
-        InputError: If it has parameters that are no real numbers.
+        InputError: If it has tensors of another kind, or lazy ones that no call has given a shape.
     """
-    tensors = named_tensors(network)
-    for name, tensor in tensors.items():
-        if tensor.is_complex():
-            raise InputError(f"--model: {name} is complex; the plane needs real weights.")
-    return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+    check_tensors(network)
+    for name, tensor in named_tensors(network).items():
+        if is_lazy(tensor):
+            raise InputError(
+                f"the network: {name} has no shape, also after the network was called once: its "
+                f"lazy layer takes no part in the loss. Leave the layer out, or give it its shape."
+            )
+    tensors = {name: tensor.detach() for name, tensor in named_tensors(network).items()}
+    for name, buffer in network.named_buffers(remove_duplicate=False):
+        tensors[name] = buffer.detach().clone()  # torch resizes no tensor whose memory numpy has
+    return {name: _as_array(tensor) for name, tensor in tensors.items()}
 
 
-def fill_network(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copy arrays into a network of the same architecture, in place.
+def check_tensors(network: nn.Module) -> None:
+    """Check that each parameter and buffer is a dense tensor of real numbers that can be set.
+
+    Args:
+        network: On the CPU; lazy layers may have no shape yet.
+
+    Raises:
+        InputError: If one is not.
+    """
+    parameters = {id(parameter) for parameter in network.parameters()}
+    for name, tensor in named_tensors(network).items():
+        if not is_lazy(tensor) and (fault := _fault_of(tensor, moves=id(tensor) in parameters)):
+            raise InputError(f"the network: {name} {fault}")
+
+
+def _fault_of(tensor: torch.Tensor, *, moves: bool) -> str | None:
+    """Return the reason why a tensor cannot be set, and the way out; None if it can."""
+    if tensor.is_complex():
+        return (
+            "is complex, and the plane needs real weights. Keep real and imaginary parts as two "
+            "real parameters."
+        )
+    if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
+        kind = "on the meta device" if tensor.is_meta else "sparse or quantized"
+        return (
+            f"is {kind}; the plane needs weights that are dense tensors of numbers. Give the "
+            f"network such weights."
+        )
+    if tensor.is_inference():
+        return (
+            "was made under torch.inference_mode(), and torch lets nobody change such a tensor. "
+            "Make the network outside of it (torch.no_grad() is no obstacle), or take "
+            "copy.deepcopy(network), whose tensors can be changed."
+        )
+    if not _has_array(tensor.dtype):
+        kind = str(tensor.dtype).removeprefix("torch.")
+        return (
+            f"is of the type {kind}, and weights move as float64, float32, bfloat16 or float16. "
+            f"Convert the network: network.float()."
+        )
+    if moves and _repeats(tensor):
+        return (
+            f"has {tensor.numel():,} elements that share memory, as expand() makes them, so a "
+            f"change of one changes others. Register the tensor before expand() as the parameter, "
+            f"and expand it in forward; or register a copy, name.clone()."
+        )
+    return None
+
+
+def _has_array(dtype: torch.dtype) -> bool:
+    """Return whether there are arrays of a type."""
+    try:
+        _as_array(torch.empty(0, dtype=dtype))
+    except TypeError:
+        return False
+    return True
+
+
+def _repeats(tensor: torch.Tensor) -> bool:
+    """Return whether several indices of a tensor are one place in memory."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return any(size > 1 and step == 0 for size, step in steps)
+
+
+def set_values(tensor: torch.Tensor, values: torch.Tensor) -> None:
+    """Copy values into a tensor; a buffer takes their shape, which a call may have changed."""
+    if tensor.shape != values.shape and not isinstance(tensor, nn.Parameter):
+        tensor.data = tensor.new_empty(values.shape)
+    if _repeats(tensor):  # by expand(): torch copies into the elements that are repeated
+        for axis, step in enumerate(tensor.stride()):
+            if step == 0 and tensor.shape[axis]:
+                tensor, values = tensor.narrow(axis, 0, 1), values.narrow(axis, 0, 1)
+    tensor.copy_(values)
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    is_half = tensor.dtype in {torch.float16, torch.bfloat16}
+    return (tensor.float() if is_half else tensor).numpy()
+
+
+def extra_state_of(network: nn.Module) -> dict[str, object]:
+    """Return the entries of the state dict that get_extra_state() made, by name."""
+    if not any(type(m).get_extra_state is not nn.Module.get_extra_state for m in network.modules()):
+        return {}
+    state = network.state_dict()
+    return {name: value for name, value in state.items() if is_extra(name)}
+
+
+def fill_network(
+    network: nn.Module,
+    arrays: Mapping[str, np.ndarray],
+    extra: Extra | None = None,
+    *,
+    option: str = "--model",
+) -> None:
+    """Load arrays into a network of the same architecture, which is put into training mode.
 
     Args:
         network: On the CPU.
-        arrays: What tensors_of returned for the other one.
+        arrays: What tensors_of returned for the other one, in training mode.
+        extra: What extra_state_of returned for it.
+        option: What named the network, for the message.
 
     Raises:
         InputError: If the two have other names: the function that builds it varies.
     """
+    network.train()
+    state = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    is_other = named_tensors(network).keys() != arrays.keys()  # e.g. loading makes a buffer
+    if extra or is_other or is_unfinished(network):  # only the network's own loading can do these
+        known = network.state_dict().keys() | (state.keys() - named_tensors(network).keys())
+        wanted = {name: tensor for name, tensor in state.items() if name in known}
+        network.load_state_dict({**wanted, **(extra or {})}, strict=False)
     tensors = named_tensors(network)
     if tensors.keys() != arrays.keys():
         different = sorted(tensors.keys() ^ arrays.keys())
         raise InputError(
-            f"--model: building the network a second time gave other tensors ({different[0]}). "
+            f"{option}: building the network a second time gave other tensors ({different[0]}). "
             f"Every rank builds it, so the function must always build the same one."
         )
     with torch.no_grad():
         for name, tensor in tensors.items():
-            tensor.copy_(torch.from_numpy(arrays[name]))
+            set_values(tensor, state[name])
+
+
+def freeze(network: nn.Module) -> None:
+    """Let no gradient be taken in any parameter; TorchScript has no requires_grad_() for all."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+
+
+def is_unfinished(network: nn.Module) -> bool:
+    """Return whether lazy layers have not seen a batch yet, so that they have no shapes."""
+    return any(is_lazy(tensor) for tensor in named_tensors(network).values())
+
+
+def acts_on_eval(network: nn.Module) -> bool:
+    """Return whether a module does something of its own on train() or eval()."""
+    own = (nn.Module.train, nn.Module.eval)
+    return any((type(m).train, type(m).eval) != own for m in network.modules())
+
+
+def changed_by_eval(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors that eval() changes, as they are in training mode.
+
+    Args:
+        network: In training mode; in evaluation mode afterwards.
+    """
+    if not acts_on_eval(network):
+        network.eval()
+        return {}
+    before = {name: tensor.detach().clone() for name, tensor in named_tensors(network).items()}
+    after = named_tensors(network.eval())
+    return {
+        name: tensor
+        for name, tensor in before.items()
+        if name not in after or not torch.equal(tensor, after[name])
+    }
+
+
+def refuse_merged(network: nn.Module, what: str, *, option: str = "--model") -> None:
+    """Put a network into evaluation mode, and refuse one whose eval() merges weights.
+
+    Args:
+        network: In training mode.
+        what: Name of the derivatives, for the message.
+        option: What named the network, likewise.
+
+    Raises:
+        InputError: If eval() changes parameters.
+    """
+    changed = changed_by_eval(network)
+    if changed:
+        raise InputError(
+            f"{option}: eval() changes {', '.join(list(changed)[:3])} of this network, as layers "
+            f"do that merge weights (LoRA). Derivatives of the merged network do not reach the "
+            f"weights that were merged, so {what} would be wrong: let the function return a "
+            f"network that does not merge."
+        )

@@ -17,35 +17,49 @@ from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.precision import SAME_LOSS, deviation
 from landscape_mpi.compute.stacked_plane import StackedLossPlane
 
-CPU_BATCHES = (64, 4096)  # smallest and largest
+CPU_BATCHES = (64, 4096)  # smallest and largest, where the memory of a batch allows it
+CPU_BATCH_BYTES = 256 << 20  # for each thread; fixed, so that a resumed run takes the same batch
+TENSORS_AT_A_TIME = 3  # of the largest size: input and output of a layer, and one that is kept
+CPU_BATCH_UNKNOWN = 8  # for a network whose cost cannot be counted
 CPU_BATCH_VALUES = 1_000_000  # activations of a batch, 4 MB in float32: what a core's caches hold
 CPU_BATCHES_A_SPLIT = 8  # at least, so that threads and ranks can share a point
 BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 BATCHES_TIMED = 4  # in a point that is timed
 AS_GOOD_AS_THE_BEST = 1.03
 WORTH_COMPILING = 1.05
+COMPILING_S = 60.0  # what a compiler takes for a ResNet, more or less
+MOST_GAINED = 0.5  # of the time of a run, by compiling: no network of these is three times as fast
+WORTH_REORDERING = 1.05  # the memory of images and filters; fewer steps where it is as fast
 STACKS = (4, 16)  # points at once that are tried
 WORTH_STACKING = 1.05  # and more points by this factor than fewer of them
 MakePlane = Callable[[int, bool, int], PointLosses]  # of a batch, compiled or not, for n samples
 POINTS = ((0.0, 0.0), (0.5, 0.5))  # where both are compared
 
 
-def batch_for_cpu(cost: SampleCost, n_samples: int) -> int:
+def batch_for_cpu(cost: SampleCost | None, n_samples: int) -> int:
     """Return the batch of a CPU: larger for small networks, whose layers take microseconds.
 
     For ResNets of CIFAR-10 the speed is flat from 32 to 128 samples; a network of three small
-    linear layers is four times as fast with 512.
+    linear layers is four times as fast with 512. The batch is smaller where a sample takes much
+    memory, as the logits of a language model do: length times vocabulary.
 
     Args:
-        cost: Of a sample.
+        cost: Of a sample; None where that is not known.
         n_samples: Samples of the first split.
 
     Returns:
         A power of two, the same wherever the run is started.
     """
+    if cost is None:
+        return CPU_BATCH_UNKNOWN
     low, high = CPU_BATCHES
     most = min(CPU_BATCH_VALUES / max(1.0, cost.values_moved / 2), n_samples / CPU_BATCHES_A_SPLIT)
-    return int(min(high, max(low, 2 ** int(np.log2(max(1.0, most))))))
+    fits = CPU_BATCH_BYTES / (TENSORS_AT_A_TIME * max(1.0, cost.largest_bytes))
+    return min(high, max(low, _power_of_two(most)), _power_of_two(fits))
+
+
+def _power_of_two(most: float) -> int:
+    return 2 ** int(np.log2(max(1.0, most)))
 
 
 def choose_batch_and_code(
@@ -53,6 +67,7 @@ def choose_batch_and_code(
     *,
     n_samples: int,
     precision: str,
+    n_points: int,
     batch: int | None = None,
     compiled: bool | None = None,
 ) -> tuple[int, bool, str]:
@@ -62,8 +77,9 @@ def choose_batch_and_code(
         make_plane: Makes a plane to time.
         n_samples: There are so many.
         precision: Of the planes.
+        n_points: Points that each rank computes.
         batch: What is asked for, and not measured.
-        compiled: Likewise.
+        compiled: Whether to compile, if that is asked for.
     """
 
     def n_timed(batch: int) -> int:
@@ -76,7 +92,11 @@ def choose_batch_and_code(
     taken = batch or fastest_batch(seconds_per_sample)
     if compiled is not None:
         return taken, compiled, "compiled as asked" if compiled else "not compiled as asked"
-    worth, words = is_worth_compiling(lambda c: make_plane(taken, c, n_timed(taken)), precision)
+    worth, words = is_worth_compiling(
+        lambda c: make_plane(taken, c, n_timed(taken)),
+        precision,
+        n_planes=n_points * n_samples / n_timed(taken),
+    )
     return taken, worth, words
 
 
@@ -102,18 +122,23 @@ def fastest_batch(
 
 
 def is_worth_compiling(
-    make_plane: Callable[[bool], PointLosses], precision: str
+    make_plane: Callable[[bool], PointLosses], precision: str, *, n_planes: float
 ) -> tuple[bool, str]:
     """Return whether the compiled network is faster and gives the same losses, and why.
+
+    It is not tried where the compiler would take longer than it can save.
 
     Args:
         make_plane: Returns a plane, compiled or not.
         precision: Of both.
+        n_planes: How many times a plane's point is what this run computes on a rank.
     """
     try:
         plain = make_plane(False)
         expected = [plain.evaluate(*point)[:1] for point in POINTS]
         plain_s = plain.shortest_seconds(*POINTS[0])
+        if MOST_GAINED * plain_s * n_planes < COMPILING_S:
+            return False, "not compiled, since the run is too short for it"
         compiled = make_plane(True)
         found = [compiled.evaluate(*point)[:1] for point in POINTS]
         compiled_s = compiled.shortest_seconds(*POINTS[0])
@@ -127,6 +152,22 @@ def is_worth_compiling(
         return False, f"not compiled, since that changes the loss by {difference:.2g}"
     faster = plain_s / compiled_s
     return faster >= WORTH_COMPILING, f"compiled it is {faster:.2f} times as fast"
+
+
+def is_worth_reordering(make_plane: Callable[[bool], PointLosses]) -> tuple[bool, str]:
+    """Return whether channels last in memory are faster, and in words by how much.
+
+    Tensor cores want them so; kernels of plain float32 may not.
+
+    Args:
+        make_plane: Returns a plane with channels last, or in torch's own order.
+    """
+    usual_s, reordered_s = (
+        make_plane(is_last).shortest_seconds(*POINTS[0]) for is_last in (False, True)
+    )
+    faster = usual_s / reordered_s
+    words = f"channels last are {faster:.2f} times as fast as first"
+    return faster >= WORTH_REORDERING, words
 
 
 def choose_points_at_once(

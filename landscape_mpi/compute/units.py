@@ -16,7 +16,6 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from landscape_mpi.compute.folding import BATCH_NORMS
 from landscape_mpi.errors import InputError
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -122,7 +121,7 @@ class _Walk:
         if name in self._modules:
             raise InputError(_refusal(self._model, f"{name} is used twice"))
         self._modules.add(name)
-        if isinstance(module, BATCH_NORMS):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):  # also when synchronised
             return self._norm(name, module, before)
         if isinstance(module, LAYERS) and getattr(module, "groups", 1) == 1:
             return self._layer(name, module, before)

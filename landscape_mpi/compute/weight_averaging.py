@@ -11,9 +11,11 @@ from functools import partial
 import torch
 from torch import nn
 
-from landscape_mpi.compute.batch_norm import BatchNormStatistics
+from landscape_mpi.compute.batch_norm import INSTEAD, Advice, BatchNormStatistics
 from landscape_mpi.compute.evaluation import Evaluator, Setting
 from landscape_mpi.compute.samples import ResidentSplit
+
+OF_NETWORK = Advice("--model", INSTEAD)
 
 
 def average_states(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -28,7 +30,7 @@ def average_states(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, to
 
 
 def measure_statistics(network: nn.Module, training: ResidentSplit, setting: Setting) -> int:
-    """Measure batch-norm's running statistics anew on samples as they are, not augmented.
+    """Measure batch-norm's running statistics again on samples as they are, not augmented.
 
     Args:
         network: Float32, in evaluation mode, on the setting's device; changed in place.
@@ -38,9 +40,12 @@ def measure_statistics(network: nn.Module, training: ResidentSplit, setting: Set
     Returns:
         The number of layers that have such statistics.
     """
-    statistics = BatchNormStatistics(network, batch=setting.batch, threads=setting.threads)
+    statistics = BatchNormStatistics(
+        [network], batch=setting.batch, threads=setting.n_threads, advice=OF_NETWORK
+    )
     if statistics.n_layers:
         run = partial(Evaluator(network, setting).outputs, training)
         with torch.no_grad():
+            statistics.try_layers(len(training), run)
             statistics.update(len(training), run)
     return statistics.n_layers

@@ -17,11 +17,11 @@ from torch import nn
 
 from landscape_mpi.compute.tensors import fill_network
 from landscape_mpi.compute.units import Place, Units
+from landscape_mpi.tensor_names import is_statistic
 
 State = Mapping[str, np.ndarray]
 MOST_SWEEPS = 100
 LEAST_GAIN = 1e-12  # of the sum of products, so that rounding is no gain
-STATISTICS = ("running_mean", "running_var")  # which follow the weights and do not count
 
 
 def align(
@@ -54,7 +54,7 @@ def likeness(one: State, other: State) -> float:
     return sum(
         float(np.vdot(values.astype(np.float64), other[name].astype(np.float64)))
         for name, values in one.items()
-        if _counts(name) and values.dtype.kind == "f"
+        if not is_statistic(name) and values.dtype.kind == "f"
     )
 
 
@@ -65,7 +65,7 @@ def deviation(network: nn.Module, one: State, other: State, inputs: torch.Tensor
     Args:
         network: Of their architecture, in evaluation mode, on the CPU; its weights are replaced.
         one: All its parameters and buffers by name.
-        other: Likewise.
+        other: Those of the other network.
         inputs: A few samples as the network sees them.
 
     Returns:
@@ -74,6 +74,7 @@ def deviation(network: nn.Module, one: State, other: State, inputs: torch.Tensor
     outputs = []
     for state in (one, other):
         fill_network(network, state)
+        network.eval()
         outputs.append(network(inputs).double().numpy())
     before, after = outputs
     finite = np.isfinite(before)
@@ -103,10 +104,6 @@ def _front(values: np.ndarray, axis: int) -> tuple[int, ...]:
 def _blocks(values: np.ndarray, axis: int, n: int) -> np.ndarray:
     """Return the entries of each unit as a row, [n, n_entries]."""
     return np.moveaxis(values, axis, 0).reshape(n, -1)
-
-
-def _counts(name: str) -> bool:
-    return not name.endswith(STATISTICS)
 
 
 def _settle(
@@ -140,7 +137,7 @@ def _improve(
 
     gain = np.zeros((units.n, units.n))
     for place in by:
-        if _counts(place.name):
+        if not is_statistic(place.name):
             rows, columns = (
                 _blocks(arrays[place.name], place.axis, units.n).astype(np.float64)
                 for arrays in (reference, state)

@@ -56,13 +56,19 @@ def check_film(options: argparse.Namespace) -> None:
             raise InputError(
                 f"--{option} {','.join(named)}: a film shows one of them. Make several films."
             )
-    if len(options.surfaces) == 1 and kinds != ["surface"]:
+    from landscape_mpi.views.film_file import check_film_name
+    from landscape_mpi.views.picture_kind import find_kind
+
+    if find_kind(kinds[0]).join is not None:
+        raise InputError(
+            f"--kind {kinds[0]}: is no kind of film. Draw all files in one picture: leave out "
+            "--film, and pass --compare."
+        )
+    if len(options.surfaces) == 1 and not find_kind(kinds[0]).is_in_space:
         raise InputError(
             f"--kind {kinds[0]}: a film of one file turns its surface in space. Name more files, "
             "which then follow one another, or leave --kind out."
         )
-    from landscape_mpi.views.film_file import check_film_name
-
     check_film_name(options.film)
     check_output(options.film, inputs=options.surfaces)
 

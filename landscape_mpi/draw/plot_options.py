@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from landscape_mpi.command import CommandParser
+from landscape_mpi.command import CommandParser, SayAndEnd
 from landscape_mpi.draw.film import add_film_options
+from landscape_mpi.draw.listing import say_kinds
 from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.options import file_path, levels, list_of_names, number_from_0, pixel_density
+from landscape_mpi.options import (
+    add_list_option,
+    file_path,
+    levels,
+    list_of_names,
+    number_from_0,
+    pixel_density,
+)
+from landscape_mpi.registry import PICTURES
 
-KINDS = ("contour", "filled", "heatmap", "surface")
 MOST_TIMES = 16
 DPI = 300
 
@@ -40,8 +48,10 @@ def make_plot_parser(description: str | None) -> CommandParser:
         "--kind",
         type=list_of_names,
         metavar="KIND[,KIND]",
-        help=f"of {', '.join(KINDS)} (default: all); a line always gives its one figure",
+        help=f"of {', '.join(PICTURES)} (default: all); a line always gives its one figure",
     )
+    lists = {"kinds": "what each kind of picture shows"}
+    add_list_option(parser, SayAndEnd, say_kinds, lists=lists)
     parser.add_argument(
         "--levels",
         type=levels,
@@ -175,7 +185,7 @@ def fill_in(options: argparse.Namespace) -> None:
     Raises:
         InputError: If a kind is unknown.
     """
-    options.kind = options.kind or (["surface"] if options.film else list(KINDS))
+    options.kind = options.kind or (["surface"] if options.film else list(PICTURES))
     options.dpi = options.dpi or DPI
     options.format = options.format or "png"
     _check_kinds(options.kind)
@@ -183,8 +193,8 @@ def fill_in(options: argparse.Namespace) -> None:
 
 def _check_kinds(kinds: list[str]) -> None:
     for kind in kinds:
-        if kind not in KINDS:
-            raise unknown_name("--kind", kind, KINDS)
+        if kind not in PICTURES:
+            raise unknown_name("--kind", kind, PICTURES)
 
 
 def _times(text: str) -> int:

@@ -21,10 +21,11 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.page import page_for
     from landscape_mpi.views.panel import summarize
+    from landscape_mpi.views.table_file import write_rows
 
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
-    check_room(options)
+    check_room(surfaces, options)
     if options.compare and options.watch and len(surfaces) < len(options.surfaces):
         return  # one of them has no point yet
     plan = plan_comparisons if options.compare else plan_each
@@ -38,7 +39,10 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
             print(f"{panel.surface.path}: {summarize(panel)}")
         for picture in pictures:
             write_figure(picture.draw, picture.path, dpi=options.dpi, page=page)
-            print(picture.path, flush=True)
+            print(*picture.words, picture.path, sep="\n", flush=True)
+            for path, rows in picture.tables.items():
+                write_rows(rows, path)
+                print(path, flush=True)
 
 
 def plan_each(
@@ -80,14 +84,18 @@ def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Pan
     return [with_critical(panel, options.critical) for panel in panels]
 
 
-def check_room(options: argparse.Namespace) -> None:
+def check_room(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
     """Check that the pictures have room on the page.
 
     Raises:
         InputError: If surfaces are to stand side by side in one column.
     """
-    if options.columns == 1 and options.compare:
+    from landscape_mpi.views.picture_kind import find_kind
+
+    if options.columns != 1 or not options.compare:
+        return
+    if surfaces[0].is_line or any(find_kind(kind).join is None for kind in options.kind):
         raise InputError(
             "--compare: draws surfaces side by side, and --columns 1 leaves no room for that. Pass "
-            "--columns 2."
+            "--columns 2, or for planes --kind ring, which has all of them in one pair of axes."
         )

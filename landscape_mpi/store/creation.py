@@ -41,6 +41,7 @@ class SurfaceContent:
     attributes: Mapping[str, Attributes]  # of the groups "/", "directions" and "provenance"
     vectors: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # by axis, name
     loss_units: str = "nat"
+    fields: Mapping[str, schema.Field] = field(default_factory=dict)  # of quantities beyond those
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
     marks: Sequence[Mark] = ()
     path: PlanePath | None = None  # that runs in this plane
@@ -81,7 +82,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         scales.append(dataset)
     shape = (len(content.alpha), len(content.beta))
     names = (*content.quantities, *content.known)
-    quantities = [_quantity(name, content.loss_units) for name in names]
+    quantities = [_quantity(name, content) for name in names]
     for item in (*quantities, *schema.BOOKKEEPING.values()):
         dataset = create_dataset(file, item, shape)
         for dimension, attached in zip(dataset.dims, scales, strict=True):
@@ -102,9 +103,11 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
             file[group].attrs[name] = value
 
 
-def _quantity(name: str, loss_units: str) -> schema.Field:
+def _quantity(name: str, content: SurfaceContent) -> schema.Field:
+    if name in content.fields:
+        return content.fields[name]
     item = schema.QUANTITIES[name]
-    return replace(item, units=loss_units) if item.units == "nat" else item
+    return replace(item, units=content.loss_units) if item.units == "nat" else item
 
 
 def create_dataset(file: h5py.File, item: schema.Field, shape: tuple[int, ...]) -> h5py.Dataset:
@@ -134,7 +137,7 @@ def create_runs(provenance: h5py.Group, *, table: str = "runs") -> None:
 def n_bytes_of(content: SurfaceContent) -> int:
     """Return about how large a file will be, bytes: its values, vectors and table of runs."""
     names = (*content.quantities, *content.known)
-    fields = (*(schema.QUANTITIES[n] for n in names), *schema.BOOKKEEPING.values())
+    fields = (*(_quantity(name, content) for name in names), *schema.BOOKKEEPING.values())
     a_point = sum(np.dtype(item.dtype).itemsize for item in fields)
     vectors = sum(v.nbytes for vectors in content.vectors.values() for v in vectors.values())
     return (

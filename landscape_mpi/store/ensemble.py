@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,10 @@ TABLES: dict[str, dict[str, tuple[str, str]]] = {
         **_SCORES,
     },
 }
+# What needs outputs of classes, or an average of outputs: a problem has its metrics instead.
+OF_CLASSES = frozenset({"test_error", *_GROWING})
+# Attributes of an ensemble of a problem; the last one has names with commas between them, or none.
+PROBLEM, LOSS_UNITS, METRICS = "problem", "loss_units", "metrics"
 Table = Mapping[str, np.ndarray]  # columns of one length
 
 
@@ -58,6 +62,42 @@ class EnsembleContent:
     tables: Mapping[str, Table]  # by the keys of TABLES; names are text
     attributes: Attributes  # what was trained, how, from which start
     origin: Attributes = field(default_factory=dict)  # who made it, where, by which command
+
+    @property
+    def metrics(self) -> tuple[str, ...] | None:
+        """Return the names of the metrics of a problem; None for networks of classes."""
+        return metrics_of(self.attributes)
+
+
+def metrics_of(attributes: Attributes) -> tuple[str, ...] | None:
+    """Return the names of the metrics of a problem; None for networks of classes.
+
+    Args:
+        attributes: Of the file; files of problems had no metrics at first.
+    """
+    if PROBLEM not in attributes:
+        return None
+    text = str(attributes.get(METRICS, "none"))
+    return () if text == "none" else tuple(text.split(","))
+
+
+def score_names(metrics: Sequence[str]) -> list[str]:
+    """Return the columns of the loss and the metrics of a problem."""
+    return [f"test_{name}" for name in ("loss", *metrics)]
+
+
+def columns_of(name: str, metrics: Sequence[str] | None) -> list[str]:
+    """Return the columns of a table.
+
+    Args:
+        name: One of TABLES.
+        metrics: Names of the metrics of a problem, which are not measured in the trace; None for
+            networks of classes.
+    """
+    if metrics is None:
+        return list(TABLES[name])
+    columns = [column for column in TABLES[name] if column not in OF_CLASSES]
+    return columns if name == "trace" else [*columns, *score_names(metrics)[1:]]
 
 
 def write_ensemble(path: Path, content: EnsembleContent) -> None:
@@ -71,11 +111,24 @@ def write_ensemble(path: Path, content: EnsembleContent) -> None:
             file.create_group(PROVENANCE).attrs.update(content.origin)
         for name, table in content.tables.items():
             group = file.create_group(name, track_order=True)
-            for column, (units, long_name) in TABLES[name].items():
+            columns = columns_of(name, content.metrics)
+            for column in columns:
+                units, long_name = _meaning(name, column, content)
                 dataset = group.create_dataset(column, data=_stored(table[column]))
                 dataset.attrs["units"] = units
                 dataset.attrs["long_name"] = long_name
-            _name_rows(group, list(TABLES[name]))
+            _name_rows(group, columns)
+
+
+def _meaning(name: str, column: str, content: EnsembleContent) -> tuple[str, str]:
+    """Return unit and long name of a column."""
+    scores = () if content.metrics is None else score_names(content.metrics)
+    if column not in scores:
+        return TABLES[name][column]
+    if column == "test_loss":
+        return str(content.attributes[LOSS_UNITS]), "mean loss over the test split"
+    units = "percent" if column == "test_error" else "1"
+    return units, f"{column.removeprefix('test_')} over the test split"
 
 
 def _name_rows(group: h5py.Group, columns: list[str]) -> None:
@@ -110,16 +163,21 @@ def read_ensemble(path: Path) -> EnsembleContent:
                 raise InputError(
                     f"--ensemble: {file_path}: is an HDF5 file, but none of landscape_mpi.ensemble."
                 )
-            tables = {name: _read_table(file[name], name) for name in TABLES if name in file}
-            return EnsembleContent(tables, dict(file.attrs))
+            known = dict(file.attrs)
+            tables = {
+                name: _read_table(file[name], columns_of(name, metrics_of(known)))
+                for name in TABLES
+                if name in file
+            }
+            return EnsembleContent(tables, known)
     except (OSError, KeyError) as problem:
         raise InputError(
             f"--ensemble: {file_path}: is no ensemble file, or is damaged: {problem}."
         ) from problem
 
 
-def _read_table(group: h5py.Group, name: str) -> dict[str, np.ndarray]:
-    return {column: _read_column(group[column]) for column in TABLES[name]}
+def _read_table(group: h5py.Group, columns: Sequence[str]) -> dict[str, np.ndarray]:
+    return {column: _read_column(group[column]) for column in columns}
 
 
 def _read_column(dataset: h5py.Dataset) -> np.ndarray:

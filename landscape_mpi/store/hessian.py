@@ -7,6 +7,7 @@ a run that is killed then leaves the surface as it was.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -17,16 +18,19 @@ from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
 from landscape_mpi.store.checksums import seal
 from landscape_mpi.store.creation import LIBVER, Attributes, create_dataset, create_runs
-from landscape_mpi.store.resume import attribute_text, open_surface
+from landscape_mpi.store.resume import UNSAID, attribute_text, open_surface
 
 GROUP = "hessian"
 RUNS = schema.HESSIAN_RUNS.removeprefix("provenance/")
 FLAGS = "hessian_done"
+ALL = "all"  # of the training samples that the surface has
 STARTS = "0: a random vector; 1: the eigenvectors of the nearest point that its rank had finished"
 
 # What must agree, in the order in which a difference explains itself best.
 IDENTITY = (
-    ("samples", "the first {} training samples", "pass --limit {}"),
+    ("samples", "{} training samples", "pass --limit {}"),
+    ("batches", "{} training batches", "pass --limit {}"),  # of a problem whose data are batches
+    ("subset", "the training samples {}", "pass --subset {}"),
     ("parameters", "the parameters {}", "pass --parameters {}"),
     ("matrix", "the matrix {}", "pass, or leave out, --gauss-newton"),
     ("solver", "the solver {}", "pass --solver {}"),
@@ -56,13 +60,25 @@ def check_same_hessian(path: Path, attributes: Attributes) -> None:
     for name, words, way_out in IDENTITY:
         if name not in attributes:
             continue
+        if name == "subset":
+            known.setdefault(name, ALL if attributes[name] == ALL else UNSAID[name])
         stored, asked = attribute_text(known.get(name)), attribute_text(attributes[name])
         if stored != asked:
             raise InputError(
                 f"{path}: its eigenvalues were computed with {words.format(stored)}, this run "
                 f"asks for {words.format(asked)}. A resumed run must be the same run: "
-                f"{way_out.format(stored)}, or --fresh to compute all of them anew."
+                f"{way_out.format(stored)}, or --fresh to compute all of them again."
             )
+
+
+def stored_subset(path: Path) -> str:
+    """Return which training samples the eigenvalues of a file are of.
+
+    Args:
+        path: Surface file with eigenvalues.
+    """
+    with open_surface(path) as file:
+        return str(file[GROUP].attrs.get("subset", UNSAID["subset"]))
 
 
 def make_room(path: Path, attributes: Attributes) -> None:
@@ -88,11 +104,13 @@ def make_room(path: Path, attributes: Attributes) -> None:
 
 
 def _add_datasets(file: h5py.File) -> None:
+    units = file["train_loss"].attrs["units"]
     for item in (*schema.HESSIAN.values(), *schema.HESSIAN_BOOKKEEPING.values()):
         if item.name in file:
             file[item.name][...] = item.fill
             continue
-        dataset = create_dataset(file, item, file["done"].shape)
+        own = replace(item, units=units) if item.units == "nat" else item
+        dataset = create_dataset(file, own, file["done"].shape)
         for dimension, axis in zip(dataset.dims, schema.AXES, strict=True):
             dimension.attach_scale(file[axis.name])
     file["hessian_start"].attrs["values"] = STARTS

@@ -30,6 +30,7 @@ from landscape_mpi.store.schema import (
     FORMAT_VERSION,
     HESSIAN,
     HESSIAN_VALUES,
+    N_CLASSES,
     QUANTITIES,
     RATIO,
 )
@@ -291,7 +292,8 @@ def _read_reference(file: h5py.File, path: Path) -> Surface:
         done_of=done_of,
         units=units,
         long_names=long_names,
-        attributes={name: _plain(value) for name, value in file.attrs.items()},
+        # Its networks are those of CIFAR-10.
+        attributes={N_CLASSES: 10} | {name: _plain(v) for name, v in file.attrs.items()},
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -21,18 +22,33 @@ from landscape_mpi.store.checksums import (
 )
 from landscape_mpi.store.creation import SurfaceContent
 
+DATA_WAY_OUT = (
+    "pass the data it was begun with (if a function of --data draws random numbers, seed its "
+    "generator)"
+)
 # What must agree: group and name of the attribute, what to call it, and the way out. In the
 # order in which a difference explains itself best.
-IDENTITY = (
+IDENTITY: tuple[tuple[str, str, str, str], ...] = (
+    ("/", "problem", "the problem {}", "go on with the one it was begun with"),
     ("/", "model", "model {}", "pass --model {}"),
     ("/", "loss", "loss {}", "pass --loss {}"),
+    ("/", "class_axis", "classes along axis {}", "pass --class-axis {}"),
+    ("/", "ignore_index", "targets of {} left out", "pass --ignore-index {}"),
+    ("/", "class_weights", "class weights {}", "pass --class-weights {} (none: leave them out)"),
+    ("/", "label_smoothing", "label smoothing {}", "pass --label-smoothing {}"),
     ("/", "weight_decay", "weight decay {}", "pass --weight-decay {} (none: leave it out)"),
+    ("/", "metrics", "metrics {}", "give the problem these metrics"),
+    ("/", "problem_seed", "seed {} of the problem", "give the problem this seed"),
+    ("/", "problem_dtype", "dtype {} of the problem", "give the problem this dtype"),
+    ("/", "problem_units", "units {} of the problem", "give the problem these units"),
     ("/", "splits", "splits {}", "pass --splits {}"),
+    ("/", "also", "the further quantities {}", "pass --also {} (none: leave it out)"),
     ("provenance", "weights_sha256", "weights of SHA-256 {}", "pass its --checkpoint"),
     ("/", "limit", "training samples limited to {}", "pass --limit {}"),
+    ("/", "subset", "the training samples {}", "pass --subset {}"),
     ("/", "mean", "mean {}", "pass --mean={}"),
     ("/", "std", "std {}", "pass --std={}"),
-    ("provenance", "data_sha256", "data of SHA-256 {}", "pass the data it was begun with"),
+    ("provenance", "data_sha256", "data of SHA-256 {}", DATA_WAY_OUT),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
     ("/", "match", "matching {}", "pass --match and --seed as it says"),
@@ -51,7 +67,26 @@ IDENTITY = (
     ("/", "device", "device {}", "pass --device {}"),
 )
 
-UNSAID = {"points_at_once": 1}  # by files from before they said it
+# The way out where a problem brings what an option names otherwise.
+OF_PROBLEMS = {
+    "model": "give the problem this network",
+    "loss": "give the problem this loss",
+    "weights_sha256": "give its network the weights it was begun with, or pass its --checkpoint",
+    "data_sha256": "give the problem the data it was begun with (seed what is drawn or shuffled)",
+}
+
+# Values in files that do not store these attributes: older ones, and those of another kind.
+UNSAID = {
+    "points_at_once": 1,
+    "class_axis": -1,
+    "subset": "first",
+    "label_smoothing": 0.0,
+    "also": "none",
+    "problem_units": "1",
+}
+# Apart by more than what processors and libraries make of a mean: another function.
+SAME_FINISHED = 1e-4
+USUAL_SUBSET = "random:0"
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MARK_BYTES = 4096  # at the beginning of a file, where its mark is: what is written first
@@ -66,6 +101,10 @@ class StoredSetting:
     compiled: bool
     points_at_once: int
     deviation: float  # of the precision from fp32 on this surface, relative
+    steps: str | None  # names with commas between them; None in older files
+    left_out: tuple[str, ...]  # steps, with the reasons
+    center_outputs: tuple[float, ...]  # of a few samples
+    precision_warning: str = ""  # by how much the precision changes the loss, if beyond tolerance
 
 
 def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
@@ -116,7 +155,27 @@ def stored_setting(path: Path) -> StoredSetting:
             compiled=file.attrs["compile"] == "on",
             points_at_once=int(file.attrs.get("points_at_once", UNSAID["points_at_once"])),
             deviation=float(file["provenance"].attrs["precision_deviation"]),
+            steps=file.attrs.get("steps"),
+            left_out=tuple(file.attrs.get("left_out", ())),
+            center_outputs=tuple(
+                float(x) for x in file["provenance"].attrs.get("center_outputs", ())
+            ),
+            precision_warning=str(file.attrs.get(schema.PRECISION_WARNING, "")),
         )
+
+
+def choose_subset(path: Path, asked: str | None, *, fresh: bool) -> str:
+    """Return the subset asked for, or that of the file that is resumed, or the usual one.
+
+    Args:
+        path: File that the run fills.
+        asked: The subset asked for, or None.
+        fresh: Whether a file that is there is replaced.
+    """
+    if asked is None and path.exists() and not fresh:
+        with suppress(InputError), open_surface(path) as file:  # a later check reports these
+            return str(file.attrs.get("subset", UNSAID["subset"]))
+    return asked or USUAL_SUBSET
 
 
 def count_pending(path: Path) -> int:
@@ -185,12 +244,16 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
     axes = (("alpha", "--x", content.alpha), ("beta", "--y", content.beta))
     with open_surface(path) as file:
         for group, name, words, way_out in IDENTITY:
-            if name not in content.attributes[group]:
+            if name not in content.attributes[group] and name != "problem":
                 continue
             stored = attribute_text(file[group].attrs.get(name, UNSAID.get(name)))
-            asked = attribute_text(content.attributes[group][name])
+            asked = attribute_text(content.attributes[group].get(name))
+            if "problem" in content.attributes["/"]:
+                way_out = OF_PROBLEMS.get(name, way_out)
             if stored != asked:
                 raise InputError(_difference(path, words, stored, asked, way_out))
+        made: Any = content.attributes["provenance"].get("finished", ())
+        _check_finished(path, file["provenance"].attrs.get("finished", ()), made)
         for axis, option, values in axes:
             _check_axis(path, axis, option, file[axis][...], values)
         if content.vectors and "alpha" not in file["directions"]:
@@ -198,6 +261,24 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
                 f"{path}: was begun without --save-directions, and a file does not grow while it "
                 f"is filled. Leave the option out, or pass a new --out, or --fresh to start over."
             )
+
+
+def _check_finished(path: Path, stored: Sequence[float], asked: Sequence[float]) -> None:
+    """Check that means become metrics as they did: what finishes a metric is in no file.
+
+    Raises:
+        InputError: If the finished values of the first batch differ.
+    """
+    before, now = np.array(stored, dtype=float), np.array(asked, dtype=float)
+    is_same = before.shape == now.shape
+    if is_same and np.allclose(now, before, rtol=SAME_FINISHED, atol=0, equal_nan=True):
+        return
+    shown, wanted = (", ".join(f"{x:.6g}" for x in values) or "none" for values in (before, now))
+    raise InputError(
+        f"{path}: was begun with functions that finish the metrics of the first batch as {shown} "
+        f"at the center, those of this run give {wanted}. Give the metrics the functions that they "
+        f"had, or a new --out, or --fresh to start over."
+    )
 
 
 def attribute_text(value: object) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FORMAT = "landscape_mpi surface"
+N_CLASSES = "n_classes"  # root attribute, where the loss is the cross-entropy of classes
 FORMAT_VERSION = 2  # 1 had no checksums
 AXIS_LABELS = ("alpha", "beta")  # order of variation of the indexes, slowest first
 
@@ -31,8 +32,10 @@ AXES = (
     Field("beta", "f8", "1", "coordinate along the second direction", 0.0),
 )
 
+PRECISION_WARNING = "precision_warning"  # of the root: what a lower precision changes, in words
 WEIGHT_DECAY_TERM = "weight_decay_term"
 ARC_LENGTH = "arc_length"
+SPLITS = ("train_", "test_")  # begin the names of what a surface run computes of a point
 KNOWN = (WEIGHT_DECAY_TERM, ARC_LENGTH)  # there from the start, without computing
 QUANTITIES = {
     field.name: field

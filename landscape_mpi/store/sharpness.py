@@ -32,8 +32,8 @@ class Width:
 class Quadratic:
     """Second derivatives of the loss in the plane, of a quadratic fitted at the center."""
 
-    hessian: np.ndarray  # nat per squared unit of the axes, float64 [2, 2], or [1, 1] of a line
-    residual: float  # of the fit, root mean square, nat
+    hessian: np.ndarray  # loss per squared unit of the axes, float64 [2, 2], or [1, 1] of a line
+    residual: float  # of the fit, root mean square, in the unit of the loss
 
     @property
     def eigenvalues(self) -> np.ndarray:
@@ -84,11 +84,30 @@ def epsilon_sharpness(
         radius: Half the side of the box.
 
     Returns:
-        100 (max L - L(0)) / (1 + L(0)), over the points of the grid in the box; None where the
-        box is larger than the grid or holds no point besides the center, or where the loss at the
-        center is -1 or less.
+        100 (max L - L(0)) / (1 + L(0)), over the points of the grid in the box; None where
+        box_rise is None, or where the loss at the center is below 0, for which it is not defined.
 
     Source: Keskar et al. 2017, arXiv:1609.04836, Metric 2.1, here in the plane.
+    """
+    rise = box_rise(alpha, beta, loss, center, radius)
+    return None if rise is None or center < 0 else 100 * rise / (1 + center)
+
+
+def box_rise(
+    alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray, center: float, radius: float
+) -> float | None:
+    """Return how much the loss can rise in a box around the center, in its own unit.
+
+    Args:
+        alpha: Coordinates, float64 [n_alpha].
+        beta: Coordinates, float64 [n_beta].
+        loss: Float64 [n_alpha, n_beta]; infinite where it overflows.
+        center: Loss at the center.
+        radius: Half the side of the box.
+
+    Returns:
+        max L - L(0) over the points of the grid in the box; None where the box is larger than the
+        grid or holds no point besides the center.
     """
     axes = [axis for axis in (alpha, beta) if len(axis) > 1]
     slack = 1e-9 * radius
@@ -96,9 +115,9 @@ def epsilon_sharpness(
         return None
     inside = [np.abs(axis) <= radius + slack for axis in (alpha, beta)]
     box = loss[np.ix_(*inside)]
-    if box.size < 2 or np.isnan(box).all() or center <= -1:
+    if box.size < 2 or np.isnan(box).all():
         return None
-    return float(100 * (np.nanmax(box) - center) / (1 + center))
+    return float(np.nanmax(box) - center)
 
 
 def fit_quadratic(
@@ -153,7 +172,7 @@ def convex_height(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> floa
         loss: Float64 [n_alpha, n_beta].
 
     Returns:
-        Nat; None where no inner point bends down.
+        In the unit of the loss; None where no inner point bends down.
 
     Source: Li et al. 2018, arXiv:1712.09913, section 6: networks that are initialised below it
     train well.
@@ -212,7 +231,8 @@ def barrier(axis: np.ndarray, loss: np.ndarray) -> float | None:
         loss: Float64 [n].
 
     Returns:
-        Nat, at least 0; None where 0 or 1 is no point of the grid, or not finite.
+        At least 0, in the unit of the loss; None if 0 or 1 is not a point of the grid, or the loss
+        there is not finite.
 
     Source: Frankle et al. 2020, arXiv:1912.05671, "error barrier height", of the loss.
     """

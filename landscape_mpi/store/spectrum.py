@@ -40,6 +40,11 @@ class Spectrum:
     density: np.ndarray  # float64 [n]
     attributes: Attributes  # trace, both ends, the plane's own curvature, and what it is of
 
+    @property
+    def loss_units(self) -> str:
+        """Return the unit of the loss, which is that of its eigenvalues."""
+        return str(self.attributes.get("loss_units", "nat"))
+
 
 def write_spectrum(
     path: Path, spectrum: Spectrum, vectors: Sequence[Mapping[str, np.ndarray]]
@@ -58,11 +63,19 @@ def write_spectrum(
             file.attrs[name] = value
         for name, (units, long_name) in DATASETS.items():
             dataset = file.create_dataset(name, data=getattr(spectrum, name))
-            dataset.attrs["units"] = units
+            dataset.attrs["units"] = _in_units(units, spectrum.loss_units)
             dataset.attrs["long_name"] = long_name
         name_rows(file, "eigenvalue", ["residual"])
         name_rows(file, "place", ["density"])
         write_directions(file, {axis_of_number(k): v for k, v in enumerate(vectors)})
+
+
+def _in_units(units: str, of_loss: str) -> str:
+    """Return a unit of a cross-entropy as that of another loss."""
+    if of_loss in {"", "1"}:
+        return "1"
+    inverse = f"1/({of_loss})" if "/" in of_loss else f"1/{of_loss}"
+    return {"nat": of_loss, "1/nat": inverse}[units]
 
 
 def check_is_spectrum(path: Path) -> None:

@@ -16,22 +16,24 @@ from matplotlib.lines import Line2D
 from landscape_mpi.store.curve import BENDS, CURVE
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.canvas import (
+    TITLE_CHARACTER,
+    Canvas,
+    add_legend,
     count_points,
     floor_notes,
-    label_of,
     plain,
     scaled,
     title_of,
-    unit_of,
+    wrap,
 )
 from landscape_mpi.views.line import (
-    MEASURES,
     SPLITS,
-    group_by_measure,
-    measure_of,
+    group_over_splits,
+    label_over_splits,
     scale_axis,
     shade_holes,
     shown_values,
+    without_split,
 )
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
@@ -48,7 +50,7 @@ LOOKS: tuple[dict[str, Any], ...] = (
 def draw_along(panels: list[Panel]) -> Figure:
     """Draw quantities along both paths, loss above error, each against the place t."""
     surface = panels[0].surface
-    groups = group_by_measure(panels)
+    groups = group_over_splits(panels)
     rows = len(groups)
     figure = Figure(figsize=scaled((WIDTH, HEIGHT * rows + 1.1)), layout="constrained")
     all_axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
@@ -56,22 +58,40 @@ def draw_along(panels: list[Panel]) -> Figure:
     for axes, (measure, group) in zip(all_axes, groups.items(), strict=True):
         _draw_group(axes, measure, group)
         holes += shade_holes(axes, group)
-    all_axes[0].set_title(_title(surface, max(panel.n_computed for panel in panels)))
-    all_axes[-1].set_xlabel("place $t$ on the path")
-    all_axes[-1].set_xlim(0.0, 1.0)
-    entries = [*_entries(panels), *holes[:1], *(n for panel in panels for n in floor_notes(panel))]
+    all_axes[0].set_title(f"{title_of(surface, _n_computed(panels))}: {_words(surface)}")
+    _frame(all_axes[-1])
     columns = 1 if current_page().is_narrow else 2
-    figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False)
+    place: dict[str, Any] = {"loc": "outside lower center", "frameon": False}
+    figure.legend(handles=_entries(panels, holes), ncols=columns, **place)
     return figure
 
 
-def _title(surface: Surface, n_computed: int) -> str:
+def draw_along_on(panels: list[Panel], canvas: Canvas) -> None:
+    """Draw quantities of one measure along both paths on a canvas."""
+    surface, axes = panels[0].surface, canvas.axes
+    _draw_group(axes, without_split(panels[0].name), panels, canvas.sides[1])
+    holes = shade_holes(axes, panels)
+    title = title_of(surface, _n_computed(panels))
+    axes.set_title(f"{title}\n{wrap(_words(surface), canvas.sides[0], TITLE_CHARACTER)}")
+    _frame(axes)
+    add_legend(canvas, _entries(panels, holes))
+
+
+def _frame(axes: Axes) -> None:
+    axes.set_xlabel("place $t$ on the path")
+    axes.set_xlim(0.0, 1.0)
+
+
+def _n_computed(panels: list[Panel]) -> int:
+    return max(panel.n_computed for panel in panels)
+
+
+def _words(surface: Surface) -> str:
     kind, n = str(surface.attributes[CURVE]), int(surface.attributes[BENDS])
-    words = KINDS.get(kind, plain(kind))
-    return f"{title_of(surface, n_computed)}: {words} of {count_points(n)}"
+    return f"{KINDS.get(kind, plain(kind))} of {count_points(n)}"
 
 
-def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> None:
+def _draw_group(axes: Axes, measure: str, panels: list[Panel], inches: float = HEIGHT) -> None:
     for panel in panels:
         dashes = SPLITS.get(panel.name.partition("_")[0], "-")
         values = shown_values(panel)
@@ -79,16 +99,14 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> None:
             there = panel.computed[:, number]
             place = panel.surface.alpha[there]
             axes.plot(place, values[there, number], linestyle=dashes, **look)
-    first = panels[0].surface, panels[0].name
-    known = measure in MEASURES
-    axes.set_ylabel(plain(measure + unit_of(*first)) if known else label_of(*first, HEIGHT))
+    axes.set_ylabel(label_over_splits(measure, panels, HEIGHT))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
-    scale_axis(axes, panels)
+    scale_axis(axes, panels, inches)
 
 
-def _entries(panels: list[Panel]) -> list[Artist]:
-    """Return the legend: which path is which colour, which split which dashes."""
+def _entries(panels: list[Panel], holes: list[Artist]) -> list[Artist]:
+    """Return the legend: which path is which colour, which split which dashes, and notes."""
     paths = ("the curve", "the straight line")
     entries: list[Artist] = [
         Line2D([], [], color=look["color"], linewidth=look["linewidth"], label=path + words)
@@ -100,16 +118,19 @@ def _entries(panels: list[Panel]) -> list[Artist]:
         if split in there:
             dashes: dict[str, Any] = {"linestyle": SPLITS[split]}
             entries.append(Line2D([], [], color="0.3", label=words, **dashes))
-    return entries
+    return [*entries, *holes[:1], *(note for panel in panels for note in floor_notes(panel))]
 
 
 def _highest(panels: list[Panel]) -> list[str]:
     """Return the highest error on each path, of the test set where there is one, for the legend."""
-    errors = [panel for panel in panels if measure_of(panel.name) == "error" and panel.finite.any()]
+    errors = [
+        panel for panel in panels if without_split(panel.name) == "error" and panel.finite.any()
+    ]
     if not errors or errors[-1].n_computed < errors[-1].surface.n_points:
         return ["" for _ in LOOKS]
     values = np.where(errors[-1].finite, errors[-1].values, np.nan)
     highest = np.fmax.reduce(values, axis=0)
     split = errors[-1].name.partition("_")[0]
-    words = [f": {split} error up to {value:.3g} %" for value in highest]
+    unit = " %" if errors[-1].surface.units[errors[-1].name] == "percent" else ""
+    words = [f": {split} error up to {value:.3g}{unit}" for value in highest]
     return [text if np.isfinite(value) else "" for text, value in zip(words, highest, strict=True)]

@@ -16,8 +16,9 @@ from landscape_mpi.short_names import short_names
 from landscape_mpi.store.lines import MATCH, barriers_of, labels_of, names_of, not_finite_of
 from landscape_mpi.views.canvas import (
     HOLE,
+    Canvas,
+    add_legend,
     floor_notes,
-    label_of,
     legend_below,
     plain,
     sheet,
@@ -29,10 +30,13 @@ from landscape_mpi.views.line import (
     MEASURES,
     OTHER,
     SPLITS,
-    group_by_measure,
+    group_over_splits,
     hatch_places,
+    label_over_splits,
     scale_axis,
     shown_values,
+    split_of,
+    without_split,
 )
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
@@ -48,7 +52,7 @@ SPLIT_WORDS = {"train": "training set", "test": "test set"}
 def draw_barriers(panels: list[Panel]) -> Figure:
     """Draw for each measure the lines of all pairs, and their barriers as a matrix."""
     surface = panels[0].surface
-    groups = group_by_measure(panels)
+    groups = group_over_splits(panels)
     names = short_names(names_of(surface))
     narrow = NARROW[0], NARROW[1] * len(groups) + ABOVE
     size = sheet((WIDTH, HEIGHT * len(groups) + ABOVE), narrow)
@@ -72,6 +76,16 @@ def draw_barriers(panels: list[Panel]) -> Figure:
     return figure
 
 
+def draw_pairs_on(panels: list[Panel], canvas: Canvas) -> None:
+    """Draw the lines of all pairs, of quantities of one measure, on a canvas."""
+    surface, axes = panels[0].surface, canvas.axes
+    _draw_lines(axes, without_split(panels[0].name), panels, canvas.sides[1])
+    axes.set_xlabel("place $t$ on the line")
+    axes.set_title(title_of(surface, max(panel.n_computed for panel in panels)))
+    notes = [note for panel in panels for note in floor_notes(panel)]
+    add_legend(canvas, [*_entries(panels), *_hatch_lines(axes, panels), *notes])
+
+
 def _place(figure: Figure, n: int) -> np.ndarray:
     """Return n rows of axes for lines and for their matrix: side by side, or in one column."""
     if current_page().is_narrow:
@@ -83,7 +97,7 @@ def _color_of(measure: str) -> str:
     return MEASURES.get(measure, OTHER)[0]
 
 
-def _draw_lines(axes: Axes, measure: str, panels: list[Panel]) -> None:
+def _draw_lines(axes: Axes, measure: str, panels: list[Panel], inches: float = HEIGHT) -> None:
     for panel in panels:
         dashes = SPLITS.get(panel.name.partition("_")[0], "-")
         values = shown_values(panel)
@@ -97,13 +111,11 @@ def _draw_lines(axes: Axes, measure: str, panels: list[Panel]) -> None:
                 alpha=0.8,
                 color=_color_of(measure),
             )
-    first = panels[0].surface, panels[0].name
-    known = measure in MEASURES
-    axes.set_ylabel(plain(measure + unit_of(*first)) if known else label_of(*first, HEIGHT))
+    axes.set_ylabel(label_over_splits(measure, panels, HEIGHT))
     axes.set_xlim(0.0, 1.0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
-    scale_axis(axes, panels)
+    scale_axis(axes, panels, inches)
 
 
 def _draw_matrix(axes: Axes, measure: str, panels: list[Panel], n: int) -> None:
@@ -120,12 +132,13 @@ def _draw_matrix(axes: Axes, measure: str, panels: list[Panel], n: int) -> None:
     axes.set_yticks(range(n), labels)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    where = ""
-    if len(panels) == 2:
-        first, second = (SPLIT_WORDS[panel.name.partition("_")[0]] for panel in panels)
-        where = f"\n{first} above, {second} below"
+    splits = [SPLIT_WORDS[split] for panel in panels if (split := split_of(panel.name))]
+    where = "\n" + (
+        f"{splits[0]} above, {splits[1]} below" if len(splits) == 2 else "".join(splits)
+    )
     unit = unit_of(panels[0].surface, panels[0].name)
-    axes.set_title(plain(f"barrier of the {measure}{unit}{where}"), fontsize="small")
+    words = f"barrier of the {measure.replace('_', ' ')}{unit}{where}".rstrip()
+    axes.set_title(plain(words), fontsize="small")
     if n > (MOST_IN_A_COLUMN if current_page().is_narrow else MOST_NUMBERS):
         axes.figure.colorbar(image, ax=axes, label=plain(f"barrier{unit}"))
         return

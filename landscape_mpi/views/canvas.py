@@ -1,7 +1,8 @@
 """The frame of every figure: size, title, axis labels, colour bar, legend, file.
 
 Axes of planes are placed in inches, not fitted: a rectangle keeps its shape, its colour bar is
-as tall as itself, and the legend stays below, whatever the ranges.
+as tall as itself, and the legend stays below, whatever the ranges. A canvas can also be made of
+axes that somebody else has placed: see views/given_axes.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.registry import named_path
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import PRECISION_WARNING
+from landscape_mpi.views.beside_axes import (
+    bar_beside,
+    inches_of,
+    legend_under,
+    sides_in_the_end,
+)
 from landscape_mpi.views.levels import Scale, format_levels
 from landscape_mpi.views.page import PAD, SCREEN, Page, current_page, fit
 from landscape_mpi.views.panel import Panel
@@ -67,19 +76,27 @@ CHARACTER, TITLE_CHARACTER = 0.064, 0.078  # inches, mean width of a letter
 TICK_HEIGHT = 0.19  # inches
 LETTERS = 0.7  # of that: what the letters take of it
 BESIDE = 0.35  # inches between pictures of a row that share an axis
+SNUG = 0.8  # of given axes: what a label may take before its letter alone stands there
 
 
 @dataclass(frozen=True)
 class Canvas:
     """A figure with one pair of axes and the place of its colour bar."""
 
-    figure: Figure
+    figure: Any  # matplotlib's Figure, or SubFigure
     axes: Any  # matplotlib's Axes, or Axes3D
-    bar: Axes  # empty and not shown until there is a colour bar
+    bar: Axes | None  # empty and not shown until there is a colour bar; None: taken from the axes
     bar_inches: float  # height of the colour bar
     limits: np.ndarray | None = None  # float64 [2, 2], ranges that all axes of a row share
     is_first: bool = True  # of a row: it alone has the labels of the vertical axis
     is_last: bool = True  # of a row: it alone has the colour bar
+    is_given: bool = False  # whether the axes are somebody else's: their place is not ours
+    has_legend: bool = True
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Return width and height of the axes, in inches; about, if they are given."""
+        return (sides_in_the_end if self.is_given else inches_of)(self.axes)
 
 
 @contextmanager
@@ -140,6 +157,7 @@ def make_next_canvas(canvas: Canvas, n_beside: int) -> Canvas:
     """Return axes and a bar of the same size beside others, in the same figure."""
     figure = canvas.figure
     step = 1 / n_beside
+    assert canvas.bar is not None
     axes, bar = (
         figure.add_axes((place.x0 + step, place.y0, place.width, place.height))
         for place in (canvas.axes.get_position(), canvas.bar.get_position())
@@ -186,9 +204,14 @@ def sides_of(x_range: float, y_range: float) -> tuple[float, float]:
     """Return width and height of the axes, in inches: equal aspect for comparable ranges."""
     ratio = y_range / x_range
     side = LONG_SIDE * current_page().axes
-    if not 1 / EQUAL_UP_TO <= ratio <= EQUAL_UP_TO:
+    if not is_comparable(x_range, y_range):
         return side, 0.8 * side
     return min(side, side / ratio), min(side, side * ratio)
+
+
+def is_comparable(x_range: float, y_range: float) -> bool:
+    """Say whether two ranges get the same scale on paper."""
+    return 1 / EQUAL_UP_TO <= y_range / x_range <= EQUAL_UP_TO
 
 
 def scaled(inches: tuple[float, float]) -> tuple[float, float]:
@@ -214,18 +237,25 @@ def title_of(surface: Surface, n_computed: int) -> str:
     title = wrap(text, LONG_SIDE * current_page().axes, TITLE_CHARACTER)
     if n_computed < surface.n_points:
         title += f"\n{n_computed} of {count_points(surface.n_points)}"
+    if warning := str(surface.attributes.get(PRECISION_WARNING, "")):
+        words = warning.partition(":")[0]
+        title += f"\n{wrap(words, LONG_SIDE * current_page().axes, TITLE_CHARACTER)}"
     return title
 
 
 def _name_of_data(data: str) -> str:
     """Return what --data names without its folder: of npz:FILE and the like, the file alone."""
-    place = data.partition(":")[2]
-    return Path(place).name or data if data.startswith(("npz:", "folder:")) else data
+    return Path(named_path(data) or "").name or data
 
 
 def label_of(surface: Surface, name: str, inches: float) -> str:
     """Return long name and unit of a quantity, in lines of this length."""
     return wrap(surface.long_names[name] + unit_of(surface, name), inches)
+
+
+def short_label_of(panel: Panel) -> str:
+    """Return name and unit of a quantity, for where there is little room."""
+    return plain(panel.name.replace("_", " ") + unit_of(panel.surface, panel.name))
 
 
 def unit_of(surface: Surface, name: str) -> str:
@@ -270,16 +300,20 @@ def add_color_bar(
     assert panel.scale is not None
     if not canvas.is_last:
         return
-    canvas.bar.set_visible(True)
+    place = canvas.bar or bar_beside(canvas.axes, canvas.bar_inches / canvas.sides[1])
+    place.set_visible(True)
     # A contour set has its own word on what is beyond.
-    bar = canvas.figure.colorbar(mappable, cax=canvas.bar, extend=beyond_colors(panel.scale))
+    bar = canvas.figure.colorbar(mappable, cax=place, extend=beyond_colors(panel.scale))
     room = canvas.bar_inches / (TICK_HEIGHT * current_page().letters)
     ticks = thin_out(ticks, max(2, int(room)))
     ticks = ticks[_are_apart(bar.ax, panel.scale.height(ticks), LETTERS / room)]
     bar.ax.yaxis.set_major_locator(FixedLocator(list(panel.scale.height(ticks))))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.set_yticklabels(format_levels(ticks))
-    bar.set_label(label_of(panel.surface, panel.name, canvas.bar_inches))
+    label = label_of(panel.surface, panel.name, canvas.bar_inches)
+    if canvas.is_given and "\n" in label:
+        label = short_label_of(panel)
+    bar.set_label(label)
 
 
 def beyond_colors(scale: Scale) -> str:
@@ -311,13 +345,24 @@ def thin_out(ticks: np.ndarray, most: int) -> np.ndarray:
 def frame_plane(canvas: Canvas, surface: Surface, sides: tuple[float, float]) -> None:
     """Label a picture with alpha to the right and beta upward."""
     axes = canvas.axes
-    axes.set_xlabel(axis_label(surface, "alpha", sides[0]))
+    axes.set_xlabel(label_with_room(canvas, surface, "alpha", sides[0]))
     if canvas.is_first:
-        axes.set_ylabel(axis_label(surface, "beta", sides[1]))
+        axes.set_ylabel(label_with_room(canvas, surface, "beta", sides[1]))
     else:
         axes.tick_params(axis="y", labelleft=False)
     for axis, inches in zip((axes.xaxis, axes.yaxis), sides, strict=True):
-        axis.set_major_locator(MaxNLocator(max(3, int(1.4 * inches)), steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(round_ticks(inches))
+
+
+def round_ticks(inches: float, most: int = 100) -> MaxNLocator:
+    """Return what chooses the ticks of an axis so long, in inches; at most so many."""
+    return MaxNLocator(min(most, max(3, int(1.4 * inches))), steps=[1, 2, 2.5, 5, 10])
+
+
+def label_with_room(canvas: Canvas, surface: Surface, name: str, inches: float) -> str:
+    """Return the label of an axis; of given axes that are small the letter alone."""
+    label = axis_label(surface, name, SNUG * inches if canvas.is_given else inches)
+    return rf"$\{name}$" if canvas.is_given and "\n" in label else label
 
 
 def edges_of(axis: np.ndarray) -> np.ndarray:
@@ -373,12 +418,16 @@ def count_points(n: int) -> str:
 
 def add_legend(canvas: Canvas, entries: Sequence[Artist]) -> None:
     """Put the legend below the axes, where it hides nothing, no wider than its page."""
-    if not entries:
+    if not entries or not canvas.has_legend:
+        return
+    if canvas.is_given:
+        legend_under(canvas.axes, entries)
         return
     place = canvas.axes.get_position()
-    lower = place.y0 - (0.52 + 0.16 * _extra_lines(canvas)) / canvas.figure.get_figheight()
+    height = canvas.figure.bbox.height / canvas.figure.dpi
+    lower = place.y0 - (0.52 + 0.16 * _extra_lines(canvas)) / height
     alone = canvas.is_first and canvas.is_last
-    room = (current_page().width or np.inf) if alone else _inches_of(canvas) + BESIDE
+    room = (current_page().width or np.inf) if alone else canvas.sides[0] + BESIDE
     for columns in range(min(3, len(entries)), 0, -1):
         legend = canvas.figure.legend(
             handles=list(entries),
@@ -408,10 +457,6 @@ def legend_below(figure: Figure, entries: Sequence[Any], most: int, **look: Any)
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()
-
-
-def _inches_of(canvas: Canvas) -> float:
-    return float(canvas.axes.get_position().width * canvas.figure.get_figwidth())
 
 
 def _extra_lines(canvas: Canvas) -> int:

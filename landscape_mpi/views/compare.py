@@ -16,27 +16,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.short_names import name_in_file, short_names
+from landscape_mpi.short_names import joined_name, short_names
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.canvas import Canvas, edges_of, make_row, plain, scaled, sides_of
 from landscape_mpi.views.choice import ONLY_IF_NAMED, check_quantity
-from landscape_mpi.views.levels import DEFAULT_LEVELS, make_scale
+from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale, make_suitable_scale
 from landscape_mpi.views.line import MEASURES, draw_line_on, measure_of, share_heights
 from landscape_mpi.views.panel import Panel, make_panel
-from landscape_mpi.views.pictures import Picture, panel_for
-from landscape_mpi.views.plane import draw_contour_on, draw_filled_on, draw_heatmap_on
+from landscape_mpi.views.picture_kind import find_kind
+from landscape_mpi.views.pictures import Picture, join_pictures, panel_for
 from landscape_mpi.views.shaded import SIDES as SPACE_SIDES
-from landscape_mpi.views.shaded import draw_surface_on
 
 MOST = 6  # in a row
 SHARES = (1.0, 1.0, 0.8, 0.66, 0.55, 0.48)  # of the usual sides, for 1 surface and so on
 LINE_SIDES = (4.0, 3.0)  # inches
-FLAT: dict[str, Callable[[Panel, Canvas | None], Canvas]] = {
-    "contour": draw_contour_on,
-    "filled": draw_filled_on,
-    "heatmap": draw_heatmap_on,
-}
 BORDER: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 
 WORTH_A_BORDER = 0.03  # of a range; half a cell of a heat map is less
@@ -99,7 +93,9 @@ def make_shared_panels(
         raise InputError(f"{option}: the files have no quantity in common: {held}.")
     if surfaces[0].is_line:  # a line has no levels
         levels = DEFAULT_LEVELS
-    return [_panels_of(surfaces, name, kind, levels, option) for name in names]
+    choose = make_suitable_scale if quantities is None or len(names) > 1 else make_scale
+    choose_scale = partial(choose, kind=kind, levels=levels)
+    return [_panels_of(surfaces, name, choose_scale, option) for name in names]
 
 
 def plan_comparison(
@@ -116,8 +112,7 @@ def plan_comparison(
         InputError: If lines are to be smooth, or a surface with holes.
     """
     surfaces = [panel.surface for panel in rows[0]]
-    stems = [name_in_file(name) for name in short_names(surface.path for surface in surfaces)]
-    joined = "_and_".join(stems) if len(stems) <= 3 else f"{stems[0]}_and_{len(stems) - 1}_others"
+    joined = joined_name([surface.path for surface in surfaces])
     stem = (out_dir or surfaces[0].path.parent) / joined
 
     def named(what: str) -> Path:
@@ -135,7 +130,8 @@ def plan_comparison(
             Picture(named(f"{row[0].name}_line"), partial(draw_lines, [row])) for row in alone
         ]
     return [
-        Picture(
+        join_pictures(row, kind, named(f"{row[0].name}_{kind}"))
+        or Picture(
             named(f"{row[0].name}_{kind}"),
             partial(draw_row, [panel_for(panel, kind, smooth) for panel in row], kind),
         )
@@ -149,14 +145,15 @@ def draw_row(panels: list[Panel], kind: str, *, limits: np.ndarray | None = None
 
     Args:
         panels: Of the surfaces.
-        kind: One of pictures.KINDS.
+        kind: One of registry.PICTURES.
         limits: Ranges of the axes, float64 [2, 2]; None for those that hold all surfaces.
     """
-    n = len(panels)
+    n, picture = len(panels), find_kind(kind)
+    to_edges = picture.reaches_edges
     if limits is None:
-        limits = shared_limits([panel.surface for panel in panels], to_edges=kind == "heatmap")
+        limits = shared_limits([panel.surface for panel in panels], to_edges=to_edges)
     share = SHARES[n - 1]
-    if kind == "surface":
+    if picture.is_in_space:
         width, height = (share * side for side in scaled(SPACE_SIDES))
         place: dict[str, Any] = {"bar_gap": 0.65, "bar_share": 0.6, "projection": "3d"}
         row = make_row(width, height, n, limits=limits, between=0.7, **place)
@@ -164,10 +161,9 @@ def draw_row(panels: list[Panel], kind: str, *, limits: np.ndarray | None = None
         width, height = (share * side for side in sides_of(*np.ptp(limits, axis=1)))
         row = make_row(width, height, n, limits=limits)
     for panel, canvas in zip(panels, row, strict=True):
-        draw = draw_surface_on if kind == "surface" else FLAT[kind]
-        draw(panel, canvas)
-        if kind != "surface":
-            _draw_border(canvas, panel.surface, to_edges=kind == "heatmap")
+        picture.draw_on(panel, canvas)
+        if not picture.is_in_space:
+            _draw_border(canvas, panel.surface, to_edges=to_edges)
     _title(row, panels)
     return row[0].figure
 
@@ -210,8 +206,7 @@ def _is_shared(surfaces: Sequence[Surface], name: str) -> bool:
 def _panels_of(
     surfaces: Sequence[Surface],
     name: str,
-    kind: str | None,
-    levels: int | list[float],
+    choose_scale: Callable[..., Scale | None],
     option: str,
 ) -> list[Panel]:
     summed = [with_sum(surface, name) for surface in surfaces]
@@ -230,7 +225,7 @@ def _panels_of(
         ]
     )
     where = f"{', '.join(str(surface.path) for surface in summed)}: {name}"
-    scale = make_scale(values, where=where, kind=kind, levels=levels)
+    scale = choose_scale(values, where=where)
     return [make_panel(surface, name, scale=scale) for surface in summed]
 
 

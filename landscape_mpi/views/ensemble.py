@@ -1,5 +1,7 @@
 """An ensemble's run: learning rate, test error and distance from the start over its iterations.
 
+For a problem, the test loss stands in the place of the error.
+
 Source: Garipov et al. 2018, arXiv:1802.10026, section 4; circles are the members.
 """
 
@@ -13,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from landscape_mpi.store.ensemble import EnsembleContent, Table
+from landscape_mpi.store.ensemble import LOSS_UNITS, EnsembleContent, Table
 from landscape_mpi.views.canvas import TITLE_CHARACTER, legend_below, sheet, wrap
 
 SIZE, NARROW = (6.6, 6.2), (3.35, 5.6)  # inches
@@ -34,6 +36,12 @@ LEVELS: dict[str, tuple[str, str, Any]] = {
     "independent ensemble": ("ensemble of {} independent networks", OTHERS, ":"),
 }
 ONE_OTHER = "one independent network"
+# The same for a problem: levels across the panel of the loss.
+LOSS_LEVELS: dict[str, tuple[str, str, Any]] = {
+    "one network": LEVELS["one network"],
+    "SWA of its members": LEVELS["SWA of its members"],
+    "mean independent": ("mean of {} independent networks", OTHERS, ":"),
+}
 
 
 def picture_of(path: Path, *, out_dir: Path | None, suffix: str) -> Path:
@@ -50,10 +58,11 @@ def draw_ensemble(content: EnsembleContent) -> Figure:
     figure = Figure(figsize=sheet(SIZE, NARROW), layout="constrained")
     panels = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": HEIGHTS})
     trace = content.tables["trace"]
-    for axes, column in zip(panels, ("lr", "test_error", "distance"), strict=True):
+    measured, worth = measured_of(content)
+    for axes, column in zip(panels, ("lr", measured, "distance"), strict=True):
         draw_trace(axes, trace, column)
-    draw_error(panels[1], content)
-    for axes, label in zip(panels, ("learning rate", "test error (%)", "distance"), strict=True):
+    (draw_error if content.metrics is None else draw_loss)(panels[1], content)
+    for axes, label in zip(panels, ("learning rate", worth, "distance"), strict=True):
         axes.set_ylabel(label)
         axes.set_xlim(trace["epoch"][0], trace["epoch"][-1] or 1.0)
         axes.margins(y=0.08)
@@ -70,6 +79,14 @@ def draw_ensemble(content: EnsembleContent) -> Figure:
     handles, _ = panels[1].get_legend_handles_labels()
     legend_below(figure, handles, 2)
     return figure
+
+
+def measured_of(content: EnsembleContent) -> tuple[str, str]:
+    """Return which column says what the networks are worth, and its label."""
+    if content.metrics is None:
+        return "test_error", "test error (%)"
+    units = str(content.attributes[LOSS_UNITS])
+    return "test_loss", "test loss" + f" ({units})" * (units != "1")
 
 
 def draw_trace(axes: Axes, trace: Table, column: str) -> None:
@@ -112,6 +129,20 @@ def draw_error(axes: Axes, content: EnsembleContent) -> None:
             what = ONE_OTHER if (name, n) == ("independent ensemble", 1) else words.format(n)
             label = f"{what}: {table['test_error'][row]:.2f} %"
             level = float(table["test_error"][row])
+            axes.axhline(level, color=color, linestyle=dashes, linewidth=1.3, label=label)
+
+
+def draw_loss(axes: Axes, content: EnsembleContent) -> None:
+    """Draw levels of the losses that the members of a problem are compared with."""
+    if "comparison" not in content.tables:
+        return  # the run is not at its end
+    table = content.tables["comparison"]
+    n = len(content.tables["independent"]["test_loss"]) if "independent" in content.tables else 0
+    for name, (words, color, dashes) in LOSS_LEVELS.items():
+        for row in np.flatnonzero(table["name"] == name):
+            level = float(table["test_loss"][row])
+            what = ONE_OTHER if (name, n) == ("mean independent", 1) else words.format(n)
+            label = f"{what}: {level:.4g}"
             axes.axhline(level, color=color, linestyle=dashes, linewidth=1.3, label=label)
 
 

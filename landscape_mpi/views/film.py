@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from landscape_mpi.views.compare import draw_row, make_shared_panels, shared_lim
 from landscape_mpi.views.levels import DEFAULT_LEVELS
 from landscape_mpi.views.page import extent_of
 from landscape_mpi.views.panel import Panel, make_panel
+from landscape_mpi.views.picture_kind import find_kind
 from landscape_mpi.views.pictures import panel_for
 from landscape_mpi.views.shaded import AZIMUTH, ELEVATION
 
@@ -97,7 +99,7 @@ def make_film(
     Args:
         surfaces: Planes, in the order of the film.
         quantity: What is drawn; None for the first that all have.
-        kind: One of pictures.KINDS.
+        kind: One of registry.PICTURES.
         scale: One of levels.SCALES; None chooses from the values of all.
         levels: About how many levels, or the levels themselves.
         smooth: Cells for each one computed, along an axis.
@@ -109,7 +111,10 @@ def make_film(
         InputError: If a surface lacks the quantity, or cannot be drawn so.
     """
     names = None if quantity is None else [quantity]
-    row = make_shared_panels(surfaces, names, kind=scale, levels=levels, option="--film")[0]
+    prepare = partial(make_shared_panels, surfaces, kind=scale, levels=levels, option="--film")
+    row = prepare(names)[0]
+    if names is None:  # as if it were named: a film of one quantity has no others to give way for
+        row = prepare([row[0].name])[0]
     panels = [panel_for(_drawn(panel, kind, smooth), kind, smooth) for panel in row]
     shapes = [
         panel.surface.shape
@@ -120,15 +125,15 @@ def make_film(
     if len(panels) == 1:
         seconds = seconds or TURN_S
         n_frames = max(2, round(fps * seconds))
-        return Film(n_frames, seconds, _turning(panels[0], n_frames), thinned_from)
-    limits = shared_limits(surfaces, to_edges=kind == "heatmap")
+        return Film(n_frames, seconds, _turning(panels[0], kind, n_frames), thinned_from)
+    limits = shared_limits(surfaces, to_edges=find_kind(kind).reaches_edges)
     draw = _following(panels, words, kind, limits)
     return Film(len(panels), seconds or STEP_S * len(panels), draw, thinned_from)
 
 
 def _drawn(panel: Panel, kind: str, smooth: int) -> Panel:
     """Return a panel with no more points than a frame can show, unless more are asked for."""
-    if kind != "surface" or smooth > 1:
+    if not find_kind(kind).is_in_space or smooth > 1:
         return panel
     surface = thinned(panel.surface, MOST_POINTS)
     return panel if surface is panel.surface else make_panel(surface, panel.name, scale=panel.scale)
@@ -148,9 +153,9 @@ def _following(
     return draw
 
 
-def _turning(panel: Panel, n_frames: int) -> Callable[[int], Figure]:
+def _turning(panel: Panel, kind: str, n_frames: int) -> Callable[[int], Figure]:
     """Return what draws a surface from all sides, one after another, on the same figure."""
-    figure = draw_row([panel], "surface")
+    figure = draw_row([panel], kind)
     axes = figure.axes[0]
 
     def draw(k: int) -> Figure:

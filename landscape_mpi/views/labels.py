@@ -13,6 +13,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from landscape_mpi.views.beside_axes import has_layout, settle_layout
 from landscape_mpi.views.canvas import Canvas
 from landscape_mpi.views.page import current_page
 
@@ -24,6 +25,7 @@ CENTER_INCHES = 0.09  # half the width kept free for its mark
 POINT_INCHES = 0.025  # half of that for a checkpoint
 NOTHING = np.empty((0, 2))
 ROOM = 2.5  # lengths of its label that a line has at least
+YET_TO_SHRINK = 1.25  # at most, for axes that a layout engine places: labels keep their size then
 
 
 def label_lines(
@@ -43,6 +45,7 @@ def label_lines(
         free: Points of the plane that no label may hide, float64 [n, 2].
         marked: Others, with marks as large as that of the center, float64 [n, 2].
     """
+    _settle(canvas)
     frame = Bbox(canvas.axes.get_window_extent().get_points())
     taken = [_around(canvas, point, CENTER_INCHES) for point in ((0.0, 0.0), *marked)]
     taken += [_around(canvas, point, POINT_INCHES) for point in free]
@@ -55,13 +58,19 @@ def label_lines(
                 taken.append(box)
 
 
+def _settle(canvas: Canvas) -> None:
+    """Let axes that a layout engine or their aspect moves take their place."""
+    settle_layout(canvas.axes)
+    canvas.axes.apply_aspect()
+
+
 def _label_piece(
     canvas: Canvas, line: np.ndarray, text: str, frame: Bbox, taken: list[Bbox]
 ) -> Bbox | None:
     """Label a line [n, 2] of pixels at its first free place; return the label's extent."""
     length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     label = canvas.axes.text(0, 0, text, fontsize=_font_size(), **LOOK)
-    if length[-1] >= ROOM * label.get_window_extent().width:
+    if length[-1] >= ROOM * _growth(canvas) * label.get_window_extent().width:
         label.set_bbox(BOX)
         for share in PLACES:
             box = _move(canvas, label, line, length, share * length[-1])
@@ -70,6 +79,11 @@ def _label_piece(
                 return box
     label.remove()
     return None
+
+
+def _growth(canvas: Canvas) -> float:
+    """Return how much larger labels may still become, over the axes."""
+    return YET_TO_SHRINK if canvas.is_given and has_layout(canvas.axes) else 1.0
 
 
 def _font_size() -> float:
@@ -85,11 +99,11 @@ def _move(canvas: Canvas, label: Text, line: np.ndarray, length: np.ndarray, at:
     label.set_rotation((angle + 90) % 180 - 90)  # never upside down
     x_data, y_data = canvas.axes.transData.inverted().transform((x[1], y[1]))
     label.set_position((x_data, y_data))
-    extent = label.get_window_extent()
-    return Bbox.from_extents(*extent.padded(1.0).extents)
+    box = label.get_window_extent().padded(1.0)
+    return box.expanded(_growth(canvas), _growth(canvas))
 
 
 def _around(canvas: Canvas, point: Any, inches: float) -> Bbox:
     x, y = canvas.axes.transData.transform(point)
-    half = inches * canvas.figure.dpi
+    half = inches * canvas.figure.dpi * _growth(canvas)
     return Bbox.from_extents(x - half, y - half, x + half, y + half)

@@ -43,6 +43,7 @@ class Scale:
     n_floored: int = 0  # zero or negative values, drawn at low on a log scale
     threshold: float = 1.0  # magnitude from which on a symmetric log scale is logarithmic
     clipped: tuple[float, float] | None = None  # where colours end; None: at low and high
+    notes: tuple[str, ...] = ()  # what was asked for and does not suit the values
 
     @property
     def is_constant(self) -> bool:
@@ -101,6 +102,40 @@ def make_scale(
     inner, bands = _levels_between(ends, _ticks_of(ends), levels=levels, where=where)
     scale = replace(ends, levels=inner, bands=bands)
     return replace(scale, clipped=_far_inside(scale)) if isinstance(levels, list) else scale
+
+
+def make_suitable_scale(
+    values: np.ndarray,
+    *,
+    where: str,
+    kind: str | None = None,
+    levels: int | list[float] = DEFAULT_LEVELS,
+) -> Scale | None:
+    """Choose the scale for one of several quantities, for all of which the options are given.
+
+    What does not suit these values gives way: a log scale to a symmetric one, given levels to
+    levels of our choice. The notes of the scale say so.
+
+    Args:
+        values: The quantity.
+        where: File and quantity, for messages.
+        kind: One of SCALES; None chooses from the values.
+        levels: About how many levels, or the levels themselves.
+    """
+    finite, notes = values[np.isfinite(values)], []
+    if kind == "log" and finite.size and finite.max() <= 0:
+        kind = "symlog"
+        notes.append("drawn with --symlog, since --log needs positive values")
+    if isinstance(levels, list) and finite.size and not _has_inside(finite, levels):
+        levels = DEFAULT_LEVELS
+        notes.append("drawn with other levels, since none of --levels is in its range")
+    scale = make_scale(values, where=where, kind=kind, levels=levels)
+    return scale and replace(scale, notes=tuple(notes))
+
+
+def _has_inside(finite: np.ndarray, levels: list[float]) -> bool:
+    low, high = finite.min(), finite.max()
+    return low == high or any(low < level < high for level in levels)
 
 
 def bands_within(scale: Scale) -> np.ndarray:

@@ -11,26 +11,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.canvas import (
     HOLE,
+    TICK_HEIGHT,
     Canvas,
     add_legend,
-    axis_label,
     count_points,
     edges_of,
     floor_notes,
     label_of,
+    label_with_room,
     make_canvas,
     plain,
+    round_ticks,
     scaled,
+    thin_out,
     title_of,
     unit_of,
 )
-from landscape_mpi.views.levels import format_levels, make_scale
+from landscape_mpi.views.levels import Scale, format_levels, make_scale
 from landscape_mpi.views.marks import draw_marks_on_line
+from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 
 SIDES = (5.0, 3.2)  # inches
@@ -57,7 +61,7 @@ def draw_line_on(panels: list[Panel], canvas: Canvas) -> dict[str, Axes]:
     entries: list[Artist] = []
     all_axes = _axes_for(left, len(groups))
     for (measure, group), axes in zip(groups, all_axes, strict=True):
-        entries += _draw_group(axes, measure, group)
+        entries += _draw_group(axes, measure, group, canvas.sides[1])
     entries += _frame_line(left, surface, canvas)
     entries += draw_marks_on_line(left, panels[0])
     entries += shade_holes(left, panels)
@@ -84,6 +88,43 @@ def measure_of(name: str) -> str:
     return measure if split in SPLITS and measure in MEASURES else name
 
 
+def split_of(name: str) -> str:
+    """Return the split of a quantity; empty for a quantity of none."""
+    split = name.partition("_")[0]
+    return split if split in SPLITS else ""
+
+
+def without_split(name: str) -> str:
+    """Return what a quantity is of its split: loss, error, or the name of a metric."""
+    return name.removeprefix(f"{split_of(name)}_") if split_of(name) else name
+
+
+def group_over_splits(panels: list[Panel]) -> dict[str, list[Panel]]:
+    """Return the panels of each quantity in the order they come in, training set first."""
+    groups: dict[str, list[Panel]] = {}
+    for panel in panels:
+        groups.setdefault(without_split(panel.name), []).append(panel)
+    order = ["", *SPLITS]
+    return {
+        name: sorted(group, key=lambda panel: order.index(split_of(panel.name)))
+        for name, group in groups.items()
+    }
+
+
+def label_over_splits(measure: str, panels: list[Panel], inches: float) -> str:
+    """Return the label of an axis of one quantity: without its split, unless it has but one.
+
+    Args:
+        measure: As group_over_splits names it.
+        panels: Of the splits.
+        inches: Length of a line.
+    """
+    surface, name = panels[0].surface, panels[0].name
+    if measure in MEASURES or len(panels) > 1:
+        return plain(measure.replace("_", " ") + unit_of(surface, name))
+    return label_of(surface, name, inches)
+
+
 def group_by_measure(panels: list[Panel]) -> dict[str, list[Panel]]:
     """Return the panels of each measure, in the order they come in."""
     groups: dict[str, list[Panel]] = {}
@@ -96,8 +137,8 @@ def _axes_for(left: Axes, n_groups: int) -> list[Axes]:
     return [left, *(left.twinx() for _ in range(n_groups - 1))]
 
 
-def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> list[Artist]:
-    """Draw the panels of one measure against one axis; return their legend entries."""
+def _draw_group(axes: Axes, measure: str, panels: list[Panel], inches: float) -> list[Artist]:
+    """Draw the panels of one measure against one axis so high; return their legend entries."""
     color, marker, size = MEASURES.get(measure, OTHER)
     entries: list[Artist] = []
     for panel in panels:
@@ -126,7 +167,7 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel]) -> list[Artist]:
     label = label_of(*first, SIDES[1]) if alone else plain(measure + unit_of(*first))
     axes.set_ylabel(label, color=color)
     axes.tick_params(axis="y", colors=color)
-    scale_axis(axes, panels)
+    scale_axis(axes, panels, inches)
     return entries
 
 
@@ -147,8 +188,14 @@ def shown_values(panel: Panel) -> np.ndarray:
     return np.maximum(values, panel.scale.low) if panel.scale and panel.scale.log else values
 
 
-def scale_axis(axes: Axes, panels: list[Panel]) -> None:
-    """Give the vertical axis the kind of scale that all panels have, linear where they differ."""
+def scale_axis(axes: Axes, panels: list[Panel], inches: float) -> None:
+    """Give the vertical axis the kind of scale that all panels have, linear where they differ.
+
+    Args:
+        axes: Whose axis it is.
+        panels: What is drawn against it.
+        inches: Its height, which has room for so many labels.
+    """
     scales = [panel.scale for panel in panels if panel.scale is not None]
     if not scales:
         axes.set_yticks([])
@@ -156,14 +203,26 @@ def scale_axis(axes: Axes, panels: list[Panel]) -> None:
         ends = np.array([end for scale in scales for end in (scale.low, scale.high)])
         common = make_scale(ends, where=panels[0].name, kind=scales[0].kind)
         assert common is not None
-        if common.log:
-            axes.set_yscale("log")
-        else:
-            common = replace(common, threshold=min(scale.threshold for scale in scales))
-            axes.set_yscale("function", functions=(common.height, common.value))
-        axes.yaxis.set_major_locator(FixedLocator(list(common.bands)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_yticks(common.bands, labels=format_levels(common.bands))
+        least = min(scale.threshold for scale in scales)
+        set_scale(axes, replace(common, threshold=least), inches)
+
+
+def set_scale(axes: Axes, scale: Scale, inches: float) -> None:
+    """Give the vertical axis a logarithmic scale, or one that is so on both sides of zero.
+
+    Args:
+        axes: Whose axis it is.
+        scale: Not linear.
+        inches: Height of the axis, which has room for so many labels.
+    """
+    if scale.log:
+        axes.set_yscale("log")
+    else:
+        axes.set_yscale("function", functions=(scale.height, scale.value))
+    ticks = thin_out(scale.bands, max(3, int(inches / (TICK_HEIGHT * current_page().letters))))
+    axes.yaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(ticks, labels=format_levels(ticks))
 
 
 def coordinate_of(surface: Surface) -> tuple[str, np.ndarray]:
@@ -175,9 +234,8 @@ def coordinate_of(surface: Surface) -> tuple[str, np.ndarray]:
 def _frame_line(axes: Axes, surface: Surface, canvas: Canvas) -> list[Artist]:
     """Label the axis of the line; mark its center, where no marks do, and return the entry."""
     name, position = coordinate_of(surface)
-    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
-    width = axes.get_position().width * canvas.figure.get_figwidth()
-    axes.set_xlabel(axis_label(surface, name, float(width)))
+    axes.xaxis.set_major_locator(round_ticks(canvas.sides[0], 7))
+    axes.set_xlabel(label_with_room(canvas, surface, name, canvas.sides[0]))
     if canvas.limits is not None:
         low, high = canvas.limits[0 if name == "alpha" else 1]
         axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))

@@ -2,7 +2,9 @@
 
 The tree: a vertical line for each minimum, from its value up to that of the saddle where its pool
 meets a deeper one, and ends in it. The diagram: each pair by the values where it begins and ends;
-the farther from the diagonal, the more persistent.
+the farther from the diagonal, the more persistent. Both end a little above the highest of these
+points where the highest of the surface, up to which a minimum that never ends goes, would squeeze
+them.
 
 Sources: Edelsbrunner & Harer 2010, "Computational Topology", chapter VII; Carr, Snoeyink, Axen
 2003, "Computing contour trees in all dimensions".
@@ -21,16 +23,30 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from landscape_mpi.views.canvas import TICK_HEIGHT, label_of, scaled, thin_out, title_of
+from landscape_mpi.views.canvas import (
+    TICK_HEIGHT,
+    TITLE_CHARACTER,
+    label_of,
+    scaled,
+    thin_out,
+    title_of,
+    wrap,
+)
 from landscape_mpi.views.critical import MAXIMUM, MINIMUM, SADDLE, area_of
 from landscape_mpi.views.levels import Scale, format_levels, make_scale
+from landscape_mpi.views.number_text import number_text
 from landscape_mpi.views.topology import NONE, Topology
 
 SIDE, TREE_WIDTH = 3.6, 4.6  # inches
 MOST_BRANCHES = 60
 NUMBERED = 8  # minima, as in the table
 FEW = 200  # points of a diagram, up to which they are drawn large
+SQUEEZED = 0.75  # of the whole range: where less is left for what meets, the trunk is cut
+MARGIN = 0.1  # of the range
+BETWEEN_ENDS = 0.62  # of SIDE: what the layout leaves for the axes without their margins
+MANY = 20  # branches, from which on they are drawn thinner
 TRUNK: dict[str, Any] = {"colors": "0.25", "linewidths": 1.1, "zorder": 1.0}
+BRANCH: dict[str, Any] = {"colors": "0.45", "linewidths": 0.6, "zorder": 0.9}
 
 
 def draw_topology(found: Sequence[Topology]) -> Figure:
@@ -38,18 +54,18 @@ def draw_topology(found: Sequence[Topology]) -> Figure:
     first = found[0]
     panel = first.panel
     n = 2 if len(found) == 1 else 1
-    sides = (TREE_WIDTH + SIDE, SIDE + 0.9) if n == 2 else (SIDE + 1.4, SIDE + 0.9)
+    sides = (TREE_WIDTH + SIDE, SIDE + 0.5) if n == 2 else (SIDE + 1.4, SIDE + 0.9)
     figure = Figure(figsize=scaled(sides), layout="constrained")
     widths = [TREE_WIDTH, SIDE] if n == 2 else [SIDE]
     axes = figure.subplots(1, n, squeeze=False, width_ratios=widths)[0]
     scale = _scale_of(found)
-    if n == 2:
-        _draw_tree(axes[0], first)
-    _draw_diagram(axes[-1], found)
     for part in axes:
         _frame(part, "y", scale)
         part.spines[["top", "right"]].set_visible(False)
     _frame(axes[-1], "x", scale)
+    if n == 2:
+        _draw_tree(axes[0], first)
+    _draw_diagram(axes[-1], found)
     axes[0].set_ylabel(label_of(panel.surface, panel.name, SIDE))
     figure.suptitle(title_of(panel.surface, panel.n_computed), fontsize="medium")
     figure.legend(handles=_entries(found), loc="outside lower center", ncols=4, frameon=False)
@@ -77,21 +93,41 @@ def order_leaves(into: np.ndarray, ends: np.ndarray) -> list[int]:
 
 
 def _scale_of(found: Sequence[Topology]) -> Scale:
-    """Return a scale over the values of all: its ticks stand at the axes."""
-    values = np.concatenate([t.panel.values[t.panel.finite] for t in found])
+    """Return a scale over the values that are shown: its ticks stand at the axes."""
+    top = _highest_shown(found)
+    values = np.concatenate(
+        [t.panel.values[t.panel.finite & (t.panel.heights <= top)] for t in found]
+    )
     kind = "log" if found[0].panel.scale is not None and found[0].panel.scale.log else "linear"
     scale = make_scale(values, where=found[0].panel.name, kind=kind)
     assert scale is not None
     return scale
 
 
+def _highest_shown(found: Sequence[Topology]) -> float:
+    """Return the largest height that is shown: where the last pools meet, or the highest of all."""
+    finite = np.concatenate([t.panel.heights[t.panel.finite] for t in found])
+    meeting = np.concatenate(
+        [
+            t.panel.heights.ravel()[points]
+            for t in found
+            for points in (t.minima.saddle[t.minima.saddle != NONE], t.maxima.point)
+        ]
+    )
+    lowest, highest = float(finite.min()), float(finite.max())
+    last = float(meeting.max(initial=lowest))
+    return last if 0 < last - lowest < SQUEEZED * (highest - lowest) else highest
+
+
 def _frame(axes: Axes, name: str, scale: Scale) -> None:
     """Give the axis x or y the range of the scale in heights, and its values as ticks."""
     low, high = (float(height) for height in scale.height(np.array([scale.low, scale.high])))
-    margin = 0.1 * (high - low) or 1.0
+    margin = MARGIN * (high - low) or 1.0
     axes.set(**{f"{name}lim": (low - margin, high + margin)})
     ticks = np.array([scale.low]) if scale.is_constant else scale.levels
-    room = SIDE / (TICK_HEIGHT if name == "y" else 2.6 * TICK_HEIGHT)
+    widest = max(len(text) for text in format_levels(ticks))
+    needed = TICK_HEIGHT if name == "y" else TICK_HEIGHT + TITLE_CHARACTER * max(4, widest)
+    room = BETWEEN_ENDS * SIDE / needed
     ticks = thin_out(ticks, max(2, int(room)))
     axis = axes.yaxis if name == "y" else axes.xaxis
     axis.set_major_locator(FixedLocator(list(scale.height(ticks))))
@@ -107,10 +143,17 @@ def _draw_tree(axes: Axes, topology: Topology) -> None:
     x = np.empty(len(minima))
     x[order_leaves(into, tops)] = np.arange(len(minima))
     ended = into != NONE
-    stems = np.stack([np.stack([x, bottoms], axis=1), np.stack([x, tops], axis=1)], axis=1)
+    limit = axes.get_ylim()[1]
+    shown = np.minimum(tops, limit)
+    stems = np.stack([np.stack([x, bottoms], axis=1), np.stack([x, shown], axis=1)], axis=1)
     arms = stems[ended, 1][:, None].repeat(2, axis=1)
     arms[:, 1, 0] = x[into[ended]]
-    axes.add_collection(LineCollection([*stems, *arms], **TRUNK))
+    branch = BRANCH if len(minima) > MANY else TRUNK
+    axes.add_collection(LineCollection([*stems[ended], *arms], **branch))
+    axes.add_collection(LineCollection(list(stems[~ended]), **TRUNK))
+    for trunk in x[tops > limit]:
+        axes.plot(trunk, limit, marker="^", markersize=5.0, color="0.25", clip_on=False)
+        _say_top(axes, topology, trunk)
     _draw_points(axes, topology, arms[:, 1, 0], tops[ended], minima.persistence[ended], SADDLE)
     _draw_points(axes, topology, x, bottoms, minima.persistence, MINIMUM)
     for k in range(min(NUMBERED, len(minima))):
@@ -120,9 +163,19 @@ def _draw_tree(axes: Axes, topology: Topology) -> None:
     axes.set_xlim(-0.8, len(minima) - 0.2)
     axes.set_xticks([])
     n = len(topology.minima)
-    shown = f"the {len(minima)} most persistent of {n} minima" if n > len(minima) else "minima"
-    axes.set_xlabel(f"{shown}, each up to where it meets a deeper one")
+    words = f"the {len(minima)} most persistent of {n} minima" if n > len(minima) else "minima"
+    axes.set_xlabel(wrap(f"{words}, each up to where it meets a deeper one", 0.9 * TREE_WIDTH))
     axes.set_title("merge tree", fontsize="small")
+
+
+def _say_top(axes: Axes, topology: Topology, x: float) -> None:
+    """Say up to which value a minimum at the upper edge of the axes goes on."""
+    highest = topology.panel.values[topology.panel.finite].max()
+    low, high = axes.get_xlim()
+    side, align = (4, "left") if x < (low + high) / 2 else (-4, "right")
+    place: dict[str, Any] = {"textcoords": "offset points", "xytext": (side, 0)}
+    words = f"up to {number_text(float(highest))}"
+    axes.annotate(words, (x, axes.get_ylim()[1]), ha=align, va="top", fontsize="x-small", **place)
 
 
 def _draw_points(
@@ -140,6 +193,7 @@ def _draw_points(
 
 def _draw_diagram(axes: Axes, found: Sequence[Topology]) -> None:
     size = 22.0 if sum(len(t.minima) + len(t.maxima) for t in found) <= FEW else 9.0
+    limit = axes.get_ylim()[1]
     axes.axline((0.0, 0.0), slope=1.0, color="0.6", linewidth=0.8, zorder=0.5)
     for topology in found:
         heights = topology.panel.heights.ravel()
@@ -151,7 +205,13 @@ def _draw_diagram(axes: Axes, found: Sequence[Topology]) -> None:
         )
         for look, begins, ends in drawn:
             shape = {"marker": look["marker"], "color": look["color"], "edgecolors": look["edge"]}
-            axes.scatter(begins, ends, s=size, linewidths=0.5, zorder=2.0, clip_on=False, **shape)
+            inside = ends <= limit
+            place: dict[str, Any] = {"s": size, "linewidths": 0.5, "zorder": 2.0, "clip_on": False}
+            axes.scatter(begins[inside], ends[inside], **place, **shape)
+            beyond = begins[~inside]
+            if len(beyond):
+                axes.scatter(beyond, 0 * beyond + limit, **place, **(shape | {"marker": "^"}))
+                _say_top(axes, topology, float(beyond[0]))
     axes.set_box_aspect(1.0)
     axes.set_xlabel("value where it begins")
     if len(found) == 1:

@@ -10,7 +10,7 @@ import numpy as np
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.cells import Cells, connect
 from landscape_mpi.views.coarse import on_its_own_grid
-from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale
+from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale, make_suitable_scale
 
 if TYPE_CHECKING:
     from landscape_mpi.views.topology import Topology
@@ -49,6 +49,7 @@ def make_panel(
     kind: str | None = None,
     levels: int | list[float] = DEFAULT_LEVELS,
     scale: Scale | None = None,
+    is_one_of_several: bool = False,
 ) -> Panel:
     """Prepare the quantity name of a surface.
 
@@ -58,9 +59,8 @@ def make_panel(
         kind: Of scale, one of levels.SCALES; None chooses from the values.
         levels: About how many levels, or the levels themselves.
         scale: One that other surfaces share, instead of one chosen here.
-
-    Raises:
-        InputError: If the scale or the levels asked for do not suit the values.
+        is_one_of_several: Whether kind and levels are meant for several quantities, so that what
+            does not suit this one gives way; see make_suitable_scale. Else it is refused.
     """
     surface = on_its_own_grid(surface, name)
     computed = surface.done_of[name]
@@ -68,7 +68,8 @@ def make_panel(
     where = f"{surface.path}: {name}"
     finite = np.isfinite(values)
     if scale is None:
-        scale = make_scale(values, where=where, kind=kind, levels=levels)
+        choose = make_suitable_scale if is_one_of_several else make_scale
+        scale = choose(values, where=where, kind=kind, levels=levels)
     elif not finite.any():
         scale = None
     elif scale.log:
@@ -99,6 +100,8 @@ def summarize(panel: Panel) -> str:
         parts.append(f"not finite: {panel.n_not_finite}")
     if panel.scale is not None and panel.scale.n_floored:
         parts.append(f"zero or negative, drawn as {panel.scale.low:.4g}: {panel.scale.n_floored}")
+    if panel.scale is not None:
+        parts += panel.scale.notes
     return f"{panel.name}: {'; '.join(parts)}"
 
 

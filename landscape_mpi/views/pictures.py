@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -18,16 +18,10 @@ from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.levels import DEFAULT_LEVELS
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
-from landscape_mpi.views.plane import draw_beside, draw_contour, draw_filled, draw_heatmap
-from landscape_mpi.views.shaded import draw_surface
+from landscape_mpi.views.picture_kind import find_kind
+from landscape_mpi.views.plane import draw_beside
 from landscape_mpi.views.smooth import smooth_panel
-
-KINDS: dict[str, Callable[[Panel], Figure]] = {
-    "contour": draw_contour,
-    "filled": draw_filled,
-    "heatmap": draw_heatmap,
-    "surface": draw_surface,
-}
+from landscape_mpi.views.table_file import Rows
 
 
 @dataclass(frozen=True)
@@ -36,6 +30,8 @@ class Picture:
 
     path: Path
     draw: Callable[[], Figure]
+    words: Sequence[str] = ()  # lines that say what is in it
+    tables: Mapping[Path, Rows] = field(default_factory=dict)  # the numbers it shows, by file
 
 
 def make_panels(
@@ -53,7 +49,11 @@ def make_panels(
     surface, names = choose_quantities(surface, quantities)
     if surface.is_line:  # a line has no levels
         levels = DEFAULT_LEVELS
-    return [make_panel(surface, name, kind=kind, levels=levels) for name in names]
+    several = quantities is None or len(names) > 1
+    return [
+        make_panel(surface, name, kind=kind, levels=levels, is_one_of_several=several)
+        for name in names
+    ]
 
 
 def plan_pictures(
@@ -84,12 +84,11 @@ def plan_pictures(
     if surface.is_line:
         return _plan_line(panels, stem, suffix)
     pictures = [
-        Picture(
-            _named(stem, f"{panel.name}_{kind}", suffix),
-            partial(KINDS[kind], panel_for(panel, kind, smooth)),
-        )
+        join_pictures([panel], kind, path)
+        or Picture(path, partial(find_kind(kind), panel_for(panel, kind, smooth)))
         for panel in panels
         for kind in kinds
+        if (path := _named(stem, f"{panel.name}_{kind}", suffix))
     ]
     named = {panel.name: panel for panel in panels}
     if {"train_loss", RATIO.name} <= named.keys():
@@ -99,18 +98,34 @@ def plan_pictures(
     return pictures
 
 
+def join_pictures(panels: Sequence[Panel], kind: str, path: Path) -> Picture | None:
+    """Return the picture of surfaces in one pair of axes, None for a kind with axes for each.
+
+    Args:
+        panels: One quantity of each surface.
+        kind: One of registry.PICTURES.
+        path: Of the picture; its tables lie beside it.
+    """
+    join = find_kind(kind).join
+    if join is None:
+        return None
+    made = join(panels)
+    tables = {path.with_name(f"{path.stem}{end}.csv"): rows for end, rows in made.tables.items()}
+    return Picture(path, made.draw, made.words, tables)
+
+
 def panel_for(panel: Panel, kind: str, smooth: int) -> Panel:
-    """Return the panel as a kind of picture draws it: smooth, but for a heat map, which is exact.
+    """Return the panel as a kind of picture draws it: smooth, unless that shows points as they are.
 
     Args:
         panel: The panel.
-        kind: One of KINDS.
+        kind: One of registry.PICTURES.
         smooth: Cells for each one computed, along an axis.
 
     Raises:
         InputError: If the surface has holes.
     """
-    return panel if kind == "heatmap" else smooth_panel(panel, smooth)
+    return smooth_panel(panel, smooth) if find_kind(kind).is_smoothed else panel
 
 
 def _plan_line(panels: list[Panel], stem: Path, suffix: str) -> list[Picture]:

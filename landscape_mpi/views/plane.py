@@ -6,6 +6,7 @@ than the values, which would push every line of a steep wall to its foot.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from landscape_mpi.views.canvas import (
     count_points,
     edges_of,
     frame_plane,
+    is_comparable,
     make_canvas,
     make_next_canvas,
     mark_center,
@@ -44,19 +46,16 @@ from landscape_mpi.views.levels import Scale, bands_within, format_levels
 from landscape_mpi.views.marks import draw_marks
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths, points_to_keep_free
+from landscape_mpi.views.picture_kind import PictureKind
 
 DOT = 90.0  # points^2: larger than the star of the center, which may lie on it
 
 
-def draw_contour(panel: Panel) -> Figure:
-    """Draw labelled contour lines."""
-    return draw_contour_on(panel, None).figure
-
-
 def draw_contour_on(panel: Panel, canvas: Canvas | None, *, n_beside: int = 1) -> Canvas:
     """Draw labelled contour lines on a canvas, where None on one of their own."""
-    canvas = _start(panel, panel.surface.alpha, panel.surface.beta, canvas, n_beside=n_beside)
+    canvas = start_plane(panel, panel.surface.alpha, panel.surface.beta, canvas, n_beside=n_beside)
     _draw_holes(canvas.axes, panel)
+    lines, levels = None, np.empty(0)
     if panel.scale is not None:
         look: dict[str, Any] = {"norm": norm_of(panel.scale), "cmap": LINE_COLORS}
         levels = _levels_inside(panel, panel.scale)
@@ -64,14 +63,14 @@ def draw_contour_on(panel: Panel, canvas: Canvas | None, *, n_beside: int = 1) -
             _say(canvas.axes, f"the same everywhere: {panel.scale.low:.6g}")
         elif len(panel.cells.faces) and len(levels):
             lines = _contours(canvas.axes, panel, panel.scale.height(levels), False, **look)
-            free = points_to_keep_free(panel.surface)
-            marked = critical_points(panel)
-            label_lines(canvas, lines, format_levels(levels), free=free, marked=marked)
         elif not len(levels):
             _say_no_level(canvas.axes, panel)
         _draw_loose(canvas.axes, panel, **look)
         add_color_bar(canvas, ScalarMappable(**look), panel, bar_ticks(panel.scale))
-    _finish(canvas, panel)
+    finish_plane(canvas, panel)
+    if lines is not None:
+        free, marked = points_to_keep_free(panel.surface), critical_points(panel)
+        label_lines(canvas, lines, format_levels(levels), free=free, marked=marked)
     return canvas
 
 
@@ -81,14 +80,9 @@ def draw_beside(first: Panel, second: Panel) -> Figure:
     return draw_heatmap_on(second, make_next_canvas(canvas, 2)).figure
 
 
-def draw_filled(panel: Panel) -> Figure:
-    """Draw filled contours."""
-    return draw_filled_on(panel, None).figure
-
-
 def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     """Draw filled contours on a canvas, where None on one of their own."""
-    canvas = _start(panel, panel.surface.alpha, panel.surface.beta, canvas)
+    canvas = start_plane(panel, panel.surface.alpha, panel.surface.beta, canvas)
     _draw_holes(canvas.axes, panel)
     if panel.scale is not None:
         ends = bands_within(panel.scale)
@@ -104,19 +98,14 @@ def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
                     _contours(canvas.axes, panel, inside, False, colors="0.15", linewidths=0.3)
         _draw_loose(canvas.axes, panel, **look)
         add_color_bar(canvas, mappable, panel, ticks)
-    _finish(canvas, panel)
+    finish_plane(canvas, panel)
     return canvas
 
 
-def draw_heatmap(panel: Panel) -> Figure:
-    """Draw one cell per point, nothing interpolated."""
-    return draw_heatmap_on(panel, None).figure
-
-
 def draw_heatmap_on(panel: Panel, canvas: Canvas | None) -> Canvas:
-    """Draw one cell per point on a canvas, where None on one of its own."""
+    """Draw one cell per point, nothing interpolated, on a canvas, where None on one of its own."""
     x, y = edges_of(panel.surface.alpha), edges_of(panel.surface.beta)
-    canvas = _start(panel, x, y, canvas)
+    canvas = start_plane(panel, x, y, canvas)
     _hatch(canvas.axes, _rectangles(x, y, panel.computed & ~panel.finite))
     if panel.scale is not None:
         shown = np.ma.masked_where(~panel.finite, panel.heights)
@@ -127,18 +116,30 @@ def draw_heatmap_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     missing = panel.surface.n_points - panel.n_computed
     label = f"not computed: {count_points(missing)}"
     gaps = [Patch(facecolor="white", edgecolor="0.6", label=label)]
-    _finish(canvas, panel, gaps if missing else [])
+    finish_plane(canvas, panel, gaps if missing else [])
     return canvas
 
 
-def _start(
+def start_plane(
     panel: Panel, x: np.ndarray, y: np.ndarray, canvas: Canvas | None = None, n_beside: int = 1
 ) -> Canvas:
+    """Return a canvas with the title, the axes and the labels of a flat picture.
+
+    Args:
+        panel: What is to be drawn.
+        x: Places along alpha; the picture reaches from the least to the largest.
+        y: Along beta.
+        canvas: One of a row; None for one of its own.
+        n_beside: Pictures side by side that its figure has room for.
+    """
     ends = np.array([[axis.min(), axis.max()] for axis in (x, y)])
     if canvas is not None and canvas.limits is not None:
         ends = canvas.limits
     sides = sides_of(*np.ptp(ends, axis=1))
     canvas = canvas or make_canvas(*sides, n_beside=n_beside)
+    if canvas.is_given:
+        canvas.axes.set_aspect("equal" if is_comparable(*np.ptp(ends, axis=1)) else "auto")
+        canvas.axes.set_anchor("W")  # where a layout engine sees what the labels need
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
     canvas.axes.set_xlim(*ends[0])
     canvas.axes.set_ylim(*ends[1])
@@ -146,12 +147,19 @@ def _start(
     return canvas
 
 
-def _finish(canvas: Canvas, panel: Panel, notes: list[Patch] | None = None) -> None:
+def finish_plane(canvas: Canvas, panel: Panel, notes: Sequence[Patch] = ()) -> None:
+    """Add what lies on a flat picture: center, solutions, paths, critical points, legend.
+
+    Args:
+        canvas: As start_plane gave it.
+        panel: What was drawn.
+        notes: Further entries of the legend.
+    """
     critical = draw_critical(canvas.axes, panel)
     marks = draw_marks(canvas.axes, panel)
     center = [] if marks else mark_center(canvas.axes, panel.surface)
     paths = draw_paths(canvas.axes, panel.surface, starred=bool(center))
-    add_legend(canvas, [*marks, *center, *paths, *critical, *notes_of(panel), *(notes or [])])
+    add_legend(canvas, [*marks, *center, *paths, *critical, *notes_of(panel), *notes])
 
 
 def _points(panel: Panel) -> np.ndarray:
@@ -219,3 +227,13 @@ def _rectangles(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> np.ndarray:
     i, j = np.nonzero(where)
     corners = (i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)
     return np.stack([np.stack([x[a], y[b]], axis=1) for a, b in corners], axis=1)
+
+
+CONTOUR = PictureKind(draw_on=draw_contour_on, words="labelled lines of equal value")
+FILLED = PictureKind(draw_on=draw_filled_on, words="colours between lines of equal value")
+HEATMAP = PictureKind(
+    draw_on=draw_heatmap_on,
+    words="one cell for each point, nothing interpolated",
+    is_smoothed=False,
+    reaches_edges=True,
+)

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LightSource
-from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
@@ -39,28 +38,33 @@ from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths
+from landscape_mpi.views.picture_kind import PictureKind
 
 SIDES = (4.8, 4.2)  # inches
 ELEVATION, AZIMUTH = 32.0, -58.0  # degrees
 LIGHT = LightSource(azdeg=225, altdeg=50)
 DARKEST = 0.5  # share of its colour that a face turned from the light keeps
+ZOOM, ZOOM_IN_GIVEN = 0.95, 0.85  # the latter keeps the labels within the axes, about
 RELIEF = 0.6  # height of the box, as a share of its longer side
 MATHTEXT = re.compile(r"[${}^\s]")  # what takes no room
 LABEL_INCHES = 3.0  # length of the longer edge of the box, about
 
 
-def draw_surface(panel: Panel) -> Figure:
-    """Draw the values as a shaded surface over the plane; heights are log10 on a log scale."""
-    canvas = make_canvas(*scaled(SIDES), bar_share=0.6, bar_gap=0.65, projection="3d")
-    if current_page().is_narrow:  # the vertical axis says what the bar would
-        canvas = replace(canvas, is_last=False)
-    return draw_surface_on(panel, canvas).figure
+def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
+    """Draw the values as a shaded surface over the plane; heights are log10 on a log scale.
 
-
-def draw_surface_on(panel: Panel, canvas: Canvas) -> Canvas:
-    """Draw the values as a shaded surface on a canvas with a projection."""
+    Args:
+        panel: What is drawn.
+        canvas: One with a projection; None for one of its own.
+    """
+    if canvas is None:
+        canvas = make_canvas(*scaled(SIDES), bar_share=0.6, bar_gap=0.65, projection="3d")
+        if current_page().is_narrow:  # the vertical axis says what the bar would
+            canvas = replace(canvas, is_last=False)
     if panel.scale is not None:  # levels that clip are for flat pictures: here all is seen
         panel = replace(panel, scale=without_clipping(panel.scale))
+    if canvas.is_given:
+        canvas.axes.set_anchor("W")  # the words of the vertical axis stand to the right
     canvas.axes.computed_zorder = False  # floor, surface, center: in the order drawn
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
     _frame_box(canvas, panel)
@@ -107,13 +111,12 @@ def _frame_box(canvas: Canvas, panel: Panel) -> None:
     limits = _limits(canvas, panel)
     box = _box(limits)
     axes.view_init(elev=ELEVATION, azim=AZIMUTH)
-    axes.set_box_aspect(box, zoom=0.95)
+    axes.set_box_aspect(box, zoom=ZOOM_IN_GIVEN if canvas.is_given else ZOOM)
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     axes.set_zlim(*_floor_and_top(panel.scale))
     # Letters keep their size where the axes shrink, and then fewer of them have room.
-    share = axes.get_position().width * canvas.figure.get_figwidth() / SIDES[0]
-    room = min(1.0, share / current_page().letters)
+    room = min(1.0, canvas.sides[0] / SIDES[0] / current_page().letters)
     for axis, side, turn in zip((axes.xaxis, axes.yaxis), box[:2], (0.0, 90.0), strict=True):
         axis.set_major_locator(CornerFreeLocator(axes, turn, max(2, int(4 * side * room))))
     for name, side, label in (
@@ -201,3 +204,8 @@ def _mark_center(axes: Axes3D, panel: Panel) -> list[Artist]:
         return []
     axes.plot([0.0], [0.0], [panel.heights[center]], zorder=5, **CENTER)
     return [center_entry()]
+
+
+SURFACE = PictureKind(
+    draw_on=draw_surface_on, words="a shaded surface in three dimensions", is_in_space=True
+)

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from landscape_mpi.store.spectrum import Spectrum
-from landscape_mpi.views.canvas import legend_below, sheet, wrap
+from landscape_mpi.views.canvas import legend_below, plain, sheet, wrap
 from landscape_mpi.views.page import current_page
 
 SIZE, NARROW = (6.4, 3.8), (3.35, 2.9)  # inches
@@ -52,8 +52,9 @@ def draw_spectrum(spectrum: Spectrum) -> Figure:
             axes.axvline(value, color=PLANE, linestyle=dashes, linewidth=1.3, label=label)
     axes.set_yscale("log")
     axes.set_ylim(floor, 3 * highest)
-    axes.set_xlabel("eigenvalue of the Hessian (nat)")
-    axes.set_ylabel("share of all eigenvalues per nat")
+    units = "" if spectrum.loss_units == "1" else spectrum.loss_units
+    axes.set_xlabel("eigenvalue of the Hessian" + (plain(f" ({units})") if units else ""))
+    axes.set_ylabel(f"share of all eigenvalues per {plain(units) or 'unit'}")
     room = figure.get_figwidth() - ASIDE
     axes.set_title(wrap(title_of(spectrum), room), fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)

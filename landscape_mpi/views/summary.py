@@ -14,10 +14,14 @@ from landscape_mpi.store import sharpness
 from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.reader import Surface, check_computed, read_surface
+from landscape_mpi.store.schema import PRECISION_WARNING
 from landscape_mpi.store.sharpness import Width
+from landscape_mpi.views import ring_table
+from landscape_mpi.views.guessing import guessing_loss
 
 RADII = (0.1, 0.5, 1.0)  # of the boxes of epsilon-sharpness
-RISE = 0.1  # nat above the center, of a level set
+RISE = 0.1  # of a level set above the center, in the unit of the loss
+PART = 10  # for a loss that goes below 0: the level is at 1 / PART of the way to the median loss
 LOWER = 1e-3  # share of the center's loss by which another point must be lower to be told
 FEW_STEPS = 4  # a basin narrower than this shows nothing but its walls
 BASINS = 3  # a good range is about so many basins wide
@@ -25,9 +29,9 @@ CHANCE = 50.0  # percent of error above which a plateau is one of guessing
 PLATEAU = 2.0  # percent: errors so close to the largest belong to it
 STATISTICS = {
     "fixed": "the center's running statistics everywhere; far from it they do not fit the weights, "
-    "which raises the loss (--batch-norm reestimate measures them anew)",
+    "which raises the loss (--batch-norm reestimate measures them again)",
     "move": "running statistics that move along with the weights; they are right at both ends",
-    "reestimate": "running statistics measured anew at every point",
+    "reestimate": "running statistics measured again at every point",
 }
 DESERT = 0.5  # share of the points on the plateau that is too much
 
@@ -38,10 +42,14 @@ def say_summary(path: Path) -> int:
     Returns:
         Exit status 0.
     """
-    surface = read_surface(path)
-    _check_surface(surface)
-    print("\n".join(describe(surface)))
+    print(summary_of(read_surface(path)))
     return 0
+
+
+def summary_of(surface: Surface) -> str:
+    """Return a surface in numbers, as --summary prints it."""
+    _check_surface(surface)
+    return "\n".join(describe(surface))
 
 
 def _check_surface(surface: Surface) -> None:
@@ -70,13 +78,16 @@ def describe(surface: Surface) -> list[str]:
     check_computed(surface)
     known = surface.attributes
     about = f"{known['model']} on {known['data']}, " if {"model", "data"} <= set(known) else ""
-    lines = [f"{surface.path}: {about}{surface.shape[0]} x {surface.shape[1]} points"]
+    size = f"{surface.shape[0]} x {surface.shape[1]} points" if surface.n_points > 1 else "1 point"
+    lines = [f"{surface.path}: {about}{size}"]
     lines += _angle(surface)
+    if warning := known.get(PRECISION_WARNING):
+        lines.append(f"precision: {warning}")
     losses = [name for name in surface.values if name.endswith("_loss")]
     if surface.has_repeats:
         return lines[:1] + [_repeats(surface, name) for name in losses]
     for name in losses:
-        lines += [name, *(f"  {line}" for line in _numbers(surface, surface.values[name]))]
+        lines += [name, *(f"  {line}" for line in _numbers(surface, name))]
     if losses:
         lines += ["does it look right?", *(f"  {line}" for line in _checks(surface, losses[0]))]
     return lines
@@ -112,15 +123,27 @@ def _repeats(surface: Surface, name: str) -> str:
     return f"{name}: along {len(totals)} directions the width up to {RISE:g} more is {ends}"
 
 
-def _numbers(surface: Surface, loss: np.ndarray) -> Iterator[str]:
-    alpha, beta, center = surface.alpha, surface.beta, surface.center
+def _unit(surface: Surface, name: str) -> str:
+    """Return the unit of a loss, to stand behind a number; empty if it has none."""
+    unit = surface.units[name]
+    return "" if unit in {"1", ""} else f" {unit}"
+
+
+def _numbers(surface: Surface, name: str) -> Iterator[str]:
+    alpha, beta, center, loss = surface.alpha, surface.beta, surface.center, surface.values[name]
+    unit = _unit(surface, name)
     finite = loss[np.isfinite(loss)]
     if finite.size == 0:
         yield "not finite at any point"
         return
+    if finite.size == 1:
+        only = "the only one with a finite loss" if surface.n_points > 1 else "the only point"
+        yield f"{finite[0]:.6g}{unit} at {_place(surface, loss)}, {only}"
+        return
     yield f"smallest {finite.min():.6g} at {_place(surface, loss)}, largest {finite.max():.6g}"
     if center is not None and np.isfinite(loss[center]):
-        yield from _numbers_at_center(surface, loss, center)
+        yield from _numbers_at_center(surface, loss, center, unit)
+        yield from _rings(surface, name)
     share = sharpness.non_convex_share(alpha, beta, loss)
     if share is not None:
         height = sharpness.convex_height(alpha, beta, loss)
@@ -130,22 +153,20 @@ def _numbers(surface: Surface, loss: np.ndarray) -> Iterator[str]:
         axis = alpha if surface.shape[1] == 1 else beta
         rise = sharpness.barrier(axis, loss.ravel())
         if rise is not None:
-            yield f"barrier from 0 to 1: {rise:.4g} nat above the straight line between the losses"
+            above = "above the straight line between the losses"
+            yield f"barrier from 0 to 1: {rise:.4g}{unit} {above}"
 
 
 def _numbers_at_center(
-    surface: Surface, loss: np.ndarray, center: tuple[int, int]
+    surface: Surface, loss: np.ndarray, center: tuple[int, int], unit: str
 ) -> Iterator[str]:
     value = float(loss[center])
     yield f"at the center {value:.6g}"
-    boxes = [
-        (radius, sharpness.epsilon_sharpness(surface.alpha, surface.beta, loss, value, radius))
-        for radius in RADII
-    ]
-    told = [f"{found:.3g} % within {radius:g}" for radius, found in boxes if found is not None]
-    if told:
-        yield f"sharpness in the plane (Keskar et al. 2017): {', '.join(told)}"
-    for level, words in ((2 * value, "up to twice that"), (value + RISE, f"up to {RISE:g} more")):
+    yield from _sharpness_in_boxes(surface, loss, value, unit)
+    levels = _levels(loss, value)
+    if not levels:
+        yield "no width: the loss at the center is above the median loss of the plane"
+    for level, words in levels:
         found = _widths(surface, loss, center, level)
         told = [f"{_distance(w)} along {axis}" for axis, w in found.items()]
         yield f"width {words}: {', '.join(told)}"
@@ -153,9 +174,59 @@ def _numbers_at_center(
     if fit is not None:
         curvatures = " and ".join(f"{value:.4g}" for value in fit.eigenvalues)
         yield (
-            f"curvature {curvatures} nat per unit squared, of a quadratic through the points "
-            f"around it, which misses them by {fit.residual:.2g} nat"
+            f"curvature {curvatures}{unit} per unit squared, of a quadratic through the points "
+            f"around it, which misses them by {fit.residual:.2g}{unit}"
         )
+
+
+def _rings(surface: Surface, name: str) -> Iterator[str]:
+    """Say at which distance the median over the directions of a plane is that of guessing."""
+    if not surface.is_line and guessing_loss(surface, name) is not None:
+        yield ring_table.describe(ring_table.measure_rings(surface, name))
+
+
+def _sharpness_in_boxes(
+    surface: Surface, loss: np.ndarray, value: float, unit: str
+) -> Iterator[str]:
+    """Say how far the loss rises in boxes, in percent, or in its own unit if it is below 0."""
+    measure, what = sharpness.box_rise, "largest rise in the plane"
+    if value >= 0:
+        measure, what = sharpness.epsilon_sharpness, "sharpness in the plane (Keskar et al. 2017)"
+        unit = " %"
+    boxes = [
+        (radius, measure(surface.alpha, surface.beta, loss, value, radius)) for radius in RADII
+    ]
+    told = [f"{found:.3g}{unit} within {radius:g}" for radius, found in boxes if found is not None]
+    if told:
+        yield f"{what}: {', '.join(told)}"
+
+
+def _levels(loss: np.ndarray, value: float) -> list[tuple[float, str]]:
+    """Return the levels whose widths are given, with words that describe them.
+
+    Args:
+        loss: Of the surface, float64 [n_alpha, n_beta].
+        value: At the center, finite.
+
+    Returns:
+        No level below the loss of the center, from which a width is measured.
+    """
+    if not _goes_below_0(loss):
+        levels = [(2 * value, "up to twice that"), (value + RISE, f"up to {RISE:g} more")]
+        return levels[: 1 if value + RISE == value else 2]  # 0.1 is lost in rounding at 1e36
+    level = _part_of_the_way(loss, value)
+    if level < value:
+        return []
+    words = f"up to {level:.4g}, a tenth of the way from the center to the median loss"
+    return [(level, f"{words} (this loss goes below 0, so twice that means nothing)")]
+
+
+def _goes_below_0(loss: np.ndarray) -> bool:
+    return bool((loss[np.isfinite(loss)] < 0).any())
+
+
+def _part_of_the_way(loss: np.ndarray, value: float) -> float:
+    return value + float(np.median(loss[np.isfinite(loss)]) - value) / PART
 
 
 def _widths(
@@ -190,23 +261,28 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
     center = surface.center
     if center is None:
         yield "the grid has no point at (0, 0): whether the center is right cannot be seen"
+    elif np.isfinite(loss[center]) and np.isfinite(loss).sum() == 1:
+        yield _advice_for_one_point(surface)
     elif np.isfinite(loss[center]):
         yield _check_minimum(surface, loss, center)
         yield from _check_range(surface, loss, center)
     elif surface.done_of[name][center]:
         yield "the loss at the center is no finite number: wrong weights or wrong data"
-    error = surface.values.get(name.replace("loss", "error"))
-    if error is not None:
-        yield from _check_plateau(error)
+    error = name.replace("loss", "error")
+    if surface.units.get(error) == "percent":
+        yield from _check_plateau(surface.values[error])
     yield from _statistics(surface)
 
 
 def _statistics(surface: Surface) -> Iterator[str]:
     """Say which running statistics batch-norm had, where the network has any."""
     known = surface.attributes
-    if not re.search(r"\b[1-9]\d* batch-norms", str(known.get("preparation", ""))):
+    there = re.search(r"\b[1-9]\d* batch-norms", str(known.get("preparation", "")))
+    if not there and not known.get("running_statistics"):
         return
     words = STATISTICS.get(str(known.get("batch_norm")))
+    if words is not None and "problem" in known:
+        words = words.partition(" (--batch-norm")[0]
     if words is not None:
         yield f"batch-norm: {words}"
 
@@ -222,6 +298,12 @@ def _check_finite(surface: Surface, loss: np.ndarray, done: np.ndarray) -> Itera
         )
 
 
+def _advice_for_one_point(surface: Surface) -> str:
+    words = "one point shows no shape: compare its loss with the log of the training"
+    line = "; try --x=-1:1:51 and a new --out for a line" if surface.n_points == 1 else ""
+    return words + line
+
+
 def _check_minimum(surface: Surface, loss: np.ndarray, center: tuple[int, int]) -> str:
     value, lowest = float(loss[center]), float(np.nanmin(loss))
     if lowest >= value - LOWER * abs(value):
@@ -234,7 +316,10 @@ def _check_minimum(surface: Surface, loss: np.ndarray, center: tuple[int, int]) 
 
 
 def _check_range(surface: Surface, loss: np.ndarray, center: tuple[int, int]) -> Iterator[str]:
-    level = max(2 * float(loss[center]), float(loss[center]) + RISE)
+    value = float(loss[center])
+    level = _part_of_the_way(loss, value) if _goes_below_0(loss) else max(2 * value, value + RISE)
+    if level < value:
+        return
     axes = {"alpha": ("--x", surface.alpha), "beta": ("--y", surface.beta)}
     for name, found in _widths(surface, loss, center, level).items():
         option, axis = axes[name]
@@ -246,11 +331,13 @@ def _check_range(surface: Surface, loss: np.ndarray, center: tuple[int, int]) ->
                 f"try {option}={-reach:g}:{reach:g}:{len(axis)}"
             )
         elif found.total < FEW_STEPS * step:
-            reach = float(f"{BASINS * found.total / 2:.1g}")
+            reach, n, what = float(f"{BASINS * found.total / 2:.1g}"), len(axis), "is wide"
+            if reach >= np.abs(axis).max():  # narrower it shows no more
+                reach, what = float(np.abs(axis).max()), "has few points"
+                n = 2 * math.ceil(reach * FEW_STEPS / found.total) + 1
             yield (
-                f"{option} is wide: along {name} the basin below {level:.3g} is "
-                f"{found.total / step:.1f} steps across; try {option}={-reach:g}:{reach:g}:"
-                f"{len(axis)}"
+                f"{option} {what}: along {name} the basin below {level:.3g} is "
+                f"{found.total / step:.1f} steps across; try {option}={-reach:g}:{reach:g}:{n}"
             )
 
 

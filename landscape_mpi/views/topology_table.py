@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from landscape_mpi.output import whole_file
+from landscape_mpi.views.table_file import Rows, write_rows
 from landscape_mpi.views.topology import NONE, Topology, coordinates_of, on_border
 
 COLUMNS = (
@@ -36,7 +35,7 @@ def describe(found: Sequence[Topology]) -> list[str]:
     lines = [f"{_title(found[0])}, {len(found)} lines, each by itself"]
     for number, topology in enumerate(found, 1):
         words = f"  line {number}: {_number(len(topology.minima), 'minimum', 'minima')}"
-        lines.append(words + (f"; {_persistence(topology)}" if len(topology.others) else ""))
+        lines.append(words + (f"; {say_persistence(topology)}" if len(topology.others) else ""))
     return lines
 
 
@@ -81,13 +80,14 @@ def _basins(topology: Topology) -> Iterator[str]:
             topology.least > 0
         )
         return
-    yield f"beside the deepest minimum: {_persistence(topology)}"
+    yield f"beside the deepest minimum: {say_persistence(topology)}"
     shares = ", ".join(f"{share:g} %" for share in SHARES)
     counts = [int((topology.others >= share / 100 * topology.height).sum()) for share in SHARES]
     yield f"basins of at least {shares} of the height: {', '.join(map(str, counts))}"
 
 
-def _persistence(topology: Topology) -> str:
+def say_persistence(topology: Topology) -> str:
+    """Return the largest persistence beside the deepest minimum, and that of all together."""
     others = topology.others
     largest, total = (_amount(topology, value) for value in (others.max(), others.sum()))
     share = 100 * others.max() / topology.height
@@ -134,15 +134,11 @@ def write_table(found: Sequence[Topology], path: Path) -> None:
     persistence is infinite: a point that is the saddle of two pairs has two rows. Minima and maxima
     name the saddle they are paired with (minima of a line: the maximum). Minima also have the
     number of that they merge into, which is the merge tree, and their share of the points.
-
-    Raises:
-        InputError: If the file cannot be written.
     """
-    with whole_file(path) as partial, partial.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        for line, topology in enumerate(found, 1):
-            rows.writerows(_rows(topology, line if len(found) > 1 else ""))
+    rows: Rows = [COLUMNS]
+    for line, topology in enumerate(found, 1):
+        rows += _rows(topology, line if len(found) > 1 else "")
+    write_rows(rows, path)
 
 
 def _rows(topology: Topology, line: int | str) -> Iterator[list[object]]:

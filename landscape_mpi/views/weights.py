@@ -19,12 +19,10 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.short_names import name_in_file, short_names
 from landscape_mpi.store.weights import WeightsFile
 from landscape_mpi.views.canvas import legend_below, plain, sheet
+from landscape_mpi.views.curve_colors import MOST, look_of
 from landscape_mpi.views.page import current_page
 
 SIZE, NARROW = (8.6, 3.5), (3.35, 4.6)  # inches
-# By Okabe and Ito, 2008: told apart by the colour-blind too. Then with dashes.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "0.2")
-DASHES = ("-", "--", ":")
 RING: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
@@ -43,10 +41,9 @@ def check_number(runs: Sequence[WeightsFile]) -> None:
     Raises:
         InputError: If there are too many.
     """
-    most = len(COLORS) * len(DASHES)
-    if len(runs) > most:
+    if len(runs) > MOST:
         raise InputError(
-            f"--weights: {len(runs)} runs, and no more than {most} can be told apart in one "
+            f"--weights: {len(runs)} runs, and no more than {MOST} can be told apart in one "
             "figure. Draw fewer at once."
         )
 
@@ -68,7 +65,7 @@ def draw_weights(runs: Sequence[WeightsFile]) -> Figure:
     norms, histogram = figure.subplots(*((2, 1) if current_page().is_narrow else (1, 2)))
     reach = 1.1 * max(map(_reach, runs))
     for k, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
-        look = {"color": COLORS[k % len(COLORS)], "linestyle": DASHES[k // len(COLORS)]}
+        look = look_of(k)
         _draw_norm(norms, run, look | {"label": plain(label)})
         _draw_histogram(histogram, run, look, reach=reach)
     _frame(norms, histogram, runs)

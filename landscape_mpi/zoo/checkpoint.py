@@ -2,110 +2,243 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import os
-import re
-import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from landscape_mpi.errors import InputError, MissingInputError, nearest_name
+from landscape_mpi.errors import InputError, nearest_name
 from landscape_mpi.output import whole_file
+from landscape_mpi.tensor_names import N_LISTED, is_extra, listed, plain_names
+from landscape_mpi.zoo.weight_choice import Choice, choose_weights, record_of
+from landscape_mpi.zoo.weight_files import (
+    WeightFiles,
+    find_weights,
+    first_sentence,
+    load_files,
+    record_beside,
+)
+from landscape_mpi.zoo.weight_fit import choose_names, missing_names
 
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
-N_LISTED = 5
+ADAPTERS = ("lora_", "ia3_", "adalora", "prompt_embeddings", "modules_to_save", "oft_", "hada_")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The weights of one file, on the CPU, as they were stored."""
+    """The weights of one checkpoint, on the CPU, as they were stored."""
 
     path: Path
-    sha256: str  # of the file
-    state: dict[str, torch.Tensor]  # names without the prefixes of wrappers
+    sha256: str  # of its files
+    state: dict[str, torch.Tensor]  # names without the words of wrappers
     dtypes: tuple[str, ...]  # of the floating-point tensors, e.g. ("bfloat16",)
-    record: dict[str, Any]  # what lies beside a state dict, e.g. epoch and lr of one of ours
+    record: dict[str, Any]  # what lies beside the state dict, e.g. epoch and lr
+    extra: dict[str, object] = field(default_factory=dict)  # extra state of modules, by name
+    notes: tuple[str, ...] = ()  # for the log: which weights these are
+    rivals: tuple[str, ...] = ()  # prefixes of the networks in state, if there are several
 
 
-def read_checkpoint(path: str | Path, *, trust: bool = False) -> Checkpoint:
-    """Read a state dict, bare or wrapped, from a torch or a .safetensors file.
+def read_checkpoint(path: str | Path, *, trust: bool = False, key: str | None = None) -> Checkpoint:
+    """Read a state dict, bare or wrapped, from a file or a folder of weights.
 
     Args:
-        path: The file.
+        path: A torch or .safetensors file, the index.json of shards, or a folder.
         trust: Unpickle whatever the file holds, which can run code.
-
-    Raises:
-        InputError: If the file is damaged, is no checkpoint, needs trust that was not given,
-            or holds weights that are NaN or infinite.
-        MissingInputError: If there is no such file.
+        key: Where in it the weights lie; None if only one choice is possible.
     """
     path = Path(path)
-    _check_file(path)
-    loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path, trust)
-    state = _without_prefixes(_find_state(path, loaded))
+    found = find_weights(path)
+    loaded = load_files(found, trust=trust)
+    choice = choose_weights(path, loaded, key)
+    state, extra = _parted(choice)
     refuse_non_finite(path, state)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     floats = {str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()}
-    return Checkpoint(path, sha256, state, tuple(sorted(floats)), _record_of(loaded))
+    return Checkpoint(
+        path,
+        found.sha256,
+        state,
+        tuple(sorted(floats)),
+        record_of(loaded) | record_beside(found),
+        extra,
+        (*_folder_notes(found), *choice.notes),
+        choice.rivals,
+    )
 
 
 def map_checkpoint(
-    path: Path, *, trust: bool = False
-) -> tuple[dict[str, torch.Tensor], Mapping[str, Any]]:
-    """Return the tensors of a file and the notes beside them, without reading the tensors.
+    path: Path, *, trust: bool = False, key: str | None = None
+) -> tuple[dict[str, torch.Tensor], Mapping[str, Any], tuple[str, ...]]:
+    """Return the tensors of a checkpoint and the notes beside them, without reading the tensors.
 
-    What is used of a tensor is read then, as long as the tensor lives; only the torch files of
-    before 2020, which are no zip archives, are read whole. Weights are not checked.
+    The parts of a tensor are read when they are used, as long as the tensor lives. Two formats are
+    read whole: torch files from before 2020, which are not zip archives, and folders of
+    torch.distributed.checkpoint. Weights are not checked.
 
     Args:
-        path: The file.
+        path: The file or folder.
         trust: Unpickle whatever the file holds, which can run code.
+        key: Where in it the weights lie; None if only one choice is possible.
 
     Returns:
-        Tensors by name, without the prefixes of wrappers; what else the file holds.
+        Tensors by name, without the words of wrappers; what else the checkpoint holds; notes for
+        the log on which weights these are.
+
+    Raises:
+        InputError: If only the network could tell which weights are meant.
     """
-    _check_file(path)
-    if path.suffix == ".safetensors":
-        return _without_prefixes(_find_state(path, _load_safetensors(path))), {}
-    loaded = _load_torch(path, trust, mapped=zipfile.is_zipfile(path))
+    found = find_weights(path)
+    loaded = load_files(found, trust=trust, mapped=True)
+    choice = choose_weights(path, loaded, key)
+    if choice.rivals:
+        raise InputError(
+            f"{path}: holds several networks, under {', '.join(choice.rivals)}. Pass "
+            f"--checkpoint-key with the name of the one you mean."
+        )
     notes = loaded if isinstance(loaded, Mapping) else {}
-    return _without_prefixes(_find_state(path, loaded)), notes
+    said = (*_folder_notes(found), *choice.notes)
+    return _parted(choice)[0], {**notes, **record_beside(found)}, said
+
+
+def _folder_notes(found: WeightFiles) -> tuple[str, ...]:
+    if not found.others:
+        return ()
+    return (
+        f"the weights of {found.main.name} are used, and not those of {', '.join(found.others)} "
+        f"in the same folder. For the others, name the file",
+    )
+
+
+def _parted(choice: Choice) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    """Return tensors and extra state of modules, under names without words of wrappers."""
+    plain = plain_names(choice.state)
+    named = {plain[name]: value for name, value in choice.state.items()}
+    extra = {name: value for name, value in named.items() if is_extra(name)}
+    return {n: value.detach() for n, value in named.items() if n not in extra}, extra
+
+
+def fitted(checkpoint: Checkpoint, network: nn.Module) -> Checkpoint:
+    """Rename the tensors of a checkpoint to those of a network, without those beside it.
+
+    Tensors that the network does not have stay, unless they may be left out.
+
+    Args:
+        checkpoint: As it was read.
+        network: Network to load it into, left as it is.
+    """
+    choice = choose_names(
+        checkpoint.path, checkpoint.state, checkpoint.extra, network, rivals=checkpoint.rivals
+    )
+    names = choice.names
+    return replace(
+        checkpoint,
+        state={names[name]: t for name, t in checkpoint.state.items() if name in names},
+        extra={names[name]: v for name, v in checkpoint.extra.items() if name in names},
+        notes=(*checkpoint.notes, *choice.notes),
+    )
 
 
 def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
-    """Copy all weights and buffers of checkpoint into network, converted to its types.
+    """Load all weights and buffers of checkpoint by the network's own load_state_dict.
 
-    Either all of them are loaded or, with an error, none. A checkpoint may lack
-    ``num_batches_tracked``, which evaluation does not use, and the second name of a tensor that
-    the network has under two names. All its names may begin with a module that the network is
-    not in, as ``model.``; or the network's own names with one that the checkpoint is not in.
+    The network is in training mode while it loads, since some layers merge weights on eval();
+    afterwards it is in its mode from before. A checkpoint may lack ``num_batches_tracked``, which
+    evaluation does not use, and the second name of a tensor that the network has under two names.
+    All names of either side may begin with a module that the other does not have, as ``model.``.
 
     Args:
-        network: Network to fill, in place.
+        network: Network to fill, in place; an error may leave it half filled.
         checkpoint: What to fill it with.
 
     Raises:
-        InputError: If names or shapes differ, or a weight is infinite in the network's type.
+        InputError: If names or shapes differ, a weight is infinite in the network's type, or the
+            network does not hold the checkpoint's weights afterwards.
     """
-    target = _without_prefixes(network.state_dict())
-    checkpoint = replace(checkpoint, state=_renamed(checkpoint.state, target))
-    _compare_names(checkpoint, target)
-    _compare_shapes(checkpoint, target)
-    converted = {name: t.to(target[name].dtype) for name, t in checkpoint.state.items()}
-    refuse_non_finite(checkpoint.path, converted)
-    with torch.no_grad():
-        for name, tensor in converted.items():
-            target[name].copy_(tensor)
+    was_training = network.training
+    network.train()
+    fitting = fitted(checkpoint, network)
+    target = {k: v for k, v in network.state_dict().items() if isinstance(v, torch.Tensor)}
+    try:
+        _compare_names(fitting, target)
+        _compare_shapes(fitting, target)
+    except InputError as problem:
+        if not _loads_by_itself(network):
+            raise
+        _load(network, checkpoint.path, {**checkpoint.state, **checkpoint.extra}, problem)
+    else:
+        converted = {name: _converted(t, target[name]) for name, t in fitting.state.items()}
+        refuse_non_finite(checkpoint.path, converted)
+        _load(network, checkpoint.path, {**converted, **fitting.extra})
+        _check_loaded(network, checkpoint.path, converted)
+    network.train(was_training)
+
+
+def _converted(tensor: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    return tensor.to(own.dtype)
+
+
+def _loads_by_itself(network: nn.Module) -> bool:
+    """Return whether a network may take names and shapes that its state dict does not have."""
+    own = (nn.Module._load_from_state_dict, nn.Module.load_state_dict)
+    return any(
+        module._load_state_dict_pre_hooks
+        or (type(module)._load_from_state_dict, type(module).load_state_dict) != own
+        for module in network.modules()
+        if not type(module).__module__.startswith("torch.nn.")
+    )
+
+
+def _load(
+    network: nn.Module,
+    path: Path,
+    state: Mapping[str, object],
+    problem: InputError | None = None,
+) -> None:
+    """Let a network load a state dict.
+
+    Args:
+        network: In training mode.
+        path: The file, for the message.
+        state: By the network's own names.
+        problem: Why names or shapes do not fit, or None; then the network must take every entry.
+
+    Raises:
+        InputError: If the network refuses it.
+    """
+    try:
+        network.load_state_dict(state, strict=problem is not None)
+    except Exception as refusal:  # the network's own code
+        if problem is not None:
+            raise problem from refusal
+        raise InputError(
+            f"{path}: the network's load_state_dict refuses it: {first_sentence(refusal)} Name the "
+            f"network that it was trained with."
+        ) from refusal
+
+
+def _check_loaded(network: nn.Module, path: Path, loaded: Mapping[str, torch.Tensor]) -> None:
+    """Check that a network holds the weights that were loaded.
+
+    Raises:
+        InputError: If a tensor of its state dict differs.
+    """
+    now = network.state_dict()
+    others = [
+        name
+        for name, tensor in loaded.items()
+        if isinstance(now.get(name), torch.Tensor)
+        and not _is_counter(name)
+        and not torch.equal(now[name], tensor)
+    ]
+    if others:
+        raise InputError(
+            f"{path}: after load_state_dict some tensors of the network differ from the file: "
+            f"{listed(others)}. The surface would be that of other weights: let the network's own "
+            f"load_state_dict and state_dict give back what was saved."
+        )
 
 
 def write_checkpoint(path: Path, network: nn.Module, notes: Mapping[str, Any]) -> None:
@@ -134,143 +267,6 @@ def classifier_size(state: Mapping[str, torch.Tensor]) -> int | None:
     return sizes[-1] if sizes else None
 
 
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory; name the checkpoint file in it.")
-    if not path.exists():
-        near = nearest_name(path.name, _names_beside(path))
-        hint = f" Did you mean {path.parent / near}?" if near else ""
-        raise MissingInputError(f"{path}: no such checkpoint.{hint}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty; the program that wrote it was probably cut off.")
-
-
-def _names_beside(path: Path) -> list[str]:
-    return [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-
-
-def _load_safetensors(path: Path) -> object:
-    try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise InputError(
-            f"{path}: is not a safetensors file, or is truncated: {_sentence(problem)}"
-        ) from problem
-
-
-def _load_torch(path: Path, trust: bool, *, mapped: bool = False) -> object:
-    try:
-        return torch.load(path, weights_only=not trust, map_location="cpu", mmap=mapped)
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read: {_sentence(problem)}") from problem
-    except Exception as problem:  # a damaged pickle can raise anything
-        raise _refused(path, problem, trust) from problem
-
-
-def _refused(path: Path, problem: Exception, trust: bool) -> InputError:
-    """Return the error for a file that torch.load refused."""
-    unsafe = re.search(r"GLOBAL ([\w.]+)|(TorchScript)", str(problem))
-    if unsafe and not trust:
-        return InputError(
-            f"{path}: holds {unsafe[1] or 'a TorchScript program'}, not only tensors, and loading "
-            "that can run code. Save network.state_dict() alone or, if you trust whoever wrote "
-            "the file, pass --trust-checkpoint."
-        )
-    if isinstance(problem, AttributeError | ImportError):
-        return InputError(
-            f"{path}: holds an object whose class cannot be imported here: {_sentence(problem)} "
-            "Save network.state_dict() alone where it can."
-        )
-    return _damaged(path, problem)
-
-
-def _damaged(path: Path, problem: Exception) -> InputError:
-    """Return the error for a file without sense: cut off, or never a checkpoint."""
-    with path.open("rb") as file:
-        start = file.read(16)
-    cut_zip = start.startswith(b"PK") and not zipfile.is_zipfile(path)
-    foreign_pickle = re.search("Unsupported operand|magic number", str(problem))
-    if cut_zip or (start.startswith(b"\x80") and not foreign_pickle):
-        return InputError(
-            f"{path}: is truncated or damaged, {path.stat().st_size:,} bytes "
-            f"({type(problem).__name__}: {_sentence(problem)}) Copy it again, or take another."
-        )
-    return InputError(
-        f"{path}: is not a checkpoint of torch.save or safetensors, or is damaged; it begins with "
-        f"{start!r}."
-    )
-
-
-def _find_state(path: Path, loaded: object) -> dict[str, torch.Tensor]:
-    if isinstance(loaded, Mapping):
-        inner = [loaded[name] for name in WRAPPERS if name in loaded]
-        states = [value for value in inner if isinstance(value, Mapping)]
-        networks = [value for value in inner if isinstance(value, nn.Module)]
-        loaded = (states + networks + [loaded])[0]
-    if isinstance(loaded, nn.Module):  # a whole pickled network, which needed trust
-        loaded = loaded.state_dict()
-    if not isinstance(loaded, Mapping):
-        raise InputError(
-            f"{path}: holds a {type(loaded).__name__}, not a state dict. Save network.state_dict()."
-        )
-    return _tensors_of(path, loaded)
-
-
-def _record_of(loaded: object) -> dict[str, Any]:
-    """Return what a file holds besides the state dict in it, nothing where it is one itself."""
-    if not isinstance(loaded, Mapping):
-        return {}
-    states = [name for name in WRAPPERS if isinstance(loaded.get(name), Mapping | nn.Module)]
-    others = {str(name): value for name, value in loaded.items() if name not in states}
-    return others if states else {}
-
-
-def _tensors_of(path: Path, loaded: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
-    others = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
-    if len(others) == len(loaded):
-        raise InputError(
-            f"{path}: holds no tensors, neither at the top nor under {', '.join(WRAPPERS)}; it "
-            f"has: {_listed(others) or 'nothing'}. Save network.state_dict()."
-        )
-    if others:
-        raise InputError(
-            f"{path}: not all of it are tensors: {_listed(others)}. Save network.state_dict() "
-            'alone, or as {"state_dict": network.state_dict(), ...}.'
-        )
-    return {str(name): tensor.detach() for name, tensor in loaded.items()}
-
-
-def _without_prefixes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return state without the prefixes of wrappers that all its names share."""
-    names = list(state)
-    while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in names)), ""):
-        names = [name.removeprefix(prefix) for name in names]
-    return dict(zip(names, state.values(), strict=True))
-
-
-def _renamed(
-    state: dict[str, torch.Tensor], target: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Return state with the names of target, where they differ by what all of one begin with."""
-    if state.keys() & target.keys():
-        return state
-    for prefix in _beginnings(state):
-        short = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-        if short.keys() & target.keys():
-            return short
-    for prefix in _beginnings(target):
-        if any(f"{prefix}{name}" in target for name in state):
-            return {f"{prefix}{name}": tensor for name, tensor in state.items()}
-    return state
-
-
-def _beginnings(names: Iterable[str]) -> list[str]:
-    """Return the modules that all names are in: ``a.`` and ``a.b.``."""
-    modules = [name.split(".")[:-1] for name in names]
-    same = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*modules, strict=False))
-    return list(itertools.accumulate(f"{level[0]}." for level in same))
-
-
 def refuse_non_finite(where: Path | str, state: Mapping[str, torch.Tensor]) -> None:
     """Check that weights are numbers.
 
@@ -285,7 +281,7 @@ def refuse_non_finite(where: Path | str, state: Mapping[str, torch.Tensor]) -> N
     bad = [f"{name} ({n:,} of {state[name].numel():,})" for name, n in counts.items() if n]
     if bad:
         raise InputError(
-            f"{where}: NaN or infinite weights in {_listed(bad)}: the training diverged, and no "
+            f"{where}: NaN or infinite weights in {listed(bad)}: the training diverged, and no "
             "loss can be computed from them. Take an earlier checkpoint."
         )
 
@@ -295,50 +291,48 @@ def _count_non_finite(where: Path | str, name: str, tensor: torch.Tensor) -> int
         return int((~torch.isfinite(tensor)).sum())
     except (RuntimeError, TypeError) as problem:  # sparse, quantized, meta, 8-bit, or no tensor
         raise InputError(
-            f"{where}: {name} is no plain dense tensor of numbers ({_sentence(problem)}) Save it "
+            f"{where}: {name} is not a dense tensor of numbers ({first_sentence(problem)}) Save it "
             "as float32, float16 or bfloat16."
         ) from problem
 
 
 def _compare_names(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -> None:
-    there = {_memory(tensor) for name, tensor in target.items() if name in checkpoint.state}
-    missing = [
-        name
-        for name, tensor in target.items()
-        if name not in checkpoint.state
-        and not _is_counter(name)
-        and (tensor.numel() == 0 or _memory(tensor) not in there)
-    ]
+    missing = missing_names(checkpoint.state, target)
     extra = [name for name in checkpoint.state if name not in target]
     parts = []
     if missing:
-        parts.append(f"missing from it: {_listed(_with_nearest(missing, extra))}")
+        parts.append(f"missing from it: {listed(_with_nearest(missing, extra))}")
     if extra:
-        parts.append(f"not in the network: {_listed(_with_nearest(extra, missing))}")
+        parts.append(f"not in the network: {listed(_with_nearest(extra, missing))}")
     if parts:
-        only_shortcuts = all(".shortcut." in name for name in missing + extra)
-        hint = ": shortcuts of names that end in _pad or _noshort have no weights"
         raise InputError(
             f"{checkpoint.path}: does not fit the network; {'; '.join(parts)}. "
-            "Name the network it was trained with by --model"
-            f"{hint * only_shortcuts}."
+            f"{_way_out(checkpoint, missing, extra)}"
         )
 
 
-def _memory(tensor: torch.Tensor) -> tuple[int, torch.Size]:
-    """Return what two names of one tensor have in common."""
-    return tensor.data_ptr(), tensor.shape
+def _way_out(checkpoint: Checkpoint, missing: list[str], extra: list[str]) -> str:
+    if missing and any(word in name for name in checkpoint.state for word in ADAPTERS):
+        return (
+            "It holds only the adapters that PEFT trains on top of a base model. Let the function "
+            "that builds the network return the base model with the adapters in it "
+            "(PeftModel.from_pretrained(base, FOLDER), or that with merge_and_unload()), and leave "
+            "--checkpoint out."
+        )
+    only_shortcuts = all(".shortcut." in name for name in missing + extra)
+    hint = ": shortcuts of names that end in _pad or _noshort have no weights"
+    return f"Name the network that it was trained with{hint * only_shortcuts}."
 
 
 def _compare_shapes(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -> None:
     pairs = [
         f"{name} {_kind(tensor)} there, {_kind(target[name])} in the network"
         for name, tensor in checkpoint.state.items()
-        if _kind(tensor) != _kind(target[name]) and not _is_counter(name)
+        if not (is_lazy(target[name]) or _is_counter(name)) and _kind(tensor) != _kind(target[name])
     ]
     if pairs:
         raise InputError(
-            f"{checkpoint.path}: tensors differ: {_listed(pairs)}. The network needs the widths, "
+            f"{checkpoint.path}: tensors differ: {listed(pairs)}. The network needs the widths, "
             "channels and classes it was trained with."
         )
 
@@ -358,15 +352,3 @@ def _with_nearest(names: list[str], others: list[str]) -> Iterable[str]:
     for i, name in enumerate(names):
         near = nearest_name(name, others) if i < N_LISTED else None
         yield f"{name} (nearest: {near})" if near else name
-
-
-def _listed(items: Iterable[str]) -> str:
-    """Return the first items, and how many more there are."""
-    items = list(items)
-    more = f" and {len(items) - N_LISTED:,} more" if len(items) > N_LISTED else ""
-    return ", ".join(items[:N_LISTED]) + more
-
-
-def _sentence(problem: BaseException) -> str:
-    """Return the first sentence of what a library said."""
-    return str(problem).strip().split("\n")[0].split(". ")[0].rstrip(".") + "."

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from landscape_mpi.zoo.cifar import Edition, Layout, load_cifar
 from landscape_mpi.zoo.dataset import Split
+from landscape_mpi.zoo.named_data import FETCHED, Asked, Loaded, NamedData, Size
 
 BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 CIFAR10 = Edition(
@@ -59,3 +60,19 @@ def load_cifar10(
         CIFAR10, url=url, known_hash=known_hash, n_train=n_per_batch, n_test=n_per_batch
     )
     return load_cifar(edition, data_dir, download=download)
+
+
+def _load(asked: Asked) -> Loaded:
+    splits = load_cifar(CIFAR10, asked.data_dir, download=asked.download)
+    return Loaded(splits, CIFAR10.n_classes)
+
+
+DATA_SET = NamedData(
+    load=_load,
+    kind="image",
+    size=Size(50_000, 10_000, (3, 32, 32), 10),
+    files=FETCHED,
+    words="in the published formats under `--data-dir`; `--download` fetches it there",
+    statistics=(MEAN, STD),
+    is_photographic=True,
+)

@@ -5,7 +5,8 @@ Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
 
 from __future__ import annotations
 
-from landscape_mpi.zoo.cifar import Edition, Layout
+from landscape_mpi.zoo.cifar import Edition, Layout, load_cifar
+from landscape_mpi.zoo.named_data import FETCHED, Asked, Loaded, NamedData, Size
 
 CIFAR100 = Edition(
     name="cifar100",
@@ -22,4 +23,19 @@ CIFAR100 = Edition(
         Layout("cifar-100-python", ("train",), "test", is_pickled=True),
         Layout("cifar-100-binary", ("train.bin",), "test.bin", is_pickled=False),
     ),
+)
+
+
+def _load(asked: Asked) -> Loaded:
+    splits = load_cifar(CIFAR100, asked.data_dir, download=asked.download)
+    return Loaded(splits, CIFAR100.n_classes)
+
+
+DATA_SET = NamedData(
+    load=_load,
+    kind="image",
+    size=Size(50_000, 10_000, (3, 32, 32), 100),
+    files=FETCHED,
+    words="likewise, with the fine labels",
+    is_photographic=True,
 )

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
 WIDTHS = (16, 32, 64)  # channels of the convolutions
@@ -45,3 +47,18 @@ class Cnn(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits [n, n_classes] for images [n, n_channels, height, width]."""
         return self.linear(self.convolutions(x).flatten(1))
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
+    n_channels, height, width = sample.shape
+    n_convolutions = int(name.removeprefix("cnn"))
+    images = {"n_channels": n_channels, "n_classes": sample.n_classes}
+    return Cnn(n_convolutions, size=(height, width), **images)
+
+
+FAMILY = Family(
+    names=("cnn1", "cnn3"),
+    kinds=("image",),
+    build=_build,
+    words="one or three convolutions, for digits",
+)

@@ -19,6 +19,7 @@ from landscape_mpi.zoo.checkpoint import Checkpoint, read_checkpoint, refuse_non
 
 FORMAT = "landscape_mpi curve"
 FORMAT_VERSION = 1
+PROBLEM = "problem"  # in the identity: where the problem comes from that the curve is of
 State = Mapping[str, torch.Tensor]
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import torch
 
 # Of each kind of samples; an array is of any other shape.
 NOUNS = {"image": "images", "table": "rows", "text": "sequences", "array": "arrays"}
+LEFT_OUT = -100  # the target that torch's cross-entropy leaves out
 _KINDS = {
     ("uint8", 4): "image",
     ("float32", 4): "image",
     ("float32", 2): "table",
     ("int64", 2): "text",
 }
+FLOATS = ("float32", "float64")  # float64 where a network may compute in it
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,13 @@ class Sample:
 
     kind: str  # a key of NOUNS
     shape: tuple[int, ...]  # (channels, height, width), (features,) or (length,)
-    n_classes: int  # of a text its symbols, each of which can come next; or numbers to predict
+    n_classes: int  # or the number of values to predict
+    n_symbols: int = 0  # of a text; there may be more or fewer symbols than classes
+
+    @property
+    def n_next_symbols(self) -> int:
+        """Return how many symbols there are, each of which can come next."""
+        return max(self.n_classes, self.n_symbols)
 
     def __str__(self) -> str:
         """Return it in words, for messages."""
@@ -37,10 +45,6 @@ class Sample:
         }
         return words[self.kind].format(*self.shape)
 
-    def zeros(self, n: int) -> torch.Tensor:
-        """Return n inputs of zeros: int64 for a text, float32 for all others."""
-        return torch.zeros(n, *self.shape, dtype=torch.int64 if self.kind == "text" else None)
-
 
 @dataclass(frozen=True)
 class Split:
@@ -52,12 +56,33 @@ class Split:
     """
 
     inputs: np.ndarray
-    # Classes from 0, int64, or numbers to predict, float32: [n], or [n, length] with several
-    targets: np.ndarray  # for each sample, as one at each place of a sequence.
+    # Classes from 0, int64, or numbers to predict, float32: [n], or [n, ...] with several for
+    targets: np.ndarray  # each sample, as one at each place of a sequence or of an image.
+
+    @property
+    def n_samples(self) -> int:
+        """Return the number of samples."""
+        return len(self.targets)
+
+    def of_rows(self, rows: np.ndarray | None) -> Split:
+        """Return a copy of some rows, int64 [n]; for None the split itself."""
+        return self if rows is None else Split(self.inputs[rows], self.targets[rows])
 
     def first(self, n: int) -> Split:
         """Return a copy of the first n samples, all where there are fewer."""
         return Split(self.inputs[:n].copy(), self.targets[:n].copy())
+
+    def rows_to_try(self, n: int) -> np.ndarray:
+        """Return the rows of n samples on which to try a network, of all if there are fewer.
+
+        For sequences they include the largest and the smallest symbol, which may not fit.
+        """
+        rows = np.arange(min(n, len(self.targets)))
+        if self.kind == "text":
+            rows[-2:] = [self.inputs.min(axis=1).argmin(), self.inputs.max(axis=1).argmax()][
+                -len(rows) :
+            ]
+        return rows
 
     @property
     def kind(self) -> str:
@@ -67,6 +92,7 @@ class Split:
             ValueError: If they are none of these.
         """
         dtype, n_dimensions = self.inputs.dtype.name, self.inputs.ndim
+        dtype = "float32" if dtype in FLOATS else dtype
         usual = "array" if dtype == "float32" and n_dimensions > 2 else None
         kind = _KINDS.get((dtype, n_dimensions), usual)
         if kind is None:
@@ -76,10 +102,27 @@ class Split:
             )
         return kind
 
+    def in_float32(self) -> Split:
+        """Return the same samples with float64 arrays rounded to float32."""
+        arrays = (self.inputs, self.targets)
+        rounded = (a.astype(np.float32) if a.dtype == np.float64 else a for a in arrays)
+        return Split(*rounded)
+
     @property
     def has_pixels(self) -> bool:
         """Return whether the inputs are images to be normalised."""
         return self.inputs.dtype == np.uint8
+
+
+class UnreadSplit(Protocol):
+    """A split of which those samples are read that are asked for."""
+
+    @property
+    def n_samples(self) -> int:
+        """Return the number of samples, without reading one."""
+
+    def of_rows(self, rows: np.ndarray | None) -> Split:
+        """Read the samples of some rows, ascending, int64 [n]; all of them for None."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +138,9 @@ class DataSet:
     mean: tuple[float, ...]  # one per channel, in [0, 1] units; empty where there are no pixels
     std: tuple[float, ...]  # one per channel, in [0, 1] units; likewise
     n_classes: int  # or the numbers to predict for a sample
-    sha256: str  # over inputs and targets of every split, as they are here
+    sha256: str  # over all inputs and targets in float32, used or not; empty if nobody asked
+    ignored: int | None = None  # the target that does not count
+    class_axis: int = -1  # of the outputs of its network, 1 or -1
 
     @property
     def sample(self) -> Sample:
@@ -104,19 +149,52 @@ class DataSet:
         shape: Sequence[int] = split.inputs.shape[1:]
         if split.kind == "image":
             shape = (shape[2], shape[0], shape[1])
-        return Sample(split.kind, tuple(shape), self.n_classes)
+        n_symbols = 0
+        if split.kind == "text":
+            n_symbols = 1 + max(int(each.inputs.max()) for each in self.splits.values())
+        return Sample(split.kind, tuple(shape), self.n_classes, n_symbols)
+
+    def counted(self, split: str) -> np.ndarray:
+        """Return the targets of a split that count, in one row."""
+        targets = self.splits[split].targets
+        return targets.ravel() if self.ignored is None else targets[self.is_counted(split)]
+
+    def is_counted(self, split: str) -> np.ndarray:
+        """Return which targets of a split count, bool of their shape."""
+        targets = self.splits[split].targets
+        if self.ignored is None:
+            return np.ones(targets.shape, bool)
+        return np.asarray(targets != self.ignored)
 
     @property
     def trivial_errors(self) -> dict[str, float]:
         """Return by split the error, %, of always answering the class commonest in the first.
 
-        Empty where the targets are numbers to predict.
+        Empty if the targets are not classes.
         """
-        first = next(iter(self.splits.values())).targets
-        if first.dtype.kind != "i":
+        counted = {name: self.counted(name) for name in self.splits}
+        first = next(iter(counted.values()))
+        if first.dtype.kind != "i" or not first.size or first.min() < 0:
             return {}
-        commonest = np.bincount(first.ravel()).argmax()
+        commonest = np.bincount(first).argmax()
         return {
-            name: 100 * float(np.mean(split.targets != commonest))
-            for name, split in self.splits.items()
+            name: 100 * float(np.mean(targets != commonest))
+            for name, targets in counted.items()
+            if targets.size
         }
+
+
+def find_ignored(splits: Mapping[str, Split], asked: int | str | None) -> int | None:
+    """Return the target that does not count, None if all count.
+
+    Args:
+        splits: Splits with the targets.
+        asked: A number; ``none``; or None for LEFT_OUT, if some target is that.
+    """
+    if asked is not None:
+        return asked if isinstance(asked, int) else None
+    are_there = (
+        split.targets.dtype.kind == "i" and (split.targets == LEFT_OUT).any()
+        for split in splits.values()
+    )
+    return LEFT_OUT if any(are_there) else None

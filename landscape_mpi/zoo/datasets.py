@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.zoo import cifar10
-from landscape_mpi.zoo.dataset import NOUNS, DataSet, Split
-from landscape_mpi.zoo.loaders import load_splits
+from landscape_mpi.zoo.dataset import NOUNS, DataSet, Split, UnreadSplit, find_ignored
+from landscape_mpi.zoo.loaders import find_data_set, load_splits
+from landscape_mpi.zoo.named_data import Statistics
 from landscape_mpi.zoo.statistics import channel_statistics, given_mean, given_std
+from landscape_mpi.zoo.used_samples import UsedSamples
 
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one per channel
+EVERY_SAMPLE = UsedSamples()
 
 
 def load_dataset(
@@ -24,32 +25,70 @@ def load_dataset(
     download: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    ignore_index: int | str | None = None,
+    exact: bool = False,
+    used: UsedSamples = EVERY_SAMPLE,
+    digest_of_all: bool = True,
 ) -> DataSet:
     """Load a data set into memory.
 
+    Samples that lie one by one, in a Dataset or in files, are read if they are used. All training
+    images are, where the mean and the deviation of their pixels are not known.
+
     Args:
-        spec: One of loaders.FORMS.
+        spec: One of loaders.data_forms().
         data_dir: Folder for data sets that are files.
         download: Fetch the files that are not there, where the publisher offers them.
         mean: One per channel or one for all, in [0, 1] units; else that of the training split,
-            for cifar10 the one in use. For images only.
+            or the usual one of the data set. For images only.
         std: Likewise.
+        ignore_index: The target that does not count; see find_ignored.
+        exact: Leave what is float64 as it is, for a network that computes in it.
+        used: Which of the samples.
+        digest_of_all: Read the samples that are not used too, for the digest of all.
 
     Raises:
-        InputError: If spec is not known, or data, mean or std are not as they must be.
+        InputError: If spec is not known, data, mean or std are not as they must be, or the data
+            lack what is used.
         MissingInputError: If files are not there.
     """
     folder = None if data_dir is None else Path(data_dir)
-    splits, n_classes = load_splits(spec, data_dir=folder, download=download)
-    means, deviations = _find_statistics(spec, splits["train"], mean, std)
+    loaded = load_splits(spec, data_dir=folder, download=download)
+    rows = used.rows(spec, {name: split.n_samples for name, split in loaded.splits.items()})
+    splits = {name: loaded.splits[name].of_rows(rows[name]) for name in rows}
+    known = splits | {
+        name: split.of_rows(None)
+        for name, split in loaded.splits.items()
+        if digest_of_all or isinstance(split, Split)
+    }
+    n_classes = loaded.n_classes
+    n_classes = n_classes if isinstance(n_classes, int) else n_classes(known)
+    train = splits["train"] if used.all_of_training else loaded.splits["train"]
+    means, deviations = _find_statistics(spec, next(iter(splits.values())), train, mean, std)
+    ignored = find_ignored(known, ignore_index)
+    if ignored is not None:
+        n_classes = _count_classes(known, n_classes, ignored)
     return DataSet(
         name=spec,
-        splits=splits,
+        splits=splits if exact else _in_float32(splits),
         mean=means,
         std=deviations,
         n_classes=n_classes,
-        sha256=digest_splits(splits),
+        sha256=digest_splits(_in_float32(known)) if digest_of_all else "",
+        ignored=ignored,
     )
+
+
+def _in_float32(splits: Mapping[str, Split]) -> dict[str, Split]:
+    return {name: split.in_float32() for name, split in splits.items()}
+
+
+def _count_classes(splits: Mapping[str, Split], n_classes: int, ignored: int) -> int:
+    """Return the number of classes without the target that does not count."""
+    targets = [split.targets for split in splits.values()]
+    if targets[0].dtype.kind != "i" or n_classes != 1 + ignored:
+        return n_classes
+    return 1 + max(int(each[each != ignored].max(initial=0)) for each in targets)
 
 
 def digest_splits(splits: Mapping[str, Split]) -> str:
@@ -63,15 +102,26 @@ def digest_splits(splits: Mapping[str, Split]) -> str:
 
 
 def _find_statistics(
-    spec: str, train: Split, mean: Sequence[float] | None, std: Sequence[float] | None
+    spec: str,
+    some: Split,
+    train: Split | UnreadSplit,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
 ) -> Statistics:
     """Return what was given, or else the training split's own; nothing where there are no images.
+
+    Args:
+        spec: What --data names.
+        some: Samples of any split.
+        train: The training split; all of it is read if the data must tell.
+        mean: See load_dataset.
+        std: See load_dataset.
 
     Raises:
         InputError: If they are given where there are no images, or cannot be used.
     """
-    if not train.has_pixels:
-        noun = "images of floats" if train.kind == "image" else NOUNS[train.kind]
+    if not some.has_pixels:
+        noun = "images of floats" if some.kind == "image" else NOUNS[some.kind]
         given = "--mean" if mean is not None else "--std"
         if mean is not None or std is not None:
             raise InputError(
@@ -79,13 +129,14 @@ def _find_statistics(
                 f"{noun}, which are used as they are. Leave it out."
             )
         return (), ()
-    n_channels = train.inputs.shape[-1]
-    is_cifar10 = spec == "cifar10"
-    usual = (cifar10.MEAN, cifar10.STD) if is_cifar10 else channel_statistics(train.inputs)
-    means = usual[0] if mean is None else given_mean(mean, n_channels=n_channels)
-    if std is None:
-        return means, _not_constant(usual[1])
-    return means, given_std(std, n_channels=n_channels)
+    n_channels = some.inputs.shape[-1]
+    means = None if mean is None else given_mean(mean, n_channels=n_channels)
+    deviations = None if std is None else given_std(std, n_channels=n_channels)
+    if means is None or deviations is None:
+        own = find_data_set(spec).statistics or channel_statistics(train.of_rows(None).inputs)
+        means = means or own[0]
+        deviations = deviations or _not_constant(own[1])
+    return means, deviations
 
 
 def _not_constant(std: tuple[float, ...]) -> tuple[float, ...]:

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
 BLOCKS_OF_121 = (6, 12, 24, 16)  # layers of each block
@@ -84,3 +86,15 @@ class DenseNet(nn.Module):
         """Return logits [n, n_classes] for images [n, n_channels, height, width]."""
         x = functional.relu(self.bn(self.blocks(self.conv(x))))
         return self.linear(x.mean(dim=(2, 3)))
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
+    return DenseNet(n_channels=sample.shape[0], n_classes=sample.n_classes)
+
+
+FAMILY = Family(
+    names=("densenet121",),
+    kinds=("image",),
+    build=_build,
+    words="densely connected, with a stem for small images",
+)

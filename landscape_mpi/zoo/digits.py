@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from landscape_mpi.zoo.dataset import Split
+from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData, Size
 
 N_CLASSES = 10
 FILE = "datasets/data/digits.csv.gz"  # in the package
@@ -46,3 +47,16 @@ def _read_rows() -> np.ndarray:
 
     images, labels = datasets.load_digits(return_X_y=True)
     return np.column_stack([images, labels])
+
+
+def _load(_: Asked) -> Loaded:
+    return Loaded(load_digits(), N_CLASSES)
+
+
+DATA_SET = NamedData(
+    load=_load,
+    kind="image",
+    size=Size(1438, 359, (1, 8, 8), N_CLASSES),
+    files="nothing to fetch",
+    words="the UCI handwritten digits that scikit-learn brings: nothing to fetch",
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from itertools import pairwise
 
 import torch
@@ -9,9 +11,13 @@ from torch import nn
 from torch.nn import functional
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
 DEEPEST = 1000
+WIDTH, SEISMIC_WIDTH = 128, 32  # units of the hidden layers
+NAME = r"feedforward([0-9]{1,9})(?:_skip([0-9]{1,9})_([0-9]{1,9}))?"
 
 
 class FeedForward(nn.Module):
@@ -74,3 +80,40 @@ def _check(depth: int, skip: tuple[int, int] | None) -> None:
             f"a skip from layer {skip[0]} to layer {skip[1]} of {depth}. It goes from a layer to a "
             "later one, neither of them the last, which gives the logits."
         )
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
+    match = re.fullmatch(NAME, name)
+    assert match is not None  # since the name is one of the family
+    depth, first, last = match.groups()
+    skip = None if first is None else (int(first), int(last))
+    return _on_vectors(sample, depth=int(depth), width=WIDTH, skip=skip)
+
+
+def _build_seismic(name: str, sample: Sample) -> nn.Module:
+    n_hidden = int(name.removeprefix("seismic"))
+    return _on_vectors(sample, depth=n_hidden + 1, width=SEISMIC_WIDTH)
+
+
+def _on_vectors(
+    sample: Sample, *, depth: int, width: int, skip: tuple[int, int] | None = None
+) -> FeedForward:
+    vectors = {"n_features": math.prod(sample.shape), "n_classes": sample.n_classes}
+    return FeedForward(depth, width=width, skip=skip, **vectors)
+
+
+FAMILY = Family(
+    names=("feedforward16", "feedforward16_skip2_14"),
+    kinds=("image", "table"),
+    build=_build,
+    words="layers of 128 units, for images or tables; any depth, and a skip from any layer to a "
+    "later one",
+    pattern=NAME,
+    forms=("feedforwardDEPTH", "feedforwardDEPTH_skipFIRST_LAST"),
+)
+SEISMIC = Family(
+    names=("seismic1", "seismic3"),
+    kinds=("table",),
+    build=_build_seismic,
+    words="one or three hidden layers of 32 units, for tables",
+)

@@ -6,20 +6,15 @@ import importlib
 import inspect
 import os
 import sys
-import sysconfig
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
-from landscape_mpi.errors import InputError, nearest_name
-
-
-class NoModuleError(InputError):
-    """A module that is nowhere on the path."""
+from landscape_mpi.errors import InputError, Interrupted, UserCodeError, nearest_name
+from landscape_mpi.zoo.function_name import FunctionName, no_module, read_function_name
 
 
 def call_hook(option: str, spec: str) -> nn.Module:
@@ -53,15 +48,24 @@ def call_function(option: str, spec: str, *, returns: str) -> Any:
         returns: What it is for, in words.
 
     Raises:
-        InputError: If there is no such module or function, or if either fails.
+        InputError: If there is no such module or function, or it is told of wrong input itself.
+        UserCodeError: If either fails.
+        Interrupted: If Ctrl-C came.
     """
     function = find_function(option, spec, arguments=(), returns=returns)
     if isinstance(function, nn.Module):
         raise InputError(_not_a_function(option, spec, function, (), returns))
     try:
-        return function()
-    except (Exception, SystemExit) as problem:
-        raise InputError(f"{option}: {spec} failed: {in_one_line(problem)}") from problem
+        found = function()
+        if inspect.iscoroutine(found):
+            found.close()  # nobody will await it
+        return found
+    except InputError as wrong:  # what the function calls of this package says what is wrong
+        raise InputError(f"{option}: {spec}: {wrong}") from wrong
+    except Interrupted:
+        raise
+    except BaseException as problem:
+        raise UserCodeError(f"{option}: {spec} failed", problem) from problem
 
 
 def find_function(
@@ -77,24 +81,32 @@ def find_function(
 
     Raises:
         InputError: If there is no such module or function, or it takes other arguments.
+        UserCodeError: If the module fails.
     """
-    module_name, _, name = spec.partition(":")
-    if not module_name or not name.isidentifier():
-        raise InputError(
-            f"{option}: {spec!r} is not of the form package.module:function, e.g. my_nets:build."
-        )
-    module = _import_module(option, module_name)
-    function = getattr(module, name, None)
+    asked = read_function_name(option, spec)
+    module = _import_module(option, asked)
+    try:
+        function = getattr(module, asked.name, None)
+    except Exception as problem:  # a module's own __getattr__ can raise anything
+        raise UserCodeError(f"{option}: {spec} cannot be looked up", problem) from problem
     if function is None:
-        near = nearest_name(name, _functions_of(module))
+        near = nearest_name(asked.name, _functions_of(module))
         raise InputError(
-            f"{option}: module {module_name} ({module.__file__}) has no function {name!r}."
+            f"{option}: module {asked.module} ({_place_of(module)}) has no function {asked.name!r}."
             + (f" Did you mean {near}?" if near else "")
         )
     if not callable(function):
         raise InputError(_not_a_function(option, spec, function, arguments, returns))
     _check_arguments(option, spec, function, arguments)
     return function
+
+
+def _place_of(module: ModuleType) -> str:
+    """Return where a module comes from: a file, folders without one, or Python itself."""
+    if isinstance(file := getattr(module, "__file__", None), str):
+        return file
+    folders = ", ".join(getattr(module, "__path__", ()))
+    return f"the folder {folders}, which has no __init__.py" if folders else "built into Python"
 
 
 def _not_a_function(
@@ -107,25 +119,31 @@ def _not_a_function(
     )
 
 
-def _import_module(option: str, name: str) -> ModuleType:
+def _import_module(option: str, asked: FunctionName) -> ModuleType:
+    """Import the module of a function.
+
+    Raises:
+        _import_error: If it fails.
+        no_module: If there is none.
+        Interrupted: If Ctrl-C came.
+    """
+    name = asked.module
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as problem:
         if problem.name is None or not f"{name}.".startswith(f"{problem.name}."):
-            raise InputError(
-                f"{option}: module {name} could not be imported: {in_one_line(problem)}"
-            ) from problem
-        hint = f" Leave out .py: {name[:-3]}:function." if name.endswith(".py") else ""
-        raise NoModuleError(
-            f"{option}: no module named {problem.name}, neither in {os.getcwd()} nor among the "
-            f"installed packages.{hint} Run where it can be imported, or set PYTHONPATH."
-        ) from problem
-    except (Exception, SystemExit) as problem:
-        raise InputError(
-            f"{option}: module {name} could not be imported: {in_one_line(problem)}"
-        ) from problem
+            raise _import_error(option, name, problem) from problem
+        raise no_module(option, asked, problem.name) from problem
+    except Interrupted:
+        raise
+    except BaseException as problem:
+        raise _import_error(option, name, problem) from problem
+
+
+def _import_error(option: str, name: str, problem: BaseException) -> UserCodeError:
+    return UserCodeError(f"{option}: module {name} could not be imported", problem)
 
 
 def _check_arguments(
@@ -133,7 +151,7 @@ def _check_arguments(
 ) -> None:
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some built-in functions have none; the call will tell
+    except (ValueError, TypeError):  # some built-in functions have none; the call will tell
         return
     try:
         signature.bind(*arguments)
@@ -157,22 +175,6 @@ def a_kind(value: object) -> str:
     return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
 
 
-def in_one_line(problem: BaseException) -> str:
-    """Return type, message and the place in the user's own code."""
-    text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
-    return f"{type(problem).__name__}: {' '.join(text.split())} ({_place(problem)})"
-
-
-def _place(problem: BaseException) -> str:
-    if isinstance(problem, SyntaxError):
-        return f"{problem.filename}:{problem.lineno}"
-    frames = traceback.extract_tb(problem.__traceback__)
-    own = [frame for frame in frames if not _is_library(frame.filename)]
-    last = (own or frames)[-1]
-    return f"{last.filename}:{last.lineno}"
-
-
-def _is_library(filename: str) -> bool:
-    if {"site-packages", "dist-packages"} & set(Path(filename).parts):
-        return True
-    return filename.startswith(("<frozen", __file__, sysconfig.get_path("stdlib")))
+def described(tensor: torch.Tensor) -> str:
+    """Return type and shape of a tensor, for messages."""
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.dataset import Split
+from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 GREY_MODES = ("1", "L", "LA")  # of Pillow; with 8 bits
@@ -16,8 +18,27 @@ COLOUR_MODES = ("P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "PA")
 TEST_FOLDERS = ("test", "val")
 
 
-def load_folder(name: str, *, data_dir: Path | None = None) -> tuple[dict[str, Split], int]:
-    """Read ``train/CLASS/*.png`` and ``test/CLASS/*.png``, or ``CLASS/*.png`` alone.
+@dataclass(frozen=True)
+class FolderSplit:
+    """Images that are read from their files when they are asked for."""
+
+    files: list[tuple[Path, int]]  # with their classes
+    mode: str  # of Pillow, that all are read in
+
+    @property
+    def n_samples(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def of_rows(self, rows: np.ndarray | None) -> Split:
+        """Read some of the images, int64 [n], or all of them."""
+        chosen = self.files if rows is None else [self.files[row] for row in rows]
+        images = np.stack([_read(path, self.mode) for path, _ in chosen])
+        return Split(images, np.array([label for _, label in chosen], np.int64))
+
+
+def load_folder(name: str, *, data_dir: Path | None = None) -> tuple[dict[str, FolderSplit], int]:
+    """Find ``train/CLASS/*.png`` and ``test/CLASS/*.png``, or ``CLASS/*.png`` alone.
 
     Classes and files are taken in the order of their names. Images are grey where all of them
     are, and in colour otherwise; transparency is left out. All must be of one size.
@@ -38,11 +59,7 @@ def load_folder(name: str, *, data_dir: Path | None = None) -> tuple[dict[str, S
     classes = _classes_of(folders["train"])
     files = {split: _list_files(folder, classes) for split, folder in folders.items()}
     mode = _common_mode([path for listed in files.values() for path, _ in listed])
-    splits = {}
-    for split, listed in files.items():
-        images = np.stack([_read(path, mode) for path, _ in listed])
-        splits[split] = Split(images, np.array([label for _, label in listed], np.int64))
-    return splits, len(classes)
+    return {split: FolderSplit(listed, mode) for split, listed in files.items()}, len(classes)
 
 
 def _find_folder(name: str, data_dir: Path | None) -> Path:
@@ -155,3 +172,16 @@ def _refuse(path: Path, problem: Exception) -> NoReturn:
         f"{path}: is no image, or is damaged ({' '.join(str(problem).split())}). Replace it, or "
         "take it away."
     ) from problem
+
+
+def _load(asked: Asked) -> Loaded:
+    return Loaded(*load_folder(asked.argument, data_dir=asked.data_dir))
+
+
+DATA_SET = NamedData(
+    load=_load,
+    kind="image",
+    size="yours, all of one size",
+    files="DIR/train/CLASS/*.png, DIR/test/CLASS/*.png",
+    words="`DIR/train/CLASS/*.png` and `DIR/test/CLASS/*.png`, or `DIR/CLASS/*.png`",
+)

@@ -41,7 +41,16 @@ def replace_labels(
 
 
 def with_noise(data: DataSet, *, share: float, seed: int) -> tuple[DataSet, int]:
-    """Return the data with a share of the training labels replaced, and how many these are."""
+    """Return the data with a share of the training labels replaced, and how many these are.
+
+    Raises:
+        InputError: If there are labels that do not count, or only one class.
+    """
+    if share and data.ignored is not None:
+        raise InputError(
+            f"--label-noise {share:g}: replaces labels by other classes, but targets of "
+            f"{data.ignored} do not count and stand for no class. Leave --label-noise out."
+        )
     train = data.splits["train"]
     noisy, n = replace_labels(train.targets, share=share, n_classes=data.n_classes, seed=seed)
     splits = data.splits | {"train": Split(train.inputs, noisy)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from landscape_mpi.zoo.catalogue import HOOK, find_network, network_names
+from landscape_mpi.registry import DATA_SETS, HOOK
+from landscape_mpi.zoo.catalogue import find_network, network_forms, network_names
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network
 
@@ -14,28 +15,12 @@ SAMPLES = (
     Sample("table", (24,), 2),
     Sample("text", (30,), 65),
 )
-FETCHED = "--data-dir DIR; --download fetches it there"
-DATA: dict[str, dict[str, tuple[str, str]]] = {
-    "images": {
-        "cifar10": ("50,000 + 10,000 of 3 x 32 x 32, 10 classes", FETCHED),
-        "cifar100": ("50,000 + 10,000 of 3 x 32 x 32, 100 classes", FETCHED),
-        "mnist": ("60,000 + 10,000 of 1 x 28 x 28, 10 classes", FETCHED),
-        "fashion_mnist": ("60,000 + 10,000 of 1 x 28 x 28, 10 classes", FETCHED),
-        "digits": ("1,438 + 359 of 1 x 8 x 8, 10 classes", "nothing to fetch"),
-        "folder:DIR": ("yours, all of one size", "DIR/train/CLASS/*.png, DIR/test/CLASS/*.png"),
-        "npz:FILE": ("yours, of bytes", "images, labels, test_images, test_labels"),
-    },
-    "rows of a table": {
-        "seismic": ("1,938 + 646 of 24 numbers, 2 classes", FETCHED),
-        "seismic:SEED": ("split by another seed", "likewise"),
-    },
-    "sequences of symbols": {
-        "shakespeare": ("30 characters each, 65 symbols", FETCHED),
-        "shakespeare:LENGTH": ("of another length", "likewise"),
-    },
-    "yours, of any kind": {
-        HOOK: ("arrays, tensors or Datasets", "returned by your function, see the README"),
-    },
+HEADINGS = {
+    "image": "images",
+    "table": "rows of a table",
+    "text": "sequences of symbols",
+    "array": "arrays of numbers",
+    "": "yours, of any kind",
 }
 
 
@@ -47,8 +32,8 @@ def list_models() -> str:
         answers = "symbols" if sample.kind == "text" else "classes"
         lines.append(f"{sample}, parameters for {sample.n_classes} {answers}:")
         lines += [f"  {name:24}{count_parameters(name, sample):>12,}" for name in names]
-    lines.append("feedforwardDEPTH, feedforwardDEPTH_skipFIRST_LAST (for tables too), rnnUNITS,")
-    lines.append("lstmUNITS, gruUNITS: any numbers in the places of the capitals")
+    lines.append("any numbers may stand in the places of the capitals:")
+    lines += [f"  {form}" for form in network_forms()]
     lines.append(f"{HOOK}: yours, returned by your function")
     return "\n".join(lines)
 
@@ -63,9 +48,12 @@ def count_parameters(name: str, sample: Sample) -> int:
 def list_data() -> str:
     """Return the data sets with their sizes, training + test, and how to get their files."""
     lines = []
-    for kind, entries in DATA.items():
-        lines.append(f"{kind}:")
-        lines += [f"  {name:24}{what:46}{files}" for name, (what, files) in entries.items()]
+    for kind, heading in HEADINGS.items():
+        found = {form: data for form, data in DATA_SETS.items() if data.kind == kind}
+        if found:
+            lines.append(f"{heading}:")
+        for form, data in found.items():
+            lines.append(f"  {form:24}{data.size_in_words:46}{data.files}")
     return "\n".join(lines)
 
 

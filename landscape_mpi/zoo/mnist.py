@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +16,7 @@ from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.archive import fetch_archive
 from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.idx import read_idx
+from landscape_mpi.zoo.named_data import FETCHED, Asked, Loaded, NamedData, Size
 
 N_CLASSES = 10
 SPLITS = {"train": "train", "test": "t10k"}  # with the word that their files begin with
@@ -162,3 +164,23 @@ def _refuse_another(collection: Collection, train: Split, folder: Path) -> None:
                 f"{other.name}, or put those of {collection.name} into "
                 f"{collection.folders[0]} below --data-dir."
             )
+
+
+def _load(collection: Collection, asked: Asked) -> Loaded:
+    return Loaded(load_mnist(collection, asked.data_dir, download=asked.download), N_CLASSES)
+
+
+MNIST_DATA_SET = NamedData(
+    load=partial(_load, MNIST),
+    kind="image",
+    size=Size(60_000, 10_000, (1, 28, 28), N_CLASSES),
+    files=FETCHED,
+    words="the idx files, `.gz` or not, under `--data-dir`; `--download` fetches them there",
+)
+FASHION_MNIST_DATA_SET = NamedData(
+    load=partial(_load, FASHION_MNIST),
+    kind="image",
+    size=Size(60_000, 10_000, (1, 28, 28), N_CLASSES),
+    files=FETCHED,
+    words="likewise",
+)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import nn
 
-from landscape_mpi.errors import InputError
+from landscape_mpi.errors import InputError, UserCodeError
 from landscape_mpi.zoo.catalogue import find_network, network_names
-from landscape_mpi.zoo.dataset import NOUNS, DataSet, Sample
-from landscape_mpi.zoo.hooks import call_hook
+from landscape_mpi.zoo.dataset import NOUNS, DataSet, Sample, Split
+from landscape_mpi.zoo.hooks import a_kind, call_hook, described
+from landscape_mpi.zoo.output_entry import split_entry, take_entry, way_out
+from landscape_mpi.zoo.own_network import call, type_of_inputs
+from landscape_mpi.zoo.samples import Samples
 
 __all__ = ["build_network", "check_network", "network_names"]
 
@@ -28,7 +34,8 @@ def build_network(
 
     Args:
         name: A name of the zoo, or ``package.module:function``, which is called without
-            arguments and so knows its own inputs and outputs.
+            arguments and so knows its own inputs and outputs. An entry of what the network
+            returns may stand behind it in brackets; see output_entry.
         n_channels: Channels of the images.
         n_classes: Number of outputs.
         sample: What the network is given, instead of the two; without it images of 32 x 32,
@@ -43,54 +50,196 @@ def build_network(
         if n_channels is None or n_classes is None:
             raise TypeError("build_network needs sample, or n_channels and n_classes")
         sample = Sample("image", (n_channels, *USUAL_SIZE), n_classes)
+    name, entry = split_entry(name)
+    network = _build(name, sample)
+    return network if entry is None else take_entry(network, entry, model=name)
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
     if ":" in name:
         return call_hook("--model", name)
-    entry = find_network(name)
-    if sample.kind not in entry.kinds:
-        takes = " or ".join(NOUNS[kind] for kind in entry.kinds)
+    family = find_network(name)
+    if sample.kind not in family.kinds:
+        takes = " or ".join(NOUNS[kind] for kind in family.kinds)
         raise InputError(
             f"--model {name}: takes {takes}, and the data are {sample}. Others for these: "
             f"{', '.join(n for n in network_names() if sample.kind in find_network(n).kinds)}."
         )
     try:
-        return entry.build(sample)
+        return family.build(name, sample)
     except InputError as problem:
         raise InputError(f"--model {name}: {problem}") from problem
 
 
-def check_network(network: nn.Module, *, name: str, data: DataSet, classes: bool = True) -> None:
+def is_of_zoo(network: nn.Module) -> bool:
+    """Return whether a network is one of the zoo's."""
+    return type(network).__module__.startswith("landscape_mpi.zoo.")
+
+
+def check_network(
+    network: nn.Module,
+    *,
+    name: str,
+    data: DataSet,
+    classes: bool = True,
+    class_axis: int | None = None,
+) -> int:
     """Check that network takes the samples of data and has an output for each of its classes.
 
     Args:
-        network: On the CPU; left as it was.
-        name: What --model named, for the message.
-        data: Data set, the shape of whose samples is tried.
-        classes: Whether its outputs are logits of classes, and are checked.
+        network: Network to try; left as it was.
+        name: Name in --model, for the message.
+        data: Data set; some of its samples are tried.
+        classes: Whether to check that the outputs are logits of classes.
+        class_axis: Axis along which the classes lie, 1 or -1; None to find it.
+
+    Returns:
+        The axis of the outputs along which the classes lie, 1 or -1.
 
     Raises:
-        InputError: If they do not go through, or the outputs are not [n, n_classes] or, with a
-            target at each place, [n, length, n_classes].
+        InputError: If the network cannot take the samples, or the outputs are not [n, n_classes]
+            or, with several targets for a sample, [n, n_classes, ...] or [n, ..., n_classes].
     """
     if classes:
         _check_classes(data)
-    noun = NOUNS[data.sample.kind]
-    inputs = data.sample.zeros(N_TRIED)
-    if data.sample.kind == "text":
-        inputs[-1] = data.n_classes - 1  # the last symbol
-    modes = [(module, module.training) for module in network.modules()]
+        check_counted(data)
+    axis = -1
+    for split in data.splits.values():
+        rows = split.rows_to_try(N_TRIED)
+        outputs = try_network(network, split, rows, data, name=name)
+        if classes:
+            _check_logits(outputs, name)
+            axis = find_class_axis(outputs, split, data, name=name, asked=class_axis)
+    return axis
+
+
+def try_network(
+    network: nn.Module, split: Split, rows: np.ndarray, data: DataSet, *, name: str
+) -> torch.Tensor:
+    """Return a network's outputs for some samples in evaluation mode; it is left as it was.
+
+    Args:
+        network: On any device.
+        split: Split with the samples.
+        rows: Rows of the samples.
+        data: Data set of the split.
+        name: Name in --model, for the message.
+
+    Raises:
+        UserCodeError: If the network cannot take the samples.
+        InputError: If it does not return a tensor.
+    """
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    samples = Samples(Split(split.inputs[rows], split.targets[rows]), data, device)
+    inputs = samples.as_seen(samples.inputs)
+    inputs = inputs.to(type_of_inputs(network)) if inputs.is_floating_point() else inputs
+    was, modes = network.training, [(module, module.training) for module in network.modules()]
     try:
-        with torch.no_grad():
-            outputs = network.eval()(inputs)
+        outputs = call(network.eval(), inputs)
+    except InputError:
+        raise
     except Exception as problem:  # the user's own network can raise anything
-        raise InputError(
-            f"--model: {name} cannot take the {noun} of {data.name}, a batch of shape "
-            f"{list(inputs.shape)}: {' '.join(str(problem).split())}"
+        raise UserCodeError(
+            f"--model: {name} cannot take the {NOUNS[split.kind]} of {data.name}, a batch of "
+            f"{described(inputs)}",
+            problem,
         ) from problem
     finally:
+        network.train(was)  # undoes what eval() has merged
         for module, training in modes:
             module.training = training
-    if classes:
-        _check_outputs(outputs, name, data)
+    if not isinstance(outputs, torch.Tensor):
+        raise InputError(
+            f"--model: {name} returns {a_kind(outputs)}, not a tensor. {way_out(outputs)}"
+        )
+    return outputs
+
+
+def find_class_axis(
+    outputs: torch.Tensor, split: Split, data: DataSet, *, name: str, asked: int | None
+) -> int:
+    """Return the axis of the outputs along which the classes lie, 1 or -1.
+
+    Args:
+        outputs: Of some samples of the split.
+        split: Split whose targets are class numbers.
+        data: Data set of the split.
+        name: Name in --model; networks of the zoo have the classes last.
+        asked: The axis that --class-axis names, or None.
+
+    Raises:
+        InputError: If the outputs do not fit the targets, or fit them in both ways.
+    """
+    places = split.targets.shape[1:]
+    fits = class_axes(outputs, places)
+    if not places:
+        asked = None  # there is one axis that they can lie along
+    if not fits or (asked is not None and asked not in fits):
+        raise InputError(_not_fitting(outputs, places, data, name, asked if fits else None))
+    if asked is None and len(fits) > 1 and ":" in name:
+        shapes = f"{list(outputs.shape)} for targets of shape {[len(outputs), *places]}"
+        raise InputError(
+            f"--class-axis: {name} returns {shapes}, so its classes may lie along axis 1, as in "
+            f"torch's losses, or along the last axis, as in language models. The two give "
+            f"different losses: pass --class-axis 1 or --class-axis -1."
+        )
+    n_outputs = outputs.shape[1 if fits == [1] else -1]
+    if n_outputs < data.n_classes:
+        raise InputError(
+            f"--model: {name} has {n_outputs} outputs, {data.name} has {data.n_classes} classes: "
+            f"each class needs an output. If the number {data.n_classes - 1} stands for no class, "
+            f"pass --ignore-index {data.n_classes - 1}."
+        )
+    return fits[-1] if asked is None else asked
+
+
+def class_axes(outputs: torch.Tensor, places: Sequence[int]) -> list[int]:
+    """Return along which axes the classes may lie: 1, -1, both or none.
+
+    Args:
+        outputs: Of n samples.
+        places: The shape of the targets of a sample; where that is one, the classes are last.
+    """
+    shape = outputs.shape[1:]
+    if len(shape) != len(places) + 1:
+        return []
+    second, last = tuple(shape[1:]) == tuple(places), tuple(shape[:-1]) == tuple(places)
+    return [axis for axis, fits in ((1, second and len(places) > 0), (-1, last)) if fits]
+
+
+def _not_fitting(
+    outputs: torch.Tensor, places: Sequence[int], data: DataSet, name: str, asked: int | None
+) -> str:
+    n, n_classes = len(outputs), data.n_classes
+    second, last = [n, n_classes, *places], [n, *places, n_classes]
+    needed = {None: f"{last}", 1: f"{second}", -1: f"{last}"}[asked]
+    if places and asked is None:
+        needed = f"{second}, or {last}"
+    hint = ""
+    if 1 in places:
+        hint = (
+            f" The targets have the shape {[n, *places]}: take the axis of length 1 out, "
+            f"targets.squeeze({1 + list(places).index(1)})."
+        )
+    return (
+        f"--model: {name} returns {list(outputs.shape)} for {n} {NOUNS[data.sample.kind]}; the "
+        f"loss needs logits of shape {needed}{f' for --class-axis {asked}' if asked else ''}.{hint}"
+    )
+
+
+def check_counted(data: DataSet) -> None:
+    """Check that every split has a target that counts.
+
+    Raises:
+        InputError: If one has none.
+    """
+    for name, split in data.splits.items():
+        if not data.counted(name).size:
+            raise InputError(
+                f"--ignore-index {data.ignored}: none of the {split.targets.size:,} targets of "
+                f"{name} counts, so there is nothing to take a mean over. Pass the number that "
+                f"stands for no class, or --ignore-index none to count all targets."
+            )
 
 
 def _check_classes(data: DataSet) -> None:
@@ -100,32 +249,21 @@ def _check_classes(data: DataSet) -> None:
                 f"--data {data.name}: targets of {name} are {split.targets.dtype} "
                 f"{list(split.targets.shape)}, and cross-entropy needs class numbers, integers "
                 f"from 0. Numbers to predict are for surface --loss mse; from one-hot rows, take "
-                f"argmax(axis=1)."
+                f"argmax(axis=1); probabilities of classes are for a --loss of your own, which "
+                f"returns cross_entropy(outputs, targets, reduction='none')."
             )
-        if split.targets.min() < 0:
+        low = data.counted(name).min(initial=0)
+        if low < 0:
             raise InputError(
-                f"--data {data.name}: targets of {name} have {split.targets.min()} in them; class "
-                f"numbers count from 0, and every target counts in the mean: cut out what is to "
-                f"be left out."
+                f"--data {data.name}: targets of {name} have {low} in them; class numbers count "
+                f"from 0. Pass --ignore-index {low} if these targets do not count, or number the "
+                f"classes from 0."
             )
 
 
-def _check_outputs(outputs: object, name: str, data: DataSet) -> None:
-    if isinstance(outputs, torch.Tensor) and not outputs.is_floating_point():
+def _check_logits(outputs: torch.Tensor, name: str) -> None:
+    if not outputs.is_floating_point():
         raise InputError(
             f"--model: {name} returns {str(outputs.dtype).removeprefix('torch.')}; the loss needs "
             f"logits that are real numbers of floating point, not classes."
-        )
-    leading = [N_TRIED, *data.splits["train"].targets.shape[1:]]
-    shape = list(outputs.shape) if isinstance(outputs, torch.Tensor) else []
-    if shape[:-1] != leading:
-        raise InputError(
-            f"--model: {name} returns {shape or type(outputs).__name__} for {N_TRIED} "
-            f"{NOUNS[data.sample.kind]}; the loss needs logits of shape "
-            f"{[*leading, data.n_classes]}."
-        )
-    if shape[-1] < data.n_classes:
-        raise InputError(
-            f"--model: {name} has {shape[-1]} outputs, {data.name} has {data.n_classes} classes: "
-            "each class needs an output."
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.dataset import Split
+from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
 REQUIRED = ("images", "labels")
 MOST_CLASSES = 1_000_000
@@ -150,3 +151,18 @@ def _check_labels(where: str, labels: np.ndarray) -> np.ndarray:
             f"{MOST_CLASSES:,}."
         )
     return labels.astype(np.int64)
+
+
+def _load(asked: Asked) -> Loaded:
+    splits = load_npz(asked.argument, data_dir=asked.data_dir)
+    return Loaded(splits, 1 + max(int(split.targets.max()) for split in splits.values()))
+
+
+DATA_SET = NamedData(
+    load=_load,
+    kind="image",
+    size="yours, of bytes",
+    files="images, labels, test_images, test_labels",
+    words="`images` uint8 (N, H, W, C), `labels`, and `test_images`, `test_labels` if there are "
+    "any",
+)

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
 WIDTHS = (16, 32, 64)  # of the three stages
@@ -129,3 +131,18 @@ def _projection(n_in: int, n_out: int, stride: int) -> nn.Module:
     if n_in == n_out and stride == 1:
         return nn.Identity()
     return nn.Conv2d(n_in, n_out, 1, stride=stride, bias=False)
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
+    images = {"n_channels": sample.shape[0], "n_classes": sample.n_classes}
+    if name == "wrn28_10":
+        return wide_preresnet(28, widening=10, **images)
+    return deep_preresnet(int(name.removeprefix("preresnet")), **images)
+
+
+FAMILY = Family(
+    names=("wrn28_10", "preresnet110", "preresnet164"),
+    kinds=("image",),
+    build=_build,
+    words="normalised before each convolution",
+)

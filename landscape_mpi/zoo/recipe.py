@@ -13,6 +13,7 @@ from fractions import Fraction
 from landscape_mpi.errors import InputError
 
 DROPS = (Fraction(1, 2), Fraction(3, 4), Fraction(11, 12))  # 150, 225 and 275 of 300
+BATCH_SIZE = 128
 STAYS_UNTIL, FALLS_UNTIL, LAST_SHARE = 0.5, 0.9, 0.01  # of the epochs; of the learning rate
 
 
@@ -64,12 +65,12 @@ class CurveRecipe(Recipe):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training split gave; losses in nats, errors in percent."""
+    """What one pass over the training split gave; errors in percent, None where there are none."""
 
     epoch: int  # from 1
     lr: float
     train_loss: float  # as the batches went by: augmented, with changing weights, no penalties
-    train_error: float
+    train_error: float | None
     test_loss: float | None  # None without a test split
     test_error: float | None
     seconds: float

@@ -5,6 +5,7 @@ Source: He et al. 2015, arXiv:1512.03385; Li et al. 2018, arXiv:1712.09913.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -12,10 +13,16 @@ from torch import nn
 from torch.nn import functional
 
 from landscape_mpi.zoo.blocks import BasicBlock, Bottleneck
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
 # Blocks of each stage of the networks that He et al. made for large images (their table 1)
 BIG_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+SMALL_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+WIDENINGS = (2, 4, 8)
+SUFFIXES = {"": "projection", "_noshort": "none", "_pad": "pad"}  # with their shortcuts
+NAME = re.compile(r"(?:resnet|wrn)([0-9]+)(?:_([0-9]+))?(_noshort|_pad)?")
 
 
 class ResNet(nn.Module):
@@ -118,3 +125,38 @@ def big_resnet(
         n_channels=n_channels,
         n_classes=n_classes,
     )
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
+    match = NAME.fullmatch(name)
+    assert match is not None  # since the name is one of a family
+    depth, widening, suffix = int(match[1]), int(match[2] or 1), match[3] or ""
+    images = {"n_channels": sample.shape[0], "n_classes": sample.n_classes}
+    if depth in BIG_STAGES:
+        return big_resnet(depth, shortcut=SUFFIXES[suffix], **images)
+    return small_resnet(depth, shortcut=SUFFIXES[suffix], widening=widening, **images)
+
+
+SMALL = Family(
+    names=tuple(f"resnet{depth}{suffix}" for suffix in SUFFIXES for depth in SMALL_DEPTHS),
+    kinds=("image",),
+    build=_build,
+    title="`resnet8` to `resnet110`",
+    words="residual networks for small images, of 8, 14, 20, 32, 44, 56 or 110 layers, with "
+    "1x1-convolution shortcuts; `resnet56_pad` and so on with parameter-free ones, "
+    "`resnet56_noshort` without any",
+)
+BIG = Family(
+    names=tuple(f"resnet{depth}{suffix}" for suffix in ("", "_noshort") for depth in BIG_STAGES),
+    kinds=("image",),
+    build=_build,
+    title="`resnet18`, `resnet34`, `resnet50`",
+    words="with four stages; also `_noshort`",
+)
+WIDE = Family(
+    names=tuple(f"wrn56_{k}{suffix}" for suffix in ("", "_noshort") for k in WIDENINGS),
+    kinds=("image",),
+    build=_build,
+    title="`wrn56_2`, `wrn56_4`, `wrn56_8`",
+    words="ResNet-56, 2, 4 or 8 times as wide, stem included; also `_noshort`",
+)

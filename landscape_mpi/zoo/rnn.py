@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.family import Family
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 MOST_HIDDEN = 100_000
+USUAL_HIDDEN = (120, 140)
+NAME = r"(rnn|lstm|gru)([0-9]{1,9})"
 
 
 class CharacterRnn(nn.Module):
@@ -36,3 +42,20 @@ class CharacterRnn(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits [n, length, n_symbols] for sequences int64 [n, length]."""
         return self.linear(self.recurrent(self.embedding(x))[0])
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
+    match = re.fullmatch(NAME, name)
+    assert match is not None  # since the name is one of the family
+    return CharacterRnn(match[1], int(match[2]), n_symbols=sample.n_next_symbols)
+
+
+FAMILY = Family(
+    names=tuple(f"{cell}{n_hidden}" for cell in CELLS for n_hidden in USUAL_HIDDEN),
+    kinds=("text",),
+    build=_build,
+    title="`rnn120`, `lstm120`, `gru120`",
+    words="of any number of hidden units, for texts",
+    pattern=NAME,
+    forms=tuple(f"{cell}UNITS" for cell in CELLS),
+)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -12,63 +16,158 @@ from landscape_mpi.zoo.team import ALONE, Team
 N_AT_ONCE = 1000  # samples in a batch of evaluation
 
 
+class TargetLoss(Protocol):
+    """A loss of outputs and targets, with an error beside it or without one."""
+
+    error: str | None
+
+    def weighted(
+        self, outputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return losses and their weights; None where each counts once."""
+
+    def wrong(
+        self, outputs: torch.Tensor, targets: torch.Tensor, losses: torch.Tensor
+    ) -> torch.Tensor | bool:
+        """Return which targets are missed."""
+
+    def counted(self, targets: torch.Tensor) -> torch.Tensor | None:
+        """Return which targets count; None where all do."""
+
+
 class Samples:
     """One split on the device, images as uint8 until a batch is used."""
+
+    has_error = True
 
     def __init__(self, split: Split, data: DataSet, device: torch.device) -> None:
         inputs = torch.from_numpy(split.inputs)
         self._has_pixels = split.has_pixels
         if split.kind == "image":
-            inputs = inputs.permute(0, 3, 1, 2).contiguous()
+            # Not contiguous(), which leaves images of one channel as they are: convolutions would
+            # take them for channels last, and so would what comes after them.
+            inputs = inputs.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
         self.inputs = inputs.to(device)
         self.targets = torch.from_numpy(split.targets).to(device)
         self._mean = torch.tensor(data.mean, device=device)[:, None, None]
         self._std = torch.tensor(data.std, device=device)[:, None, None]
+        self._ignored, self._class_axis = data.ignored, data.class_axis
 
     def as_seen(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return inputs as the network sees them: pixels standardised, all else as it is."""
         return (inputs.float() / 255 - self._mean) / self._std if self._has_pixels else inputs
 
+    def measure(self, outputs: torch.Tensor, targets: torch.Tensor) -> Measured:
+        """Return mean loss and errors of a network's outputs for some targets, in float32."""
+        logits = outputs if self._class_axis == -1 else outputs.movedim(self._class_axis, -1)
+        n: int | torch.Tensor = targets.numel()
+        counted = self._counted(targets)
+        if counted is None:
+            loss = functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+        else:
+            n = counted.sum()
+            flat, ignored = targets.flatten(), self._ignored or 0
+            total = functional.cross_entropy(
+                logits.flatten(0, -2), flat, ignore_index=ignored, reduction="sum"
+            )
+            loss = total / n.clamp(min=1)
+        with torch.no_grad():
+            wrong = logits.argmax(dim=-1) != targets
+            n_wrong = (wrong if counted is None else wrong & counted).sum()
+        return Measured(loss, n_wrong, n)
+
+    def weight_of(
+        self, own: torch.Tensor, batch: torch.Tensor, n_parts: int
+    ) -> float | torch.Tensor:
+        """Return the weight of the mean loss of a part in the mean over all parts of a batch.
+
+        Args:
+            own: Targets of the part.
+            batch: Targets of the batch; each of them is in one part.
+            n_parts: Number of parts.
+        """
+        mine, all_ = self._counted(own), self._counted(batch)
+        if mine is None or all_ is None:
+            return len(own) * n_parts / len(batch)
+        return mine.sum() * n_parts / all_.sum().clamp(min=1)
+
+    def _counted(self, targets: torch.Tensor) -> torch.Tensor | None:
+        return None if self._ignored is None else targets != self._ignored
+
+
+class LossSamples(Samples):
+    """One split on the device, with a loss of its own."""
+
+    def __init__(self, split: Split, data: DataSet, device: torch.device, loss: TargetLoss) -> None:
+        super().__init__(split, data, device)
+        self._loss = loss
+        self.has_error = loss.error is not None
+
+    def measure(self, outputs: torch.Tensor, targets: torch.Tensor) -> Measured:
+        """Return mean loss and errors of a network's outputs for some targets."""
+        losses, weights = self._loss.weighted(outputs, targets)
+        weights = torch.ones_like(losses) if weights is None else weights.detach()
+        n = weights.sum()
+        found = Measured(losses.sum() / torch.where(n == 0, torch.ones_like(n), n), None, n)
+        if not self.has_error:
+            return found
+        counted = self._loss.counted(targets)
+        with torch.no_grad():
+            wrong = torch.as_tensor(self._loss.wrong(outputs, targets, losses))
+        n_targets = targets.numel() if counted is None else counted.sum()
+        return replace(found, n_wrong=wrong.sum(), n_targets=n_targets)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Loss and errors of a network's outputs for some targets."""
+
+    loss: torch.Tensor  # mean over the targets that count; 0 where none does
+    n_wrong: torch.Tensor | None  # None where there is no error
+    n: int | torch.Tensor  # number of targets that count, or the sum of their weights
+    n_targets: int | torch.Tensor | None = None  # that count; None if n is that
+
 
 class Tally:
     """Sums of loss and errors on the device, read once at the end: reading waits for it."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(3, dtype=torch.float64, device=device)
+    def __init__(self, device: torch.device, *, has_error: bool = True) -> None:
+        self._sums = torch.zeros(4, dtype=torch.float64, device=device)
+        self._has_error = has_error
 
-    def add(self, logits: torch.Tensor, targets: torch.Tensor, mean_loss: torch.Tensor) -> None:
+    def add(self, measured: Measured) -> None:
         """Count a batch."""
-        self._sums[0] += mean_loss.detach().double() * targets.numel()
-        self._sums[1] += (logits.argmax(dim=-1) != targets).sum()
-        self._sums[2] += targets.numel()
+        self._sums[0] += measured.loss.detach().double() * measured.n
+        self._sums[1] += measured.n
+        if measured.n_wrong is not None:
+            self._sums[2] += measured.n_wrong
+            self._sums[3] += measured.n if measured.n_targets is None else measured.n_targets
 
-    def result(self, team: Team) -> tuple[float, float]:
-        """Return mean loss in nats, error in percent, over what all have counted. Collective."""
+    def result(self, team: Team) -> tuple[float, float | None]:
+        """Return mean loss, and error in percent if there is one. Collective over the team."""
         team.add_up(self._sums)
-        loss, n_wrong, n = self._sums.tolist()
-        return loss / n, 100 * n_wrong / n
-
-
-def mean_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy, nat, over all targets: [n], or [n, length] of sequences."""
-    return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+        loss, n, n_wrong, n_targets = self._sums.tolist()
+        # NaN where nothing counts, as the mean of nothing is.
+        mean = loss / n if n else math.nan
+        return mean, 100 * n_wrong / n_targets if self._has_error and n_targets else None
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, samples: Samples, team: Team = ALONE) -> tuple[float, float]:
-    """Return mean loss in nats and error in percent of a network in evaluation mode. Collective.
+def evaluate(
+    network: nn.Module, samples: Samples, team: Team = ALONE
+) -> tuple[float, float | None]:
+    """Return mean loss, and error in percent if there is one, of a network. Collective.
 
     Args:
-        network: The same on all of the team.
+        network: In evaluation mode, the same on all of the team.
         samples: All of the split.
         team: Those who share the work.
     """
-    tally = Tally(samples.targets.device)
+    tally = Tally(samples.targets.device, has_error=samples.has_error)
     own = team.part_of(samples.targets)
     for inputs, targets in zip(
         samples.inputs[own].split(N_AT_ONCE), samples.targets[own].split(N_AT_ONCE), strict=True
     ):
         if len(targets):
-            logits = network(samples.as_seen(inputs))
-            tally.add(logits, targets, mean_loss(logits, targets))
+            tally.add(samples.measure(network(samples.as_seen(inputs)), targets))
     return tally.result(team)

@@ -13,6 +13,7 @@ import numpy as np
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.archive import fetch_archive
 from landscape_mpi.zoo.dataset import Split
+from landscape_mpi.zoo.named_data import FETCHED, Asked, Loaded, NamedData, Size
 
 URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/00266/seismic-bumps.arff"
 KNOWN_HASH = "sha256:aabe512fab65b36d1dfb462650b75cfd8d99d8cc2723e8ecb4e6f5e1caccd5a7"
@@ -157,3 +158,19 @@ def _read_numbers(path: Path, name: str, entries: list[str]) -> np.ndarray:
 def _standardise(numbers: np.ndarray, is_train: np.ndarray) -> np.ndarray:
     mean, deviation = numbers[is_train].mean(), numbers[is_train].std()
     return np.zeros_like(numbers) if deviation == 0 else (numbers - mean) / deviation
+
+
+def _load(asked: Asked) -> Loaded:
+    seed = asked.number("SEED", usual=0, least=0)
+    return Loaded(load_seismic(asked.data_dir, seed=seed, download=asked.download), N_CLASSES)
+
+
+DATA_SET = NamedData(
+    load=_load,
+    kind="table",
+    size=Size(1938, 646, (24,), N_CLASSES),
+    files=FETCHED,
+    words="UCI seismic-bumps, ARFF or CSV under `--data-dir`, or `--download`: categories "
+    "one-hot, numbers standardised by the training split, which is 75 % of each class, drawn by "
+    "the seed (0)",
+)

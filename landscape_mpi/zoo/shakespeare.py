@@ -12,6 +12,7 @@ import numpy as np
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.archive import fetch_archive
 from landscape_mpi.zoo.dataset import Split
+from landscape_mpi.zoo.named_data import FETCHED, Asked, Loaded, NamedData, Size
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 KNOWN_HASH = "sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -97,3 +98,18 @@ def _cut(path: Path, numbers: np.ndarray, length: int) -> Split:
     return Split(
         inputs.reshape(n, length).astype(np.int64), targets.reshape(n, length).astype(np.int64)
     )
+
+
+def _load(asked: Asked) -> Loaded:
+    length = asked.number("LENGTH", usual=USUAL_LENGTH, least=1)
+    return Loaded(*load_shakespeare(asked.data_dir, length=length, download=asked.download))
+
+
+DATA_SET = NamedData(
+    load=_load,
+    kind="text",
+    size=Size(33_461, 3_717, (USUAL_LENGTH,), 65),
+    files=FETCHED,
+    words="tiny Shakespeare under `--data-dir`, or `--download`: sequences of 30 characters or so "
+    "many, to say of each what comes next; the last tenth is the test split",
+)

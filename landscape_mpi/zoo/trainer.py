@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.zoo.augment import crop_flip, draw_crops
 from landscape_mpi.zoo.dataset import DataSet
+from landscape_mpi.zoo.own_network import seed_generators
 from landscape_mpi.zoo.recipe import Epoch, Recipe
-from landscape_mpi.zoo.samples import Samples, Tally, evaluate, mean_loss
+from landscape_mpi.zoo.sample_task import SampleTask
+from landscape_mpi.zoo.samples import Tally
 from landscape_mpi.zoo.team import ALONE, Team
+from landscape_mpi.zoo.training_task import Pass, TrainingTask
 from landscape_mpi.zoo.weights import weights_of
 
 
@@ -31,7 +33,7 @@ def train_network(
         recipe: How to train.
         device: Where.
     """
-    trainer = Trainer(network, data, recipe, device=device)
+    trainer = Trainer(network, SampleTask(data, recipe, device=device), recipe, device=device)
     while trainer.n_done < recipe.epochs:
         yield trainer.run_epoch()
 
@@ -42,7 +44,7 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        data: DataSet,
+        task: TrainingTask,
         recipe: Recipe,
         *,
         device: torch.device,
@@ -54,7 +56,7 @@ class Trainer:
 
         Args:
             network: Moved to device and trained in place.
-            data: Put on the device as a whole; label noise is in it already.
+            task: Batches and loss, on the device.
             recipe: How to train.
             device: Where.
             team: The processes that train this network together, from the same weights.
@@ -69,16 +71,16 @@ class Trainer:
         self._team = team
         self._penalty = penalty
         self._device = device
-        self._splits = {name: Samples(split, data, device) for name, split in data.splits.items()}
+        self.task = task
         self._generator = torch.Generator()
         self._optimizer = make_optimizer(network, recipe)
-        self._joined = team.join(self.network)
+        self._joined = team.join(task.module(self.network))
         self._rate_of = rate_of or self._rate_of_recipe
 
     @property
     def n_batches(self) -> int:
         """Return the batches of an epoch."""
-        return math.ceil(len(self._splits["train"].targets) / self.recipe.batch_size)
+        return self.task.n_batches
 
     def _rate_of_recipe(self, step: int) -> float:
         return self.recipe.learning_rate((step - 1) // self.n_batches)
@@ -127,27 +129,22 @@ class Trainer:
         """Let the epoch's random numbers depend on its number, not on the epochs before it."""
         numbers = [self.recipe.seed, self.n_done]
         self._generator.manual_seed(_mix(*numbers))  # of order and crops: the same on all
-        torch.manual_seed(_mix(*numbers, 1 + self._team.rank))  # of dropout
+        seed_generators(_mix(*numbers, 1 + self._team.rank))  # of dropout, and a loss of its own
 
     def test(self) -> tuple[float | None, float | None]:
-        """Return loss and error of the test split, if there is one, at the weights. Collective.
+        """Return loss and error of the test split at the weights, if they are there. Collective.
 
         It leaves the network in evaluation mode, with the same buffers on all of the team.
         """
         self.network.eval()
         self._team.share_buffers(self.network)
-        if "test" not in self._splits:
-            return None, None
-        return evaluate(self.network, self._splits["test"], self._team)
+        return self.task.test(self.network, self._team)
 
-    def _pass_over(self, on_batch: Callable[[], object]) -> tuple[float, float]:
+    def _pass_over(self, on_batch: Callable[[], object]) -> tuple[float, float | None]:
         """Train for one epoch; return mean loss and error of the batches as they went by."""
-        tally = Tally(self._device)
-        n = len(self._splits["train"].targets)
-        # All processes draw the same, for whole batches, however many they are.
-        order = torch.randperm(n, generator=self._generator).to(self._device)
+        tally = Tally(self._device, has_error=self.task.has_error)
         first_step = self.n_done * self.n_batches + 1
-        for step, batch in enumerate(order.split(self.recipe.batch_size), start=first_step):
+        for step, batch in enumerate(self.task.batches(self._generator), start=first_step):
             self.network.train()
             self._set_rate(self._rate_of(step))
             self._step(batch, tally)
@@ -158,27 +155,20 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
 
-    def _step(self, batch: torch.Tensor, tally: Tally) -> None:
-        samples, own = self._splits["train"], self._team.part_of(batch)
-        n_own = own.stop - own.start
-        # A process without samples has to enter the backward pass too: it takes one for nothing.
-        own = own if n_own else slice(0, 1)
-        inputs, targets = samples.inputs[batch[own]], samples.targets[batch[own]]
-        if self.recipe.augment:
-            crops = draw_crops(len(batch), generator=self._generator)
-            inputs = crop_flip(inputs, crops.of(own))
+    def _step(self, batch: Any, tally: Tally) -> None:
         bf16 = self.recipe.precision == "bf16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            logits = self._joined(samples.as_seen(inputs))
-        loss = mean_loss(logits.float(), targets)
-        minimised = loss if self._penalty is None else loss + self._penalty()
+        precision = torch.autocast(self._device.type, torch.bfloat16, enabled=bf16)
+        known = Pass(self._generator, self._team, precision)
+        share = self.task.share(self._joined, batch, known)
+        minimised = share.measured.loss
+        if self._penalty is not None:
+            minimised = minimised + self._penalty()
         self._optimizer.zero_grad()
-        # The gradients of all are averaged: each counts as much as it has samples.
-        (minimised * (n_own * self._team.size / len(batch))).backward()
+        (minimised * share.weight).backward()
         add_penalties(self.network, self.recipe)
         self._optimizer.step()
-        if n_own:
-            tally.add(logits, targets, loss)
+        if share.counts:
+            tally.add(share.measured)
 
 
 def _mix(*numbers: int) -> int:

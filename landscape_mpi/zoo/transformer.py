@@ -12,6 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.family import Family
+
 N_BLOCKS = 2
 N_HEADS = 4
 WIDTH = 64
@@ -79,3 +82,16 @@ class Transformer(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits [n, length, n_symbols] for sequences int64 [n, length]."""
         return self.linear(self.norm(self.blocks(self.embedding(x) + self.places)))
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
+    return Transformer(n_symbols=sample.n_next_symbols, length=sample.shape[0])
+
+
+FAMILY = Family(
+    names=("transformer",),
+    kinds=("text",),
+    build=_build,
+    words="two blocks, 64 wide, four heads, layer-norm (which `--ignore bn` also keeps fixed), "
+    "for texts",
+)

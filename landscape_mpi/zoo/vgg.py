@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.dataset import Sample
+from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
 STAGES_OF_9 = ((64, 64), (128, 128), (256, 256, 256))  # channels of the convolutions
@@ -89,3 +91,23 @@ def _count_features(stages: Sequence[Sequence[int]], size: tuple[int, int]) -> i
             "or enlarge them."
         )
     return stages[-1][-1] * (height // shrinkage) * (width // shrinkage)
+
+
+def _build(name: str, sample: Sample) -> nn.Module:
+    n_channels, height, width = sample.shape
+    if name == "vgg9":
+        return vgg9(n_channels=n_channels, size=(height, width), n_classes=sample.n_classes)
+    return vgg16(
+        batch_norm=name.endswith("_bn"),
+        n_channels=n_channels,
+        size=(height, width),
+        n_classes=sample.n_classes,
+    )
+
+
+FAMILY = Family(
+    names=("vgg9", "vgg16", "vgg16_bn"),
+    kinds=("image",),
+    build=_build,
+    words="convolutions and linear layers behind each other; `vgg9` has batch-norm",
+)

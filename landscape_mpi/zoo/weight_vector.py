@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +12,11 @@ import numpy as np
 import torch
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.tensor_names import is_statistic, last_word, listed
 from landscape_mpi.zoo.checkpoint import map_checkpoint
-
-STATISTICS = ("running_mean", "running_var")
+from landscape_mpi.zoo.training_place import TrainingPlace, place_of
+from landscape_mpi.zoo.weight_files import find_weights
+from landscape_mpi.zoo.weight_fit import beside_network
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,16 @@ class Header:
     """What a checkpoint says of itself, without its weights."""
 
     path: Path
-    sha256: str  # of the file
+    sha256: str  # of its files
     shapes: dict[str, tuple[int, ...]]  # of the floating-point tensors, shared ones once
-    epoch: float  # as recorded, else the last number of the file's name, else NaN
+    place: TrainingPlace
     lr: float  # learning rate as recorded, else NaN
+    notes: tuple[str, ...]  # for the log: which weights these are
+
+    @property
+    def epoch(self) -> float:
+        """Return the epoch as recorded, else as in the file's name, else NaN."""
+        return self.place.epoch
 
 
 @dataclass(frozen=True)
@@ -63,37 +69,50 @@ class Layout:
         }
 
 
-def read_header(path: Path, *, trust: bool = False) -> Header:
+def read_header(path: Path, *, trust: bool = False, key: str | None = None) -> Header:
     """Read what a checkpoint says of itself. Local.
 
     Args:
-        path: A file of torch.save or safetensors.
+        path: A file or folder of weights.
         trust: Unpickle whatever it holds, which can run code.
+        key: Where in it the weights lie; None if only one choice is possible.
     """
-    state, notes = map_checkpoint(path, trust=trust)
+    state, notes, said = map_checkpoint(path, trust=trust, key=key)
+    beside = [name for name in beside_network(state) if state[name].is_floating_point()]
+    if beside:
+        said = (*said, f"these tensors beside the network are left out: {listed(beside)}")
     seen, shapes = set(), {}
     for name, tensor in state.items():
         place = (tensor.data_ptr(), tuple(tensor.shape))
-        if tensor.is_floating_point() and (tensor.numel() == 0 or place not in seen):
+        is_weight = tensor.is_floating_point() and name not in beside
+        if is_weight and (tensor.numel() == 0 or place not in seen):
             shapes[name] = tuple(tensor.shape)
             seen.add(place)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    number = number_of(path)
-    epoch = _number(notes.get("epoch"), math.nan if number is None else float(number))
-    return Header(path, sha256, shapes, epoch, _number(notes.get("lr"), math.nan))
+    lr = notes.get("lr")
+    known = isinstance(lr, int | float) and not isinstance(lr, bool)
+    return Header(
+        path,
+        find_weights(path).sha256,
+        shapes,
+        place_of(path, notes),
+        float(lr) if known else math.nan,  # type: ignore[arg-type]
+        said,
+    )
 
 
-def _number(value: object, otherwise: float) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return otherwise
+def same_weights(first: Path, second: Path, *, trust: bool = False, key: str | None = None) -> bool:
+    """Return whether two checkpoints hold the same tensors. Local.
 
-
-def number_of(path: Path) -> int | None:
-    """Return the last number in the name of a file, None where there is none."""
-    found = re.findall(r"\d+", path.stem)
-    return int(found[-1]) if found else None
+    Args:
+        first: One of them.
+        second: The other.
+        trust: Unpickle whatever they hold, which can run code.
+        key: Where in them the weights lie.
+    """
+    states = [map_checkpoint(path, trust=trust, key=key)[0] for path in (first, second)]
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(tensor, states[1][name]) for name, tensor in states[0].items()
+    )
 
 
 def choose_layout(header: Header, *, ignore: tuple[str, ...], states: bool) -> Layout:
@@ -123,22 +142,13 @@ def choose_layout(header: Header, *, ignore: tuple[str, ...], states: bool) -> L
     return Layout(shapes)
 
 
-def is_statistic(name: str) -> bool:
-    """Say whether a tensor of this name holds running means or variances."""
-    return _leaf(name) in STATISTICS
-
-
-def _leaf(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
 def _kind(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    prefix = name.removesuffix(_leaf(name))
+    prefix = name.removesuffix(last_word(name))
     weight = shapes.get(f"{prefix}weight")
     normalises = f"{prefix}running_var" in shapes or (weight is not None and len(weight) == 1)
-    if normalises and _leaf(name) in {"weight", "bias"}:
+    if normalises and last_word(name) in {"weight", "bias"}:
         return "bn"
-    return "bias" if "bias" in _leaf(name) else "weight"
+    return "bias" if "bias" in last_word(name) else "weight"
 
 
 def check_layout(header: Header, layout: Layout, *, like: Path) -> None:
@@ -162,7 +172,15 @@ def check_layout(header: Header, layout: Layout, *, like: Path) -> None:
             )
 
 
-def read_stretch(path: Path, layout: Layout, start: int, out: np.ndarray, *, trust: bool) -> None:
+def read_stretch(
+    path: Path,
+    layout: Layout,
+    start: int,
+    out: np.ndarray,
+    *,
+    trust: bool,
+    key: str | None = None,
+) -> None:
     """Read a stretch of the vector of a checkpoint. Local.
 
     Args:
@@ -171,11 +189,12 @@ def read_stretch(path: Path, layout: Layout, start: int, out: np.ndarray, *, tru
         start: Where the stretch begins.
         out: Where it goes, float32 [n], in place.
         trust: Unpickle whatever the file holds, which can run code.
+        key: Where in it the weights lie.
 
     Raises:
         InputError: If a weight is NaN or infinite, or the file was changed meanwhile.
     """
-    state, _ = map_checkpoint(path, trust=trust)
+    state, _, _ = map_checkpoint(path, trust=trust, key=key)
     stop = start + len(out)
     for name, begin, end in layout.places():
         first, last = max(start, begin), min(stop, end)

@@ -12,8 +12,9 @@ import torch
 from plain import Images, PlainEvaluation
 from torch import nn
 
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.directions import random_direction
-from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
+from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.selection import moved_names
@@ -66,7 +67,7 @@ class Case:
         )
 
     def ours(self, setting: Setting) -> LossPlane:
-        samples = ResidentSplit(*self.images(), mean=MEAN, std=STD, device=setting.device)
+        samples = ResidentSplit(*self.images(), mean=MEAN, std=STD, device=setting.device.name)
         sample = samples.batch(slice(0, 2)).cpu()
         return LossPlane(self.network(), self.directions(), {"train": samples}, sample, setting)
 
@@ -92,4 +93,4 @@ def trained(model: str, n_images: int) -> Case:
 
 def cpu_setting(precision: str, threads: int) -> Setting:
     """Return what `surface` takes on a CPU when nothing is asked."""
-    return Setting("cpu", precision, DEFAULT_BATCH["cpu"], threads)
+    return Setting(CPU, precision, CPU.default_batch, threads)

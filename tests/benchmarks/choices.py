@@ -12,6 +12,7 @@ from page import table
 from worker import Worker
 
 from landscape_mpi.compute import evaluation, fusion, preparation
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.folding import FoldedNetwork
 from landscape_mpi.compute.loss_plane import LossPlane
@@ -27,7 +28,7 @@ class Choice:
     name: str
     before: Callable[[], None] = lambda: None  # called before the plane is made
     after: Callable[[LossPlane], None] = lambda plane: None
-    batch: int = evaluation.DEFAULT_BATCH["cpu"]
+    batch: int = CPU.default_batch
     threads: int = THREADS
 
 
@@ -106,7 +107,7 @@ def describe(model: str, n_images: int, measured: dict[str, dict[str, float]]) -
     return [
         f"The time of a point of {model}, {n_images:,} images, {THREADS} threads, with one thing "
         f"done otherwise, relative to `surface` as it comes (batch "
-        f"{evaluation.DEFAULT_BATCH['cpu']}); medians of {N_ROUNDS} rounds in which all take "
+        f"{CPU.default_batch}); medians of {N_ROUNDS} rounds in which all take "
         "turns.",
         "",
         *table(("", *measured), rows),

@@ -19,7 +19,7 @@ from case import MEAN, STD, Case, trained
 from page import table
 
 from landscape_mpi.compute.cost import sample_cost
-from landscape_mpi.compute.evaluation import DEFAULT_BATCH
+from landscape_mpi.compute.devices.cpu import CPU
 
 ROOT = Path(__file__).parents[2]
 N_PAIRS = 5
@@ -84,7 +84,7 @@ def _run(n_ranks: int, case: Case, out: Path) -> tuple[float, float, float]:
 def _memory(case: Case, out: Path) -> tuple[int, int]:
     """Return the peak resident memory of a run on one rank, and what it may need."""
     process = subprocess.Popen(
-        surface(case, out, "--x=-1:1:5", "--batch", str(DEFAULT_BATCH["cpu"])),
+        surface(case, out, "--x=-1:1:5", "--batch", str(CPU.default_batch)),
         stdout=subprocess.DEVNULL,
         env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"},
     )
@@ -94,7 +94,7 @@ def _memory(case: Case, out: Path) -> tuple[int, int]:
     network = case.network()
     weights = sum(p.numel() * p.element_size() for p in network.state_dict().values())
     cost = sample_cost(network, torch.zeros(2, 3, 32, 32))
-    activations = int(cost.values_moved / 2 * 4 * DEFAULT_BATCH["cpu"])
+    activations = int(cost.values_moved / 2 * 4 * CPU.default_batch)
     data = case.n_images * (32 * 32 * 3 + 8)
     bound = data + 3 * weights + activations + ALLOWED_BESIDE_BYTES
     return usage.ru_maxrss * 1024, bound

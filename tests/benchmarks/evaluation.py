@@ -24,7 +24,7 @@ from page import BENCHMARKS, replace_section, table
 from worker import Worker
 
 from landscape_mpi.compute.cost import MachineRates, measure_machine, sample_cost
-from landscape_mpi.compute.device import describe_device
+from landscape_mpi.compute.devices.cpu import CPU
 
 MODELS = ("resnet20", "resnet56")
 N_IMAGES = 1000
@@ -131,7 +131,7 @@ def _compare(
 def say_machine() -> str:
     """Return what the figures were measured on."""
     return (
-        f"`make bench`, {date.today():%B %Y}: two cores of {describe_device('cpu')}, a virtual "
+        f"`make bench`, {date.today():%B %Y}: two cores of {CPU.describe()}, a virtual "
         f"machine; torch {torch.__version__}."
     )
 

@@ -23,12 +23,14 @@ from page import BENCHMARKS, replace_section, table
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import nn
 
-from landscape_mpi.compute.device import describe_device
+from landscape_mpi.compute.batch_losses import OutputLosses
+from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.lanczos import Ends, find_ends
+from landscape_mpi.compute.losses import CROSS_ENTROPY
 from landscape_mpi.compute.products import HessianPlane, random_vector
 from landscape_mpi.compute.samples import ResidentSplit
-from landscape_mpi.job.plane.grid import coarse_to_fine
+from landscape_mpi.engine.grid import coarse_to_fine
 
 HEADING = "Hessian"
 TOLERANCE = 1e-2
@@ -43,11 +45,10 @@ def make_plane(case: Case, threads: int) -> HessianPlane:
     return HessianPlane(
         case.network(),
         directions,
-        samples,
-        samples.batch(slice(0, 2)),
-        Setting("cpu", "fp32", BATCH, threads),
+        OutputLosses(samples, CROSS_ENTROPY, batch=BATCH, channels_last=True, quick=True),
+        Setting(CPU, "fp32", BATCH, threads),
         parameters=list(directions["alpha"]),
-        n_samples=case.n_images,
+        total_weight=case.n_images,
         budget_bytes=8 << 30,
     )
 
@@ -185,9 +186,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=BENCHMARKS)
     options = parser.parse_args()
     case = Case(options.model, options.images) if options.model else trained("resnet20", 256)
-    replace_section(
-        options.page, HEADING, page_lines(case, describe_device("cpu"), options.threads)
-    )
+    replace_section(options.page, HEADING, page_lines(case, CPU.describe(), options.threads))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ import torch
 from page import table
 
 from landscape_mpi.compute.cost import sample_cost
+from landscape_mpi.compute.devices.cuda import CudaDevice
+from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.compute.directions import random_direction
-from landscape_mpi.compute.evaluation import DEFAULT_BATCH, Setting
+from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.loss_plane import LossPlane
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.stacked_plane import StackedLossPlane, spread
@@ -48,19 +50,19 @@ CASES = (
 )
 
 
-def measure(small: Small, device: str) -> dict[str, float]:
+def measure(small: Small, device: Device) -> dict[str, float]:
     """Return the time of a point relative to that in the usual batch, medians of rounds."""
     torch.manual_seed(0)
     network = build_network(small.model, sample=small.sample).float().eval()
-    samples = samples_of(small, device)
+    samples = samples_of(small, device.name)
     sample = samples.batch(slice(0, 2)).cpu()
     moved = {name: p.detach().numpy() for name, p in network.named_parameters() if p.ndim > 1}
     vectors = {
         axis: random_direction(moved, seed=1, axis=axis, normalize="filter")
         for axis in ("alpha", "beta")
     }
-    usual = DEFAULT_BATCH["cuda"]
-    if device == "cpu":
+    usual = CudaDevice.default_batch
+    if device.is_host:
         usual = batch_for_cpu(sample_cost(network, sample), small.n_samples)
 
     def one_by_one(batch: int) -> Callable[[], int]:
@@ -112,7 +114,7 @@ def _seconds_a_point(way: Callable[[], int]) -> float:
     return (time.perf_counter() - began) / n_points
 
 
-def describe(device: str, *, most_samples: int = 10_000) -> list[str]:
+def describe(device: Device, *, most_samples: int = 10_000) -> list[str]:
     """Measure, and return the section, line by line."""
     cases = [replace(small, n_samples=min(small.n_samples, most_samples)) for small in CASES]
     rows = [

@@ -1,13 +1,15 @@
 """What the script of the page draws: the numbers of each surface, packed.
 
-Arrays are base64 of little-endian float64, int32 or uint8: the values as the file has them, NaN and
-infinity included. On the page the axes rise, whatever they do in the file.
+Arrays are base64 of little-endian float64, float32, int32 or uint8: the values as the file has
+them, NaN and infinity included, rounded to float32 where no picture shows it. On the page the axes
+rise, whatever they do in the file.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,14 @@ from landscape_mpi.store.lines import labels_of, names_of, pairs_of
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
-from landscape_mpi.views.levels import suits_log
 from landscape_mpi.views.marks import LETTERS
 from landscape_mpi.views.path import DROPPED, RUN_COLORS, STRAIGHT
+from landscape_mpi.views.report.default_scale import default_scale
 from landscape_mpi.views.report.gaps import find_gaps
 
 Packed = dict[str, Any]  # what json can write
-KINDS = {"f8": "<f8", "i4": "<i4", "u1": "|u1"}
+KINDS = {"f8": "<f8", "f4": "<f4", "i4": "<i4", "u1": "|u1"}
+UNSEEN = 1e-5  # of the range of the values: a picture has some thousand pixels
 CURVE_LINES = ("curve", "straight line")
 
 
@@ -56,14 +59,36 @@ def pack_surface(surface: Surface, names: list[str]) -> Packed:
     }
 
 
+def pack_scales(surfaces: Sequence[Surface], names: Iterable[str]) -> Packed:
+    """Return how each quantity is drawn where nobody says how."""
+    return {name: asdict(default_scale(surfaces, name)) for name in names}
+
+
 def pack(values: np.ndarray, kind: str) -> str:
     """Return an array in the order of its memory as base64.
 
     Args:
         values: Any shape.
-        kind: f8, i4 or u1.
+        kind: One of KINDS.
     """
     return base64.b64encode(np.ascontiguousarray(values, KINDS[kind]).tobytes()).decode()
+
+
+def kind_for(values: np.ndarray) -> str:
+    """Return f4 if nothing that is shown changes as values become float32, else f8.
+
+    Args:
+        values: float64, any shape.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return "f4"
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = finite.astype("f4").astype("f8")
+    relative = np.finfo("f4").eps * np.abs(finite)  # of subnormal numbers, less than that is kept
+    error = np.abs(rounded - finite)
+    few = (error <= relative) & (error <= UNSEEN * np.ptp(finite))
+    return "f4" if few.all() or np.array_equal(rounded, finite) else "f8"
 
 
 def _pack_quantity(
@@ -74,13 +99,13 @@ def _pack_quantity(
 ) -> Packed:
     computed = turn(surface.done_of[name])
     values = np.where(computed, turn(surface.values[name]), np.nan)
-    finite = values[np.isfinite(values)]
+    kind = kind_for(values)
     packed: Packed = {
         "name": name,
         "words": surface.long_names[name],
         "unit": {"1": "", "percent": "%"}.get(surface.units[name], surface.units[name]),
-        "log": bool(finite.size and suits_log(finite)),
-        "values": pack(values, "f8"),
+        "kind": kind,
+        "values": pack(values, kind),
         "done": None,
         "gaps": None,
     }

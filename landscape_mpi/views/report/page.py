@@ -22,10 +22,30 @@ from landscape_mpi.store.provenance import Provenance
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.report import tables
-from landscape_mpi.views.report.content import pack_surface
+from landscape_mpi.views.report.content import pack_scales, pack_surface
 from landscape_mpi.views.report.tables import escape
 
 RELOAD_S = 10  # between two looks of a page that is being watched
+# The script of the page, a noun in each file; they become one, so any may call any other.
+SCRIPTS = (
+    "state",
+    "unpacking",
+    "numbers",
+    "heights",
+    "ticks",
+    "plane",
+    "paths",
+    "line",
+    "drawing",
+    "spot",
+    "camera",
+    "pointing",
+    "gestures",
+    "notes",
+    "paper",
+    "controls",
+    "start",
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +61,8 @@ def make_page(
     quantities: list[str] | None,
     *,
     command: Sequence[str],
-    log: bool | None = None,
+    scale: str | None = None,
+    ends: tuple[float | None, float | None] = (None, None),
     watched: bool = False,
     reload_s: float = RELOAD_S,
 ) -> str:
@@ -51,7 +72,8 @@ def make_page(
         sources: At least one, each with computed points.
         quantities: To show; None for all that are computed.
         command: That makes this page again, word by word.
-        log: Scale to begin with; None lets the values say.
+        scale: To begin with, one of levels.SCALES; None lets the values say.
+        ends: Of the values that are drawn to begin with; None for an end of our choice.
         watched: Whether the file is written again and the page should look for it.
         reload_s: How often it then does, s.
 
@@ -61,14 +83,19 @@ def make_page(
     chosen = [choose_quantities(source.surface, quantities) for source in sources]
     content: dict[str, Any] = {
         "surfaces": [pack_surface(surface, names) for surface, names in chosen],
-        "log": log,
+        "scales": pack_scales(
+            [surface for surface, _ in chosen],
+            dict.fromkeys(name for _, names in chosen for name in names),
+        ),
+        "scale": scale,
+        "ends": ends,
         "reload": reload_s if watched else None,
     }
     titles = [tables.title_of(source.surface) for source in sources]
     return Template(_text("page.html")).substitute(
         title=escape(" and ".join(dict.fromkeys(titles))),
         style=_text("page.css"),
-        script=_text("page.js"),
+        script="".join(_text(f"script/{name}.js") for name in SCRIPTS),
         articles="\n".join(_articles(sources)),
         count="one" if len(sources) == 1 else "several",
         command=escape(shlex.join(command)),

@@ -22,6 +22,7 @@ WHAT = {
     "data": "data",
     "splits": "splits",
     "limit": "training samples",
+    "subset": "which of them",
     "loss": "loss",
     "weight_decay": "weight decay",
     "batch_norm": "batch-norm's statistics",
@@ -72,15 +73,26 @@ def _facts(surface: Surface, provenance: Provenance) -> Iterator[tuple[str, str]
     done = max(int(mask.sum()) for mask in surface.done_of.values())
     grid = " × ".join(str(n) for n in surface.shape)
     yield "points", grid if done == surface.n_points else f"{done:,} of {grid}"
+    place, where = _middle(surface)
     for name, values in list(surface.values.items())[:4]:
         unit = {"percent": " %", "1": ""}.get(surface.units[name], f" {surface.units[name]}")
-        if surface.center is not None and np.isfinite(values[surface.center]):
-            yield f"{name.replace('_', ' ')} at center", f"{values[surface.center]:.4g}{unit}"
+        if place is not None and np.isfinite(values[place]):
+            yield f"{name.replace('_', ' ')} {where}", f"{values[place]:.4g}{unit}"
     took = [run.seconds for run in provenance.runs if run.seconds is not None]
     if took:
         yield "computed in", duration(sum(took))
     if provenance.runs:
         yield "ranks", ", ".join(str(n) for n in sorted({run.n_ranks for run in provenance.runs}))
+
+
+def _middle(surface: Surface) -> tuple[tuple[int, int] | None, str]:
+    """Return the point (0, 0), or the nearest one of a plane that has none, and its name."""
+    if surface.center is not None:
+        return surface.center, "at center"
+    if surface.is_line:
+        return None, ""
+    i, j = (int(np.argmin(np.abs(axis))) for axis in (surface.alpha, surface.beta))
+    return (i, j), f"at ({surface.alpha[i]:.3g}, {surface.beta[j]:.3g}), nearest to the center"
 
 
 def numbers(surface: Surface) -> str:

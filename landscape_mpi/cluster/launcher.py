@@ -1,0 +1,75 @@
+"""The launcher that started this process, and how many it started, as the environment tells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+# In which launchers tell a process its rank: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray).
+RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
+SRUN_TASKS = "SLURM_STEP_NUM_TASKS"  # of a step; a batch script and a shell of salloc have none
+# In which launchers tell how many processes they started, and what to call the launcher.
+SIZES = {
+    "OMPI_COMM_WORLD_SIZE": "Open MPI's mpirun",
+    "PMI_SIZE": "the launcher (PMI_SIZE)",
+    "MV2_COMM_WORLD_SIZE": "MVAPICH's mpirun",
+    SRUN_TASKS: "srun",
+}
+PLACES = (*RANKS, "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
+
+
+def started_by_launcher() -> bool:
+    """Return whether mpirun, mpiexec or srun started this process.
+
+    For commands that also run without MPI.
+    """
+    is_one_of_many = sizes_told(os.environ).get(SRUN_TASKS, 1) > 1
+    return is_one_of_many or any(name in os.environ for name in RANKS)
+
+
+def sizes_told(environment: Mapping[str, str]) -> dict[str, int]:
+    """Return how many processes each launcher started, by the variable that tells it.
+
+    If one launcher runs inside another, as mpirun in a step of srun, each tells its own number.
+
+    Args:
+        environment: Of the process.
+    """
+    told = {name: environment[name] for name in SIZES if environment.get(name, "").isdecimal()}
+    # A command in a shell (--pty), or in a job submitted from a task, is not a task of that step.
+    is_shell = "SLURM_PTY_PORT" in environment
+    if is_shell or environment.get("SLURM_NTASKS") != told.get(SRUN_TASKS):
+        told.pop(SRUN_TASKS, None)
+    return {name: int(number) for name, number in told.items()}
+
+
+def find_fault(environment: Mapping[str, str], *, n_ranks: int, library: str) -> str | None:
+    """Return an error message if MPI joined fewer processes than each launcher started, or None.
+
+    Args:
+        environment: Of the process.
+        n_ranks: Processes that MPI joined.
+        library: The MPI library in use, with its version.
+    """
+    told = sizes_told(environment)
+    if n_ranks >= min(told.values(), default=1):
+        return None
+    name = min(told, key=lambda name: told[name])
+    joined = "1 of them" if n_ranks == 1 else f"{n_ranks} of them"
+    way_out = "Start the command with the mpiexec of that library."
+    if name == SRUN_TASKS:
+        way_out = (
+            "Pass srun the --mpi that this library needs (srun --mpi=list names them; Open MPI "
+            "needs pmix, MPICH needs pmi2), or start mpirun inside the job."
+        )
+    return (
+        f"MPI: {SIZES[name]} started {told[name]} processes, but MPI ({library}) joined only "
+        f"{joined} into a run. Each process would be rank 0 of its own run and do all the work "
+        f"again, because the launcher and the library do not understand each other. {way_out} If "
+        f"you mean separate runs of one process, start each with: env -u {name} python ..."
+    )
+
+
+def is_first(environment: Mapping[str, str]) -> bool:
+    """Return whether this process is the launcher's first, or the launcher does not say."""
+    return all(environment.get(name, "0") == "0" for name in PLACES)

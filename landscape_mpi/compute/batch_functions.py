@@ -1,0 +1,106 @@
+"""What a loss and the metrics beside it make of a batch: sums, and how much they count."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_mpi.compute.devices.cpu import CPU
+from landscape_mpi.errors import InputError, users_own
+from landscape_mpi.problem import BatchFunction
+
+WAY_OUT = (
+    "Return the losses of the samples, a tensor [n], or the pair (sum of the losses, how many "
+    "count)"
+)
+
+
+def call(function: BatchFunction, network: nn.Module, batch: Any, where: str) -> torch.Tensor:
+    """Return the sum and the count of a function for one batch, float64 [2] on some device.
+
+    Args:
+        function: The loss or a metric.
+        network: The network, in evaluation mode.
+        batch: The batch, which the function may change.
+        where: Batch and point, for messages.
+
+    Raises:
+        UserCodeError: If the function raises.
+        InputError: If it returns something else than losses or a pair.
+    """
+    words = f"Problem: {function.name} raised on {where}"
+    with torch.no_grad(), users_own(words, library_too=True):
+        found = function.function(network, batch)
+    return sum_and_count(found, f"Problem: {function.name} returned", where)
+
+
+def sum_and_count(found: Any, what: str, where: str) -> torch.Tensor:
+    """Return the sum and the count of what a function has returned, float64 [2].
+
+    Args:
+        found: Losses of samples, [n], or a pair of numbers.
+        what: Beginning of a message.
+        where: Batch and point, for messages.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    if type(found) in {tuple, list} and len(found) == 2:
+        return torch.stack(_on_one_device([_number(part, what, where) for part in found]))
+    if isinstance(found, torch.Tensor) and found.ndim == 1 and not found.is_complex():
+        # Converted first: the sum then has the bits of its numbers, wherever they lay in memory.
+        losses = _plain(found).double()
+        return torch.stack([losses.sum(), losses.new_tensor(float(len(losses)))])
+    if _is_number(found):
+        raise InputError(
+            f"{what} one number for {where}. A mean over a batch does not say how many samples "
+            f"count, and batches may be of several sizes. {WAY_OUT}: for a mean over n, "
+            f"(mean * n, n)."
+        )
+    raise InputError(f"{what} {_described(found)} for {where}. {WAY_OUT}.")
+
+
+def _number(part: Any, what: str, where: str) -> torch.Tensor:
+    """Return one of a pair as a tensor without a dimension.
+
+    Raises:
+        InputError: If it is not one real number.
+    """
+    if isinstance(part, torch.Tensor) and part.numel() == 1 and not part.is_complex():
+        return _plain(part).double().reshape(())
+    if _is_number(part):
+        return torch.tensor(float(part), dtype=torch.float64)
+    raise InputError(
+        f"{what} a pair with {_described(part)} in it for {where}, where one number is needed. "
+        f"{WAY_OUT}."
+    )
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor without its graph, and without a class of the user's own."""
+    return tensor.detach().as_subclass(torch.Tensor)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return value.ndim == 0
+    return isinstance(value, (numbers.Real, np.generic))
+
+
+def _on_one_device(parts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    device = next((p.device for p in parts if p.device != CPU.place), parts[0].device)
+    return [part.to(device) for part in parts]
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        kind = str(value.dtype).removeprefix("torch.")
+        return f"a tensor {list(value.shape)} of {kind}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,244 @@
+"""A loss as sums over batches, each of which a network computes alone, to be differentiated."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from landscape_mpi.compute.derivatives import Tensors, parameters_of
+from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.folded_derivatives import eased, fold_for_derivatives
+from landscape_mpi.compute.folding import FoldedNetwork
+from landscape_mpi.compute.losses import Loss
+from landscape_mpi.compute.moving_network import type_of
+from landscape_mpi.compute.passes import batches
+from landscape_mpi.compute.preparation import Build, networks_of_threads
+from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.slopes import check_loss_slope, check_slope
+from landscape_mpi.errors import InputError
+
+LOSS_OPTION = "--loss"
+WAY_OUT = "Return weights, or a count, that depend on the targets or on the batch alone."
+N_PROBED = 8  # samples whose loss is tried
+
+Summed = tuple[torch.Tensor, torch.Tensor | float]  # loss with its graph, and sum of the weights
+
+
+class BatchLosses(ABC):
+    """The losses of this rank's batches; their mean is the sum of losses over that of weights."""
+
+    option = "--model"  # what is at fault where derivatives are wrong, for messages
+    n_batches: int
+    takes_turns = False  # whether one thread at a time may call a network
+
+    @abstractmethod
+    def summed(self, network: nn.Module, index: int) -> Summed:
+        """Return the sum of the losses of a batch, with its graph, and that of their weights.
+
+        Args:
+            network: In evaluation mode, on the device of the batches.
+            index: Of the batch.
+
+        Raises:
+            InputError: If the weights have derivatives.
+        """
+
+    @abstractmethod
+    def check(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
+        """Check that the loss changes as its derivatives say.
+
+        Args:
+            network: In evaluation mode, on the device of the batches; left as it is.
+            parameters: Names of those of the derivatives.
+            what: Name of the derivatives, for messages.
+
+        Raises:
+            InputError: If it does not.
+        """
+
+    def is_alike(self, network: nn.Module, copied: nn.Module, parameters: Sequence[str]) -> bool:
+        """Return whether the loss has the same gradient in a copy of the network.
+
+        Args:
+            network: On the device.
+            copied: With the same weights.
+            parameters: Names of those of the derivatives.
+        """
+        return True
+
+    def check_network(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
+        """Check the same of what the loss is made of, while the network is on the CPU."""
+        return
+
+    def fold(
+        self,
+        network: nn.Module,
+        directions: dict[str, Direction],
+        setting: Setting,
+        parameters: Sequence[str],
+    ) -> FoldedNetwork:
+        """Return the network, folded where this loss allows it; see fold_for_derivatives."""
+        return FoldedNetwork(network, directions, 0, 0, "left out")
+
+    def networks(
+        self, network: nn.Module, setting: Setting, build: Build | None
+    ) -> list[nn.Module]:
+        """Return the networks of the threads; see networks_of_threads."""
+        return networks_of_threads(network, setting, build)
+
+    def differentiable(self, network: nn.Module, names: Sequence[str]) -> Tensors:
+        """Prepare a network for derivatives in parameters of these names, and return them."""
+        return parameters_of(network, names)
+
+
+class OutputLosses(BatchLosses):
+    """A loss of the outputs of a network and of targets."""
+
+    def __init__(
+        self,
+        samples: ResidentSplit,
+        loss: Loss,
+        *,
+        batch: int,
+        sample: torch.Tensor | None = None,
+        channels_last: bool = False,
+        quick: bool = False,
+    ) -> None:
+        """Take samples.
+
+        Args:
+            samples: Those of this rank, on its device.
+            loss: Of them; it knows which targets count, and with which weights.
+            batch: Samples of a batch.
+            sample: Some samples as the network sees them, on the CPU; None for those of the rank.
+            channels_last: Lay images out so in memory.
+            quick: Make cross-entropies in the type of the outputs, not in float64: what has a
+                second derivative is not so close to 0.
+        """
+        self.samples, self.loss = samples, loss
+        self._rows = list(batches(len(samples), batch))
+        self.n_batches = len(self._rows)
+        self._sample = sample
+        self._channels_last, self._quick = channels_last, quick
+        self._type: torch.dtype | None = None  # of the network, once it is known
+
+    @property
+    def sample(self) -> torch.Tensor:
+        """Some samples as the network sees them."""
+        return self.samples.batch(slice(0, 2)) if self._sample is None else self._sample
+
+    def summed(self, network: nn.Module, index: int) -> Summed:
+        """Return the sums of a batch; see BatchLosses."""
+        return self.of_outputs(self.outputs(network, index), index)
+
+    def outputs(self, network: nn.Module, index: int) -> torch.Tensor:
+        """Return the outputs for a batch with their graph, float64 where they are that."""
+        return self._outputs(network, self._rows[index])
+
+    def of_outputs(self, outputs: torch.Tensor, index: int) -> Summed:
+        """Return the sums of a batch, from outputs for it."""
+        return self._sums(outputs, self._rows[index])
+
+    def _outputs(self, network: nn.Module, rows: slice) -> torch.Tensor:
+        inputs = self.samples.batch(rows, channels_last=self._channels_last)
+        if inputs.is_floating_point():
+            self._type = self._type or type_of(network)
+            inputs = inputs.to(self._type)
+        outputs = network(inputs)
+        return outputs if outputs.dtype == torch.float64 else outputs.float()
+
+    def _sums(self, outputs: torch.Tensor, rows: slice) -> Summed:
+        measure = self.loss.summed_quickly if self._quick else self.loss.summed
+        return without_derivatives(measure(outputs, self.samples.targets[rows]), LOSS_OPTION)
+
+    def check_network(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
+        """Check that outputs change as their derivatives say."""
+        check_slope(network, self.sample, parameters, what)
+
+    def check(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
+        """Check the same of the loss, if it is the user's own."""
+        rows = slice(0, min(len(self.samples), N_PROBED))
+        if not self.loss.own or not len(self.samples):
+            return
+
+        def sums() -> Summed:
+            return self._sums(self._outputs(network, rows), rows)
+
+        check_sums(network, sums, parameters, what, option=LOSS_OPTION)
+
+    def fold(
+        self,
+        network: nn.Module,
+        directions: dict[str, Direction],
+        setting: Setting,
+        parameters: Sequence[str],
+    ) -> FoldedNetwork:
+        """Fold batch-norm, where the folded network has the same derivatives."""
+        if not setting.steps.folded:
+            return FoldedNetwork(network, directions, 0, 0, "left out")
+        return fold_for_derivatives(network, directions, self.sample, parameters)
+
+    def differentiable(self, network: nn.Module, names: Sequence[str]) -> Tensors:
+        """Return the parameters; convolutions get second derivatives of their own."""
+        return eased(network, names)
+
+
+def check_sums(
+    network: nn.Module,
+    sums: Callable[[], Summed],
+    parameters: Sequence[str],
+    what: str,
+    *,
+    option: str,
+) -> None:
+    """Check that a mean loss changes as its derivatives say, and its divisor not at all.
+
+    Args:
+        network: In evaluation mode; left as it is.
+        sums: Returns the sums of some samples at the network's present weights.
+        parameters: Names of those of the derivatives.
+        what: Name of the derivatives, for the message.
+        option: What named the loss, likewise.
+
+    Raises:
+        InputError: If they do not.
+    """
+    seen = []
+
+    def mean() -> torch.Tensor:
+        total, weight = sums()
+        seen.append(float(weight))
+        return total / weight
+
+    check_loss_slope(network, mean, parameters, what, option=option)
+    if min(seen) != max(seen):
+        raise InputError(
+            f"{option}: the sum of the weights of its losses, or their count, changes with the "
+            f"weights of the network, from {min(seen):.6g} to {max(seen):.6g}. The mean is divided "
+            f"by it, and derivatives of a divisor are left out here, so {what} would be wrong. "
+            f"{WAY_OUT}"
+        )
+
+
+def without_derivatives(sums: Summed, name: str) -> Summed:
+    """Return sums whose weights are no function of the network.
+
+    Args:
+        sums: Of losses and of weights.
+        name: Of the loss, for the message.
+
+    Raises:
+        InputError: If the weights have derivatives.
+    """
+    _, weight = sums
+    if isinstance(weight, torch.Tensor) and weight.requires_grad:
+        raise InputError(
+            f"{name}: its mean is divided by the sum of weights, or by a count, that has "
+            f"derivatives in the weights of the network, and derivatives of a divisor are left out "
+            f"here. {WAY_OUT}"
+        )
+    return sums

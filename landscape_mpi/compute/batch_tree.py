@@ -1,0 +1,317 @@
+"""A batch as a tree of tensors: moved to a device, copied, and known by its bytes.
+
+A tree is made of dicts and what is like them (BatchEncoding, ModelOutput), tuples, named tuples,
+lists, dataclasses and objects that can be pickled (torch_geometric's Data and Batch). Its leaves
+are tensors; all else stays on the host. What comes back is a new tree of the same types: nothing
+that is done to its containers reaches the one that was given.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import io
+import pickle
+import sys
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from landscape_mpi.errors import InputError, in_one_line
+
+OfTensor = Callable[[torch.Tensor], torch.Tensor]
+COPIED = (dict, UserDict)  # whose copies have items of their own
+PLAIN = (type(None), str, bytes, bool, int, float, complex, np.generic, torch.dtype, torch.device)
+
+
+def mapped(tree: Any, function: OfTensor) -> Any:
+    """Return a tree of the same form, with what a function makes of each tensor.
+
+    Args:
+        tree: The tree; it stays as it is.
+        function: Called once for each tensor, also where the tree holds it twice.
+
+    Raises:
+        InputError: If it holds an object that cannot be copied, or itself.
+    """
+    made: dict[int, torch.Tensor] = {}
+
+    def once(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in made:
+            made[id(tensor)] = function(tensor)
+        return made[id(tensor)]
+
+    with _bounded():
+        return _mapped(tree, once)
+
+
+def moved(tree: Any, device: str, dtype: torch.dtype | None = None) -> Any:
+    """Return a tree whose tensors have memory of their own on a device.
+
+    Args:
+        tree: The tree.
+        device: Where its tensors go.
+        dtype: Type that floating-point tensors get; None to leave them as they are.
+    """
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_meta:
+            raise InputError(
+                f"Problem: a batch holds a tensor {list(tensor.shape)} on the meta device, which "
+                f"has no values. Return batches of tensors with values."
+            )
+        to = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        return _as_leaf(tensor.detach().to(device, to, copy=True), tensor)
+
+    return mapped(tree, move)
+
+
+def cloned(tree: Any) -> Any:
+    """Return a tree whose tensors may be changed without changing those of this one."""
+    return mapped(tree, lambda tensor: _as_leaf(tensor.detach().clone(), tensor))
+
+
+def aliased(tree: Any) -> Any:
+    """Return a tree of new tensors in the same memory: only what changes their values shows."""
+    return mapped(tree, lambda tensor: _as_leaf(tensor.detach(), tensor))
+
+
+def tensors_in(tree: Any) -> list[torch.Tensor]:
+    """Return the tensors of a tree themselves, each once."""
+    found: list[torch.Tensor] = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        found.append(tensor)
+        return tensor
+
+    mapped(tree, note)
+    return found
+
+
+def n_bytes(tree: Any) -> int:
+    """Return the memory of the tensors of a tree, bytes."""
+    return sum(_stored(tensor).nbytes for tensor in tensors_in(tree))
+
+
+def digest(tree: Any) -> str:
+    """Return the SHA-256 of a tree: of its form, and of the bytes of its tensors."""
+    sha256 = hashlib.sha256()
+    with _bounded():
+        for piece in _pieces(tree):
+            sha256.update(piece)
+    return sha256.hexdigest()
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Refuse a tree that does not end.
+
+    Raises:
+        InputError: If Python follows it no deeper.
+    """
+    try:
+        yield
+    except RecursionError as problem:
+        raise InputError(
+            f"Problem: a batch holds itself, as a list or a dict does that is one of its own "
+            f"values, or it is nested deeper than Python's {sys.getrecursionlimit():,} calls. "
+            f"Leave the reference to itself out of the batch."
+        ) from problem
+
+
+def _as_leaf(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Let a tensor take gradients if another one does: a loss may differentiate by its batch."""
+    return tensor.requires_grad_(like.requires_grad)
+
+
+def _mapped(tree: Any, function: OfTensor) -> Any:
+    if isinstance(tree, torch.Tensor):
+        return function(tree)
+    if isinstance(tree, (*PLAIN, torch.Size)):
+        return tree
+    if isinstance(tree, np.ndarray):
+        return tree.copy()
+    if isinstance(tree, PackedSequence):
+        return _mapped_sequence(tree, function)
+    if isinstance(tree, Mapping):
+        return _filled(tree, ((key, _mapped(value, function)) for key, value in tree.items()))
+    if isinstance(tree, tuple) and (make := getattr(type(tree), "_make", None)):  # a named one
+        return make([_mapped(value, function) for value in tree])
+    if type(tree) in {tuple, list}:
+        return type(tree)(_mapped(value, function) for value in tree)
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return _mapped_fields(tree, function)
+    structure, tensors = _taken_apart(tree)
+    mapped_tensors = [function(tensor) for tensor in tensors]
+    with _copied(tree):
+        return _put_together(structure, mapped_tensors)
+
+
+def _filled(tree: Mapping[Any, Any], items: Iterator[tuple[Any, Any]]) -> Any:
+    # A copy keeps what a class adds to a dict. Of another class, what it holds the items in is
+    # copied too, but not the items.
+    kept, found = {id(part): part for item in tree.items() for part in item}, list(items)
+    with _copied(tree):
+        made: Any = copy.copy(tree) if isinstance(tree, COPIED) else copy.deepcopy(tree, kept)
+        for key, value in found:
+            made[key] = value
+    return made
+
+
+def _mapped_sequence(packed: PackedSequence, function: OfTensor) -> PackedSequence:
+    """Return sequences whose sizes stay on the host, where torch wants them."""
+    orders = (
+        None if order is None else function(order)
+        for order in (packed.sorted_indices, packed.unsorted_indices)
+    )
+    return PackedSequence(function(packed.data), packed.batch_sizes.clone(), *orders)
+
+
+def _mapped_fields(tree: Any, function: OfTensor) -> Any:
+    with _copied(tree):
+        made = copy.copy(tree)
+    for name, value in _fields(tree).items():
+        object.__setattr__(made, name, _mapped(value, function))
+    return made
+
+
+def _fields(tree: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that are set, by name."""
+    names = [each.name for each in dataclasses.fields(tree)]
+    with _copied(tree):
+        return {name: getattr(tree, name) for name in names if hasattr(tree, name)}
+
+
+@contextmanager
+def _copied(tree: object) -> Iterator[None]:
+    """Say that an object cannot be copied, where its own methods raise.
+
+    Raises:
+        InputError: If they do.
+        RecursionError: If they never end.
+    """
+    try:
+        yield
+    except (InputError, RecursionError):
+        raise
+    except Exception as problem:
+        way_out = (
+            "It can be read once only: return a list of what it gives."
+            if hasattr(type(tree), "__next__")
+            else "Return batches of tensors in dicts, tuples, lists and dataclasses, or of objects "
+            "that can be pickled."
+        )
+        raise InputError(
+            f"Problem: a batch holds an object of type {type(tree).__name__}, of which no copy "
+            f"with tensors of its own can be made ({in_one_line(problem)}). {way_out}"
+        ) from problem
+
+
+class _Taker(pickle.Pickler):
+    """Writes an object and leaves its tensors out."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.tensors: list[torch.Tensor] = []
+
+    def persistent_id(self, value: object) -> int | str | None:
+        """Return the number of a tensor; None for what is written."""
+        if not isinstance(value, torch.Tensor):
+            return None
+        self.tensors.append(value)
+        return len(self.tensors) - 1
+
+
+class _Shower(_Taker):
+    """Writes an object so that it can be compared in other processes, but not read."""
+
+    def persistent_id(self, value: object) -> int | str | None:
+        """Return also what is written for a set, whose order is another one in each process."""
+        if isinstance(value, (set, frozenset)):
+            return digest(value)
+        return super().persistent_id(value)
+
+
+class _Putter(pickle.Unpickler):
+    """Reads an object and puts tensors in."""
+
+    tensors: list[torch.Tensor]
+
+    def persistent_load(self, number: int) -> torch.Tensor:
+        """Return the tensor of a number."""
+        return self.tensors[number]
+
+
+def _taken_apart(tree: object, kind: type[_Taker] = _Taker) -> tuple[bytes, list[torch.Tensor]]:
+    """Return an object without its tensors, and these.
+
+    Args:
+        tree: The object.
+        kind: What writes it.
+    """
+    file = io.BytesIO()
+    taker = kind(file)
+    with _copied(tree):
+        taker.dump(tree)
+    return file.getvalue(), taker.tensors
+
+
+def _put_together(structure: bytes, tensors: list[torch.Tensor]) -> Any:
+    putter = _Putter(io.BytesIO(structure))
+    putter.tensors = tensors
+    return putter.load()
+
+
+def _stored(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the numbers that a tensor stores; of a sparse one, the values."""
+    return tensor if tensor.layout == torch.strided else tensor.to_sparse_coo().coalesce().values()
+
+
+def _pieces(tree: Any) -> Iterator[bytes]:
+    """Yield the bytes of a tree; no two trees have the same."""
+    kind = type(tree).__qualname__
+    if isinstance(tree, torch.Tensor):
+        yield from _bytes_of(tree)
+    elif isinstance(tree, np.ndarray):
+        yield f"{kind} {tree.dtype} {tree.shape}:".encode()
+        if tree.dtype.hasobject:
+            yield from _pieces(tree.tolist() if tree.ndim else [tree.item()])
+        else:
+            yield tree.tobytes()
+    elif isinstance(tree, PLAIN):
+        text = repr(tree).encode()
+        yield f"{kind} {len(text)}:".encode() + text
+    elif isinstance(tree, Mapping):
+        yield f"{kind} {len(tree)}:".encode()
+        for key, value in tree.items():
+            yield from _pieces(key)
+            yield from _pieces(value)
+    elif isinstance(tree, (tuple, list)):
+        yield f"{kind} {len(tree)}:".encode()
+        for value in tree:
+            yield from _pieces(value)
+    elif isinstance(tree, (set, frozenset)):  # whose order is another one in each process
+        yield f"{kind} {len(tree)}:".encode()
+        yield "".join(sorted(map(digest, tree))).encode()
+    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        yield from _pieces(_fields(tree))
+    else:
+        structure, tensors = _taken_apart(tree, _Shower)
+        yield f"{kind} {len(structure)}:".encode() + structure
+        yield from _pieces(tensors)
+
+
+def _bytes_of(tensor: torch.Tensor) -> Iterator[bytes]:
+    yield f"tensor {tensor.dtype} {tuple(tensor.shape)} {tensor.layout}:".encode()
+    if tensor.layout != torch.strided:
+        tensor = tensor.detach().to_sparse_coo().coalesce()
+        yield from _bytes_of(tensor.indices())
+        tensor = tensor.values()
+    numbers = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+    yield numbers.view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,90 @@
+"""Make this process compute the same every time, in the types that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+
+# Of the library for convolutions. Benchmark times kernels, so that its choice is not repeatable.
+CUDNN = {"benchmark": False, "deterministic": True}
+# Where float32 may be computed in less. Newer versions of torch have a switch for each, and the
+# older switches do not undo what a user's module sets there.
+PLACES = (
+    "",
+    "cuda.matmul",
+    "cudnn",
+    "cudnn.conv",
+    "cudnn.rnn",
+    "mkldnn",
+    "mkldnn.matmul",
+    "mkldnn.conv",
+    "mkldnn.rnn",
+)
+NEW_SWITCH = "fp32_precision"
+
+
+def compute_repeatably(*, tf32: bool = False) -> None:
+    """Choose the same kernels every time, and let float32 be float32.
+
+    Args:
+        tf32: Whether GPUs may compute products of float32 in TF32.
+    """
+    for name, value in CUDNN.items():
+        setattr(torch.backends.cudnn, name, value)
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    for place, module in _places():
+        is_of_gpus = place.startswith("cud")
+        setattr(module, NEW_SWITCH, "tf32" if tf32 and is_of_gpus else "ieee")
+
+
+@contextmanager
+def switches_restored() -> Iterator[None]:
+    """Put back at the end what compute_repeatably() has changed."""
+    new = [(module, getattr(module, NEW_SWITCH)) for _, module in _places()]
+    old = [(put, value) for put, value in _older_switches() if value is not None]
+    cudnn = {name: getattr(torch.backends.cudnn, name) for name in CUDNN}
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        for name, chosen in cudnn.items():
+            setattr(torch.backends.cudnn, name, chosen)
+        for put, value in old:
+            put(value)
+        for module, word in new:  # afterwards: the older switches set these too
+            setattr(module, NEW_SWITCH, word)
+
+
+def _older_switches() -> list[tuple[Callable[[Any], None], Any]]:
+    """Return what sets each older switch, and its value; None where torch cannot tell it."""
+    cudnn = torch.backends.cudnn
+    return [
+        (torch.set_float32_matmul_precision, _told(torch.get_float32_matmul_precision)),
+        (partial(setattr, cudnn, "allow_tf32"), _told(lambda: cudnn.allow_tf32)),
+    ]
+
+
+def _told(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except RuntimeError:  # a newer switch says something that the older one has no word for
+        return None
+
+
+def _places() -> list[tuple[str, Any]]:
+    """Return the modules of torch that have a new switch; none before torch 2.9."""
+    found = []
+    for place in PLACES:
+        module: Any = torch.backends
+        for part in place.split(".") if place else ():
+            module = getattr(module, part, None)
+        if module is not None and hasattr(module, NEW_SWITCH):
+            found.append((place, module))
+    return found

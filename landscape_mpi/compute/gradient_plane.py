@@ -1,0 +1,105 @@
+"""The gradient of the mean loss at the points of a plane."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from landscape_mpi.compute.batch_losses import BatchLosses
+from landscape_mpi.compute.derivative_plane import DerivativePlane
+from landscape_mpi.compute.derivatives import differentiate
+from landscape_mpi.compute.directions import Direction
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.preparation import Build
+from landscape_mpi.compute.problem_network import ProblemNetwork
+
+
+@dataclass(frozen=True)
+class GradientSums:
+    """Sums over the batches of a rank, which add up to those of all ranks."""
+
+    loss: float
+    weight: float  # of the losses: their mean is loss / weight
+    gradient: torch.Tensor  # of the loss, float64 [n_parameters], on the device
+
+    @property
+    def mean_loss(self) -> float:
+        """Return the mean loss, NaN where nothing counts."""
+        return self.loss / self.weight if self.weight else math.nan
+
+    @property
+    def norm(self) -> float:
+        """Return the L2 norm of the gradient of the mean loss, NaN where nothing counts."""
+        length = float(torch.linalg.vector_norm(self.gradient))
+        return length / abs(self.weight) if self.weight else math.nan
+
+
+class GradientPlane(DerivativePlane):
+    """A network over its plane, and the gradient of its mean loss there."""
+
+    def __init__(
+        self,
+        network: nn.Module | ProblemNetwork,
+        directions: Mapping[str, Direction],
+        losses: BatchLosses,
+        setting: Setting,
+        *,
+        parameters: Sequence[str],
+        build: Build | None = None,
+    ) -> None:
+        """Prepare the network; see DerivativePlane.
+
+        Args:
+            network: With its weights, or that of a problem.
+            directions: By axis, on the network's parameters and buffers.
+            losses: Of this rank's batches, on the setting's device.
+            setting: How to compute. It holds for the whole process.
+            parameters: Names of those the gradient is taken with respect to.
+            build: Returns such a network once more, for a thread of its own; None where threads
+                may share one.
+        """
+        super().__init__(
+            network,
+            directions,
+            losses,
+            setting,
+            parameters=parameters,
+            what="the gradient",
+            build=build,
+        )
+
+    def norm_at(self, alpha: float, beta: float) -> float:
+        """Return the norm of the gradient of the mean loss over this rank's batches at a point."""
+        return self.sums_at(alpha, beta).norm
+
+    def sums_at(self, alpha: float, beta: float) -> GradientSums:
+        """Return loss and gradient at a point, summed over this rank's batches in their order.
+
+        Not-a-number and infinity are results.
+
+        Args:
+            alpha: Coordinate of the point along the first direction.
+            beta: Along the second.
+        """
+        self._go(alpha, beta)
+        total = torch.zeros_like(self._scale, dtype=torch.float64)
+        loss = torch.zeros((), dtype=torch.float64, device=total.device)
+        weight, threads = torch.zeros_like(loss), self._setting.n_threads
+        for start in self._indices[::threads]:
+            indices = self._indices[start : start + threads]  # few gradients at the same time
+            for its_loss, its_weight, gradient in self._pool.map(self._batch, indices):
+                total += gradient
+                loss += its_loss
+                weight += its_weight
+        return GradientSums(float(loss), float(weight), total.mul_(self._scale))
+
+    def _batch(self, index: int) -> tuple[torch.Tensor, torch.Tensor | float, torch.Tensor]:
+        with self._network_alone() as (network, own):
+            with torch.enable_grad():
+                loss, weight = self._losses.summed(network, index)
+            gradient = self._flattened(differentiate((loss,), own, retain_graph=False))
+        return loss.detach(), weight, gradient

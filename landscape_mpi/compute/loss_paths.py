@@ -1,0 +1,61 @@
+"""A network's loss over whole splits along paths between points, on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from landscape_mpi.compute.batch_norm import layers_with_statistics
+from landscape_mpi.compute.evaluation import Setting, prepare_device
+from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
+from landscape_mpi.compute.motion import Motion
+from landscape_mpi.compute.moving_network import type_of
+from landscape_mpi.compute.point_losses import SampleLosses
+from landscape_mpi.compute.preparation import Build, networks_of_threads
+from landscape_mpi.compute.samples import ResidentSplit
+
+
+class LossPaths(SampleLosses):
+    """A network, the points of its paths and its data."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        motion: Motion,
+        splits: Mapping[str, ResidentSplit],
+        setting: Setting,
+        *,
+        loss: Loss = CROSS_ENTROPY,
+        statistics_of: ResidentSplit,
+        build: Build | None = None,
+    ) -> None:
+        """Prepare to evaluate places of the paths.
+
+        Args:
+            network: On the CPU; it belongs to this from then on.
+            motion: The paths, and the network's floating-point tensors at each of their points.
+            splits: Samples by the name of their split, on the setting's device.
+            setting: How to evaluate. It holds for the whole process.
+            loss: What is made of the network's outputs.
+            statistics_of: Samples on which batch-norm's running statistics, where there are any,
+                are measured at every place.
+            build: Builds the network again, for each further thread; None if threads may share
+                one.
+        """
+        prepare_device(setting, network)
+        networks = networks_of_threads(network, setting, build)
+        self._network = motion.of(networks, device=setting.device.name, steps=setting.steps)
+        norms = layers_with_statistics(network)
+        super().__init__(
+            networks,
+            splits,
+            setting,
+            dtype=type_of(network),
+            loss=loss,
+            statistics_of=statistics_of if norms else None,
+            preparation=f"{len(norms)} batch-norms kept",
+        )
+
+    def _move_to(self, alpha: float, beta: float) -> None:
+        self._network.move_to(alpha, beta)

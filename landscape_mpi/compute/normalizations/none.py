@@ -1,0 +1,10 @@
+"""Directions that are left as they were drawn."""
+
+from __future__ import annotations
+
+from landscape_mpi.compute.normalizations.normalization import Normalization
+
+NONE = Normalization(
+    scale=lambda draw, weights, filters: draw,
+    words="the draw is left alone",
+)

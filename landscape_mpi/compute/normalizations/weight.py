@@ -1,0 +1,10 @@
+"""Directions that are scaled entry by entry."""
+
+from __future__ import annotations
+
+from landscape_mpi.compute.normalizations.normalization import Normalization
+
+WEIGHT = Normalization(
+    scale=lambda draw, weights, filters: draw * weights,
+    words="every entry is multiplied by that weight",
+)

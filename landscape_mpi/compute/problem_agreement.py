@@ -1,0 +1,359 @@
+"""Comparison of a problem's fast evaluations with the plain one: the user's own network and loss.
+
+The truth is the user's own object with the weights of a point copied into it in training mode,
+after eval(), called by the loss on one batch after the other, each a copy, with the random numbers
+of the batch. Threads, weights in one vector and batches that are not copied are each left out where
+they do not give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from landscape_mpi.compute.agreement import (
+    CENTER,
+    MOST_BATCHES,
+    SAME_ALONE,
+    Agreement,
+    Chosen,
+    Point,
+    Seen,
+    relative,
+    same_bits,
+)
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.lockstep import lockstep
+from landscape_mpi.compute.point_losses import PointLosses
+from landscape_mpi.compute.problem_split import ProblemSplit
+from landscape_mpi.compute.random_numbers import DrawWatch
+from landscape_mpi.compute.steps import PLAIN, WORDS, steps_of
+from landscape_mpi.errors import InputError, UserCodeError
+
+LEAST_BATCHES = 3  # compared where there are so many: what a batch leaves behind may show in others
+DRAWN = "random numbers are drawn, and threads share their generator"
+UNCOPIED = "a copy of the network does not compute what the network does, e.g. by a hook"
+
+
+class MakeProblemPlane(Protocol):
+    """Prepares an evaluation of some batches."""
+
+    def __call__(
+        self,
+        splits: dict[str, ProblemSplit],
+        setting: Setting,
+        *,
+        exact: bool = False,
+        again: bool = False,
+    ) -> PointLosses[ProblemSplit]:
+        """Return the evaluation: in float64 if exact, of another network like this if again."""
+
+
+@dataclass(frozen=True)
+class SeenSums(Seen):
+    """Sums and counts of an evaluation at one point, float64 [n, 2 * n_functions], in outputs."""
+
+    def apart_from(self, expected: Seen) -> float:
+        """Return the largest difference of means, relative to the largest of the function."""
+        pairs = zip(_means(self.outputs).T, _means(expected.outputs).T, strict=True)
+        return max(relative(found, known, scale_of=known) for found, known in pairs)
+
+
+class ProblemAgreement(Agreement[ProblemSplit]):
+    """Compares evaluations of a problem with the plain one, on real batches."""
+
+    most_steps = steps_of(("threads", "uncopied", "views"))
+
+    def __init__(
+        self,
+        make_plane: MakeProblemPlane,
+        take_batches: Callable[[np.ndarray], ProblemSplit],
+        setting: Setting,
+        *,
+        n_batches: int,
+        moved: Sequence[Point],
+        copied: bool = False,
+        spread: bool = True,
+    ) -> None:
+        """Prepare to compare.
+
+        Args:
+            make_plane: Prepares an evaluation.
+            take_batches: Puts batches of a split, given by their numbers, int64 [n], on the
+                setting's device.
+            setting: How the run will evaluate, with a batch of 1.
+            n_batches: Number of batches of the split.
+            moved: Points beside the center, the best one first; the first point at which the
+                loss is finite is taken.
+            copied: Whether further networks are copies of a live one, which only lives once.
+            spread: Compare batches from all over the split, the first and the last one among them,
+                which takes a source that reads each alone; else the first ones.
+        """
+        super().__init__(make_plane, take_batches, setting, n_samples=n_batches, moved=moved)
+        most = max(LEAST_BATCHES, min(MOST_BATCHES, setting.threads))
+        n_compared = min(n_batches, most)
+        self._compared = np.arange(n_compared)
+        last = n_batches - 1 if spread else n_compared - 1
+        self._rows = np.linspace(0, last, n_compared).round().astype(np.int64)
+        self._n_first = len(self._rows)
+        self._make_problem_plane = make_plane
+        self._draws = False
+        self._is_copied, self._copies_differ = copied, False
+
+    def check_plain(self) -> None:
+        """Check that the loss is a function of the weights and of the batch.
+
+        Raises:
+            UserCodeError: If the loss, a metric or the data raise.
+            InputError: If the batches differ when they are read again, or the values do: in a
+                second call, in another order of the batches, for another network with the same
+                weights; or if they do not change when the weights do.
+            OutOfMemoryError: If the batches do not fit.
+        """
+        plain, samples = self._used_plain = self._plain()
+        other = self._another(samples)  # before the first call, which may leave something behind
+        first = self._seen[CENTER] = self._look_once(plain, samples, CENTER)
+        samples.check_counts(first.outputs)
+        samples.check_read_again()
+        again = self._look_once(plain, samples, CENTER)
+        if not same_bits(first, again):
+            number = samples.rows[_first_other(first, again)]
+            raise InputError(
+                f"Problem: the same batches give other values the second time: those of batch "
+                f"{number} of data[{samples.name!r}] change, though the "
+                f"generators of torch, numpy and random are seeded before each. A surface "
+                f"needs a loss that is a function of the weights and the batch: let no call "
+                f"change the network or anything else that a later call reads, and seed a "
+                f"generator of your own in the loss.{self._of_gpus}"
+            )
+        self._draws = self._is_drawing(plain, samples)
+        self._check_order(plain, samples, first)
+        self._check_moves(first)
+        if other is not None:
+            plain.losses_at(*CENTER, samples)  # a loss may have caught the user's own object
+            self._check_another(other, samples, first)
+
+    @property
+    def _of_gpus(self) -> str:
+        """Say what else may vary on a GPU."""
+        if self._setting.device.is_host:
+            return ""
+        return (
+            " On a GPU, operations that add in any order (scatter_add, index_add) vary in the "
+            "last digits: call torch.use_deterministic_algorithms(True) where the problem is made."
+        )
+
+    def _is_drawing(self, plain: PointLosses[ProblemSplit], samples: ProblemSplit) -> bool:
+        """Return whether random numbers are drawn, or may be, by what cannot be watched."""
+        with DrawWatch(self._setting.device) as watch:
+            try:
+                self._look_once(plain, samples, CENTER)
+            except InputError:  # it does compute where nobody watches
+                return True
+        return watch.drawn
+
+    def _check_order(
+        self, plain: PointLosses[ProblemSplit], samples: ProblemSplit, first: Seen
+    ) -> None:
+        """Check that no batch leaves anything behind for the next one.
+
+        Raises:
+            InputError: If one does.
+        """
+        for k in reversed(range(len(samples))):
+            values, _ = plain.look_at(*CENTER, samples, slice(k, k + 1))
+            if not _equal(values.cpu(), first.outputs[k : k + 1]):
+                raise InputError(
+                    f"Problem: batch {samples.rows[k]} of data[{samples.name!r}] gives other "
+                    f"values when the batches are evaluated in another order. Something is kept "
+                    f"from batch to batch, and ranks share the batches out, so the surface would "
+                    f"depend on their number. Reset it at the beginning of the loss."
+                )
+
+    def _check_moves(self, first: Seen) -> None:
+        """Check that the loss changes when the weights move.
+
+        Raises:
+            InputError: If it is the same number everywhere.
+        """
+        losses = first.losses
+        self._check_pair(first)
+        telling = losses.isfinite() & (losses != 0)
+        if not self._moved or not bool(telling.any()):
+            return
+        if all(_equal(self._plain_at(point).losses, losses) for point in self._moved):
+            (alpha, beta), loss = self._moved[0], float(losses[telling][0])
+            raise InputError(
+                f"Problem: the loss does not change when the weights move: at the center and at "
+                f"alpha = {alpha:.4g}, beta = {beta:.4g} it is {loss:.6g} to the last "
+                f"bit. It must be computed by the network that it is called with, its first "
+                f"argument, which has the weights of the point."
+            )
+
+    def _check_pair(self, first: Seen) -> None:
+        """Check that a pair is (sum, count), and not (count, sum).
+
+        Raises:
+            InputError: If the first number stays when the weights move, and the second does not.
+        """
+        for point in self._moved:
+            seen = self._plain_at(point).outputs
+            sums, counts = seen[:, 0], seen[:, 1]
+            if _equal(sums, first.outputs[:, 0]) and not _equal(counts, first.outputs[:, 1]):
+                raise InputError(
+                    f"Problem: the loss returned a pair whose first number stays when the weights "
+                    f"move, {float(first.outputs[0, 0]):.6g} for a batch, and whose second one "
+                    f"changes, from {float(first.outputs[0, 1]):.6g} to {float(seen[0, 1]):.6g}. "
+                    f"Return (sum of the losses, how many count), in this order."
+                )
+
+    def _another(self, samples: ProblemSplit) -> PointLosses[ProblemSplit] | None:
+        """Return the plain evaluation of another network; None if there can be no other.
+
+        Raises:
+            OutOfMemoryError: If it does not fit.
+        """
+        setting = replace(self._setting, steps=PLAIN, threads=1)
+        try:
+            return self._make_problem_plane({"train": samples}, setting, again=True)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # of any kind, from the network's own code
+            return None
+
+    def _check_another(
+        self, other: PointLosses[ProblemSplit], samples: ProblemSplit, first: Seen
+    ) -> None:
+        """Check another network; a copy that does not compute before its original, copied again.
+
+        Raises:
+            InputError: If it gives other values.
+            UserCodeError: If a network that is built by the user's function does not compute.
+        """
+        try:
+            self._look_once(other, samples, self._first_moved)
+        except UserCodeError:
+            copied = self._another(samples) if self._is_copied else None
+            if copied is None:
+                raise
+            other = copied
+        self._check_begun_elsewhere(other, samples, first)
+
+    @property
+    def _first_moved(self) -> Point:
+        """The first moved point at which the loss is finite, or the center."""
+        return next((point for point in self._moved if self._is_finite(point)), CENTER)
+
+    def _check_begun_elsewhere(
+        self, other: PointLosses[ProblemSplit], samples: ProblemSplit, first: Seen
+    ) -> None:
+        """Check another network, which is first called at another point, at the center.
+
+        Raises:
+            InputError: If it gives other values there.
+        """
+        self._look_once(other, samples, self._first_moved)
+        apart = self._look_once(other, samples, CENTER).apart_from(first)
+        if apart <= SAME_ALONE:
+            return
+        self._copies_differ = self._is_copied and self._differs_when_copied(samples, first)
+        if not self._copies_differ:
+            raise InputError(
+                f"Problem: another network with the same weights gives other values, by "
+                f"{apart:.2g} of the largest. Either the network keeps what it computes from its "
+                f"weights or its batch in the first call, and would be wrong at every other "
+                f"point: compute it in each call. Or its function draws tensors that its state "
+                f"dict does not hold: register them as buffers, or seed the generator."
+            )
+
+    def _differs_when_copied(self, samples: ProblemSplit, first: Seen) -> bool:
+        """Return whether a copy of the network gives other values, also if it never moved.
+
+        A hook that closes over the network writes into the network itself, and a copy of it reads
+        what was there when the copy was made. No copy is used then.
+        """
+        copy = self._another(samples)
+        assert copy is not None
+        return self._look_once(copy, samples, CENTER).apart_from(first) > SAME_ALONE
+
+    def _exact_at(self, point: Point) -> Seen | None:
+        """Return the values in float64; None if no copy of the network computes them."""
+        return None if self._copies_differ else super()._exact_at(point)
+
+    def _check_batches(self) -> None:
+        """Do nothing: the plain evaluation has the batches of the run."""
+
+    def center_outputs(self) -> tuple[float, ...]:
+        """Return the mean of each function for the first batch at the center."""
+        return tuple(_means(self._plain_at(CENTER).outputs)[0].nan_to_num().tolist())
+
+    def choose(self) -> Chosen:
+        """Return the steps that leave the values as they are, and why the others are left out.
+
+        Raises:
+            OutOfMemoryError: If a batch does not fit.
+        """
+        if not (self._draws or self._copies_differ):
+            return super().choose()
+        self.most_steps = replace(type(self).most_steps, threads=False)
+        chosen = super().choose()
+        why = DRAWN if self._draws else UNCOPIED
+        left_out = (f"{WORDS['threads']} ({why})", *chosen.left_out)
+        return replace(chosen, left_out=left_out if self._setting.threads > 1 else chosen.left_out)
+
+    def fault_of_plane(
+        self, plane: PointLosses[ProblemSplit], samples: ProblemSplit, *, n_threads: int = 1
+    ) -> str | None:
+        """Return the reason why a prepared evaluation does not agree; None if it agrees.
+
+        Args:
+            plane: The evaluation.
+            samples: On its device.
+            n_threads: Batches that it computes at the same time.
+        """
+        fault = super().fault_of_plane(plane, samples, n_threads=n_threads)
+        if fault is None and samples.is_changed:
+            return "the loss changes the batch that it is given"
+        return fault
+
+    def _is_same_again(
+        self, plane: PointLosses[ProblemSplit], samples: ProblemSplit, first: Seen
+    ) -> bool:
+        return same_bits(first, self._look_at(plane, samples, CENTER))
+
+    def _look_at(
+        self,
+        plane: PointLosses[ProblemSplit],
+        samples: ProblemSplit,
+        point: Point,
+        *,
+        n_threads: int = 1,
+    ) -> Seen:
+        with lockstep(n_threads):
+            losses = plane.losses_at(*point, samples).cpu()
+        return SeenSums(samples.values.cpu().clone(), losses.clone())
+
+    def _look_once(
+        self, plane: PointLosses[ProblemSplit], samples: ProblemSplit, point: Point
+    ) -> Seen:
+        values, losses = plane.look_at(*point, samples, slice(0, len(samples)))
+        return SeenSums(values.cpu(), losses.cpu())
+
+
+def _means(values: torch.Tensor) -> torch.Tensor:
+    """Return the mean of each function, float64 [n, n_functions]."""
+    return values[:, 0::2] / values[:, 1::2]
+
+
+def _first_other(one: Seen, other: Seen) -> int:
+    """Return the first row in which values differ."""
+    pairs = enumerate(zip(one.outputs, other.outputs, strict=True))
+    return next(k for k, (values, others) in pairs if not _equal(values, others))
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.equal(one.nan_to_num(), other.nan_to_num())

@@ -1,0 +1,145 @@
+"""The losses of a problem's batches, which may be of any kind, to be differentiated.
+
+Batches are lent as copies, since what is kept for derivatives needs them as they were. They are
+computed one after the other, each with its own random numbers: generators are everybody's. What
+threads share is the differentiation.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from landscape_mpi.compute.batch_functions import sum_and_count
+from landscape_mpi.compute.batch_losses import (
+    BatchLosses,
+    Summed,
+    check_sums,
+    without_derivatives,
+)
+from landscape_mpi.compute.compilation import uncompiled
+from landscape_mpi.compute.derivatives import differentiate, parameters_of
+from landscape_mpi.compute.devices.cpu import CPU
+from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.modes import Modes
+from landscape_mpi.compute.preparation import Build, networks_of_threads
+from landscape_mpi.compute.problem_split import ProblemSplit
+from landscape_mpi.compute.random_numbers import Generators, batch_seed
+from landscape_mpi.errors import InputError, users_own
+from landscape_mpi.problem import BatchFunction
+
+DERIVABLE = (torch.float32, torch.float64)
+
+
+class ProblemLosses(BatchLosses):
+    """The losses of this rank's batches of a problem."""
+
+    option = "Problem"
+    takes_turns = True
+
+    def __init__(
+        self, split: ProblemSplit, function: BatchFunction, *, seed: int, device: Device = CPU
+    ) -> None:
+        """Take batches.
+
+        Args:
+            split: Those of this rank, on its device.
+            function: The loss, or a metric that can be differentiated.
+            seed: Of the problem.
+            device: Where the network computes.
+        """
+        self._split, self._function, self._seed = split, function, seed
+        self._generators, self._one_by_one = Generators(device), threading.Lock()
+        self._modes: dict[int, Modes] = {}  # by the id of the network, which they keep alive
+        self.n_batches = len(split)
+
+    def summed(self, network: nn.Module, index: int) -> Summed:
+        """Return the sums of a batch; see BatchLosses."""
+        number = self._split.rows[index]
+        where = f"batch {number} of data[{self._split.name!r}]"
+        with self._one_by_one, uncompiled():
+            if id(network) not in self._modes:
+                self._modes[id(network)] = Modes(network)
+            self._modes[id(network)].restore()
+            batch = self._split.hold(index).lend(copied=True)
+            with self._generators.seeded(batch_seed(self._seed, number)):
+                found = called(self._function, network, batch, where)
+        return without_derivatives(found, self.option)
+
+    def check(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
+        """Check that the loss of the first batch changes as its derivatives say.
+
+        Args:
+            network: In evaluation mode, on the device of the batches; left as it is.
+            parameters: Names of those of the derivatives.
+            what: Name of the derivatives, for messages.
+
+        Raises:
+            InputError: If it does not, or its weights are of a type too coarse for that.
+        """
+        own = dict(network.named_parameters())
+        types = {own[name].dtype for name in parameters} - set(DERIVABLE)
+        if types:
+            raise InputError(
+                f"{self.option}: its network has weights of {', '.join(map(str, types))}, which "
+                f"are too coarse for {what}. Pass dtype='float32' or 'float64' in the Problem."
+            )
+        if self.n_batches:
+            sums = partial(self.summed, network, 0)
+            check_sums(network, sums, parameters, what, option=self.option)
+
+    def is_alike(self, network: nn.Module, copied: nn.Module, parameters: Sequence[str]) -> bool:
+        """Return whether the loss uses the network it is given, and not one that it has kept."""
+        if not self.n_batches:
+            return True
+        found = []
+        for each in (network, copied):
+            with torch.enable_grad():
+                loss, _ = self.summed(each, 0)
+            found.append(differentiate((loss,), parameters_of(each, parameters)))
+        return all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+    def networks(
+        self, network: nn.Module, setting: Setting, build: Build | None
+    ) -> list[nn.Module]:
+        """Return a network for each thread, since a call may keep something in it.
+
+        One for all, which then take turns, where it cannot be copied: it may keep a tensor of
+        which torch makes no copy.
+        """
+        try:
+            return networks_of_threads(network, setting, build or (lambda: copy.deepcopy(network)))
+        except Exception:  # from the network's own code
+            return [network]
+
+
+def called(function: BatchFunction, network: nn.Module, batch: Any, where: str) -> Summed:
+    """Return the sum and the count of a function for one batch, with their graph.
+
+    Args:
+        function: The loss or a metric.
+        network: The network.
+        batch: The batch, which the function may change.
+        where: Which batch it is, for messages.
+
+    Raises:
+        UserCodeError: If the function raises.
+        InputError: If it returns something else than losses or a pair.
+    """
+    with users_own(f"Problem: {function.name} raised on {where}", library_too=True):
+        found = function.function(network, batch)
+    sum_and_count(found, f"Problem: {function.name} returned", where)  # refuses all else
+    if isinstance(found, torch.Tensor):
+        return found.double().sum(), len(found)
+    total, count = (
+        part.reshape(()) if isinstance(part, torch.Tensor) else torch.tensor(float(part))
+        for part in found
+    )
+    return total, count

@@ -1,0 +1,49 @@
+"""The words for devices: what --device and device= take, and why they do not take the rest.
+
+A process alone may name one GPU, such as ``cuda:1``; ranks take those that belong to their places.
+"""
+
+from __future__ import annotations
+
+from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.registry import DEVICES
+
+AUTO = "auto"  # GPUs where there are any, else the CPU
+DEVICE_NAMES = (AUTO, *DEVICES)
+GPUS = tuple(name for name in DEVICES if name != "cpu")
+GPU_WORDS = {"gpu", "nvidia", "amd", "rocm", "hip", "intel"}
+
+
+def check_device(name: str, option: str) -> str:
+    """Return a word for a device, if it is one.
+
+    Args:
+        name: What was asked for.
+        option: That asked, for the message.
+
+    Raises:
+        InputError: If it is none.
+        unknown_name: If nothing is called so.
+    """
+    if name in DEVICE_NAMES:
+        return name
+    kind, index = kind_and_index(name)
+    if index is not None and kind in GPUS:
+        return name
+    if kind == "mps":
+        raise InputError(
+            f"{option}: {name} (Apple's GPUs) has no float64, in which losses are added up. Pass "
+            f"cpu."
+        )
+    if kind in GPU_WORDS:
+        raise InputError(
+            f"{option}: {name} is a word for several kinds: pass {AUTO}, which takes GPUs where "
+            f"there are any, cuda for those of NVIDIA and AMD, or xpu for those of Intel."
+        )
+    raise unknown_name(option, name, DEVICE_NAMES)
+
+
+def kind_and_index(name: str) -> tuple[str, int | None]:
+    """Return the kind of a device, and its index where the name has one."""
+    kind, _, index = name.partition(":")
+    return kind, int(index) if index.isascii() and index.isdecimal() else None

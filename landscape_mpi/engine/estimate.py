@@ -1,0 +1,75 @@
+"""What a run is going to take, measured on the ranks it would run on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.compute.cost import MachineRates, measure_machine
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.engine.forecast import Measured, Work, describe, seconds_per_point
+from landscape_mpi.engine.plan import Plan
+from landscape_mpi.engine.point_evaluator import fit_evaluator, group_ranks
+from landscape_mpi.engine.shared_inputs import SharedInputs
+
+MEASURED_SAMPLES = 2000  # a point of so few is measured in seconds
+
+
+def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> int:
+    """Print on rank 0 what the run of a plan will take. Collective over the ranks.
+
+    Returns:
+        Exit status 0.
+    """
+    if plan.n_pending == 0:
+        if ranks.is_root:
+            print(f"{plan.out}: all {plan.n_points:,} points are done; nothing is left to compute")
+        return 0
+    of_rank = group_ranks(ranks, plan, setting).of_rank
+    few = {name: min(n, MEASURED_SAMPLES) for name, n in plan.subject.n_samples.items()}
+    measured = measure_ranks(
+        ranks, replace(plan, subject=replace(plan.subject, n_samples=few)), inputs, setting
+    )
+    if ranks.is_root:
+        work = Work(
+            grid=(len(plan.alpha), len(plan.beta)),
+            n_pending=plan.n_pending,
+            n_samples=sum(plan.subject.n_samples.values()),
+            noun=plan.subject.noun,
+            quantities=plan.subject.quantities,
+        )
+        print(describe(measured, work, of_rank), flush=True)
+    return 0
+
+
+def measure_ranks(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Measured:
+    """Evaluate points on every rank at once, each on its own. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: What is evaluated.
+        inputs: What this rank has of the inputs.
+        setting: How to evaluate.
+    """
+    alone = replace(plan, evaluation=replace(plan.evaluation, ranks_per_point=1))
+    evaluator = fit_evaluator(ranks, alone, inputs, setting)
+    ranks.comm.Barrier()  # ranks that share a node slow one another down, as in the run
+    rates = measure_machine(evaluator.setting)
+    ranks.comm.Barrier()
+    n = evaluator.setting.points
+
+    def one_pass(number: int) -> None:
+        evaluator.evaluate_points((number * n + np.arange(n)) % plan.n_points)
+
+    seconds = seconds_per_point(one_pass, -(-plan.n_points // n)) / n
+    cost = inputs.cost()
+    told = (
+        seconds / sum(plan.subject.n_samples.values()),
+        rates.operations_per_s,
+        rates.bytes_per_s,
+    )
+    sample_seconds, operations, n_bytes = np.array(ranks.comm.allgather(told)).T
+    rates = MachineRates(operations.mean(), n_bytes.mean())
+    return Measured(setting.precision, sample_seconds, cost, rates)

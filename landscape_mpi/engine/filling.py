@@ -1,0 +1,144 @@
+"""Datasets of a file filled round by round, and the record of who filled them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.groups import Group
+from landscape_mpi.cluster.progress import Progress
+from landscape_mpi.cluster.rounds import ShardResult, run_rounds
+from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.cluster.watch import Watch
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.engine import provenance
+from landscape_mpi.engine.plan import Plan
+from landscape_mpi.engine.rank_settings import Workers
+from landscape_mpi.output import OutputLock
+from landscape_mpi.store.runs import make_row
+from landscape_mpi.store.writer import RoundWriter, open_writer, writer_description
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins; the same on every rank but for the points, which rank 0 hands out."""
+
+    workers: Workers
+    n_pending: int
+    row: int  # of the table of runs
+    pending: np.ndarray | None  # on rank 0, in the order to compute them, int64 [n_pending]
+    lock: OutputLock | None  # on rank 0, held until the run ends
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended; the same on every rank."""
+
+    finished: bool
+    signal: str | None  # what stopped it
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The datasets of a file that a command fills."""
+
+    names: tuple[str, ...]  # of the values of a point
+    prefix: str  # of the datasets that keep the books: done, seconds, rank
+    command: str  # the module that fills them
+
+    @property
+    def flags(self) -> str:
+        """Return the dataset of the flags."""
+        return f"{self.prefix}done"
+
+    @property
+    def table(self) -> str:
+        """Return the table of the runs."""
+        return f"{self.prefix}runs"
+
+
+class PointWorker(Protocol):
+    """What a rank computes points with."""
+
+    setting: Setting
+    group: Group  # the ranks that share a point with this one
+    preparation: str  # what was done to the network, for the log and the file
+    launching: str  # how the batches of a point are started, for the log
+
+    def evaluate_points(self, points: np.ndarray) -> np.ndarray:
+        """Return the values of some points, float64 [n, n_values]. Collective over the group."""
+
+
+def fill_columns(
+    ranks: Ranks,
+    plan: Plan,
+    worker: PointWorker,
+    columns: Columns,
+    start: Start,
+    stop: StopRequest,
+    progress: Progress,
+) -> Outcome:
+    """Compute points in rounds and write them. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: Which file, and how long a round is.
+        worker: This rank's.
+        columns: Where its values go.
+        start: Where to begin.
+        stop: Asked after every point; it listens already.
+        progress: Told of every round.
+    """
+    if start.n_pending == 0:
+        return Outcome(finished=True, signal=None)
+    writer = open_writer(plan.out, comm=ranks.comm)
+    began = provenance.now()
+    writer.write_run(start.row, _row(start, columns, began), table=columns.table)
+    with progress, Watch(ranks, stall_seconds=plan.rounds.stall_seconds) as watch:
+        finished = run_rounds(
+            ranks,
+            worker.group,
+            start.pending,
+            n_quantities=len(columns.names),
+            round_seconds=plan.rounds.round_seconds,
+            evaluate_points=worker.evaluate_points,
+            points_at_once=worker.setting.points,
+            write_round=lambda result: _write(writer, columns, result, ranks.rank),
+            report=progress.report,
+            stop=stop,
+            watch=watch,
+        )
+        signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
+        outcome = "complete" if finished else f"stopped by {signal}"
+        n_points = progress.n_computed
+        ended = provenance.now()
+        row = _row(start, columns, began, ended=ended, outcome=outcome, points=n_points)
+        writer.write_run(start.row, row, table=columns.table)
+        writer.close()
+    return Outcome(finished, signal)
+
+
+def _write(writer: RoundWriter, columns: Columns, result: ShardResult, rank: int) -> None:
+    values = dict(zip(columns.names, result.values.T, strict=True))
+    values[f"{columns.prefix}seconds"] = result.seconds
+    values[f"{columns.prefix}rank"] = np.full(len(result.points), rank, np.int32)
+    writer.write_round(result.points, values, flags=columns.flags)
+
+
+def _row(start: Start, columns: Columns, began: str, **ended: str | int) -> np.ndarray:
+    return make_row(
+        started=began,
+        ranks=start.workers.n_ranks,
+        ranks_per_point=start.workers.ranks_per_point,
+        threads=start.workers.threads,
+        devices=start.workers.devices,
+        hosts=start.workers.hosts,
+        user=provenance.user_name(),
+        versions=provenance.versions(),
+        writer=writer_description(),
+        command=provenance.command_line(columns.command),
+        **ended,
+    )

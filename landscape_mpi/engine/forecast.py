@@ -1,0 +1,157 @@
+"""What a run takes, from what a sample costs on each rank; needs no MPI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.cluster.duration import describe_duration
+from landscape_mpi.cluster.shards import shard_sizes
+from landscape_mpi.compute.cost import MachineRates, SampleCost
+
+MEASURE_S = 3.0
+MIN_POINTS = 2
+DISTURBED = 1.1  # a share of what the machine does that no undisturbed measurement exceeds
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one precision."""
+
+    precision: str
+    sample_seconds: np.ndarray  # time of a sample on each rank, s, float64 [n_ranks]
+    cost: SampleCost | None  # None where it cannot be counted
+    rates: MachineRates  # of a rank
+
+    def ideal_seconds(self) -> tuple[float, float]:
+        """Return what a sample would take by arithmetic alone and by memory alone, s."""
+        assert self.cost is not None
+        n_bytes = 2 if self.precision == "bf16" else 4
+        return (
+            self.cost.operations / self.rates.operations_per_s,
+            self.cost.values_moved * n_bytes / self.rates.bytes_per_s,
+        )
+
+
+def seconds_per_point(evaluate_point: Callable[[int], object], n_points: int) -> float:
+    """Return the mean time of a point, s.
+
+    Args:
+        evaluate_point: Computes a point; called for a few seconds.
+        n_points: Points there are.
+    """
+    evaluate_point(0)  # the first one allocates
+    n_done, began = 0, time.perf_counter()
+    while n_done < MIN_POINTS or time.perf_counter() - began < MEASURE_S:
+        evaluate_point(n_done % n_points)
+        n_done += 1
+    return (time.perf_counter() - began) / n_done
+
+
+def run_seconds(sample_seconds: np.ndarray, *, n_points: int, n_samples: int) -> float:
+    """Return how long a run takes whose points are shared out by the speed of the ranks.
+
+    Args:
+        sample_seconds: Time of a sample on each rank, s, float64 [n_ranks].
+        n_points: Points of the grid.
+        n_samples: Samples of a point.
+    """
+    one_round = n_points * sample_seconds.max()
+    sizes = shard_sizes(sample_seconds, n_points=n_points, round_seconds=one_round)
+    return float((sizes * sample_seconds).max()) * n_samples
+
+
+def group_seconds(sample_seconds: np.ndarray, of_rank: Sequence[int]) -> np.ndarray:
+    """Return what a sample costs ranks that share the data of a point evenly.
+
+    Args:
+        sample_seconds: Time of a sample on each rank, s, float64 [n_ranks].
+        of_rank: Group of each rank, int [n_ranks].
+
+    Returns:
+        Of each group, s, float64 [n_groups]: its slowest rank ends last.
+    """
+    groups = np.asarray(of_rank)
+    members = [sample_seconds[groups == group] for group in range(groups.max() + 1)]
+    return np.array([times.max() / len(times) for times in members])
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do."""
+
+    grid: tuple[int, int]  # points along alpha and beta
+    n_pending: int  # points of the grid that are not done
+    n_samples: int  # of a point
+    noun: str  # what they are, e.g. images
+    quantities: tuple[str, ...] = ()  # what is computed of a point, where it is to be said
+
+
+def describe(measured: Measured, work: Work, of_rank: Sequence[int]) -> str:
+    """Return what was measured and what a run takes, line by line.
+
+    Args:
+        measured: Of the run's precision, on all of its ranks.
+        work: What the run has to do.
+        of_rank: Group of each rank; the ranks of a group share a point.
+    """
+    n_samples, noun = work.n_samples, work.noun
+    sample_s = float(measured.sample_seconds.mean())
+    run_s = run_seconds(
+        group_seconds(measured.sample_seconds, of_rank),
+        n_points=work.n_pending,
+        n_samples=n_samples,
+    )
+    lines = [
+        f"{_rate(sample_s)} {noun}/s a rank, {_seconds(sample_s * n_samples)} a point of "
+        f"{n_samples:,} {noun}" + (f", for {', '.join(work.quantities)}" if work.quantities else "")
+    ]
+    if measured.cost is not None:
+        lines += _describe_limits(measured, sample_s, n_samples)
+    lines.append(f"{_points(work)} on {_ranks(of_rank)}: about {describe_duration(run_s)}")
+    return "\n".join(lines)
+
+
+def _describe_limits(measured: Measured, sample_s: float, n_samples: int) -> list[str]:
+    """Return how much of what the machine does is used, and what limits the run."""
+    operations_s, moved_s = measured.ideal_seconds()
+    limit = "matrix products" if operations_s >= moved_s else "memory traffic"
+    floor_s = max(operations_s, moved_s)
+    disturbed = (
+        ", as measured while other jobs disturbed it" if floor_s > DISTURBED * sample_s else ""
+    )
+    return [
+        f"arithmetic: {operations_s / sample_s:.0%} of the matrix products this machine does "
+        f"({measured.rates.operations_per_s / 1e9:,.0f} GFLOP/s a rank, {measured.precision})",
+        f"memory: {moved_s / sample_s:.0%} of its copies "
+        f"({measured.rates.bytes_per_s / 1e9:,.1f} GB/s a rank), were every activation written "
+        f"and read once",
+        f"what limits it is {limit}: {_seconds(floor_s * n_samples)} a point{disturbed}",
+    ]
+
+
+def _points(work: Work) -> str:
+    grid = f"{work.grid[0]} x {work.grid[1]} points"
+    if work.n_pending == work.grid[0] * work.grid[1]:
+        return grid
+    return f"{work.n_pending:,} points left of {grid}"
+
+
+def _ranks(of_rank: Sequence[int]) -> str:
+    n_ranks, n_groups = len(of_rank), len(set(of_rank))
+    ranks = f"{n_ranks} rank{'s' if n_ranks > 1 else ''}"
+    if n_groups == n_ranks:
+        return ranks
+    return f"{ranks}, {n_groups} points at a time" if n_groups > 1 else f"{ranks} that share each"
+
+
+def _rate(sample_s: float) -> str:
+    rate = 1 / sample_s
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"

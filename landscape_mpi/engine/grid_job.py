@@ -1,0 +1,149 @@
+"""The one script of all commands that compute values at the points of a grid, on ranks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
+from landscape_mpi.cluster.progress import Progress
+from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start, fill_columns
+from landscape_mpi.engine.plan import Plan
+from landscape_mpi.engine.precision_choice import Precision, choose_precision
+from landscape_mpi.engine.rank_settings import Workers, bind_rank, describe_workers
+from landscape_mpi.engine.setting_choice import tune, with_batch
+from landscape_mpi.engine.shared_inputs import SharedInputs
+from landscape_mpi.engine.step_choice import choose_steps
+from landscape_mpi.errors import EXIT_REQUEUE
+from landscape_mpi.output import OutputLock
+from landscape_mpi.store.runs import next_row, settle_killed_run
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a rank has before its worker is set up."""
+
+    inputs: SharedInputs
+    setting: Setting
+    precision: Precision
+
+
+class GridJob(ABC):
+    """Values at the points of a grid: what they are, how they are computed, which file they fill.
+
+    The same on every rank, but for what only rank 0 has read.
+    """
+
+    plan: Plan
+    columns: Columns
+    bar: bool | None = None  # show a bar, or nothing; None for what suits where it runs
+    is_tuned = True  # whether batch, compilation and points at once are chosen before fit
+
+    @abstractmethod
+    def share(self, ranks: Ranks) -> SharedInputs:
+        """Send what rank 0 has read. Collective over the ranks."""
+
+    @abstractmethod
+    def fit(self, ranks: Ranks, prepared: Prepared) -> PointWorker:
+        """Set this rank up, so that its memory suffices. Collective over the ranks."""
+
+    @abstractmethod
+    def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
+        """Make the file, or check that it is the one to go on with. Local; on rank 0."""
+
+    @abstractmethod
+    def pending(self) -> np.ndarray:
+        """Return the points to compute, in their order, int64 [n]. Local; on rank 0."""
+
+    @property
+    def n_points(self) -> int:
+        """Return the number of points of the job, computed or not."""
+        return self.plan.n_points
+
+    @property
+    def samples_per_point(self) -> int | None:
+        """Return the samples that a point takes, None where their number says nothing."""
+        return sum(self.plan.subject.n_samples.values())
+
+    @abstractmethod
+    def say_start(
+        self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
+    ) -> None:
+        """Say what is about to be computed, on what. Local; rank 0 prints."""
+
+    @abstractmethod
+    def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
+        """Say what the file holds and what to do next. Collective over the ranks."""
+
+
+def run_grid_job(ranks: Ranks, job: GridJob, stop: StopRequest) -> int:
+    """Compute the points of a job that are left. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        job: What to compute.
+        stop: Asked after every point; it listens already.
+
+    Returns:
+        Exit status: 0 when all points are done, 75 after a stop signal.
+    """
+    prepared = prepare(ranks, job)
+    worker = job.fit(ranks, prepared)
+    start = begin_or_resume(ranks, job, worker, prepared)
+    job.say_start(ranks, worker, prepared, start)
+    outcome = fill(ranks, job, worker, start, stop)
+    job.say_end(ranks, outcome)
+    if start.lock is not None:
+        start.lock.release()
+    prepared.inputs.free()
+    return 0 if outcome.finished else EXIT_REQUEUE
+
+
+def prepare(ranks: Ranks, job: GridJob) -> Prepared:
+    """Bind the ranks, share the inputs and choose how to evaluate. Collective over the ranks."""
+    plan = job.plan
+    setting = bind_rank(ranks, plan)
+    inputs = job.share(ranks)
+    setting = choose_steps(ranks, plan, inputs, with_batch(plan, inputs, setting))
+    setting, precision = choose_precision(ranks, plan, inputs, setting)
+    if job.is_tuned:
+        setting = tune(ranks, plan, inputs, setting)
+    return Prepared(inputs, setting, precision)
+
+
+def begin_or_resume(ranks: Ranks, job: GridJob, worker: PointWorker, prepared: Prepared) -> Start:
+    """Make the file of a job, or go on with the one that is there. Collective over the ranks."""
+    workers = describe_workers(ranks, worker.setting, worker.group)
+
+    def begin() -> tuple[np.ndarray, int, OutputLock] | None:
+        if not ranks.is_root:
+            return None
+        out, columns = job.plan.out, job.columns
+        lock = OutputLock(out)  # before looking: two runs may start at the same moment
+        job.open_file(worker, prepared, workers)
+        settle_killed_run(out, table=columns.table, flags=columns.flags)
+        return job.pending(), next_row(out, table=columns.table), lock
+
+    pending, row, lock = on_root(ranks, begin) or (None, 0, None)
+    known = (len(pending), row) if pending is not None else None
+    n_pending, row = ranks.comm.bcast(known, root=ROOT)
+    return Start(workers, n_pending, row, pending, lock)
+
+
+def fill(
+    ranks: Ranks, job: GridJob, worker: PointWorker, start: Start, stop: StopRequest
+) -> Outcome:
+    """Compute the points that are left and write them. Collective over the ranks."""
+    progress = Progress(
+        n_points=job.n_points,
+        n_done=job.n_points - start.n_pending,
+        samples_per_point=job.samples_per_point,
+        noun=job.plan.subject.noun,
+        shown=ranks.is_root,
+        bar=job.bar,
+    )
+    return fill_columns(ranks, job.plan, worker, job.columns, start, stop, progress)

@@ -1,0 +1,223 @@
+"""A folder that a run fills and goes on from, locked for as long as it does.
+
+``resume.pt`` is written last, whenever a part of the run is complete, and holds all that the run
+goes on from; what makes two runs the same stands in it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.output import OutputLock, whole_file
+
+RESUME = "resume.pt"
+OF_ALL = r"|resume\.pt|\..*\.(partial|lock)"  # files of every kind of run
+OWN = "landscape_mpi "  # begins the format of every kind of run
+Folder = TypeVar("Folder", bound="JobFolder")
+UNSAID = {"class_axis": -1, "ignore_index": "none"}  # by runs from before they said it
+
+
+class JobFolder:
+    """The folder of one kind of run, locked for this process until it is released."""
+
+    format: ClassVar[str]  # which its resume.pt says of itself
+    files: ClassVar[str]  # regular expression of the names of what such a run writes
+    begun: ClassVar[frozenset[str]] = frozenset()  # what is written before the first resume.pt
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder, if it is not there, and lock it.
+
+        Args:
+            path: Value of --run.
+
+        Raises:
+            InputError: If that cannot be, or another run has it.
+        """
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise InputError(
+                f"--run: {path} cannot be made ({problem.strerror}). Name a folder that is yours."
+            ) from problem
+        self._lock = OutputLock(path / RESUME)
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._lock.release()
+
+    def clear(self, inputs: Sequence[Path] = ()) -> None:
+        """Remove what a run of this kind has written, and nothing else.
+
+        Args:
+            inputs: Files that the command reads.
+
+        Raises:
+            InputError: If an input would be removed, or what another kind of run goes on from.
+        """
+        if (self.path / RESUME).exists():
+            self._load()
+        # First what makes it a run: a folder half cleared is then begun again.
+        names = sorted(os.listdir(self.path), key=lambda name: name != RESUME)
+        files = [self.path / name for name in names if self._is_own(name)]
+        for file in inputs:
+            if any(file.samefile(own) for own in files):
+                raise InputError(
+                    f"--fresh: would remove {file}, a file of --run {self.path} that this command "
+                    f"reads. Name another --run, or copy the file elsewhere first."
+                )
+        for file in files:
+            file.unlink()
+
+    def _is_own(self, name: str) -> bool:
+        return bool(re.fullmatch(self.files + OF_ALL, name)) and not name.endswith(".lock")
+
+    def read(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what a run has left to go on from, None where there is none.
+
+        Args:
+            identity: What makes two runs the same, by option; see check_identity.
+
+        Raises:
+            InputError: If there is another run, a damaged one, or something else.
+        """
+        path = self.path / RESUME
+        if not path.exists():
+            self._check_unused()
+            return None
+        content = self._load()
+        if content is None:
+            raise InputError(
+                f"{path}: is damaged, or of another version of this command, so the run cannot go "
+                "on from it. Pass --fresh to start over, or another --run."
+            )
+        check_identity(path, content["identity"], identity)
+        return content
+
+    def _load(self) -> dict[str, Any] | None:
+        """Return what resume.pt holds, None where it is damaged.
+
+        Raises:
+            InputError: If it is of another kind of run.
+        """
+        try:
+            content = torch.load(self.path / RESUME, weights_only=True, map_location="cpu")
+            found = content["format"]
+        except Exception:  # a damaged pickle can raise anything
+            return None
+        if found != self.format and str(found).startswith(OWN):
+            raise InputError(
+                f"--run: {self.path} is the folder of a {found}, and this is a {self.format}: it "
+                f"is left alone. Name another folder."
+            )
+        return content if found == self.format else None
+
+    def _check_unused(self) -> None:
+        """Check that there is nothing, or what a run writes before its first resume.pt.
+
+        Raises:
+            InputError: If there are other things, or weights of a run whose resume.pt is gone.
+        """
+        names = sorted(os.listdir(self.path))
+        others = [name for name in names if name not in self.begun and not name.startswith(".")]
+        if others:
+            raise InputError(
+                f"--run: {self.path} holds {', '.join(others[:5])}, but no {RESUME} to go on from. "
+                f"Name a new folder, or pass --fresh to remove a run's files from this one."
+            )
+
+    def write_resume(self, **content: Any) -> None:
+        """Write what the run goes on from.
+
+        Args:
+            content: Plain types and tensors; ``identity`` says what makes two runs the same.
+        """
+        with whole_file(self.path / RESUME) as partial, partial.open("wb") as file:
+            torch.save({"format": self.format, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def open_folder(
+    kind: type[Folder],
+    path: Path,
+    identity: dict[str, Any],
+    *,
+    fresh: bool,
+    inputs: Sequence[Path] = (),
+) -> tuple[Folder, dict[str, Any] | None]:
+    """Return the folder of a run, and what it holds to go on from.
+
+    Args:
+        kind: Of the run.
+        path: Value of --run.
+        identity: What makes two runs the same.
+        fresh: Remove what a run has left there.
+        inputs: Files that the command reads, which are not to be removed.
+    """
+    folder = kind(path)
+    try:
+        if fresh:
+            folder.clear(inputs)
+        return folder, None if fresh else folder.read(identity)
+    except BaseException:
+        folder.release()
+        raise
+
+
+def check_identity(
+    path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], *, place: str = "--run"
+) -> None:
+    """Check that a run is the one that is asked for.
+
+    Args:
+        path: Of the file that the stored one is of.
+        stored: What it was begun with: by the name of the option, or, of a file that an option
+            names, ``<option>_sha256``.
+        asked: What the command line says now.
+        place: The option that says where the run is kept.
+
+    Raises:
+        InputError: If they differ, naming the first difference.
+    """
+    for name, value in asked.items():
+        known = stored.get(name, UNSAID.get(name))
+        if known == value:
+            continue
+        others = f"another {place}, or --fresh to start over."
+        if name == "data_sha256":
+            raise InputError(
+                f"{path}: was begun with data of SHA-256 {stored[name][:16]}, and --data "
+                f"{asked['data']} here has {value[:16]}. A run has one training set: pass its "
+                f"--data-dir, {others}"
+            )
+        if name.endswith("_sha256"):
+            option = f"--{name.removesuffix('_sha256')}"
+            raise InputError(
+                f"{path}: was begun with {option} of SHA-256 {str(stored.get(name))[:16]}, and "
+                f"{option} here has {value[:16]}. Pass the file it was begun with, {others}"
+            )
+        was, now = _option(name, known), _option(name, value)
+        raise InputError(
+            f"{path}: was begun with {was}, and this command has {now}. A run has one recipe: "
+            f"pass {was}, {others}"
+        )
+
+
+def _option(name: str, value: Any) -> str:
+    """Return an option as it is typed."""
+    dashed = name.replace("_", "-")
+    if value is None:
+        return f"no --{dashed}"
+    if isinstance(value, bool):
+        return f"--{dashed}" if value else f"--no-{dashed}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = ",".join(f"{item:g}" for item in value) or "none"
+    return f"--{dashed} {value}"

@@ -1,0 +1,129 @@
+"""Loss and error at the points of a grid: of a plane, or of paths that a subclass shares."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.engine import loss_messages, provenance
+from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
+from landscape_mpi.engine.grid import coarse_to_fine
+from landscape_mpi.engine.grid_job import GridJob, Prepared
+from landscape_mpi.engine.plan import Plan, RootInputs
+from landscape_mpi.engine.point_evaluator import PointEvaluator, fit_evaluator
+from landscape_mpi.engine.precision_choice import Precision, describe_trials
+from landscape_mpi.engine.rank_settings import Workers
+from landscape_mpi.engine.request import InputsRequest
+from landscape_mpi.engine.shared_inputs import SharedInputs
+from landscape_mpi.engine.shared_network import SharedNetwork
+from landscape_mpi.engine.shared_problem import SharedProblem
+from landscape_mpi.store import schema
+from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.resume import check_same_surface, pending_points
+from landscape_mpi.store.writer import writer_description
+
+
+class LossJob(GridJob):
+    """Loss and error at all points of a grid, in a file of their own."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        root: RootInputs | None,
+        *,
+        command: str,
+        asked: InputsRequest | None = None,
+    ) -> None:
+        """Take what is asked.
+
+        Args:
+            plan: What every rank knows.
+            root: On rank 0 what it has read.
+            command: The module that runs, for the table of runs.
+            asked: What is evaluated; needed where it is a problem.
+        """
+        self.plan, self._root, self._asked = plan, root, asked
+        self.is_tuned = asked is None or asked.problem is None
+        self.columns = Columns(plan.subject.quantities, prefix="", command=command)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what rank 0 has to send; nothing elsewhere."""
+        return self._root.arrays if self._root else {}
+
+    def share(self, ranks: Ranks) -> SharedInputs:
+        """Send what rank 0 has read. Collective over the ranks."""
+        asked = self._asked
+        if asked is None or asked.problem is None:
+            return SharedNetwork(ranks, self.plan, self.arrays)
+        limit = asked.data.limit
+        return SharedProblem(ranks, self.plan, self.arrays, asked.problem, limit=limit)
+
+    def fit(self, ranks: Ranks, prepared: Prepared) -> PointEvaluator:
+        """Set this rank up, so that its memory suffices. Collective over the ranks."""
+        return fit_evaluator(ranks, self.plan, prepared.inputs, prepared.setting)
+
+    def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
+        """Make the file, or check that it is the one to go on with. Local; on rank 0."""
+        assert self._root is not None
+        content = _complete(self._root.content, worker, prepared, workers)
+        if self.plan.out.exists() and not self._root.fresh:
+            check_same_surface(self.plan.out, content)
+        else:
+            create_surface(self.plan.out, content)
+
+    def pending(self) -> np.ndarray:
+        """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""
+        order = coarse_to_fine(len(self.plan.alpha), len(self.plan.beta))
+        return pending_points(self.plan.out, order)
+
+    def say_start(
+        self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
+    ) -> None:
+        """Say what is about to be computed, on what. Local; rank 0 prints."""
+        loss_messages.say_start(ranks, self.plan, self._root, worker, prepared.precision, start)
+
+    def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
+        """Say what the file holds and what to do next. Collective over the ranks."""
+        loss_messages.say_end(ranks, self.plan, outcome)
+
+
+def _complete(
+    content: SurfaceContent, worker: PointWorker, prepared: Prepared, workers: Workers
+) -> SurfaceContent:
+    """Add what is known only once the ranks are bound."""
+    setting, known, chosen = worker.setting, content.attributes, prepared.inputs.chosen
+    precision: Precision = prepared.precision
+    how = {
+        "precision": precision.name,
+        "batch": setting.batch,
+        "compile": "on" if setting.compiled else "off",
+        "points_at_once": setting.points,
+        "device": setting.kind,
+        "preparation": worker.preparation,
+        "steps": str(setting.steps),
+    }
+    if chosen is not None and chosen.left_out:
+        how["left_out"] = list(chosen.left_out)
+    if precision.warning:
+        how[schema.PRECISION_WARNING] = precision.warning
+    where = {
+        "devices": workers.devices,
+        "ranks": workers.n_ranks,
+        "started": provenance.now(),
+        "writer": writer_description(),
+        "precision_deviation": precision.deviation,
+        "precision_trials": describe_trials(precision),
+    }
+    if chosen is not None and chosen.center_outputs:
+        where["center_outputs"] = list(chosen.center_outputs)
+    return replace(
+        content,
+        attributes={
+            "/": {**known["/"], **how},
+            "directions": known["directions"],
+            "provenance": {**known["provenance"], **where},
+        },
+    )

@@ -1,0 +1,108 @@
+"""What a run is going to do: read and checked on rank 0, known to every rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
+from landscape_mpi.compute.layer_kinds import LayerKinds
+from landscape_mpi.compute.paths import Paths
+from landscape_mpi.engine.random_directions import RandomDirections
+from landscape_mpi.engine.request import Evaluation, Rounds
+from landscape_mpi.engine.subject import Subject
+from landscape_mpi.store.creation import Attributes, SurfaceContent
+from landscape_mpi.store.resume import StoredSetting
+
+Planned = TypeVar("Planned")
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Where the directions of a plane come from; of paths, which have none, nothing."""
+
+    random: RandomDirections | None = None  # None where no direction is random
+    sent: tuple[str, ...] = ()  # axes whose direction rank 0 sends, others are made on every rank
+    sha256: str | None = None  # of those that the file has; None where there are none
+    repeats: int | None = None  # lines along directions of their own; beta is their number from 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every rank knows of the run before it starts; the same on all of them."""
+
+    out: Path
+    alpha: np.ndarray  # float64 [n_alpha]
+    beta: np.ndarray  # float64 [n_beta]
+    subject: Subject
+    n_pending: int  # points left to compute
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    rounds: Rounds = field(default_factory=Rounds)
+    directions: Directions = field(default_factory=Directions)
+    paths: Paths | None = None  # that alpha and beta are places on; None where they span a plane
+    reestimates: bool = False  # whether batch-norm statistics are measured at every point
+    begun: StoredSetting | None = None  # how the file that is resumed was begun
+
+    @property
+    def n_points(self) -> int:
+        """Points of the grid."""
+        return len(self.alpha) * len(self.beta)
+
+    def content(self, attributes: Mapping[str, Attributes], **more: Any) -> SurfaceContent:
+        """Return what the file holds before anything is evaluated.
+
+        Args:
+            attributes: By group.
+            more: Other fields of SurfaceContent.
+        """
+        return SurfaceContent(
+            alpha=self.alpha,
+            beta=self.beta,
+            quantities=self.subject.quantities,
+            fields={item.name: item for item in self.subject.fields},
+            attributes=attributes,
+            **more,
+        )
+
+
+def as_begun(asked: Evaluation, begun: StoredSetting) -> Evaluation:
+    """Return an evaluation as the file that is resumed was begun, where that decides its bits."""
+    return replace(
+        asked,
+        precision=begun.precision if asked.precision == "auto" else asked.precision,
+        batch=asked.batch or begun.batch,
+        compile="on" if begun.compiled else "off",
+        points_at_once=begun.points_at_once,
+    )
+
+
+@dataclass(frozen=True)
+class RootInputs:
+    """What rank 0 keeps for itself until the others need it."""
+
+    # ``state/...``, ``<split>/...``, ``alpha/...``, ``beta/...``; of paths ``point_<number>/...``
+    arrays: dict[str, np.ndarray]
+    content: SurfaceContent  # of the file, but for what is known once the ranks are bound
+    fresh: bool  # whether a file that is there is replaced
+    layers: LayerKinds | None = None  # of the network, where directions are chosen here
+
+
+def plan_on_root(
+    ranks: Ranks, read: Callable[[], tuple[Planned, Kept]]
+) -> tuple[Planned, Kept | None]:
+    """Read and check every input on rank 0. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        read: Called on rank 0; returns what all are told, and what rank 0 keeps for itself.
+
+    Returns:
+        What all are told, on every rank; what rank 0 keeps, on rank 0.
+    """
+    planned, kept = on_root(ranks, read) or (None, None)
+    return ranks.comm.bcast(planned, root=ROOT), kept

@@ -1,0 +1,72 @@
+"""One process that trains a network alone, without MPI; rank_processes.py has those of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from landscape_mpi.compute.devices.choice import choose_alone
+from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.zoo.dataset import DataSet
+from landscape_mpi.zoo.team import ALONE, Team
+
+T = TypeVar("T")
+
+
+class Processes:
+    """One process alone: does on its own what ranks do together."""
+
+    size = 1
+    is_root = True
+
+    def on_root(self, work: Callable[[], T]) -> T | None:
+        """Do work on rank 0 while the others wait; bad input stops all. Collective."""
+        return work()
+
+    def agree(self, work: Callable[[], T]) -> T:
+        """Do work on every rank; bad input stops all. Collective."""
+        return work()
+
+    def share(self, value: T | None) -> T:
+        """Return the value of rank 0. Collective."""
+        return value  # type: ignore[return-value]
+
+    def share_data(self, data: DataSet | None) -> DataSet:
+        """Return the data that rank 0 has read. Collective."""
+        return self.share(data)
+
+    def scatter(self, parts: Sequence[T] | None) -> T:
+        """Return this rank's of the parts that rank 0 has, one for each. Collective."""
+        assert parts is not None
+        return parts[0]
+
+    def gather(self, value: T) -> list[T] | None:
+        """Return the values of all ranks on rank 0, None elsewhere. Collective."""
+        return [value]
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is true on any rank. Collective."""
+        return flag
+
+    def take_device(self, asked: str, threads: int | None) -> Device:
+        """Return this rank's device, its threads set. Collective.
+
+        Args:
+            asked: ``auto``, or a kind of device.
+            threads: Of the CPU; None for all cores that are this rank's.
+
+        Raises:
+            InputError: If a GPU is asked for and torch finds none.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return choose_alone(asked)
+
+    def form_team(self, device: Device) -> Team:
+        """Return this process's place among those that share every batch. Collective."""
+        return ALONE
+
+    def leave(self) -> None:
+        """End what the processes began, when its work is done. Collective."""

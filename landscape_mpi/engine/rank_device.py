@@ -1,0 +1,103 @@
+"""The device of each rank: one of its own, and of one kind for all."""
+
+from __future__ import annotations
+
+from landscape_mpi.cluster.binding import assign_gpus
+from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
+from landscape_mpi.compute.devices.choice import (
+    accelerators,
+    check_absence,
+    choose_alone,
+    describe_passed_over,
+)
+from landscape_mpi.compute.devices.cpu import CPU
+from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.device_names import kind_and_index
+from landscape_mpi.errors import InputError
+
+
+def take_device(ranks: Ranks, asked: str) -> Device:
+    """Return the device of this rank. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        asked: ``auto``, or a kind of device.
+
+    Raises:
+        SharedInputError: On every rank, if GPUs were asked for and are absent, if there are fewer
+            than ranks, or if the ranks have devices of several kinds.
+    """
+    device = agree(ranks, lambda: _choose(ranks, asked))
+    _check_one_kind(ranks, device)
+    if ranks.is_root:
+        _say_what_is_unused(ranks, asked, device)
+    _say_mixed_models(ranks, device)
+    return device
+
+
+def _choose(ranks: Ranks, asked: str) -> Device:
+    """Return the device of this rank. Collective over the node.
+
+    Raises:
+        InputError: If there is none for it.
+    """
+    kind_asked, index = kind_and_index(asked)
+    if index is not None and ranks.size > 1:
+        raise InputError(
+            f"--device {asked}: names one GPU, and {ranks.size} ranks take one each, by their "
+            f"places on their nodes. Pass {kind_asked}, and choose GPUs by "
+            f"{accelerators(asked)[0].mask}, or start one rank."
+        )
+    if ranks.size == 1:
+        return choose_alone(asked)
+    for kind in accelerators(asked):
+        seen = ranks.node.allgather(kind.visible())
+        if any(seen):
+            return kind(assign_gpus(seen, host=ranks.host, mask=kind.mask)[ranks.node.rank])
+    check_absence(asked, where=f"on node {ranks.host}")
+    return CPU
+
+
+def _check_one_kind(ranks: Ranks, device: Device) -> None:
+    """Check that all ranks compute on one kind of device. Collective over the ranks.
+
+    Raises:
+        SharedInputError: On every rank, if they do not.
+    """
+    kinds = ranks.comm.allgather((device.kind, ranks.host))
+    others = [(other, host) for other, host in kinds if other != kinds[0][0]]
+    if others:
+        raise SharedInputError(
+            f"--device auto: node {kinds[0][1]} computes on {kinds[0][0]}, node {others[0][1]} on "
+            f"{others[0][0]}. Results differ in their last digits, so one run computes on one "
+            f"kind: pass --device cpu, or use nodes that all have GPUs."
+        )
+
+
+def _say_what_is_unused(ranks: Ranks, asked: str, device: Device) -> None:
+    """Say if this node has GPUs that torch does not see. Local; on rank 0."""
+    words = describe_passed_over(asked) if device.is_host else None
+    if words is not None:
+        print(f"node {ranks.host}: {words}", flush=True)
+
+
+def _say_mixed_models(ranks: Ranks, device: Device) -> None:
+    """Say if ranks compute on several models of one kind of GPU. Collective over the ranks."""
+    models = ranks.comm.allgather((device.model(), ranks.host))
+    if device.is_host or not ranks.is_root:
+        return
+    first, host = models[0]
+    other = next((found for found in models if found[0] != first), None)
+    if other is not None:
+        print(
+            f"GPUs of several models: {first} on {host}, {other[0]} on {other[1]}. Their results "
+            f"may differ in the last digits, so that another run, which gives the points to other "
+            f"ranks, may not repeat this one bit for bit. For equal bits, ask for one model.",
+            flush=True,
+        )
+
+
+def describe(ranks: Ranks, device: Device) -> str:
+    """Return the name of this rank's device, with its memory where others differ. Collective."""
+    models = set(ranks.comm.allgather(device.model()))
+    return device.describe() if len(models) == 1 else device.model()

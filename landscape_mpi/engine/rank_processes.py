@@ -1,0 +1,116 @@
+"""The ranks of a run as processes of torch.distributed, which train one network together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+from landscape_mpi.cluster.binding import share_cores
+from landscape_mpi.cluster.communicator import ROOT, Ranks, agree, on_root
+from landscape_mpi.cluster.window import NodeArrays
+from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.engine.processes import Processes
+from landscape_mpi.engine.rank_device import take_device
+from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.team import ALONE, Team
+
+T = TypeVar("T")
+
+
+class RankProcesses(Processes):
+    """All ranks of a run."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+        self._arrays: NodeArrays | None = None
+        self.size = ranks.size
+        self.is_root = ranks.is_root
+
+    def on_root(self, work: Callable[[], T]) -> T | None:
+        """Do work on rank 0 while the others wait; bad input stops all. Collective."""
+        return on_root(self._ranks, work)
+
+    def agree(self, work: Callable[[], T]) -> T:
+        """Do work on every rank; bad input stops all. Collective."""
+        return agree(self._ranks, work)
+
+    def share(self, value: T | None) -> T:
+        """Return the value of rank 0. Collective."""
+        return self._ranks.comm.bcast(value, root=ROOT)
+
+    def share_data(self, data: DataSet | None) -> DataSet:
+        """Return the data that rank 0 has read, in memory of the node. Collective."""
+        about, arrays = None, {}
+        if data is not None:
+            about = replace(data, splits={}), list(data.splits)
+            for name, split in data.splits.items():
+                arrays[f"{name}/inputs"] = split.inputs
+                arrays[f"{name}/targets"] = split.targets
+        empty, names = self.share(about)
+        self._arrays = NodeArrays(self._ranks, arrays)
+        splits = {
+            name: Split(self._arrays[f"{name}/inputs"], self._arrays[f"{name}/targets"])
+            for name in names
+        }
+        return replace(empty, splits=splits)
+
+    def scatter(self, parts: Sequence[T] | None) -> T:
+        """Return this rank's of the parts that rank 0 has, one for each. Collective."""
+        return self._ranks.comm.scatter(parts, root=ROOT)
+
+    def gather(self, value: T) -> list[T] | None:
+        """Return the values of all ranks on rank 0, None elsewhere. Collective."""
+        return self._ranks.comm.gather(value, root=ROOT)
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is true on any rank. Collective."""
+        return any(self._ranks.comm.allgather(flag))
+
+    def take_device(self, asked: str, threads: int | None) -> Device:
+        """Return this rank's device: a GPU of its own, or its share of the cores. Collective.
+
+        Args:
+            asked: ``auto``, or a kind of device.
+            threads: Of the CPU; None for this rank's share of the node's cores.
+        """
+        device = take_device(self._ranks, asked)
+        torch.set_num_threads(threads or share_cores(self._ranks))
+        device.bind()
+        return device
+
+    def form_team(self, device: Device) -> Team:
+        """Start torch.distributed among the ranks and return this one's place. Collective."""
+        if self.size == 1:
+            return ALONE
+        if self._ranks.node.size == self.size:
+            # One node talks to itself, whatever its name is resolved to.
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        rank = self._ranks.rank
+        distributed.init_process_group(
+            device.backend, store=self._meet(), rank=rank, world_size=self.size
+        )
+        return Team(rank, self.size)
+
+    def _meet(self) -> distributed.TCPStore:
+        """Return the store in which the ranks find one another, on a free port of rank 0's host."""
+        ranks = self._ranks
+        host = ranks.comm.bcast(ranks.host, root=ROOT)
+        if ranks.node.size == ranks.size:
+            host = "127.0.0.1"
+        store = None
+        if ranks.is_root:
+            store = distributed.TCPStore(host, 0, ranks.size, True, wait_for_workers=False)
+        port = self.share(store.port if store else None)
+        return distributed.TCPStore(host, port, ranks.size, False) if store is None else store
+
+    def leave(self) -> None:
+        """End torch.distributed and give the node's memory back. Collective."""
+        if self.size > 1:
+            distributed.destroy_process_group()
+        if self._arrays is not None:
+            self._arrays.free()

@@ -1,0 +1,134 @@
+"""The choice of the steps that make a run's network fast and do not change its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
+from landscape_mpi.compute.agreement import Chosen
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.point_losses import PointLosses
+from landscape_mpi.compute.steps import steps_of
+from landscape_mpi.engine.plan import Plan
+from landscape_mpi.engine.shared_inputs import SharedInputs
+from landscape_mpi.errors import InputError
+
+SAME_OUTPUTS = 1e-3  # relative; a resumed run may be on another machine, which rounds differently
+
+
+def choose_steps(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:
+    """Compare the fast evaluation with the plain one on rank 0. Collective over the ranks.
+
+    A resumed run takes the steps of its file.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: What is asked.
+        inputs: What this rank has of the inputs.
+        setting: How to compute, with a batch that fits; it need not be that of the run.
+
+    Returns:
+        The setting with the steps; ``inputs.chosen`` then has them too, with the reasons.
+
+    Raises:
+        InputError: If the network is not a function of its weights and its input, or is not the
+            one that the file was begun with.
+    """
+    chosen = ranks.comm.bcast(on_root(ranks, lambda: _choose(plan, inputs, setting)), root=ROOT)
+    inputs.chosen = chosen
+    if ranks.is_root:
+        for words in chosen.left_out:
+            print(f"this step would change the numbers, so it is left out: {words}", flush=True)
+    return replace(setting, steps=chosen.steps)
+
+
+def _choose(plan: Plan, inputs: SharedInputs, setting: Setting) -> Chosen:
+    while True:
+        try:
+            return _choose_in_memory(plan, inputs, setting)
+        except torch.OutOfMemoryError as error:
+            if setting.batch == 1:
+                words = str(error).split(". ")[0]
+                raise InputError(plan.subject.too_large_words(1, words)) from error
+            setting = replace(setting, batch=setting.batch // 2)
+
+
+def _choose_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Chosen:
+    agreement = inputs.agreement(setting)
+    agreement.check_plain()
+    begun = plan.begun
+    if begun is None or begun.steps is None:
+        chosen = agreement.choose()
+        # The comparison is in fp32: a run in another type needs a plane of its own.
+        inputs.keep(agreement.agreeing, replace(setting, precision="fp32"))
+        return chosen
+    outputs = agreement.center_outputs()
+    check_center(plan, begun.center_outputs, outputs)
+    return Chosen(steps_of(begun.steps.split(",")), begun.left_out, begun.center_outputs)
+
+
+def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float]) -> None:
+    """Check that a network's outputs at the center are those from when its file was begun.
+
+    Args:
+        plan: Of the run, with the file.
+        stored: Chosen.center_outputs in the file.
+        found: Chosen.center_outputs now.
+
+    Raises:
+        InputError: If they differ.
+    """
+    if not stored:
+        return
+    before, now = np.array(stored), np.array(found)
+    scale = np.abs(before).max()
+    apart = np.abs(now - before).max() if len(now) == len(before) else math.inf
+    if apart > SAME_OUTPUTS * scale:
+        raise InputError(
+            f"{plan.out}: was begun with {plan.subject.what_changed(stored, found)}. Points of "
+            f"the two do not belong in one file: restore the code, pass a new --out, or --fresh to "
+            f"start over."
+        )
+
+
+def is_checked(inputs: SharedInputs, setting: Setting) -> bool:
+    """Return whether rank 0 has compared exactly this evaluation with the plain one.
+
+    Also true for types other than fp32, whose deviation choose_precision measures.
+    """
+    chosen = inputs.chosen
+    if setting.precision != "fp32":
+        return True
+    is_plain = setting.device.is_host and not setting.compiled
+    return is_plain and chosen is not None and chosen.checked_batch == setting.batch
+
+
+def check_evaluation(
+    plan: Plan, inputs: SharedInputs, setting: Setting, plane: PointLosses
+) -> None:
+    """Check that a plane agrees with the plain network, in the setting of the run. Local.
+
+    Args:
+        plan: What is asked.
+        inputs: What this rank has of the inputs.
+        setting: How the plane evaluates.
+        plane: To be checked.
+
+    Raises:
+        InputError: If it does not agree.
+    """
+    agreement = inputs.agreement(setting)
+    samples = agreement.take_batches()
+    fault = agreement.fault_of_plane(plane, samples, n_threads=setting.n_threads)
+    plane.forget(samples)
+    if fault is not None:
+        raise InputError(
+            f"{plan.subject.option}: evaluated as in this run ({plane.description}), the network "
+            f"does not agree with the network as torch runs it: {fault}. "
+            f"{plan.subject.plain_way_out}"
+        )

@@ -1,0 +1,158 @@
+"""The network, weights and data of a surface file, read again: its names stand in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from landscape_mpi.engine.inputs import Inputs, read_inputs
+from landscape_mpi.engine.request import (
+    DataRequest,
+    InputsRequest,
+    LossRequest,
+    MovedInputs,
+    NetworkRequest,
+)
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.options import ignored_number, numbers
+from landscape_mpi.store.resume import UNSAID
+from landscape_mpi.store.stored_surface import StoredSurface
+from landscape_mpi.zoo.networks import check_counted
+from landscape_mpi.zoo.subset import take
+
+WAYS = {
+    "weights_sha256": "pass --checkpoint with what it was computed from",
+    "data_sha256": "pass --data-dir with what it was computed from",
+}
+
+
+def read_stored_inputs(moved: MovedInputs, stored: StoredSurface) -> Inputs:
+    """Read what a surface was computed from. Local; call it on one rank.
+
+    Args:
+        moved: Where it is now.
+        stored: What the file says, which is of no problem.
+
+    Raises:
+        InputError: If it is no longer what it was.
+        MissingInputError: If it is no longer where it was.
+    """
+    asked = stored_request(moved, stored)
+    try:
+        inputs = read_inputs(asked)
+    except MissingInputError as problem:
+        raise MissingInputError(
+            f"{problem} {stored.path} names it so; pass --checkpoint or --data-dir where files "
+            f"have moved."
+        ) from problem
+    check_digests(stored, inputs.sha256, WAYS)
+    return inputs
+
+
+def stored_request(moved: MovedInputs, stored: StoredSurface) -> InputsRequest:
+    """Return what was asked for when a surface was begun.
+
+    Args:
+        moved: Where it is now.
+        stored: What the file says.
+    """
+    root = partial(stored.text, "/")
+    data_dir, limit = stored.text("provenance", "data_dir"), root("limit")
+    return InputsRequest(
+        stored_network(moved, stored, model=root("model")),
+        DataRequest(
+            root("data"),
+            moved.data_dir or (None if data_dir == "none" else Path(data_dir)),
+            moved.download,
+            _numbers(stored, "mean"),
+            _numbers(stored, "std"),
+            tuple(root("splits").split(",")),
+            None if limit == "none" else int(limit),
+            stored.attributes["/"].get("subset", UNSAID["subset"]),
+        ),
+        LossRequest(
+            root("loss"),
+            ignored_number(root("ignore_index")),
+            int(stored.attributes["/"].get("class_axis", -1)),
+            _class_weights(root("class_weights")),
+            float(stored.attributes["/"].get("label_smoothing", 0.0)),
+        ),
+    )
+
+
+def stored_network(moved: MovedInputs, stored: StoredSurface, *, model: str = "") -> NetworkRequest:
+    """Return which network was asked for when a surface was begun, and with which weights.
+
+    Args:
+        moved: Where they are now.
+        stored: What the file says.
+        model: Of --model; empty for that of a problem.
+    """
+    checkpoint = stored.text("provenance", "checkpoint")
+    key = stored.text("provenance", "checkpoint_key")
+    return NetworkRequest(
+        model,
+        moved.checkpoint or (None if checkpoint == "none" else Path(checkpoint)),
+        moved.trust_checkpoint,
+        moved.checkpoint_key or (None if key == "none" else key),
+    )
+
+
+def some_samples(inputs: Inputs, n: int, subset: str, path: Path) -> Inputs:
+    """Return inputs with some of the training samples, and no other split.
+
+    Args:
+        inputs: With a training split.
+        n: Number of samples.
+        subset: Which samples; see zoo.subset.
+        path: The surface file, for the message.
+
+    Raises:
+        InputError: If there are fewer samples, or none of their targets counts.
+    """
+    if n > inputs.n_training:
+        raise InputError(
+            f"--limit: asks for {n} training samples, but {path} was computed with "
+            f"{inputs.n_training}. Pass at most {inputs.n_training}."
+        )
+    splits = {"train": take(inputs.dataset.splits["train"], subset, n)}
+    dataset = replace(inputs.dataset, splits=splits)
+    check_counted(dataset)
+    return replace(inputs, dataset=dataset)
+
+
+def _class_weights(text: str) -> tuple[float, ...] | None:
+    return None if text == "none" else numbers(text)
+
+
+def _numbers(stored: StoredSurface, name: str) -> tuple[float, ...] | None:
+    values = np.atleast_1d(stored.attributes["/"].get(name, ()))
+    return tuple(float(value) for value in values) or None
+
+
+def check_digests(
+    stored: StoredSurface, sha256: Mapping[str, str], ways: Mapping[str, str]
+) -> None:
+    """Check that weights and data are those that a surface was computed from.
+
+    Args:
+        stored: What the file says.
+        sha256: Digests of those found now, by the names that they have in the file.
+        ways: What to do where they differ, by the same names.
+
+    Raises:
+        InputError: If they are others.
+    """
+    for name, way_out in ways.items():
+        known, found = stored.text("provenance", name), sha256[name]
+        if known != found:
+            what = name.removesuffix("_sha256")
+            raise InputError(
+                f"{stored.path}: was computed with {what} of SHA-256 {known[:16]}, those found now "
+                f"have {found[:16]}. Numbers of another network or other data would not belong "
+                f"to this surface: {way_out}."
+            )

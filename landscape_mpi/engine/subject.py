@@ -1,0 +1,346 @@
+"""What is evaluated, as every rank knows it: a network with samples and a loss, or a problem."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from landscape_mpi.engine.losses import LossChoice
+from landscape_mpi.engine.network_source import NetworkSource
+from landscape_mpi.engine.quantities.quantity import find_quantity
+from landscape_mpi.store import schema
+from landscape_mpi.store.schema import Field
+from landscape_mpi.zoo.dataset import NOUNS
+
+ERRORS = {None: "no error beside it", "largest output": "error: another output is the largest"}
+
+CROSS_ENTROPY = "cross_entropy"  # as --loss names it
+
+
+@dataclass(frozen=True)
+class Subject(ABC):
+    """What is evaluated at every point."""
+
+    n_samples: dict[str, int]  # what ranks share out, by split, in the order of evaluation
+    also: tuple[str, ...] = field(default=(), kw_only=True)  # of registry.QUANTITIES
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """Return the name of the network."""
+
+    @property
+    @abstractmethod
+    def option(self) -> str:
+        """Return what named the network, as the beginning of a message."""
+
+    @property
+    @abstractmethod
+    def plain_way_out(self) -> str:
+        """Return how to evaluate as torch does where the evaluation of a run goes wrong."""
+
+    @property
+    def sizes(self) -> str:
+        """Return how many samples, or batches, each split has."""
+        return " + ".join(f"{n:,} {name}" for name, n in self.n_samples.items())
+
+    @abstractmethod
+    def too_large_words(self, batch: int, problem: str) -> str:
+        """Return the message for a batch that does not fit into the memory of the device.
+
+        Args:
+            batch: Samples of a batch, or batches that are computed at a time.
+            problem: What the device says.
+        """
+
+    @property
+    @abstractmethod
+    def noun(self) -> str:
+        """Return what is shared out, e.g. ``images``."""
+
+    @property
+    @abstractmethod
+    def loss_fields(self) -> tuple[Field, ...]:
+        """Return the datasets of what the losses of a point give."""
+
+    @property
+    @abstractmethod
+    def loss_units(self) -> str:
+        """Return the unit of the loss."""
+
+    @property
+    @abstractmethod
+    def attributes(self) -> dict[str, object]:
+        """Return the attributes of a file that describe it."""
+
+    @property
+    def limited(self) -> str:
+        """Return what a limit counts."""
+        return "samples"
+
+    def computed_in(self, precision: str) -> str:
+        """Return the type of the computation, in words.
+
+        Args:
+            precision: Of the setting.
+        """
+        return precision
+
+    @abstractmethod
+    def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
+        """Return what is no longer what it was, as the end of a sentence.
+
+        Args:
+            before: Chosen.center_outputs when the file was begun.
+            now: Those of this run.
+        """
+
+    @property
+    @abstractmethod
+    def loss_words(self) -> str:
+        """Return the loss, in words."""
+
+    @property
+    @abstractmethod
+    def lines(self) -> tuple[str, ...]:
+        """Return what the log says of it, line by line."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Return the datasets of the values of a point, in their order."""
+        return (*self.loss_fields, *self._fields_beside())
+
+    def _fields_beside(self) -> Iterator[Field]:
+        for name in self.also:
+            quantity = find_quantity(name)
+            units = self.loss_units if quantity.units is None else quantity.units
+            for split in self.n_samples:
+                words = f"{quantity.words}; {_in_words(split)}"
+                yield Field(f"{split}_{name}", "f8", units, words, math.nan)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Return the names of the values of a point."""
+        return tuple(item.name for item in self.fields)
+
+
+@dataclass(frozen=True)
+class NetworkSubject(Subject):
+    """A network, its samples and a loss of outputs and targets."""
+
+    source: NetworkSource
+    loss: LossChoice
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def model(self) -> str:
+        """Return the name of the network."""
+        return self.source.model
+
+    @property
+    def option(self) -> str:
+        """Return the option that named the network."""
+        return "--model"
+
+    @property
+    def plain_way_out(self) -> str:
+        """Return which options evaluate as torch does."""
+        return (
+            "Pass --precision fp32, --compile off and --points-at-once 1, or start over with "
+            "--fresh."
+        )
+
+    def too_large_words(self, batch: int, problem: str) -> str:
+        """Return the message for a batch that does not fit."""
+        if batch == 1:
+            return (
+                f"--model: a single sample of the {self.noun} does not fit into the memory of the "
+                f"device ({problem}). Use devices with more memory."
+            )
+        return (
+            f"--batch: {batch} samples a pass do not fit into the memory of the device "
+            f"({problem}). Pass a smaller --batch; a surface begun with this one needs --fresh, "
+            f"or devices with more memory."
+        )
+
+    @property
+    def noun(self) -> str:
+        """Return what the samples are, e.g. ``images``."""
+        return NOUNS[self.source.sample.kind]
+
+    @property
+    def is_of_classes(self) -> bool:
+        """Return whether the loss is the cross-entropy of classes, and not a user's function."""
+        return self.loss.name == CROSS_ENTROPY
+
+    @property
+    def loss_units(self) -> str:
+        """Return the unit of the loss."""
+        return self.loss.units
+
+    @property
+    def loss_fields(self) -> tuple[Field, ...]:
+        """Return the datasets of loss and error of each split."""
+        names = schema.quantities_of(tuple(self.n_samples), error=self.loss.error is not None)
+        known = (schema.QUANTITIES[name] for name in names)
+        units = self.loss.units
+        return tuple(replace(f, units=units) if f.units == "nat" else f for f in known)
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """Return the attributes of a file that describe it."""
+        return {
+            **self.loss.attributes,
+            **({schema.N_CLASSES: self.source.sample.n_classes} if self.is_of_classes else {}),
+            "splits": ",".join(self.n_samples),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
+        """Return what is no longer what it was, as the end of a sentence."""
+        return (
+            f"a network whose outputs for the first sample add up to {before[0]:.6g} at the "
+            f"center, and now {now[0]:.6g}, with the same weights. Something that the state dict "
+            f"does not hold has changed: the code of {self.model}, or random numbers that it draws"
+        )
+
+    @property
+    def loss_words(self) -> str:
+        """Return the loss, and over what its mean is."""
+        return f"{self.loss.name}, {self.loss.words}"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return how pixels are normalised, and the loss where it is not the usual one."""
+        lines, loss = [], self.loss
+        if self.mean:  # images
+            lines.append(f"pixels: mean {_listed(self.mean)}, std {_listed(self.std)}")
+        plain = loss.class_weights is None and loss.ignored is None and not loss.label_smoothing
+        if loss.name != "cross_entropy" or not plain:
+            error = ERRORS.get(loss.error, "error: wrong sign")
+            lines.append(f"loss: {loss.name}; {error}; {loss.words}")
+        return tuple(lines)
+
+
+@dataclass(frozen=True)
+class ProblemSubject(Subject):
+    """A problem: batches, and functions of the network and a batch."""
+
+    name: str  # package.module:function, or live
+    network: str  # its class
+    functions: tuple[str, ...]  # names of the loss and the metrics
+    units: str  # of the loss
+    seed: int
+    dtype: str  # of the conversion, none for as it is
+    loss: str  # its name in the user's code
+    types: str  # floating-point types of the network
+    counts: str  # what a limit counts, samples or batches
+    extra: Mapping[str, object] = field(default_factory=dict, compare=False)  # see tensors.Extra
+    metric_units: tuple[str, ...] = ()  # of the metrics, in their order
+
+    @property
+    def model(self) -> str:
+        """Return the class of the network, and where it comes from."""
+        return f"{self.network} of {self.name}"
+
+    @property
+    def option(self) -> str:
+        """Return the beginning of messages about the problem."""
+        return "Problem"
+
+    @property
+    def plain_way_out(self) -> str:
+        """Return what chooses once more how to evaluate."""
+        return "Start over with --fresh."
+
+    def too_large_words(self, batch: int, problem: str) -> str:
+        """Return the message for a batch that does not fit."""
+        return (
+            f"Problem: a batch does not fit into the memory of the device ({problem}). Make "
+            f"smaller batches, or use devices with more memory."
+        )
+
+    @property
+    def noun(self) -> str:
+        """Return what is shared out."""
+        return "batches"
+
+    @property
+    def loss_units(self) -> str:
+        """Return the unit of the loss."""
+        return self.units
+
+    @property
+    def loss_fields(self) -> tuple[Field, ...]:
+        """Return the datasets of loss and metrics of each split."""
+        return tuple(
+            Field(
+                f"{split}_{name}",
+                "f8",
+                units,
+                f"{'mean loss' if name == 'loss' else name} over the {_in_words(split)}",
+                math.nan,
+            )
+            for split in self.n_samples
+            for name, units in zip(self.functions, (self.units, *self.metric_units), strict=True)
+        )
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """Return the attributes of a file that describe it."""
+        return {
+            "model": self.network,
+            "data": self.name,
+            "problem": self.name,
+            "loss": self.loss,
+            "metrics": ",".join(self.functions[1:]) or "none",
+            "splits": ",".join(self.n_samples),
+            "problem_seed": self.seed,
+            "problem_dtype": self.dtype,
+            "problem_units": self.units,
+        }
+
+    @property
+    def limited(self) -> str:
+        """Return what a limit counts."""
+        return self.counts
+
+    def computed_in(self, precision: str) -> str:
+        """Return the types of the network, in which a problem computes."""
+        return self.types
+
+    def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
+        """Return what is no longer what it was, as the end of a sentence."""
+        changes = [
+            f"whose {name} on the first batch is {old:.6g} at the center, and now {new:.6g}"
+            for name, old, new in zip(self.functions, before, now, strict=False)
+            if not math.isclose(old, new, rel_tol=1e-6)
+        ]
+        return (
+            f"a problem {changes[0] if changes else 'of other functions'}, with the same weights. "
+            f"Something that is in no file has changed: the function of the loss or of a metric, "
+            f"the code of {self.model}, or random numbers that it draws"
+        )
+
+    @property
+    def loss_words(self) -> str:
+        """Return the loss, and over what its mean is."""
+        return f"{self.loss}, the sum over all batches divided by the sum of their counts"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return what is computed, and the seed of its random numbers."""
+        metrics = f"; metrics: {', '.join(self.functions[1:])}" if len(self.functions) > 1 else ""
+        return (f"loss: {self.loss_words}{metrics}; random numbers of batches from {self.seed}",)
+
+
+def _in_words(split: str) -> str:
+    return {"train": "training set", "test": "test set"}.get(split, split)
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)

@@ -1,1 +1,0 @@
-"""Which plane is computed: its points, its directions, and paths that lie in it."""

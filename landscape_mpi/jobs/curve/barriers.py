@@ -1,0 +1,91 @@
+"""The subcommand barriers: how far the loss rises on the straight lines between solutions."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from landscape_mpi.engine.problem_source import ProblemSource
+from landscape_mpi.jobs.curve.place_options import (
+    add_points_option,
+    add_run_options,
+    add_sample_options,
+)
+from landscape_mpi.jobs.curve.request import BarriersRequest
+from landscape_mpi.options import (
+    add_data_options,
+    add_model_option,
+    add_problem_option,
+    add_reading_options,
+    add_weights_options,
+    file_path,
+    seed_number,
+)
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+REQUEST: type = BarriersRequest
+SUMMARY = "find the barriers of the straight lines between several solutions"
+EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve barriers A.pt B.pt C.pt \
+        --model vgg9 --data cifar10 --data-dir /scratch/data --match weights --out barriers.h5
+
+evaluates the full data at places t on the line between each two solutions, and tells the largest
+rise of each loss and error above the straight line between its values at the ends (Frankle et al.
+2020, arXiv:1912.05671). A barrier of 0 means that none was found at these places.
+Where the network has batch-norm, its running statistics are measured on the training set at every
+place. With --match weights the units of the second of each two are first put into the order in
+which its weights are most like the first's: the same function (Ainsworth et al. 2022,
+arXiv:2209.04836). With --problem, running statistics are measured where those of the solutions
+differ. The same command again goes on with a run that was killed.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
+    parser.add_argument(
+        "solutions",
+        nargs="+",
+        type=file_path,
+        metavar="FILE",
+        help="checkpoints of one network, two or more",
+    )
+    network = parser.add_argument_group("network and data")
+    add_model_option(network, required=False)
+    add_problem_option(network, ProblemSource)
+    add_data_options(network, required=False)
+    add_reading_options(network)
+    add_sample_options(network)
+    add_weights_options(network)
+    _add_lines(parser.add_argument_group("lines"))
+    out = (
+        "losses and errors at all places, written or resumed; the barriers stand beside it, in a "
+        ".csv of its name"
+    )
+    add_run_options(parser.add_argument_group("run"), out=out)
+
+
+def _add_lines(group: argparse._ArgumentGroup) -> None:
+    add_points_option(group, default=11, where="on each line, both ends among them")
+    group.add_argument(
+        "--match",
+        choices=["none", "weights"],
+        default="none",
+        help="weights: the units of the second of each two are first put into the order in which "
+        "its weights are most like the first's; for feed-forward and convolutional networks, VGG "
+        "and yours of such layers. none: all as they are (none)",
+    )
+    group.add_argument(
+        "--seed", type=seed_number, default=0, help="of the order in which layers are matched (0)"
+    )
+
+
+def run(asked: BarriersRequest, ranks: Ranks) -> int:
+    """Find the barriers. Collective over the ranks.
+
+    Returns:
+        Exit status: 0 when all places are done, 75 after a stop signal.
+    """
+    from landscape_mpi.jobs.curve.barrier_run import find_barriers
+
+    return find_barriers(asked, ranks)

@@ -1,0 +1,99 @@
+"""What rank 0 tells of a curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.engine.filling import Outcome
+from landscape_mpi.engine.plan import Plan
+from landscape_mpi.engine.stopped import say_stopped
+from landscape_mpi.jobs.training.inputs import Inputs, TrainingInputs
+from landscape_mpi.jobs.training.run import describe_resuming
+from landscape_mpi.jobs.training.training_messages import place_of, progress_line
+from landscape_mpi.store.curve import along_paths
+from landscape_mpi.store.reader import Surface, read_surface
+from landscape_mpi.store.schema import ARC_LENGTH
+from landscape_mpi.zoo.curve_file import CurveFile
+from landscape_mpi.zoo.dataset import NOUNS
+from landscape_mpi.zoo.recipe import Epoch
+
+if TYPE_CHECKING:
+    from landscape_mpi.jobs.curve.training import CurveTraining
+
+
+class CurveLog:
+    """What rank 0 tells of a training."""
+
+    def say_start(
+        self,
+        training: CurveTraining,
+        inputs: TrainingInputs,
+        device: Device,
+        left: CurveFile | None,
+    ) -> None:
+        """Say which curve is trained, on what and where, and how much of it is done."""
+        asked, n_ranks = training.asked, training.setting["ranks"]
+        n_weights = training.curve.free.shape[1]
+        where = place_of(device, n_ranks) + (", each with a t of its own" if n_ranks > 1 else "")
+        ends = "free" if asked.free_ends else "fixed"
+        identity = training.content.identity
+        noun = NOUNS[inputs.data.sample.kind] if isinstance(inputs, Inputs) else "batches"
+        print(
+            f"{asked.kind} of {asked.bends} points, ends {ends}: {asked.start} to {asked.end}\n"
+            f"{identity['model']}: {n_weights:,} weights at a point; {identity['data']}: "
+            f"{inputs.n_training:,} train {noun}; {where}",
+            flush=True,
+        )
+        if left is not None:
+            known = left.content.training
+            was = known["setting"] if known else training.setting
+            print(
+                describe_resuming(
+                    training.trainer.n_done, training.n_epochs, was=was, now=training.setting
+                ),
+                flush=True,
+            )
+
+    def say_epoch(self, epoch: Epoch, n_epochs: int) -> None:
+        """Say what an epoch gave: means over t."""
+        print(progress_line(epoch, n_epochs), flush=True)
+
+    def say_end(self, training: CurveTraining, finished: bool, signal: str | None) -> None:
+        """Say what was written, and what to do next."""
+        out, n_done = training.asked.file.out, training.trainer.n_done
+        if not finished:
+            say_stopped(signal, n_done, training.n_epochs, "epochs")
+            return
+        print(
+            f"done: {out}; next: python -m landscape_mpi.curve evaluate {out} --out "
+            f"{out.with_suffix('.h5').name}",
+            flush=True,
+        )
+
+
+def say_evaluated(plan: Plan, outcome: Outcome) -> None:
+    """Say what the losses along the curve are, and what to do next."""
+    surface = read_surface(plan.out)
+    if not outcome.finished:
+        say_stopped(outcome.signal, surface.done.sum(), plan.n_points, "points")
+        return
+    print("\n".join(describe_paths(surface)))
+    print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
+
+
+def describe_paths(surface: Surface) -> list[str]:
+    """Return what every loss and error is along the curve and along the straight line."""
+    names = [name for name in surface.values if name != ARC_LENGTH]
+    curve, straight = surface.values[ARC_LENGTH][-1]
+    lines = [f"length: the curve {curve:.4g}, the straight line {straight:.4g}"]
+    for name in names:
+        unit = " %" if surface.units[name] == "percent" else ""
+        for found in along_paths(surface, name):
+            lines.append(
+                f"{name}, {found.path}: ends {found.ends[0]:.4g} and {found.ends[1]:.4g}{unit}, "
+                f"from {found.least:.4g} to {found.greatest:.4g}{unit} (at t = "
+                f"{found.t_greatest:.3g}), mean over t {found.mean:.4g}{unit}, over the length "
+                f"{found.mean_length:.4g}{unit}"
+            )
+    return lines

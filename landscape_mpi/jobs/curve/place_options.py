@@ -1,0 +1,60 @@
+"""Options of the subcommands that evaluate places on paths. Imported before torch."""
+
+from __future__ import annotations
+
+import argparse
+
+from landscape_mpi.options import (
+    MOST_POINTS,
+    add_device_option,
+    add_limit_options,
+    add_round_options,
+    file_path,
+    names_of,
+    whole_from_1,
+    whole_up_to,
+)
+
+
+def add_points_option(group: argparse._ActionsContainer, *, default: int, where: str) -> None:
+    """Add --points.
+
+    Args:
+        group: Where to add it.
+        default: How many, where none are asked for.
+        where: What they lie on.
+    """
+    group.add_argument(
+        "--points",
+        type=whole_up_to(MOST_POINTS),
+        default=default,
+        metavar="N",
+        help=f"places t from 0 to 1 {where} ({default})",
+    )
+
+
+def add_sample_options(group: argparse._ActionsContainer) -> None:
+    """Add --splits, --limit and --subset."""
+    group.add_argument(
+        "--splits",
+        type=names_of("train", "test"),
+        metavar="LIST",
+        help="train or train,test (default: those that the data have)",
+    )
+    add_limit_options(group, words="evaluate N of the training samples only")
+
+
+def add_run_options(group: argparse._ArgumentGroup, *, out: str) -> None:
+    """Add what a run may be told of its file, its ranks and its rounds.
+
+    Args:
+        group: Where to add it.
+        out: What becomes of --out.
+    """
+    group.add_argument("--out", type=file_path, required=True, metavar="FILE", help=out)
+    group.add_argument(
+        "--fresh", action="store_true", help="start over instead of resuming what --out holds"
+    )
+    add_device_option(group)
+    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
+    add_round_options(group)

@@ -1,0 +1,65 @@
+"""The subcommand plane: the plane that a curve and its ends lie in."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from landscape_mpi.jobs.curve.request import CurvePlaneRequest
+from landscape_mpi.options import file_path, whole_from_1
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+REQUEST: type = CurvePlaneRequest
+SUMMARY = "make the plane through the ends of a curve and a bend"
+EXAMPLE = r"""    python -m landscape_mpi.curve plane curve.pt --out plane.h5
+    mpirun -n 4 python -m landscape_mpi.surface --directions plane.h5 --batch-norm reestimate \
+        --model resnet20 --checkpoint curve.pt --data cifar10 --out surface.h5
+    python -m landscape_mpi.plot surface.h5
+
+The start of the curve is the center; alpha runs towards its end, beta towards the bend, orthogonal
+to alpha, both in units of distance. curve.pt is the checkpoint of its start as well. The grid
+covers curve and bends with a margin of 0.2 of their range, which --fit-path changes. Source:
+Garipov et al. 2018, arXiv:1802.10026, figure 1.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
+    parser.add_argument("curve", type=file_path, metavar="CURVE", help="file of curve train")
+    parser.add_argument(
+        "--through",
+        type=pair,
+        metavar="I,J",
+        help="the two points of the curve that the plane goes through besides its start, which is "
+        "point 0: alpha runs towards the first (its end and the bend in the middle)",
+    )
+    parser.add_argument(
+        "--out", type=file_path, required=True, metavar="FILE", help="plane file, replaced"
+    )
+
+
+def pair(text: str) -> tuple[int, int]:
+    """Return two different whole numbers from 1.
+
+    Raises:
+        ArgumentTypeError: If the text is something else.
+    """
+    numbers = [whole_from_1(part) for part in text.split(",")]
+    if len(set(numbers)) != 2 or len(numbers) != 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two different numbers, as 4,2.")
+    return numbers[0], numbers[1]
+
+
+def run(asked: CurvePlaneRequest, ranks: Ranks) -> int:
+    """Make the plane. Collective over the ranks; rank 0 works alone.
+
+    Returns:
+        Exit status.
+    """
+    from landscape_mpi.cluster.communicator import on_root
+    from landscape_mpi.jobs.curve.curve_plane import make_plane
+
+    on_root(ranks, lambda: make_plane(asked))
+    return 0

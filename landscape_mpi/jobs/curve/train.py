@@ -1,0 +1,126 @@
+"""The subcommand train: bends of a curve, so that the loss is low all along it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from landscape_mpi.engine.problem_source import ProblemSource
+from landscape_mpi.jobs.curve.request import CurveTrainingRequest
+from landscape_mpi.options import (
+    add_augmentation,
+    add_batch_size,
+    add_batches_per_step,
+    add_data_options,
+    add_epochs_option,
+    add_model_option,
+    add_problem_option,
+    add_reading_options,
+    add_training_place,
+    add_weights_options,
+    file_path,
+    number_above_0,
+    number_from_0,
+    whole_from_1,
+)
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+REQUEST: type = CurveTrainingRequest
+SUMMARY = "train the bends of a curve between two solutions"
+EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve train --start A.pt --end B.pt \
+        --model resnet20 --data cifar10 --data-dir /scratch/data --kind bezier --bends 3 \
+        --out curve.pt
+
+minimises the mean loss over t, uniform from 0 to 1, of a Bezier curve or a polygonal chain. Every
+rank draws a t of its own for its part of every batch. The same command again goes on from the last
+complete epoch. Source: Garipov et al. 2018, arXiv:1802.10026.
+"""
+KINDS = ("bezier", "polygon")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
+    network = parser.add_argument_group("network and data")
+    add_model_option(network, required=False)
+    add_problem_option(network, ProblemSource)
+    add_data_options(network, required=False)
+    add_reading_options(network)
+    _add_curve(parser.add_argument_group("curve"))
+    _add_recipe(parser.add_argument_group("recipe"))
+    _add_run(parser.add_argument_group("run"))
+
+
+def _add_curve(group: argparse._ArgumentGroup) -> None:
+    for name, t in (("start", 0), ("end", 1)):
+        group.add_argument(
+            f"--{name}",
+            type=file_path,
+            required=True,
+            metavar="FILE",
+            help=f"checkpoint that lies at t = {t}",
+        )
+    add_weights_options(group)
+    group.add_argument("--kind", choices=KINDS, default="bezier", help="of curve (bezier)")
+    group.add_argument(
+        "--bends",
+        type=whole_from_1,
+        default=3,
+        metavar="N",
+        help="points that make the curve, both ends among them, as in the paper (3)",
+    )
+    group.add_argument(
+        "--free-ends",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train the ends too (--no-free-ends)",
+    )
+
+
+def _add_recipe(group: argparse._ArgumentGroup) -> None:
+    add_epochs_option(group, default=200)
+    add_batch_size(group)
+    add_batches_per_step(group)
+    group.add_argument(
+        "--lr",
+        type=number_above_0,
+        default=0.03,
+        help="learning rate of the first half of the epochs; it then falls linearly to 1 %% of "
+        "itself at 90 %% of them, and stays there (0.03)",
+    )
+    group.add_argument("--momentum", type=number_from_0, default=0.9, help="of SGD (0.9)")
+    group.add_argument(
+        "--weight-decay",
+        type=number_from_0,
+        default=5e-4,
+        metavar="X",
+        help="X / 2 times the squared norm of the weights at t is added to what is minimised, not "
+        "to the loss that is told (0.0005)",
+    )
+    add_augmentation(group)
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    add_training_place(group)
+    group.add_argument(
+        "--out",
+        type=file_path,
+        required=True,
+        metavar="FILE",
+        help="file of the curve, written after every epoch and gone on from",
+    )
+    group.add_argument(
+        "--fresh", action="store_true", help="start over instead of going on from what --out holds"
+    )
+
+
+def run(asked: CurveTrainingRequest, ranks: Ranks) -> int:
+    """Train the curve that is asked for. Collective over the ranks.
+
+    Returns:
+        Exit status: 0 when all epochs are done, 75 after a stop signal.
+    """
+    from landscape_mpi.jobs.curve.training import train_curve
+
+    return train_curve(asked, ranks)

@@ -1,0 +1,114 @@
+"""The ends of the Hessian's spectrum at the points of a surface, added to its file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landscape_mpi.cluster.communicator import Ranks, agree
+from landscape_mpi.engine import provenance
+from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
+from landscape_mpi.engine.grid_job import GridJob, Prepared
+from landscape_mpi.engine.problem_source import ProblemSource
+from landscape_mpi.engine.rank_settings import Workers
+from landscape_mpi.engine.shared_inputs import SharedInputs
+from landscape_mpi.engine.shared_network import SharedNetwork
+from landscape_mpi.engine.shared_problem import SharedProblem
+from landscape_mpi.engine.step_choice import check_center
+from landscape_mpi.engine.subject import ProblemSubject
+from landscape_mpi.jobs.hessian import hessian_messages
+from landscape_mpi.jobs.hessian.plan import HessianInputs, HessianPlan
+from landscape_mpi.jobs.hessian.points import PointSolver, fit_solver
+from landscape_mpi.store import schema
+from landscape_mpi.store.hessian import (
+    check_same_hessian,
+    has_hessian,
+    make_room,
+    pending_eigenvalues,
+)
+
+COMMAND = "landscape_mpi.hessian"
+
+
+class HessianJob(GridJob):
+    """Smallest and largest eigenvalue at the points that are asked for."""
+
+    is_tuned = False  # a product needs more memory than an evaluation; fit_solver chooses the batch
+
+    def __init__(
+        self,
+        asked: HessianPlan,
+        root: HessianInputs | None,
+        *,
+        problem: ProblemSource | None = None,
+    ) -> None:
+        """Take what is asked.
+
+        Args:
+            asked: What every rank knows.
+            root: On rank 0 what it has read.
+            problem: Where the problem is now; None for a network, or where the file names it.
+        """
+        self.asked, self._root, self.plan = asked, root, asked.surface
+        self._problem = problem
+        self.columns = Columns(tuple(schema.HESSIAN), prefix="hessian_", command=COMMAND)
+
+    @property
+    def n_points(self) -> int:
+        """Return the number of points that are asked for."""
+        return len(self.asked.points)
+
+    @property
+    def samples_per_point(self) -> None:
+        """Return None: points differ in the products that they take."""
+
+    def share(self, ranks: Ranks) -> SharedInputs:
+        """Send what rank 0 has read. Collective over the ranks."""
+        arrays, subject = self._root.arrays if self._root else {}, self.plan.subject
+        if not isinstance(subject, ProblemSubject):
+            return SharedNetwork(ranks, self.plan, arrays)
+        source = self._root.source if self._root else self._problem
+        source = source or ProblemSource(subject.name)
+        return SharedProblem(ranks, self.plan, arrays, source, limit=self.asked.limit)
+
+    def fit(self, ranks: Ranks, prepared: Prepared) -> PointSolver:
+        """Set this rank up, so that its memory suffices. Collective over the ranks."""
+        chosen, stored = prepared.inputs.chosen, self.asked.center_outputs
+        found = chosen.center_outputs[: len(stored)] if chosen is not None else ()
+        agree(ranks, lambda: check_center(self.plan, stored, found))
+        return fit_solver(ranks, self.asked, prepared.inputs, prepared.setting)
+
+    def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
+        """Make room in the surface file, or check what is there. Local; on rank 0."""
+        assert self._root is not None
+        assert isinstance(worker, PointSolver)
+        known = self.asked.identity | {"device": worker.setting.kind}
+        if has_hessian(self.asked.path) and not self._root.fresh:
+            check_same_hessian(self.asked.path, known)
+        else:
+            make_room(self.asked.path, known | _described(self.asked, worker))
+
+    def pending(self) -> np.ndarray:
+        """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""
+        return pending_eigenvalues(self.asked.path, self.asked.points)
+
+    def say_start(
+        self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
+    ) -> None:
+        """Say what is about to be computed, on what. Local; rank 0 prints."""
+        assert isinstance(worker, PointSolver)
+        hessian_messages.say_start(ranks, self.asked, worker, start)
+
+    def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
+        """Say what the file holds and what to do next. Local; rank 0 prints."""
+        hessian_messages.say_end(ranks, self.asked, outcome)
+
+
+def _described(asked: HessianPlan, solver: PointSolver) -> dict:
+    return {
+        "n_parameters": solver.plane.n_parameters,
+        "max_products": asked.max_products,
+        "batch": solver.setting.batch,
+        "preparation": solver.preparation,
+        **provenance.made_by(COMMAND),
+        "started": provenance.now(),
+    }

@@ -1,0 +1,270 @@
+"""One rank's share of the eigenvalues of a point: products with its data, and where they start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from landscape_mpi.cluster.communicator import Ranks, SharedInputError, agree
+from landscape_mpi.cluster.groups import Group
+from landscape_mpi.cluster.rounds import one_by_one
+from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.lanczos import Ends, find_ends
+from landscape_mpi.compute.products import HessianPlane, random_vector
+from landscape_mpi.compute.tuning import batch_for_cpu
+from landscape_mpi.engine.point_evaluator import group_ranks
+from landscape_mpi.engine.shared_inputs import SharedInputs
+from landscape_mpi.engine.subject import ProblemSubject
+from landscape_mpi.errors import users_own
+from landscape_mpi.jobs.hessian.plan import HessianPlan
+from landscape_mpi.store import schema
+
+T = TypeVar("T")
+
+GPU_BATCH = 512
+SHARE_OF_FREE = 0.5  # of the memory, kept between products by the ranks of a node together
+SHARE_OF_BASIS = 0.25  # of the memory, for the vectors of the basis
+SMALLEST_BASIS = 12
+MEMORY_BYTES = 1 << 30  # for the eigenvectors of finished points
+MOST_REMEMBERED = 64  # points
+RANDOM_START, NEIGHBOUR_START = 0, 1
+# Beside eigenvectors of length 1: enough that nothing orthogonal to them is missed.
+RANDOM_PART = 0.1
+MIN_PRODUCTS = 6  # of a neighbour's eigenvectors, which may be others than the extreme ones here
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A point whose eigenvectors are remembered."""
+
+    alpha: float
+    beta: float
+    start: torch.Tensor  # their sum, float32 [n_parameters]
+
+
+def fit_solver(
+    ranks: Ranks, job: HessianPlan, inputs: SharedInputs, setting: Setting
+) -> PointSolver:
+    """Set the ranks up, with smaller batches where one does not fit. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        job: What is asked.
+        inputs: What this rank has of the inputs.
+        setting: How to compute, but for the batch.
+
+    Raises:
+        SharedInputError: If a batch that was asked for does not fit, or one sample.
+    """
+    setting = replace(
+        setting, batch=job.surface.evaluation.batch or _choose_batch(job, inputs, setting)
+    )
+    while True:
+        group = group_ranks(ranks, job.surface, setting)
+        solver, problem = _try_on_all(ranks, job, inputs, setting, group)
+        problems = [text for text in ranks.comm.allgather(problem) if text is not None]
+        if solver is not None and not problems:
+            return solver
+        group.free()
+        if job.surface.evaluation.batch is not None or setting.batch == 1:
+            raise SharedInputError(
+                f"--batch: {setting.batch} {job.surface.subject.noun} a pass do not fit into the "
+                f"memory of the device ({problems[0]}). A product needs several times the memory "
+                f"of an evaluation: {_way_out(job)}, or use devices with more memory."
+            )
+        setting = replace(setting, batch=setting.batch // 2)
+
+
+def _way_out(job: HessianPlan) -> str:
+    is_problem = isinstance(job.surface.subject, ProblemSubject)
+    return "give the problem smaller batches" if is_problem else "pass a smaller --batch"
+
+
+def _choose_batch(job: HessianPlan, inputs: SharedInputs, setting: Setting) -> int:
+    if not setting.device.is_host:
+        return GPU_BATCH
+    return batch_for_cpu(inputs.cost(), job.surface.subject.n_samples["train"])
+
+
+def _try_on_all(
+    ranks: Ranks, job: HessianPlan, inputs: SharedInputs, setting: Setting, group: Group
+) -> tuple[PointSolver | None, str | None]:
+    """Set this rank up, or return how its memory fell short. Collective over the ranks."""
+    # Ranks of a node share its memory; a rank has its GPU's for itself.
+    n_sharing = ranks.node.size if setting.device.is_host else 1
+
+    def attempt() -> tuple[PointSolver | None, str | None]:
+        try:
+            return PointSolver(job, inputs, setting, group, n_sharing=n_sharing), None
+        except torch.OutOfMemoryError as error:
+            return None, str(error).split(". ")[0]
+
+    return agree(ranks, attempt)
+
+
+class PointSolver:
+    """This rank's network, directions and part of the data on its device."""
+
+    def __init__(
+        self,
+        job: HessianPlan,
+        inputs: SharedInputs,
+        setting: Setting,
+        group: Group,
+        *,
+        n_sharing: int,
+    ) -> None:
+        """Put everything on the device, and check products at the center. Local.
+
+        Args:
+            job: What is asked.
+            inputs: What this rank has of the inputs.
+            setting: How to compute.
+            group: The ranks that share a point with this one.
+            n_sharing: Ranks that share the memory of this device.
+
+        Raises:
+            InputError: If the network has no Hessian; see HessianPlane.check_products.
+        """
+        self.setting, self.group = setting, group
+        self._job = job
+        free = setting.device.free_bytes() // n_sharing
+        n_samples = job.surface.subject.n_samples["train"]
+        samples = inputs.samples("train", self._rows(n_samples), setting.device)
+        moved = inputs.moved_loss(samples, setting, quick=True)
+        self.plane = HessianPlane(
+            moved.network,
+            moved.directions,
+            moved.losses,
+            setting,
+            parameters=job.parameters,
+            total_weight=job.total_weight,
+            gauss_newton=job.gauss_newton,
+            budget_bytes=job.budget_bytes or int(SHARE_OF_FREE * free),
+            build=moved.build,
+        )
+        vector_bytes = 4 * self.plane.n_parameters
+        fitting = int(SHARE_OF_BASIS * free / vector_bytes)
+        self.n_basis = min(job.n_basis, max(SMALLEST_BASIS, fitting))
+        self._n_remembered = max(1, min(MOST_REMEMBERED, MEMORY_BYTES // vector_bytes))
+        self._finished: list[Finished] = []
+        self.preparation, self.launching = self.plane.description, "batch by batch"
+        self.plane.check_products()
+        self.plane.leave()
+
+    def _rows(self, n_samples: int) -> slice:
+        """Return this rank's rows: whole batches, as even as can be."""
+        batch = self.setting.batch
+        part = self.group.part(-(-n_samples // batch))
+        return slice(min(part.start * batch, n_samples), min(part.stop * batch, n_samples))
+
+    def evaluate_points(self, points: np.ndarray) -> np.ndarray:
+        """Return the values of schema.HESSIAN at some points. Collective over the group."""
+        return one_by_one(self._solve)(points)
+
+    def _solve(self, point: int) -> np.ndarray:
+        subject = self._job.surface.subject
+        with users_own(f"{subject.option}: {subject.model} raised at point {point}"):
+            return self.solve_point(point)
+
+    def solve_point(self, point: int) -> np.ndarray:
+        """Return the values of schema.HESSIAN at a point. Collective over the group.
+
+        Args:
+            point: Flat index into [n_alpha, n_beta].
+
+        Returns:
+            Float64 [n] on the leader of the group, without meaning elsewhere.
+        """
+        surface = self._job.surface
+        row, column = divmod(point, len(surface.beta))
+        alpha, beta = float(surface.alpha[row]), float(surface.beta[column])
+        values = self.lead(alpha, beta, lambda: self._ends_at(point, alpha, beta))
+        return np.full(len(schema.HESSIAN), np.nan) if values is None else values
+
+    def lead(self, alpha: float, beta: float, work: Callable[[], T]) -> T | None:
+        """Go to a point and do work there that needs products. Collective over the group.
+
+        Args:
+            alpha: Coordinate along the first direction.
+            beta: Along the second.
+            work: Done by the leader, while the others do their part of each product.
+
+        Returns:
+            What the work gives, on the leader; None elsewhere.
+        """
+        self.plane.move_to(alpha, beta)
+        if self._job.total_weight is None:
+            self.plane.divide_by(self.group.comm.allreduce(self.plane.weight))
+        found = None
+        if self.group.is_leader:
+            found = work()
+            if self.group.comm.size > 1:
+                self.group.comm.bcast(False, root=0)
+        else:
+            self._serve()
+        self.plane.leave()
+        return found
+
+    def _ends_at(self, point: int, alpha: float, beta: float) -> np.ndarray:
+        start, kind = self._start(point, alpha, beta)
+        ends = self._find(start, kind)
+        self._remember(alpha, beta, ends)
+        least, greatest = ends.least, ends.greatest
+        values = (least.value, greatest.value, least.residual, greatest.residual)
+        return np.array([*values, ends.n_products, kind], np.float64)
+
+    def _find(self, start: torch.Tensor, kind: int) -> Ends:
+        how = {
+            "tolerance": self._job.tolerance,
+            "max_products": self._job.max_products,
+            "n_basis": self.n_basis,
+        }
+        if self._job.solver == "arpack":
+            from landscape_mpi.compute.arpack import find_ends_by_arpack  # slow to import, and rare
+
+            return find_ends_by_arpack(self.multiply, start, **how)  # type: ignore[arg-type]
+        least = MIN_PRODUCTS if kind == NEIGHBOUR_START else 1
+        return find_ends(self.multiply, start, min_products=least, **how)  # type: ignore[arg-type]
+
+    def _start(self, point: int, alpha: float, beta: float) -> tuple[torch.Tensor, int]:
+        """Return a start from the nearest finished point, or a random one, and which it is."""
+        drawn = random_vector(self.plane, point)
+        if not self._finished:
+            return drawn, RANDOM_START
+        near = min(
+            self._finished, key=lambda done: (done.alpha - alpha) ** 2 + (done.beta - beta) ** 2
+        )
+        return near.start.to(drawn.device) + RANDOM_PART * drawn, NEIGHBOUR_START
+
+    def _remember(self, alpha: float, beta: float, ends: Ends) -> None:
+        if np.isfinite([ends.least.value, ends.greatest.value]).all():
+            start = (ends.least.vector + ends.greatest.vector).cpu()
+            self._finished = [*self._finished, Finished(alpha, beta, start)][-self._n_remembered :]
+
+    def multiply(self, vector: torch.Tensor) -> torch.Tensor:
+        """Return the product over all samples, on the leader, who has the others do their part."""
+        if self.group.comm.size == 1:
+            return self.plane.multiply(vector)
+        self.group.comm.bcast(True, root=0)
+        sent = vector.cpu().numpy()
+        self.group.comm.Bcast(sent, root=0)
+        return torch.from_numpy(self._add_up(vector)).to(vector.device)
+
+    def _serve(self) -> None:
+        """Do this rank's part of every product, until the leader has its eigenvalues."""
+        received = np.empty(self.plane.n_parameters, np.float32)
+        while self.group.comm.bcast(None, root=0):
+            self.group.comm.Bcast(received, root=0)
+            self._add_up(torch.from_numpy(received).to(self.plane.device))
+
+    def _add_up(self, vector: torch.Tensor) -> np.ndarray:
+        """Return the sum of all ranks' parts to the leader. Collective over the group."""
+        part = self.plane.multiply(vector).cpu().numpy()
+        total = np.zeros_like(part)
+        self.group.comm.Reduce(part, total, root=0)
+        return total

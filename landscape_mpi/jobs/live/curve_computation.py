@@ -1,0 +1,353 @@
+"""Curves of low loss between two solutions, trained and evaluated in Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from landscape_mpi.jobs.live.checked_together import checked_together
+from landscape_mpi.jobs.live.keywords import check_keywords
+from landscape_mpi.jobs.live.live_problem import check_lendable, problem_of
+from landscape_mpi.jobs.live.weight_plane import WeightPlane
+from landscape_mpi.problem import Problem
+from landscape_mpi.python.loss_surface import LossSurface
+from landscape_mpi.store.reader import read_surface
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from landscape_mpi.cluster.communicator import Ranks
+    from landscape_mpi.cluster.signals import StopRequest
+    from landscape_mpi.jobs.curve.request import CurveEvaluationRequest, CurveTrainingRequest
+    from landscape_mpi.jobs.live.live_files import Weights
+
+CALLER = "train_curve"
+
+
+class CurveOptions(TypedDict, total=False):
+    """What may be asked of the training of a curve; all of it may be left out."""
+
+    batch_size: int  # samples in a batch of a Dataset or of tensors (32)
+    kind: str  # bezier or polygon (bezier)
+    bends: int  # points that make the curve, both ends among them (3)
+    free_ends: bool  # train the ends too
+    epochs: int  # (200)
+    lr: float  # learning rate of the first half of the epochs (0.03)
+    momentum: float  # of SGD (0.9)
+    weight_decay: float  # of the weights at t (0.0005)
+    batches_per_step: int  # which the ranks share out (1)
+    seed: int  # of all that is random (0)
+    fresh: bool  # start over instead of going on with out
+    device: str | torch.device  # auto, cpu or cuda
+
+
+KEYWORDS = ("start", "end", "out", "points", "through", *CurveOptions.__annotations__)
+
+
+class LossCurve(os.PathLike[str]):
+    """A trained curve between two solutions; its file is a checkpoint of its start as well.
+
+    >>> import torch
+    >>> from landscape_mpi import train_curve
+    >>> network, data = torch.nn.Linear(2, 3), (torch.randn(60, 2), torch.arange(60) % 3)
+    >>> ends = [torch.nn.Linear(2, 3).state_dict() for _ in range(2)]
+    >>> curve = train_curve(network, data, start=ends[0], end=ends[1], epochs=2, progress=False)
+    >>> curve.evaluate(points=5, progress=False).values["train_loss"].shape
+    (5, 2)
+    """
+
+    def __init__(self, path: Path, problem: Problem, *, keep: object = None) -> None:
+        """Read a curve file.
+
+        Args:
+            path: The file.
+            problem: That the curve is of.
+            keep: Lives as long as this object, e.g. the temporary folder of the file.
+        """
+        from landscape_mpi.zoo.curve_file import read_curve
+
+        self.path, self.problem, self._keep = path, problem, keep
+        self._content = read_curve(path).content
+
+    def __fspath__(self) -> str:
+        """Return the file."""
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        """Return the file and its kind."""
+        content = self._content
+        return f"<LossCurve {self.path.name}: {content.kind} of {len(content.points)} points>"
+
+    @property
+    def points(self) -> list[dict[str, torch.Tensor]]:
+        """Return the state dicts of the points that make the curve, the start first."""
+        return [dict(point) for point in self._content.points]
+
+    @property
+    def history(self) -> list[Mapping[str, Any]]:
+        """Return what each epoch gave; losses are means over t."""
+        return list(self._content.history)
+
+    def state_at(self, t: float) -> dict[str, torch.Tensor]:
+        """Return the state dict of a place, from 0 to 1; both ends come out exactly.
+
+        Running statistics of batch-norm are means of those of the points, not those of a network
+        at this place; torch.optim.swa_utils.update_bn measures them.
+        """
+        import torch
+
+        from landscape_mpi.compute.curve import combine, weights_at
+
+        points = self._content.points
+        weights = weights_at(self._content.kind, len(points), t).tolist()
+        found = {}
+        for name, first in points[0].items():
+            values = [point[name] for point in points]
+            is_moved = first.is_floating_point() and not all(torch.equal(v, first) for v in values)
+            stacked = torch.stack([v.reshape(-1) for v in values]) if is_moved else None
+            found[name] = (
+                first.clone()
+                if stacked is None
+                else combine(stacked, weights, torch.empty_like(stacked[0])).view(first.shape)
+            )
+        return found
+
+    def evaluate(
+        self,
+        points: int = 61,
+        *,
+        splits: Sequence[str] | None = None,
+        out: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+    ) -> LossSurface:
+        """Evaluate loss and metrics along the curve, and along the straight line beside it.
+
+        Collective over the MPI ranks.
+
+        Args:
+            points: Places from 0 to 1, both ends among them.
+            splits: Which are evaluated; None for those that the data have.
+            out: File to write or to go on with; None for one that goes with the result.
+            progress: Show a bar.
+
+        Returns:
+            Values [points, 2]: alpha is the place t, beta 0 the curve and 1 the straight line.
+
+        Raises:
+            KeyboardInterrupt: If Ctrl-C came: what is done is in out.
+        """
+        from landscape_mpi.cluster.communicator import start_ranks
+        from landscape_mpi.jobs.curve.evaluation import read_curve_plan
+        from landscape_mpi.jobs.live.live_files import place_of
+        from landscape_mpi.jobs.live.process_state import borrowed
+        from landscape_mpi.jobs.live.quiet_job import QuietCurve, run_quietly
+
+        checked_together(lambda: check_lendable(self.problem.network, caller="evaluate"))
+        ranks = start_ranks()
+        folder, path = place_of(ranks, out, name="curve.h5", caller="evaluate")
+        asked = _evaluation(self, points, splits, path)
+
+        def make() -> QuietCurve:
+            plan, root, inputs = read_curve_plan(asked, ranks)
+            return QuietCurve(
+                plan, root, command="landscape_mpi.curve", asked=inputs, shown=progress
+            )
+
+        with borrowed(self.problem.network):
+            outcome = run_quietly(ranks, make, KEYWORDS)
+        if not outcome.finished:
+            raise KeyboardInterrupt(f"the places that are computed are in {path}")
+        return LossSurface(read_surface(path), keep=folder, problem=self.problem)
+
+    def plane(
+        self,
+        through: tuple[int, int] | None = None,
+        *,
+        out: str | os.PathLike[str] | None = None,
+    ) -> WeightPlane:
+        """Return the plane that the curve lies in, around its start.
+
+        ``network.load_state_dict(curve.state_at(0))`` gives a network the weights of the center.
+
+        Args:
+            through: Two points of the curve that the plane goes through besides the start; None
+                for the end and the bend in the middle.
+            out: File to write or replace; None for one that goes with the result.
+        """
+        from landscape_mpi.cluster.communicator import on_root, start_ranks
+        from landscape_mpi.jobs.curve.curve_plane import write_curve_plane
+        from landscape_mpi.jobs.curve.request import CurvePlaneRequest
+        from landscape_mpi.jobs.live.live_files import place_of
+        from landscape_mpi.jobs.live.quiet_job import do_quietly
+
+        ranks = start_ranks()
+        folder, path = place_of(ranks, out, name="plane.h5", caller="plane")
+        asked = CurvePlaneRequest(self.path, path, through)
+        work = lambda _: on_root(ranks, lambda: write_curve_plane(asked))  # noqa: E731
+        do_quietly(ranks, work, KEYWORDS)
+        return WeightPlane(path, keep=(folder, self._keep))
+
+
+def _evaluation(
+    curve: LossCurve, points: int, splits: Sequence[str] | None, path: Path
+) -> CurveEvaluationRequest:
+    from landscape_mpi.engine import request
+    from landscape_mpi.engine.problem_source import ProblemSource
+    from landscape_mpi.jobs.curve.request import CurveEvaluationRequest, PlacesRequest
+
+    places = PlacesRequest(
+        points, request.FileRequest(path), request.Evaluation(), request.Rounds()
+    )
+    asked = None if splits is None else tuple(splits)
+    return CurveEvaluationRequest(curve.path, places, asked, problem=ProblemSource(curve.problem))
+
+
+def train_curve(
+    network: nn.Module | Problem,
+    data: Any = None,
+    *,
+    start: Weights,
+    end: Weights,
+    loss: str | Callable[..., Any] = "cross_entropy",
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **options: Unpack[CurveOptions],
+) -> LossCurve:
+    """Train a curve between two solutions, so that the loss is low all along it.
+
+    It is that of curve train. The network is given back as it was. Collective over the MPI ranks,
+    where mpirun has started several. Source: Garipov et al. 2018, arXiv:1802.10026.
+
+    >>> import torch
+    >>> network, data = torch.nn.Linear(2, 3), (torch.randn(60, 2), torch.arange(60) % 3)
+    >>> ends = [torch.nn.Linear(2, 3) for _ in range(2)]
+    >>> curve = train_curve(network, data, start=ends[0], end=ends[1], epochs=2, progress=False)
+    >>> len(curve.points), len(curve.history)
+    (3, 2)
+    >>> plane = curve.plane()
+    >>> _ = network.load_state_dict(curve.state_at(0))
+    >>> from landscape_mpi import compute_surface
+    >>> surface = compute_surface(
+    ...     network, data, directions=plane, progress=False, **plane.grid(3)
+    ... )
+    >>> surface.values["train_loss"].shape
+    (3, 3)
+
+    Args:
+        network: Of the solutions; or a Problem, which has data and loss of its own.
+        data: Batches by split, or those of the training data; see compute_surface.
+        start: Solution at t = 0: a file, a state dict or a network.
+        end: Solution at t = 1.
+        loss: See compute_surface.
+        out: File of the curve to write or to go on with; None for one that goes with the result.
+        progress: Show a bar.
+        options: See CurveOptions.
+
+    Raises:
+        InputError: If something does not suit, in one sentence that says what.
+        KeyboardInterrupt: If Ctrl-C came: what is done is in out, and the same call goes on.
+    """
+
+    def check() -> Problem:
+        check_keywords(options, CurveOptions.__annotations__, caller=CALLER)
+        batch_size = options.get("batch_size", 32)
+        problem = problem_of(network, data, loss, None, batch_size, caller=CALLER)
+        check_lendable(problem.network, caller=CALLER)
+        return problem
+
+    return _joined(checked_together(check), (start, end), options, out=out, shown=progress)
+
+
+def _joined(
+    problem: Problem,
+    ends: tuple[Weights, Weights],
+    options: CurveOptions,
+    *,
+    out: str | os.PathLike[str] | None,
+    shown: bool,
+) -> LossCurve:
+    # MPI, HDF5 and the rest of torch start here.
+    from landscape_mpi.cluster.communicator import start_ranks
+    from landscape_mpi.jobs.live.live_files import place_of
+    from landscape_mpi.jobs.live.process_state import borrowed
+    from landscape_mpi.jobs.live.quiet_job import do_quietly
+    from landscape_mpi.jobs.live.shared_call import compare_call
+
+    ranks = start_ranks()
+    given = {"start": ends[0], "end": ends[1], "out": out, **options}
+    compare_call(ranks, CALLER, given)
+    folder, path = place_of(ranks, out, name="curve.pt", caller=CALLER)
+    with borrowed(problem.network):
+        finished = do_quietly(
+            ranks,
+            lambda stop: _train(ranks, problem, ends, path, options, stop, shown=shown),
+            KEYWORDS,
+        )
+    if not finished:
+        where = "nothing of it is kept" if out is None else f"they are in {path}"
+        raise KeyboardInterrupt(f"not all epochs are done; {where}")
+    return LossCurve(path, problem, keep=folder)
+
+
+def _train(
+    ranks: Ranks,
+    problem: Problem,
+    ends: tuple[Weights, Weights],
+    path: Path,
+    options: CurveOptions,
+    stop: StopRequest,
+    *,
+    shown: bool,
+) -> bool:
+    """Train the curve. Collective over the ranks.
+
+    Returns:
+        Whether all epochs are done.
+    """
+    from landscape_mpi.engine.rank_processes import RankProcesses
+    from landscape_mpi.jobs.curve.training import run_training
+    from landscape_mpi.jobs.live.live_files import checkpoint_of, temporary_folder
+    from landscape_mpi.jobs.live.quiet_log import BarLog
+
+    is_live = any(not isinstance(end, str | os.PathLike) for end in ends)
+    kept, place = temporary_folder(ranks, caller=CALLER) if is_live else (None, Path())
+    names = zip(ends, ("start.pt", "end.pt"), strict=True)
+    start, end = (checkpoint_of(ranks, one, place / name, caller=CALLER) for one, name in names)
+    asked = _request(problem, start, end, path, options)
+    finished = run_training(asked, RankProcesses(ranks), stop, BarLog(shown=shown))
+    del kept  # the temporary folder of what is live is of no use any more
+    return finished
+
+
+def _request(
+    problem: Problem, start: Path, end: Path, path: Path, options: CurveOptions
+) -> CurveTrainingRequest:
+    from landscape_mpi.engine import request
+    from landscape_mpi.engine.problem_source import ProblemSource
+    from landscape_mpi.jobs.curve.request import CurveTrainingRequest
+
+    return CurveTrainingRequest(
+        inputs=request.InputsRequest(
+            request.NetworkRequest(), request.DataRequest(), problem=ProblemSource(problem)
+        ),
+        file=request.FileRequest(path, options.get("fresh", False)),
+        start=start,
+        end=end,
+        kind=options.get("kind", "bezier"),
+        bends=options.get("bends", 3),
+        free_ends=options.get("free_ends", False),
+        epochs=options.get("epochs", 200),
+        batch_size=None,
+        lr=options.get("lr", 0.03),
+        momentum=options.get("momentum", 0.9),
+        weight_decay=options.get("weight_decay", 5e-4),
+        augment="auto",
+        seed=options.get("seed", 0),
+        device=str(str(options.get("device", "auto"))),
+        threads=None,
+        precision="fp32",
+        batches_per_step=options.get("batches_per_step"),
+    )

@@ -1,0 +1,93 @@
+"""Values of keywords, checked as those of a command line are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+from landscape_mpi.errors import InputError, unknown_name
+
+
+def check_choices(
+    caller: str, options: Mapping[str, Any], choices: Mapping[str, Sequence[str]]
+) -> None:
+    """Check options that are one of some words.
+
+    Args:
+        caller: Name of the function that was called, for messages.
+        options: By name.
+        choices: The words of each option.
+
+    Raises:
+        unknown_name: If one is none of them.
+    """
+    for name, words in choices.items():
+        if name in options and options[name] not in words:
+            raise unknown_name(f"{caller}: {name}", str(options[name]), words)
+
+
+def check_numbers(
+    caller: str, options: Mapping[str, Any], *, whole: Iterable[str], above_0: Iterable[str]
+) -> None:
+    """Check options that are numbers; None stands for what is usual.
+
+    Args:
+        caller: Name of the function that was called, for messages.
+        options: By name.
+        whole: Those that are whole numbers from 1.
+        above_0: Those that are finite numbers above 0.
+
+    Raises:
+        InputError: If one is not.
+    """
+    for names, kind, words in (
+        (whole, Integral, "a whole number from 1"),
+        (above_0, Real, "a finite number above 0"),
+    ):
+        for name in names:
+            value = options.get(name)
+            is_number = isinstance(value, kind) and not isinstance(value, bool)
+            if value is None or (is_number and value > 0 and math.isfinite(value)):
+                continue
+            raise InputError(f"{caller}: {name} is {value!r}, and not {words}.")
+
+
+def check_flags(caller: str, options: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Check options that are True or False.
+
+    Args:
+        caller: Name of the function that was called, for messages.
+        options: By name.
+        names: Of these options.
+
+    Raises:
+        InputError: If one is something else.
+    """
+    for name in names:
+        if not isinstance(options.get(name, False), bool):
+            raise InputError(f"{caller}: {name} is {options[name]!r}, and not True or False.")
+
+
+def check_words(caller: str, options: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Check options that are a word or several of them; None stands for what is usual.
+
+    Args:
+        caller: Name of the function that was called, for messages.
+        options: By name.
+        names: Of these options.
+
+    Raises:
+        InputError: If one is something else.
+    """
+    for name in names:
+        value = options.get(name)
+        is_several = isinstance(value, Sequence) and all(isinstance(word, str) for word in value)
+        if name in options and not is_several:
+            raise InputError(
+                f"{caller}: {name} is {value!r}, and not a word or a list of words. Leave it out "
+                f"for what is usual."
+            )
+    if "splits" in options and not options["splits"]:
+        raise InputError(f"{caller}: splits is empty. Name train, test or both.")

@@ -1,0 +1,61 @@
+"""The keywords of a call in Python, which stand for the options of a command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from landscape_mpi.device_names import AUTO, check_device
+from landscape_mpi.errors import unknown_name
+
+# Words behind an option that are not its value.
+NO_VALUES = r"(?!(?:and|as|for|for\.|if|is|out|or|to|which|with)\b)"
+
+
+def check_keywords(
+    given: Mapping[str, object], known: Collection[str], *, caller: str = "compute_surface"
+) -> None:
+    """Check that a call has no keyword that nobody reads, and a device there is.
+
+    Args:
+        given: Keywords and their values.
+        known: All keywords.
+        caller: Name of the function that was called, for messages.
+
+    Raises:
+        unknown_name: If it has.
+        InputError: If there is no such device.
+    """
+    for name in given:
+        if name not in known:
+            raise unknown_name(caller, name, known)
+    check_device(str(given.get("device", AUTO)), f"{caller}: device")
+
+
+def in_keywords(message: str, known: Collection[str]) -> str:
+    """Return a message with keywords in the place of the options that they stand for.
+
+    >>> in_keywords("a.h5: pass --seed 3, or a new --out, or --fresh.", ["seed", "out", "fresh"])
+    'a.h5: pass seed=3, or a new out, or fresh=True.'
+
+    Args:
+        message: Of a command. What stands behind its first line is the user's own traceback.
+        known: All keywords; other options stay, since they are those of commands.
+    """
+    first, newline, rest = message.partition("\n")
+    option = "|".join(sorted((name.replace("_", "-") for name in known), key=len, reverse=True))
+    number = r"[-+\w.]+"
+    first = re.sub(rf"--([xy])=({number}):({number}):(\d+)", r"\1=(\2, \3, \4)", first)
+    first = re.sub(rf"\b([Pp]ass )--({option}) {NO_VALUES}(\w+(?:,\w+)*)", _assigned, first)
+    first = first.replace("--fresh", "fresh=True")
+    first = re.sub(rf"--({option})(?![\w-])", lambda found: _keyword(found[1]), first)
+    return first + newline + rest
+
+
+def _keyword(option: str) -> str:
+    return option.replace("-", "_")
+
+
+def _assigned(found: re.Match[str]) -> str:
+    value = found[3] if found[3].isdecimal() else repr(found[3])
+    return f"{found[1]}{_keyword(found[2])}={value}"

@@ -1,0 +1,111 @@
+"""Jobs that say nothing but how far they are, for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
+
+from landscape_mpi.cluster.communicator import Ranks, SharedInputError, is_met_by_all
+from landscape_mpi.cluster.guard import ALIKE_S, end_job, leave_alone
+from landscape_mpi.cluster.signals import StopRequest
+from landscape_mpi.engine.filling import Outcome, PointWorker, Start
+from landscape_mpi.engine.grid_job import GridJob, Prepared, run_grid_job
+from landscape_mpi.engine.loss_job import LossJob
+from landscape_mpi.errors import USERS_OWN, InputError, users_own
+from landscape_mpi.jobs.curve.evaluation import CurveJob
+from landscape_mpi.jobs.hessian.hessian_job import HessianJob
+from landscape_mpi.jobs.live.keywords import in_keywords
+from landscape_mpi.jobs.live.process_state import interruptible
+
+T = TypeVar("T")
+
+
+class QuietJob(GridJob):
+    """A job with a bar at most; another job is its second base."""
+
+    outcome: Outcome  # once it has ended
+
+    def __init__(self, *asked: Any, shown: bool, **options: Any) -> None:
+        """Take what is asked.
+
+        Args:
+            asked: See the other base.
+            shown: Show a bar.
+            options: See the other base.
+        """
+        super().__init__(*asked, **options)
+        self.bar = shown
+
+    def say_start(
+        self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
+    ) -> None:
+        """Say nothing."""
+
+    def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
+        """Keep how it ended."""
+        self.outcome = outcome
+
+
+class QuietSurface(QuietJob, LossJob):
+    """Loss and metrics at the points of a grid."""
+
+
+class QuietHessian(QuietJob, HessianJob):
+    """Eigenvalues at the points of a grid."""
+
+
+class QuietCurve(QuietJob, CurveJob):
+    """Loss and metrics along a curve."""
+
+
+def run_quietly(ranks: Ranks, make: Callable[[], QuietJob], keywords: Collection[str]) -> Outcome:
+    """Compute a job in a process that goes on afterwards. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        make: Reads what is asked and returns the job. Collective over the ranks.
+        keywords: Of the call, in whose words messages are.
+
+    Returns:
+        How it ended.
+    """
+
+    def work(stop: StopRequest) -> Outcome:
+        job = make()
+        run_grid_job(ranks, job, stop)
+        return job.outcome
+
+    return do_quietly(ranks, work, keywords)
+
+
+def do_quietly(ranks: Ranks, work: Callable[[StopRequest], T], keywords: Collection[str]) -> T:
+    """Do what ranks do together, in a process that goes on afterwards. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        work: Called with what Ctrl-C and signals ask to stop. Collective over the ranks.
+        keywords: Of the call, in whose words messages are.
+
+    Raises:
+        SharedInputError: If something does not suit.
+        InputError: If code of the user's raises alike on all ranks. A rank that is alone with it
+            says so and ends the run.
+    """
+    apart = ranks.comm.Dup()  # ranks wait for one another on it only at the end
+    try:
+        with interruptible() as stop, users_own(USERS_OWN):
+            return work(stop)
+    except SharedInputError as problem:
+        raise SharedInputError(in_keywords(str(problem), keywords)) from None
+    except InputError as problem:
+        alike = InputError(in_keywords(str(problem), keywords))
+        if not is_met_by_all(apart, ALIKE_S):
+            leave_alone(alike, ranks, apart)
+        raise alike from None
+    except BaseException:
+        if ranks.size == 1:
+            raise
+        end_job(ranks, apart)  # the others wait for this rank for ever
+        raise
+    finally:
+        apart.Free()

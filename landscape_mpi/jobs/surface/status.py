@@ -1,0 +1,71 @@
+"""How far a surface file is, in words: for a person at a login node, beside the job or after it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from landscape_mpi.cluster.duration import describe_duration
+from landscape_mpi.engine.grid import coarse_to_fine
+from landscape_mpi.store.status import Run, Status, read_status
+
+
+def say_status(path: Path) -> int:
+    """Print how far a surface file is. Local; needs neither MPI nor torch.
+
+    Returns:
+        Exit status 0.
+    """
+    print(describe(read_status(path), now=datetime.now(UTC)))
+    return 0
+
+
+def describe(status: Status, *, now: datetime) -> str:
+    """Return how far a surface file is, line by line.
+
+    Args:
+        status: What the file says.
+        now: The time, to tell how long ago the last write was.
+    """
+    surface, known = status.surface, status.surface.attributes
+    about = f"{known['model']} on {known['data']}, " if {"model", "data"} <= set(known) else ""
+    ago = describe_duration(max(0.0, (now - status.last_write).total_seconds()))
+    share = int(100 * status.n_done / surface.n_points)  # 100 when all are there, not before
+    lines = [
+        f"{surface.path}: {about}{surface.shape[0]} x {surface.shape[1]} points",
+        f"{status.n_done:,} of {surface.n_points:,} points done ({share} %), last write {ago} ago",
+    ]
+    if status.run is not None:
+        lines += _run_lines(status, status.run)
+    return "\n".join(lines)
+
+
+def _run_lines(status: Status, run: Run) -> list[str]:
+    span = f"{run.started:%F %T} UTC"
+    if run.ended is not None:
+        span += f" to {run.ended:%F %T} UTC"
+    balance = status.balance(coarse_to_fine(*status.surface.shape))
+    shown = f"; balance {balance:.2f}" if balance is not None else ""
+    return [
+        f"run {run.number}, {span}: {_progress(status, run)}",
+        f"{run.n_ranks} rank{'' if run.n_ranks == 1 else 's'} on {run.hosts}: {run.devices}{shown}",
+    ]
+
+
+def _progress(status: Status, run: Run) -> str:
+    outcome = run.outcome or "running, or killed"
+    if run.n_points is None:
+        return f"{outcome}; its rate is not known, as the table of runs is full"
+    rate, n_left = status.points_per_s, status.surface.n_points - status.n_done
+    if rate is None:
+        return f"{outcome}; no round written yet"
+    words = f"{outcome}; {run.n_points:,} points, {_rate(rate)}"
+    if n_left and run.ended is None:
+        words += f", {describe_duration(n_left / rate)} left"
+    return words
+
+
+def _rate(points_per_s: float) -> str:
+    if points_per_s >= 1:
+        return f"{points_per_s:,.3g} points/s"
+    return f"{1 / points_per_s:,.3g} s a point"

@@ -1,0 +1,305 @@
+"""What a training run is begun with: data, recipe and network of the asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.compute.devices.repeatability import compute_repeatably
+from landscape_mpi.engine.inputs import read_dataset
+from landscape_mpi.engine.job_folder import open_folder
+from landscape_mpi.engine.processes import Processes
+from landscape_mpi.engine.provenance import made_by
+from landscape_mpi.engine.request import flat
+from landscape_mpi.errors import InputError
+from landscape_mpi.jobs.training.problem_training import ProblemTraining, gather_problem
+from landscape_mpi.jobs.training.request import RecipeRequest, TrainingRequest
+from landscape_mpi.jobs.training.run import Training
+from landscape_mpi.jobs.training.run_folder import RunFolder
+from landscape_mpi.zoo.dataset import DataSet
+from landscape_mpi.zoo.label_noise import with_noise
+from landscape_mpi.zoo.loaders import find_data_set
+from landscape_mpi.zoo.networks import build_network, check_network
+from landscape_mpi.zoo.own_network import seed_generators
+from landscape_mpi.zoo.recipe import BATCH_SIZE, DROPS, Recipe, check_recipe
+from landscape_mpi.zoo.sample_task import SampleTask
+from landscape_mpi.zoo.trainer import Trainer
+from landscape_mpi.zoo.training_task import TrainingTask
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every rank begins with; its network has the same weights on all."""
+
+    data: DataSet
+    n_replaced: int  # training labels
+    recipe: Recipe
+    network: nn.Module
+    metrics: ClassVar[None] = None  # those of a problem
+
+    @property
+    def n_training(self) -> int:
+        """Return the samples of an epoch."""
+        return len(self.data.splits["train"].targets)
+
+    def task(self, device: Device, processes: Processes, *, test: bool = True) -> TrainingTask:
+        """Return what the network is trained on, on the device.
+
+        Args:
+            device: Where.
+            processes: Those who train.
+            test: Evaluate the test split too, if there is one.
+        """
+        splits = self.data.splits if test else {"train": self.data.splits["train"]}
+        return SampleTask(replace(self.data, splits=splits), self.recipe, device=device.place)
+
+    def identity(self, asked: TrainingRequest) -> dict[str, Any]:
+        """Return what makes two runs the same, by the name of the option, in plain types."""
+        return self.subject(asked.network.model) | _plain(self.recipe) | self.reading
+
+    def subject(self, model: str) -> dict[str, Any]:
+        """Return network and data by the names of their options, in plain types."""
+        return {"model": model, "data": self.data.name, "data_sha256": self.data.sha256}
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Return how samples, targets and outputs are read, by the names of the options."""
+        data, ignored = self.data, self.data.ignored
+        return {
+            "mean": list(data.mean),
+            "std": list(data.std),
+            "class_axis": data.class_axis,
+            "ignore_index": "none" if ignored is None else ignored,
+        }
+
+
+def gather_inputs(asked: TrainingRequest, processes: Processes) -> Inputs:
+    """Read the data on rank 0, build the network on every rank. Collective over the processes."""
+    read = processes.on_root(lambda: read_data(asked))
+    n_replaced = processes.share(read[1] if read else None)
+    data = processes.share_data(read[0] if read else None)
+    recipe = processes.agree(lambda: make_recipe(asked.recipe, data))
+    network, class_axis = processes.agree(lambda: make_network(asked, data))
+    return Inputs(replace(data, class_axis=class_axis), n_replaced, recipe, network)
+
+
+@dataclass(frozen=True)
+class ProblemInputs:
+    """What every rank begins with where a problem is trained."""
+
+    training: ProblemTraining
+    recipe: Recipe
+    n_replaced: ClassVar[int] = 0  # training labels
+
+    @property
+    def network(self) -> nn.Module:
+        """Return the network, with the same weights on all ranks."""
+        return self.training.network
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the names of the metrics."""
+        return tuple(self.training.problem.metrics)
+
+    @property
+    def n_training(self) -> int:
+        """Return the batches of an epoch."""
+        return self.training.n_batches["train"]
+
+    def task(self, device: Device, processes: Processes, *, test: bool = True) -> TrainingTask:
+        """Return what the network is trained on, on the device; see Inputs."""
+        n, n_sharing = self.recipe.batch_size, processes.size
+        return self.training.task(device, at_a_time=n, n_sharing=n_sharing, test=test)
+
+    def identity(self, asked: TrainingRequest) -> dict[str, Any]:
+        """Return what makes two runs the same, by the name of the option, in plain types."""
+        unused = ("batch_size", "label_noise", "augment", "precision")
+        known = {name: value for name, value in _plain(self.recipe).items() if name not in unused}
+        return self.training.identity | {"batches_per_step": self.recipe.batch_size} | known
+
+
+TrainingInputs = Inputs | ProblemInputs
+
+
+def gather_subject(
+    asked: TrainingRequest, processes: Processes, *, from_start: bool = False
+) -> TrainingInputs:
+    """Read what is trained, on what. Collective over the processes.
+
+    Args:
+        asked: Which training.
+        processes: Those who train.
+        from_start: Whether the weights come from a checkpoint later, so that a problem draws none.
+    """
+    if asked.problem is None:
+        processes.on_root(lambda: refuse_batches(asked.recipe.batches_per_step))
+        return gather_inputs(asked, processes)
+    recipe = asked.recipe
+    training = gather_problem(
+        asked.inputs,
+        processes,
+        seed=None if from_start else recipe.seed,
+        batch_size=recipe.batch_size,
+        augment=recipe.augment == "crop-flip",
+        label_noise=recipe.label_noise,
+        precision=recipe.precision == "bf16",
+    )
+    made = processes.agree(lambda: _recipe_of(recipe, recipe.batches_per_step or 1, augment=False))
+    return ProblemInputs(training, made)
+
+
+def refuse_batches(batches_per_step: int | None) -> None:
+    """Refuse batches of a step where there is no problem.
+
+    Raises:
+        InputError: If some are asked for.
+    """
+    if batches_per_step is not None:
+        raise InputError(
+            f"--batches-per-step {batches_per_step}: is about the batches of a --problem. Pass "
+            f"--batch-size with the samples of a step."
+        )
+
+
+def make_network(asked: TrainingRequest, data: DataSet) -> tuple[nn.Module, int]:
+    """Return the network of --model, and the axis of its outputs along which the classes lie.
+
+    It has the weights that --seed gives it, or its own.
+    """
+    seed_generators(asked.recipe.seed)
+    network = build_network(asked.network.model, sample=data.sample)
+    model, axis = asked.network.model, asked.loss.class_axis
+    return network, check_network(network, name=model, data=data, class_axis=axis)
+
+
+def set_up(
+    asked: TrainingRequest,
+    inputs: TrainingInputs,
+    device: Device,
+    processes: Processes,
+) -> Training:
+    """Return the run, its folder made and locked. Collective over the processes."""
+    make_deterministic(device)
+    identity = inputs.identity(asked)
+    opened, folder = None, asked.run
+    if folder is not None:
+        opened = processes.on_root(
+            lambda: open_folder(RunFolder, folder, identity, fresh=asked.fresh)
+        )
+    left = processes.share(opened[1] if opened else None)
+    team = processes.form_team(device)
+
+    def make_trainer() -> Trainer:
+        task = inputs.task(device, processes)
+        return Trainer(inputs.network, task, inputs.recipe, device=device.place, team=team)
+
+    trainer = processes.agree(make_trainer)
+    setting = {"device": device.kind, "threads": torch.get_num_threads(), "ranks": processes.size}
+    return Training(
+        trainer=trainer,
+        identity=identity,
+        setting=setting,
+        record=record_of(asked, inputs, setting) | made_here("landscape_mpi.train", processes),
+        folder=opened[0] if opened else None,
+        left=left,
+        save_epochs=asked.save_epochs,
+    )
+
+
+def make_deterministic(device: Device) -> None:
+    """Choose algorithms by which a seed gives one result."""
+    compute_repeatably()
+    if not device.is_host:
+        # Operations that have no such algorithm say so in a warning.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe by the names of options, in plain types."""
+    return {
+        "seed": recipe.seed,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "optimizer": recipe.optimizer,
+        "lr": recipe.lr,
+        "lr_drops": list(recipe.drop_epochs),
+        "momentum": recipe.momentum,
+        "nesterov": recipe.nesterov,
+        "weight_decay": recipe.weight_decay,
+        "l1": recipe.l1,
+        "l2": recipe.l2,
+        "label_noise": recipe.label_noise,
+        "augment": "crop-flip" if recipe.augment else "none",
+        "precision": recipe.precision,
+    }
+
+
+def record_of(
+    asked: TrainingRequest, inputs: TrainingInputs, setting: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what a checkpoint says about its making, in plain types."""
+    identity = inputs.identity(asked)
+    return {
+        **{name: identity[name] for name in ("model", "data", "data_sha256", "seed")},
+        "n_labels_replaced": inputs.n_replaced,
+        "options": flat(asked) | identity | setting,
+    }
+
+
+def made_here(module: str, processes: Processes) -> dict[str, dict[str, str]]:
+    """Return who makes the files of a run, and where, on rank 0, which writes them. Local."""
+    return {"provenance": made_by(module)} if processes.is_root else {}
+
+
+def read_data(asked: TrainingRequest) -> tuple[DataSet, int]:
+    """Return what --data names, with label noise, and how many labels that replaced."""
+    data = read_dataset(asked.data, ignore_index=asked.loss.ignore_index)
+    return with_noise(data, share=asked.recipe.label_noise, seed=asked.recipe.seed)
+
+
+def make_recipe(asked: RecipeRequest, data: DataSet) -> Recipe:
+    """Return the recipe that is asked for."""
+    size = asked.batch_size or BATCH_SIZE
+    return _recipe_of(asked, size, augment=augments(asked.augment, data))
+
+
+def _recipe_of(asked: RecipeRequest, batch_size: int, *, augment: bool) -> Recipe:
+    recipe = Recipe(
+        epochs=asked.epochs,
+        batch_size=batch_size,
+        lr=asked.lr,
+        weight_decay=asked.weight_decay,
+        augment=augment,
+        seed=asked.seed,
+        optimizer=asked.optimizer,
+        momentum=asked.momentum,
+        nesterov=asked.nesterov,
+        lr_drops=DROPS if asked.lr_drops is None else asked.lr_drops,
+        l1=asked.l1,
+        l2=asked.l2,
+        label_noise=asked.label_noise,
+        precision=asked.precision,
+    )
+    check_recipe(recipe)
+    return recipe
+
+
+def augments(choice: str, data: DataSet) -> bool:
+    """Return whether images are cropped and flipped: auto does so where classes allow it.
+
+    Raises:
+        InputError: If that is asked for of what are no images.
+    """
+    if choice == "crop-flip" and data.sample.kind != "image":
+        raise InputError(
+            f"--augment crop-flip: is for images, and --data {data.name} gives {data.sample}. "
+            "Leave it out."
+        )
+    if choice == "auto":
+        return find_data_set(data.name).is_photographic
+    return choice == "crop-flip"

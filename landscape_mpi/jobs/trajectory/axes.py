@@ -1,0 +1,165 @@
+"""Which two directions a plane of runs has: principal components, random ones, or a file's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from landscape_mpi.compute.directions import random_direction
+from landscape_mpi.engine.direction_kind import AXES
+from landscape_mpi.errors import InputError, nearest_name
+from landscape_mpi.jobs.trajectory.request import TrajectoryRequest
+from landscape_mpi.store.directions import StoredDirection, read_directions
+from landscape_mpi.tensor_names import is_statistic, renamed_like
+from landscape_mpi.zoo.weight_vector import Layout
+
+OPTIONS = ("--x-direction", "--y-direction")
+SHAPING = ("x_direction", "y_direction", "components", "mean_centred", "seed", "normalize")
+
+
+@dataclass(frozen=True)
+class PathAxes:
+    """The directions that are asked for."""
+
+    kinds: tuple[str, str]  # of alpha and beta: pca1, pca2, ..., random or file
+    n_components: int  # 0 where no direction is a principal component
+    mean_centred: bool
+    seed: int
+    normalize: str
+    file: Path | None
+
+    def component(self, axis: int) -> int | None:
+        """Return which component an axis is, from 0; None for what is none."""
+        number = self.kinds[axis].removeprefix("pca")
+        return int(number) - 1 if number.isdecimal() else None
+
+    def label(self, axis: int, shares: np.ndarray) -> str:
+        """Return the words for an axis in pictures."""
+        number = self.component(axis)
+        if number is not None:
+            share = f"{100 * shares[number]:.1f} %"
+            return f"{_ordinal(number + 1)} PCA component (captures {share})"
+        if self.file is not None:
+            return f"direction {AXES[axis]} of {self.file.name}"
+        scaled = "not normalised" if self.normalize == "none" else f"{self.normalize}-normalised"
+        return f"random direction, {scaled}"
+
+    def vector(
+        self, axis: int, center: np.ndarray, layout: Layout, *, parameters: Sequence[str]
+    ) -> np.ndarray:
+        """Return the random or stored direction of an axis, float32 [n_weights].
+
+        Args:
+            axis: 0 for alpha, 1 for beta.
+            center: Weights to normalise a random one to, float32 [n_weights].
+            layout: Of the weights.
+            parameters: Names of all parameters, also of those that stay put.
+        """
+        if self.file is not None:
+            return _stored_vector(self.file, AXES[axis], layout)
+        drawn = random_direction(
+            layout.unflatten(center),
+            seed=self.seed,
+            axis=AXES[axis],
+            normalize=self.normalize,
+            among=parameters,
+        )
+        return layout.flatten(drawn)
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}th" if number % 100 in {11, 12, 13} else f"{number}{ending}"
+
+
+def choose_axes(asked: TrajectoryRequest) -> PathAxes:
+    """Return the directions that are asked for.
+
+    Raises:
+        InputError: If they contradict one another.
+    """
+    given = {name: getattr(asked, name) for name in SHAPING}
+    if asked.directions is not None:
+        names = [*given, "ignore", "states"]
+        clash = [name for name in names if getattr(asked, name) not in {None, False}]
+        if clash:
+            raise InputError(
+                f"--{clash[0].replace('_', '-')}: shapes directions that are made, and "
+                f"--directions {asked.directions} takes those of a file. Leave one out."
+            )
+        return PathAxes(("file", "file"), 0, False, 0, "none", asked.directions)
+    kinds = (asked.x_direction or "pca1", asked.y_direction or "pca2")
+    if kinds[0] == kinds[1] != "random":
+        raise InputError(f"--y-direction: {kinds[1]} is the direction of x too, so it is no plane.")
+    _check_kinds(kinds, asked)
+    numbers = [int(kind.removeprefix("pca")) for kind in kinds if kind != "random"]
+    n_components = max(numbers, default=0)
+    if asked.components is not None and asked.components < n_components:
+        raise InputError(
+            f"--components: {asked.components} are asked for, and an axis is pca{n_components}. "
+            f"Pass at least that many."
+        )
+    n_components = max(n_components, asked.components or 2) if numbers else 0
+    seed = 1 if asked.seed is None else asked.seed
+    normalize = asked.normalize or "filter"
+    return PathAxes(kinds, n_components, bool(asked.mean_centred), seed, normalize, None)
+
+
+def _check_kinds(kinds: tuple[str, str], asked: TrajectoryRequest) -> None:
+    """Refuse options that no direction would heed.
+
+    Raises:
+        InputError: If there is one.
+    """
+    needs = {"seed": "random", "normalize": "random", "components": "pca1", "mean_centred": "pca1"}
+    for name, kind in needs.items():
+        there = any(kind.startswith(other[:3]) for other in kinds)
+        if getattr(asked, name) not in {None, False} and not there:
+            raise InputError(
+                f"--{name.replace('_', '-')}: shapes a direction of kind {kind}, and the axes are "
+                f"{kinds[0]} and {kinds[1]}. Leave it out, or pass --y-direction {kind}."
+            )
+
+
+def _stored_vector(path: Path, axis: str, layout: Layout) -> np.ndarray:
+    stored = read_directions(path)
+    where = f"--directions: {path}: {axis}"
+    if axis not in stored:
+        raise InputError(f"{where}: is not there, and a plane needs two directions.")
+    tensors = _by_name(stored[axis], layout, where)
+    names = renamed_like(tensors, layout.shapes)
+    tensors = {names[name]: values for name, values in tensors.items()}
+    for name, values in tensors.items():
+        if name not in layout.shapes:
+            near = nearest_name(name, layout.shapes)
+            raise InputError(
+                f"{where}: moves {name}, which the checkpoints do not have"
+                f"{f' (they have {near})' if near else ''}. The directions are another network's."
+            )
+        if values.shape != layout.shapes[name]:
+            raise InputError(
+                f"{where}: {name} has shape {list(values.shape)}, in the checkpoints it has "
+                f"{list(layout.shapes[name])}. The directions are another network's."
+            )
+    return layout.flatten(tensors)
+
+
+def _by_name(stored: StoredDirection, layout: Layout, where: str) -> Mapping[str, np.ndarray]:
+    """Return tensors by name; a list is in the order of the weights, or of all tensors.
+
+    Raises:
+        InputError: If a list has another length than both.
+    """
+    if isinstance(stored, dict):
+        return stored
+    weights = [name for name in layout.shapes if not is_statistic(name)]
+    for names in (weights, list(layout.shapes)):
+        if len(names) == len(stored):
+            return dict(zip(names, stored, strict=True))
+    raise InputError(
+        f"{where}: holds {len(stored)} tensors; the checkpoints have {len(weights)} weights, "
+        f"{len(layout.shapes)} with running statistics. The directions are another network's."
+    )

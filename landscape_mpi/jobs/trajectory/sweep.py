@@ -1,0 +1,97 @@
+"""All checkpoints from the first weight to the last, over ranks: a slab in memory at a time.
+
+Every rank reads a stretch of the weights, its slab, from all files. A slab is worked on in
+chunks that do not depend on the ranks, and rank 0 takes the results in the order of the
+weights: what it sums comes out the same bits on any number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from landscape_mpi.cluster.communicator import ROOT, Ranks, agree
+from landscape_mpi.compute.subspace import chunk_length, differences
+from landscape_mpi.jobs.trajectory.runs import Runs
+from landscape_mpi.zoo.weight_vector import read_stretch
+
+T = TypeVar("T")
+
+SLAB_BYTES = 2**29  # of weights in memory, on each rank
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A chunk of weights of all checkpoints."""
+
+    place: slice  # in the vector of weights
+    vectors: torch.Tensor  # float64 [n_files, n], less the center
+
+
+class Sweep:
+    """The weights of all checkpoints, chunk by chunk, as often as they are asked for."""
+
+    def __init__(self, ranks: Ranks, runs: Runs) -> None:
+        """Divide the weights. Local."""
+        self._ranks = ranks
+        self._runs = runs
+        self._n_weights = runs.layout.n_weights
+        n_files = len(runs.files) + 1  # and the center
+        self._chunk = chunk_length(n_files, self._n_weights)
+        n_chunks = -(-self._n_weights // self._chunk)
+        fit = max(1, SLAB_BYTES // (4 * n_files * self._chunk))
+        self._slab = self._chunk * min(fit, -(-n_chunks // ranks.size))
+        self.n_waves = -(-self._n_weights // (self._slab * ranks.size))
+        self._kept: tuple[int, np.ndarray] | None = None  # where one slab is all a rank has
+
+    def work_off(
+        self, work: Callable[[Stretch], T], take: Callable[[slice, T], None], *, what: str
+    ) -> None:
+        """Do work on every chunk, and hand the results to rank 0. Collective over the ranks.
+
+        Args:
+            work: Called on the rank that has the chunk.
+            take: Called on rank 0 with the place of the chunk and what work returned, in the
+                order of the weights.
+            what: What is done, for the log.
+        """
+        for wave in range(self.n_waves):
+            own = (wave * self._ranks.size + self._ranks.rank) * self._slab
+            done = agree(self._ranks, partial(self._work_on_slab, own, work))
+            # Ranks without weights in this wave must enter too.
+            for part in self._ranks.comm.gather(done, root=ROOT) or []:
+                for place, result in part:
+                    take(place, result)
+            if self._ranks.is_root and self.n_waves > 1:
+                print(f"{what}: part {wave + 1} of {self.n_waves}", flush=True)
+
+    def _work_on_slab(self, start: int, work: Callable[[Stretch], T]) -> list[tuple[slice, T]]:
+        if start >= self._n_weights:
+            return []
+        slab = self._read(start)
+        results = []
+        for begin in range(0, slab.shape[1], self._chunk):
+            chunk = slab[:, begin : begin + self._chunk]
+            place = slice(start + begin, start + begin + chunk.shape[1])
+            vectors = differences(chunk[:-1], chunk[-1])
+            results.append((place, work(Stretch(place, vectors))))
+        return results
+
+    def _read(self, start: int) -> np.ndarray:
+        """Return the weights of a slab, the center's last, float32 [n_files + 1, n]."""
+        if self._kept is not None and self._kept[0] == start:
+            return self._kept[1]
+        self._kept = None  # free before the next one is made
+        runs = self._runs
+        n = min(self._slab, self._n_weights - start)
+        slab = np.empty((len(runs.files) + 1, n), np.float32)
+        for row, file in zip(slab, (*runs.files, runs.center), strict=True):
+            read_stretch(file, runs.layout, start, row, trust=runs.trust, key=runs.key)
+        if self.n_waves == 1:
+            self._kept = start, slab
+        return slab

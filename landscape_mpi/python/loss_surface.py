@@ -1,0 +1,332 @@
+"""A surface in Python: values, pictures, and the way into xarray; needs neither torch nor MPI."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.output import whole_file
+from landscape_mpi.problem import Problem
+from landscape_mpi.python.card import html_card, one_line
+from landscape_mpi.store.reader import Surface, check_computed, read_surface
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+    from landscape_mpi.analysis.rings import Rings
+
+
+class LossSurface:
+    """The loss of a network on a line or a plane through weight space.
+
+    What is read stands still: a file that a job still fills is read as far as it was when it was
+    opened.
+
+    >>> surface = open_surface("mine.h5")
+    >>> surface
+    <LossSurface mine.h5: resnet56 on cifar10, 5 x 3 points, all computed; train_loss 1 to 2.25>
+    >>> surface.values["train_loss"][surface.center]
+    np.float64(1.0)
+    """
+
+    def __init__(
+        self, surface: Surface, *, keep: object = None, problem: Problem | None = None
+    ) -> None:
+        """Wrap what was read.
+
+        Args:
+            surface: As the reader gives it.
+            keep: Lives as long as this object, e.g. the temporary folder of the file.
+            problem: Of which it was computed, where that is known here.
+        """
+        self._surface = surface
+        self._keep = keep
+        self.problem = problem
+
+    def read_again(self) -> LossSurface:
+        """Return the surface as its file is now.
+
+        >>> open_surface("mine.h5").read_again().path.name
+        'mine.h5'
+        """
+        return LossSurface(read_surface(self.path), keep=self._keep, problem=self.problem)
+
+    @property
+    def path(self) -> Path:
+        """Return the file.
+
+        >>> open_surface("mine.h5").path.name
+        'mine.h5'
+        """
+        return self._surface.path
+
+    @property
+    def alpha(self) -> np.ndarray:
+        """Return the coordinates along the first direction, float64 [n_alpha], read-only.
+
+        >>> open_surface("mine.h5").alpha
+        array([-1. , -0.5,  0. ,  0.5,  1. ])
+        """
+        return _read_only(self._surface.alpha)
+
+    @property
+    def beta(self) -> np.ndarray:
+        """Return those along the second, float64 [n_beta]; one entry for a line.
+
+        >>> open_surface("mine.h5").beta
+        array([-0.5,  0. ,  0.5])
+        """
+        return _read_only(self._surface.beta)
+
+    @property
+    def values(self) -> Mapping[str, np.ndarray]:
+        """Return the quantities by name, float64 [n_alpha, n_beta], NaN where not computed.
+
+        >>> surface = open_surface("mine.h5")
+        >>> list(surface.values)
+        ['train_loss', 'train_error']
+        >>> surface.values["train_loss"].shape
+        (5, 3)
+        """
+        values = self._surface.values.items()
+        return MappingProxyType({name: _read_only(array) for name, array in values})
+
+    @property
+    def done(self) -> np.ndarray:
+        """Return which points are computed, bool [n_alpha, n_beta]; their values may be NaN.
+
+        >>> int(open_surface("mine.h5").done.sum())
+        15
+        """
+        return _read_only(self._surface.done)
+
+    @property
+    def center(self) -> tuple[int, int] | None:
+        """Return the indices [alpha, beta] of the trained weights, None where no point is there.
+
+        >>> open_surface("mine.h5").center
+        (2, 1)
+        """
+        return self._surface.center
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Return what the file says of itself: network, data, loss, how it was computed.
+
+        >>> open_surface("mine.h5").attributes["model"]
+        'resnet56'
+        """
+        return MappingProxyType(self._surface.attributes)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the surface as a dataset over alpha and beta; it needs xarray.
+
+        Trajectories, a curve and solutions in the plane are variables of their own, such as
+        ``trajectory_alpha`` over run and checkpoint.
+
+        >>> dataset = open_surface("mine.h5").to_xarray()
+        >>> float(dataset.train_loss.sel(alpha=0.5, beta=0))
+        1.25
+        >>> dataset.train_loss.attrs["units"]
+        'nat'
+        """
+        from landscape_mpi.python.xarray_dataset import make_dataset
+
+        return make_dataset(self._surface)
+
+    def plot(
+        self,
+        kind: str | None = None,
+        *,
+        ax: Axes | None = None,
+        quantity: str | Sequence[str] | None = None,
+        scale: str | None = None,
+        levels: int | Sequence[float] = 12,
+        smooth: int = 1,
+        critical: float | None = None,
+        path: bool = True,
+        colorbar: bool | None = None,
+        legend: bool = True,
+        title: str | None = None,
+    ) -> Axes:
+        """Draw the surface into your axes, as python -m landscape_mpi.plot draws it.
+
+        Figures with layout="constrained" give it the most room; no setting of matplotlib changes.
+
+        Args:
+            kind: contour, filled, heatmap, surface, ring, or line; None for contour or line.
+            ax: Where to draw, with projection="3d" for surface; None for a new figure of pyplot.
+            quantity: Which one, or a sum; several for a line; None for the first, or all of these.
+            scale: linear, log or symlog; None chooses from the values.
+            levels: About how many contour levels, or the levels themselves.
+            smooth: So many times as many cells by a spline, which the legend then says.
+            critical: Mark minima, saddles and maxima of at least this persistence; needs gudhi.
+            path: Draw trajectories and curves that lie in the plane.
+            colorbar: None for one where there is room.
+            legend: Say below what the marks are.
+            title: None for network and data; "" for none.
+
+        Returns:
+            The axes.
+
+        >>> from matplotlib.figure import Figure
+        >>> left, right = Figure(layout="constrained").subplots(1, 2)
+        >>> surface = open_surface("mine.h5")
+        >>> surface.plot("contour", ax=left).get_title()
+        'resnet56, cifar10'
+        >>> surface.plot("heatmap", ax=right, quantity="train_error", title="error").get_title()
+        'error'
+        """
+        from landscape_mpi.views.given_axes import Look, draw_in, kind_of
+
+        look = Look(
+            kind_of(self._surface, kind),
+            quantity,
+            scale,
+            levels,
+            smooth,
+            critical,
+            path,
+            colorbar,
+            legend,
+            title,
+        )
+        axes = ax if ax is not None else _new_axes(look.kind == "surface")
+        draw_in(axes, self._surface, look)
+        return axes
+
+    def rings(self, quantity: str | None = None) -> Rings:
+        """Return median and 5 to 95 % band of a quantity on circles around the center of a plane.
+
+        Args:
+            quantity: Which one, or a sum; None for the first.
+
+        Returns:
+            The radii, and ``low``, ``median`` and ``high`` over the directions, float64 [n]; NaN
+            where a circle passes points without a finite value. ``reach(level)`` is the smallest
+            radius at which the median is as high as a level, ``at(radius)`` the three numbers at
+            one of them.
+
+        Raises:
+            InputError: If this is a line, or nothing of the quantity is computed.
+
+        >>> rings = open_surface("mine.h5").rings("train_loss")
+        >>> rings.radius
+        array([0.  , 0.25, 0.5 ])
+        >>> round(rings.reach(1.2), 3)
+        0.321
+        """
+        from landscape_mpi.views.choice import choose_quantities
+        from landscape_mpi.views.ring_table import measure_rings
+
+        if self._surface.is_line:
+            raise InputError(
+                f"{self.path}: rings() is for planes, and this is a line, which has no circles. "
+                f"Its values: .values."
+            )
+        check_computed(self._surface)
+        asked = None if quantity is None else [quantity]
+        surface, names = choose_quantities(self._surface, asked)
+        return measure_rings(surface, names[0]).rings
+
+    def summary(self) -> str:
+        """Return the surface in numbers, and whether it looks right, in words.
+
+        It is what python -m landscape_mpi.surface --summary=FILE prints.
+
+        >>> print(open_surface("mine.h5").summary().splitlines()[0])
+        mine.h5: resnet56 on cifar10, 5 x 3 points
+        """
+        from landscape_mpi.views.summary import summary_of
+
+        return summary_of(self._surface)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Copy the whole file, as it is now, to another place.
+
+        Args:
+            path: Of the copy.
+            overwrite: Replace a file that is there.
+
+        Returns:
+            The path of the copy.
+
+        Raises:
+            InputError: If a file is there and is not to be replaced, or the copy is not whole.
+
+        >>> open_surface("mine.h5").save("copy.h5").name
+        'copy.h5'
+        """
+        target = Path(path).expanduser()
+        _check_target(self.path, target, overwrite=overwrite)
+        with whole_file(target) as partial:
+            shutil.copyfile(self.path, partial)
+            try:
+                read_surface(partial)  # its checksums tell whether a job has written meanwhile
+            except InputError as problem:
+                raise InputError(
+                    f"{target}: the copy of {self.path} is not whole, so it is not kept. A job "
+                    f"that fills the file may have written to it: try again, or wait for its end. "
+                    f"({problem})"
+                ) from problem
+        return target
+
+    def __repr__(self) -> str:
+        return one_line(self._surface)
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks."""
+        return html_card(self._surface)
+
+
+def open_surface(path: str | Path) -> LossSurface:
+    """Read a surface file, complete or not, ours or the reference implementation's.
+
+    Args:
+        path: Of the file that landscape_mpi.surface --out has written.
+
+    >>> import landscape_mpi as lm
+    >>> lm.open_surface("mine.h5").done.all()
+    np.True_
+    """
+    return LossSurface(read_surface(Path(path).expanduser()))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _new_axes(in_space: bool) -> Axes:
+    from matplotlib import pyplot  # which a notebook shows by itself
+
+    figure = pyplot.figure(layout="constrained")
+    return figure.add_subplot(projection="3d" if in_space else None)
+
+
+def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
+    if not source.exists():
+        raise MissingInputError(f"{source}: is no longer there, so it cannot be copied.")
+    if not target.parent.is_dir():
+        raise MissingInputError(
+            f"{target}: there is no folder {target.parent}. Make it, or name another place."
+        )
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder. Name a file in it.")
+    if not target.exists():
+        return
+    if target.samefile(source):
+        raise InputError(f"{target}: is the file of this surface itself. Name another one.")
+    if not overwrite:
+        raise InputError(
+            f"{target}: is there already, and would be lost. Pass overwrite=True to replace it, or "
+            f"name another file."
+        )

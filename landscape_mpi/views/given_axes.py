@@ -1,0 +1,199 @@
+"""Pictures of a surface in axes that somebody else has made, with the code of all pictures.
+
+The figure, its size and its style stay the user's: nothing here changes matplotlib's settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+
+from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.registry import PICTURES
+from landscape_mpi.store.reader import Surface, check_computed
+from landscape_mpi.views.along import draw_along_on
+from landscape_mpi.views.barriers import draw_pairs_on
+from landscape_mpi.views.beside_axes import settle_layout, sides_in_the_end
+from landscape_mpi.views.canvas import LONG_SIDE, Canvas
+from landscape_mpi.views.critical import with_critical
+from landscape_mpi.views.levels import DEFAULT_LEVELS, SCALES
+from landscape_mpi.views.line import MEASURES, draw_line_on, group_over_splits, measure_of
+from landscape_mpi.views.page import COLUMNS, SCREEN, Page, on_page
+from landscape_mpi.views.panel import Panel
+from landscape_mpi.views.picture_kind import find_kind
+from landscape_mpi.views.pictures import make_panels, panel_for
+
+LINE = "line"
+BAR_IN_SPACE = 0.6  # of the height of axes in space
+
+
+@dataclass(frozen=True)
+class Look:
+    """What may be asked of a picture."""
+
+    kind: str | None = None  # one of registry.PICTURES, or line; None for contour of a plane
+    quantity: str | Sequence[str] | None = None  # None for the first; of a line for all
+    scale: str | None = None  # of levels.SCALES; None chooses from the values
+    levels: int | Sequence[float] = DEFAULT_LEVELS
+    smooth: int = 1  # cells drawn for each one computed, along an axis
+    critical: float | None = None  # least persistence of the points that are marked
+    path: bool = True  # whether to draw trajectories, or a curve
+    colorbar: bool | None = None  # None for one where there is room
+    legend: bool = True
+    title: str | None = None  # None for network and data
+
+
+def kind_of(surface: Surface, asked: str | None) -> str:
+    """Return the kind of picture.
+
+    Args:
+        surface: The surface.
+        asked: The kind asked for, or None.
+
+    Raises:
+        unknown_name: If there is no such kind.
+        InputError: If a surface like this one has no such picture.
+    """
+    kind = asked or (LINE if surface.is_line else "contour")
+    if kind not in {*PICTURES, LINE}:
+        raise unknown_name("plot", kind, [*PICTURES, LINE])
+    if surface.is_line and kind != LINE:
+        raise InputError(
+            f"{surface.path}: plot({kind!r}) is for planes, and this is a line. Pass 'line', or "
+            f"no kind."
+        )
+    if kind == LINE and not surface.is_line:
+        kinds = ", ".join(PICTURES)
+        raise InputError(
+            f"{surface.path}: plot('line') is for lines, and this is a plane of {surface.shape[0]} "
+            f"x {surface.shape[1]} points. Pass one of {kinds}."
+        )
+    return kind
+
+
+def _is_in_space(kind: str) -> bool:
+    return kind != LINE and find_kind(kind).is_in_space
+
+
+def draw_in(axes: Axes, surface: Surface, look: Look) -> None:
+    """Draw a picture of a surface into axes.
+
+    Args:
+        axes: Of any figure; in space for the kind ``surface``.
+        surface: As it was read, complete or not.
+        look: What is asked of the picture.
+
+    Raises:
+        InputError: If the picture does not suit the surface or the axes.
+    """
+    check_computed(surface)
+    kind = kind_of(surface, look.kind)
+    _check_axes(axes, kind, surface)
+    panels = _panels_of(surface, look)
+    with on_page(page_in(axes)):
+        canvas = _canvas_in(axes, kind, look)
+        if kind == LINE:
+            _draw_line(panels, canvas)
+        else:
+            panel = panel_for(_marked(panels[0], look), kind, look.smooth)
+            find_kind(kind).draw_on(panel, canvas)
+    if look.title is not None:
+        axes.set_title(look.title)
+    settle_layout(axes)
+
+
+def page_in(axes: Axes) -> Page:
+    """Return the size of letters and axes, over the usual, as these axes have them."""
+    usual = SCREEN.style()
+    sizes = {
+        "axes.titlesize": rcParams["axes.titlesize"],
+        "axes.labelsize": rcParams["axes.labelsize"],
+    }
+    letters = max(
+        FontProperties(size=size).get_size_in_points() / usual[name] for name, size in sizes.items()
+    )
+    return Page(letters=letters, axes=sides_in_the_end(axes)[0] / LONG_SIDE)
+
+
+def _canvas_in(axes: Axes, kind: str, look: Look) -> Canvas:
+    figure = axes.get_figure(root=False)
+    assert figure is not None
+    width, height = sides_in_the_end(axes)
+    share = BAR_IN_SPACE if _is_in_space(kind) else 1.0
+    has_bar = look.colorbar
+    if has_bar is None:  # the vertical axis of a surface says what its bar would
+        has_bar = not _is_in_space(kind) or width > COLUMNS[1]
+    return Canvas(
+        figure,
+        axes,
+        None,
+        share * height,
+        is_last=has_bar or kind == LINE,
+        is_given=True,
+        has_legend=look.legend,
+    )
+
+
+def _check_axes(axes: Axes, kind: str, surface: Surface) -> None:
+    in_space = axes.name == "3d"
+    if _is_in_space(kind) and not in_space:
+        raise InputError(
+            f"{surface.path}: plot('surface') needs axes in space, and ax is flat. Make them with "
+            f"figure.add_subplot(projection='3d'), or subplot_kw={{'projection': '3d'}}."
+        )
+    if not _is_in_space(kind) and in_space:
+        raise InputError(
+            f"{surface.path}: plot({kind!r}) needs flat axes, and ax has projection='3d'. Make "
+            f"them without a projection, or pass 'surface'."
+        )
+
+
+def _panels_of(surface: Surface, look: Look) -> list[Panel]:
+    if look.scale is not None and look.scale not in SCALES:
+        raise unknown_name("plot: scale", look.scale, SCALES)
+    if not look.path:
+        surface = replace(surface, trajectory=None, curve=None)
+    asked = [look.quantity] if isinstance(look.quantity, str) else look.quantity
+    levels = look.levels if isinstance(look.levels, int) else [float(x) for x in look.levels]
+    names = None if asked is None else list(asked)
+    if not surface.is_line and names is not None and len(names) != 1:
+        raise InputError(
+            f"{surface.path}: plot: a plane has one quantity in a picture, and {len(names)} are "
+            f"named. Name one, and make axes for each."
+        )
+    how: dict[str, Any] = {"kind": look.scale, "levels": levels}
+    panels = make_panels(surface, names, **how)
+    if asked is None:
+        of_line = [panel for panel in panels if measure_of(panel.name) in MEASURES]
+        panels = of_line if surface.is_line and of_line else panels[:1]
+    # Here nobody reads what gave way to what, so each is refused that the options do not suit.
+    return [make_panels(panel.surface, [panel.name], **how)[0] for panel in panels]
+
+
+def _marked(panel: Panel, look: Look) -> Panel:
+    return panel if look.critical is None else with_critical(panel, look.critical)
+
+
+def _draw_line(panels: list[Panel], canvas: Canvas) -> None:
+    surface = panels[0].surface
+    if surface.is_curve or surface.has_pairs:
+        # One measure in a pair of axes: the loss where nothing else is asked for.
+        group = next(iter(group_over_splits(panels).values()))
+        (draw_along_on if surface.is_curve else draw_pairs_on)(group, canvas)
+        return
+    _check_together(panels)
+    draw_line_on(panels, canvas)
+
+
+def _check_together(panels: list[Panel]) -> None:
+    measures = {measure_of(panel.name) for panel in panels}
+    if len(measures) > 2:
+        raise InputError(
+            f"{panels[0].surface.path}: plot: {', '.join(sorted(measures))} are {len(measures)} "
+            f"measures, and axes have two vertical scales. Name fewer, and make more axes."
+        )

@@ -1,0 +1,26 @@
+"""What a network that guesses has: the unit by which pictures of one task can be compared."""
+
+from __future__ import annotations
+
+import math
+
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import N_CLASSES
+
+NAMES = ("train_loss", "test_loss")
+
+
+def guessing_loss(surface: Surface, quantity: str) -> float | None:
+    """Return the cross-entropy of answering every class alike, nat: ln C for C classes.
+
+    Args:
+        surface: As read.
+        quantity: One of its values.
+
+    Returns:
+        None where the quantity is no cross-entropy of classes, in nat, of a known number.
+    """
+    n_classes = surface.attributes.get(N_CLASSES)
+    if quantity not in NAMES or n_classes is None or surface.units.get(quantity) != "nat":
+        return None
+    return math.log(int(n_classes)) if int(n_classes) > 1 else None

@@ -1,0 +1,42 @@
+// All pictures.
+
+function look() {
+  const style = getComputedStyle(root);
+  const of = (name) => style.getPropertyValue(name).trim();
+  return { ink: of("--ink"), soft: of("--soft"), line: of("--line"), card: of("--card"), font: getComputedStyle(document.body).fontFamily };
+}
+
+const quantityOf = (view) => view.quantities.get(state.quantity);
+
+async function drawAll() {
+  prepare();
+  showControls();
+  for (const view of views) {
+    if (view.isLine) await drawLine(view);
+    else await drawPlane(view);
+    showNotes(view);
+  }
+  count("drawn", 1);
+}
+
+const redraw = latestOnly(drawAll);
+
+const absent = () => ({ text: `this file has no ${escaped(state.quantity)}`, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 });
+// The buttons are named one by one: among those of plotly.js is one that sends the numbers away.
+const config = (buttons) => ({
+  displaylogo: false, responsive: true, scrollZoom: true, modeBarButtons: [buttons], plotlyServerURL: "", showSendToCloud: false,
+  plotGlPixelRatio: DENSITY,
+  toImageButtonOptions: { scale: 2 },
+});
+// Pixels that are drawn for one that is shown; without a GPU, four times as many would be slow.
+const DENSITY = isDrawnByCpu() ? 1 : 2;
+const IN_SPACE = ["toImage"];
+const FLAT = ["toImage", "zoom2d", "pan2d", "resetScale2d"];
+
+function isDrawnByCpu() {
+  const gl = document.createElement("canvas").getContext("webgl");
+  const asked = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = asked ? gl.getParameter(asked.UNMASKED_RENDERER_WEBGL) : "";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}

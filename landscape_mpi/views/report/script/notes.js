@@ -1,0 +1,54 @@
+// Sentences below the pictures.
+
+const isComputed = (q, k) => !q.done || q.done[k];
+
+// How much of a surface lies above the end of its colours, in words; null where nothing does.
+function beyond(view) {
+  const q = quantityOf(view);
+  if (!q || (scales.flat.top === null && state.clip === null)) return null;
+  const end = scales.flat.down(view.shown.flat[1]);
+  const values = q.values.filter((value, k) => isComputed(q, k) && !Number.isNaN(value));
+  const above = values.filter((value) => value > end * (1 + 1e-9));
+  if (!above.length) return null;
+  const highest = above.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, value) : most), -Infinity);
+  const share = format((100 * above.length) / values.length, 2);
+  const upTo = Number.isFinite(highest) ? `, up to ${format(highest, 3)}` : "";
+  return `${share} % of the ${view.isLine ? "line" : "plane"} is above ${withUnit(format(end, 3), q)}${upTo}`;
+}
+
+function notesOf(view, q) {
+  const notes = [];
+  const computed = q.done ? q.done.reduce((sum, flag) => sum + flag, 0) : q.values.length;
+  const broken = q.values.filter((value, k) => isComputed(q, k) && !Number.isFinite(value)).length;
+  const range = view.ranges.flat;
+  if (computed < q.values.length) notes.push(`${computed} of ${q.values.length} points are computed; between them the picture joins the nearest.`);
+  if (broken) notes.push(`${broken} ${broken === 1 ? "point is" : "points are"} not finite: nothing is drawn there${view.isLine ? "" : `, and × marks ${broken === 1 ? "it" : "them"}`}.`);
+  const floored = scales.flat.kind === "log" ? q.values.filter((value) => value <= 0).length : 0;
+  if (floored) notes.push(`${floored} values are zero or negative, and ${view.isLine ? "left out" : "drawn as the smallest positive one"}.`);
+  if (!range) notes.push("No point is finite.");
+  else if (range[0] === range[1]) notes.push(`The same everywhere: ${withUnit(format(scales.flat.down(range[0]), 6), q)}.`);
+  return [...notes, ...notesOnScale(view, q)];
+}
+
+function notesOnScale(view, q) {
+  const notes = [];
+  const words = beyond(view);
+  if (words) notes.push(`${words}: the colours end there.`);
+  if (!view.isLine && scales.space.kind === "shifted") notes.push(`Heights in space are log₁₀(${titleOf(q)} + ${withUnit(scales.space.added, q)}).`);
+  if (scales.flat.kind === "symlog") notes.push(`The scale is linear up to ${withUnit(format(scales.flat.threshold), q)} on both sides of zero, and logarithmic beyond.`);
+  if (state.shared && isApart(view)) notes.push("Its range is so much wider or so far from those of the others that it has one of its own.");
+  return notes;
+}
+
+const isApart = (view) => view.isLine === views[0].isLine && KINDS.some((kind) => view.ranges[kind] && common[kind] && view.isAlone[kind] && !(kind === "flat" && scales.flat.top !== null));
+
+function showNotes(view) {
+  const q = quantityOf(view);
+  const notes = q ? notesOf(view, q) : [];
+  const outside = view.paths.filter((path) => path.dots).reduce((sum, path) => sum + [...path.alpha.keys()].filter((k) => placeOn(view.alpha, path.alpha[k])[0] < 0 || placeOn(view.beta, path.beta[k])[0] < 0).length, 0);
+  if (outside && state.paths) notes.push(`${outside} ${outside === 1 ? "point of a path lies" : "points of paths lie"} outside the picture.`);
+  for (const mark of view.marks) notes.push(`${mark.letter}: ${mark.name}.`);
+  const place = byId(`notes-${view.number}`);
+  place.textContent = notes.join(" ");
+  place.hidden = !notes.length;
+}

@@ -1,0 +1,81 @@
+// Round values for axes, bars and contour lines.
+
+const LEVELS = 12; // contour levels, at most about
+
+function niceStep(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return [1, 2, 2.5, 5, 10].map((m) => m * power).find((step) => step >= rough * 0.999);
+}
+
+function linearTicks(low, high, n) {
+  const step = niceStep((high - low) / n);
+  const ticks = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1) ticks.push(k * step);
+  return ticks;
+}
+
+// Heights and their labels: round values, at most about n.
+function ticksOf(scale, [low, high], n = 6) {
+  const isInside = (value) => scale.up(value) >= low - 1e-9 && scale.up(value) <= high + 1e-9;
+  const inside = roundValues(scale, low, high, n).filter(isInside);
+  return labelled(scale, inside.length > 1 ? inside : linearTicks(scale.down(low), scale.down(high), n).filter(isInside));
+}
+
+function roundValues(scale, low, high, n) {
+  if (scale.kind === "log") return high - low < 0.8 ? [] : decadesOf(low, high, n);
+  if (scale.kind === "shifted") return [0, ...decadesOf(Math.log10(scale.added), high, n)];
+  if (scale.kind === "symlog") return symlogTicks(scale, low, high, n);
+  return linearTicks(low, high, n);
+}
+
+function symlogTicks({ threshold, down }, low, high, n) {
+  const largest = Math.max(-low, high);
+  if (largest <= 1) return [];
+  const side = decadesOf(Math.log10(threshold), Math.log10(down(largest)), low < 0 && high > 0 ? n / 2 : n);
+  return [...side.map((value) => -value).reverse(), 0, ...side.filter((value) => value >= 0.999 * threshold)];
+}
+
+// Powers of ten and, where there are few, values between; low and high are their logarithms.
+function decadesOf(low, high, n) {
+  const decades = high - low;
+  const mantissas = [[1, 2, 5], [1, 3], [1]].find((m) => decades * m.length <= 1.3 * n) ?? [1];
+  const stride = mantissas.length > 1 ? 1 : Math.max(1, Math.ceil(decades / n));
+  const values = [];
+  const first = stride * Math.floor(Math.floor(low + 1e-9) / stride);
+  for (let power = first; power <= high; power += stride) values.push(...mantissas.map((m) => m * 10 ** power));
+  return values;
+}
+
+function labelled(scale, values) {
+  return { tickvals: values.map(scale.up), ticktext: values.map((value) => format(value, digitsOf(scale, values))) };
+}
+
+// As many as tell each value from the one before: three, or more where a small range is far from zero.
+function digitsOf(scale, values) {
+  const largest = Math.max(...values.map(Math.abs));
+  const steps = values.slice(1).map((value, k) => Math.abs(value - values[k])).filter((step) => step > 0);
+  if (scale.kind !== "linear" || !steps.length || !largest) return 3;
+  return Math.min(15, Math.max(3, Math.ceil(Math.log10(largest / Math.min(...steps))) + 2));
+}
+
+// Even in height: 1, 1.78, 3.16, 5.62, 10 on a logarithmic scale where 4 make a decade.
+function evenLevels([low, high]) {
+  const size = niceStep((high - low) / LEVELS);
+  return { start: Math.ceil(low / size - 1e-9) * size, end: high, size };
+}
+
+const heightsAt = ({ start, end, size }) => Array.from({ length: Math.floor((end - start) / size + 1.1) }, (_, k) => start + k * size);
+
+// Runs of even levels, which is all that plotly.js draws: the given ones, as far as they are drawn.
+function runsOfLevels({ up, levels, top }, [low, high]) {
+  const given = levels.map(up).filter((height) => height >= low && height <= high + 1e-9);
+  if (given.length < 3 || high > up(top) + 1e-9) return [evenLevels([low, high])];
+  const runs = [];
+  for (const height of given) {
+    const run = runs.at(-1);
+    const isNext = run && (run.size === null || Math.abs(height - run.end - run.size) < 1e-6 * run.size);
+    if (isNext) Object.assign(run, { end: height, size: height - run.end });
+    else runs.push({ start: height, end: height, size: null });
+  }
+  return runs.map((run) => ({ ...run, size: run.size ?? 1 }));
+}

@@ -1,0 +1,146 @@
+"""The numbers of a quantity on circles around the center: in words, and as rows of tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from landscape_mpi.analysis.rings import Rings, find_rings
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.coarse import on_its_own_grid
+from landscape_mpi.views.guessing import guessing_loss
+from landscape_mpi.views.table_file import Rows
+
+AT = 0.5  # distance from the center at which median and band are given
+CIRCLES = ("surface", "radius", "median", "percentile_5", "percentile_95")
+NUMBERS = (
+    "surface",
+    "quantity",
+    "unit",
+    "center_alpha",
+    "center_beta",
+    "largest_radius",
+    "guessing",
+    "radius_of_guessing",
+    *(f"{column}_at_{AT:g}" for column in CIRCLES[2:]),
+)
+
+
+@dataclass(frozen=True)
+class RingNumbers:
+    """A quantity of a surface on circles around its center."""
+
+    surface: Surface
+    name: str
+    rings: Rings
+
+    @property
+    def guessing(self) -> float | None:
+        """Return the loss of guessing, where the quantity is a cross-entropy of classes."""
+        return guessing_loss(self.surface, self.name)
+
+    @property
+    def unit(self) -> str:
+        """Return the unit to stand behind a number, nothing for a pure number."""
+        unit = self.surface.units[self.name]
+        return {"1": "", "": "", "percent": " %"}.get(unit, f" {unit}")
+
+
+def measure_rings(surface: Surface, name: str) -> RingNumbers:
+    """Return the numbers of a quantity on circles around the center.
+
+    Args:
+        surface: A plane, complete or not.
+        name: One of its quantities.
+    """
+    surface = on_its_own_grid(surface, name)
+    return RingNumbers(surface, name, find_rings(surface.alpha, surface.beta, surface.values[name]))
+
+
+def describe(numbers: RingNumbers) -> str:
+    """Return where the median reaches guessing, and median and band at one distance, in words."""
+    missing = why_nothing(numbers.rings)
+    if missing:
+        return missing
+    around = f"on circles around {name_center(numbers.rings)}"
+    reach, band = _reach(numbers), _band(numbers)
+    return f"{around}, {reach}; {band}" if reach else f"{around}, {band}"
+
+
+def why_nothing(rings: Rings) -> str:
+    """Return why no circle has numbers, in words; nothing where one has."""
+    if len(rings.radius) == 1:
+        return f"no circle lies within the plane around {name_center(rings)}"
+    if not rings.is_known[1:].any():
+        return f"points without a finite value lie beside every circle around {name_center(rings)}"
+    return ""
+
+
+def name_center(rings: Rings) -> str:
+    """Return what the circles are drawn around, in words."""
+    if rings.center == (0.0, 0.0):
+        return "the center"
+    alpha, beta = rings.center
+    return f"({alpha:.4g}, {beta:.4g}), the point nearest to (0, 0)"
+
+
+def _reach(numbers: RingNumbers) -> str:
+    """Say where the median is as high as guessing; nothing of what is no cross-entropy."""
+    if numbers.guessing is None:
+        return ""
+    rings, level = numbers.rings, f"guessing ({numbers.guessing:.4g}{numbers.unit})"
+    reached = rings.reach(numbers.guessing)
+    if reached == 0:
+        return f"the median is above {level} from the center on"
+    if math.isfinite(reached):
+        return f"the median reaches {level} at radius {reached:.3g}"
+    if math.isnan(rings.known_up_to):
+        return f"nobody knows where the median reaches {level}, as the center has no value"
+    beyond = "the largest" if rings.is_known.all() else "beyond which values are missing"
+    return f"the median stays below {level} up to radius {rings.known_up_to:.3g}, {beyond}"
+
+
+def _band(numbers: RingNumbers) -> str:
+    """Say what the median and its band are at one distance."""
+    rings = numbers.rings
+    radius = AT if math.isfinite(rings.at(AT)[1]) else float(rings.radius[rings.is_known][-1])
+    low, median, high = rings.at(radius)
+    return (
+        f"at radius {radius:.3g} the median is {median:.3g}{numbers.unit}, and 90 % of the "
+        f"directions lie between {low:.3g} and {high:.3g}{numbers.unit}"
+    )
+
+
+def list_circles(found: Sequence[RingNumbers]) -> Rows:
+    """Return a row for each circle that has numbers; the first row names the columns."""
+    rows: Rows = [CIRCLES]
+    for numbers in found:
+        rings = numbers.rings
+        columns = (rings.radius, rings.median, rings.low, rings.high)
+        for known, *circle in zip(rings.is_known, *columns, strict=True):
+            if known:
+                rows.append([numbers.surface.path, *map(_cell, circle)])
+    return rows
+
+
+def list_numbers(found: Sequence[RingNumbers]) -> Rows:
+    """Return a row for each surface: where its median reaches guessing, and the band at one place.
+
+    What is not known is an empty cell.
+    """
+    rows: Rows = [NUMBERS]
+    for numbers in found:
+        rings, guessing = numbers.rings, numbers.guessing
+        reached = math.nan if guessing is None else rings.reach(guessing)
+        low, median, high = rings.at(AT)
+        known = rings.radius[rings.is_known]
+        largest = float(known[-1]) if len(known) else math.nan
+        cells = [*rings.center, largest, guessing, reached, median, low, high]
+        unit = numbers.surface.units[numbers.name]
+        rows.append([numbers.surface.path, numbers.name, unit, *map(_cell, cells)])
+    return rows
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.10g}"

@@ -1,0 +1,96 @@
+"""Folders of torch.distributed.checkpoint: the tensors in them, read by one process.
+
+The folder's index is a pickle. Without trust, only classes of torch that such an index is made of
+are unpickled. Everything else in the folder that is not a tensor is a pickle too, and is not read.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landscape_mpi.errors import InputError
+
+METADATA = ".metadata"
+# What an index of torch.distributed.checkpoint is made of, by module.
+CLASSES = {
+    "torch.distributed.checkpoint.metadata": {
+        *("Metadata", "MetadataIndex", "StorageMeta", "BytesStorageMetadata"),
+        *("TensorStorageMetadata", "TensorProperties", "ChunkStorageMetadata"),
+        "_MEM_FORMAT_ENCODING",
+    },
+    "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
+    "torch.serialization": {"_get_layout"},
+    "torch": {"Size", "device", *(n for n, v in vars(torch).items() if isinstance(v, torch.dtype))},
+    "collections": {"OrderedDict"},
+    "pathlib": {"PosixPath", "PurePosixPath", "Path"},
+}
+
+
+class _IndexReader(pickle.Unpickler):
+    """Unpickles the classes that an index is made of, and refuses others."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class that an index is made of.
+
+        Raises:
+            UnpicklingError: If it is another one.
+        """
+        if name not in CLASSES.get(module, set()):  # a name with dots would reach further
+            raise pickle.UnpicklingError(f"it holds {module}.{name}")
+        return super().find_class(module, name)
+
+
+def load_distributed(path: Path, *, trust: bool) -> dict[str, Any]:
+    """Return the tensors of a folder, nested as they were saved, but for those of optimizers.
+
+    Args:
+        path: The folder, with its index METADATA.
+        trust: Unpickle whatever the index holds, which can run code.
+
+    Raises:
+        InputError: If it cannot be read here.
+    """
+    # They take half a second to import, and few folders are of this kind.
+    from torch.distributed.checkpoint import CheckpointException, FileSystemReader, load
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+    try:
+        index = (pickle.Unpickler if trust else _IndexReader)(
+            io.BytesIO((path / METADATA).read_bytes())
+        ).load()
+        tensors = {
+            name: torch.empty(entry.size, dtype=entry.properties.dtype)
+            for name, entry in index.state_dict_metadata.items()
+            if isinstance(entry, TensorStorageMetadata) and not name.startswith("optim")
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of loading in one process, which is intended
+            load(tensors, storage_reader=FileSystemReader(path))
+    except (Exception, CheckpointException) as problem:  # a damaged folder can raise anything
+        said = (str(problem).strip().splitlines() or [""])[-1][:200]
+        raise InputError(
+            f"{path}: is a folder of torch.distributed.checkpoint that cannot be read here "
+            f"({type(problem).__name__}: {said}). If you trust whoever wrote it, pass "
+            f"--trust-checkpoint, or convert it with the version of torch that wrote it and name "
+            f"the file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path} "
+            f"weights.pt"
+        ) from problem
+    return _nested(tensors, index.planner_data)
+
+
+def _nested(tensors: dict[str, torch.Tensor], places: object) -> dict[str, Any]:
+    """Return tensors in the dictionaries that they were saved in."""
+    nested: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        place = places.get(name, (name,)) if isinstance(places, dict) else (name,)
+        inner = nested
+        for word in place[:-1]:
+            inner = inner.setdefault(str(word), {})
+        inner[str(place[-1])] = tensor
+    return nested

@@ -1,0 +1,79 @@
+"""Training on the samples of a data set, with a loss of outputs and targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from landscape_mpi.zoo.augment import crop_flip, draw_crops
+from landscape_mpi.zoo.dataset import DataSet
+from landscape_mpi.zoo.recipe import Recipe
+from landscape_mpi.zoo.samples import LossSamples, Samples, TargetLoss, evaluate
+from landscape_mpi.zoo.team import Team
+from landscape_mpi.zoo.training_task import Pass, Share, TrainingTask, weight_in_team
+
+
+class SampleTask(TrainingTask):
+    """A data set on the device, in batches that are drawn again in every epoch."""
+
+    def __init__(
+        self,
+        data: DataSet,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        loss: TargetLoss | None = None,
+    ) -> None:
+        """Put the data on the device.
+
+        Args:
+            data: Label noise is in it already.
+            recipe: Size of the batches, and whether images are cropped and flipped.
+            device: Where the network is trained.
+            loss: Of outputs and targets; None for the cross-entropy of the data's classes.
+        """
+        self._splits = {
+            name: Samples(split, data, device)
+            if loss is None
+            else LossSamples(split, data, device, loss)
+            for name, split in data.splits.items()
+        }
+        self._train, self._device = self._splits["train"], device
+        self._batch_size, self._augment = recipe.batch_size, recipe.augment
+        self.n_batches = math.ceil(len(self._train.targets) / recipe.batch_size)
+        self.has_error = self._train.has_error
+
+    def batches(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        """Yield the numbers of the samples of each batch."""
+        n = len(self._train.targets)
+        # All processes draw the same, for whole batches, however many they are.
+        yield from torch.randperm(n, generator=generator).to(self._device).split(self._batch_size)
+
+    def share(self, module: nn.Module, batch: torch.Tensor, known: Pass) -> Share:
+        """Return what this process's samples give; see TrainingTask."""
+        samples, team, own = self._train, known.team, known.team.part_of(batch)
+        n_own = own.stop - own.start
+        # A process without samples has to enter the backward pass too: it takes one for nothing.
+        own = own if n_own else slice(0, 1)
+        inputs, targets = samples.inputs[batch[own]], samples.targets[batch[own]]
+        if self._augment:
+            crops = draw_crops(len(batch), generator=known.generator)
+            inputs = crop_flip(inputs, crops.of(own))
+        with known.precision:
+            outputs = module(samples.as_seen(inputs))
+        measured = samples.measure(outputs.float(), targets)
+        if isinstance(samples, LossSamples):
+            weight = weight_in_team(measured.n if n_own else 0, team, self._device)
+            return Share(measured, weight, bool(n_own))
+        # The gradients of all are averaged: each counts as much as it has targets.
+        share = samples.weight_of(targets[:n_own], samples.targets[batch], team.size)
+        return Share(measured, share, bool(n_own))
+
+    def test(self, network: nn.Module, team: Team) -> tuple[float | None, float | None]:
+        """Return loss and error of the test split, if there is one; see TrainingTask."""
+        if "test" not in self._splits:
+            return None, None
+        return evaluate(network, self._splits["test"], team)

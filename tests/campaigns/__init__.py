@@ -1,0 +1,1 @@
+"""Many small networks, drawn at random, each compared with a plain loop."""

@@ -1,0 +1,106 @@
+"""Oracle: the loss of guessing among C classes, ln C, by hand, and values of known spread."""
+
+import math
+
+import numpy as np
+import pytest
+from surface_files import write_surface
+
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.report.default_scale import default_scale
+
+AXIS = np.linspace(-1, 1, 10)
+
+
+@pytest.fixture
+def surface_of(tmp_path):
+    def write(values, *, n_classes=10, name="train_loss", done=None):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
+        attributes = {"n_classes": n_classes} if n_classes else {}
+        values = {name: np.broadcast_to(values, (10, 10))}
+        write_surface(path, AXIS, AXIS, values, attributes=attributes, done=done)
+        return read_surface(path)
+
+    return write
+
+
+def part_below(share, low=1.0, high=50.0):
+    """Return values of which so many hundredths are low, and the others high."""
+    return np.where(np.arange(100) < share, low, high).reshape(10, 10)
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "top", "levels"),
+    [
+        (10, 10, [0.1, 0.5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (100, 20, [0.1, 0.5, 1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20]),
+        (2, 3, [0.1, 0.5, 1, 1.5, 2, 2.5, 3]),
+        (1000, 30, [0.1, 0.5, 1, 5, 10, 15, 20, 25, 30]),
+    ],
+)
+def test_colours_end_at_a_multiple_of_guessing(surface_of, n_classes, top, levels):
+    scale = default_scale([surface_of(part_below(60), n_classes=n_classes)], "train_loss")
+    assert (scale.kind, scale.top, scale.added) == ("linear", top, 0.1)
+    assert scale.top == pytest.approx(4.34 * math.log(n_classes), rel=0.01)
+    assert scale.levels == pytest.approx(levels)
+
+
+def test_the_end_does_not_depend_on_the_values_nor_on_the_company(surface_of):
+    low, high = surface_of(0.01 * part_below(50)), surface_of(part_below(50, high=1e36))
+    alone = [default_scale([surface], "train_loss") for surface in (low, high)]
+    together = default_scale([low, high], "train_loss")
+    assert {scale.top for scale in [*alone, together]} == {10}
+    assert alone[0].levels == together.levels == alone[1].levels
+
+
+@pytest.mark.parametrize(("share", "kind"), [(29, "log"), (31, "linear")])
+def test_where_little_of_the_plane_lies_below_the_end_the_scale_is_logarithmic(
+    surface_of, share, kind
+):
+    scale = default_scale([surface_of(part_below(share))], "train_loss")
+    assert (scale.kind, scale.top is None, scale.added) == (kind, kind == "log", 0.1)
+
+
+def test_infinite_losses_lie_above_the_end_and_points_to_come_nowhere(surface_of):
+    broken = part_below(29, high=np.inf)
+    assert default_scale([surface_of(broken)], "train_loss").kind == "log"
+    computed = surface_of(broken, done=np.arange(100).reshape(10, 10) < 40)
+    assert default_scale([computed], "train_loss").kind == "linear"
+
+
+def test_one_surface_that_lies_above_the_end_does_not_decide_for_the_others(surface_of):
+    smooth, diverged = surface_of(part_below(90)), surface_of(part_below(0))
+    assert default_scale([diverged], "train_loss").kind == "log"
+    assert default_scale([smooth, diverged], "train_loss").kind == "linear"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.geomspace(1, 31, 100), "log"),
+        (np.geomspace(1, 29, 100), "linear"),
+        (-np.geomspace(1e-6, 1e6, 100), "symlog"),
+        (np.concatenate([[-0.001], np.geomspace(1e-3, 1e6, 99)]), "symlog"),
+        (np.linspace(-1, 1, 100), "linear"),
+        (np.full(100, np.nan), "linear"),
+    ],
+)
+def test_other_values_have_the_scale_that_they_ask_for(surface_of, values, kind):
+    surface = surface_of(np.reshape(values, (10, 10)), n_classes=None)
+    scale = default_scale([surface], "train_loss")
+    assert (scale.kind, scale.top, scale.levels, scale.added) == (kind, None, (), None)
+
+
+def test_a_negative_loss_is_no_cross_entropy_whatever_the_file_says(surface_of):
+    assert default_scale([surface_of(part_below(50) - 2)], "train_loss").top is None
+
+
+def test_one_surface_without_classes_leaves_all_to_their_values(surface_of):
+    known, unknown = surface_of(part_below(50)), surface_of(part_below(50), n_classes=None)
+    assert default_scale([known, unknown], "train_loss").top is None
+
+
+def test_a_surface_that_lacks_the_quantity_does_not_count(surface_of):
+    loss, error = surface_of(part_below(50)), surface_of(part_below(50), name="train_error")
+    assert default_scale([loss, error], "train_loss").top == 10
+    assert default_scale([loss, error], "train_error").top is None

@@ -1,0 +1,141 @@
+"""Whole commands on ranks of a machine that has fake GPUs.
+
+Oracles: the file of one rank on the CPU, bit for bit; and where each process had a context, which
+the fake GPUs note when it ends.
+"""
+
+import json
+import os
+import shutil
+import signal
+import textwrap
+
+import h5py
+import numpy as np
+import pytest
+from disturbance import ranks_that_write, wait_for_points
+
+pytestmark = pytest.mark.fake_gpus
+
+NETWORKS = """
+    import time
+    import torch
+    from torch import nn
+
+    class Slow(nn.Flatten):
+        def forward(self, x):
+            time.sleep(0.02 if x.sum().item() > -1e30 else 0)  # so that it cannot be recorded
+            return super().forward(x)
+
+    def build(flat=nn.Flatten):
+        torch.manual_seed(0)
+        norm = nn.BatchNorm2d(3)
+        norm.running_var.uniform_(0.1, 0.5)
+        layers = [nn.Conv2d(1, 3, 3, stride=2, bias=False), norm, nn.ReLU(), flat()]
+        return nn.Sequential(*layers, nn.Linear(27, 10)).eval()
+
+    def build_slow():
+        return build(Slow)
+"""
+ON_GPUS = ("--compile=off", "--points-at-once=1", "--device=cuda")
+ONE_EACH = (
+    'export CUDA_VISIBLE_DEVICES=${OMPI_COMM_WORLD_LOCAL_RANK:-${MPI_LOCALRANKID:-}}; exec "$@"'
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("networks")
+    (path / "small.py").write_text(textwrap.dedent(NETWORKS))
+    return path
+
+
+def surface(out, *options, model="small:build", x="-1:1:3"):
+    words = ["landscape_mpi.surface", f"--model={model}", "--data=digits", "--limit=150"]
+    words += ["--subset=first", "--splits=train,test", f"--x={x}", "--y=-1:1:2", "--batch=64"]
+    return [*words, f"--out={out}", *options]
+
+
+@pytest.fixture
+def on_gpus(mpiexec, folder, tmp_path):
+    """Return a function that runs a command on ranks, and returns its end and the contexts."""
+    reports = tmp_path / "reports"
+    reports.mkdir()
+
+    def run(n, words, *, gpus, check=True, visible=""):
+        env = {"FAKE_GPUS": str(gpus), "FAKE_GPUS_REPORT": str(reports)}
+        if visible:
+            words = ["bash", "-c", visible, "bash", "python", "-m", *words]
+        for path in reports.iterdir():
+            path.unlink()
+        done = mpiexec(n, words, env=env, check=check, cwd=folder)
+        found = [json.loads(path.read_text()) for path in reports.iterdir()]
+        return done, {report["rank"]: report["contexts"] for report in found}
+
+    return run
+
+
+def values_of(path, names=("train_loss", "train_error", "test_loss", "test_error")):
+    with h5py.File(path) as file:
+        assert (file["done"][...] == 1).all()
+        return np.array([file[name][...] for name in names])
+
+
+@pytest.fixture(scope="module")
+def on_the_cpu(mpiexec, folder):
+    """The file of one rank on the CPU."""
+    out = folder / "cpu.h5"
+    mpiexec(1, surface(out, "--device=cpu"), check=True, cwd=folder)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("n_ranks", "visible"), [(2, ""), (3, ONE_EACH)], ids=["all visible", "one each"]
+)
+def test_each_rank_computes_on_its_own_gpu(n_ranks, visible, on_the_cpu, on_gpus, tmp_path):
+    out = tmp_path / "gpus.h5"
+    words = surface(out, *ON_GPUS)
+    done, contexts = on_gpus(n_ranks, words, gpus=n_ranks, visible=visible)
+    assert f"{n_ranks} ranks: {n_ranks} x NVIDIA H200; fp32, batch 64, 1 thread a rank" in (
+        done.stdout
+    )
+    assert "one CUDA graph a split" in done.stdout
+    assert contexts == {rank: [rank] for rank in range(n_ranks)}
+    np.testing.assert_array_equal(values_of(out), values_of(on_the_cpu))
+
+
+def test_more_ranks_than_gpus(on_gpus, tmp_path):
+    done, contexts = on_gpus(3, surface(tmp_path / "few.h5", *ON_GPUS), gpus=2, check=False)
+    assert done.returncode == 2
+    assert "3 ranks share 2 GPUs. Two ranks on one GPU are slower than one" in done.stderr
+    assert contexts == {rank: [] for rank in range(3)}
+    assert not (tmp_path / "few.h5").exists()
+
+
+def test_eigenvalues_of_ranks_that_share_each_point(on_the_cpu, on_gpus, folder, tmp_path):
+    """They share points, since the start of a search depends on those that a rank has had."""
+    found = {}
+    for device in ("cpu", "cuda"):
+        path = tmp_path / f"{device}.h5"
+        shutil.copy(on_the_cpu, path)
+        words = ["landscape_mpi.hessian", str(path), "--limit=100", "--tolerance=1e-3"]
+        words += ["--batch=32", "--ranks-per-point=2", f"--device={device}"]
+        _, contexts = on_gpus(2, words, gpus=2)
+        found[device] = values_of(path, ("hessian_min", "hessian_max"))
+    assert contexts == {0: [0], 1: [1]}
+    np.testing.assert_array_equal(found["cuda"], found["cpu"])
+
+
+def test_a_rank_that_is_killed_then_one_that_goes_on(start_mpiexec, on_gpus, folder, tmp_path):
+    plane = {"model": "small:build_slow", "x": "-1:1:20"}
+    out, undisturbed = tmp_path / "killed.h5", tmp_path / "undisturbed.h5"
+    words = surface(out, *ON_GPUS, "--round-seconds=0.2", **plane)
+    process = start_mpiexec(2, words, cwd=folder)
+    wait_for_points(process)
+    os.kill(ranks_that_write(out)[-1], signal.SIGKILL)
+    assert process.wait(timeout=30) != 0
+    done, contexts = on_gpus(2, words, gpus=2)
+    assert "resuming, " in done.stdout
+    assert contexts == {0: [0], 1: [1]}
+    on_gpus(2, surface(undisturbed, "--device=cpu", **plane), gpus=2)
+    np.testing.assert_array_equal(values_of(out), values_of(undisturbed))

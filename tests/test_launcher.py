@@ -1,0 +1,105 @@
+"""Oracle: what launchers told their processes when they were asked for this table."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from landscape_mpi.cluster import launcher
+
+# What each sets beside its own number, as SLURM 22.05, Open MPI 4.1 and MPICH 5.0 do.
+OF_LAUNCHERS = ("SLURM_", "OMPI_", "PMIX_", "PMI_", "MV2_")
+TASK = {
+    "SLURM_STEP_ID": "0",
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_NTASKS": "4",
+    "SLURM_PROCID": "1",
+}
+BATCH = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
+OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "2"}
+
+
+@pytest.mark.parametrize(
+    ("told", "n_ranks"),
+    [
+        ({}, 1),  # a workstation
+        (BATCH, 1),  # python in a batch script, or in a shell of salloc
+        (TASK, 4),
+        (TASK | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS": "1"}, 1),
+        (TASK | {"SLURM_PTY_PORT": "41903"}, 1),  # a shell of srun --pty
+        (TASK | {"SLURM_NTASKS": "1"}, 1),  # a job submitted from a task
+        (TASK, 8),  # a job of several components
+        (BATCH | OPEN_MPI, 4),
+        (TASK | {"OMPI_COMM_WORLD_SIZE": "2"}, 2),  # mpirun, whose daemons are tasks of a step
+        (TASK | {"OMPI_COMM_WORLD_SIZE": "1"}, 1),
+        ({"PMI_SIZE": "3", "PMI_RANK": "0"}, 3),
+        ({"PMI_SIZE": ""}, 1),
+    ],
+)
+def test_processes_that_mpi_joins(told, n_ranks):
+    assert launcher.find_fault(told, n_ranks=n_ranks, library="MPICH 5.0.2") is None
+
+
+@pytest.mark.parametrize(
+    ("told", "n_ranks", "words"),
+    [
+        (TASK, 1, "MPI: srun started 4 processes, but MPI (MPICH 5.0.2) joined only 1 of them"),
+        (TASK, 2, "MPI: srun started 4 processes, but MPI (MPICH 5.0.2) joined only 2 of them"),
+        (OPEN_MPI, 1, "MPI: Open MPI's mpirun started 4 processes, but MPI (MPICH 5.0.2) joined"),
+        ({"PMI_SIZE": "3"}, 1, "MPI: the launcher (PMI_SIZE) started 3 processes"),
+    ],
+)
+def test_processes_that_mpi_does_not_join(told, n_ranks, words):
+    fault = launcher.find_fault(told, n_ranks=n_ranks, library="MPICH 5.0.2")
+    assert fault.startswith(words)
+    by_srun = told is TASK
+    name = "SLURM_STEP_NUM_TASKS" if by_srun else next(iter(told))
+    assert ("Pass srun the --mpi that this library needs" in fault) == by_srun
+    assert ("Start the command with the mpiexec of that library." in fault) != by_srun
+    assert fault.endswith(f"start each with: env -u {name} python ...")
+
+
+def test_a_launcher_is_known_by_what_it_tells_its_ranks(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(OF_LAUNCHERS)]:
+        monkeypatch.delenv(name)
+    assert not launcher.started_by_launcher()
+    monkeypatch.setenv("SLURM_PROCID", "0")  # a batch script
+    assert not launcher.started_by_launcher()
+    monkeypatch.setenv("PMI_RANK", "0")
+    assert launcher.started_by_launcher()
+    monkeypatch.delenv("PMI_RANK")
+    for name, value in TASK.items():
+        monkeypatch.setenv(name, value)
+    assert launcher.started_by_launcher()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["surface", "--model=cnn", "--checkpoint=w.pt", "--data=digits", "--x=0", "--out=a.h5"],
+        ["train", "--model=resnet20", "--data=digits", "--out=a.pt"],
+    ],
+)
+def test_tasks_of_the_wrong_pmi_all_refuse_and_one_says_why(words, tmp_path):
+    """Two processes started without MPI, as ``srun --mpi=none`` starts the tasks of a step."""
+    own = {name: text for name, text in os.environ.items() if not name.startswith(OF_LAUNCHERS)}
+    task = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2"}
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"landscape_mpi.{words[0]}", *words[1:]],
+            env=own | task | {"SLURM_PROCID": str(number)},
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    told = [task.communicate(timeout=60)[1] for task in tasks]
+    assert [task.returncode for task in tasks] == [2, 2]
+    assert told[0].startswith("error: MPI: srun started 2 processes, but MPI (Open MPI") or (
+        told[0].startswith("error: MPI: srun started 2 processes, but MPI (MPICH")
+    )
+    assert told[0].count("error: ") == 1
+    assert told[1] == ""
+    assert not list(tmp_path.iterdir())
