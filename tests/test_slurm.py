@@ -186,6 +186,23 @@ def test_bad_input_fails_the_job_and_stays_out_of_the_queue(submit: Submit) -> N
     assert not (job.folder / "surface.h5").exists()
 
 
+def test_tasks_that_mpi_does_not_join_end_the_job_at_once(
+    mpich: Path, lab: dict[str, str], tmp_path: Path
+) -> None:
+    """MPICH finds no PMI that it knows, and starts every task as rank 0 of 1."""
+    folder = lay_out(tmp_path / "checkout")
+    own = folder / "slurm/environment.sh"
+    own.write_text(own.read_text().replace(f". {sys.prefix}/", f". {mpich}/"))
+    changes = LAYOUT | SMALL | TWO_TASKS_A_NODE | {"launcher=": "launcher=(srun --mpi=none)"}
+    job = submit_template(folder, "surface.sbatch", changes, lab=lab)
+    told = job.wait(30)
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "2:0", "0")
+    words = "error: MPI: srun started 4 processes, but MPI (MPICH 5.0.2) joined only 1 of them"
+    assert job.log().count(words) == 1, job.log()
+    assert job.log().count("error: ") == 1, job.log()
+    assert not (folder / "resnet56.h5").exists()
+
+
 def test_a_variable_that_is_not_set_ends_the_job_with_its_remedy(submit: Submit) -> None:
     job = submit(SMALL, data_dir=None)
     told = job.wait()
