@@ -59,6 +59,10 @@ def run_on_ranks(
     fault = find_fault(os.environ, n_ranks=n_joined, library=library)
     if fault is not None:
         _leave_apart(fault)
+    if getattr(options, "stall_seconds", None) is not None:
+        from landscape_mpi.cluster.set_up_watch import watch_set_up
+
+        ranks = watch_set_up(ranks, stall_seconds=options.stall_seconds)  # type: ignore[union-attr]
     sys.exit(run_guarded(main, options, problem, ranks))
 
 
@@ -108,6 +112,8 @@ def run_guarded(
     except BaseException:
         end_job(ranks, apart)
         raise
+    if ranks.set_up_watch is not None:
+        ranks.set_up_watch.end()
     # A rank that left early would make mpirun end the others in the middle of a write.
     meet(ranks.comm)
     apart.Free()
