@@ -161,6 +161,24 @@ def value_range(text: str) -> tuple[float | None, float | None]:
     return ends[0], ends[1]
 
 
+def camera_angles(text: str) -> tuple[float, float]:
+    """Return where a surface is seen from, AZIMUTH,ELEVATION in degrees.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    try:
+        azimuth, elevation = map(float, text.split(","))
+    except ValueError:
+        azimuth = elevation = math.nan
+    if not (abs(azimuth) <= 360 and 0 <= elevation <= 90):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no camera. Pass AZIMUTH,ELEVATION in degrees, the azimuth from -360 to "
+            "360 and the elevation from 0 to 90, e.g. --camera=-60,40."
+        )
+    return azimuth, elevation
+
+
 def color_map(text: str) -> str:
     """Return the name of a map of colours, as registry.COLOR_MAPS has it, or that with ``_r``.
 

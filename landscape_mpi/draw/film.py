@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser
+from landscape_mpi.draw.space_options import space_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import file_path, number_above_0
 from landscape_mpi.output import check_output
@@ -95,6 +96,7 @@ def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
             levels=options.levels,
             ends=options.range or (None, None),
             smooth=options.smooth,
+            space=space_of(options),
             seconds=options.seconds,
             fps=FPS[options.film.suffix.lower()],
             words=[f"{word} {times[k]:g}" for k in order],

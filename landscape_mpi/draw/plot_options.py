@@ -7,6 +7,7 @@ import argparse
 from landscape_mpi.command import CommandParser, SayAndEnd
 from landscape_mpi.draw.film import add_film_options
 from landscape_mpi.draw.listing import say_kinds
+from landscape_mpi.draw.space_options import add_camera, add_lid
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.options import (
     add_list_option,
@@ -62,6 +63,8 @@ def make_plot_parser(description: str | None) -> CommandParser:
     )
     _add_scale(parser)
     _add_what_is_drawn(parser)
+    add_camera(parser)
+    add_lid(parser)
     add_film_options(parser)
     _add_output(parser)
     return parser

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.draw.folder import check_distinct, make_folder
+from landscape_mpi.draw.space_options import space_of
 from landscape_mpi.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _scale_and_place(options: argparse.Namespace) -> tuple[dict[str, Any], dict[
     ends = options.range or (None, None)
     scale = {"kind": options.scale, "levels": options.levels, "ends": ends}
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
-    return scale, place | {"smooth": options.smooth}
+    return scale, place | {"smooth": options.smooth, "space": space_of(options)}
 
 
 def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Panel]:

@@ -26,8 +26,9 @@ from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
 from landscape_mpi.views.line import MEASURES, draw_line_on, measure_of, share_heights
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.picture_kind import find_kind
-from landscape_mpi.views.pictures import Picture, join_pictures, panel_for
+from landscape_mpi.views.pictures import Picture, join_pictures, panels_for
 from landscape_mpi.views.shaded import SIDES as SPACE_SIDES
+from landscape_mpi.views.space import Space
 
 MOST = 6  # in a row
 SHARES = (1.0, 1.0, 0.8, 0.66, 0.55, 0.48)  # of the usual sides, for 1 surface and so on
@@ -108,6 +109,7 @@ def plan_comparison(
     out_dir: Path | None = None,
     suffix: str = "png",
     smooth: int = 1,
+    space: Space | None = None,
 ) -> list[Picture]:
     """Return the pictures that compare surfaces: per quantity and kind, or one of lines.
 
@@ -136,7 +138,7 @@ def plan_comparison(
         join_pictures(row, kind, named(f"{row[0].name}_{kind}"))
         or Picture(
             named(f"{row[0].name}_{kind}"),
-            partial(draw_row, [panel_for(panel, kind, smooth) for panel in row], kind),
+            partial(draw_row, panels_for(row, kind, smooth, space), kind),
         )
         for row in rows
         for kind in kinds
