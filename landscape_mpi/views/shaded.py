@@ -14,7 +14,6 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
 from landscape_mpi.views.canvas import (
     CENTER,
-    COLORS,
     EQUAL_UP_TO,
     HOLE,
     Canvas,
@@ -23,6 +22,7 @@ from landscape_mpi.views.canvas import (
     axis_label,
     bar_ticks,
     center_entry,
+    color_map,
     make_canvas,
     norm_of,
     notes_of,
@@ -76,7 +76,7 @@ def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
         _draw_faces(canvas, panel, panel.scale, norm_of(colors))
         center = _mark_center(canvas.axes, panel)
         paths = _draw_paths(canvas.axes, panel, starred=bool(center))
-        mappable = ScalarMappable(norm_of(colors), COLORS)
+        mappable = ScalarMappable(norm_of(colors), color_map())
         add_color_bar(canvas, mappable, replace(panel, scale=colors), bar_ticks(colors))
     add_legend(canvas, [*center, *paths, *notes_of(panel)])
     return canvas
@@ -156,7 +156,7 @@ def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale, norm: Normalize) -> 
     points = _points(panel)
     if len(panel.cells.faces):
         polygons = points[panel.cells.faces]
-        colors = COLORS(norm(polygons[:, :, 2].mean(axis=1)))
+        colors = color_map()(norm(polygons[:, :, 2].mean(axis=1)))
         colors[:, :3] *= _brightness(polygons, box, _floor_and_top(scale))[:, None]
         axes.add_collection3d(
             # Edges in the face's colour close the seams of antialiasing.
@@ -165,7 +165,7 @@ def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale, norm: Normalize) -> 
     loose = panel.cells.loose
     if len(loose):
         x, y, z = points[loose].T
-        axes.scatter(x, y, z, s=90, c=z, norm=norm, cmap=COLORS, edgecolors="0.3")
+        axes.scatter(x, y, z, s=90, c=z, norm=norm, cmap=color_map(), edgecolors="0.3")
 
 
 def _brightness(polygons: np.ndarray, box: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
