@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.coarse import thinned
-from landscape_mpi.views.compare import draw_row, make_shared_panels, shared_limits
+from landscape_mpi.views.compare import draw_grid, make_shared_panels, shared_limits
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.page import extent_of
 from landscape_mpi.views.panel import Panel, make_panel
@@ -152,7 +152,7 @@ def _following(
     """Return what draws panels one after another, with words over each."""
 
     def draw(k: int) -> Figure:
-        figure = draw_row([panels[k]], kind, limits=limits)
+        figure = draw_grid([panels[k]], kind, limits=limits)
         axes = figure.axes[0]
         axes.set_title(f"{axes.get_title()}\n{words[k]}")
         return figure
@@ -162,7 +162,7 @@ def _following(
 
 def _turning(panel: Panel, kind: str, n_frames: int) -> Callable[[int], Figure]:
     """Return what draws a surface from all sides, one after another, on the same figure."""
-    figure = draw_row([panel], kind)
+    figure = draw_grid([panel], kind)
     axes: Any = figure.axes[0]
     first = axes.azim
 

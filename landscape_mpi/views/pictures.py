@@ -15,6 +15,7 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.schema import RATIO
 from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.barriers import draw_barriers
+from landscape_mpi.views.canvas import plain
 from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
@@ -100,20 +101,30 @@ def plan_pictures(
     return pictures
 
 
-def join_pictures(panels: Sequence[Panel], kind: str, path: Path) -> Picture | None:
+def join_pictures(
+    panels: Sequence[Panel], kind: str, path: Path, *, heading: str | None = None
+) -> Picture | None:
     """Return the picture of surfaces in one pair of axes, None for a kind with axes for each.
 
     Args:
         panels: One quantity of each surface.
         kind: One of registry.PICTURES.
         path: Of the picture; its tables lie beside it.
+        heading: Title of the picture.
     """
     join = find_kind(kind).join
     if join is None:
         return None
     made = join(panels)
     tables = {path.with_name(f"{path.stem}{end}.csv"): rows for end, rows in made.tables.items()}
-    return Picture(path, made.draw, made.words, tables)
+
+    def draw() -> Figure:
+        figure = made.draw()
+        if heading:
+            figure.axes[0].set_title(plain(heading))
+        return figure
+
+    return Picture(path, draw, made.words, tables)
 
 
 def panels_for(

@@ -20,7 +20,6 @@ from landscape_mpi.views.box import (
 )
 from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.canvas import (
-    COLORS,
     HOLE,
     Canvas,
     add_color_bar,
@@ -28,6 +27,7 @@ from landscape_mpi.views.canvas import (
     axis_label,
     bar_ticks,
     center_entry,
+    color_map,
     make_canvas,
     norm_of,
     notes_of,
@@ -81,7 +81,7 @@ def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
         _draw_faces(canvas, panel, panel.scale)
         center = _mark_center(canvas, panel)
         paths = _draw_paths(canvas.axes, panel, starred=bool(center))
-        mappable = ScalarMappable(norm_of(panel.scale), COLORS)
+        mappable = ScalarMappable(norm_of(panel.scale), color_map())
         add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
     add_legend(canvas, [*center, *paths, *notes_of(panel)])
     return canvas
@@ -142,7 +142,7 @@ def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale) -> None:
     points, norm = _points(panel), norm_of(scale)
     polygons = _polygons(panel, points)
     if len(polygons):
-        colors = COLORS(norm(polygons[:, :, 2].mean(axis=1)))
+        colors = color_map()(norm(polygons[:, :, 2].mean(axis=1)))
         colors[:, :3] *= _brightness(polygons, box, floor_and_top(scale))[:, None]
         axes.add_collection3d(
             # Edges in the face's colour close the seams of antialiasing.
@@ -151,7 +151,7 @@ def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale) -> None:
     loose = panel.cells.loose
     if len(loose):
         x, y, z = points[loose].T
-        axes.scatter(x, y, z, s=90, c=z, norm=norm, cmap=COLORS, edgecolors="0.3")
+        axes.scatter(x, y, z, s=90, c=z, norm=norm, cmap=color_map(), edgecolors="0.3")
 
 
 def _polygons(panel: Panel, points: np.ndarray) -> np.ndarray:
