@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from landscape_mpi import vtp
+from landscape_mpi.draw import meshes
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.heights import choose_heights
@@ -145,6 +146,31 @@ def test_the_camera_and_the_relief_are_as_asked(rendered):
     rows, columns = (np.ptp(np.flatnonzero(used.any(axis=k))) for k in (1, 0))
     # Seen from far away it would be a quarter; the near edge is larger.
     assert 0.2 < rows / columns < 0.35
+
+
+def test_a_large_surface_is_drawn_with_fewer_points_and_a_line_says_so(
+    rendered, capsys, monkeypatch
+):
+    monkeypatch.setattr(meshes, "MOST_DRAWN", 6)
+    # On the points that are drawn, every second one, the surface is flat.
+    pixels = rendered(lambda a, b: round(5 * (a + 1)) % 2 + 1e-3 * a, "--linear", "--no-bar")
+    assert "drawn with fewer points than computed (11 x 11)" in capsys.readouterr().out
+    assert len(np.unique(pixels[len(pixels) // 2].reshape(-1, 3), axis=0)) < 40
+
+
+def test_a_lid_hides_and_the_camera_looks_past_it(tmp_path):
+    """A trench that is open towards the largest alpha, in a plateau that the range cuts."""
+    axis = np.linspace(-1.0, 1.0, 61)
+    trench = surface_files.plane(
+        axis, axis, lambda a, b: 0.05 if a > -0.2 and abs(b) < 0.15 else 50.0
+    )
+    values = {"train_loss": trench}
+    path = surface_files.write_surface(tmp_path / "n.h5", axis, axis, values)
+    surface = read_surface(path)
+    heights = choose_heights([trench], "nat", ends=(None, 10.0))
+    mesh = build_mesh(surface, "train_loss", heights=heights, lid=True)
+    view = view_meshes([surface], [mesh], "train_loss", heights, PLAIN, lid=True)
+    assert abs(view.camera.azimuth) <= 30
 
 
 def test_a_line_is_for_plot(tmp_path):

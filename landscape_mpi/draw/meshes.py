@@ -76,11 +76,12 @@ def show(
     from landscape_mpi.views.mesh_view import view_meshes
     from landscape_mpi.views.render import render_mesh
 
-    view = view_meshes(surfaces, meshes, options.quantity, heights, look_of(options))
+    look, lid = look_of(options), options.lid
+    view = view_meshes(surfaces, meshes, options.quantity, heights, look, lid=lid)
     if options.paraview:
         write_scene(out, meshes, lines, view, time=time)
     if options.render is not None:
-        surface, shape = surfaces[0], {"heights": heights, "scale": scale, "lid": options.lid}
+        surface, shape = surfaces[0], {"heights": heights, "scale": scale, "lid": lid}
         few = thinned(surface, MOST_DRAWN)
         drawn = meshes[0] if few is surface else build_mesh(few, options.quantity, **shape)
         render_mesh(drawn, options.render, view, lines=lines.get("contours"))

@@ -14,7 +14,7 @@ from landscape_mpi.views.camera import Basin, Camera, basin_of, choose_camera
 from landscape_mpi.views.guessing import guessing_loss
 from landscape_mpi.views.heights import Heights
 from landscape_mpi.views.levels import format_levels
-from landscape_mpi.views.mesh import HEIGHT, Mesh
+from landscape_mpi.views.mesh import HEIGHT, Mesh, shown_heights
 from landscape_mpi.views.render_look import Look
 from landscape_mpi.views.space import HeightScale, scale_of
 from landscape_mpi.views.visibility import make_terrain
@@ -58,6 +58,8 @@ def view_meshes(
     quantity: str,
     heights: Heights,
     look: Look,
+    *,
+    lid: bool = False,
 ) -> MeshView:
     """Choose how meshes are seen.
 
@@ -67,13 +69,14 @@ def view_meshes(
         quantity: Name of the quantity that is the height.
         heights: How its values became heights.
         look: As asked.
+        lid: Whether what lies beyond a cut is drawn flat, and hides what is below.
     """
     stretch = stretch_of(meshes, look.relief)
     values = np.concatenate([heights.values(mesh.derived[HEIGHT]) for mesh in meshes])
     camera = look.camera
     if camera is None:
         planes = [surface for surface in surfaces if not surface.is_line]
-        basins = [_basin(with_sum(s, quantity), quantity, heights, look) for s in planes]
+        basins = [_basin(s, quantity, heights, look.relief, lid=lid) for s in planes]
         camera = choose_camera(basins) if basins else Camera()
     unit = with_sum(surfaces[0], quantity).units[quantity]
     return MeshView(look, camera, stretch, scale_of(heights, values), quantity, unit)
@@ -92,16 +95,13 @@ def stretch_of(meshes: Sequence[Mesh], relief: float) -> float:
     return float(relief * max(width, depth) / height) if height > 0 else 1.0
 
 
-def _basin(surface: Surface, quantity: str, heights: Heights, look: Look) -> Basin:
+def _basin(surface: Surface, quantity: str, heights: Heights, relief: float, *, lid: bool) -> Basin:
     """Return the part of a surface that the camera should see."""
-    done = surface.done_of[quantity]
-    own = np.where(done, heights.of(surface.values[quantity]), np.nan)
-    low, high = heights.ends
-    own = np.where((own >= low) & (own <= high), own, np.nan)
+    own = shown_heights(surface, quantity, heights, lid=lid)
     sides = np.array([np.ptp(surface.alpha), np.ptp(surface.beta)])
     finite = own[np.isfinite(own)]
     span = float(np.ptp(finite)) if finite.size else 0.0
-    unit = look.relief * sides.max() / (span or 1.0)
+    unit = relief * sides.max() / (span or 1.0)
     terrain = make_terrain(surface.alpha, surface.beta, own * unit, sides)
     guess = guessing_loss(surface, quantity)
     if guess is None or not finite.size:
