@@ -10,6 +10,7 @@ from landscape_mpi.options import camera_angles
 
 if TYPE_CHECKING:
     from landscape_mpi.views.camera import Camera
+    from landscape_mpi.views.render_look import Look
     from landscape_mpi.views.space import Space
 
 
@@ -38,6 +39,18 @@ def camera_of(options: argparse.Namespace) -> Camera | None:
     from landscape_mpi.views.camera import Camera
 
     return None if options.camera is None else Camera(*options.camera)
+
+
+def look_of(options: argparse.Namespace) -> Look:
+    """Return how a mesh is to be drawn, as the options of vtp ask."""
+    from dataclasses import replace
+
+    from landscape_mpi.views.render_look import LOOKS
+
+    asked = {"relief": options.relief, "colors": options.cmap, "size": options.size}
+    asked |= {"bar": options.bar, "camera": camera_of(options)}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return replace(LOOKS[options.look], **given)
 
 
 def space_of(options: argparse.Namespace) -> Space:

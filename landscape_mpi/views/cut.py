@@ -70,7 +70,7 @@ def cut_between(
     """Cut a surface at two heights.
 
     Args:
-        points: Float64 [n, 3]; the third coordinate is the height.
+        points: Float64 [n, 3 or more]; the third column is the height, values may follow.
         polygons: Int64 [m, 3 or 4].
         low: Where it is cut from below; -infinity for nowhere.
         high: Where it is cut from above; infinity for nowhere.
@@ -88,7 +88,8 @@ def cut_between(
         faces = np.concatenate([cut.kept, cut.beyond]) if lid else cut.kept
         polygons = faces[_have_area(points, faces)]
     if lid:
-        points = np.column_stack([points[:, :2], np.clip(points[:, 2], low, high)])
+        points = points.copy()
+        points[:, 2] = np.clip(points[:, 2], low, high)
     return points, polygons
 
 

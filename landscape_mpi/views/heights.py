@@ -71,6 +71,9 @@ class Heights:
         return f" + {self.floor:g}{unit}" if self.floor else ""
 
 
+LINEAR = Heights()
+
+
 def choose_heights(
     values: Sequence[np.ndarray],
     unit: str,

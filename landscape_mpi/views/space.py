@@ -91,6 +91,8 @@ def scale_of(heights: Heights, values: np.ndarray) -> HeightScale:
     levels = found.levels
     if low is not None:
         levels = np.array([low, floor, *levels]) if marked.max() > floor else found.levels
+    if heights.high is not None and found.high == heights.high:
+        levels = np.array([*levels, heights.high])  # where the surface is cut
     return HeightScale(
         heights.kind,
         found.low if low is None else low,
@@ -100,6 +102,39 @@ def scale_of(heights: Heights, values: np.ndarray) -> HeightScale:
         int((values <= -floor).sum()) if heights.kind == "log" else 0,
         heights.threshold,
         floor=floor,
+    )
+
+
+def levels_on(
+    heights: Heights, values: np.ndarray, levels: int | list[float], *, where: str
+) -> Scale | None:
+    """Return the scale whose levels are drawn as lines on a surface; none lies on a lid.
+
+    Args:
+        heights: Of the surface, with their ends.
+        values: The quantity at its points, float64 [n].
+        levels: About how many levels, or the levels themselves.
+        where: File and quantity, for messages.
+
+    Raises:
+        InputError: If no given level lies in the range.
+    """
+    shown = np.clip(values[np.isfinite(values)], heights.low, heights.high)
+    kind = "log" if heights.kind == "log" and (shown > 0).any() else None
+    found = make_scale(shown, where=where, kind=kind, levels=levels)
+    if found is None:
+        return None
+    ends = [-np.inf if heights.low is None else heights.low]
+    ends.append(np.inf if heights.high is None else heights.high)
+    inside = found.levels[(found.levels > ends[0]) & (found.levels < ends[1])]
+    return HeightScale(
+        heights.kind,
+        found.low,
+        found.high,
+        inside,
+        found.bands,
+        threshold=heights.threshold,
+        floor=heights.floor,
     )
 
 

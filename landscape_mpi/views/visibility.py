@@ -56,8 +56,6 @@ def clearances(terrain: Terrain, places: np.ndarray, towards: np.ndarray) -> np.
         places: In the box, float64 [n, 2].
         towards: Unit vector towards the camera, float64 [3], with a third component above zero.
     """
-    from scipy.ndimage import map_coordinates  # slow to import, and few pictures have depth
-
     flat = float(np.hypot(*towards[:2]))
     if flat < 1e-6:  # from straight above
         return np.full(len(places), -np.inf)
@@ -65,8 +63,7 @@ def clearances(terrain: Terrain, places: np.ndarray, towards: np.ndarray) -> np.
     top = float(terrain.heights.max())
     lengths = step * np.arange(1, 2 + int(min(top / rise, np.hypot(*terrain.sides)) / step))
     track = places[:, :, None] + (towards[:2] / flat)[None, :, None] * lengths
-    index = (track / terrain.spacing[None, :, None]).transpose(1, 0, 2)
-    over = map_coordinates(terrain.heights, index, order=1, cval=-np.inf)
+    over = _heights_at(terrain.heights, (track / terrain.spacing[:, None]).transpose(1, 0, 2))
     return np.asarray((over - rise * lengths).max(axis=1))
 
 
@@ -81,6 +78,19 @@ def are_seen(terrain: Terrain, index: np.ndarray, towards: np.ndarray) -> np.nda
     needed = clearances(terrain, terrain.place_of(index), towards)
     slack = LEVEL_WITH * float(terrain.sides.max())
     return np.asarray(terrain.heights[index[:, 0], index[:, 1]] + slack >= needed)
+
+
+def _heights_at(heights: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return bilinear heights at fractional indices [2, ...], -infinity outside the grid.
+
+    scipy.ndimage has this too, and takes longer to import than all pictures need for it.
+    """
+    last = np.array(heights.shape) - 1
+    inside = ((index >= 0) & (index <= last.reshape(2, *[1] * (index.ndim - 1)))).all(axis=0)
+    i, j = (np.clip(k.astype(int), 0, max(n - 1, 0)) for k, n in zip(index, last, strict=True))
+    u, v = index[0] - i, index[1] - j
+    across = [(1 - v) * heights[row, j] + v * heights[row, j + 1] for row in (i, i + 1)]
+    return np.where(inside, (1 - u) * across[0] + u * across[1], -np.inf)
 
 
 def _places(axis: np.ndarray) -> np.ndarray:
