@@ -39,11 +39,13 @@ SCRIPTS = (
     "drawing",
     "spot",
     "camera",
+    "turning",
     "pointing",
     "gestures",
     "notes",
     "paper",
     "controls",
+    "link",
     "start",
 )
 

@@ -54,8 +54,11 @@ function listenToControls() {
   for (const id of ["shared", "paths"]) {
     byId(id).addEventListener("change", (event) => { state[id] = event.target.checked; redraw(); });
   }
-  byId("reset").addEventListener("click", () => setCamera(fitted(START)));
-  byId("above").addEventListener("click", () => setCamera(fitted(ABOVE)));
+  for (const [id, place] of Object.entries(VIEWS)) {
+    byId(id).addEventListener("click", () => { stopTurning(); setCamera(fitted(place)); });
+  }
+  byId("turn").addEventListener("click", () => (state.turning ? stopTurning() : startTurning()));
+  byId("link").addEventListener("click", copyLink);
   for (const button of document.querySelectorAll(".copy")) {
     button.addEventListener("click", () => copy(button));
   }
@@ -65,19 +68,32 @@ async function copy(button) {
   const text = button.parentElement.querySelector("code");
   try {
     await navigator.clipboard.writeText(text.textContent);
-    button.textContent = "Copied";
+    answer(button, "Copied");
   } catch {
     getSelection().selectAllChildren(text);
-    button.textContent = "Selected";
+    answer(button, "Selected");
   }
-  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+}
+
+// A button says for a while whether it worked.
+function answer(button, words) {
+  button.dataset.words ??= button.textContent;
+  button.textContent = words;
+  setTimeout(() => { button.textContent = button.dataset.words; }, 2000);
 }
 
 function fillControls() {
-  const names = new Map(views.flatMap((view) => [...view.quantities.values()].map((q) => [q.name, titleOf(q)])));
-  for (const [name, words] of names) byId("quantity").add(new Option(words, name));
+  for (const name of quantityNames()) byId("quantity").add(new Option(titleOf({ name }), name));
   byId("shared-field").hidden = views.length < 2;
   byId("paths-field").hidden = !views.some((view) => view.paths.length);
-  document.querySelector(".buttons").hidden = views.every((view) => view.isLine);
-  return [...names.keys()];
+  for (const control of document.querySelectorAll(".of-planes")) control.hidden = views.every((view) => view.isLine);
+  foldView(matchMedia("(max-width: 560px)"));
 }
+
+// On a phone the pictures come first.
+function foldView(isNarrow) {
+  byId("showing").open = !isNarrow.matches;
+  isNarrow.addEventListener("change", () => { byId("showing").open = !isNarrow.matches; });
+}
+
+const quantityNames = () => [...new Set(views.flatMap((view) => [...view.quantities.keys()]))];
