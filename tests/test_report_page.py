@@ -80,7 +80,7 @@ def test_it_opens_without_a_complaint_and_asks_the_network_for_nothing(page):
 
 def test_no_button_sends_the_numbers_away(page):
     titles = page.run("[...document.querySelectorAll('.modebar-btn')].map((e) => e.dataset.title)")
-    assert set(titles) == {"Download plot as a PNG", "Zoom", "Pan", "Reset axes"}
+    assert set(titles) == {"Save as a large PNG without a ground", "Zoom", "Pan", "Reset axes"}
 
 
 def test_the_contour_shows_the_values_where_they_are(page):
@@ -420,12 +420,12 @@ def test_keys_turn_the_surface_and_move_the_point(page):
 def test_every_control_is_reached_by_the_tab_key(page):
     page.run("document.getElementById('quantity').focus()")
     seen = []
-    while "flat-0" not in seen and len(seen) < 20:
+    while "flat-0" not in seen and len(seen) < 30:
         page.press("Tab", code=KEYS["Tab"])
         seen.append(page.run("document.activeElement.id"))
     scale = "log" if page.run("document.getElementById('log').checked") else "linear"
     wanted = [scale, "clip", "shared", "paths", "reset", "above", "front", "side", "below"]
-    wanted += ["turn", "link", "space-0", "flat-0"]
+    wanted += ["turn", "light", "wires", "ball", "method", "screen", "link", "space-0", "flat-0"]
     assert [name for name in seen if name in wanted] == wanted
 
 

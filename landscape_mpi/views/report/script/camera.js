@@ -14,7 +14,7 @@ const VIEWS = { // degrees, and sides of the box
   side: { azimuth: 0, elevation: 12, distance: 1.8 },
   below: { azimuth: -58, elevation: -30, distance: 1.9 },
 };
-const CENTER = { x: 0, y: 0, z: -0.1 };
+const CENTER = { x: 0, y: 0, z: -0.15 };
 
 const plus = (a, b, factor = 1) => ({ x: a.x + factor * b.x, y: a.y + factor * b.y, z: a.z + factor * b.z });
 const limited = (value, [low, high]) => Math.max(low, Math.min(high, value));
@@ -32,7 +32,7 @@ function cameraAt({ azimuth, elevation, distance }) {
 // Further away where a picture is narrow, so that the labels are in it.
 function narrowness() {
   const { clientWidth, clientHeight } = views.find((view) => !view.isLine)?.space ?? root;
-  return Math.max(1, (1.5 * clientHeight) / clientWidth);
+  return Math.max(1, (1.45 * clientHeight) / clientWidth);
 }
 
 const fitted = (place) => cameraAt({ ...place, distance: place.distance * narrowness() });

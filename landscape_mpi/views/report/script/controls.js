@@ -10,6 +10,10 @@ function showControls() {
   byId("quantity").value = state.quantity;
   byId("shared").checked = state.shared;
   byId("paths").checked = state.paths;
+  byId("light").value = state.light;
+  byId("light").disabled = state.wires;
+  byId("wires").checked = state.wires;
+  showBallControls();
   showClip();
 }
 
@@ -51,12 +55,15 @@ function listenToControls() {
     state.clip = part >= 1 ? null : scales.space.down(low + Math.max(part, 0.001) * (high - low));
     redraw();
   });
-  for (const id of ["shared", "paths"]) {
+  for (const id of ["shared", "paths", "wires"]) {
     byId(id).addEventListener("change", (event) => { state[id] = event.target.checked; redraw(); });
   }
   for (const [id, place] of Object.entries(VIEWS)) {
     byId(id).addEventListener("click", () => { stopTurning(); setCamera(fitted(place)); });
   }
+  byId("light").addEventListener("change", (event) => { state.light = event.target.value; redraw(); });
+  listenToBall();
+  listenToScreen();
   byId("turn").addEventListener("click", () => (state.turning ? stopTurning() : startTurning()));
   byId("link").addEventListener("click", copyLink);
   for (const button of document.querySelectorAll(".copy")) {

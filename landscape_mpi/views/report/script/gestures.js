@@ -46,7 +46,9 @@ function leave() {
 }
 
 function tap(view, plot, event) {
-  if (event.pointerType === "touch") setSpot(placeUnder(view, plot, event), true);
+  const place = event.target.closest(".modebar") ? null : placeUnder(view, plot, event);
+  if (event.pointerType === "touch") setSpot(place, true);
+  if (state.ball && place && !view.isLine) letDown(place);
 }
 
 function listenToDrags(space) {

@@ -11,9 +11,13 @@ const WORDS = {
   clip: numberWord("clip"),
   shared: switchWord("shared"),
   paths: switchWord("paths"),
+  light: { say: () => state.light, set: (text) => { if (Object.hasOwn(LIGHTS, text)) state.light = text; } },
+  wires: switchWord("wires"),
   camera: { say: cameraInWords, set: setCameraByWords },
   turning: { say: () => (state.turning ? "yes" : null), set: (text) => { if (text === "yes" && !isMotionReduced()) startTurning(); } },
   spot: { say: () => (state.spot && state.held ? inNumbers([state.spot.alpha, state.spot.beta]) : null), set: setSpotByWords },
+  method: { say: () => state.ball && state.method, set: (text) => { if (Object.hasOwn(METHODS, text)) state.method = text; } },
+  ball: { say: () => state.ball && inNumbers([state.ball.alpha, state.ball.beta]), set: setBallByWords },
 };
 
 function numberWord(name) {
@@ -49,6 +53,10 @@ function setCameraByWords(text) {
 
 function setSpotByWords(text) {
   setNumbers(text, 2, ([alpha, beta]) => Object.assign(state, { spot: { alpha, beta }, held: true }));
+}
+
+function setBallByWords(text) {
+  setNumbers(text, 2, ([alpha, beta]) => { state.ball = { alpha, beta }; });
 }
 
 function fragmentOf() {

@@ -6,7 +6,8 @@ const byId = (id) => document.getElementById(id);
 
 const state = {
   quantity: null, scale: "auto", clip: null, floor: null, shared: true, paths: true,
-  camera: null, turning: false, spot: null, held: false,
+  camera: null, turning: false, light: "soft", wires: false, spot: null, held: false,
+  ball: null, method: "descent",
 };
 let views = [];
 
