@@ -172,7 +172,7 @@ function flatLayout(view, q, colors) {
   const comparable = isComparable(spanOf(view.alpha), spanOf(view.beta));
   const axis = { color: colors.soft, gridcolor: colors.line, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: colors.line, tickfont: { size: 11 }, constrain: "domain", constraintoward: "right", nticks: 7 };
   return {
-    margin: { l: 52, r: 10, t: 30, b: 46 }, paper_bgcolor: colors.card, plot_bgcolor: colors.card, font: { family: colors.font, color: colors.ink }, hovermode: false,
+    margin: { l: 52, r: 10, t: 36, b: 46 }, paper_bgcolor: colors.card, plot_bgcolor: colors.card, font: { family: colors.font, color: colors.ink }, hovermode: false,
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     legend: { orientation: "h", x: 0, y: -0.14, font: { size: 11 } }, showlegend: view.paths.length > 0 && state.paths,
     xaxis: { ...axis, title: { text: `α  ${axisWords(view, "alpha")}`, font: { size: 12 } }, range: [view.alpha[0], view.alpha.at(-1)] },
@@ -192,5 +192,5 @@ const shapesOf = (view) => [...crosshair(view), ...arrowOf(view, beyond(view)), 
 
 function beyondNote(view, colors) {
   const words = beyond(view);
-  return words ? [{ text: words, showarrow: false, xref: "x domain", yref: "y domain", x: 0, y: 1, xanchor: "left", yanchor: "bottom", yshift: 4, font: { size: 11, color: colors.soft } }] : [];
+  return words ? [{ text: words, showarrow: false, xref: "x domain", yref: "y domain", x: 0, y: 1, xanchor: "left", yanchor: "bottom", yshift: 17, font: { size: 11, color: colors.soft } }] : [];
 }
