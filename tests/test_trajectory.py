@@ -254,7 +254,7 @@ BAD = {
         ["RUN", "--y-direction", "pca3", "--components", "2"],
         "--components: 2 are asked for, and an axis is pca3.",
     ),
-    "too many components": (["RUN", "--components", "13"], "13 are asked for, and 12 checkpoints"),
+    "too many components": (["RUN", "--components", "13"], "13 are asked for, but the 12 checkpoints"),
     "seed": (["RUN", "--seed", "1"], "--seed: shapes a direction of kind random, and the axes"),
     "centred": (
         ["RUN", "--mean-centred", "--x-direction=random", "--y-direction=random"],
