@@ -16,7 +16,7 @@ from landscape_mpi.compute.lanczos import End, Ends, Multiply, is_converged
 
 
 class _OutOfProductsError(Exception):
-    """The limit of products is reached, or the last product was not finite."""
+    """Signal that products have reached their limit, or that one was not finite."""
 
 
 def find_ends_by_arpack(

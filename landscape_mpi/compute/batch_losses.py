@@ -128,7 +128,7 @@ class OutputLosses(BatchLosses):
 
     @property
     def sample(self) -> torch.Tensor:
-        """Some samples as the network sees them."""
+        """Return some samples as the network sees them."""
         return self.samples.batch(slice(0, 2)) if self._sample is None else self._sample
 
     def summed(self, network: nn.Module, index: int) -> Summed:

@@ -40,11 +40,11 @@ NO_DATASETS = (DataLoader, torch.Tensor, np.ndarray, list, tuple, deque)
 
 
 class EndError(InputError):
-    """The batches have ended."""
+    """Signal that the batches have ended."""
 
 
 class BatchSource(ABC):
-    """The batches of one split."""
+    """Read the batches of one split."""
 
     counts: ClassVar[str] = "batches"  # unit of a limit
     reads_alone: ClassVar[bool] = True  # whether a batch can be read without the batches before it

@@ -196,8 +196,9 @@ class CurveNetwork(nn.Module):
         """Return this curve with a function of network and inputs in place of the outputs.
 
         Args:
-            function: Called with the network, which has the weights of a place during the call. The
-                function may call the network several times, call its parts, or differentiate it.
+            function: Function that is called with the network, which has the weights of a place
+                during the call. It may call the network several times, call its parts, or
+                differentiate it.
 
         Returns:
             The same curve.

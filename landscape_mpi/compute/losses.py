@@ -80,7 +80,7 @@ def sign_is_wrong(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 FUNCTIONS: dict[str, OfPair] = {"cross_entropy": cross_entropy, "mse": mse, "bce": bce}
-UNITS = {"cross_entropy": "nat", "bce": "nat"}  # of others 1
+UNITS = {"cross_entropy": "nat", "bce": "nat"}  # the unit of any other loss is 1
 ERRORS: dict[str, OfPair] = {"largest output": largest_is_wrong, "sign": sign_is_wrong}
 
 

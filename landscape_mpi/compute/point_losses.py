@@ -37,7 +37,7 @@ class PointLosses(ABC, Generic[Split]):
     @property
     @abstractmethod
     def launching(self) -> str:
-        """How the batches of a point are started, known once a point is computed."""
+        """Return how the batches of a point are started; known after the first point."""
 
     @abstractmethod
     def compute_losses(self, alpha: float, beta: float) -> None:
@@ -72,7 +72,7 @@ class PointLosses(ABC, Generic[Split]):
 
     @abstractmethod
     def forget(self, samples: Split) -> None:
-        """Free what is kept for samples that will not be evaluated again."""
+        """Free the memory kept for samples that will not be evaluated again."""
 
     @abstractmethod
     def take(self, splits: Mapping[str, Split], statistics_of: Split) -> None:
@@ -134,7 +134,7 @@ class SampleLosses(PointLosses[ResidentSplit]):
 
     @property
     def launching(self) -> str:
-        """How the batches of a point are started, known once a point is computed."""
+        """Return how the batches of a point are started; known after the first point."""
         return self._evaluator.passes.description
 
     def compute_losses(self, alpha: float, beta: float) -> None:
@@ -164,7 +164,7 @@ class SampleLosses(PointLosses[ResidentSplit]):
         return samples.losses
 
     def forget(self, samples: ResidentSplit) -> None:
-        """Free what is kept for samples that will not be evaluated again."""
+        """Free the memory kept for samples that will not be evaluated again."""
         self._evaluator.passes.forget(samples)
 
     def look_at(

@@ -39,7 +39,7 @@ class ProblemNetwork:
             network: The user's own object.
             center: Result of tensors_of for the network at the center, in training mode.
             device: Device that it computes on.
-            dtype: Type that all of it is converted to; None to leave it as it is.
+            dtype: Type that all of it is converted to; None to keep its types.
             extra: Result of extra_state_of for the network.
             build: Function that builds the network again, with arbitrary weights; None to copy it.
 
@@ -107,7 +107,7 @@ class ProblemNetwork:
         """Return a further network that evaluations can take in turn.
 
         Args:
-            dtype: Type that all of it is converted to; None to leave it as it is.
+            dtype: Type that all of it is converted to; None to keep its types.
             unused: See another().
 
         Raises:

@@ -60,7 +60,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
 
         Args:
             network: The network; several planes may move it in turn.
-            motion: Where the points lie in weight space.
+            motion: Motion that defines the points in weight space.
             splits: Batches by name of split, on the setting's device.
             setting: How to evaluate, with batches of one row. It applies to the whole process until
                 the next plane. Of its steps, only threads, uncopied and views apply here.
@@ -103,7 +103,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
 
     @property
     def launching(self) -> str:
-        """How the batches of a point are started, known once a point is computed."""
+        """Return how the batches of a point are started; known after the first point."""
         if self._draws:
             return "batch by batch, each with its own random numbers"
         return "batch by batch" if self._pool is None else "batches shared out to threads"

@@ -59,7 +59,7 @@ class StackedLossPlane:
 
     @property
     def launching(self) -> str:
-        """How the batches of a pass are started, known once one is made."""
+        """Return how the batches of a pass are started; known after the first pass."""
         return self._evaluator.passes.description
 
     def evaluate(self, points: Sequence[tuple[float, float]]) -> np.ndarray:

@@ -28,11 +28,11 @@ BATCHES_TIMED = 4  # batches in a timed point
 AS_GOOD_AS_THE_BEST = 1.03
 WORTH_COMPILING = 1.05
 COMPILING_S = 60.0  # typical time of compiling a ResNet
-MOST_GAINED = 0.5  # of a run's time; compiling makes no tested network three times as fast
+MOST_GAINED = 0.5  # share of a run that compiling saves; no network becomes three times as fast
 WORTH_REORDERING = 1.05  # layout of images and filters; torch's own if it is as fast
 STACKS = (4, 16)  # numbers of points at once to try
 WORTH_STACKING = 1.05  # least factor by which more points must be faster than fewer
-MakePlane = Callable[[int, bool, int], PointLosses]  # of batch, compiled or not, samples
+MakePlane = Callable[[int, bool, int], PointLosses]  # batch, compiled or not, samples
 POINTS = ((0.0, 0.0), (0.5, 0.5))  # points where both are compared
 
 

@@ -3,8 +3,8 @@
 Source: Ainsworth, Hayase and Srinivasa 2022, arXiv:2209.04836, algorithm 1: find the order with the
 largest sum of products of the weights, one layer after the other by linear assignment, until no
 layer gains. It starts once from the given order, and once from an order found layer by layer from
-the units' inputs alone; this second start recovers a network whose units were merely permuted. The
-better result counts.
+the incoming weights of the units alone; this second start recovers a network whose units were
+merely permuted. The better result counts.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _improve(
         reference: Parameters and buffers of the reference.
         state: Parameters and buffers to permute; changed in place if that is a gain.
         units: Units that may change places.
-        by: The compared ones of their places.
+        by: Places of the units that are compared.
     """
     from scipy.optimize import linear_sum_assignment  # slow to import, rarely needed
 
