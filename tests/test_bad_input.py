@@ -217,7 +217,7 @@ CASES = {
     ),
     "no test split": (
         {"data": "--data=npz:good.npz", "limit": None, "z": "--splits=test"},
-        "test is asked for, and --data npz:good.npz has train.",
+        "test is asked for, but --data npz:good.npz has train.",
     ),
     "a limit on no training samples": (
         {"z": "--splits=test"},

@@ -153,7 +153,7 @@ def test_other_commands_do_not_take_it_for_a_surface(evaluated, tmp_path):
 def test_a_checkpoint_is_no_curve(curve, tmp_path, word):
     status, _, err = run(word, curve.with_name("1.pt"), "--out", tmp_path / "out.h5")
     assert status == 2
-    assert "is a checkpoint, and no curve between two of them" in err
+    assert "is a checkpoint, not a curve between two checkpoints" in err
     assert list(tmp_path.iterdir()) == []
 
 

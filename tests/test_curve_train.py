@@ -199,7 +199,7 @@ def test_another_run_is_not_gone_on_with_and_what_is_no_curve_is_left_alone(ends
     before = other.read_bytes()
     status, _, err = run("train", *digits(ends), "--epochs=1", "--fresh", "--out", other)
     assert status == 2
-    assert "is a checkpoint, and no curve between two of them" in err
+    assert "is a checkpoint, not a curve between two checkpoints" in err
     assert "It is left alone: pass another --out" in err
     assert other.read_bytes() == before
 
