@@ -80,7 +80,7 @@ class PointLosses(ABC, Generic[Split]):
 
         Args:
             splits: Samples by the name of their split, on the device.
-            statistics_of: Samples on which running statistics are measured, where they are.
+            statistics_of: Samples on which running statistics are measured, if at all.
         """
 
     def shortest_seconds(self, alpha: float, beta: float) -> float:
@@ -186,7 +186,7 @@ class SampleLosses(PointLosses[ResidentSplit]):
 
         Args:
             splits: Samples by the name of their split, on the device.
-            statistics_of: Samples on which running statistics are measured, where they are.
+            statistics_of: Samples on which running statistics are measured, if at all.
         """
         self._splits = splits
         self._training = None if self._training is None else statistics_of

@@ -193,7 +193,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
 
         Args:
             splits: Batches by the name of their split, on the device.
-            statistics_of: Batches on which running statistics are measured, where they are.
+            statistics_of: Batches on which running statistics are measured, if at all.
 
         Raises:
             InputError: If they cannot be measured.
