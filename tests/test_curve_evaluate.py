@@ -131,7 +131,7 @@ def test_the_same_command_again_computes_nothing_and_another_is_refused(curve, e
     assert status == 0
     assert "18 of them done, which are all" in out
     for changed, told in (
-        (["--points", 5], "has 9 places, --points asks for 5"),
+        (["--points", 5], "has 9 places, but --points asks for 5"),
         (["--points", 9, "--limit", 400], "was computed with training samples limited to 500"),
         (["--points", 1], "--points 1: the ends are two of them"),
         (["--points", 9, "--splits", "test"], "--splits test: batch-norm's statistics"),
