@@ -1,4 +1,4 @@
-"""A surface as a dataset of xarray: values over alpha and beta, and what else lies in the plane.
+"""Convert a surface to an xarray dataset: values over alpha and beta, and trajectories.
 
 Runs have different numbers of checkpoints. Their columns are padded with NaN, the incomplete
 multidimensional array representation of the CF conventions, section 9.3.2.
@@ -31,7 +31,7 @@ def make_dataset(surface: Surface) -> xarray.Dataset:
     """Return a surface as a dataset, with names and units of the file.
 
     Args:
-        surface: As it was read; NaN where nothing is computed yet.
+        surface: Surface as read; NaN where nothing is computed yet.
     """
     about = {name: _about(surface.units[name], words) for name, words in surface.long_names.items()}
     variables: dict[str, Variable] = {
@@ -125,7 +125,7 @@ def _of_marks(marks: tuple[Mark, ...]) -> dict[str, Variable]:
 
 
 def _plain(value: Any) -> Any:
-    """Return an attribute so that xarray can write it again: lists of texts, not objects."""
+    """Return an attribute in a form that xarray can write: lists of texts instead of objects."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "OS":
         return [x.decode() if isinstance(x, bytes) else str(x) for x in value.ravel()]
     return value

@@ -1,4 +1,4 @@
-"""Arrays in the idx format: a magic number, the sizes, the bytes; plain or compressed by gzip.
+"""Read arrays in the idx format: a magic number, the sizes, the bytes; plain or gzipped.
 
 Source: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/, "File formats".
 """
@@ -21,28 +21,28 @@ def read_idx(path: Path, *, n_dimensions: int) -> np.ndarray:
     """Read an array of bytes.
 
     Args:
-        path: File; one whose name ends in .gz is uncompressed.
-        n_dimensions: Of the array, which the file must have.
+        path: File; it is uncompressed if its name ends in .gz.
+        n_dimensions: Number of dimensions that the array must have.
 
     Returns:
-        uint8, with the file's shape.
+        Array of uint8, in the file's shape.
 
     Raises:
-        InputError: If it is no such file, or not all of it is there.
+        InputError: If the file has another format, or is incomplete.
     """
     content = _read(path)
     n_before = 4 + 4 * n_dimensions
     magic = bytes([0, 0, BYTES, n_dimensions])
     if content[:4] != magic or len(content) < n_before:
         raise InputError(
-            f"{path}: begins with {content[:4]!r}, must begin with {magic!r}: it is no idx file "
-            f"of bytes in {n_dimensions} dimension{'s' * (n_dimensions > 1)}. Fetch it again."
+            f"{path}: begins with {content[:4]!r}, must begin with {magic!r}: it is not an idx "
+            f"file of bytes in {n_dimensions} dimension{'s' * (n_dimensions > 1)}. Fetch it again."
         )
     shape = np.frombuffer(content, ">u4", n_dimensions, offset=4).tolist()
     n_bytes = len(content) - n_before
     if n_bytes != math.prod(shape):
         raise InputError(
-            f"{path}: has {n_bytes:,} bytes behind its header, which says {shape}, so "
+            f"{path}: has {n_bytes:,} bytes after its header, which says {shape}, so "
             f"{math.prod(shape):,}: it is truncated or damaged. Fetch it again."
         )
     return np.frombuffer(content, np.uint8, offset=n_before).reshape(shape).copy()

@@ -1,4 +1,4 @@
-"""The user's own images in a .npz file of numpy.savez."""
+"""Read the user's own images from a .npz file of numpy.savez."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ ARRAYS = (*REQUIRED, "test_images", "test_labels")
 
 
 def load_npz(name: str, *, data_dir: Path | None = None) -> dict[str, Split]:
-    """Read images and labels, and test_images and test_labels where the file has them.
+    """Read images and labels, and test_images and test_labels if the file has them.
 
     Images are uint8 [n, height, width, channels] or [n, height, width], labels integers [n].
 
     Args:
-        name: File, as given or else under data_dir.
+        name: File, as a path or under data_dir.
         data_dir: Folder of --data-dir.
 
     Raises:
-        InputError: If it is no such file, or an array is missing or not as above.
-        MissingInputError: If there is no file of that name.
+        InputError: If the file has another format, or an array is missing or not as described.
+        MissingInputError: If there is no such file.
     """
     path = _find_file(name, data_dir)
     arrays = _read_arrays(path)
@@ -103,14 +103,14 @@ def _make_split(path: Path, arrays: dict[str, np.ndarray], images: str, labels: 
 
 
 def check_images(where: str, images: np.ndarray) -> np.ndarray:
-    """Return images as Split holds them.
+    """Return images in the form that Split holds.
 
     Args:
         where: File and array, for the message.
         images: uint8 [n, height, width, channels] or [n, height, width].
 
     Raises:
-        InputError: If they are none.
+        InputError: If they are not valid images.
     """
     if images.dtype != np.uint8:
         raise InputError(
