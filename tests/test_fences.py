@@ -25,6 +25,7 @@ EVERYWHERE = {
     "device_names",
     "errors",
     "garbage",
+    "node_memory",
     "output",
     "problem",
     "registry",

@@ -20,6 +20,7 @@ from landscape_mpi.store.checksums import (
     check_points,
     check_seal,
 )
+from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import SurfaceContent
 
 DATA_WAY_OUT = (
@@ -203,6 +204,7 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
         ) from problem
     with file:
         try:
+            check_contents(file, path)
             if SEAL in file:  # before any text is read
                 check_seal(file, path)
             _check_format(path, file)
