@@ -489,6 +489,30 @@ def test_ranks_that_leave_in_order_may_take_their_time(
     assert kept.read_text() == f"{status}\n"
 
 
+# A rank that cannot write, while the other is in a call of all ranks.
+UNWRITABLE = """
+from pathlib import Path
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.cluster.guard import run_guarded
+from landscape_mpi.errors import UnwritableError
+
+def main(options, ranks):
+    if ranks.rank == 1:
+        raise UnwritableError(Path("surface.h5"), "Disk quota exceeded")
+    ranks.comm.Barrier()
+    return 0
+
+run_guarded(main, {}, None, start_ranks())
+"""
+
+
+def test_a_write_that_fails_under_plain_srun_ends_the_step(lab: dict[str, str]) -> None:
+    words = ["srun", "--quiet", "--mpi=pmix", "--ntasks=2", sys.executable, "-c", UNWRITABLE]
+    done = run(*words, env=lab, cwd=ROOT, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("error: surface.h5: cannot be written (Disk quota exceeded)") == 1
+
+
 def test_without_run_rank_srun_takes_them_for_dead(lab: dict[str, str]) -> None:
     """What run_rank.sh is for; where this fails, it may no longer be needed."""
     assert srun(lab, *ONE_BY_ONE, "75").returncode == 143

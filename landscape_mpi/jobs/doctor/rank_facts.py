@@ -9,12 +9,11 @@ from pathlib import Path
 
 from landscape_mpi.cluster.binding import share_cores
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError
+from landscape_mpi.cluster.window import SHARED_MEMORY
 from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.engine import provenance
 from landscape_mpi.engine.rank_device import take_device
 from landscape_mpi.node_memory import node_memory
-
-SHARED_MEMORY = Path("/dev/shm")  # where MPI puts what the ranks of a node share
 
 
 @dataclass(frozen=True)
