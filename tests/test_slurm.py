@@ -284,7 +284,7 @@ def hanging_at_start(submit: Submit) -> Job:
 
 
 def test_a_start_that_hangs_puts_the_job_back(hanging_at_start: Job) -> None:
-    told = hanging_at_start.wait()
+    told = hanging_at_start.wait(180)
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
     words = r"stalled: rank 0 on n1 has been at one step of its set-up for \d+ s, before the first "
     assert re.search(words + r"round, at \S+/hangs\.py:9 \(build\): ", hanging_at_start.log())
