@@ -26,6 +26,7 @@ from landscape_mpi.jobs.surface.plane_options import add_plane_options
 from landscape_mpi.jobs.surface.request import SurfaceRequest
 from landscape_mpi.options import (
     NETWORKS_AND_DATA,
+    add_accept_device_option,
     add_data_options,
     add_device_option,
     add_limit_options,
@@ -161,6 +162,13 @@ def _add_run_options(parser: CommandParser) -> None:
     group.add_argument(
         "--fresh", action="store_true", help="start over instead of resuming what --out holds"
     )
+    group.add_argument(
+        "--repair",
+        action="store_true",
+        help="compute again the points of --out that are not as they were written, and say which; "
+        "what lies outside the points is refused all the same",
+    )
+    add_accept_device_option(group)
     group.add_argument(
         "--estimate",
         action="store_true",

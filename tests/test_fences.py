@@ -26,6 +26,7 @@ EVERYWHERE = {
     "device_names",
     "errors",
     "garbage",
+    "node_memory",
     "output",
     "problem",
     "registry",

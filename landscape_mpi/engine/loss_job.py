@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +22,12 @@ from landscape_mpi.engine.shared_network import SharedNetwork
 from landscape_mpi.engine.shared_problem import SharedProblem
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import SurfaceContent, create_surface
-from landscape_mpi.store.resume import check_same_surface, pending_points
+from landscape_mpi.store.resume import (
+    DEVICE_MODEL,
+    check_same_surface,
+    pending_points,
+    stored_device_model,
+)
 from landscape_mpi.store.writer import writer_description
 
 
@@ -70,6 +76,8 @@ class LossJob(GridJob):
         assert self._root is not None
         content = _complete(self._root.content, worker, prepared, workers)
         if self.plan.out.exists() and not self._root.fresh:
+            if self._root.accept_device:
+                content = _without_device_model(self.plan.out, content)
             check_same_surface(self.plan.out, content)
         else:
             create_surface(self.plan.out, content)
@@ -90,6 +98,19 @@ class LossJob(GridJob):
         loss_messages.say_end(ranks, self.plan, outcome)
 
 
+def _without_device_model(path: Path, content: SurfaceContent) -> SurfaceContent:
+    """Leave the devices out of what must be the same, and say if others began the file."""
+    own = dict(content.attributes["/"])
+    now, before = own.pop(DEVICE_MODEL), stored_device_model(path)
+    if before not in {None, now}:
+        print(
+            f"{path}: was begun on {before}, and goes on on {now}: results may differ in their "
+            f"last digits from one point to the next.",
+            flush=True,
+        )
+    return replace(content, attributes={**content.attributes, "/": own})
+
+
 def _complete(
     content: SurfaceContent, worker: PointWorker, prepared: Prepared, workers: Workers
 ) -> SurfaceContent:
@@ -102,6 +123,7 @@ def _complete(
         "compile": "on" if setting.compiled else "off",
         "points_at_once": setting.points,
         "device": setting.kind,
+        DEVICE_MODEL: workers.models,
         "preparation": worker.preparation,
         "steps": str(setting.steps),
     }

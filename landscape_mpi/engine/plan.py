@@ -89,6 +89,7 @@ class RootInputs:
     arrays: dict[str, np.ndarray]
     content: SurfaceContent  # of the file, but for what is known once the ranks are bound
     fresh: bool  # whether a file that is there is replaced
+    accept_device: bool = False  # whether other models of devices may have begun the file
     layers: LayerKinds | None = None  # of the network, where directions are chosen here
 
 

@@ -27,11 +27,11 @@ UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 class DamagedFileError(InputError):
     """A file whose bytes have changed."""
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: Path, what: str, *, way_out: str = "") -> None:
         super().__init__(
             f"{path}: is damaged: {what}. A disk, a copy or another program did that, and "
             f"the rest of it may be wrong as well, so it is left alone. Take a copy from before, "
-            f"or compute it again: landscape_mpi.surface with --fresh or a new --out."
+            f"or compute it again: landscape_mpi.surface with {way_out}--fresh or a new --out."
         )
 
 
@@ -111,20 +111,35 @@ def check_points(file: h5py.File, path: Path) -> None:
     Raises:
         DamagedFileError: If they are not.
     """
+    done = file["done"][...]  # before the values: a job writes them in the other order
+    differ = damaged_points(file, path)
+    if len(differ):
+        row, column = np.unravel_index(differ[0], done.shape)
+        raise DamagedFileError(
+            path,
+            f"{len(differ)} of its {np.count_nonzero(done)} computed points are not as they were "
+            f"written, the first one at [alpha, beta] = [{row}, {column}]",
+            way_out="--repair (these points alone), ",
+        )
+
+
+def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
+    """Return the computed points that are not as they were written, flat indices, int64 [n]. Local.
+
+    Args:
+        file: Surface file, open.
+        path: Its path, for the message.
+
+    Raises:
+        DamagedFileError: If there are flags that no run writes.
+    """
     done = file["done"][...].ravel()  # before the values: a job writes them in the other order
     if done.max(initial=0) > 1:
         raise DamagedFileError(path, "its flags are other than 0 and 1")
     points = np.flatnonzero(done)
     values = {name: file[name][...].ravel()[points] for name in _covered(file)}
     sums = point_checksums(place_columns(file, points) | values)
-    differ = points[sums != file["checksum"][...].ravel()[points]]
-    if len(differ):
-        row, column = np.unravel_index(differ[0], file["done"].shape)
-        raise DamagedFileError(
-            path,
-            f"{len(differ)} of its {len(points)} computed points are not as they were written, the "
-            f"first one at [alpha, beta] = [{row}, {column}]",
-        )
+    return points[sums != file["checksum"][...].ravel()[points]]
 
 
 def _covered(file: h5py.File) -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.checksums import UNREADABLE, check_points
+from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.marks import Mark, read_marks
@@ -124,6 +125,7 @@ def read_surface(path: str | Path) -> Surface:
     _check_is_file(path)
     try:
         with open_beside_others(path) as file:
+            check_contents(file, path)
             return _kind_of(file, path)(file, path)
     except InputError:
         raise

@@ -20,8 +20,10 @@ from landscape_mpi.store.checksums import (
     check_points,
     check_seal,
 )
+from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import SurfaceContent
 
+DEVICE_MODEL = "device_model"  # not in older files, which are then taken to be the same
 DATA_WAY_OUT = (
     "pass the data it was begun with (if a function of --data draws random numbers, seed its "
     "generator)"
@@ -65,6 +67,13 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ("/", "points_at_once", "points at once {}", "pass --points-at-once {}"),
     ("/", "preparation", "the network {}", "run the version that began it"),
     ("/", "device", "device {}", "pass --device {}"),
+    (
+        "/",
+        DEVICE_MODEL,
+        "devices of the model {}",
+        "start it on such devices, or pass --accept-device to go on here with results that may "
+        "differ in their last digits",
+    ),
 )
 
 # The way out where a problem brings what an option names otherwise.
@@ -164,6 +173,13 @@ def stored_setting(path: Path) -> StoredSetting:
         )
 
 
+def stored_device_model(path: Path) -> str | None:
+    """Return on which models of devices a surface file was begun; None where it does not say."""
+    with open_surface(path) as file:
+        found = file.attrs.get(DEVICE_MODEL)
+        return None if found is None else str(found)
+
+
 def choose_subset(path: Path, asked: str | None, *, fresh: bool) -> str:
     """Return the subset asked for, or that of the file that is resumed, or the usual one.
 
@@ -203,6 +219,7 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
         ) from problem
     with file:
         try:
+            check_contents(file, path)
             if SEAL in file:  # before any text is read
                 check_seal(file, path)
             _check_format(path, file)
@@ -245,6 +262,8 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
     with open_surface(path) as file:
         for group, name, words, way_out in IDENTITY:
             if name not in content.attributes[group] and name != "problem":
+                continue
+            if name == DEVICE_MODEL and name not in file.attrs:
                 continue
             stored = attribute_text(file[group].attrs.get(name, UNSAID.get(name)))
             asked = attribute_text(content.attributes[group].get(name))

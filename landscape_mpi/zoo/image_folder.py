@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.node_memory import check_fits
 from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
@@ -33,6 +34,11 @@ class FolderSplit:
     def of_rows(self, rows: np.ndarray | None) -> Split:
         """Read some of the images, int64 [n], or all of them."""
         chosen = self.files if rows is None else [self.files[row] for row in rows]
+        with _open(chosen[0][0]) as first:  # all are of one size
+            n_pixels = first.size[0] * first.size[1]
+        n_channels = 1 if self.mode in GREY_MODES else 3
+        where = f"{chosen[0][0].parent.parent}: its {len(chosen):,} images"
+        check_fits(where, len(chosen) * n_pixels * n_channels)
         images = np.stack([_read(path, self.mode) for path, _ in chosen])
         return Split(images, np.array([label for _, label in chosen], np.int64))
 
@@ -165,6 +171,11 @@ def _open(path: Path) -> Any:
         return Image.open(path)
     except (OSError, SyntaxError, ValueError) as problem:
         _refuse(path, problem)
+    except Image.DecompressionBombError as problem:
+        raise InputError(
+            f"{path}: says that it has more pixels than any image of a training set: {problem}. "
+            f"Replace it, or take it away."
+        ) from problem
 
 
 def _refuse(path: Path, problem: Exception) -> NoReturn:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.node_memory import check_fits, in_words
 from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
@@ -60,10 +63,12 @@ def _find_file(name: str, data_dir: Path | None) -> Path:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        # A single array is looked at and not read: it may claim any size.
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
         if isinstance(loaded, np.ndarray):
             raise InputError(f"{path}: holds one array, not several by name; write numpy.savez.")
         with loaded:
+            _check_sizes(path)
             return {name: loaded[name] if name in ARRAYS else np.empty(0) for name in loaded.files}
     except InputError:
         raise
@@ -73,6 +78,45 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         if "Object arrays" in text:
             kind = "of Python objects; write plain arrays of uint8 and integers"
         raise InputError(f"{path}: is {kind} ({text}).") from problem
+
+
+def _check_sizes(path: Path) -> None:
+    """Check that arrays are as large as they say, and fit into memory, before they are read.
+
+    Raises:
+        InputError: If they are not, or do not.
+    """
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.filename.removesuffix(".npy") not in ARRAYS:
+                continue
+            with archive.open(info) as member:
+                claimed = _claimed_bytes(member)
+                held = info.file_size - member.tell()
+            if claimed != held:
+                raise InputError(
+                    f"{path}: {info.filename} says that it holds {in_words(claimed)}, and has "
+                    f"{in_words(held)}: it is damaged or not what it seems. Write the arrays again "
+                    f"with numpy.savez."
+                )
+            total += claimed
+    check_fits(str(path), total)
+
+
+def _claimed_bytes(member: IO[bytes]) -> int:
+    """Return the size of an array by its header, which is read.
+
+    Raises:
+        ValueError: If it has no header that numpy knows.
+    """
+    if np.lib.format.read_magic(member) == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+    return math.prod(shape) * dtype.itemsize
 
 
 def _starts_as_zip(path: Path) -> bool:

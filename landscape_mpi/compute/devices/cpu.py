@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from landscape_mpi.compute.devices.device import Device
 
 
@@ -40,6 +42,10 @@ class CpuDevice(Device):
         lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
         names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
         return names[0] if names else platform.processor() or platform.machine()
+
+    def model(self) -> str:
+        """Return its name with the instructions that torch computes with, e.g. ``AVX2``."""
+        return f"{self.describe()} ({torch.backends.cpu.get_cpu_capability()})"
 
     def bind(self) -> None:
         """Do nothing, because the launcher binds processes to cores."""

@@ -97,7 +97,7 @@ def _read_on_root(asked: BarriersRequest) -> tuple[Plan, RootInputs, Solutions]:
     )
     if file.resumes:
         check_same_surface(file.out, content)
-    return plan, RootInputs(inputs.arrays(), content, file.fresh), solutions
+    return plan, RootInputs(inputs.arrays(), content, file.fresh, file.accept_device), solutions
 
 
 def _check_options(asked: BarriersRequest) -> None:

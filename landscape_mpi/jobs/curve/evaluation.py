@@ -113,7 +113,7 @@ def _read_on_root(asked: CurveEvaluationRequest) -> tuple[Plan, RootInputs, Inpu
     if found.content.training is not None:
         done = f"{found.content.n_done} of {found.content.n_epochs}"
         print(f"{asked.curve}: is still in training, {done} epochs done", flush=True)
-    return plan, RootInputs(arrays, content, file.fresh), wanted
+    return plan, RootInputs(arrays, content, file.fresh, file.accept_device), wanted
 
 
 def _check_options(asked: CurveEvaluationRequest) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from landscape_mpi.options import (
     MOST_POINTS,
+    add_accept_device_option,
     add_device_option,
     add_limit_options,
     add_round_options,
@@ -55,6 +56,7 @@ def add_run_options(group: argparse._ArgumentGroup, *, out: str) -> None:
     group.add_argument(
         "--fresh", action="store_true", help="start over instead of resuming the run in --out"
     )
+    add_accept_device_option(group)
     add_device_option(group)
     group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
     add_round_options(group)

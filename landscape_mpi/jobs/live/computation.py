@@ -218,7 +218,7 @@ def _compute(
     asked = SurfaceRequest(
         request.InputsRequest(request.NetworkRequest(), data, problem=source),
         PlaneRequest(**_plane(x, y, options, to)),
-        request.FileRequest(path, options.get("fresh", False)),
+        request.FileRequest(path, options.get("fresh", False), accept_device=True),
         request.Evaluation(
             device=str(str(options.get("device", "auto"))),
             ranks_per_point=options.get("ranks_per_point"),

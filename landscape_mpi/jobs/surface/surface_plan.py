@@ -19,7 +19,7 @@ from landscape_mpi.engine.inputs import Inputs
 from landscape_mpi.engine.plan import Plan, RootInputs, as_begun, plan_on_root
 from landscape_mpi.engine.problem_inputs import ProblemInputs
 from landscape_mpi.engine.problem_options import evaluation_of_problem
-from landscape_mpi.engine.request import Evaluation
+from landscape_mpi.engine.request import Evaluation, FileRequest
 from landscape_mpi.engine.subject_inputs import data_with_subset, read_subject
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.surface.also_options import check_also, subject_of
@@ -27,10 +27,11 @@ from landscape_mpi.jobs.surface.plane_directions import PlaneDirections, choose_
 from landscape_mpi.jobs.surface.problem_options import check_goes_with_problem
 from landscape_mpi.jobs.surface.projected_path import choose_grid, path_on_surface
 from landscape_mpi.jobs.surface.request import SurfaceRequest
-from landscape_mpi.output import check_output
+from landscape_mpi.output import OutputLock, check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import REPEATS, Attributes, SurfaceContent
 from landscape_mpi.store.plane_curve import PlaneCurve
+from landscape_mpi.store.repair import describe_repair, repair_points
 from landscape_mpi.store.resume import (
     StoredSetting,
     check_replaceable,
@@ -62,6 +63,8 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     check_output(file.out, inputs=[*wanted.files, *asked.plane.files])
     if file.out.exists() and file.fresh:
         check_replaceable(file.out)
+    if file.repair:
+        _repair(file)
     asked = replace(asked, inputs=replace(wanted, data=data_with_subset(wanted, file)))
     inputs = read_subject(asked.inputs)
     found = choose_directions(asked, inputs, alpha, beta)
@@ -76,7 +79,25 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     if file.resumes:
         check_same_surface(file.out, content)
     arrays = inputs.arrays() | found.arrays()
-    return plan, RootInputs(arrays, content, file.fresh, found.layers)
+    return plan, RootInputs(arrays, content, file.fresh, file.accept_device, found.layers)
+
+
+def _repair(file: FileRequest) -> None:
+    """Take damaged points out of the file, and say which.
+
+    Raises:
+        InputError: If there is no such file, or another run is writing it.
+    """
+    if not file.resumes:
+        raise InputError(
+            f"--repair: computes damaged points of {file.out} again, and "
+            f"{'--fresh replaces it' if file.fresh else 'there is no such file'}. Leave one out."
+        )
+    lock = OutputLock(file.out)
+    try:
+        print(describe_repair(file.out, repair_points(file.out)), flush=True)
+    finally:
+        lock.release()
 
 
 def _check_tolerance(asked: Evaluation) -> None:
