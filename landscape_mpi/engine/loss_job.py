@@ -8,6 +8,7 @@ import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.engine import loss_messages, provenance
+from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
 from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.engine.grid_job import GridJob, Prepared
@@ -21,7 +22,12 @@ from landscape_mpi.engine.shared_network import SharedNetwork
 from landscape_mpi.engine.shared_problem import SharedProblem
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import SurfaceContent, create_surface
-from landscape_mpi.store.resume import check_same_surface, pending_points
+from landscape_mpi.store.resume import (
+    check_same_surface,
+    computed_values,
+    count_pending,
+    pending_points,
+)
 from landscape_mpi.store.writer import writer_description
 
 
@@ -45,6 +51,7 @@ class LossJob(GridJob):
             asked: What is evaluated; needed where it is a problem.
         """
         self.plan, self._root, self._asked = plan, root, asked
+        self._adaptive: AdaptivePoints | None = None
         self.is_tuned = asked is None or asked.problem is None
         self.columns = Columns(plan.subject.quantities, prefix="", command=command)
 
@@ -77,7 +84,19 @@ class LossJob(GridJob):
     def pending(self) -> np.ndarray:
         """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""
         order = coarse_to_fine(len(self.plan.alpha), len(self.plan.beta))
-        return pending_points(self.plan.out, order)
+        if self.plan.tolerance is None:
+            return pending_points(self.plan.out, order)
+        values, done = computed_values(self.plan.out, self.columns.names)
+        self._adaptive = AdaptivePoints(self.columns.names, values, done, self.plan.tolerance)
+        return self._adaptive.next_points()
+
+    def adaptive(self) -> AdaptivePoints | None:
+        """Return what decides on further points, on rank 0 of a run with a tolerance."""
+        return self._adaptive
+
+    def n_left(self, pending: np.ndarray) -> int:
+        """Return how many points have no value yet."""
+        return len(pending) if self._adaptive is None else count_pending(self.plan.out)
 
     def say_start(
         self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
@@ -87,7 +106,7 @@ class LossJob(GridJob):
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
         """Say what the file holds and what to do next. Collective over the ranks."""
-        loss_messages.say_end(ranks, self.plan, outcome)
+        loss_messages.say_end(ranks, self.plan, outcome, self._adaptive)
 
 
 def _complete(

@@ -8,7 +8,7 @@ import numpy as np
 
 from landscape_mpi.engine.grid import axis_levels
 
-BASE_NODES = 12  # per axis: the level with so many is computed whole
+BASE_NODES = 11  # per axis: the level with so many is computed whole
 STENCIL = 4  # nodes of an axis that a new one is interpolated from: a cubic
 
 

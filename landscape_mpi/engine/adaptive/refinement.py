@@ -85,6 +85,24 @@ def refine(question: Question) -> Answer:
     return Answer(np.empty(0, np.int64), used, level.values, level.errors)
 
 
+def carry_on(values: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return values at all points from those that are used, as refine predicts losses.
+
+    Args:
+        values: Float64 [n, n_alpha, n_beta].
+        used: Which of them are computed, all of the coarsest level, bool [n_alpha, n_beta].
+    """
+    _, grid, *finer = level_grids(*used.shape)
+    found = values[..., *grid.select]
+    for fine in finer:
+        prediction = predict(found, grid, fine)
+        prediction[..., *fine.places_of(grid)] = found
+        known = used[fine.select] & fine.is_new(grid)
+        found = np.where(known, values[..., *fine.select], prediction)
+        grid = fine
+    return found
+
+
 def _stop(question: Question, pending: np.ndarray, used: np.ndarray) -> Answer:
     return Answer(np.flatnonzero(pending), used, question.values, np.zeros_like(question.values))
 

@@ -24,8 +24,9 @@ class Check:
     """What computing some interpolated points has shown."""
 
     points: np.ndarray  # flat indices, int64 [n]
-    errors: np.ndarray  # observed, in the unit of the tolerance, float64 [n]; NaN is not finite
-    holds: np.ndarray  # whether the estimate covered it, bool [n]
+    errors: np.ndarray  # observed in the worst loss, in the tolerance's unit, float64 [n]
+    estimates: np.ndarray  # made before, float64 [n]
+    holds: np.ndarray  # whether the estimate covers the error, bool [n]
 
     @property
     def is_passed(self) -> bool:
@@ -89,16 +90,18 @@ def _judge(question: Question, answer: Answer, chosen: np.ndarray) -> tuple[Chec
         errors = np.abs(found - said)  # NaN where the computed value is not finite
     holds = errors <= estimates
     known = np.where(np.isfinite(errors), errors, MOST)
-    check = Check(chosen, errors.max(axis=0), holds.all(axis=0))
+    with np.errstate(over="ignore"):
+        ratios = known / np.maximum(estimates, tolerance.floor)
+    worst = ratios.argmax(axis=0)  # of the losses of a point
+    places = worst, np.arange(len(chosen))
+    check = Check(chosen, errors[places], estimates[places], holds[places])
     missed = question.missed.copy()
     missed.reshape(n_losses, -1)[:, chosen] = np.where(holds, 0.0, known)
     settled = question.settled | answer.used
     settled.ravel()[chosen] = True
     factor, reach = question.factor, question.reach
     if not check.is_passed:
-        with np.errstate(over="ignore"):
-            ratios = (known / np.maximum(estimates, tolerance.floor)).max(axis=0)
-        covering = np.quantile(ratios, HOLDING, method="higher")
+        covering = np.quantile(ratios.max(axis=0), HOLDING, method="higher")
         factor *= float(np.clip(covering, 1.0, MOST_SCALING))
         reach *= 2
     return check, replace(question, settled=settled, missed=missed, reach=reach, factor=factor)
