@@ -87,7 +87,9 @@ class LossJob(GridJob):
         if self.plan.tolerance is None:
             return pending_points(self.plan.out, order)
         values, done = computed_values(self.plan.out, self.columns.names)
-        self._adaptive = AdaptivePoints(self.columns.names, values, done, self.plan.tolerance)
+        center = np.logical_and.outer(self.plan.alpha == 0, self.plan.beta == 0)
+        names, tolerance = self.columns.names, self.plan.tolerance
+        self._adaptive = AdaptivePoints(names, values, done, tolerance, center)
         return self._adaptive.next_points()
 
     def adaptive(self) -> AdaptivePoints | None:

@@ -25,6 +25,8 @@ class Interpolation:
     """The points of a surface that were not computed, and what is known of their errors."""
 
     tolerance: str  # e.g. 0.03 decades
+    alpha: np.ndarray  # float64 [n_alpha]
+    beta: np.ndarray  # float64 [n_beta]
     points: np.ndarray  # which are interpolated, bool [n_alpha, n_beta]
     errors: dict[str, np.ndarray]  # by loss, in its unit: 0 where computed, NaN where nothing is
     check_errors: np.ndarray  # in the unit of the tolerance, of points computed to check [n]
@@ -35,14 +37,25 @@ class Interpolation:
         """Return how many points are interpolated."""
         return int(self.points.sum())
 
+    def computed_places(self) -> np.ndarray:
+        """Return the coordinates of the computed points, float64 [n, 2]."""
+        rows, columns = np.nonzero(~self.points)
+        return np.stack([self.alpha[rows], self.beta[columns]], axis=1)
+
     @property
     def check_words(self) -> str:
         """Return in a sentence what computing some of them has shown."""
         return describe_check(self.check_errors, self.check_estimates, self.tolerance.split()[1])
 
     @property
+    def title(self) -> str:
+        """Return in few words how many points are interpolated, for the title of a picture."""
+        share = 100 * self.n_points / self.points.size
+        return f"{share:.0f} % of the points interpolated to {self.tolerance}"
+
+    @property
     def words(self) -> str:
-        """Return in a sentence how many points are interpolated, for notes and pages."""
+        """Return in a sentence how many points are interpolated."""
         n = self.points.size
         return (
             f"{self.n_points:,} of {n:,} points ({100 * self.n_points / n:.0f} %) are interpolated "
@@ -91,6 +104,8 @@ def read_interpolation(file: h5py.File) -> Interpolation | None:
     checked = ~np.isnan(estimates)
     return Interpolation(
         tolerance=f"{float(file.attrs[ADAPTIVE]):g} {file.attrs['adaptive_unit']}",
+        alpha=file["alpha"][()],
+        beta=file["beta"][()],
         points=points,
         errors={name.removesuffix(ESTIMATE): file[name][()] for name in names},
         check_errors=errors[checked],

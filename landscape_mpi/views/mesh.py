@@ -24,6 +24,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import ESTIMATE
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.cells import connect
 from landscape_mpi.views.mesh_arrays import averages_of, logarithm_of, normals_of, texture_of
@@ -100,6 +101,9 @@ def build_mesh(
         if logarithm is not None:
             derived[f"log10_{name}"] = logarithm
             units[f"log10_{name}"] = log10_unit(surface.units[name])
+    for name, array in _of_interpolation(surface).items():
+        derived[name] = array.ravel()[kept]
+        units[name] = surface.units.get(name.removesuffix(ESTIMATE), "1")
     return Mesh(
         points=points,
         polygons=faces,
@@ -111,6 +115,15 @@ def build_mesh(
         n_left_out=int((computed & ~finite).sum()),
         derived=derived,
     )
+
+
+def _of_interpolation(surface: Surface) -> dict[str, np.ndarray]:
+    """Return which points are interpolated, 1 or 0, and the estimated errors of their losses."""
+    found = surface.interpolation
+    if found is None or found.points.shape != surface.shape:
+        return {}
+    errors = {f"{name}{ESTIMATE}": values for name, values in found.errors.items()}
+    return {"interpolated": found.points.astype(float), **errors}
 
 
 def log10_unit(unit: str) -> str:

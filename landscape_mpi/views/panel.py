@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import HESSIAN, RATIO
 from landscape_mpi.views.cells import Cells, connect
 from landscape_mpi.views.coarse import on_its_own_grid
 from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale, make_suitable_scale
@@ -63,6 +64,8 @@ def make_panel(
             does not suit this one gives way; see make_suitable_scale. Else it is refused.
     """
     surface = on_its_own_grid(surface, name)
+    if name in HESSIAN or name == RATIO.name:  # computed at each of its points
+        surface = replace(surface, interpolation=None)
     computed = surface.done_of[name]
     values = np.where(computed, surface.values[name], np.nan)
     where = f"{surface.path}: {name}"

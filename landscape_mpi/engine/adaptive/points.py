@@ -35,6 +35,7 @@ class AdaptivePoints:
         values: np.ndarray,
         done: np.ndarray,
         tolerance: Tolerance,
+        always: np.ndarray | None = None,
     ) -> None:
         """Begin, or go on.
 
@@ -44,8 +45,9 @@ class AdaptivePoints:
                 matter.
             done: Which points are computed, bool [n_alpha, n_beta].
             tolerance: How far losses that are not computed may be off.
+            always: Which points are computed whatever the values say, bool [n_alpha, n_beta].
         """
-        self._names, self._tolerance = tuple(names), tolerance
+        self._names, self._tolerance, self._always = tuple(names), tolerance, always
         self._values, self._done = values.copy(), done.copy()
         self._losses = [k for k, name in enumerate(names) if is_loss(name)]
         self._step: Step | None = None
@@ -91,7 +93,7 @@ class AdaptivePoints:
     def _find_step(self) -> Step:
         if self._step is None:
             losses = self._values[self._losses]
-            self._step = next_step(losses, self._done, self._tolerance)
+            self._step = next_step(losses, self._done, self._tolerance, self._always)
         return self._step
 
     def _interpolated(self, step: Step, points: np.ndarray) -> list[np.ndarray]:

@@ -67,7 +67,7 @@ def refine(question: Question) -> Answer:
     below, base, *finer = level_grids(*shape)
     used = np.zeros(shape, bool)
     used[base.select] = True
-    pending = used & ~question.done
+    pending = (used | question.settled) & ~question.done
     if pending.any():
         return _stop(question, pending, used)
     level = _base_level(question, below, base)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from landscape_mpi.engine.adaptive.level_grid import level_grids
 from landscape_mpi.engine.adaptive.refinement import MOST, Answer, Question, refine
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 
@@ -48,17 +49,20 @@ class Step:
         return not len(self.pending)
 
 
-def next_step(losses: np.ndarray, done: np.ndarray, tolerance: Tolerance) -> Step:
+def next_step(
+    losses: np.ndarray, done: np.ndarray, tolerance: Tolerance, always: np.ndarray | None = None
+) -> Step:
     """Return the points to compute next.
 
     Args:
         losses: Of computed points; others are not looked at, float64 [n_losses, n_alpha, n_beta].
         done: Which are computed, bool [n_alpha, n_beta].
         tolerance: How far the others may be off.
+        always: Which are computed whatever the values say, bool [n_alpha, n_beta].
     """
     values = tolerance.scaled(np.where(done, losses, np.nan))
-    nowhere = np.zeros(done.shape, bool)
-    question = Question(values, done, nowhere, np.zeros_like(values), 1, 1.0, tolerance)
+    always = np.zeros(done.shape, bool) if always is None else always
+    question = Question(values, done, always, np.zeros_like(values), 1, 1.0, tolerance)
     checks: list[Check] = []
     while True:
         answer = refine(question)
@@ -72,12 +76,28 @@ def next_step(losses: np.ndarray, done: np.ndarray, tolerance: Tolerance) -> Ste
         checks.append(check)
 
 
+def least_points(n_alpha: int, n_beta: int) -> int:
+    """Return how many points of a grid are computed at least: the coarsest level, and a check.
+
+    Args:
+        n_alpha: Points along alpha.
+        n_beta: Points along beta.
+    """
+    base = level_grids(n_alpha, n_beta)[1]
+    n_base, n = len(base.alpha) * len(base.beta), n_alpha * n_beta
+    return min(n, n_base + _n_checked(n - n_base))
+
+
+def _n_checked(n: int) -> int:
+    """Return how many of so many interpolated points are computed to check them."""
+    return min(n, int(np.clip(np.ceil(CHECKED * n), LEAST_CHECKED, MOST_CHECKED)))
+
+
 def _choose(candidates: np.ndarray, *, seed: int) -> np.ndarray:
     """Return a random sample of points, the same for one seed with any version of NumPy."""
     places = np.flatnonzero(candidates)
-    n = int(np.clip(np.ceil(CHECKED * len(places)), LEAST_CHECKED, MOST_CHECKED))
     drawn = np.random.PCG64(seed).random_raw(candidates.size)[places]
-    return places[np.argsort(drawn, kind="stable")[:n]]
+    return places[np.argsort(drawn, kind="stable")[: _n_checked(len(places))]]
 
 
 def _judge(question: Question, answer: Answer, chosen: np.ndarray) -> tuple[Check, Question]:
