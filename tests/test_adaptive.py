@@ -4,6 +4,9 @@ Oracle: the surface itself, at every point that was not computed. Its formulas, 
 are made here, and the planner sees of them only the points that it asks for.
 """
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from landscape_mpi.engine.adaptive.level_grid import level_grids, predict
 from landscape_mpi.engine.adaptive.self_check import next_step
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.grid import coarse_to_fine
+from landscape_mpi.engine.plan import Plan
 
 DECADES = Tolerance(0.03)
 
@@ -183,6 +187,16 @@ def test_a_cubic_is_predicted_exactly_also_in_a_narrow_last_cell(n):
     *_, coarse, fine = level_grids(n, n)
     predicted = predict(cubic[coarse.select], coarse, fine)
     assert predicted == pytest.approx(cubic[fine.select], abs=1e-12)
+
+
+def test_ranks_that_wait_for_a_level_share_its_points_as_if_they_were_all():
+    """Of 201 points the coarsest level has every 16th and the last one: 14."""
+    axis = np.linspace(-1, 1, 201)
+    subject = None  # of no matter here
+    exact = Plan(Path("x.h5"), axis, axis, subject, n_pending=201 * 201)
+    assert exact.n_together == 201 * 201
+    assert replace(exact, tolerance=DECADES).n_together == 14 * 14
+    assert replace(exact, tolerance=DECADES, n_pending=5).n_together == 5
 
 
 def test_levels_are_those_of_the_usual_order():

@@ -12,6 +12,7 @@ import numpy as np
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.layer_kinds import LayerKinds
 from landscape_mpi.compute.paths import Paths
+from landscape_mpi.engine.adaptive.level_grid import coarsest_points
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.random_directions import RandomDirections
 from landscape_mpi.engine.request import Evaluation, Rounds
@@ -55,6 +56,13 @@ class Plan:
     def n_points(self) -> int:
         """Points of the grid."""
         return len(self.alpha) * len(self.beta)
+
+    @property
+    def n_together(self) -> int:
+        """Points left that do not wait for the values of others: of a tolerance, about a level."""
+        if self.tolerance is None:
+            return self.n_pending
+        return min(self.n_pending, coarsest_points(len(self.alpha), len(self.beta)))
 
     def content(self, attributes: Mapping[str, Attributes], **more: Any) -> SurfaceContent:
         """Return what the file holds before anything is evaluated.

@@ -139,7 +139,8 @@ def waiting_lines(outcomes: list[Outcome]) -> list[str]:
     return [
         f"The share of all processor time that ranks of equal speed wait because each level and "
         f"check is complete before the next begins, at {outcomes[0].tolerance.text}. Counted from "
-        f"the points of each level, not timed.",
+        "the points of each level, not timed. Where ranks are many for a level, a run lets several "
+        "share the data of a point (`--ranks-per-point`), and less is lost than stands here.",
         "",
         *table(("surface", "points in levels", *(f"{n} ranks" for n in RANKS)), rows),
     ]

@@ -57,6 +57,17 @@ def level_grids(n_alpha: int, n_beta: int) -> list[LevelGrid]:
     ]
 
 
+def coarsest_points(n_alpha: int, n_beta: int) -> int:
+    """Return how many points the level that is computed whole has.
+
+    Args:
+        n_alpha: Points along alpha.
+        n_beta: Points along beta.
+    """
+    base = level_grids(n_alpha, n_beta)[1]
+    return len(base.alpha) * len(base.beta)
+
+
 def predict(values: np.ndarray, coarse: LevelGrid, fine: LevelGrid) -> np.ndarray:
     """Interpolate the values of a level at the nodes of a finer one.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from landscape_mpi.engine.adaptive.level_grid import level_grids
+from landscape_mpi.engine.adaptive.level_grid import coarsest_points
 from landscape_mpi.engine.adaptive.refinement import MOST, Answer, Question, refine
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 
@@ -83,8 +83,7 @@ def least_points(n_alpha: int, n_beta: int) -> int:
         n_alpha: Points along alpha.
         n_beta: Points along beta.
     """
-    base = level_grids(n_alpha, n_beta)[1]
-    n_base, n = len(base.alpha) * len(base.beta), n_alpha * n_beta
+    n_base, n = coarsest_points(n_alpha, n_beta), n_alpha * n_beta
     return min(n, n_base + _n_checked(n - n_base))
 
 
