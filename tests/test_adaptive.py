@@ -172,6 +172,19 @@ def test_any_shape_of_grid(shape):
     assert errors.size == 0 or errors.max() <= 0.03
 
 
+@pytest.mark.parametrize("unit", ["decades", "nat"])
+def test_nothing_is_interpolated_beyond_what_is_computed(unit):
+    """A loss that is 0 on a curve: a cubic undershoots it."""
+    alpha, beta = grid(101)
+    losses = np.abs(beta - alpha**2) ** 1.5
+    tolerance = Tolerance(0.1, unit)
+    step, done = look_up(losses, tolerance)
+    found = tolerance.losses(step.answer.values[0])[~done]
+    assert found.size > 1000
+    assert found.min() >= losses[done].min() - 1e-12
+    assert found.max() <= losses[done].max() + 1e-12
+
+
 def test_every_loss_keeps_to_the_tolerance():
     """The second loss is rough where the first is smooth."""
     losses = np.stack([bowl(101), rough(101)])

@@ -51,7 +51,7 @@ class Interpolation:
     def title(self) -> str:
         """Return in few words how many points are interpolated, for the title of a picture."""
         share = 100 * self.n_points / self.points.size
-        return f"{share:.0f} % of the points interpolated to {self.tolerance}"
+        return f"{share:.0f} % interpolated to {self.tolerance}"
 
     @property
     def words(self) -> str:
