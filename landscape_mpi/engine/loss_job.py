@@ -9,6 +9,7 @@ import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.engine import loss_messages, provenance
+from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
 from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.engine.grid_job import GridJob, Prepared
@@ -25,6 +26,8 @@ from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.resume import (
     DEVICE_MODEL,
     check_same_surface,
+    computed_values,
+    count_pending,
     pending_points,
     stored_device_model,
 )
@@ -51,6 +54,7 @@ class LossJob(GridJob):
             asked: What is evaluated; needed where it is a problem.
         """
         self.plan, self._root, self._asked = plan, root, asked
+        self._adaptive: AdaptivePoints | None = None
         self.is_tuned = asked is None or asked.problem is None
         self.columns = Columns(plan.subject.quantities, prefix="", command=command)
 
@@ -85,7 +89,21 @@ class LossJob(GridJob):
     def pending(self) -> np.ndarray:
         """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""
         order = coarse_to_fine(len(self.plan.alpha), len(self.plan.beta))
-        return pending_points(self.plan.out, order)
+        if self.plan.tolerance is None:
+            return pending_points(self.plan.out, order)
+        values, done = computed_values(self.plan.out, self.columns.names)
+        center = np.logical_and.outer(self.plan.alpha == 0, self.plan.beta == 0)
+        names, tolerance = self.columns.names, self.plan.tolerance
+        self._adaptive = AdaptivePoints(names, values, done, tolerance, center)
+        return self._adaptive.next_points()
+
+    def adaptive(self) -> AdaptivePoints | None:
+        """Return what decides on further points, on rank 0 of a run with a tolerance."""
+        return self._adaptive
+
+    def n_left(self, pending: np.ndarray) -> int:
+        """Return how many points have no value yet."""
+        return len(pending) if self._adaptive is None else count_pending(self.plan.out)
 
     def say_start(
         self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
@@ -95,7 +113,7 @@ class LossJob(GridJob):
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
         """Say what the file holds and what to do next. Collective over the ranks."""
-        loss_messages.say_end(ranks, self.plan, outcome)
+        loss_messages.say_end(ranks, self.plan, outcome, self._adaptive)
 
 
 def _without_device_model(path: Path, content: SurfaceContent) -> SurfaceContent:

@@ -40,6 +40,9 @@ def _about(surface: Surface) -> str:
         size = f"a line of {n_alpha} points"
     done = int(surface.done.sum())
     far = "all computed" if done == surface.n_points else f"{done:,} computed"
+    if surface.interpolation is not None:
+        n = surface.interpolation.n_points
+        far = f"{done - n:,} computed, {n:,} interpolated to {surface.interpolation.tolerance}"
     far = far.removeprefix("all ") if surface.n_points == 1 else far
     more = "".join(f"; {what}" for what in _lying_in(surface))
     return f"{of}{size}, {far}{more}"

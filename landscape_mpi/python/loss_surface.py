@@ -100,12 +100,33 @@ class LossSurface:
 
     @property
     def done(self) -> np.ndarray:
-        """Return which points are computed, bool [n_alpha, n_beta]; their values may be NaN.
+        """Return which points have a value, bool [n_alpha, n_beta]; it may be NaN.
 
         >>> int(open_surface("mine.h5").done.sum())
         15
         """
         return _read_only(self._surface.done)
+
+    @property
+    def interpolated(self) -> np.ndarray:
+        """Return which of these points are interpolated, not computed, bool [n_alpha, n_beta].
+
+        >>> int(open_surface("mine.h5").interpolated.sum())
+        0
+        """
+        found = self._surface.interpolation
+        return np.zeros(self._surface.shape, bool) if found is None else _read_only(found.points)
+
+    @property
+    def errors(self) -> Mapping[str, np.ndarray]:
+        """Return the estimated errors of interpolated losses, in their units, 0 where computed.
+
+        >>> dict(open_surface("mine.h5").errors)
+        {}
+        """
+        found = self._surface.interpolation
+        errors = {} if found is None else found.errors
+        return MappingProxyType({name: _read_only(array) for name, array in errors.items()})
 
     @property
     def center(self) -> tuple[int, int] | None:

@@ -134,12 +134,18 @@ def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
         DamagedFileError: If there are flags that no run writes.
     """
     done = file["done"][...].ravel()  # before the values: a job writes them in the other order
-    if done.max(initial=0) > 1:
-        raise DamagedFileError(path, "its flags are other than 0 and 1")
+    _check_flags(file, path, done)
     points = np.flatnonzero(done)
     values = {name: file[name][...].ravel()[points] for name in _covered(file)}
     sums = point_checksums(place_columns(file, points) | values)
     return points[sums != file["checksum"][...].ravel()[points]]
+
+
+def _check_flags(file: h5py.File, path: Path, done: np.ndarray) -> None:
+    is_adaptive = file.attrs.get("format_version") == schema.ADAPTIVE_VERSION
+    if done.max(initial=0) > (schema.INTERPOLATED if is_adaptive else schema.COMPUTED):
+        known = "0, 1 and 2" if is_adaptive else "0 and 1"
+        raise DamagedFileError(path, f"its flags are other than {known}")
 
 
 def _covered(file: h5py.File) -> list[str]:
@@ -151,7 +157,13 @@ def _covered(file: h5py.File) -> list[str]:
 def _digest(file: h5py.File, path: Path) -> bytes:
     """Return the SHA-256 of a file's bytes but for those that a run, of any command, changes."""
     changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
-    later = (*schema.HESSIAN, *schema.HESSIAN_BOOKKEEPING, schema.HESSIAN_RUNS)
+    later = (
+        schema.CHECK_ERROR,
+        schema.CHECK_ESTIMATE,
+        *schema.HESSIAN,
+        *schema.HESSIAN_BOOKKEEPING,
+        schema.HESSIAN_RUNS,
+    )
     changing += [name for name in later if name in file]
     spans = sorted([SUPERBLOCK, *(_span(file[name]) for name in changing)], reverse=True)
     digest = hashlib.sha256()

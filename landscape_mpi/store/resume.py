@@ -51,6 +51,8 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ("/", "mean", "mean {}", "pass --mean={}"),
     ("/", "std", "std {}", "pass --std={}"),
     ("provenance", "data_sha256", "data of SHA-256 {}", DATA_WAY_OUT),
+    ("/", schema.ADAPTIVE, "--adaptive {}", "pass --adaptive {} (none: leave it out)"),
+    ("/", "adaptive_unit", "a tolerance in {}", "pass --adaptive-unit {}"),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
     ("/", "match", "matching {}", "pass --match and --seed as it says"),
@@ -91,6 +93,7 @@ UNSAID = {
     "subset": "first",
     "label_smoothing": 0.0,
     "also": "none",
+    schema.ADAPTIVE: "none",
     "problem_units": "1",
 }
 # Apart by more than what processors and libraries make of a mean: another function.
@@ -128,6 +131,21 @@ def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
     """
     with open_surface(path) as file:
         return order[file["done"][...].ravel()[order] == 0]
+
+
+def computed_values(path: Path, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a surface file, and which of them are computed.
+
+    Args:
+        path: Surface file.
+        names: Of the quantities.
+
+    Returns:
+        Float64 [n_quantities, n_alpha, n_beta]; bool [n_alpha, n_beta].
+    """
+    with open_surface(path) as file:
+        values = np.array([file[name][...] for name in names])
+        return values, file["done"][...] == schema.COMPUTED
 
 
 def check_replaceable(path: Path) -> None:
@@ -240,9 +258,11 @@ def _check_format(path: Path, file: h5py.File) -> None:
             f"Pass a new --out."
         )
     version = int(file.attrs.get("format_version", 0))
-    if version != schema.FORMAT_VERSION:
+    written = (schema.FORMAT_VERSION, schema.ADAPTIVE_VERSION)
+    if version not in written:
         raise InputError(
-            f"{path}: has format version {version}, this program writes {schema.FORMAT_VERSION}. "
+            f"{path}: has format version {version}, this program writes {written[0]} and "
+            f"{written[1]}. "
             f"Resume it with the version that began it, or pass a new --out."
         )
 

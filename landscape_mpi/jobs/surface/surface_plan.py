@@ -22,6 +22,7 @@ from landscape_mpi.engine.problem_options import evaluation_of_problem
 from landscape_mpi.engine.request import Evaluation, FileRequest
 from landscape_mpi.engine.subject_inputs import data_with_subset, read_subject
 from landscape_mpi.errors import InputError
+from landscape_mpi.jobs.surface.adaptive_options import describe_tolerance, tolerance_of
 from landscape_mpi.jobs.surface.also_options import check_also, subject_of
 from landscape_mpi.jobs.surface.plane_directions import PlaneDirections, choose_directions
 from landscape_mpi.jobs.surface.problem_options import check_goes_with_problem
@@ -58,6 +59,7 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     _check_batch_norm(asked)
     _check_points_at_once(asked)
     check_also(asked)
+    tolerance = tolerance_of(asked)
     file, wanted = asked.file, asked.inputs
     alpha, beta = choose_grid(asked.plane)
     check_output(file.out, inputs=[*wanted.files, *asked.plane.files])
@@ -71,7 +73,7 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     if asked.plane.repeats is not None:
         check_number_of_points(len(alpha), asked.plane.repeats, option="--repeats")
         beta = np.arange(asked.plane.repeats, dtype=np.float64)
-    plan = _plan(asked, alpha, beta, inputs, found)
+    plan = replace(_plan(asked, alpha, beta, inputs, found), tolerance=tolerance)
     path = path_on_surface(asked, inputs.state, found.vectors)
     content = replace(_content(asked, plan, inputs, found), path=path)
     if isinstance(path, PlaneCurve):
@@ -256,6 +258,7 @@ def _describe_surface(asked: SurfaceRequest, plan: Plan) -> dict:
         "data": asked.inputs.data.data,
         **plan.subject.attributes,
         "also": ",".join(plan.subject.also) or "none",
+        **describe_tolerance(plan.tolerance),
         "batch_norm": asked.running_statistics,
         "weight_decay": "none" if asked.weight_decay is None else asked.weight_decay,
         **asked.inputs.data.limit_attributes,
