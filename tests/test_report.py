@@ -107,7 +107,9 @@ def test_the_values_are_those_of_the_file_bit_for_bit(tmp_path, capsys):
     assert found.tobytes() == values.tobytes()
     assert list(floats(packed["alpha"])) == list(ALPHA)
     assert packed["quantities"][0]["done"] is None
-    assert capsys.readouterr().out == f"{path.with_suffix('.html')}: 2.0 MB, opens in any browser\n"
+    size = path.with_suffix(".html").stat().st_size / MEGABYTE
+    said = f"{path.with_suffix('.html')}: {size:.1f} MB, opens in any browser\n"
+    assert capsys.readouterr().out == said
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
@@ -389,3 +391,18 @@ def test_watching_writes_the_page_each_round_until_the_surface_is_complete(surfa
         assert (flags is None) == (n_rows == 5)
     assert watching.wait(timeout=30) == 0
     assert reloads == [10, None]
+
+
+@pytest.mark.parametrize("towards", [(1, -1), (-1, 1), (1, 1), (-1, -1)])
+def test_a_page_begins_where_no_wall_stands_before_the_basin(tmp_path, towards):
+    """A wall of 300 nat stands on one side of a basin; the camera must not be behind it."""
+
+    def wall(a, b):
+        return 300.0 if a * towards[0] + b * towards[1] > 0.5 else 0.1 + a**2 + b**2
+
+    axis = np.linspace(-1, 1, 31)
+    page = page_of(
+        write_surface(tmp_path / "a.h5", axis, axis, {"train_loss": plane(axis, axis, wall)})
+    )
+    azimuth = np.radians(content_of(page)["view"]["azimuth"])
+    assert np.cos(azimuth) * towards[0] + np.sin(azimuth) * towards[1] < 0

@@ -18,10 +18,13 @@ from landscape_mpi.store.lines import labels_of, names_of, pairs_of
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.default_scale import default_scale
 from landscape_mpi.views.marks import LETTERS
+from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.path import DROPPED, RUN_COLORS, STRAIGHT
 from landscape_mpi.views.report.gaps import find_gaps
+from landscape_mpi.views.space import Space, stand_up
 
 Packed = dict[str, Any]  # what json can write
 KINDS = {"f8": "<f8", "f4": "<f4", "i4": "<i4", "u1": "|u1"}
@@ -62,6 +65,20 @@ def pack_surface(surface: Surface, names: list[str]) -> Packed:
 def pack_scales(surfaces: Sequence[Surface], names: Iterable[str]) -> Packed:
     """Return how each quantity is drawn where nobody says how."""
     return {name: asdict(default_scale(surfaces, name)) for name in names}
+
+
+def choose_view(surfaces: Sequence[Surface], names: Sequence[str]) -> Packed:
+    """Return angles from which most of the basins is seen in the first quantity, degrees.
+
+    Args:
+        surfaces: All of the page; lines, and surfaces without the quantity, do not count.
+        names: Quantities, the first to be drawn first.
+    """
+    planes = [surface for surface in surfaces if not surface.is_line and names[0] in surface.values]
+    panels = [make_panel(surface, names[0]) for surface in planes]
+    standing = [panel.standing for panel in stand_up(panels, Space()) if panel.standing]
+    camera = next((each.camera for each in standing if each.camera), Camera())
+    return {"azimuth": camera.azimuth, "elevation": camera.elevation}
 
 
 def pack(values: np.ndarray, kind: str) -> str:

@@ -23,7 +23,7 @@ from landscape_mpi.store.provenance import Provenance
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.report import tables
-from landscape_mpi.views.report.content import pack_scales, pack_surface
+from landscape_mpi.views.report.content import choose_view, pack_scales, pack_surface
 from landscape_mpi.views.report.tables import escape
 
 RELOAD_S = 10  # between two looks of a page that is being watched
@@ -90,12 +90,12 @@ def make_page(
         InputError: If a surface has no such quantity, or nothing of it is computed.
     """
     chosen = [choose_quantities(source.surface, quantities) for source in sources]
+    surfaces = [surface for surface, _ in chosen]
+    shown = list(dict.fromkeys(name for _, names in chosen for name in names))
     content: dict[str, Any] = {
         "surfaces": [pack_surface(surface, names) for surface, names in chosen],
-        "scales": pack_scales(
-            [surface for surface, _ in chosen],
-            dict.fromkeys(name for _, names in chosen for name in names),
-        ),
+        "scales": pack_scales(surfaces, shown),
+        "view": choose_view(surfaces, shown),
         "scale": scale,
         "ends": ends,
         "reload": reload_s if watched else None,

@@ -8,7 +8,7 @@ const DISTANCES = [0.05, 50]; // of the camera, in sides of the box
 const WHEEL = 0.001; // change of the logarithm of the distance by a pixel; a notch has 100
 const LINE = 20; // pixels, where a wheel counts lines
 const VIEWS = { // degrees, and sides of the box
-  reset: { azimuth: -58, elevation: 38.4, distance: 1.92 },
+  reset: { azimuth: -58, elevation: 40, distance: 1.92 }, // until the page says where the basins are seen
   above: { azimuth: -90, elevation: 89.9, distance: 1.8 },
   front: { azimuth: -90, elevation: 12, distance: 1.8 },
   side: { azimuth: 0, elevation: 12, distance: 1.8 },

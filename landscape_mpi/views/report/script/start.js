@@ -17,6 +17,8 @@ async function start() {
   views = content.surfaces.map(viewOf);
   usualScales = content.scales;
   fillControls();
+  Object.assign(VIEWS.reset, content.view);
+  VIEWS.below.azimuth = content.view.azimuth;
   state.camera = fitted(VIEWS.reset);
   state.scale = content.scale ?? "auto";
   chooseQuantity(quantityNames()[0]);
