@@ -11,7 +11,7 @@ from typing import Any
 
 from landscape_mpi.device_names import AUTO, DEVICE_NAMES, check_device
 from landscape_mpi.errors import InputError, nearest_name
-from landscape_mpi.registry import DATA_SETS, HOOK, NETWORKS
+from landscape_mpi.registry import COLOR_MAPS, DATA_SETS, HOOK, NETWORKS, REVERSED
 
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 10**9
@@ -159,6 +159,23 @@ def value_range(text: str) -> tuple[float | None, float | None]:
             f"e.g. :10."
         )
     return ends[0], ends[1]
+
+
+def color_map(text: str) -> str:
+    """Return the name of a map of colours, as registry.COLOR_MAPS has it, or that with ``_r``.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    name = text.removesuffix(REVERSED)
+    if name not in COLOR_MAPS:
+        near = nearest_name(name, COLOR_MAPS)
+        hint = f" Did you mean {near}?" if near else ""
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one of {', '.join(COLOR_MAPS)}, nor one of these followed by "
+            f"{REVERSED}, which turns it round.{hint}"
+        )
+    return text
 
 
 def list_of_names(text: str) -> list[str]:

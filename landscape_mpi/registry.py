@@ -124,6 +124,27 @@ PICTURES: Registry[Any] = Registry(
         "ring": "views.ring:RING",
     },
 )
+# Maps of matplotlib, perceptually uniform ones first and then those that diverge from a middle.
+COLOR_MAPS: tuple[str, ...] = (
+    "viridis",
+    "plasma",
+    "inferno",
+    "magma",
+    "cividis",
+    "coolwarm",
+    "bwr",
+    "seismic",
+    "RdBu",
+    "RdGy",
+    "RdYlBu",
+    "RdYlGn",
+    "Spectral",
+    "BrBG",
+    "PRGn",
+    "PiYG",
+    "PuOr",
+)
+REVERSED = "_r"  # after the name of a map: from its end to its beginning
 
 
 def named_path(data: str) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 from surface_files import write_surface
 
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.views.report.default_scale import default_scale
+from landscape_mpi.views.default_scale import default_scale
 
 AXIS = np.linspace(-1, 1, 10)
 

@@ -84,19 +84,12 @@ def test_log_without_a_positive_value():
         scale_of(-0.5, -2.0, kind="log")
 
 
-def test_given_levels_inside_the_range_are_kept():
-    scale = scale_of(0.3, 4.0, levels=[0.1, 0.5, 1.0, 5.0])
-    assert scale.levels.tolist() == [0.5, 1.0]
-    assert scale.bands.tolist() == [0.3, 0.5, 1.0, 4.0]
-
-
-def test_colors_end_at_given_levels_that_span_less_than_what_is_beyond():
-    levels = [0.1 + 0.5 * k for k in range(20)]
-    assert scale_of(0.0, 326.0, kind="linear", levels=levels).clipped == (0.0, 9.6)
-    assert scale_of(-90.0, 10.0, kind="linear", levels=levels).clipped == (0.1, 10.0)
-    assert scale_of(-90.0, 326.0, kind="linear", levels=levels).clipped == (0.1, 9.6)
-    assert scale_of(0.0, 19.0, kind="linear", levels=levels).clipped is None
-    assert scale_of(0.01, 326.0, kind="log", levels=levels).clipped is None  # two decades of four
+def test_colors_end_at_given_levels_whatever_the_values():
+    levels = [0.1, 0.5, 1.0, 5.0]
+    for values in ([0.3, 4.0], [0.0, 326.0], [-90.0, 0.2]):
+        scale = scale_of(*values, kind="linear", levels=levels)
+        assert (scale.levels.tolist(), scale.clipped) == (levels, (0.1, 5.0))
+    assert scale_of(0.01, 326.0, kind="log", levels=[0.0, 0.1, 5.0]).clipped == (0.1, 5.0)
     assert scale_of(0.0, 326.0, kind="linear", levels=[5.0]).clipped is None
     assert scale_of(0.0, 326.0, kind="linear", levels=12).clipped is None
 
@@ -107,6 +100,31 @@ def test_a_clipped_scale_opened_again_is_the_usual_one():
     assert opened.levels.tolist() == usual.levels.tolist()
     assert opened.bands.tolist() == usual.bands.tolist()
     assert (opened.low, opened.high, opened.clipped) == (0.0, 326.0, None)
+
+
+def test_colors_end_at_given_ends_with_round_levels_between_and_a_line_at_each():
+    ended = scale_of(0.0, 326.0, kind="linear", ends=(2.0, 10.0), levels=4)
+    assert (ended.clipped, ended.levels.tolist()) == ((2.0, 10.0), [2, 4, 6, 8, 10])
+    assert (ended.low, ended.high) == (0.0, 326.0)
+    assert scale_of(0.5, 326.0, kind="linear", ends=(None, 10.0)).clipped == (0.5, 10.0)
+    assert scale_of(0.5, 326.0, kind="log", ends=(1.0, None), levels=3).levels.tolist() == [
+        *(1, 10, 100),
+    ]
+    both = scale_of(0.0, 326.0, kind="linear", ends=(None, 10.0), levels=[1.0, 5.0])
+    assert (both.clipped, both.levels.tolist()) == ((1.0, 10.0), [1, 5])
+
+
+@pytest.mark.parametrize(
+    ("ends", "kind", "words"),
+    [
+        ((400.0, None), "linear", "--range 400: has none of its values, 0.5 to 326. Pass both"),
+        ((None, 0.5), "linear", "--range :0.5 has none of its values"),
+        ((-1.0, 10.0), "log", "--range -1:10 reaches -1, and a logarithmic scale has only values"),
+    ],
+)
+def test_ends_that_leave_nothing_to_be_seen(ends, kind, words):
+    with pytest.raises(InputError, match=words):
+        scale_of(0.5, 326.0, kind=kind, ends=ends)
 
 
 def test_given_levels_outside_the_range():

@@ -6,6 +6,7 @@ the written PNG is decoded by Pillow, which shares nothing with the drawing.
 
 import io
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -431,10 +432,10 @@ def test_colors_tell_given_levels_apart_far_below_the_largest_value(kind, panel_
     bar = figure.axes[1]
     labels = [text.get_text() for text in bar.get_yticklabels()]
     assert labels[-5:] == ["2", "4", "6", "8", "10"]
-    assert bar.get_ylim() == (1.0, 10.0)
-    assert bar._colorbar.extend == "max"
+    assert bar.get_ylim() == (2.0, 10.0)
+    assert bar._colorbar.extend == "both"
     colored = next(c for c in main_axes(figure).collections if c.get_array() is not None)
-    assert (colored.norm.vmin, colored.norm.vmax) == (1.0, 10.0)
+    assert (colored.norm.vmin, colored.norm.vmax) == (2.0, 10.0)
 
 
 def test_in_space_the_heights_beyond_given_levels_are_seen(panel_of):
@@ -469,3 +470,98 @@ def test_the_title_names_the_file_of_the_data_without_its_folder(data, name, pan
     panel = panel_of(tilted)
     panel.surface.attributes.update(model="resnet20", data=data)
     assert main_axes(PICTURES["contour"](panel)).get_title() == f"resnet20, {name}"
+
+
+def chaos(a, b):
+    return 0.05 + 40 * a * a * (1 + np.cos(20 * b))  # nat
+
+
+def as_cross_entropy(panel_of, function, **options):
+    """Return the panel of a loss whose file says that it is the cross-entropy of 10 classes."""
+    known = replace(panel_of(function).surface, attributes={"n_classes": 10})
+    return make_panel(known, "train_loss", **options)
+
+
+@pytest.mark.parametrize("kind", ["contour", "filled", "heatmap"])
+def test_the_colours_of_a_cross_entropy_end_at_10_nat_and_the_picture_says_what_is_beyond(
+    panel_of, kind
+):
+    panel = as_cross_entropy(panel_of, chaos)
+    figure = PICTURES[kind](panel)
+    figure.draw_without_rendering()
+    bar = figure.axes[1]
+    assert (bar.get_ylim(), bar._colorbar.extend) == ((0.0, 10.0), "max")
+    values = panel.surface.values["train_loss"]
+    share = round(100 * (values > 10).mean())
+    words = f"{share} % of the plane is above 10 nat, up to {values.max():.0f}"
+    assert words in legend_texts(figure)
+    labels = [text.get_text() for text in bar.get_yticklabels()]
+    assert labels[0] == "0"
+    assert labels[-9:] == [str(k) for k in range(2, 11)]
+
+
+def test_options_override_the_scale_of_a_cross_entropy(panel_of):
+    def scale_of(**options):
+        return as_cross_entropy(panel_of, chaos, **options).scale
+
+    assert (scale_of(kind="log").kind, scale_of(kind="log").clipped) == ("log", None)
+    assert scale_of(kind="linear").clipped is None
+    assert scale_of(ends=(None, 5.0)).clipped == (0.0, 5.0)
+    assert scale_of(ends=(0.5, None)).clipped == (0.5, 10.0)
+    assert scale_of(ends=(20.0, None)).clipped[0] == 20.0
+    assert scale_of(ends=(0.5, 5.0), kind="log").clipped == (0.5, 5.0)
+    assert scale_of(levels=[1.0, 2.0, 30.0]).clipped == (1.0, 30.0)
+    assert scale_of(levels=5).levels.tolist() == [0, 2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize("kind", ["contour", "filled"])
+def test_a_basin_far_below_guessing_has_lines_of_its_own_and_the_usual_colours(panel_of, kind):
+    panel = as_cross_entropy(panel_of, lambda a, b: 0.001 + 0.01 * (a * a + b * b))
+    figure = PICTURES[kind](panel)
+    assert panel.scale.clipped == (0.0, 10.0)
+    inside = panel.scale.levels[panel.scale.levels < panel.values.max()]
+    assert len(inside) >= 3
+    assert "its values up to 0.0435; --linear, --log or --range" in panel.scale.notes[0]
+    assert len(contour_lines(figure)) >= 3
+
+
+@pytest.mark.parametrize("kind", PLANES)
+def test_a_loss_that_diverges_unfinished_and_not_a_number(panel_of, tmp_path, kind):
+    done = np.ones((7, 5), bool)
+    done[0] = False
+    function = lambda a, b: 1e36 if a > 1 else np.nan if b > 0.4 else 1 + a * a  # noqa: E731
+    surface = panel_of(function, done=done).surface
+    panel = make_panel(replace(surface, attributes={"n_classes": 10}), "train_loss")
+    assert panel.scale.clipped == (0.0, 10.0)
+    pixels = written(figure := PICTURES[kind](panel), tmp_path)
+    if kind != "surface":
+        assert any("above 10 nat, up to 1e+36" in text for text in legend_texts(figure))
+    assert np.ptp(pixels) > 100
+
+
+def test_a_constant_has_round_numbers_on_its_bar(panel_of):
+    for options in ({}, {"kind": "log"}):
+        figure = PICTURES["filled"](panel_of(lambda a, b: 2.302585093, **options))
+        figure.draw_without_rendering()
+        labels = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+        assert len(labels) >= 2
+        assert all(len(label) <= 4 for label in labels)
+
+
+def test_the_line_of_a_cross_entropy_ends_at_10_nat(line):
+    panels = line(
+        {"train_loss": np.linspace(-3, 3, 31) ** 4, "train_error": np.arange(31)},
+        np.linspace(-1, 1, 31),
+    )
+    surface = replace(panels[0].surface, attributes={"n_classes": 10})
+    panels = make_panels(surface, None)
+    (picture,) = plan_pictures(panels, kinds=[])
+    figure = picture.draw()
+    loss, error = (axes for axes in figure.axes if axes.get_ylabel())
+    assert loss.get_yscale() == "linear"
+    assert loss.get_ylim()[1] == 10
+    assert -1 < loss.get_ylim()[0] <= 0
+    assert error.get_ylim()[1] > 30
+    above = round(100 * (np.linspace(-3, 3, 31) ** 4 > 10).mean())
+    words = f"train loss: {above} % of the line is above 10 nat, up to 81"
+    assert words in legend_texts(figure)

@@ -4,6 +4,7 @@ differentiation.
 """
 
 import gc
+import time
 
 import numpy as np
 import pytest
@@ -216,11 +217,14 @@ def n_tensors():
 
 
 def test_a_plane_that_is_given_up_leaves_nothing(device):
-    counted = []
-    for _ in range(2):
-        make_plane(batch=16, device=device).move_to(0.1, 0.2)
-        counted.append(n_tensors())
-    assert counted[1] == counted[0]
+    make_plane(batch=16, device=device).move_to(0.1, 0.2)
+    n_before = n_tensors()
+    make_plane(batch=16, device=device).move_to(0.1, 0.2)
+    # A thread of the pool lets go of its last task a moment after it has handed in the result.
+    end = time.monotonic() + 60
+    while n_tensors() > n_before and time.monotonic() < end:
+        time.sleep(0.1)
+    assert n_tensors() <= n_before
 
 
 def test_threads_do_not_change_a_bit(device):

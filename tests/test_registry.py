@@ -6,18 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib import colormaps
 
 from landscape_mpi.compute.normalizations.normalization import Normalization
 from landscape_mpi.engine.quantities.quantity import Quantity
 from landscape_mpi.errors import InputError
 from landscape_mpi.registry import (
+    COLOR_MAPS,
     DATA_SETS,
     HOOK,
     NETWORKS,
     NORMALIZATIONS,
     PICTURES,
     QUANTITIES,
+    REVERSED,
     Registry,
     named_path,
 )
@@ -44,6 +48,20 @@ def test_every_line_names_a_thing_of_its_room(what):
         assert registry.place(name).startswith(f"{room}.")
         assert isinstance(thing, kind), name
         assert thing.words
+
+
+def luminance(name):
+    """Return the lightness of a map's colours as the eye has it, float64 [256]."""
+    red, green, blue = (np.asarray(colormaps[name](np.linspace(0, 1, 256))) ** 2.2).T[:3]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("name", COLOR_MAPS)
+def test_a_map_becomes_lighter_all_the_way_or_up_to_its_middle(name):
+    assert f"{name}{REVERSED}" in colormaps
+    light = luminance(name)
+    rises = np.diff(light) > -1e-3
+    assert rises.all() or light[112:144].min() > max(light[0], light[-1])
 
 
 def test_names_are_imported_when_they_are_asked_for():

@@ -93,6 +93,7 @@ def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
             kind=options.kind[0],
             scale=options.scale,
             levels=options.levels,
+            ends=options.range or (None, None),
             smooth=options.smooth,
             seconds=options.seconds,
             fps=FPS[options.film.suffix.lower()],

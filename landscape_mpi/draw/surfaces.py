@@ -71,7 +71,8 @@ def plan_comparisons(
 
 
 def _scale_and_place(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    scale = {"kind": options.scale, "levels": options.levels}
+    ends = options.range or (None, None)
+    scale = {"kind": options.scale, "levels": options.levels, "ends": ends}
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
     return scale, place | {"smooth": options.smooth}
 

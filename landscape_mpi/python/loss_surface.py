@@ -148,7 +148,7 @@ class LossSurface:
         ax: Axes | None = None,
         quantity: str | Sequence[str] | None = None,
         scale: str | None = None,
-        levels: int | Sequence[float] = 12,
+        levels: int | Sequence[float] | None = None,
         smooth: int = 1,
         critical: float | None = None,
         path: bool = True,
@@ -164,8 +164,8 @@ class LossSurface:
             kind: contour, filled, heatmap, surface, ring, or line; None for contour or line.
             ax: Where to draw, with projection="3d" for surface; None for a new figure of pyplot.
             quantity: Which one, or a sum; several for a line; None for the first, or all of these.
-            scale: linear, log or symlog; None chooses from the values.
-            levels: About how many contour levels, or the levels themselves.
+            scale: linear, log or symlog; None for that of the plot command.
+            levels: About how many contour levels, or the levels themselves; None for the usual.
             smooth: So many times as many cells by a spline, which the legend then says.
             critical: Mark minima, saddles and maxima of at least this persistence; needs gudhi.
             path: Draw trajectories and curves that lie in the plane.

@@ -282,15 +282,22 @@ def plain(text: str) -> str:
 
 
 def norm_of(scale: Scale) -> Normalize:
-    """Return the map from heights to colours: over the values, or around a constant."""
-    ends = scale.bands[[0, -1]] if scale.is_constant else scale.clipped or (scale.low, scale.high)
-    low, high = scale.height(np.array(ends))
+    """Return the map from heights to colours: between their ends, or around a constant."""
+    around = scale.bands[[0, -1]] if scale.is_constant else (scale.low, scale.high)
+    low, high = scale.height(np.array(scale.clipped or around))
     return Normalize(float(low), float(high))
 
 
 def bar_ticks(scale: Scale) -> np.ndarray:
-    """Return the values a colour bar over the values' range is labelled with."""
-    return np.array([scale.low]) if scale.is_constant else scale.levels
+    """Return the values that a colour bar is labelled with: round ones, and asked ends."""
+    if scale.clipped is not None:
+        ends = [end for end in scale.clipped if end not in (scale.low, scale.high)]
+        return np.union1d(scale.levels, ends)
+    if scale.is_constant:
+        low, high = scale.bands[[0, -1]]
+        ticks = np.asarray(MaxNLocator(4).tick_values(low, high))
+        return ticks[(ticks > low) & (ticks < high)]
+    return scale.levels
 
 
 def add_color_bar(

@@ -21,7 +21,8 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.canvas import Canvas, edges_of, make_row, plain, scaled, sides_of
 from landscape_mpi.views.choice import ONLY_IF_NAMED, check_quantity
-from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale, make_suitable_scale
+from landscape_mpi.views.default_scale import scale_of
+from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
 from landscape_mpi.views.line import MEASURES, draw_line_on, measure_of, share_heights
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.picture_kind import find_kind
@@ -69,7 +70,8 @@ def make_shared_panels(
     quantities: list[str] | None,
     *,
     kind: str | None = None,
-    levels: int | list[float] = DEFAULT_LEVELS,
+    levels: int | list[float] | None = None,
+    ends: Ends = NO_ENDS,
     option: str = "--compare",
 ) -> list[list[Panel]]:
     """Prepare the quantities asked for, where None those that all surfaces have.
@@ -77,8 +79,9 @@ def make_shared_panels(
     Args:
         surfaces: The surfaces.
         quantities: Names, and sums of names.
-        kind: Of scale, one of levels.SCALES; None chooses from the values.
-        levels: About how many levels, or the levels themselves.
+        kind: Of scale, one of levels.SCALES; None for the usual one.
+        levels: About how many levels, or the levels themselves; None for the usual ones.
+        ends: Where colours end.
         option: What was asked, for messages.
 
     Returns:
@@ -92,9 +95,9 @@ def make_shared_panels(
         held = "; ".join(f"{surface.path} has {', '.join(surface.values)}" for surface in surfaces)
         raise InputError(f"{option}: the files have no quantity in common: {held}.")
     if surfaces[0].is_line:  # a line has no levels
-        levels = DEFAULT_LEVELS
-    choose = make_suitable_scale if quantities is None or len(names) > 1 else make_scale
-    choose_scale = partial(choose, kind=kind, levels=levels)
+        levels = None
+    several = quantities is None or len(names) > 1
+    choose_scale = partial(scale_of, kind=kind, levels=levels, ends=ends, gives_way=several)
     return [_panels_of(surfaces, name, choose_scale, option) for name in names]
 
 
@@ -218,14 +221,8 @@ def _panels_of(
             f"{option}: {name} has the units {' and '.join(dict.fromkeys(units))}, and one colour "
             "cannot stand for both."
         )
-    values = np.concatenate(
-        [
-            np.where(surface.done_of[name], surface.values[name], np.nan).ravel()
-            for surface in summed
-        ]
-    )
     where = f"{', '.join(str(surface.path) for surface in summed)}: {name}"
-    scale = choose_scale(values, where=where)
+    scale = choose_scale(summed, name, where=where)
     return [make_panel(surface, name, scale=scale) for surface in summed]
 
 

@@ -18,7 +18,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.coarse import thinned
 from landscape_mpi.views.compare import draw_row, make_shared_panels, shared_limits
-from landscape_mpi.views.levels import DEFAULT_LEVELS
+from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.page import extent_of
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.picture_kind import find_kind
@@ -88,7 +88,8 @@ def make_film(
     *,
     kind: str = "surface",
     scale: str | None = None,
-    levels: int | list[float] = DEFAULT_LEVELS,
+    levels: int | list[float] | None = None,
+    ends: Ends = NO_ENDS,
     smooth: int = 1,
     seconds: float | None = None,
     fps: float,
@@ -100,8 +101,9 @@ def make_film(
         surfaces: Planes, in the order of the film.
         quantity: What is drawn; None for the first that all have.
         kind: One of registry.PICTURES.
-        scale: One of levels.SCALES; None chooses from the values of all.
-        levels: About how many levels, or the levels themselves.
+        scale: One of levels.SCALES; None for the usual one.
+        levels: About how many levels, or the levels themselves; None for the usual ones.
+        ends: Where colours end.
         smooth: Cells for each one computed, along an axis.
         seconds: Length of the film.
         fps: Frames per second of a turn.
@@ -111,7 +113,9 @@ def make_film(
         InputError: If a surface lacks the quantity, or cannot be drawn so.
     """
     names = None if quantity is None else [quantity]
-    prepare = partial(make_shared_panels, surfaces, kind=scale, levels=levels, option="--film")
+    prepare = partial(
+        make_shared_panels, surfaces, kind=scale, levels=levels, ends=ends, option="--film"
+    )
     row = prepare(names)[0]
     if names is None:  # as if it were named: a film of one quantity has no others to give way for
         row = prepare([row[0].name])[0]

@@ -21,7 +21,7 @@ from landscape_mpi.views.barriers import draw_pairs_on
 from landscape_mpi.views.beside_axes import settle_layout, sides_in_the_end
 from landscape_mpi.views.canvas import LONG_SIDE, Canvas
 from landscape_mpi.views.critical import with_critical
-from landscape_mpi.views.levels import DEFAULT_LEVELS, SCALES
+from landscape_mpi.views.levels import SCALES
 from landscape_mpi.views.line import MEASURES, draw_line_on, group_over_splits, measure_of
 from landscape_mpi.views.page import COLUMNS, SCREEN, Page, on_page
 from landscape_mpi.views.panel import Panel
@@ -38,8 +38,8 @@ class Look:
 
     kind: str | None = None  # one of registry.PICTURES, or line; None for contour of a plane
     quantity: str | Sequence[str] | None = None  # None for the first; of a line for all
-    scale: str | None = None  # of levels.SCALES; None chooses from the values
-    levels: int | Sequence[float] = DEFAULT_LEVELS
+    scale: str | None = None  # of levels.SCALES; None for the usual one
+    levels: int | Sequence[float] | None = None  # None for the usual ones
     smooth: int = 1  # cells drawn for each one computed, along an axis
     critical: float | None = None  # least persistence of the points that are marked
     path: bool = True  # whether to draw trajectories, or a curve
@@ -159,7 +159,9 @@ def _panels_of(surface: Surface, look: Look) -> list[Panel]:
     if not look.path:
         surface = replace(surface, trajectory=None, curve=None)
     asked = [look.quantity] if isinstance(look.quantity, str) else look.quantity
-    levels = look.levels if isinstance(look.levels, int) else [float(x) for x in look.levels]
+    levels = look.levels
+    if levels is not None and not isinstance(levels, int):
+        levels = [float(level) for level in levels]
     names = None if asked is None else list(asked)
     if not surface.is_line and names is not None and len(names) != 1:
         raise InputError(

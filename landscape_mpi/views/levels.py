@@ -7,7 +7,7 @@ threshold says, and logarithmic beyond, on both sides.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -29,6 +29,8 @@ MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
 Ticks = Callable[[float, float, int], np.ndarray]  # of low, high and about how many
+Ends = tuple[float | None, float | None]  # of the colours; None for that of the values
+NO_ENDS: Ends = (None, None)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Scale:
     kind: str  # one of SCALES
     low: float  # smallest value drawn
     high: float  # largest value drawn
-    levels: np.ndarray  # float64 [n], rising, inside (low, high); empty if constant
+    levels: np.ndarray  # float64 [n], rising; inside (low, high) unless they are given
     bands: np.ndarray  # float64 [n + 2], the levels and an end on either side
     n_floored: int = 0  # zero or negative values, drawn at low on a log scale
     threshold: float = 1.0  # magnitude from which on a symmetric log scale is logarithmic
@@ -48,7 +50,7 @@ class Scale:
     @property
     def is_constant(self) -> bool:
         """Say whether all values are equal, within rounding."""
-        return len(self.levels) == 0
+        return is_constant(self.low, self.high)
 
     @property
     def log(self) -> bool:
@@ -73,18 +75,25 @@ def make_scale(
     *,
     where: str,
     kind: str | None = None,
-    levels: int | list[float] = DEFAULT_LEVELS,
+    levels: int | list[float] | None = None,
+    ends: Ends = NO_ENDS,
+    usual: Sequence[float] = (),
 ) -> Scale | None:
     """Choose the scale for values, or None if not one of them is finite.
+
+    Given levels end the colours, and so do given ends, which come first.
 
     Args:
         values: The quantity; what is not finite is left out of the choice.
         where: File and quantity, for messages.
         kind: One of SCALES; None chooses from the values.
-        levels: About how many levels, or the levels themselves.
+        levels: About how many levels, or the levels themselves; None for DEFAULT_LEVELS.
+        ends: Where colours end.
+        usual: Levels where none are given, rising; none are round values between the ends.
 
     Raises:
-        InputError: If a log scale has no positive value, or no given level is in the range.
+        InputError: If a log scale has no positive value, no given level is in the range of the
+            values, or the ends lie beyond them.
     """
     finite = values[np.isfinite(values)]
     if finite.size == 0:
@@ -98,44 +107,120 @@ def make_scale(
         )
     low, high = float(shown.min()), float(shown.max())
     threshold = choose_threshold(shown) if kind == "symlog" else 1.0
-    ends = Scale(kind, low, high, np.empty(0), _around(low), finite.size - shown.size, threshold)
-    inner, bands = _levels_between(ends, _ticks_of(ends), levels=levels, where=where)
-    scale = replace(ends, levels=inner, bands=bands)
-    return replace(scale, clipped=_far_inside(scale)) if isinstance(levels, list) else scale
+    bare = Scale(kind, low, high, np.empty(0), _around(low), finite.size - shown.size, threshold)
+    if isinstance(levels, list) and not _has_inside(shown, levels):
+        given = ", ".join(f"{level:g}" for level in levels)
+        raise InputError(
+            f"{where}: no level of --levels {given} lies in its range, {low:g} to {high:g}, so "
+            "the picture would be empty. Give levels inside it, a number of levels, or name one "
+            "--quantity."
+        )
+    clipped = _clipped(bare, levels, _checked_ends(bare, ends, where))
+    return _with_levels(replace(bare, clipped=clipped), levels, ends, usual)
 
 
-def make_suitable_scale(
-    values: np.ndarray,
-    *,
-    where: str,
-    kind: str | None = None,
-    levels: int | list[float] = DEFAULT_LEVELS,
-) -> Scale | None:
-    """Choose the scale for one of several quantities, for all of which the options are given.
+def _checked_ends(scale: Scale, ends: Ends, where: str) -> Ends:
+    """Return the ends, if there is something between them that the scale can show.
 
-    What does not suit these values gives way: a log scale to a symmetric one, given levels to
-    levels of our choice. The notes of the scale say so.
+    Raises:
+        InputError: If there is not.
+    """
+    low, high = ends
+    asked = ":".join("" if end is None else f"{end:g}" for end in ends)
+    if scale.log and any(end is not None and end <= 0 for end in ends):
+        raise InputError(
+            f"{where}: --range {asked} reaches {min(e for e in ends if e is not None):g}, and a "
+            "logarithmic scale has only values above 0. Pass ends above 0, or --linear."
+        )
+    if (low is not None and high is None and low >= scale.high) or (
+        high is not None and low is None and high <= scale.low
+    ):
+        raise InputError(
+            f"{where}: --range {asked} has none of its values, {scale.low:g} to {scale.high:g}. "
+            "Pass both ends, or one inside them."
+        )
+    return ends
+
+
+def _clipped(
+    scale: Scale, levels: int | list[float] | None, ends: Ends
+) -> tuple[float, float] | None:
+    """Return where colours end: at the ends, else at the first and the last given level."""
+    outer: Ends = NO_ENDS
+    if isinstance(levels, list):
+        given = _drawable(scale, levels)
+        outer = (given[0], given[-1]) if len(given) > 1 else NO_ENDS
+    low, high = (end if end is not None else far for end, far in zip(ends, outer, strict=True))
+    if low is None and high is None:
+        return None
+    clipped = scale.low if low is None else low, scale.high if high is None else high
+    return clipped if clipped[0] < clipped[1] else None
+
+
+def _with_levels(
+    scale: Scale, levels: int | list[float] | None, ends: Ends, usual: Sequence[float]
+) -> Scale:
+    """Return the scale with its levels and bands."""
+    if isinstance(levels, list) or (levels is None and usual):
+        inner = np.array(_drawable(scale, levels if isinstance(levels, list) else usual))
+        outer = [min(scale.low, inner[0]), *inner, max(scale.high, inner[-1])]
+        return replace(scale, levels=inner, bands=np.unique(outer))
+    low, high = scale.clipped or (scale.low, scale.high)
+    between = replace(scale, low=low, high=high)
+    inner, bands = _levels_between(between, _ticks_of(between), levels or DEFAULT_LEVELS)
+    # Where colours are made to end, there is a line.
+    given = [end for end in ends if end is not None and scale.clipped and end in scale.clipped]
+    return replace(scale, levels=np.union1d(inner, given), bands=bands)
+
+
+def _drawable(scale: Scale, levels: Sequence[float]) -> list[float]:
+    return [level for level in levels if level > 0 or not scale.log]
+
+
+def give_way(
+    finite: np.ndarray, kind: str | None, levels: int | list[float] | None, ends: Ends
+) -> tuple[str | None, int | list[float] | None, Ends, list[str]]:
+    """Return what of the options for several quantities suits the values of one of them.
+
+    What does not suit them gives way: a log scale to a symmetric one, given levels to levels of our
+    choice, a range to that of the values.
 
     Args:
-        values: The quantity.
-        where: File and quantity, for messages.
-        kind: One of SCALES; None chooses from the values.
-        levels: About how many levels, or the levels themselves.
+        finite: The values that are finite.
+        kind: One of SCALES, or None.
+        levels: About how many levels, or the levels themselves, or None.
+        ends: Where colours end.
+
+    Returns:
+        Kind, levels and ends, and notes that say what gave way.
     """
-    finite, notes = values[np.isfinite(values)], []
-    if kind == "log" and finite.size and finite.max() <= 0:
+    notes: list[str] = []
+    if kind == "log" and finite.max() <= 0:
         kind = "symlog"
         notes.append("drawn with --symlog, since --log needs positive values")
-    if isinstance(levels, list) and finite.size and not _has_inside(finite, levels):
-        levels = DEFAULT_LEVELS
+    if isinstance(levels, list) and not _has_inside(finite, levels):
+        levels = None
         notes.append("drawn with other levels, since none of --levels is in its range")
-    scale = make_scale(values, where=where, kind=kind, levels=levels)
-    return scale and replace(scale, notes=tuple(notes))
+    low, high = ends
+    below_0 = kind == "log" and any(end is not None and end <= 0 for end in ends)
+    if (
+        below_0
+        or (low is not None and low >= finite.max())
+        or (high is not None and high <= finite.min())
+    ):
+        ends = NO_ENDS
+        notes.append("drawn over its whole range, since --range does not suit its values")
+    return kind, levels, ends, notes
 
 
 def _has_inside(finite: np.ndarray, levels: list[float]) -> bool:
     low, high = finite.min(), finite.max()
     return low == high or any(low < level < high for level in levels)
+
+
+def is_constant(low: float, high: float) -> bool:
+    """Say whether the ends of values are equal, within rounding."""
+    return bool(high - low <= CONSTANT_WITHIN * max(abs(low), abs(high)))
 
 
 def bands_within(scale: Scale) -> np.ndarray:
@@ -147,22 +232,10 @@ def bands_within(scale: Scale) -> np.ndarray:
 
 
 def without_clipping(scale: Scale) -> Scale:
-    """Return a scale over the same values with levels of our choice, where given ones clip it."""
+    """Return a scale over all its values, with levels of our choice where colours were clipped."""
     if scale.clipped is None:
         return scale
-    inner, bands = _levels_between(scale, _ticks_of(scale), levels=DEFAULT_LEVELS, where="")
-    return replace(scale, levels=inner, bands=bands, clipped=None)
-
-
-def _far_inside(scale: Scale) -> tuple[float, float] | None:
-    """Return where colours end, if levels span less than what is below or above them."""
-    if len(scale.levels) < 2:
-        return None
-    ends = np.array([scale.low, scale.levels[0], scale.levels[-1], scale.high])
-    below, span, above = np.diff(scale.height(ends))
-    if max(below, above) <= span:
-        return None
-    return float(ends[1 if below > span else 0]), float(ends[2 if above > span else 3])
+    return _with_levels(replace(scale, clipped=None), None, NO_ENDS, ())
 
 
 def choose_kind(finite: np.ndarray) -> str:
@@ -251,15 +324,10 @@ def _as_power(text: str) -> str:
     return rf"${mantissa}\times {power}$"
 
 
-def _levels_between(
-    scale: Scale, ticks_of: Ticks, *, levels: int | list[float], where: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _levels_between(scale: Scale, ticks_of: Ticks, levels: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the levels inside the ends of a scale, and the bands they and the ends bound."""
     low, high = scale.low, scale.high
-    if isinstance(levels, list):
-        inner = _given_inside(low, high, levels, where)
-        return inner, np.array([low, *inner, high]) if len(inner) else _around(low)
-    if high - low <= CONSTANT_WITHIN * max(abs(low), abs(high)):
+    if scale.is_constant:
         return np.empty(0), _around(low)
     ticks = ticks_of(low, high, levels)
     # A tick within rounding of an end is that end, not a level.
@@ -278,18 +346,6 @@ def _ticks_of(scale: Scale) -> Ticks:
     if scale.kind == "symlog":
         return partial(_symlog_ticks, threshold=scale.threshold)
     return _log_ticks if scale.log else _linear_ticks
-
-
-def _given_inside(low: float, high: float, levels: list[float], where: str) -> np.ndarray:
-    inner = np.array([level for level in levels if low < level < high])
-    if len(inner) == 0 and low < high:
-        given = ", ".join(f"{level:g}" for level in levels)
-        raise InputError(
-            f"{where}: no level of --levels {given} lies in its range, {low:g} to {high:g}, so "
-            "the picture would be empty. Give levels inside it, a number of levels, or name one "
-            "--quantity."
-        )
-    return inner
 
 
 def _around(value: float) -> np.ndarray:

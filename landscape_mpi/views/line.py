@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.beyond import words_beyond
 from landscape_mpi.views.canvas import (
     HOLE,
     TICK_HEIGHT,
@@ -38,6 +39,7 @@ from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 
 SIDES = (5.0, 3.2)  # inches
+MARGIN = 0.05  # of the range of values, above and below
 MARKED_UP_TO = 60  # points: more would make the markers a band
 # Colour, marker and its size; an open square shows a loss that lies on an error.
 MEASURES = {"loss": ("#1f4e8c", "o", 3.0), "error": ("#b5451b", "s", 4.5)}
@@ -66,6 +68,7 @@ def draw_line_on(panels: list[Panel], canvas: Canvas) -> dict[str, Axes]:
     entries += draw_marks_on_line(left, panels[0])
     entries += shade_holes(left, panels)
     entries += [note for panel in panels for note in floor_notes(panel)]
+    entries += _words_beyond(panels)
     add_legend(canvas, entries)
     for axes, has_label in zip(all_axes, (canvas.is_first, canvas.is_last), strict=False):
         if not has_label:
@@ -168,6 +171,33 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel], inches: float) ->
     axes.set_ylabel(label, color=color)
     axes.tick_params(axis="y", colors=color)
     scale_axis(axes, panels, inches)
+    _end_axis(axes, panels)
+    return entries
+
+
+def _end_axis(axes: Axes, panels: list[Panel]) -> None:
+    """End the vertical axis where all scales end their colours, if the values go on beyond."""
+    scales = [panel.scale for panel in panels if panel.scale is not None]
+    ends = [scale.clipped for scale in scales if scale.clipped is not None]
+    if not ends or len(ends) < len(scales):
+        return
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    least, most = min(s.low for s in scales), max(s.high for s in scales)
+    shown = scales[0].height(np.array([max(low, least), min(high, most)]))
+    if not shown[0] < shown[1]:
+        shown = scales[0].height(np.array([low, high]))
+    margin = MARGIN * (shown[1] - shown[0]) * np.array([least >= low, most <= high])
+    bottom, top = scales[0].value(shown + margin * np.array([-1, 1]))
+    axes.set_ylim(float(bottom), float(top))
+
+
+def _words_beyond(panels: list[Panel]) -> list[Artist]:
+    """Return the entries of the legend that say how much lies beyond the end of the axis."""
+    entries: list[Artist] = []
+    for panel in panels:
+        name = f"{panel.name.replace('_', ' ')}: " if len(panels) > 1 else ""
+        for words in words_beyond(panel):
+            entries.append(Line2D([], [], linestyle="none", label=plain(f"{name}{words}")))
     return entries
 
 

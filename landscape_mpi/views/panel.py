@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.cells import Cells, connect
 from landscape_mpi.views.coarse import on_its_own_grid
-from landscape_mpi.views.levels import DEFAULT_LEVELS, Scale, make_scale, make_suitable_scale
+from landscape_mpi.views.default_scale import scale_of
+from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
 
 if TYPE_CHECKING:
     from landscape_mpi.views.topology import Topology
@@ -47,7 +48,8 @@ def make_panel(
     name: str,
     *,
     kind: str | None = None,
-    levels: int | list[float] = DEFAULT_LEVELS,
+    levels: int | list[float] | None = None,
+    ends: Ends = NO_ENDS,
     scale: Scale | None = None,
     is_one_of_several: bool = False,
 ) -> Panel:
@@ -56,11 +58,12 @@ def make_panel(
     Args:
         surface: The surface.
         name: The quantity.
-        kind: Of scale, one of levels.SCALES; None chooses from the values.
-        levels: About how many levels, or the levels themselves.
+        kind: Of scale, one of levels.SCALES; None for the usual one.
+        levels: About how many levels, or the levels themselves; None for the usual ones.
+        ends: Where colours end.
         scale: One that other surfaces share, instead of one chosen here.
-        is_one_of_several: Whether kind and levels are meant for several quantities, so that what
-            does not suit this one gives way; see make_suitable_scale. Else it is refused.
+        is_one_of_several: Whether kind, levels and ends are meant for several quantities; see
+            default_scale.scale_of.
     """
     surface = on_its_own_grid(surface, name)
     computed = surface.done_of[name]
@@ -68,8 +71,8 @@ def make_panel(
     where = f"{surface.path}: {name}"
     finite = np.isfinite(values)
     if scale is None:
-        choose = make_suitable_scale if is_one_of_several else make_scale
-        scale = choose(values, where=where, kind=kind, levels=levels)
+        asked: dict[str, Any] = {"kind": kind, "levels": levels, "ends": ends}
+        scale = scale_of([surface], name, where=where, gives_way=is_one_of_several, **asked)
     elif not finite.any():
         scale = None
     elif scale.log:

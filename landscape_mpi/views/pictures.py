@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -15,7 +16,7 @@ from landscape_mpi.store.schema import RATIO
 from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.barriers import draw_barriers
 from landscape_mpi.views.choice import choose_quantities
-from landscape_mpi.views.levels import DEFAULT_LEVELS
+from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.picture_kind import find_kind
@@ -39,7 +40,8 @@ def make_panels(
     quantities: list[str] | None,
     *,
     kind: str | None = None,
-    levels: int | list[float] = DEFAULT_LEVELS,
+    levels: int | list[float] | None = None,
+    ends: Ends = NO_ENDS,
 ) -> list[Panel]:
     """Prepare the quantities asked for; see choose_quantities.
 
@@ -48,12 +50,10 @@ def make_panels(
     """
     surface, names = choose_quantities(surface, quantities)
     if surface.is_line:  # a line has no levels
-        levels = DEFAULT_LEVELS
+        levels = None
     several = quantities is None or len(names) > 1
-    return [
-        make_panel(surface, name, kind=kind, levels=levels, is_one_of_several=several)
-        for name in names
-    ]
+    asked: dict[str, Any] = {"kind": kind, "levels": levels, "ends": ends}
+    return [make_panel(surface, name, is_one_of_several=several, **asked) for name in names]
 
 
 def plan_pictures(

@@ -16,9 +16,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.tri import Triangulation
 
+from landscape_mpi.views.beyond import words_beyond
 from landscape_mpi.views.canvas import (
     COLORS,
     HOLE,
@@ -92,7 +94,7 @@ def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
         if len(panel.cells.faces):
             filled = _contours(canvas.axes, panel, bands, True, extend=beyond, **look)
             if not panel.scale.is_constant:
-                mappable, ticks = filled, ends
+                mappable, ticks = filled, _round_ends(panel.scale)
                 inside = panel.scale.height(_levels_inside(panel, panel.scale))
                 if len(inside):
                     _contours(canvas.axes, panel, inside, False, colors="0.15", linewidths=0.3)
@@ -159,7 +161,8 @@ def finish_plane(canvas: Canvas, panel: Panel, notes: Sequence[Patch] = ()) -> N
     marks = draw_marks(canvas.axes, panel)
     center = [] if marks else mark_center(canvas.axes, panel.surface)
     paths = draw_paths(canvas.axes, panel.surface, starred=bool(center))
-    add_legend(canvas, [*marks, *center, *paths, *critical, *notes_of(panel), *notes])
+    words = [Line2D([], [], linestyle="none", label=text) for text in words_beyond(panel)]
+    add_legend(canvas, [*marks, *center, *paths, *critical, *notes_of(panel), *notes, *words])
 
 
 def _points(panel: Panel) -> np.ndarray:
@@ -206,6 +209,13 @@ def _levels_inside(panel: Panel, scale: Scale) -> np.ndarray:
     """Return the levels that lie between the values of the panel: others have no line."""
     finite = panel.values[panel.finite]
     return scale.levels[(scale.levels > finite.min()) & (scale.levels < finite.max())]
+
+
+def _round_ends(scale: Scale) -> np.ndarray:
+    """Return the ends of the bands without those that are the value of a point, as 0.137."""
+    ends = bands_within(scale)
+    is_round = np.array([float(f"{end:.2g}") == end for end in ends])
+    return ends[is_round | np.isin(ends, scale.levels) | ~np.isin(ends, (scale.low, scale.high))]
 
 
 def _say_no_level(axes: Axes, panel: Panel) -> None:

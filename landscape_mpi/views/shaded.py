@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LightSource
+from matplotlib.colors import LightSource, Normalize
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
@@ -61,7 +61,8 @@ def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
         canvas = make_canvas(*scaled(SIDES), bar_share=0.6, bar_gap=0.65, projection="3d")
         if current_page().is_narrow:  # the vertical axis says what the bar would
             canvas = replace(canvas, is_last=False)
-    if panel.scale is not None:  # levels that clip are for flat pictures: here all is seen
+    colors = panel.scale
+    if panel.scale is not None:  # colours end where those of flat pictures do; heights are all seen
         panel = replace(panel, scale=without_clipping(panel.scale))
     if canvas.is_given:
         canvas.axes.set_anchor("W")  # the words of the vertical axis stand to the right
@@ -71,12 +72,12 @@ def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     _draw_holes(canvas.axes, panel)
     center: list[Artist] = []
     paths: list[Artist] = []
-    if panel.scale is not None:
-        _draw_faces(canvas, panel, panel.scale)
+    if panel.scale is not None and colors is not None:
+        _draw_faces(canvas, panel, panel.scale, norm_of(colors))
         center = _mark_center(canvas.axes, panel)
         paths = _draw_paths(canvas.axes, panel, starred=bool(center))
-        mappable = ScalarMappable(norm_of(panel.scale), COLORS)
-        add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
+        mappable = ScalarMappable(norm_of(colors), COLORS)
+        add_color_bar(canvas, mappable, replace(panel, scale=colors), bar_ticks(colors))
     add_legend(canvas, [*center, *paths, *notes_of(panel)])
     return canvas
 
@@ -150,9 +151,9 @@ def _points(panel: Panel) -> np.ndarray:
     return np.stack([*grid, panel.heights], axis=2).reshape(-1, 3)
 
 
-def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale) -> None:
+def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale, norm: Normalize) -> None:
     axes, box = canvas.axes, _box(_limits(canvas, panel))
-    points, norm = _points(panel), norm_of(scale)
+    points = _points(panel)
     if len(panel.cells.faces):
         polygons = points[panel.cells.faces]
         colors = COLORS(norm(polygons[:, :, 2].mean(axis=1)))

@@ -18,9 +18,9 @@ from landscape_mpi.store.lines import labels_of, names_of, pairs_of
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.views.default_scale import default_scale
 from landscape_mpi.views.marks import LETTERS
 from landscape_mpi.views.path import DROPPED, RUN_COLORS, STRAIGHT
-from landscape_mpi.views.report.default_scale import default_scale
 from landscape_mpi.views.report.gaps import find_gaps
 
 Packed = dict[str, Any]  # what json can write

@@ -1,0 +1,51 @@
+"""Where colours end before the values do: how much lies beyond, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landscape_mpi.views.number_text import number_text
+from landscape_mpi.views.panel import Panel
+
+BEYOND = 1e-9  # of the end of the colours: what is closer is rounding
+
+
+def words_beyond(panel: Panel, *, short: bool = False) -> list[str]:
+    """Return which share of the points lies beyond the colours, and how far the values go.
+
+    A value that is infinite lies beyond, one that is not a number does not count.
+
+    Args:
+        panel: What is drawn.
+        short: Leave out of what it is the share.
+
+    Returns:
+        A sentence for either side that has such points.
+    """
+    if panel.scale is None or panel.scale.clipped is None:
+        return []
+    values = panel.values[panel.computed & ~np.isnan(panel.values)]
+    finite = values[np.isfinite(values)]
+    low, high = panel.scale.clipped
+    place = "" if short else f" of the {'line' if panel.surface.is_line else 'plane'} is"
+    unit = {"1": "", "": "", "percent": " %"}.get(
+        (name := panel.surface.units[panel.name]), f" {name}"
+    )
+    found = []
+    for end, word, far, is_beyond in (
+        (high, "above", "up to", values > high + BEYOND * abs(high)),
+        (low, "below", "down to", values < low - BEYOND * abs(low)),
+    ):
+        if is_beyond.any():
+            extreme = finite.max(initial=-np.inf) if word == "above" else finite.min(initial=np.inf)
+            reach = f", {far} {number_text(float(extreme))}" if finite.size else ""
+            found.append(f"{_percent(is_beyond)} %{place} {word} {number_text(end)}{unit}{reach}")
+    return found
+
+
+def _percent(is_beyond: np.ndarray) -> str:
+    """Return the share of what is true in percent, never 0 or 100 unless that is exact."""
+    percent = 100.0 * float(is_beyond.mean())
+    if 99.0 < percent < 100.0:
+        return "over 99"
+    return f"{percent:.0f}" if percent >= 1 else f"{percent:.1g}"

@@ -1,0 +1,177 @@
+"""The scale of a quantity: the one place that every picture, film and page asks for it.
+
+A cross-entropy has colours from 0 to a multiple of guessing, since that is the same for any two
+surfaces of one task, and the extremes of a plane are not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.guessing import guessing_loss
+from landscape_mpi.views.levels import (
+    NO_ENDS,
+    Ends,
+    Scale,
+    choose_threshold,
+    give_way,
+    make_scale,
+    suits_log,
+    suits_symlog,
+)
+
+GUESSES = 10.0 / math.log(10.0)  # colours end at that many times guessing: 10 nat for 10 classes
+LEAST_BELOW = 0.3  # of the plane: where less lies below that end, the scale is logarithmic
+ADDED = 0.1  # nat: heights in space are log10(loss + ADDED), so that a loss of 0 has one
+FIRST_LEVELS = (0.1, 0.5, 1.0)  # nat, as far as they lie below the first round one
+STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+MOST_LEVELS = 10
+FEW_LINES = 3  # between the values: with fewer, there are others
+FURTHER_LINES = 8
+FEW_COLORS = 0.1  # of the range of colours: values that reach no further look alike
+
+
+@dataclass(frozen=True)
+class DefaultScale:
+    """How the values of a quantity are drawn."""
+
+    kind: str  # of the colours in flat pictures, one of levels.SCALES
+    threshold: float  # magnitude from which on a symmetric log scale is logarithmic
+    top: float | None = None  # where colours end that begin at 0; None: both ends are the values'
+    levels: tuple[float, ...] = ()  # of the contour lines; none: round values between the ends
+    added: float | None = None  # heights in space are log10(value + added); None: as the colours
+
+
+def scale_of(
+    surfaces: Sequence[Surface],
+    name: str,
+    *,
+    where: str,
+    kind: str | None = None,
+    levels: int | list[float] | None = None,
+    ends: Ends = NO_ENDS,
+    gives_way: bool = False,
+) -> Scale | None:
+    """Return the scale that surfaces share for a quantity, or None if no value is finite.
+
+    Args:
+        surfaces: As read; all have the quantity.
+        name: Of the quantity.
+        where: Files and quantity, for messages.
+        kind: Of scale that was asked for, one of levels.SCALES; None for the usual one.
+        levels: About how many levels, or the levels themselves; None for the usual ones.
+        ends: Where colours end; None for the usual end.
+        gives_way: Whether the options are for several quantities, so that what does not suit this
+            one gives way, and the notes of the scale say so. Else it is refused.
+
+    Raises:
+        InputError: If the options do not suit the values.
+    """
+    values = np.concatenate([_values_of(surface, name) for surface in surfaces])
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None
+    notes: list[str] = []
+    if gives_way:
+        kind, levels, ends, notes = give_way(finite, kind, levels, ends)
+    lines: tuple[float, ...] = ()
+    is_ours = kind is None and not isinstance(levels, list) and ends == NO_ENDS
+    if kind is None:
+        usual = default_scale(surfaces, name)
+        kind, ends, lines = _fill_in(usual, levels, ends)
+    scale = make_scale(values, where=where, kind=kind, levels=levels, ends=ends, usual=lines)
+    if scale is not None and is_ours and scale.clipped is not None:
+        notes += _alike(scale, scale.clipped[1])
+        scale = _with_some_lines(scale, finite, where)
+    return scale and replace(scale, notes=tuple(notes))
+
+
+def _values_of(surface: Surface, name: str) -> np.ndarray:
+    return surface.values[name][surface.done_of[name]]
+
+
+def _fill_in(
+    usual: DefaultScale, levels: int | list[float] | None, ends: Ends
+) -> tuple[str, Ends, tuple[float, ...]]:
+    """Return kind, ends and lines of the usual scale, where the options leave them open."""
+    low, high = ends
+    if usual.top is None:
+        has_0 = any(end is not None and end <= 0 for end in ends)
+        return ("linear" if usual.kind == "log" and has_0 else usual.kind), ends, ()
+    if isinstance(levels, list):
+        return usual.kind, ends, ()
+    low = 0.0 if low is None else low
+    if high is None and low < usual.top:
+        high = usual.top
+    lines = levels_to(high) if high is not None and low == 0 else []
+    return usual.kind, (low if high is not None else ends[0], high), tuple(lines)
+
+
+def _with_some_lines(scale: Scale, finite: np.ndarray, where: str) -> Scale:
+    """Return the scale with further lines where few of its own lie between the values."""
+    inside = (scale.levels > scale.low) & (scale.levels < scale.high)
+    own = make_scale(finite, where=where, levels=FURTHER_LINES)
+    if inside.sum() >= FEW_LINES or scale.is_constant or own is None:
+        return scale
+    levels = [round_to(level, 9) for level in (*scale.levels, *own.levels)]
+    return replace(scale, levels=np.unique(levels))
+
+
+def _alike(scale: Scale, top: float) -> list[str]:
+    """Return a note where the values reach so few of the colours that all of them look alike."""
+    if scale.high > FEW_COLORS * top:
+        return []
+    return [
+        f"its colours go up to {top:g}, so that surfaces of one task compare, and its values up to "
+        f"{scale.high:.3g}; --linear, --log or --range spread them over all colours"
+    ]
+
+
+def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
+    """Return the scale of a quantity for all surfaces that have it, where nobody asks for one.
+
+    Args:
+        surfaces: As read; some may lack the quantity.
+        name: Of the quantity.
+    """
+    known = [surface for surface in surfaces if name in surface.values]
+    computed = [_values_of(surface, name) for surface in known]
+    finite = [values[np.isfinite(values)] for values in computed]
+    finite = [values for values in finite if values.size]
+    if not finite:
+        return DefaultScale("linear", threshold=1.0)
+    pooled = np.concatenate(finite)
+    own = DefaultScale(_kind_of(finite), choose_threshold(pooled))
+    guesses = [guessing_loss(surface, name) for surface in known]
+    if None in guesses or pooled.min() < 0:
+        return own
+    top = round_to(GUESSES * max(guess for guess in guesses if guess is not None))
+    if np.mean([np.mean(values <= top) for values in computed]) < LEAST_BELOW:
+        return DefaultScale("log", own.threshold, added=ADDED)
+    return DefaultScale("linear", own.threshold, top, tuple(levels_to(top)), ADDED)
+
+
+def levels_to(top: float) -> list[float]:
+    """Return round levels up to top: the first ones, and then multiples of one step."""
+    rough = top / MOST_LEVELS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * power for size in STEPS if size * power >= 0.999 * rough)
+    multiples = [round_to(k * step, 6) for k in range(1, math.floor(1.001 * top / step) + 1)]
+    return [level for level in FIRST_LEVELS if level < 0.999 * step] + multiples
+
+
+def round_to(value: float, digits: int = 2) -> float:
+    """Return a value with so many significant digits."""
+    return float(f"{value:.{digits}g}")
+
+
+def _kind_of(each: Sequence[np.ndarray]) -> str:
+    """Return the kind of scale that any surface asks for and all can be drawn on."""
+    if any(map(suits_log, each)):
+        return "log" if min(values.min() for values in each) > 0 else "linear"
+    return "symlog" if any(map(suits_symlog, each)) else "linear"
