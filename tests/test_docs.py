@@ -18,11 +18,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import yaml
 from pages import run_command
 from sklearn.datasets import load_digits
 from test_entry_point import COMMANDS
 from torch.nn import functional
 
+import landscape_mpi
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network
 
@@ -99,7 +101,7 @@ def module_and_words(line):
     return None
 
 
-@pytest.mark.parametrize("page", OWN, ids=name_of)
+@pytest.mark.parametrize("page", [*OWN, ROOT / "README.md"], ids=name_of)
 def test_the_commands_of_a_page_have_the_options_that_it_shows(page):
     script = load_script("command_pages")
     for line in command_lines(page):
@@ -116,7 +118,7 @@ def test_the_commands_of_a_page_have_the_options_that_it_shows(page):
 
 def test_scripts_and_targets_that_blocks_name_are_there():
     makefile = (ROOT / "Makefile").read_text()
-    for page in OWN:
+    for page in [*OWN, ROOT / "README.md"]:
         for line in command_lines(page):
             first = shlex.split(line, comments=True)[:2]
             if first and re.match(r"(launch|slurm|examples)/", first[0]):
@@ -171,3 +173,10 @@ def loss_of_digits(checkpoint):
     network.load_state_dict(content["state_dict"])
     outputs = network.double()(inputs)
     return functional.cross_entropy(outputs, torch.tensor(classes[is_train])).item()
+
+
+def test_the_citation_has_the_version_and_the_license_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "title", "message", "authors"} <= citation.keys()
+    assert citation["version"] == landscape_mpi.__version__
+    assert (ROOT / "LICENSE").read_text().startswith(f"{citation['license']} License")
