@@ -10,7 +10,7 @@ SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-fake test-slurm faults random-networks bench bench-gpu bench-hessian scaling tables docs lint clean
+.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-gpu bench-hessian scaling tables docs lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,10 @@ test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine; as root, installs it
 	@tests/slurm_lab.sh install
 	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/test_slurm.py tests/test_templates.py
+
+test-mpich: setup  ## run tests on the MPICH of PyPI, in build/mpich
+	@tests/mpich_environment.sh build/mpich
+	LANDSCAPE_MPICH=build/mpich $(PYTHON) -m pytest --color=no tests/test_mpich.py
 
 faults: setup  ## try 50 faults on small runs and count what came of them, e.g. make faults TIMES=7 SEED=2
 	$(PYTHON) tests/faults/count.py --times $(TIMES) --seed $(SEED)

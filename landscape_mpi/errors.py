@@ -158,9 +158,23 @@ def _place(problem: BaseException) -> str:
     frames = traceback.extract_tb(problem.__traceback__)
     if not frames:
         return "no line is known"
-    own = [frame for frame in frames if _is_users(frame)]
-    last = (own or frames)[-1]
+    last = _last_of_user(frames)
     return "" if _is_ours(last) else f"{last.filename}:{last.lineno}"
+
+
+def _last_of_user(frames: traceback.StackSummary) -> traceback.FrameSummary:
+    own = [frame for frame in frames if _is_users(frame)]
+    return (own or frames)[-1]
+
+
+def place_in_code(frames: traceback.StackSummary) -> str:
+    """Return where a stack is: in the user's own code if it passes through it.
+
+    Args:
+        frames: The outermost first.
+    """
+    last = _last_of_user(frames)
+    return f"{last.filename}:{last.lineno} ({last.name})"
 
 
 def user_traceback(problem: BaseException) -> str:

@@ -605,5 +605,6 @@ def add_round_options(group: argparse._ArgumentGroup) -> None:
         default=300.0,
         metavar="S",
         help="a rank that is silent for so long, and for 10 of its points, hangs: the job then "
-        "ends with status 75 (default: 300)",
+        "ends with status 75; before the first round, a step may take 10 times as long (default: "
+        "300)",
     )

@@ -13,10 +13,11 @@ set -u
 status_file=$1
 shift
 trap : USR1 TERM INT # they reach the command as well, and its status is awaited
-"$@"
-status=$?
 # In a job of SLURM, the ranks of mpirun all have the 0 of the batch script in SLURM_PROCID.
 rank=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-${SLURM_PROCID:?is set by srun, which starts this script}}}}
+if [ "$rank" = 0 ] && [ -n "${LANDSCAPE_STARTED_FILE:-}" ]; then touch "$LANDSCAPE_STARTED_FILE"; fi
+"$@"
+status=$?
 if [ "$rank" = 0 ]; then echo $status > "$status_file"; fi
 # After a rank that hangs there is no order: the others wait for it.
 if [ $status = 75 ] && [ -e "${LANDSCAPE_STALL_FILE:-}" ]; then exit 75; fi

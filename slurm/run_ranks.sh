@@ -14,6 +14,7 @@ readonly STOPPED=75 # the command's status after a stop signal: the same command
 run_ranks() {
     local status
     status_file=$(mktemp)
+    started_file=$PWD/.$SLURM_JOB_NAME-$SLURM_JOB_ID.started
     listening_file=$status_file.listening # here, where rank 0 runs
     # Here and not in a node's own folder: a rank on any node writes it.
     stall_file=$PWD/.$SLURM_JOB_NAME-$SLURM_JOB_ID.stalled
@@ -23,23 +24,50 @@ run_ranks() {
     # SLURM ends a job with a SIGTERM to the ranks as well, and a second one would cost them the
     # points in hand.
     trap 'if is_running; then ask_to_stop; else signalled=yes; fi' TERM
-    start_ranks "$@" &
-    launcher_pid=$!
-    if [ -n "$asked" ]; then ask_to_stop; fi
-    wait_for_ranks
+    run_step "$@"
+    if [ ! -e "$started_file" ] && [ -z "$asked" ]; then
+        say "the launcher ended before rank 0 was started. A step of this job that was killed can" \
+            "leave a socket of its number behind, on which the next one fails: once more, as a new step"
+        run_step "$@"
+    fi
     status=$(status_of_ranks)
     if [ -e "$listening_file" ]; then listened=yes; fi
-    rm -f "$status_file" "$listening_file"
+    rm -f "$status_file" "$listening_file" "$started_file"
     if [ -e "$stall_file" ]; then status=$STOPPED; fi
     if [ "$status" = $STOPPED ]; then requeue; fi
     if [ -n "$asked" ] && [ "$status" -gt 128 ]; then explain_killed; fi
     exit "$status"
 }
 
+# Sets launcher_status.
+run_step() {
+    rm -f "$started_file"
+    start_ranks "$@" &
+    launcher_pid=$!
+    end_stalled_launcher "$launcher_pid" &
+    local watcher=$!
+    if [ -n "$asked" ]; then ask_to_stop; fi
+    wait_for_ranks
+    kill "$watcher" 2> /dev/null || true
+}
+
+# Once a rank hung, the ranks end within 10 s, and the launcher with them. But after a lost link,
+# Open MPI's mpirun waits for ever for ranks that it no longer reaches.
+end_stalled_launcher() {
+    trap - USR1 TERM
+    until [ -e "$stall_file" ]; do sleep 2; done
+    sleep 20
+    say "a rank hung, and the launcher still waits for others 20 s later: ending it"
+    kill -TERM "$1"
+    sleep 10
+    kill -KILL "$1"
+}
+
 # In the background, where it becomes the launcher. srun binds the ranks to cores as the job asks;
 # mpirun knows the nodes of the job and nothing of its GPUs.
 start_ranks() {
-    local notes=(LANDSCAPE_STALL_FILE="$stall_file" LANDSCAPE_LISTENING_FILE="$listening_file")
+    local notes=(LANDSCAPE_STALL_FILE="$stall_file" LANDSCAPE_LISTENING_FILE="$listening_file"
+        LANDSCAPE_STARTED_FILE="$started_file")
     if [ "${launcher[0]}" = srun ]; then
         # Since SLURM 22.05, srun does not take --cpus-per-task over from sbatch.
         exec "${launcher[@]}" --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \

@@ -291,6 +291,17 @@ def lab() -> Iterator[dict[str, str]]:
         yield environment
 
 
+@pytest.fixture(scope="session")
+def mpich() -> Path:
+    """Return the folder of an environment on PyPI's MPICH, made by tests/mpich_environment.sh."""
+    folder = os.environ.get("LANDSCAPE_MPICH")
+    if not folder:
+        pytest.skip("LANDSCAPE_MPICH names no environment on MPICH: make test-mpich")
+    if not Path(folder, "bin/mpiexec").exists():
+        pytest.fail(f"LANDSCAPE_MPICH={folder} has no bin/mpiexec: make test-mpich")
+    return Path(folder).absolute()
+
+
 def command_on_ranks(n: int, argv: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Return the command line that runs argv on n ranks; see the fixture mpiexec."""
     words = [os.fspath(word) for word in argv]

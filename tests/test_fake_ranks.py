@@ -6,6 +6,7 @@ the fake GPUs note when it ends.
 
 import json
 import os
+import re
 import shutil
 import signal
 import textwrap
@@ -102,6 +103,19 @@ def test_each_rank_computes_on_its_own_gpu(n_ranks, visible, on_the_cpu, on_gpus
     assert "one CUDA graph a split" in done.stdout
     assert contexts == {rank: [rank] for rank in range(n_ranks)}
     np.testing.assert_array_equal(values_of(out), values_of(on_the_cpu))
+
+
+def test_the_doctor_names_the_gpu_of_each_rank(on_gpus, tmp_path):
+    done, _ = on_gpus(2, ["landscape_mpi.doctor", "--folder", tmp_path], gpus=2)
+    assert re.search(
+        r"ranks 0-1 +\S+: NVIDIA H200 of \d+ GiB; driver \S+, CUDA \S+; sees 2 GPUs, and reaches "
+        r"the memory of 0 others; may run on \d+ cores?, threads of a run: 1\n",
+        done.stdout,
+    )
+    done, _ = on_gpus(3, ["landscape_mpi.doctor", "--folder", tmp_path], gpus=2, check=False)
+    assert done.returncode == 2
+    assert "wrong       node " in done.stdout
+    assert ": 3 ranks share 2 GPUs. Two ranks on one GPU are slower than one" in done.stdout
 
 
 def test_more_ranks_than_gpus(on_gpus, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from landscape_mpi.cluster import launcher
 
 # What each sets beside its own number, as SLURM 22.05, Open MPI 4.1 and MPICH 5.0 do.
-OF_LAUNCHERS = ("SLURM_", "OMPI_", "PMIX_", "PMI_", "MV2_")
+OF_LAUNCHERS = ("SLURM_", "OMPI_", "PMIX_", "PMI_", "MV2_", "MVP_", "PALS_", "FLUX_")
 TASK = {
     "SLURM_STEP_ID": "0",
     "SLURM_STEP_NUM_TASKS": "4",
@@ -35,6 +35,9 @@ OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "2"}
         (TASK | {"OMPI_COMM_WORLD_SIZE": "1"}, 1),
         ({"PMI_SIZE": "3", "PMI_RANK": "0"}, 3),
         ({"PMI_SIZE": ""}, 1),
+        ({"PALS_RANKID": "0", "PALS_LOCAL_SIZE": "4", "PMI_SIZE": "8"}, 8),  # two nodes of PALS
+        ({"PALS_RANKID": "0", "PALS_LOCAL_SIZE": "4"}, 8),
+        ({"FLUX_TASK_RANK": "0", "FLUX_JOB_SIZE": "4"}, 4),
     ],
 )
 def test_processes_that_mpi_joins(told, n_ranks):
@@ -48,15 +51,21 @@ def test_processes_that_mpi_joins(told, n_ranks):
         (TASK, 2, "MPI: srun started 4 processes, but MPI (MPICH 5.0.2) joined only 2 of them"),
         (OPEN_MPI, 1, "MPI: Open MPI's mpirun started 4 processes, but MPI (MPICH 5.0.2) joined"),
         ({"PMI_SIZE": "3"}, 1, "MPI: the launcher (PMI_SIZE) started 3 processes"),
+        ({"MV2_COMM_WORLD_SIZE": "3"}, 1, "MPI: MVAPICH's mpirun started 3 processes"),
+        ({"MVP_COMM_WORLD_SIZE": "3"}, 1, "MPI: MVAPICH's mpirun started 3 processes"),
+        ({"PALS_LOCAL_SIZE": "4"}, 1, "MPI: PALS started 4 processes"),
+        ({"FLUX_JOB_SIZE": "4", "FLUX_TASK_RANK": "3"}, 1, "MPI: Flux started 4 processes"),
     ],
 )
 def test_processes_that_mpi_does_not_join(told, n_ranks, words):
     fault = launcher.find_fault(told, n_ranks=n_ranks, library="MPICH 5.0.2")
     assert fault.startswith(words)
-    by_srun = told is TASK
+    by_srun, by_flux = told is TASK, "FLUX_JOB_SIZE" in told
     name = "SLURM_STEP_NUM_TASKS" if by_srun else next(iter(told))
     assert ("Pass srun the --mpi that this library needs" in fault) == by_srun
-    assert ("Start the command with the mpiexec of that library." in fault) != by_srun
+    assert ("Pass flux run the -o pmi= that this library needs" in fault) == by_flux
+    words = "Start the command with the mpiexec of that library."
+    assert (words in fault) != (by_srun or by_flux)
     assert fault.endswith(f"start each with: env -u {name} python ...")
 
 

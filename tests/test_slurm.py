@@ -7,6 +7,7 @@ file tells how many points each run computed: a point computed twice would show 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -43,6 +44,20 @@ from slurm_jobs import (
 TEMPLATES = sorted((ROOT / "slurm").glob("*.sbatch"))
 EDITED = [*TEMPLATES, ROOT / "slurm/environment.sh", ROOT / "slurm/pipeline.sh"]
 SCRIPTS = [*sorted((ROOT / "slurm").iterdir()), LAB]
+
+
+# A network that is built in the second run of a job, and never in its first one.
+HANGS = """
+import os, time
+
+import slow
+
+def build():
+    if "SLURM_RESTART_COUNT" not in os.environ:
+        print("hangs now", flush=True)
+        time.sleep(1000)
+    return slow.build()
+"""
 
 
 # The text of the templates.
@@ -126,8 +141,16 @@ def submit(
 ) -> Submit:
     """Return a function that edits surface.sbatch in a checkout of its own and submits it."""
 
-    def make(changes: dict[str, str], *, data_dir: str | None = "data", lag: float = 0) -> Job:
+    def make(
+        changes: dict[str, str],
+        *,
+        data_dir: str | None = "data",
+        lag: float = 0,
+        hangs: bool = False,
+    ) -> Job:
         folder = lay_out(tmp_path_factory.mktemp("checkout"), data_dir=data_dir)
+        if hangs:
+            (folder / "hangs.py").write_text(HANGS)
         weights = {"--checkpoint": f"--checkpoint {checkpoint}", "--out": "--out surface.h5"}
         environment = lab | {"LAG": str(lag)}
         return submit_template(
@@ -186,6 +209,23 @@ def test_bad_input_fails_the_job_and_stays_out_of_the_queue(submit: Submit) -> N
     assert not (job.folder / "surface.h5").exists()
 
 
+def test_tasks_that_mpi_does_not_join_end_the_job_at_once(
+    mpich: Path, lab: dict[str, str], tmp_path: Path
+) -> None:
+    """MPICH finds no PMI that it knows, and starts every task as rank 0 of 1."""
+    folder = lay_out(tmp_path / "checkout")
+    own = folder / "slurm/environment.sh"
+    own.write_text(own.read_text().replace(f". {sys.prefix}/", f". {mpich}/"))
+    changes = LAYOUT | SMALL | TWO_TASKS_A_NODE | {"launcher=": "launcher=(srun --mpi=none)"}
+    job = submit_template(folder, "surface.sbatch", changes, lab=lab)
+    told = job.wait(30)
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "2:0", "0")
+    words = "error: MPI: srun started 4 processes, but MPI (MPICH 5.0.2) joined only 1 of them"
+    assert job.log().count(words) == 1, job.log()
+    assert job.log().count("error: ") == 1, job.log()
+    assert not (folder / "resnet56.h5").exists()
+
+
 def test_a_variable_that_is_not_set_ends_the_job_with_its_remedy(submit: Submit) -> None:
     job = submit(SMALL, data_dir=None)
     told = job.wait()
@@ -233,6 +273,23 @@ def test_a_rank_that_hangs_puts_the_job_back_without_its_node(
     assert not list(hanging.folder.glob(".*.stalled"))
 
 
+@pytest.fixture(scope="module")
+def hanging_at_start(submit: Submit) -> Job:
+    """Submit a job whose network is never built on one rank of its first run."""
+    options = {"# EDIT: other options": f"{LONG['# EDIT: other options']} --stall-seconds 1"}
+    weights = {"--model": "--model hangs:build"}
+    job = submit(LONG | options | weights | {"--x": "--x=-1:1:5", "--y": "--y=-1:1:3"}, hangs=True)
+    job.wait_until(lambda: "hangs now" in job.log())
+    return job
+
+
+def test_a_start_that_hangs_puts_the_job_back(hanging_at_start: Job) -> None:
+    told = hanging_at_start.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+    words = r"stalled: rank 0 on n1 has been at one step of its set-up for \d+ s, before the first "
+    assert re.search(words + r"round, at \S+/hangs\.py:9 \(build\): ", hanging_at_start.log())
+
+
 def test_a_job_stopped_or_requeued_in_mid_run_goes_on_and_completes(
     submit: Submit, tmp_path: Path, on_ranks: Callable[..., object]
 ) -> None:
@@ -261,13 +318,17 @@ def test_a_job_stopped_or_requeued_in_mid_run_goes_on_and_completes(
 def submit_ranks(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Submit:
     """Return a function that submits a job in which run_ranks.sh runs a line of bash."""
 
-    def make(line: str, *options: str) -> Job:
+    def make(line: str, *options: str, launcher: str = "srun --mpi=none", mpirun: str = "") -> Job:
         folder = tmp_path_factory.mktemp("ranks")
         (folder / "slurm").symlink_to(ROOT / "slurm")
         (folder / "tmp").mkdir()
+        if mpirun:
+            (folder / "mpirun").write_text(mpirun)
+            (folder / "mpirun").chmod(0o755)
+            launcher = "./mpirun"
         (folder / "job").write_text(
             f"#!/usr/bin/env bash\nset -eo pipefail\nexport TMPDIR={folder}/tmp\n"
-            f"launcher=(srun --mpi=none)\n. slurm/run_ranks.sh\nrun_ranks bash -c '{line}'\n"
+            f"launcher=({launcher})\n. slurm/run_ranks.sh\nrun_ranks bash -c '{line}'\n"
         )
         words = ["sbatch", "--parsable", "--nodes=2", "--requeue", "--open-mode=append"]
         names = ["--job-name=surface", "--output=%x-%j.log", *options]
@@ -354,6 +415,45 @@ def test_ranks_that_hang_where_no_node_can_be_left_out(
     assert told["ExcNodeList"] == "(null)"
     assert words in job.log()
     assert ("a rank hung on" in job.log()) == bool(node)
+
+
+# In the first run of a job, it notes a rank that hangs and never ends; in the second, all is well.
+ENDLESS_MPIRUN = """#!/usr/bin/env bash
+shift 3 # -n N env
+while [[ $1 = *=* ]]; do export "$1" && shift; done
+touch "$LANDSCAPE_STARTED_FILE"
+if [ -n "$SLURM_RESTART_COUNT" ]; then echo 0 > "$2" && exit; fi
+trap : TERM
+echo > "$LANDSCAPE_STALL_FILE"
+while :; do sleep 1; done
+"""
+
+
+def test_a_launcher_that_waits_for_ranks_out_of_reach_is_ended(submit_ranks: Submit) -> None:
+    """As Open MPI's mpirun does after a lost link; SIGTERM does not end it either."""
+    job = submit_ranks("true", "--ntasks=2", mpirun=ENDLESS_MPIRUN)
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+    words = "a rank hung, and the launcher still waits for others 20 s later: ending it"
+    assert job.log().count(words) == 1
+
+
+def test_a_step_whose_socket_was_left_behind_is_started_once_more(
+    submit_ranks: Submit, lab: dict[str, str]
+) -> None:
+    """A slurmstepd that is killed leaves the socket, and a requeued job has the same numbers."""
+    wait = f"[ -z $SLURM_RESTART_COUNT ] || exit 0; {LISTEN}; echo began; exec sleep 100"
+    job = submit_ranks(wait, launcher="srun --mpi=pmix")
+    job.wait_until(lambda: job.log().count("began") == 2)
+    name = f"slurmstepd: [{job.number}.0]".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cmdline").read_bytes().startswith(name):
+                os.kill(int(entry.name), signal.SIGKILL)
+    job.call("scontrol", "requeue")
+    told = job.wait()
+    assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
+    assert job.log().count("the launcher ended before rank 0 was started") == 1, job.log()
 
 
 def test_run_ranks_is_for_jobs(lab: dict[str, str]) -> None:

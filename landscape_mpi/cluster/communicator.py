@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from mpi4py import MPI
 
 from landscape_mpi.cluster.host import host_name
 from landscape_mpi.errors import USERS_OWN, InputError, users_own
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.set_up_watch import SetUpWatch
 
 T = TypeVar("T")
 
@@ -27,6 +30,17 @@ class SharedInputError(InputError):
     """Bad input of which every rank knows: all of them stop, rank 0 says why."""
 
 
+@dataclass
+class Steps:
+    """The steps of this process between two meetings of the ranks, for a thread that looks on."""
+
+    n: int = 0  # meetings that have begun
+    is_waiting: bool = False  # whether it is in one
+
+
+STEPS = Steps()
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among all processes of the run."""
@@ -34,6 +48,7 @@ class Ranks:
     comm: MPI.Intracomm
     node: MPI.Intracomm  # the ranks that share this rank's memory, in the order of comm
     host: str
+    set_up_watch: SetUpWatch | None = None  # ends with the first round
 
     @property
     def rank(self) -> int:
@@ -77,8 +92,11 @@ def looks_at(request: MPI.Request) -> Iterator[None]:
 
 def meet(comm: MPI.Comm) -> None:
     """Wait until all ranks are here, leaving the cores to those that compute. Collective."""
+    STEPS.n += 1
+    STEPS.is_waiting = True
     for _ in looks_at(comm.Ibarrier()):
         pass
+    STEPS.is_waiting = False
 
 
 def is_met_by_all(apart: MPI.Comm, seconds: float) -> bool:

@@ -41,12 +41,16 @@ SAY_S = 2.0  # time in which the first process says what is wrong with all of th
 def run_on_ranks(
     main: Callable[[argparse.Namespace, Ranks], int],
     parse: Callable[[Sequence[str]], argparse.Namespace],
+    *,
+    without_mpi: Callable[[Exception], int] | None = None,
 ) -> NoReturn:
     """Parse the command line, start MPI, run main on every rank and leave with its status.
 
     Args:
         main: Called with the options and the ranks; returns the exit status.
         parse: Turns the arguments into options. ``--help`` ends here, before MPI starts.
+        without_mpi: Of a command that examines MPI, and so runs on processes that MPI has not
+            joined: called where MPI cannot be started, with the reason; returns the exit status.
     """
     search_seldom()
     tell_interrupts_apart()
@@ -54,12 +58,20 @@ def run_on_ranks(
     try:
         from landscape_mpi.cluster.communicator import describe_world, start_ranks
     except (ImportError, RuntimeError) as error:  # no mpi4py, or no MPI library beneath it
+        if without_mpi is not None and options is not None:
+            sys.exit(without_mpi(error))
         _leave_without_mpi(error)
     ranks = start_ranks()
     n_joined, library = describe_world()
     fault = find_fault(os.environ, n_ranks=n_joined, library=library)
-    if fault is not None:
+    if fault is not None and without_mpi is None:
         _leave_apart(fault)
+    if fault is not None and not is_first(os.environ):
+        sys.exit(0)  # the first one says it
+    if getattr(options, "stall_seconds", None) is not None:
+        from landscape_mpi.cluster.set_up_watch import watch_set_up
+
+        ranks = watch_set_up(ranks, stall_seconds=options.stall_seconds)  # type: ignore[union-attr]
     sys.exit(run_guarded(main, options, problem, ranks))
 
 
@@ -109,6 +121,8 @@ def run_guarded(
     except BaseException:
         end_job(ranks, apart)
         raise
+    if ranks.set_up_watch is not None:
+        ranks.set_up_watch.end()
     # A rank that left early would make mpirun end the others in the middle of a write.
     meet(ranks.comm)
     apart.Free()

@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-# In which launchers tell a process its rank: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray).
-RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
+# In which launchers tell a process its rank: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray),
+# PALS (PBS on Cray) and Flux.
+RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PALS_RANKID", "FLUX_TASK_RANK")
 SRUN_TASKS = "SLURM_STEP_NUM_TASKS"  # of a step; a batch script and a shell of salloc have none
 # In which launchers tell how many processes they started, and what to call the launcher.
 SIZES = {
     "OMPI_COMM_WORLD_SIZE": "Open MPI's mpirun",
     "PMI_SIZE": "the launcher (PMI_SIZE)",
     "MV2_COMM_WORLD_SIZE": "MVAPICH's mpirun",
+    "MVP_COMM_WORLD_SIZE": "MVAPICH's mpirun",
+    "PALS_LOCAL_SIZE": "PALS",  # on this node: the number of all is in PMI_SIZE, if anywhere
+    "FLUX_JOB_SIZE": "Flux",
     SRUN_TASKS: "srun",
 }
-PLACES = (*RANKS, "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
+WAYS_OUT = {
+    SRUN_TASKS: "Pass srun the --mpi that this library needs (srun --mpi=list names them; Open MPI "
+    "needs pmix, MPICH needs pmi2), or start mpirun inside the job.",
+    "FLUX_JOB_SIZE": "Pass flux run the -o pmi= that this library needs (Open MPI 5 needs pmix, "
+    "MPICH needs simple).",
+}
+PLACES = (*RANKS, "MV2_COMM_WORLD_RANK", "MVP_COMM_WORLD_RANK", "SLURM_PROCID")
 
 
 def started_by_launcher() -> bool:
@@ -56,12 +66,7 @@ def find_fault(environment: Mapping[str, str], *, n_ranks: int, library: str) ->
         return None
     name = min(told, key=lambda name: told[name])
     joined = "1 of them" if n_ranks == 1 else f"{n_ranks} of them"
-    way_out = "Start the command with the mpiexec of that library."
-    if name == SRUN_TASKS:
-        way_out = (
-            "Pass srun the --mpi that this library needs (srun --mpi=list names them; Open MPI "
-            "needs pmix, MPICH needs pmi2), or start mpirun inside the job."
-        )
+    way_out = WAYS_OUT.get(name, "Start the command with the mpiexec of that library.")
     return (
         f"MPI: {SIZES[name]} started {told[name]} processes, but MPI ({library}) joined only "
         f"{joined} into a run. Each process would be rank 0 of its own run and do all the work "

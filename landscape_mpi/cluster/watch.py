@@ -16,6 +16,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from mpi4py import MPI
 
@@ -73,6 +74,8 @@ class Watch:
             stall_seconds: How long a rank may be silent, s; a rank with slow points may be for
                 USUAL_POINTS of them, and before any point is known for that many times longer.
         """
+        if ranks.set_up_watch is not None:
+            ranks.set_up_watch.end()
         self._ranks = ranks
         self._ring = Ring(ranks)
         self._stall_seconds = stall_seconds
@@ -192,7 +195,7 @@ class Watch:
     def _accuse_left(self, seconds: float) -> None:
         who = f"rank {self._ring.left} on {self._ring.left_host}"
         usual = max(self.point_seconds, self._left_point_s)
-        self._end(
+        self._end_job(
             f"{who} has said nothing for {seconds:.0f} s{_against(usual)}: its process is stopped, "
             f"or its node hangs.",
             self._ring.left_host,
@@ -204,28 +207,38 @@ class Watch:
         if task.is_shared:
             stopped = "" if self._may_ask else "a rank is stopped, or "
             culprit = f"{stopped}the file system or the network hangs."
-        self._end(
+        self._end_job(
             f"{who} has been in {task.words} for {seconds:.0f} s{_against(self.point_seconds)}: "
             f"{culprit}",
             "" if task.is_shared else self._ranks.host,
         )
 
-    def _end(self, words: str, host: str) -> None:
-        """End the job so that it starts again; host is empty where no node is to blame."""
-        where = f", and without {host} if it hangs there again" if host else ""
-        sys.stderr.write(
-            f"[{self._ranks.rank}/{self._ranks.size} {self._ranks.host}] stalled: {words} What is "
-            f"written is kept, and the job ends with status {EXIT_REQUEUE}: run the same command "
-            f"again{where}.\n"
-        )
-        sys.stderr.flush()
-        signal.alarm(ABORT_S)
-        if path := os.environ.get(STALL_FILE):
-            with contextlib.suppress(OSError):  # the job has to end, noted or not
-                Path(path).write_text(f"{host}\n")
-        if self._may_ask or threading.current_thread() is threading.main_thread():
-            self._ranks.comm.Abort(EXIT_REQUEUE)
-        os._exit(EXIT_REQUEUE)
+    def _end_job(self, words: str, host: str) -> None:
+        end_stalled(self._ranks, words, host, may_ask=self._may_ask)
+
+
+def end_stalled(ranks: Ranks, words: str, host: str, *, may_ask: bool) -> NoReturn:
+    """End the job so that it starts again. Local.
+
+    Args:
+        ranks: All ranks of the run.
+        words: Sentences that say which rank hangs.
+        host: Its node; empty where no node is to blame.
+        may_ask: Whether any thread may call MPI.
+    """
+    where = f", and without {host} if it hangs there again" if host else ""
+    sys.stderr.write(
+        f"[{ranks.rank}/{ranks.size} {ranks.host}] stalled: {words} What is written is kept, and "
+        f"the job ends with status {EXIT_REQUEUE}: run the same command again{where}.\n"
+    )
+    sys.stderr.flush()
+    signal.alarm(ABORT_S)
+    if path := os.environ.get(STALL_FILE):
+        with contextlib.suppress(OSError):  # the job has to end, noted or not
+            Path(path).write_text(f"{host}\n")
+    if may_ask or threading.current_thread() is threading.main_thread():
+        ranks.comm.Abort(EXIT_REQUEUE)
+    os._exit(EXIT_REQUEUE)
 
 
 def _against(point_seconds: float) -> str:

@@ -82,6 +82,17 @@ class CudaDevice(Device):
         size = torch.cuda.get_device_properties(self.index).total_memory
         return f"{self.describe()} of {size / 2**30:.0f} GiB"
 
+    def driver(self) -> str:
+        """Return the versions of the driver and of torch's libraries, e.g. ``CUDA 12.8``."""
+        if IS_ROCM:
+            return f"ROCm {torch.version.hip}"
+        return f"driver {_version_of_driver()}, CUDA {torch.version.cuda}"
+
+    def n_peers(self) -> int:
+        """Return how many of the other GPUs here lend it their memory."""
+        others = set(range(torch.cuda.device_count())) - {self.index}
+        return sum(torch.cuda.can_device_access_peer(self.index, other) for other in others)
+
     def bind(self) -> None:
         """Make it the current one of this thread."""
         torch.cuda.set_device(self.index)
@@ -136,16 +147,26 @@ def _uuid(index: int) -> str:
 
 def _number_of_gpus() -> int:
     """Return how many GPUs the driver's own tool lists; 0 where it is absent or fails."""
-    if shutil.which(LISTING[0]) is None:
-        return 0
+    lines = _lines_of(LISTING)
+    return len({line.split(":")[0] for line in lines if line.startswith("GPU")})
+
+
+def _version_of_driver() -> str:
+    lines = _lines_of(("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"))
+    return lines[0] if lines else "unknown"
+
+
+def _lines_of(command: tuple[str, ...]) -> list[str]:
+    """Return what a tool of the driver prints; nothing where it is absent or fails."""
+    if shutil.which(command[0]) is None:
+        return []
     try:
         done = subprocess.run(
-            LISTING, capture_output=True, text=True, timeout=LISTING_S, check=True
+            command, capture_output=True, text=True, timeout=LISTING_S, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        return 0
-    lines = done.stdout.splitlines()
-    return len({line.split(":")[0] for line in lines if line.startswith("GPU")})
+        return []
+    return done.stdout.splitlines()
 
 
 def _fault() -> str:

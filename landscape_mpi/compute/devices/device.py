@@ -67,6 +67,14 @@ class Device(ABC):
         """Return what has to be the same for two devices to give the same bits."""
         return self.describe()
 
+    def driver(self) -> str:
+        """Return what drives it, in words; empty for the CPU."""
+        return ""
+
+    def n_peers(self) -> int:
+        """Return how many of the other devices here lend it their memory."""
+        return 0
+
     @abstractmethod
     def bind(self) -> None:
         """Make it the current one of this thread."""

@@ -1,0 +1,111 @@
+"""Ranks that hang before their first round: while they import, read, call user code or start a GPU.
+
+A thread in each rank looks at what its main thread is in. A rank that waits for the others is not
+to blame; one that stays in its own work is, and says where in the code it is. A process that is
+stopped cannot say so itself: its right neighbour in the ring does. watch.py takes over with the
+first round.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from dataclasses import replace
+
+from mpi4py import MPI
+
+from landscape_mpi.cluster.communicator import STEPS, Ranks, meet
+from landscape_mpi.cluster.ring import Ring
+from landscape_mpi.cluster.watch import LONGEST_LOOK_S, USUAL_POINTS, Awake, end_stalled
+from landscape_mpi.errors import HERE, place_in_code
+
+SHORTEST_LIMIT_S = 30.0  # an import of torch takes as long where many ranks share few cores
+
+
+class SetUpWatch:
+    """This rank's part in the watch, until the first round begins."""
+
+    def __init__(
+        self, ranks: Ranks, *, stall_seconds: float, shortest_limit_s: float = SHORTEST_LIMIT_S
+    ) -> None:
+        """Begin the watch. Collective over the ranks.
+
+        Args:
+            ranks: All ranks of the run.
+            stall_seconds: How long a rank may be silent in a round, s. Before the first one, when
+                nobody knows how long a step takes, it may be USUAL_POINTS times longer.
+            shortest_limit_s: The limit of a step is at least that, s.
+        """
+        self._ranks = ranks
+        self._ring = Ring(ranks)
+        self._stall_seconds = stall_seconds
+        self._limit_s = max(shortest_limit_s, USUAL_POINTS * stall_seconds)
+        self._word_seconds = self._limit_s / 20
+        self._over = threading.Event()
+        self._may_talk = MPI.Query_thread() == MPI.THREAD_MULTIPLE
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """End the watch, if it has not ended. Collective over the ranks."""
+        if not self._over.is_set():
+            meet(self._ranks.comm)  # watched until all are here
+            self._over.set()
+            self._thread.join()
+            self._ring.leave()
+
+    def _look(self) -> None:
+        """Look at the main thread and the left neighbour, until the watch is over."""
+        took, silence = Awake(self._word_seconds), Awake(self._word_seconds)
+        n_steps, spoke_at = STEPS.n, time.monotonic()
+        while not self._over.wait(min(LONGEST_LOOK_S, self._word_seconds / 2)):
+            if self._may_talk:
+                if time.monotonic() - spoke_at >= self._word_seconds:
+                    self._ring.speak(0.0)
+                    spoke_at = time.monotonic()
+                if self._ring.hear() is not None:
+                    silence.restart()
+                elif silence.seconds() > self._limit_s + 2 * self._word_seconds:
+                    self._accuse_left(silence.seconds())
+            if n_steps != STEPS.n or STEPS.is_waiting:
+                n_steps = STEPS.n
+                took.restart()
+            elif took.seconds() > self._limit_s:
+                self._accuse_self_in_turn(took.seconds())
+
+    def _accuse_left(self, seconds: float) -> None:
+        who = f"rank {self._ring.left} on {self._ring.left_host}"
+        words = (
+            f"{who} has said nothing for {seconds:.0f} s, before the first round: its process is "
+            f"stopped, or its node hangs."
+        )
+        end_stalled(self._ranks, words, self._ring.left_host, may_ask=self._may_talk)
+
+    def _accuse_self_in_turn(self, seconds: float) -> None:
+        """End the job, unless others may be to blame and have not had the time to say so."""
+        frame = sys._current_frames()[threading.main_thread().ident or 0]
+        frames = traceback.extract_stack(frame)
+        # A line of this package that calls C may call MPI, and wait there for the rank that hangs.
+        may_wait = frames[-1].filename.startswith(HERE)
+        if may_wait and seconds < self._limit_s + 3 * self._word_seconds:
+            return
+        who = f"rank {self._ranks.rank} on {self._ranks.host}"
+        words = (
+            f"{who} has been at one step of its set-up for {seconds:.0f} s, before the first "
+            f"round, at {place_in_code(frames)}: a file system, a device or code of your own hangs "
+            f"there. If the step needs longer, pass a --stall-seconds of a tenth of that time; now "
+            f"it is {self._stall_seconds:g}."
+        )
+        end_stalled(self._ranks, words, self._ranks.host, may_ask=self._may_talk)
+
+
+def watch_set_up(ranks: Ranks, *, stall_seconds: float) -> Ranks:
+    """Return ranks that are watched from now on. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        stall_seconds: How long a rank may be silent in a round, s.
+    """
+    return replace(ranks, set_up_watch=SetUpWatch(ranks, stall_seconds=stall_seconds))

@@ -1,0 +1,65 @@
+r"""Say what a run would find here, and in words what is wrong.
+
+Looks at the versions, the MPI library and the launcher, HDF5, the device, cores and memory of
+every rank, and the folder that files are to go to: its file system, its locks, and how long a
+round takes to write. Paste its output into a report of a problem. Start it as you start a run:
+
+    python -m landscape_mpi.doctor --folder /scratch/me
+    mpirun -n 8 python -m landscape_mpi.doctor --folder /scratch/me
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landscape_mpi.cluster.guard import run_on_ranks
+from landscape_mpi.command import CommandParser
+from landscape_mpi.errors import EXIT_BAD_INPUT
+from landscape_mpi.options import add_device_option, file_path
+
+if TYPE_CHECKING:
+    from landscape_mpi.cluster.communicator import Ranks
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = CommandParser(prog="landscape_mpi.doctor", description=summary, epilog=details)
+    parser.add_argument(
+        "--folder",
+        type=file_path,
+        default=Path(),
+        metavar="DIR",
+        help="where the files of a run would go; a small one is written there and removed "
+        "(default: this folder)",
+    )
+    add_device_option(parser)
+    return parser.parse_args(arguments)
+
+
+def main(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Look at everything and say it. Collective over the ranks.
+
+    Returns:
+        Exit status: 0, or 2 where something is wrong.
+    """
+    from landscape_mpi.jobs.doctor.examination import examine
+
+    return examine(ranks, device=options.device, folder=options.folder)
+
+
+def say_without_mpi(problem: Exception) -> int:
+    """Say what there is where MPI cannot be started, and return the exit status."""
+    from landscape_mpi.engine.provenance import versions
+
+    print(f"versions    {versions()}")
+    print(f"wrong: MPI cannot be started here: {problem} Commands that run on ranks need mpi4py")
+    print("and an MPI library: make setup installs both, or load your cluster's MPI module.")
+    return EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    run_on_ranks(main, parse, without_mpi=say_without_mpi)

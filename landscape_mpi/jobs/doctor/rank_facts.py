@@ -1,0 +1,79 @@
+"""What one rank finds on its node: its device, its cores, its memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from landscape_mpi.cluster.binding import share_cores
+from landscape_mpi.cluster.communicator import Ranks, SharedInputError
+from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.engine import provenance
+from landscape_mpi.engine.rank_device import take_device
+
+SHARED_MEMORY = Path("/dev/shm")  # where MPI puts what the ranks of a node share
+
+
+@dataclass(frozen=True)
+class RankFacts:
+    """What a rank finds; sizes in bytes."""
+
+    host: str
+    versions: str
+    device: str  # in words
+    driver: str  # empty on the CPU
+    n_cores: int  # on which it may run
+    n_threads: int  # that a run would use
+    memory: tuple[int, int]  # of the node, whole and free
+    shared_memory: tuple[int, int] | None  # the same of SHARED_MEMORY; None where there is none
+
+
+def find_rank_facts(ranks: Ranks, asked: str) -> tuple[RankFacts, str | None]:
+    """Return what this rank finds, and what is wrong with the devices. Collective over the ranks.
+
+    Args:
+        ranks: All ranks of the run.
+        asked: Value of --device.
+    """
+    device, problem = None, None
+    try:
+        device = take_device(ranks, asked)
+    except SharedInputError as error:
+        problem = str(error)
+    n_threads = share_cores(ranks)
+    facts = RankFacts(
+        host=ranks.host,
+        versions=provenance.versions(),
+        device="no device" if device is None else device.model(),
+        driver="" if device is None else _driver_and_peers(device),
+        n_cores=len(os.sched_getaffinity(0)),
+        n_threads=n_threads if device is None or device.is_host else 1,
+        memory=node_memory(),
+        shared_memory=_size_of(SHARED_MEMORY),
+    )
+    return facts, problem
+
+
+def _driver_and_peers(device: Device) -> str:
+    if device.is_host:
+        return ""
+    n_seen = len(device.visible())
+    reached = f", and reaches the memory of {device.n_peers()} others" if n_seen > 1 else ""
+    return f"; {device.driver()}; sees {n_seen} GPU{'s' * (n_seen > 1)}{reached}"
+
+
+def node_memory() -> tuple[int, int]:
+    """Return how much memory this node has, and how much of it is free, in bytes."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kilobytes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
+    return 1024 * kilobytes["MemTotal"], 1024 * kilobytes["MemAvailable"]
+
+
+def _size_of(folder: Path) -> tuple[int, int] | None:
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return usage.total, usage.free
