@@ -14,4 +14,4 @@ python -m landscape_mpi.plot resnet20.h5 resnet56.h5 --compare --quantity train_
 python -m landscape_mpi.plot resnet20.h5 resnet56.h5 --compare --quantity train_loss \
     --kind contour,surface --dpi 90
 python -m landscape_mpi.plot resnet20_line.h5 resnet56_line.h5 --compare --dpi 90
-python -m landscape_mpi.vtp resnet56.h5 --log --zmax 1 --render resnet56.png
+python -m landscape_mpi.vtp resnet56.h5 --range :10 --render resnet56.png

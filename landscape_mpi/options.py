@@ -16,6 +16,7 @@ from landscape_mpi.registry import COLOR_MAPS, DATA_SETS, HOOK, NETWORKS, REVERS
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 10**9
 MOST_LEVELS = 200
+FEWEST_PIXELS, MOST_PIXELS = 200, 8_000  # of a side of a picture that VTK draws
 # Beyond these a run would have no end or no room, and the number is a slip.
 MOST_EPOCHS = 100_000
 MOST_POINTS = 100_000  # of an axis, or of a path
@@ -159,6 +160,40 @@ def value_range(text: str) -> tuple[float | None, float | None]:
             f"e.g. :10."
         )
     return ends[0], ends[1]
+
+
+def camera_angles(text: str) -> tuple[float, float]:
+    """Return where a surface is seen from, AZIMUTH,ELEVATION in degrees.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    try:
+        azimuth, elevation = map(float, text.split(","))
+    except ValueError:
+        azimuth = elevation = math.nan
+    if not (abs(azimuth) <= 360 and 0 <= elevation <= 90):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no camera. Pass AZIMUTH,ELEVATION in degrees, the azimuth from -360 to "
+            "360 and the elevation from 0 to 90, e.g. --camera=-60,40."
+        )
+    return azimuth, elevation
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Return the width and the height of a picture in pixels, from WxH.
+
+    Raises:
+        ArgumentTypeError: If the text is none.
+    """
+    width, _, height = text.lower().partition("x")
+    sides = [int(side) if side.isdecimal() and side.isascii() else 0 for side in (width, height)]
+    if not all(FEWEST_PIXELS <= side <= MOST_PIXELS for side in sides):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size. Pass WIDTHxHEIGHT in pixels, both from {FEWEST_PIXELS} to "
+            f"{MOST_PIXELS:,}, e.g. 1600x1200."
+        )
+    return sides[0], sides[1]
 
 
 def color_map(text: str) -> str:

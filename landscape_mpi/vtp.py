@@ -1,18 +1,20 @@
 """Turn a surface file into a mesh for ParaView (.vtp, VTK XML PolyData).
 
-Points lie at (alpha, beta, height); every quantity of the file is an array on them. Points that
-are not computed, or whose height is NaN or infinite, are left out with their cells. A partial
-surface gives the triangles of its computed points, a line gives a polyline. The paths of training
-runs go into a second file, <stem>_path.vtp, as polylines on the surface, a curve between solutions
-into <stem>_curve.vtp, lines of equal value (--contours) into <stem>_contours.vtp. Beside the
-quantities stand their log10 and the height as arrays, with normals, averages over the cells, and
-alpha and beta as texture coordinates.
+Points lie at (alpha, beta, height); the height of a loss in nat is log10(loss + 0.1 nat), and the
+mesh is half as high as its plane is wide, unless options say otherwise. Every quantity of the file
+is an array on the points. Points that are not computed, or whose height is NaN or infinite, are
+left out with their cells. A partial surface gives the triangles of its computed points, a line
+gives a polyline. The paths of training runs go into a second file, <stem>_path.vtp, as polylines on
+the surface, a curve between solutions into <stem>_curve.vtp, lines of equal value (--contours) into
+<stem>_contours.vtp. Beside the quantities stand their log10 and the height as arrays, with normals,
+averages over the cells, and alpha and beta as texture coordinates.
 
   python -m landscape_mpi.vtp resnet56.h5
-  python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --log --zmax 1 --scale 0.3
-  python -m landscape_mpi.vtp resnet56.h5 --log --contours --render resnet56.png
-  python -m landscape_mpi.vtp resnet56.h5 --log --out resnet56.stl --watertight
-  python -m landscape_mpi.vtp epoch_*.h5 --log --series training.pvd --paraview
+  python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --range :10 --scale 0.3
+  python -m landscape_mpi.vtp resnet56.h5 --contours --render resnet56.png
+  python -m landscape_mpi.vtp resnet56.h5 --look paper --render resnet56.png
+  python -m landscape_mpi.vtp resnet56.h5 --out resnet56.stl --watertight
+  python -m landscape_mpi.vtp epoch_*.h5 --series training.pvd --paraview
 """
 
 from __future__ import annotations

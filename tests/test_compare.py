@@ -9,15 +9,24 @@ import numpy as np
 import pytest
 import surface_files
 from matplotlib.collections import QuadMesh
+from matplotlib.text import Text
 from PIL import Image
 
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError
-from landscape_mpi.registry import PICTURES
+from landscape_mpi.registry import COLOR_MAPS, PICTURES
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.views.canvas import write_figure
-from landscape_mpi.views.compare import draw_row, make_shared_panels, plan_comparison
-from landscape_mpi.views.page import page_for
+from landscape_mpi.views import canvas
+from landscape_mpi.views.canvas import line_colors, write_figure
+from landscape_mpi.views.compare import (
+    draw_grid,
+    draw_lines,
+    make_shared_panels,
+    part_far_ranges,
+    plan_comparison,
+)
+from landscape_mpi.views.page import on_page, page_for
+from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.picture_kind import find_kind
 
 AXIS = np.linspace(-1.0, 1.0, 9)
@@ -56,7 +65,7 @@ def planes(figure):
 
 @pytest.mark.parametrize("kind", PLANES)
 def test_ranges_colours_and_the_one_colour_bar_are_shared(two, kind):
-    figure = draw_row(panels_of(two), kind)
+    figure = draw_grid(panels_of(two), kind)
     left, right = planes(figure)
     assert left.get_position().x1 < right.get_position().x0 + 1e-9
     assert (left.get_xlim(), left.get_ylim()) == (right.get_xlim(), right.get_ylim())
@@ -77,7 +86,7 @@ def test_ranges_colours_and_the_one_colour_bar_are_shared(two, kind):
 
 def test_the_same_level_is_where_both_have_the_same_value(two):
     """By hand: bowl = 1 at alpha = 0.3 on beta = 0, bowl / 10 = 1 at sqrt(0.99)."""
-    figure = draw_row(panels_of(two, levels=[1.0], kind="linear"), "contour")
+    figure = draw_grid(panels_of(two, levels=[1.0], kind="linear"), "contour")
     for axes, wanted in zip(planes(figure), (0.3, np.sqrt(0.99)), strict=True):
         (lines,) = [c for c in axes.collections if type(c).__name__.endswith("ContourSet")]
         (path,) = lines.get_paths()
@@ -86,7 +95,7 @@ def test_the_same_level_is_where_both_have_the_same_value(two):
 
 
 def test_each_surface_keeps_its_own_values_and_orientation(two):
-    figure = draw_row(panels_of(two, kind="linear"), "heatmap")
+    figure = draw_grid(panels_of(two, kind="linear"), "heatmap")
     for axes, factor in zip(planes(figure), (1.0, 0.1), strict=True):
         (mesh,) = [c for c in axes.collections if isinstance(c, QuadMesh)]
         corners = mesh.get_coordinates()
@@ -97,7 +106,7 @@ def test_each_surface_keeps_its_own_values_and_orientation(two):
 
 def test_another_range_is_framed_and_named(write):
     paths = [write("wide", bowl), write("narrow", bowl, SHORT, SHORT)]
-    left, right = planes(draw_row(panels_of(paths), "filled"))
+    left, right = planes(draw_grid(panels_of(paths), "filled"))
     assert left.get_title() == "wide\nnet, digits"  # the titles alone would not tell them apart
     assert (right.get_xlim(), right.get_ylim()) == ((-1.0, 1.0), (-1.0, 1.0))
     assert not left.patches
@@ -113,7 +122,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, write, mode
     for path in paths if model is None else []:
         with h5py.File(path, "r+") as file:
             del file.attrs["model"], file.attrs["data"]
-    figure = draw_row(panels_of(paths), "contour")
+    figure = draw_grid(panels_of(paths), "contour")
     about = "" if model is None else "\nnet, digits"
     assert [axes.get_title() for axes in planes(figure)] == [f"a/net{about}", f"b/net{about}"]
     options = ["--compare", "--kind=heatmap", "--dpi=30", f"--out-dir={tmp_path / 'out'}"]
@@ -134,16 +143,17 @@ def test_a_surface_between_two_levels_partial_ones_and_nan(write, tmp_path, kind
         write("none", lambda a, b: np.nan),
     ]
     path = tmp_path / "row.png"
-    write_figure(lambda: draw_row(panels_of(paths), kind), path, dpi=50)
+    write_figure(lambda: draw_grid(panels_of(paths), kind), path, dpi=50)
     pixels = np.asarray(Image.open(path).convert("RGB"), float)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (border == 255).all()
     assert pixels.std() > 5
-    figure = draw_row(panels_of(paths), kind)
+    figure = draw_grid(panels_of(paths), kind)
     if kind == "contour":
-        assert planes(figure)[1].texts[0].get_text() == "between two levels: 2.5 to 2.5"
+        titled = [axes for axes in figure.axes if axes.get_title()]
+        assert titled[1].texts[0].get_text() == "between two levels: 2.5 to 2.5"
     legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    assert "not finite: 81 points" in legends
+    assert "d: not finite: 81 points" in legends
 
 
 def test_lines_side_by_side_share_both_axes(write):
@@ -177,7 +187,7 @@ def test_a_picture_is_as_wide_as_its_columns_and_not_cut(two, tmp_path, kind, co
     if columns == 1:
         write_figure(lambda: PICTURES[kind](panels_of(two)[0]), path, dpi=100, page=page)
     else:
-        write_figure(lambda: draw_row(panels_of(two), kind), path, dpi=100, page=page)
+        write_figure(lambda: draw_grid(panels_of(two), kind), path, dpi=100, page=page)
     pixels = np.asarray(Image.open(path).convert("RGB"), float)
     assert pixels.shape[1] / 100 == pytest.approx(inches, abs=0.02)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
@@ -213,7 +223,7 @@ def test_the_surface_of_one_column_has_its_unit_on_the_axis_instead_of_a_bar(two
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda w: [w("a", bowl)], "is for 2 to 6 surface files side by side, and 1 is named"),
+        (lambda w: [w("a", bowl)], "is for 2 to 12 surface files side by side, and 1 is named"),
         (lambda w: [w("a", bowl), w("l", bowl, beta=[0.0])], "a.h5 is a plane and .*l.h5 a line"),
     ],
 )
@@ -258,3 +268,145 @@ def test_a_row_needs_two_columns(two):
 def test_watching_is_not_smooth(two):
     with pytest.raises(InputError, match="--smooth 2: needs complete surfaces, and --watch draws"):
         plot.main([*map(str, two), "--watch", "--smooth=2"])
+
+
+def shown_texts(figure):
+    """Return all texts of a figure that are drawn, with their extents."""
+    figure.draw_without_rendering()
+    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
+    return [text for text in found if text.get_text().strip()]
+
+
+def legends_of(figure):
+    return [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 12])
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+def test_a_grid_has_letters_one_bar_one_legend_and_titles_that_fit(write, kind, n):
+    names = ["a_network_with_a_name_that_is_far_too_long_for_its_picture", "b", "c"]
+    paths = [write(f"{k}", bowl, model=names[k % 3] + str(k)) for k in range(n)]
+    figure = draw_grid(panels_of(paths), kind)
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    columns = {3: 3, 4: 2, 5: 3, 6: 3, 12: 3}[n]
+    lefts = sorted({round(axes.get_position().x0, 6) for axes in panels})
+    tops = sorted({round(axes.get_position().y1, 6) for axes in panels})
+    assert (len(lefts), len(tops)) == (columns, -(-n // columns))
+    assert [axes.get_title(loc="left") for axes in panels] == list("abcdefghijkl"[:n])
+    assert len([axes for axes in figure.axes if axes.get_visible()]) == n + 1
+    assert legends_of(figure) == [["center (0, 0)"]]
+    texts = shown_texts(figure)
+    titles = [text for text in texts if text.get_text() in {a.get_title() for a in panels}]
+    boxes = [text.get_window_extent() for text in titles]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    for box in boxes:  # on no other picture
+        inside = [axes.get_position().transformed(figure.transSubfigure) for axes in panels]
+        assert not any(box.overlaps(place) for place in inside)
+
+
+def test_narrow_pictures_have_short_labels(write):
+    figure = draw_grid(panels_of([write(f"{k}", bowl) for k in range(6)]), "filled")
+    labels = [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes if axes.get_title()]
+    assert [x for x, _ in labels] == [""] * 3 + [r"$\alpha$"] * 3
+    assert [y for _, y in labels] == [r"$\beta$", "", ""] * 2
+    (bar,) = [axes for axes in figure.axes if axes.get_visible() and not axes.get_title()]
+    assert bar.get_ylabel() == "train loss (nat)"
+
+
+def test_the_legend_says_which_pictures_an_entry_is_of(write):
+    broken = write("broken", lambda a, b: np.nan if a > 0.9 else 1 + a)
+    away = write("away", bowl, AXIS + 3)
+    figure = draw_grid(panels_of([write("whole", bowl), broken, away]), "heatmap")
+    assert legends_of(figure) == [["a, b: center (0, 0)", "b: not finite: 9 points"]]
+
+
+def test_what_is_above_the_colours_stands_over_each_picture(tmp_path):
+    paths = []
+    for name, factor in (("low", 1.0), ("high", 5.0)):
+        values = {"train_loss": factor * surface_files.plane(AXIS, AXIS, bowl)}
+        known = {"model": name, "data": "cifar10", "n_classes": 10}
+        paths.append(tmp_path / f"{name}.h5")
+        surface_files.write_surface(paths[-1], AXIS, AXIS, values, attributes=known)
+    panels = panels_of(paths)
+    words = [text.get_text() for text in shown_texts(draw_grid(panels, "filled"))]
+    for panel in panels:
+        values = panel.surface.values["train_loss"]
+        share, most = round(100 * (values > 10).mean()), f"{values.max():.3g}"
+        assert f"{share} % above 10 nat, up to {most}" in words
+    alone = [make_panel(panel.surface, "train_loss").scale for panel in panels]
+    assert {scale.clipped for scale in alone} == {panels[0].scale.clipped} == {(0.0, 10.0)}
+
+
+@pytest.mark.parametrize(("factor", "n_bars"), [(50.0, 1), (1e4, 3)])
+def test_ranges_that_differ_by_more_than_100_times_have_colours_of_their_own(write, factor, n_bars):
+    def tilted(a, b):
+        return 2 + a + b
+
+    paths = [write("a", tilted), write("b", tilted)]
+    paths.append(write("c", lambda a, b: factor * tilted(a, b) / 3))
+    row = part_far_ranges(panels_of(paths))
+    figure = draw_grid(row, "filled")
+    bars = [axes for axes in figure.axes if axes.get_visible() and not axes.get_title()]
+    assert len(bars) == n_bars
+    words = "ranges differ by more than 100 times, so each picture has one of its own"
+    assert (words in legends_of(figure)[0]) == (n_bars > 1)
+    lows = {panel.scale.high for panel in row}
+    assert len(lows) == (2 if n_bars > 1 else 1)
+
+
+def test_lines_whose_ranges_differ_keep_an_axis_each(write):
+    paths = [write("a", bowl, beta=[0.0]), write("b", lambda a, b: 1e5 * bowl(a, b), beta=[0.0])]
+    rows = make_shared_panels([read_surface(path) for path in paths], None, kind="linear")
+    rows = [part_far_ranges(row) for row in rows]
+    figure = draw_lines(rows)
+    left, right = (axes for axes in figure.axes if axes.get_title())
+    assert left.get_ylim()[1] < 20
+    assert right.get_ylim()[1] > 1e5
+    assert "train loss: ranges differ by more than 100 times" in legends_of(figure)[0][0]
+
+
+def test_labels_title_range_and_map_of_the_command(two, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(canvas, "fit", lambda draw, page: keep(draw, page))
+
+    def keep(draw, page):
+        with on_page(page):
+            figures.append(draw())
+        return figures[-1], "tight"
+
+    words = ["--label=with", "--label=without", "--title=two networks", "--range=:5"]
+    words += ["--cmap=coolwarm", "--kind=heatmap,ring", f"--out-dir={tmp_path / 'out'}"]
+    assert plot.main([*map(str, two), "--compare", *words]) == 0
+    grid, ring = figures
+    assert [a.get_title() for a in grid.axes if a.get_title()] == ["with", "without"]
+    assert "two networks" in [text.get_text() for text in shown_texts(grid)]
+    meshes = [c for axes in grid.axes for c in axes.collections if isinstance(c, QuadMesh)]
+    shared = [mesh for mesh in meshes if mesh.get_array().size == 81]
+    assert [mesh.norm.vmax for mesh in shared] == pytest.approx([np.log10(5)] * 2)
+    assert {mesh.get_cmap().name for mesh in shared} == {"coolwarm"}
+    assert ring.axes[0].get_title() == "two networks"
+    assert {"with", "without"} <= set(legends_of(ring)[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--label=a"], "--label: is given 1 times, for files of which there are 2. Give it"),
+        (["--title=a"], "--title a: is the title of a picture of --compare. Name the picture"),
+    ],
+)
+def test_labels_and_titles_that_cannot_be(two, words, text):
+    with pytest.raises(InputError, match=text):
+        plot.main([*map(str, two), *words])
+
+
+def test_13_surfaces_are_too_many(two):
+    with pytest.raises(InputError, match="is for 2 to 12 surface files side by side, and 13 are"):
+        plot.main([str(two[0])] * 13 + ["--compare"])
+
+
+@pytest.mark.parametrize("name", [*COLOR_MAPS, "viridis_r"])
+def test_lines_of_each_map_can_be_seen_on_white(name):
+    with on_page(page_for(None, name)):
+        colors = line_colors()(np.linspace(0, 1, 50))[:, :3]
+    assert (255 * colors @ [0.299, 0.587, 0.114]).max() < 205  # grey, as Pillow would have it

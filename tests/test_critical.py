@@ -9,7 +9,7 @@ from landscape_mpi import plot
 from landscape_mpi.errors import InputError
 from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.views.compare import draw_row
+from landscape_mpi.views.compare import draw_grid
 from landscape_mpi.views.critical import MAXIMUM, MINIMUM, SADDLE, with_critical
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.smooth import smooth_panel
@@ -97,7 +97,7 @@ def test_side_by_side_the_same_persistence_is_the_same_size(panel_of):
     shared = [
         with_critical(make_panel(p.surface, p.name, scale=panels[1].scale), 0.0) for p in panels
     ]
-    first, second = (markers(axes)["minima"] for axes in draw_row(shared, "filled").axes[:3:2])
+    first, second = (markers(axes)["minima"] for axes in draw_grid(shared, "filled").axes[:3:2])
     assert second[1.5, 0.25] > 2 * first[1.5, 0.25]
 
 

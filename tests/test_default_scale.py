@@ -46,11 +46,17 @@ def test_colours_end_at_a_multiple_of_guessing(surface_of, n_classes, top, level
 
 
 def test_the_end_does_not_depend_on_the_values_nor_on_the_company(surface_of):
-    low, high = surface_of(0.01 * part_below(50)), surface_of(part_below(50, high=1e36))
+    low, high = surface_of(0.05 * part_below(50)), surface_of(part_below(50, high=1e36))
     alone = [default_scale([surface], "train_loss") for surface in (low, high)]
     together = default_scale([low, high], "train_loss")
     assert {scale.top for scale in [*alone, together]} == {10}
     assert alone[0].levels == together.levels == alone[1].levels
+
+
+def test_a_loss_far_below_guessing_has_the_colours_of_its_own_values(surface_of):
+    low, high = surface_of(0.01 * part_below(50)), surface_of(part_below(50))
+    assert default_scale([low], "train_loss").top is None
+    assert default_scale([low, high], "train_loss").top == 10
 
 
 @pytest.mark.parametrize(("share", "kind"), [(29, "log"), (31, "linear")])

@@ -1,14 +1,14 @@
 """Oracle: where matplotlib has put the texts of the ticks, in pixels."""
 
-import numpy as np
 import pytest
 from surface_files import plane, write_surface
 
 from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.camera import AZIMUTHS
 from landscape_mpi.views.canvas import house_style
 from landscape_mpi.views.page import page_for
 from landscape_mpi.views.panel import make_panel
-from landscape_mpi.views.shaded import AZIMUTH, SURFACE
+from landscape_mpi.views.shaded import SURFACE
 
 AXIS = (-1, 0, 1)
 ASIDE = 1.5  # points between two texts, at the least
@@ -37,7 +37,7 @@ def texts_of(axes):
 def test_from_wherever_it_is_seen_no_two_texts_touch_at_a_corner(tmp_path, columns):
     with house_style(page_for(columns)):
         axes = drawn(tmp_path).axes[0]
-        for azimuth in AZIMUTH + 30.0 * np.arange(12):
+        for azimuth in AZIMUTHS:
             axes.view_init(elev=axes.elev, azim=azimuth)
             alpha, beta = texts_of(axes)
             assert min(len(alpha), len(beta)) >= 2

@@ -27,7 +27,7 @@ def contours(path, *options):
 
 
 def test_lines_are_where_the_levels_are_and_on_the_surface(write):
-    found = contours(write(lambda a, b: 10.0 + a), "--contours=9.75,11.1", "--scale=2")
+    found = contours(write(lambda a, b: 10.0 + a), "--linear", "--contours=9.75,11.1", "--scale=2")
     assert len(found.lines) == 2
     for line in found.lines:
         x, y, z = found.points[line].T
@@ -74,7 +74,7 @@ def test_what_has_no_lines(write, function, beta, text):
 @pytest.mark.parametrize("suffix", ["stl", "obj"])
 def test_triangles_are_read_back_by_meshio(write, tmp_path, suffix):
     out = tmp_path / f"net.{suffix}"
-    vtp.main([str(write(lambda a, b: a * b)), f"--out={out}"])
+    vtp.main([str(write(lambda a, b: a * b)), f"--out={out}", "--scale=1"])
     mesh = meshio.read(out)
     (block,) = mesh.cells
     assert block.data.shape == (2 * 6 * 4, 3)

@@ -21,6 +21,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.heights import Heights
 from landscape_mpi.views.mesh import build_mesh, to_polydata, write_vtp
 
 ALPHA, BETA = [-1.0, 0.0, 2.0], [-2.0, -1.0, 0.0, 1.0, 3.0]
@@ -153,16 +154,22 @@ def test_vtk_reads_the_same(surface_of, written, tmp_path):
     assert read.GetFieldData().GetAbstractArray("height").GetValue(0) == "train_loss"
 
 
-def test_log_then_clip_then_scale(surface_of, written):
-    built = build_mesh(
-        surface_of(lambda a, b: 10.0 ** (a + b)), "train_loss", log=True, zmax=1.5, scale=0.5
-    )
+def test_log_then_cut_then_scale(surface_of, written):
+    """By hand: a + b is linear, so that each new point lies at a + b = 1.5."""
+    exact = Heights("log", high=10**1.5)
+    surface = surface_of(lambda a, b: 10.0 ** (a + b))
+    built = build_mesh(surface, "train_loss", heights=exact, scale=0.5)
     mesh = written(built)
-    for a, b, height in mesh.points:
-        assert height == pytest.approx(0.5 * min(a + b, 1.5))
-    assert built.height == "0.5 * min(log10(train_loss), 1.5)"
+    a, b, height = np.transpose(mesh.points)
+    np.testing.assert_allclose(height, 0.5 * (a + b))
+    assert height.max() == pytest.approx(0.75)
+    assert (height > 0.75 - 1e-9).sum() >= 3
+    assert built.height == "0.5 * log10(train_loss)"
     assert built.n_clipped == 5
-    assert mesh.arrays["train_loss"].max() == 1e5
+    closed = build_mesh(surface, "train_loss", heights=exact, scale=0.5, lid=True)
+    lid = np.minimum(closed.points[:, :2].sum(axis=1), 1.5)
+    np.testing.assert_allclose(closed.points[:, 2], 0.5 * lid, atol=1e-12)
+    assert written(closed).arrays["train_loss"].max() == 1e5
 
 
 def test_normals_of_a_tilted_plane_and_of_a_roof(surface_of, written):
@@ -191,7 +198,8 @@ def test_cell_averages_and_texture_coordinates(surface_of, written):
 
 
 def test_logarithms_and_clipped_heights_are_arrays(surface_of, written):
-    mesh = written(build_mesh(surface_of(lambda a, b: a), "train_loss", zmax=0.5, scale=3.0))
+    shape = {"heights": Heights(high=0.5), "scale": 3.0, "lid": True}
+    mesh = written(build_mesh(surface_of(lambda a, b: a), "train_loss", **shape))
     alpha = mesh.points[:, 0]
     np.testing.assert_array_equal(mesh.arrays["height"], np.minimum(alpha, 0.5))
     np.testing.assert_array_equal(mesh.arrays["train_loss"], alpha)
@@ -255,10 +263,12 @@ def test_points_that_are_not_finite_are_left_out_with_their_cells(surface_of, wr
         np.testing.assert_array_equal(z, x + y)
 
 
-def test_infinite_heights_are_not_clipped_but_left_out(surface_of):
+def test_infinite_heights_are_not_cut_but_left_out(surface_of):
     surface = surface_of(lambda a, b: np.inf if b == 3 else b)
-    mesh = build_mesh(surface, "train_loss", zmax=0.5)
-    assert (len(mesh.points), mesh.n_left_out, mesh.n_clipped) == (12, 3, 3)
+    mesh = build_mesh(surface, "train_loss", heights=Heights(high=0.5), lid=True)
+    assert (mesh.n_left_out, mesh.n_clipped) == (3, 3)
+    assert np.isfinite(mesh.points).all()
+    assert mesh.points[:, 2].max() == 0.5
 
 
 def test_coarse_to_fine_surface_gives_triangles_over_the_whole_plane(surface_of, written):
@@ -298,19 +308,19 @@ def test_no_logarithm(surface_of, lowest):
     surface = surface_of(lambda a, b: lowest if (a, b) == (2, -1) else 1.0)
     text = rf"zero or negative at 1 of 15 points \(smallest {lowest:g} at alpha 2, beta -1\)"
     with pytest.raises(InputError, match=text):
-        build_mesh(surface, "train_loss", log=True)
+        build_mesh(surface, "train_loss", heights=Heights("log"))
 
 
 def test_log_leaves_out_what_is_not_finite_without_a_warning(surface_of, recwarn):
     surface = surface_of(lambda a, b: -np.inf if b == 3 else 10.0)
-    mesh = build_mesh(surface, "train_loss", log=True)
+    mesh = build_mesh(surface, "train_loss", heights=Heights("log"))
     assert set(mesh.points[:, 2]) == {1.0}
     assert not recwarn.list
 
 
-def test_zmax_under_the_surface(surface_of):
-    with pytest.raises(InputError, match=r"--zmax 2 is not above the lowest height, 2, .* to 95"):
-        build_mesh(surface_of(known), "train_loss", zmax=2.0)
+def test_a_range_under_the_surface(surface_of):
+    with pytest.raises(InputError, match=r"train_loss: --range :2 leaves .* go from 2 to 95"):
+        build_mesh(surface_of(known), "train_loss", heights=Heights(high=2.0))
 
 
 def test_nothing_finite(surface_of):

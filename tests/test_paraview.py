@@ -56,7 +56,9 @@ def test_the_script_names_what_lies_beside_it(write, tmp_path, capsys):
     assert [line[0] for line in found["LINES"]] == ["my.net_contours.vtp", "my.net_path.vtp"]
     np.testing.assert_allclose(found["RANGE"], [-2, 2])
     assert found["TICKS"] == [-2, -1, 0, 1, 2]
-    assert found["STRETCH"] == pytest.approx(0.6 * 2 / 4)
+    # The mesh is half as high as its plane is wide, and drawn 0.6 as high.
+    assert found["STRETCH"] == pytest.approx(0.6 / 0.5)
+    assert (found["BAR"], found["FRAME"], found["OCCLUSION"]) == (True, True, None)
     assert found["TIME"] is None
     assert "log10" in found["TITLE"]
     assert str(tmp_path) not in script.read_text()
@@ -65,11 +67,27 @@ def test_the_script_names_what_lies_beside_it(write, tmp_path, capsys):
 def test_the_script_of_a_series_has_one_range_and_names_its_time(write, tmp_path):
     paths = [write(f"epoch_{k:02}", lambda a, b, k=k: k + a) for k in (1, 20)]
     out = tmp_path / "run.pvd"
-    vtp.main([*map(str, paths), f"--series={out}", "--paraview"])
+    vtp.main([*map(str, paths), f"--series={out}", "--linear", "--paraview"])
     found = settings_of(tmp_path / "run_paraview.py")
     assert (found["SURFACE"], found["TIME"]) == ("run.pvd", "epoch")
     np.testing.assert_allclose(found["RANGE"], [0, 21])
-    assert found["STRETCH"] == pytest.approx(0.6 * 2 / 21)
+    assert found["STRETCH"] == pytest.approx(0.6 / 0.5, rel=1e-3)
+
+
+def test_the_script_has_the_look_of_the_paper(write, tmp_path):
+    path = write("net", lambda a, b: 0.01 + a * a)
+    words = ["--paraview", "--look=paper", "--camera=20,35", "--size=800x600"]
+    assert vtp.main([str(path), *words]) == 0
+    found = settings_of(tmp_path / "net_paraview.py")
+    assert (found["CAMERA"], found["SIZE"]) == ((20.0, 35.0), [800, 600])
+    assert (found["BAR"], found["FRAME"], found["TRANSPARENT"]) == (False, False, True)
+    assert found["STRETCH"] == pytest.approx(0.85 / 0.5, rel=1e-3)
+    assert len(found["LAMPS"]) == 2
+    assert found["OCCLUSION"][0] == pytest.approx(0.24)
+    assert found["TITLE"].replace("\n", " ") == "log10(train loss + 0.1) (nat)"
+    cool, warm = np.array(found["COLORS"][0][1:]), np.array(found["COLORS"][-1][1:])
+    assert cool[2] > 2 * cool[0]
+    assert warm[0] > 2 * warm[2]
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def parts_of(data):
 
 def test_the_path_as_a_mesh_lies_on_the_mesh(surface_of, capsys):
     path = surface_of(make_run("sgd", **SGD), make_run("adam", **ADAM))
-    assert vtp.main([str(path), "--scale=0.5", "--zmax=13"]) == 0
+    assert vtp.main([str(path), "--scale=0.5", "--linear", "--range=:13", "--lid"]) == 0
     beside = path.parent / "net_path.vtp"
     assert f"{beside}: the paths of training runs, on the surface" in capsys.readouterr().out
     points, data, values = read_path(beside)
@@ -228,7 +228,10 @@ def test_the_path_as_a_mesh_lies_on_a_sum_too(surface_of, capsys):
     with h5py.File(path, "a") as file:
         file["weight_decay_term"] = file["train_loss"][()] / 2
         file["weight_decay_term"].attrs["units"] = "nat"
-    assert vtp.main([str(path), "--quantity=train_loss+weight_decay_term"]) == 0
+    assert (
+        vtp.main([str(path), "--quantity=train_loss+weight_decay_term", "--linear", "--scale=1"])
+        == 0
+    )
     points, _, _ = read_path(path.parent / "net_path.vtp")
     loss = surface_files.plane(ALPHA, BETA, height)
     expected = lift_onto(read_surface(path), loss)(points[:, :2])
@@ -254,7 +257,7 @@ def test_a_curve_as_a_mesh_with_its_straight_line_and_its_points(tmp_path, capsy
     )
     with h5py.File(path, "a") as file:
         write_plane_curve(file, curve)
-    assert vtp.main([str(path), "--scale=2"]) == 0
+    assert vtp.main([str(path), "--linear", "--scale=2"]) == 0
     assert f"{tmp_path / 'net_curve.vtp'}: a curve between solutions" in capsys.readouterr().out
     points, data, values = read_path(tmp_path / "net_curve.vtp")
     on_bends, (on_curve, straight) = parts_of(data)

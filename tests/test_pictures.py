@@ -18,7 +18,7 @@ from landscape_mpi.draw.folder import check_distinct
 from landscape_mpi.errors import InputError
 from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.views.canvas import CENTER, COLORS, write_figure
+from landscape_mpi.views.canvas import CENTER, color_map, write_figure
 from landscape_mpi.views.panel import make_panel, summarize
 from landscape_mpi.views.picture_kind import find_kind
 from landscape_mpi.views.pictures import make_panels, plan_pictures
@@ -213,7 +213,7 @@ def test_hard_shapes_give_a_picture_with_nothing_cut(panel_of, tmp_path, kind, n
 def test_the_map_of_colours_reaches_the_picture(panel_of, tmp_path):
     pixels = written(PICTURES["heatmap"](panel_of(tilted)), tmp_path)
     for end in (0.0, 1.0):
-        wanted = 255 * np.array(COLORS(end)[:3])
+        wanted = 255 * np.array(color_map()(end)[:3])
         assert np.abs(pixels - wanted).max(axis=2).min() < 2
 
 
@@ -515,14 +515,20 @@ def test_options_override_the_scale_of_a_cross_entropy(panel_of):
 
 
 @pytest.mark.parametrize("kind", ["contour", "filled"])
-def test_a_basin_far_below_guessing_has_lines_of_its_own_and_the_usual_colours(panel_of, kind):
-    panel = as_cross_entropy(panel_of, lambda a, b: 0.001 + 0.01 * (a * a + b * b))
+def test_a_plane_between_few_of_the_usual_lines_has_others(panel_of, kind):
+    panel = as_cross_entropy(panel_of, lambda a, b: 2.2 + 0.1 * (a * a + b * b))
     figure = PICTURES[kind](panel)
     assert panel.scale.clipped == (0.0, 10.0)
     inside = panel.scale.levels[panel.scale.levels < panel.values.max()]
-    assert len(inside) >= 3
-    assert "its values up to 0.0435; --linear, --log or --range" in panel.scale.notes[0]
+    assert len(inside[inside > 2.2]) >= 3
     assert len(contour_lines(figure)) >= 3
+    bar = figure.axes[1]
+    assert bar._colorbar.extend == "neither"  # nothing lies beyond
+
+
+def test_a_basin_far_below_guessing_has_the_colours_of_its_values(panel_of):
+    scale = as_cross_entropy(panel_of, lambda a, b: 0.001 + 0.01 * (a * a + b * b)).scale
+    assert (scale.kind, scale.clipped) == ("log", None)
 
 
 @pytest.mark.parametrize("kind", PLANES)

@@ -13,7 +13,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.panel import make_panel
-from landscape_mpi.views.pictures import panel_for
+from landscape_mpi.views.pictures import panels_for
 from landscape_mpi.views.smooth import refine_axis, refine_heights, smooth_panel
 
 ALPHA = np.array([-1.0, -0.6, 0.0, 0.5, 1.0, 1.6, 2.0])
@@ -73,7 +73,7 @@ def test_a_cliff_would_swing_without_that():
 @pytest.mark.parametrize("kind", PICTURES)
 def test_the_picture_says_so_and_heat_maps_and_circles_stay_as_computed(panel_of, kind):
     before = panel_of(monotone)
-    panel = panel_for(before, kind, 4)
+    (panel,) = panels_for([before], kind, 4)
     figure = PICTURES[kind](panel)
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     as_computed = kind in {"heatmap", "ring"}

@@ -35,16 +35,17 @@ def sizes(path):
 
 
 def test_writes_beside_the_file_and_says_what(surface, capsys):
-    assert vtp.main([str(surface), "--log", "--zmax=2", "--scale=0.5"]) == 0
+    assert vtp.main([str(surface), "--log", "--range=:50", "--scale=0.5"]) == 0
     out = surface.parent / "net.v2.vtp"
-    assert sizes(out) == (11, 5)
+    # By hand: 3 of 11 points lie above; 7 edges and diagonals of cells cross the line between.
+    assert sizes(out) == (15, 14)
     assert capsys.readouterr().out.splitlines() == [
         str(out),
-        "11 points, 5 cells",
-        "height: 0.5 * min(log10(train_loss), 2), -0.5 to 1",
-        "points clipped at --zmax: 1",
+        "15 points, 14 cells",
+        "height: 0.5 * log10(train_loss), -0.5 to 0.8495",
+        "points beyond --range: 3",
         "points left out with their cells, as not finite: 1",
-        "train_loss (nat): 0.1 to 1000",
+        "train_loss (nat): 0.1 to 50",
         "train_error (percent): nothing finite",
     ]
 
@@ -76,10 +77,15 @@ def test_nothing_computed_yet(tmp_path):
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--zmax=inf", "'inf' is no finite number"),
-        ("--zmax=high", "'high' is no finite number"),
+        ("--range=:inf", "':inf' is no range. Pass LOW:HIGH"),
+        ("--scale=high", "'high' is no finite number"),
         ("--scale=0", "0 is not above zero"),
-        ("--zmaxx=1", "--zmaxx is not an option of this command. Did you mean --zmax"),
+        ("--rangee=1", "--rangee is not an option of this command. Did you mean --range"),
+        ("--size=1600", "'1600' is no size. Pass WIDTHxHEIGHT in pixels"),
+        ("--size=9x9", "both from 200 to 8,000"),
+        ("--look=paper", "--look paper: is for a picture of the mesh, and none is asked for"),
+        ("--relief=1", "--relief: is for a picture of the mesh, and none is asked for"),
+        ("--cmap=jet", "'jet' is not one of viridis"),
     ],
 )
 def test_options_that_cannot_be(surface, option, text):

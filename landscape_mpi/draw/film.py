@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser
+from landscape_mpi.draw.space_options import space_of
+from landscape_mpi.draw.surfaces import name_surfaces
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import file_path, number_above_0
 from landscape_mpi.output import check_output
@@ -46,7 +48,7 @@ def check_film(options: argparse.Namespace) -> None:
         if options.seconds is not None:
             raise InputError("--seconds: is for a film. Name one with --film, or leave it out.")
         return
-    for option in ("watch", "compare", "columns", "critical", "dpi", "format", "out_dir"):
+    for option in ("watch", "compare", "title", "columns", "critical", "dpi", "format", "out_dir"):
         if getattr(options, option) not in (None, False):
             name = option.replace("_", "-")
             raise InputError(f"--{name}: is for pictures, not for --film. Leave one of them out.")
@@ -78,15 +80,17 @@ def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
     from landscape_mpi.views.canvas import house_style
     from landscape_mpi.views.film import check_filmable, make_film
     from landscape_mpi.views.film_file import FPS, write_film
+    from landscape_mpi.views.page import on_page, page_for
     from landscape_mpi.views.series import times_of, word_of
 
     check_filmable(surfaces)
+    surfaces = name_surfaces(surfaces, options)
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
     times = times_of(options.surfaces, option="--film")
     word = word_of(options.surfaces)
     order = sorted(range(len(times)), key=times.__getitem__)
-    with house_style():
+    with house_style(page := page_for(None, options.cmap)), on_page(page):
         film = make_film(
             [surfaces[k] for k in order],
             *(options.quantity or [None]),
@@ -95,6 +99,7 @@ def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
             levels=options.levels,
             ends=options.range or (None, None),
             smooth=options.smooth,
+            space=space_of(options),
             seconds=options.seconds,
             fps=FPS[options.film.suffix.lower()],
             words=[f"{word} {times[k]:g}" for k in order],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
+    from landscape_mpi.views.heights import Heights
     from landscape_mpi.views.mesh import Mesh
 
 LINES = {
@@ -21,17 +22,27 @@ LINES = {
 
 
 def build_lines(
-    surface: Surface, mesh: Mesh, out: Path, options: argparse.Namespace
+    surface: Surface,
+    mesh: Mesh,
+    out: Path,
+    options: argparse.Namespace,
+    shown: dict[str, Any],
 ) -> dict[str, Mesh]:
     """Build the lines on a mesh, by their names in LINES.
+
+    Args:
+        surface: The surface.
+        mesh: Its mesh.
+        out: File of the mesh, beside which the lines are written.
+        options: Of vtp.
+        shown: Heights, scale and lid of the mesh, as build_mesh takes them.
 
     Raises:
         InputError: If one cannot be built, or cannot be written.
     """
     from landscape_mpi.views.mesh_path import build_paths
 
-    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
-    levels = build_levels(surface, mesh, options)
+    levels = build_levels(surface, mesh, options, shown["heights"])
     found = {} if levels is None else {"contours": levels}
     found |= build_paths(surface, options.quantity, **shown)
     for what in found:
@@ -39,7 +50,9 @@ def build_lines(
     return found
 
 
-def build_levels(surface: Surface, mesh: Mesh, options: argparse.Namespace) -> Mesh | None:
+def build_levels(
+    surface: Surface, mesh: Mesh, options: argparse.Namespace, heights: Heights
+) -> Mesh | None:
     """Build the lines that --contours asks for, None where it is not given.
 
     Raises:
@@ -48,16 +61,14 @@ def build_levels(surface: Surface, mesh: Mesh, options: argparse.Namespace) -> M
     if options.contours is None:
         return None
     from landscape_mpi.views.isolines import build_isolines
-    from landscape_mpi.views.levels import make_scale
+    from landscape_mpi.views.space import levels_on
 
     if surface.is_line:
         raise InputError(
             f"{surface.path}: --contours: this is a line, which has none. Leave it out."
         )
     where = f"{surface.path}: {options.quantity}"
-    kind = "log" if options.log else None
-    values = mesh.values[options.quantity]
-    scale = make_scale(values, where=where, kind=kind, levels=options.contours)
+    scale = levels_on(heights, mesh.values[options.quantity], options.contours, where=where)
     lines = None if scale is None else build_isolines(mesh, options.quantity, scale)
     if lines is None:
         raise InputError(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.draw.mesh_lines import build_lines, write_lines
 from landscape_mpi.draw.scene import check_scene, write_scene
+from landscape_mpi.draw.space_options import look_of
 from landscape_mpi.draw.vtp_options import (
+    check_look,
     check_mesh_name,
     check_picture_name,
     check_series,
@@ -19,7 +22,11 @@ from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
+    from landscape_mpi.views.heights import Heights
     from landscape_mpi.views.mesh import Mesh
+
+
+MOST_DRAWN = 501  # points along an axis of a rendered mesh: a cell has three pixels then
 
 
 def write_one(options: argparse.Namespace) -> None:
@@ -35,25 +42,77 @@ def write_one(options: argparse.Namespace) -> None:
     surface = read_surface(source)
     check_computed(surface)
     check_is_surface(surface)
-    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    shown = choose_shape([surface], options)
     mesh = build_mesh(surface, options.quantity, **shown)
     out = options.out or source.with_suffix(".vtp")
     check_mesh_name(out, watertight=options.watertight)
     check_output(out, inputs=[source])
     check_picture_name(options.render, out, surface.path)
+    check_look(options)
     check_scene(options, out)
-    lines = build_lines(surface, mesh, out, options)
+    lines = build_lines(surface, mesh, out, options, shown)
     write_mesh(mesh, out, watertight=options.watertight)
     print(out)
     print("\n".join(describe(mesh)))
     write_lines(lines, out)
-    if options.paraview:
-        write_scene(out, [mesh], lines)
-    if options.render is not None:
-        from landscape_mpi.views.render import render_mesh
+    if options.paraview or options.render is not None:
+        show([surface], [mesh], lines, out, options, shown["heights"], shown["scale"])
 
-        render_mesh(mesh, options.render, lines=lines.get("contours"))
+
+def show(
+    surfaces: Sequence[Surface],
+    meshes: Sequence[Mesh],
+    lines: dict[str, Mesh],
+    out: Path,
+    options: argparse.Namespace,
+    heights: Heights,
+    scale: float,
+    *,
+    time: str | None = None,
+) -> None:
+    """Write the script of --paraview and the picture of --render, and print their names."""
+    from landscape_mpi.views.coarse import thinned
+    from landscape_mpi.views.mesh import build_mesh
+    from landscape_mpi.views.mesh_view import view_meshes
+    from landscape_mpi.views.render import render_mesh
+
+    look, lid = look_of(options), options.lid
+    view = view_meshes(surfaces, meshes, options.quantity, heights, look, lid=lid)
+    if options.paraview:
+        write_scene(out, meshes, lines, view, time=time)
+    if options.render is not None:
+        surface, shape = surfaces[0], {"heights": heights, "scale": scale, "lid": lid}
+        few = thinned(surface, MOST_DRAWN)
+        drawn = meshes[0] if few is surface else build_mesh(few, options.quantity, **shape)
+        render_mesh(drawn, options.render, view, lines=lines.get("contours"))
         print(options.render)
+        if few is not surface:
+            computed = "{} x {}".format(*surface.shape)
+            print(f"drawn with fewer points than computed ({computed})")
+
+
+def choose_shape(surfaces: Sequence[Surface], options: argparse.Namespace) -> dict[str, Any]:
+    """Return heights, factor and lid of meshes, the same for all, as build_mesh takes them.
+
+    Raises:
+        InputError: If a surface lacks the quantity.
+    """
+    from landscape_mpi.store.sums import with_sum
+    from landscape_mpi.views.choice import check_quantity
+    from landscape_mpi.views.heights import NO_ENDS, choose_heights
+    from landscape_mpi.views.relief import choose_factor
+
+    name = options.quantity
+    summed = [with_sum(surface, name) for surface in surfaces]
+    for surface in summed:
+        check_quantity(surface, name)
+    values = [surface.values[name][surface.done_of[name]] for surface in summed]
+    unit, ends = summed[0].units[name], options.range or NO_ENDS
+    # A line of values is for curves over it: it keeps the values themselves.
+    kind = options.kind or ("linear" if all(s.is_line for s in summed) else None)
+    heights = choose_heights(values, unit, kind=kind, ends=ends)
+    scale = options.scale or choose_factor(summed, name, heights, lid=options.lid)
+    return {"heights": heights, "scale": scale, "lid": options.lid}
 
 
 def write_all(options: argparse.Namespace) -> None:
@@ -67,6 +126,7 @@ def write_all(options: argparse.Namespace) -> None:
     from landscape_mpi.views.series import split_repeats, times_of, word_of, write_series
 
     check_series(options)
+    check_look(options)
     read = [read_surface(path) for path in options.surfaces]
     parts = split_repeats(read[0]) if len(read) == 1 else read
     for surface in parts:
@@ -74,7 +134,7 @@ def write_all(options: argparse.Namespace) -> None:
         check_is_surface(surface)
     repeats = len(read) == 1
     times = [float(k) for k in range(len(parts))] if repeats else times_of(options.surfaces)
-    shown = {"log": options.log, "zmax": options.zmax, "scale": options.scale}
+    shown = choose_shape(parts, options)
     meshes = [build_mesh(surface, options.quantity, **shown) for surface in parts]
     width = len(str(len(parts) - 1))
     names = [f"{options.series.stem}_{k:0{width}}.vtp" for k in range(len(parts))]
@@ -82,15 +142,15 @@ def write_all(options: argparse.Namespace) -> None:
     for place in (*places, options.series):
         check_output(place, inputs=options.surfaces)
     check_scene(options, options.series)
-    for surface, mesh, place, time in zip(parts, meshes, places, times, strict=True):
+    for surface, mesh, place, when in zip(parts, meshes, places, times, strict=True):
         write_vtp(mesh, place)
-        print(f"{place}: time {time:g}, {surface.path}, {len(mesh.points)} points")
+        print(f"{place}: time {when:g}, {surface.path}, {len(mesh.points)} points")
     write_series(places, times, options.series)
     print(options.series)
     if options.paraview:
-        write_scene(
-            options.series, meshes, {}, time="line" if repeats else word_of(options.surfaces)
-        )
+        time = "line" if repeats else word_of(options.surfaces)
+        shape = shown["heights"], shown["scale"]
+        show(parts, meshes, {}, options.series, options, *shape, time=time)
 
 
 def write_mesh(mesh: Mesh, out: Path, *, watertight: bool) -> None:
@@ -128,7 +188,7 @@ def describe(mesh: Mesh) -> list[str]:
         f"height: {mesh.height}, {z.min():.4g} to {z.max():.4g}",
     ]
     if mesh.n_clipped:
-        lines.append(f"points clipped at --zmax: {mesh.n_clipped}")
+        lines.append(f"points beyond --range: {mesh.n_clipped}")
     if mesh.n_left_out:
         lines.append(f"points left out with their cells, as not finite: {mesh.n_left_out}")
     for name, values in mesh.values.items():

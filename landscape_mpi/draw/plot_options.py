@@ -7,9 +7,11 @@ import argparse
 from landscape_mpi.command import CommandParser, SayAndEnd
 from landscape_mpi.draw.film import add_film_options
 from landscape_mpi.draw.listing import say_kinds
+from landscape_mpi.draw.space_options import add_camera, add_lid
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.options import (
     add_list_option,
+    color_map,
     file_path,
     levels,
     list_of_names,
@@ -17,7 +19,7 @@ from landscape_mpi.options import (
     pixel_density,
     value_range,
 )
-from landscape_mpi.registry import PICTURES
+from landscape_mpi.registry import COLOR_MAPS, PICTURES, REVERSED
 
 MOST_TIMES = 16
 DPI = 300
@@ -62,6 +64,8 @@ def make_plot_parser(description: str | None) -> CommandParser:
     )
     _add_scale(parser)
     _add_what_is_drawn(parser)
+    add_camera(parser)
+    add_lid(parser)
     add_film_options(parser)
     _add_output(parser)
     return parser
@@ -130,7 +134,24 @@ def _add_what_is_drawn(parser: CommandParser) -> None:
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="draw the surfaces side by side, with the same ranges, levels and colours",
+        help="draw up to 12 surfaces in a grid, with the same ranges, levels and colours; where "
+        "their values differ by more than 100 times, each has colours of its own, and the picture "
+        "says so",
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        metavar="NAME",
+        help="what pictures call a surface; once for each file, in their order (default: network "
+        "and data, or the file's name)",
+    )
+    parser.add_argument("--title", metavar="TEXT", help="title of a picture of --compare")
+    parser.add_argument(
+        "--cmap",
+        type=color_map,
+        metavar="NAME",
+        help=f"map of colours: {', '.join(COLOR_MAPS)}, each also with {REVERSED} behind it, which "
+        "turns it round (default: viridis)",
     )
     parser.add_argument(
         "--smooth",
@@ -183,7 +204,18 @@ def check_what(options: argparse.Namespace) -> None:
         )
     others = {"smooth": options.smooth > 1}
     others["critical"] = options.critical is not None
-    for option in ("watch", "compare", "smooth", "critical", "film"):
+    n, labels = len(options.surfaces), options.label or []
+    if labels and n and len(labels) != n:
+        raise InputError(
+            f"--label: is given {len(labels)} times, for files of which there are {n}. Give it "
+            f"once for each file, in their order."
+        )
+    if options.title is not None and not options.compare and options.surfaces:
+        raise InputError(
+            f"--title {options.title}: is the title of a picture of --compare. Name the picture of "
+            f"one surface with --label, or pass --compare."
+        )
+    for option in ("watch", "compare", "smooth", "critical", "film", "label", "title", "range"):
         if others.get(option, getattr(options, option)) and not options.surfaces:
             raise InputError(f"--{option}: is for surfaces, not for {named[0]}. Leave it out.")
 

@@ -13,6 +13,7 @@ from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
     from landscape_mpi.views.mesh import Mesh
+    from landscape_mpi.views.mesh_view import MeshView
 
 
 def check_scene(options: argparse.Namespace, out: Path) -> None:
@@ -31,14 +32,19 @@ def check_scene(options: argparse.Namespace, out: Path) -> None:
 
 
 def write_scene(
-    out: Path, meshes: Sequence[Mesh], lines: dict[str, Mesh], *, time: str | None = None
+    out: Path,
+    meshes: Sequence[Mesh],
+    lines: dict[str, Mesh],
+    view: MeshView,
+    *,
+    time: str | None = None,
 ) -> None:
     """Write the script that opens what was written in ParaView, and print its name."""
     from landscape_mpi.views.paraview import write_script
 
     script = scene_of(out)
     places = {what: place_beside(out, what) for what in lines}
-    write_script(script, out, meshes, places, time=time)
+    write_script(script, out, meshes, places, view, time=time)
     print(f"{script}: opens it with paraview --script={script}")
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.draw.folder import check_distinct, make_folder
+from landscape_mpi.draw.space_options import space_of
 from landscape_mpi.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
     from landscape_mpi.views.panel import summarize
     from landscape_mpi.views.table_file import write_rows
 
+    surfaces = name_surfaces(surfaces, options)
     if options.no_path:
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
     check_room(surfaces, options)
@@ -33,7 +35,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
     check_distinct(picture.path for plan in plans for picture in plan)
     make_folder(options.out_dir)
 
-    page = page_for(options.columns)
+    page = page_for(options.columns, options.cmap)
     for of_surface, pictures in zip(panels, plans, strict=True):
         for panel in of_surface:
             print(f"{panel.surface.path}: {summarize(panel)}")
@@ -43,6 +45,14 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
             for path, rows in picture.tables.items():
                 write_rows(rows, path)
                 print(path, flush=True)
+
+
+def name_surfaces(surfaces: Sequence[Surface], options: argparse.Namespace) -> list[Surface]:
+    """Return the surfaces with the labels that the options give their files."""
+    if not options.label:
+        return list(surfaces)
+    labels = dict(zip(options.surfaces, options.label, strict=True))
+    return [replace(surface, label=labels[surface.path]) for surface in surfaces]
 
 
 def plan_each(
@@ -61,20 +71,28 @@ def plan_comparisons(
     surfaces: Sequence[Surface], options: argparse.Namespace
 ) -> tuple[list[list[Panel]], list[list[Picture]]]:
     """Return, as of one surface, the quantities of all and the pictures that compare them."""
-    from landscape_mpi.views.compare import check_comparable, make_shared_panels, plan_comparison
+    from landscape_mpi.views.compare import (
+        check_comparable,
+        make_shared_panels,
+        part_far_ranges,
+        plan_comparison,
+    )
 
     scale, place = _scale_and_place(options)
     check_comparable(surfaces)
     rows = make_shared_panels(surfaces, options.quantity, **scale)
+    rows = [part_far_ranges(row, levels=options.levels) for row in rows]
     rows = [_mark_critical(row, options) for row in rows]
-    return [[panel for row in rows for panel in row]], [plan_comparison(rows, **place)]
+    return [[panel for row in rows for panel in row]], [
+        plan_comparison(rows, heading=options.title, **place)
+    ]
 
 
 def _scale_and_place(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     ends = options.range or (None, None)
     scale = {"kind": options.scale, "levels": options.levels, "ends": ends}
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
-    return scale, place | {"smooth": options.smooth}
+    return scale, place | {"smooth": options.smooth, "space": space_of(options)}
 
 
 def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Panel]:

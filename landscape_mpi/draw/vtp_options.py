@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from landscape_mpi.command import CommandParser
+from landscape_mpi.draw.space_options import add_camera, add_lid
 from landscape_mpi.errors import InputError
-from landscape_mpi.options import file_path, levels
+from landscape_mpi.options import color_map, file_path, levels, picture_size, value_range
 from landscape_mpi.output import check_output
 
 MESHES = (".vtp", ".stl", ".obj")
@@ -30,23 +31,73 @@ def make_vtp_parser(description: str | None) -> CommandParser:
         help="quantity that is the height, or a sum of some with + between them (default: "
         "train_loss)",
     )
-    parser.add_argument("--log", action="store_true", help="height is log10 of the quantity")
+    _add_heights(parser)
+    _add_files(parser)
+    _add_look(parser)
+    return parser
+
+
+def _add_heights(parser: CommandParser) -> None:
+    kinds = {
+        "log": "height is log10 of the quantity (default for a loss in nat: log10 of the loss + "
+        "0.1 nat)",
+        "symlog": "height is linear around zero, logarithmic beyond on both sides",
+        "linear": "height is the quantity itself",
+    }
+    group = parser.add_mutually_exclusive_group()
+    for kind, words in kinds.items():
+        group.add_argument(f"--{kind}", action="store_const", const=kind, dest="kind", help=words)
     parser.add_argument(
-        "--zmax",
-        type=_finite,
-        metavar="Z",
-        help="clip the height here, before the scale and in the unit of the height: that of the "
-        "quantity, or decades with --log",
+        "--range",
+        type=value_range,
+        metavar="LOW:HIGH",
+        help="cut the surface where the quantity is below LOW or above HIGH; one end may be left "
+        "out, e.g. :10",
     )
+    add_lid(parser)
     parser.add_argument(
         "--scale",
         type=_positive,
-        default=1.0,
         metavar="S",
-        help="factor on the height (default: 1); the arrays keep their values",
+        help="factor on the height (default: a mesh half as high as its plane is wide); the arrays "
+        "keep their values",
     )
-    _add_files(parser)
-    return parser
+
+
+def _add_look(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--look",
+        choices=["plain", "paper"],
+        default="plain",
+        help="of --render and --paraview: plain (default), or paper, that of the figure of the "
+        "method's paper: cool to warm colours, shade in narrow places, soft light from two sides, "
+        "a transparent ground, neither bar nor box",
+    )
+    add_camera(parser)
+    parser.add_argument(
+        "--relief",
+        type=_positive,
+        metavar="R",
+        help="height of the drawn surface, as a share of its plane's width (default: 0.6; with "
+        "--look paper 0.85)",
+    )
+    parser.add_argument(
+        "--cmap",
+        type=color_map,
+        metavar="NAME",
+        help="map of colours, by matplotlib's name (default: viridis; with --look paper coolwarm)",
+    )
+    parser.add_argument(
+        "--size",
+        type=picture_size,
+        metavar="WxH",
+        help="of the picture, in pixels (default: 1600 wide, as high as the surface needs)",
+    )
+    parser.add_argument(
+        "--bar",
+        action=argparse.BooleanOptionalAction,
+        help="draw the scalar bar, or leave it out (default: drawn; with --look paper left out)",
+    )
 
 
 def _add_files(parser: CommandParser) -> None:
@@ -89,8 +140,8 @@ def _add_files(parser: CommandParser) -> None:
         "--render",
         type=file_path,
         metavar="FILE.png",
-        help="also draw the mesh by VTK, without a screen: light, scalar bar, the lines of "
-        "--contours; the relief is that of the 3-D pictures of landscape_mpi.plot",
+        help="also draw the mesh by VTK, without a screen, with the lines of --contours; see "
+        "--look, --camera, --relief, --cmap, --size and --bar",
     )
 
 
@@ -123,6 +174,27 @@ def check_series(options: argparse.Namespace) -> None:
             raise InputError(
                 f"--{option}: is for a single mesh, and --series writes several. Leave one out."
             )
+
+
+def check_look(options: argparse.Namespace) -> None:
+    """Check that what is asked of a picture is asked where one is drawn.
+
+    Raises:
+        InputError: If there is neither --render nor --paraview.
+    """
+    if options.render is not None or options.paraview:
+        return
+    for option in ("camera", "relief", "cmap", "size", "bar"):
+        if getattr(options, option) is not None:
+            raise InputError(
+                f"--{option}: is for a picture of the mesh, and none is asked for. Pass --render "
+                f"NAME.png or --paraview, or leave --{option} out."
+            )
+    if options.look != "plain":
+        raise InputError(
+            f"--look {options.look}: is for a picture of the mesh, and none is asked for. Pass "
+            "--render NAME.png or --paraview, or leave --look out."
+        )
 
 
 def check_mesh_name(out: Path, *, watertight: bool = False) -> None:

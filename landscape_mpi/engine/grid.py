@@ -129,12 +129,16 @@ def coarse_to_fine(n_alpha: int, n_beta: int) -> np.ndarray:
     Returns:
         Flat indices into [n_alpha, n_beta], int64 [n_alpha * n_beta], each once.
     """
-    level = np.maximum.outer(_levels(n_alpha), _levels(n_beta)).ravel()
+    level = np.maximum.outer(axis_levels(n_alpha), axis_levels(n_beta)).ravel()
     return np.argsort(level, kind="stable")
 
 
-def _levels(n: int) -> np.ndarray:
-    """Return for each index of an axis the refinement at which it appears, 0 for the ends."""
+def axis_levels(n: int) -> np.ndarray:
+    """Return for each index of an axis the level at which it appears, 0 for the ends.
+
+    Args:
+        n: Points of the axis.
+    """
     finest = max(0, math.ceil(math.log2(max(1, n - 1))))
     index = np.arange(n)
     levels = np.full(n, finest)

@@ -75,6 +75,7 @@ class Surface:
     marks: tuple[Mark, ...] = ()  # solutions that lie in the plane
     trajectory: Trajectory | None = None  # the paths of runs in this plane
     curve: PlaneCurve | None = None  # a curve between solutions in this plane
+    label: str | None = None  # what pictures call it; None for its network and data
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -46,9 +46,8 @@ STYLE = {
     "pdf.fonttype": 42,  # journals refuse type 3 fonts
     "svg.hashsalt": "landscape_mpi",  # the same picture is the same file
 }
-COLORS: Colormap = colormaps["viridis"]
-# The yellow end of the map cannot be seen as a thin line on white.
-LINE_COLORS: Colormap = ListedColormap(COLORS(np.linspace(0.0, 0.88, 256)), "viridis_lines")
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue, on a screen
+LIGHTEST = 0.75  # luminance of a thin line that can be seen on white
 HOLE: dict[str, Any] = {
     "facecolor": "0.85",
     "edgecolor": "0.45",
@@ -76,6 +75,7 @@ CHARACTER, TITLE_CHARACTER = 0.064, 0.078  # inches, mean width of a letter
 TICK_HEIGHT = 0.19  # inches
 LETTERS = 0.7  # of that: what the letters take of it
 BESIDE = 0.35  # inches between pictures of a row that share an axis
+NARROW = 3.0  # inches: narrower axes have short labels
 SNUG = 0.8  # of given axes: what a label may take before its letter alone stands there
 
 
@@ -87,16 +87,24 @@ class Canvas:
     axes: Any  # matplotlib's Axes, or Axes3D
     bar: Axes | None  # empty and not shown until there is a colour bar; None: taken from the axes
     bar_inches: float  # height of the colour bar
-    limits: np.ndarray | None = None  # float64 [2, 2], ranges that all axes of a row share
-    is_first: bool = True  # of a row: it alone has the labels of the vertical axis
-    is_last: bool = True  # of a row: it alone has the colour bar
+    limits: np.ndarray | None = None  # float64 [2, 2], ranges that all axes of a grid share
+    is_first: bool = True  # of its row: it alone has the labels of the vertical axis
+    is_last: bool = True  # of a grid: it alone has the colour bar, unless each has its own
     is_given: bool = False  # whether the axes are somebody else's: their place is not ours
     has_legend: bool = True
+    is_lowest: bool = True  # of its column of a grid: it has the labels of the horizontal axis
+    # Entries of the one legend of a grid, a list for each picture drawn; None: a legend of its own.
+    collected: list[list[Artist]] | None = None
 
     @property
     def sides(self) -> tuple[float, float]:
         """Return width and height of the axes, in inches; about, if they are given."""
         return (sides_in_the_end if self.is_given else inches_of)(self.axes)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Say whether there is room for short labels only."""
+        return not self.is_given and self.sides[0] < NARROW
 
 
 @contextmanager
@@ -166,40 +174,6 @@ def make_next_canvas(canvas: Canvas, n_beside: int) -> Canvas:
     return Canvas(figure, axes, bar, canvas.bar_inches)
 
 
-def make_row(
-    width: float,
-    height: float,
-    n: int,
-    *,
-    limits: np.ndarray,
-    bar_gap: float = 0.14,
-    bar_share: float = 1.0,
-    projection: str | None = None,
-    between: float = BESIDE,
-) -> list[Canvas]:
-    """Return canvases side by side in one figure, with axes of this size, in inches.
-
-    Only the last has a colour bar, which is that of all.
-    """
-    whole = np.array([LEFT + n * width + (n - 1) * between + RIGHT, BOTTOM + height + TOP])
-    figure = Figure(figsize=(float(whole[0]), float(whole[1])))
-    bar_inches = bar_share * height
-
-    def add(x: float, y: float, w: float, h: float, **options: Any) -> Any:
-        place = np.array([x, y, w, h]) / np.tile(whole, 2)
-        return figure.add_axes((place[0], place[1], place[2], place[3]), **options)
-
-    row = []
-    lefts = LEFT + np.arange(n) * (width + between)
-    bar_left = float(lefts[-1]) + width + bar_gap
-    for k, left in enumerate(lefts):
-        axes = add(float(left), BOTTOM, width, height, projection=projection)
-        bar = add(bar_left, BOTTOM + (height - bar_inches) / 2, 0.16, bar_inches)
-        bar.set_visible(False)
-        row.append(Canvas(figure, axes, bar, bar_inches, limits, k == 0, k == n - 1))
-    return row
-
-
 def sides_of(x_range: float, y_range: float) -> tuple[float, float]:
     """Return width and height of the axes, in inches: equal aspect for comparable ranges."""
     ratio = y_range / x_range
@@ -229,17 +203,24 @@ def sheet(usual: tuple[float, float], narrow: tuple[float, float]) -> tuple[floa
     return scaled(narrow if current_page().is_narrow else usual)
 
 
-def title_of(surface: Surface, n_computed: int) -> str:
-    """Return model and data, or the file's name; how far a partial surface is."""
+def title_of(surface: Surface, n_computed: int, inches: float = LONG_SIDE) -> str:
+    """Return model and data, or the file's name; how far a partial surface is.
+
+    Args:
+        surface: The surface.
+        n_computed: How many of its points are.
+        inches: Length of a line on the usual page.
+    """
+    inches *= current_page().axes
     known = [str(surface.attributes.get(key, "")) for key in ("model", "data")]
     known[1] = _name_of_data(known[1])
-    text = ", ".join(word for word in known if word) or surface.path.stem
-    title = wrap(text, LONG_SIDE * current_page().axes, TITLE_CHARACTER)
+    text = surface.label or ", ".join(word for word in known if word) or surface.path.stem
+    title = wrap(text, inches, TITLE_CHARACTER)
     if n_computed < surface.n_points:
         title += f"\n{n_computed} of {count_points(surface.n_points)}"
     if warning := str(surface.attributes.get(PRECISION_WARNING, "")):
         words = warning.partition(":")[0]
-        title += f"\n{wrap(words, LONG_SIDE * current_page().axes, TITLE_CHARACTER)}"
+        title += f"\n{wrap(words, inches, TITLE_CHARACTER)}"
     return title
 
 
@@ -281,6 +262,19 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def color_map() -> Colormap:
+    """Return the map of colours of the page that is drawn on."""
+    return colormaps[current_page().colors]
+
+
+def line_colors() -> Colormap:
+    """Return the map of the page for thin lines on white: what is too light for that is darker."""
+    colors = color_map()(np.linspace(0.0, 1.0, 256))
+    light = colors[:, :3] @ LUMINANCE
+    colors[:, :3] *= np.minimum(1.0, LIGHTEST / np.maximum(light, LIGHTEST))[:, None]
+    return ListedColormap(colors)
+
+
 def norm_of(scale: Scale) -> Normalize:
     """Return the map from heights to colours: between their ends, or around a constant."""
     around = scale.bands[[0, -1]] if scale.is_constant else (scale.low, scale.high)
@@ -318,7 +312,7 @@ def add_color_bar(
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.set_yticklabels(format_levels(ticks))
     label = label_of(panel.surface, panel.name, canvas.bar_inches)
-    if canvas.is_given and "\n" in label:
+    if canvas.is_narrow or (canvas.is_given and "\n" in label):
         label = short_label_of(panel)
     bar.set_label(label)
 
@@ -328,7 +322,9 @@ def beyond_colors(scale: Scale) -> str:
     if scale.clipped is None:
         return "neither"
     below, above = scale.clipped[0] > scale.low, scale.clipped[1] < scale.high
-    return "both" if below and above else "min" if below else "max"
+    return {(False, False): "neither", (True, True): "both"}.get(
+        (below, above), "min" if below else "max"
+    )
 
 
 def _are_apart(bar: Axes, heights: np.ndarray, least: float) -> np.ndarray:
@@ -352,7 +348,10 @@ def thin_out(ticks: np.ndarray, most: int) -> np.ndarray:
 def frame_plane(canvas: Canvas, surface: Surface, sides: tuple[float, float]) -> None:
     """Label a picture with alpha to the right and beta upward."""
     axes = canvas.axes
-    axes.set_xlabel(label_with_room(canvas, surface, "alpha", sides[0]))
+    if canvas.is_lowest:
+        axes.set_xlabel(label_with_room(canvas, surface, "alpha", sides[0]))
+    else:
+        axes.tick_params(axis="x", labelbottom=False)
     if canvas.is_first:
         axes.set_ylabel(label_with_room(canvas, surface, "beta", sides[1]))
     else:
@@ -367,9 +366,10 @@ def round_ticks(inches: float, most: int = 100) -> MaxNLocator:
 
 
 def label_with_room(canvas: Canvas, surface: Surface, name: str, inches: float) -> str:
-    """Return the label of an axis; of given axes that are small the letter alone."""
+    """Return the label of an axis; of narrow ones, or given ones that are small, the letter."""
     label = axis_label(surface, name, SNUG * inches if canvas.is_given else inches)
-    return rf"$\{name}$" if canvas.is_given and "\n" in label else label
+    is_short = canvas.is_narrow or (canvas.is_given and "\n" in label)
+    return rf"$\{name}$" if is_short else label
 
 
 def edges_of(axis: np.ndarray) -> np.ndarray:
@@ -415,7 +415,7 @@ def floor_notes(panel: Panel) -> list[Artist]:
         return []
     count = count_points(panel.scale.n_floored)
     text = f"{plain(panel.name)} zero or negative: {count}, drawn as the smallest"
-    return [Patch(label=text, facecolor=COLORS(0.0))]
+    return [Patch(label=text, facecolor=color_map()(0.0))]
 
 
 def count_points(n: int) -> str:
@@ -425,6 +425,9 @@ def count_points(n: int) -> str:
 
 def add_legend(canvas: Canvas, entries: Sequence[Artist]) -> None:
     """Put the legend below the axes, where it hides nothing, no wider than its page."""
+    if canvas.collected is not None:
+        canvas.collected.append(list(entries))
+        return
     if not entries or not canvas.has_legend:
         return
     if canvas.is_given:
@@ -433,8 +436,7 @@ def add_legend(canvas: Canvas, entries: Sequence[Artist]) -> None:
     place = canvas.axes.get_position()
     height = canvas.figure.bbox.height / canvas.figure.dpi
     lower = place.y0 - (0.52 + 0.16 * _extra_lines(canvas)) / height
-    alone = canvas.is_first and canvas.is_last
-    room = (current_page().width or np.inf) if alone else canvas.sides[0] + BESIDE
+    room = current_page().width or np.inf
     for columns in range(min(3, len(entries)), 0, -1):
         legend = canvas.figure.legend(
             handles=list(entries),

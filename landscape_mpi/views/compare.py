@@ -1,4 +1,4 @@
-"""Several surfaces side by side: the same ranges, levels and colours, one colour bar.
+"""Several surfaces in a grid: the same ranges, levels and colours, one colour bar, one legend.
 
 What differs between two such pictures differs between the networks, as in figure 1 of the paper
 (Li et al. 2018, arXiv:1712.09913): with and without skip connections.
@@ -7,6 +7,7 @@ What differs between two such pictures differs between the networks, as in figur
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,37 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.short_names import joined_name, short_names
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
-from landscape_mpi.views.canvas import Canvas, edges_of, make_row, plain, scaled, sides_of
+from landscape_mpi.views.beyond import words_beyond
+from landscape_mpi.views.canvas import Canvas, edges_of, plain, scaled, sides_of, title_of
 from landscape_mpi.views.choice import ONLY_IF_NAMED, check_quantity
 from landscape_mpi.views.default_scale import scale_of
+from landscape_mpi.views.grid import (
+    Heads,
+    columns_of,
+    draw_legend,
+    fit_heads,
+    make_grid,
+    set_heads,
+)
 from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
 from landscape_mpi.views.line import MEASURES, draw_line_on, measure_of, share_heights
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.picture_kind import find_kind
-from landscape_mpi.views.pictures import Picture, join_pictures, panel_for
+from landscape_mpi.views.pictures import Picture, join_pictures, panels_for
 from landscape_mpi.views.shaded import SIDES as SPACE_SIDES
+from landscape_mpi.views.space import Space
 
-MOST = 6  # in a row
-SHARES = (1.0, 1.0, 0.8, 0.66, 0.55, 0.48)  # of the usual sides, for 1 surface and so on
+MOST = 12
+SHARES = (1.0, 1.0, 0.66)  # of the usual sides, for 1 column and so on
+FAR = 100.0  # times that one range is as wide as another, and one scale would flatten that
+APART = "ranges differ by more than 100 times, so each picture has one of its own"
+IN_SPACE: dict[str, Any] = {
+    "bar_gap": 0.65,
+    "bar_share": 0.6,
+    "projection": "3d",
+    "between": 0.7,
+}
+UNBROKEN = 1e3  # inches of a title that is folded later
 LINE_SIDES = (4.0, 3.0)  # inches
 BORDER: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 
@@ -38,7 +58,7 @@ WORTH_A_BORDER = 0.03  # of a range; half a cell of a heat map is less
 
 
 def check_comparable(surfaces: Sequence[Surface]) -> None:
-    """Check that surfaces can stand in one row.
+    """Check that surfaces can stand side by side.
 
     Raises:
         InputError: If they are one or too many, or of different kinds.
@@ -108,8 +128,19 @@ def plan_comparison(
     out_dir: Path | None = None,
     suffix: str = "png",
     smooth: int = 1,
+    space: Space | None = None,
+    heading: str | None = None,
 ) -> list[Picture]:
     """Return the pictures that compare surfaces: per quantity and kind, or one of lines.
+
+    Args:
+        rows: For each quantity the panels of all surfaces.
+        kinds: Of registry.PICTURES.
+        out_dir: Folder of the pictures; None for that of the first surface.
+        suffix: Of the files.
+        smooth: Cells for each one computed, along an axis.
+        space: How surfaces stand in three dimensions; None for the usual way.
+        heading: Title of each picture.
 
     Raises:
         InputError: If lines are to be smooth, or a surface with holes.
@@ -128,61 +159,117 @@ def plan_comparison(
             )
         together = [row for row in rows if measure_of(row[0].name) in MEASURES]
         alone = [row for row in rows if measure_of(row[0].name) not in MEASURES]
-        pictures = [Picture(named("line"), partial(draw_lines, together))] if together else []
+        draw = partial(draw_lines, heading=heading)
+        pictures = [Picture(named("line"), partial(draw, together))] if together else []
         return pictures + [
-            Picture(named(f"{row[0].name}_line"), partial(draw_lines, [row])) for row in alone
+            Picture(named(f"{row[0].name}_line"), partial(draw, [row])) for row in alone
         ]
     return [
-        join_pictures(row, kind, named(f"{row[0].name}_{kind}"))
+        join_pictures(row, kind, named(f"{row[0].name}_{kind}"), heading=heading)
         or Picture(
             named(f"{row[0].name}_{kind}"),
-            partial(draw_row, [panel_for(panel, kind, smooth) for panel in row], kind),
+            partial(draw_grid, panels_for(row, kind, smooth, space), kind, heading=heading),
         )
         for row in rows
         for kind in kinds
     ]
 
 
-def draw_row(panels: list[Panel], kind: str, *, limits: np.ndarray | None = None) -> Figure:
-    """Draw one quantity of one or several surfaces side by side.
+def draw_grid(
+    panels: list[Panel],
+    kind: str,
+    *,
+    limits: np.ndarray | None = None,
+    heading: str | None = None,
+) -> Figure:
+    """Draw one quantity of one or several surfaces, in rows of at most three.
 
     Args:
         panels: Of the surfaces.
         kind: One of registry.PICTURES.
         limits: Ranges of the axes, float64 [2, 2]; None for those that hold all surfaces.
+        heading: Title of the figure.
     """
     n, picture = len(panels), find_kind(kind)
     to_edges = picture.reaches_edges
     if limits is None:
         limits = shared_limits([panel.surface for panel in panels], to_edges=to_edges)
-    share = SHARES[n - 1]
-    if picture.is_in_space:
-        width, height = (share * side for side in scaled(SPACE_SIDES))
-        place: dict[str, Any] = {"bar_gap": 0.65, "bar_share": 0.6, "projection": "3d"}
-        row = make_row(width, height, n, limits=limits, between=0.7, **place)
-    else:
-        width, height = (share * side for side in sides_of(*np.ptp(limits, axis=1)))
-        row = make_row(width, height, n, limits=limits)
-    for panel, canvas in zip(panels, row, strict=True):
+    in_space = picture.is_in_space
+    usual = scaled(SPACE_SIDES) if in_space else sides_of(*np.ptp(limits, axis=1))
+    sides = _share_of(usual, n)
+    heads = _heads_of(panels, sides[0])
+    is_apart = _have_own_scales(panels)
+    look: dict[str, Any] = IN_SPACE if in_space else {}
+    place: dict[str, Any] = {
+        "limits": limits,
+        "heads": heads,
+        "heading": heading,
+        "has_own_bars": is_apart,
+    }
+    grid = make_grid(sides, n, **place, **look)
+    for panel, canvas in zip(panels, grid, strict=True):
         picture.draw_on(panel, canvas)
-        if not picture.is_in_space:
+        if not in_space:
             _draw_border(canvas, panel.surface, to_edges=to_edges)
-    _title(row, panels)
-    return row[0].figure
+    set_heads(grid, heads)
+    draw_legend(grid, [APART] if is_apart else [])
+    return grid[0].figure
 
 
-def draw_lines(rows: list[list[Panel]]) -> Figure:
+def draw_lines(rows: list[list[Panel]], *, heading: str | None = None) -> Figure:
     """Draw lines side by side, on axes of the same ranges; rows are quantities."""
     surfaces = [panel.surface for panel in rows[0]]
     n = len(surfaces)
-    share = SHARES[n - 1]
-    width, height = scaled((share * LINE_SIDES[0], LINE_SIDES[1] * max(share, 0.7)))
+    usual = scaled(LINE_SIDES)
+    sides = _share_of(usual, n)[0], max(_share_of(usual, n)[1], 0.7 * usual[1])
+    heads = replace(_heads_of(rows[0], sides[0]), words=[""] * n)  # the legend says how far
     limits = shared_limits(surfaces, to_edges=False)
-    row = make_row(width, height, n, limits=limits)
-    heights = [draw_line_on([panels[k] for panels in rows], canvas) for k, canvas in enumerate(row)]
-    share_heights(heights)
-    _title(row, rows[0])
-    return row[0].figure
+    grid = make_grid(sides, n, limits=limits, heads=heads, heading=heading)
+    ends = [replace(canvas, is_last=_ends_row(k, n)) for k, canvas in enumerate(grid)]
+    heights = [
+        draw_line_on([panels[k] for panels in rows], canvas) for k, canvas in enumerate(ends)
+    ]
+    apart = [row[0].name for row in rows if _have_own_scales(row)]
+    share_heights(heights, without={measure_of(name) for name in apart})
+    set_heads(grid, heads)
+    draw_legend(grid, [f"{', '.join(apart).replace('_', ' ')}: {APART}"] if apart else [])
+    return grid[0].figure
+
+
+def part_far_ranges(panels: list[Panel], *, levels: int | list[float] | None = None) -> list[Panel]:
+    """Return panels with a scale of their own, where one for all would flatten some of them.
+
+    Args:
+        panels: One quantity of each surface, with one scale for all.
+        levels: About how many levels.
+
+    Returns:
+        The panels as they are where their scale ends the colours, or their ranges, in the heights
+        that are drawn, are alike within a factor of FAR.
+    """
+    scales = [panel.scale for panel in panels if panel.scale is not None]
+    if not scales or scales[0].clipped is not None:
+        return panels
+    drawn = [panel.heights[panel.finite] for panel in panels if panel.finite.any()]
+    spans = [float(np.ptp(heights)) for heights in drawn if np.ptp(heights) > 0]
+    if not spans or float(np.ptp(np.concatenate(drawn))) <= FAR * min(spans):
+        return panels
+    how: dict[str, Any] = {"kind": scales[0].kind, "levels": levels}
+    return [make_panel(panel.surface, panel.name, **how) for panel in panels]
+
+
+def _have_own_scales(panels: Sequence[Panel]) -> bool:
+    scales = [panel.scale for panel in panels if panel.scale is not None]
+    return len({(scale.low, scale.high, scale.kind, scale.clipped) for scale in scales}) > 1
+
+
+def _share_of(sides: tuple[float, float], n: int) -> tuple[float, float]:
+    share = SHARES[columns_of(n) - 1]
+    return share * sides[0], share * sides[1]
+
+
+def _ends_row(k: int, n: int) -> bool:
+    return (k + 1) % columns_of(n) == 0 or k == n - 1
 
 
 def shared_limits(surfaces: Sequence[Surface], *, to_edges: bool) -> np.ndarray:
@@ -246,13 +333,27 @@ def _draw_border(canvas: Canvas, surface: Surface, *, to_edges: bool) -> None:
         )
 
 
-def _title(row: list[Canvas], panels: list[Panel]) -> None:
-    """Add the names of the files where the titles do not tell the surfaces apart."""
-    titles = [canvas.axes.get_title() for canvas in row]
+def _heads_of(panels: Sequence[Panel], inches: float) -> Heads:
+    """Return what stands over each picture, in so many inches: title, and what lies beyond."""
+    words = [", ".join(words_beyond(panel, short=True)) for panel in panels]
+    return fit_heads(_titles_of(panels), words if len(panels) > 1 else [""], inches)
+
+
+def _titles_of(panels: Sequence[Panel]) -> list[str]:
+    """Return titles, with the names of the files where they do not tell the surfaces apart."""
+    titles = [title_of(panel.surface, panel.n_computed, UNBROKEN) for panel in panels]
     if len(set(titles)) == len(titles):
-        return
-    names = short_names(panel.surface.path for panel in panels)
-    for canvas, title, panel, name in zip(row, titles, panels, names, strict=True):
+        return titles
+    names = [
+        panel.surface.label or name
+        for panel, name in zip(
+            panels, short_names(panel.surface.path for panel in panels), strict=True
+        )
+    ]
+    found = []
+    for title, panel, name in zip(titles, panels, names, strict=True):
         first, _, rest = title.partition("\n")
-        about = rest if first == plain(panel.surface.path.stem) else title  # of no known network
-        canvas.axes.set_title("\n".join(filter(None, [plain(name), about])))
+        known = plain(panel.surface.label or panel.surface.path.stem)
+        about = rest if first == known else title  # of no known network
+        found.append("\n".join(filter(None, [plain(name), about])))
+    return found

@@ -33,7 +33,7 @@ STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 MOST_LEVELS = 10
 FEW_LINES = 3  # between the values: with fewer, there are others
 FURTHER_LINES = 8
-FEW_COLORS = 0.1  # of the range of colours: values that reach no further look alike
+FEW_COLORS = 0.1  # of that end: values that reach no further would all have one colour
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ def scale_of(
         kind, ends, lines = _fill_in(usual, levels, ends)
     scale = make_scale(values, where=where, kind=kind, levels=levels, ends=ends, usual=lines)
     if scale is not None and is_ours and scale.clipped is not None:
-        notes += _alike(scale, scale.clipped[1])
         scale = _with_some_lines(scale, finite, where)
     return scale and replace(scale, notes=tuple(notes))
 
@@ -122,16 +121,6 @@ def _with_some_lines(scale: Scale, finite: np.ndarray, where: str) -> Scale:
     return replace(scale, levels=np.unique(levels))
 
 
-def _alike(scale: Scale, top: float) -> list[str]:
-    """Return a note where the values reach so few of the colours that all of them look alike."""
-    if scale.high > FEW_COLORS * top:
-        return []
-    return [
-        f"its colours go up to {top:g}, so that surfaces of one task compare, and its values up to "
-        f"{scale.high:.3g}; --linear, --log or --range spread them over all colours"
-    ]
-
-
 def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
     """Return the scale of a quantity for all surfaces that have it, where nobody asks for one.
 
@@ -151,6 +140,8 @@ def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
     if None in guesses or pooled.min() < 0:
         return own
     top = round_to(GUESSES * max(guess for guess in guesses if guess is not None))
+    if pooled.max() < FEW_COLORS * top:
+        return replace(own, added=ADDED)
     if np.mean([np.mean(values <= top) for values in computed]) < LEAST_BELOW:
         return DefaultScale("log", own.threshold, added=ADDED)
     return DefaultScale("linear", own.threshold, top, tuple(levels_to(top)), ADDED)

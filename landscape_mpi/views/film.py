@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,13 +18,13 @@ from matplotlib.transforms import Bbox
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.coarse import thinned
-from landscape_mpi.views.compare import draw_row, make_shared_panels, shared_limits
+from landscape_mpi.views.compare import draw_grid, make_shared_panels, shared_limits
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.page import extent_of
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.picture_kind import find_kind
-from landscape_mpi.views.pictures import panel_for
-from landscape_mpi.views.shaded import AZIMUTH, ELEVATION
+from landscape_mpi.views.pictures import panels_for
+from landscape_mpi.views.space import Space
 
 TURN_S = 10.0  # seconds of a whole turn
 STEP_S = 0.5  # seconds that each of several surfaces is seen
@@ -91,6 +92,7 @@ def make_film(
     levels: int | list[float] | None = None,
     ends: Ends = NO_ENDS,
     smooth: int = 1,
+    space: Space | None = None,
     seconds: float | None = None,
     fps: float,
     words: Sequence[str] = (),
@@ -105,6 +107,7 @@ def make_film(
         levels: About how many levels, or the levels themselves; None for the usual ones.
         ends: Where colours end.
         smooth: Cells for each one computed, along an axis.
+        space: How surfaces stand in three dimensions; None chooses all of it.
         seconds: Length of the film.
         fps: Frames per second of a turn.
         words: What stands over each of several surfaces, as ``epoch 10``.
@@ -119,7 +122,7 @@ def make_film(
     row = prepare(names)[0]
     if names is None:  # as if it were named: a film of one quantity has no others to give way for
         row = prepare([row[0].name])[0]
-    panels = [panel_for(_drawn(panel, kind, smooth), kind, smooth) for panel in row]
+    panels = panels_for([_drawn(panel, kind, smooth) for panel in row], kind, smooth, space)
     shapes = [
         panel.surface.shape
         for panel, drawn in zip(row, panels, strict=True)
@@ -149,7 +152,7 @@ def _following(
     """Return what draws panels one after another, with words over each."""
 
     def draw(k: int) -> Figure:
-        figure = draw_row([panels[k]], kind, limits=limits)
+        figure = draw_grid([panels[k]], kind, limits=limits)
         axes = figure.axes[0]
         axes.set_title(f"{axes.get_title()}\n{words[k]}")
         return figure
@@ -159,11 +162,12 @@ def _following(
 
 def _turning(panel: Panel, kind: str, n_frames: int) -> Callable[[int], Figure]:
     """Return what draws a surface from all sides, one after another, on the same figure."""
-    figure = draw_row([panel], kind)
-    axes = figure.axes[0]
+    figure = draw_grid([panel], kind)
+    axes: Any = figure.axes[0]
+    first = axes.azim
 
     def draw(k: int) -> Figure:
-        axes.view_init(elev=ELEVATION, azim=AZIMUTH + 360.0 * k / n_frames)  # type: ignore[attr-defined]
+        axes.view_init(elev=axes.elev, azim=first + 360.0 * k / n_frames)
         return figure
 
     return draw

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
-from landscape_mpi.views.canvas import COLORS
+from landscape_mpi.views.canvas import color_map
 from landscape_mpi.views.extra import import_extra
 from landscape_mpi.views.film import Film, draw_pixels
 
@@ -125,7 +125,7 @@ def _palette_of(pixels: np.ndarray) -> Image.Image:
     colored = once[np.ptp(once, axis=1) > 0] if (np.ptp(once, axis=1) > 0).any() else once
     faces = Image.fromarray(colored[None]).quantize(N_FACES, method=Image.Quantize.MEDIANCUT)
     greys = np.repeat(np.linspace(0, 255, N_GREYS).round(), 3)
-    bar = np.round(255 * COLORS(np.linspace(0.0, 1.0, N_BAR))[:, :3]).ravel()
+    bar = np.round(255 * color_map()(np.linspace(0.0, 1.0, N_BAR))[:, :3]).ravel()
     fixed = np.concatenate([greys, bar]).astype(int).tolist()
     palette = Image.new("P", (1, 1))
     palette.putpalette([*fixed, *(faces.getpalette() or [])[: 3 * N_FACES]])

@@ -26,7 +26,8 @@ from landscape_mpi.views.line import MEASURES, draw_line_on, group_over_splits, 
 from landscape_mpi.views.page import COLUMNS, SCREEN, Page, on_page
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.picture_kind import find_kind
-from landscape_mpi.views.pictures import make_panels, panel_for
+from landscape_mpi.views.pictures import make_panels, panels_for
+from landscape_mpi.views.space import Space
 
 LINE = "line"
 BAR_IN_SPACE = 0.6  # of the height of axes in space
@@ -100,7 +101,8 @@ def draw_in(axes: Axes, surface: Surface, look: Look) -> None:
         if kind == LINE:
             _draw_line(panels, canvas)
         else:
-            panel = panel_for(_marked(panels[0], look), kind, look.smooth)
+            space = Space(look.scale)
+            (panel,) = panels_for([_marked(panels[0], look)], kind, look.smooth, space)
             find_kind(kind).draw_on(panel, canvas)
     if look.title is not None:
         axes.set_title(look.title)

@@ -23,7 +23,10 @@ class JointPicture:
 
 
 def names_of(surfaces: Sequence[Surface]) -> list[str]:
-    """Return what the legend calls each surface: its network, or its file where that is not it."""
+    """Return what the legend calls each surface: its label, else its network, else its file."""
+    labels = [surface.label for surface in surfaces if surface.label]
+    if len(labels) == len(surfaces):
+        return labels
     models = [str(surface.attributes.get("model", "")) for surface in surfaces]
     if all(models) and len(set(models)) == len(models):
         return models

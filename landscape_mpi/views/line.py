@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
@@ -77,9 +78,14 @@ def draw_line_on(panels: list[Panel], canvas: Canvas) -> dict[str, Axes]:
     return {measure: axes for (measure, _), axes in zip(groups, all_axes, strict=True)}
 
 
-def share_heights(row: list[dict[str, Axes]]) -> None:
-    """Give the axes of each measure in a row of lines the range that holds all of them."""
-    for measure in row[0]:
+def share_heights(row: list[dict[str, Axes]], *, without: Set[str] = frozenset()) -> None:
+    """Give the axes of each measure in a row of lines the range that holds all of them.
+
+    Args:
+        row: The axes of each line, by measure.
+        without: Measures that keep a range for each line.
+    """
+    for measure in row[0].keys() - without:
         ends = np.array([axes[measure].get_ylim() for axes in row])
         for axes in row:
             axes[measure].set_ylim(ends[:, 0].min(), ends[:, 1].max())
@@ -265,7 +271,10 @@ def _frame_line(axes: Axes, surface: Surface, canvas: Canvas) -> list[Artist]:
     """Label the axis of the line; mark its center, where no marks do, and return the entry."""
     name, position = coordinate_of(surface)
     axes.xaxis.set_major_locator(round_ticks(canvas.sides[0], 7))
-    axes.set_xlabel(label_with_room(canvas, surface, name, canvas.sides[0]))
+    if canvas.is_lowest:
+        axes.set_xlabel(label_with_room(canvas, surface, name, canvas.sides[0]))
+    else:
+        axes.tick_params(axis="x", labelbottom=False)
     if canvas.limits is not None:
         low, high = canvas.limits[0 if name == "alpha" else 1]
         axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))

@@ -26,6 +26,8 @@ from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.cells import connect
+from landscape_mpi.views.cut import cut_between
+from landscape_mpi.views.heights import LINEAR, Heights, check_ends
 from landscape_mpi.views.mesh_arrays import averages_of, logarithm_of, normals_of, texture_of
 
 HEIGHT = "height"
@@ -42,7 +44,7 @@ class Mesh:
     values: dict[str, np.ndarray]  # float64 [n_points] for each quantity of the surface
     units: dict[str, str]
     height: str  # what the third coordinate is
-    n_clipped: int  # heights that were above zmax
+    n_clipped: int  # points that were beyond a cut
     n_left_out: int  # computed points whose height is not finite
     derived: dict[str, np.ndarray] = field(default_factory=dict)  # float64 [n_points], see below
     dots: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # points by themselves
@@ -57,60 +59,98 @@ def build_mesh(
     surface: Surface,
     quantity: str,
     *,
-    log: bool = False,
-    zmax: float | None = None,
+    heights: Heights = LINEAR,
     scale: float = 1.0,
+    lid: bool = False,
 ) -> Mesh:
     """Build the mesh of a surface whose height is a quantity.
 
     Args:
         surface: The surface, complete or partial.
         quantity: Name of the quantity that is the height.
-        log: Take log10 of the quantity as height.
-        zmax: Clip heights here, in the unit of the height: decades where log.
-        scale: Factor on the heights, after clipping.
+        heights: How its values become heights, and where the surface is cut.
+        scale: Factor on the heights.
+        lid: Keep what lies beyond a cut, flat.
 
     Raises:
         InputError: If the quantity is not there or has no finite value, if it has no logarithm,
-            or if zmax lies under the whole surface.
+            or if the whole surface lies beyond a cut.
     """
     surface = with_sum(surface, quantity)
     computed = _computed(surface, quantity)
-    height = _log10(surface, quantity) if log else surface.values[quantity]
+    height = _raise_values(surface, quantity, heights)
     finite = computed & np.isfinite(height)
     if not finite.any():
         raise InputError(
             f"{surface.path}: none of the {int(computed.sum())} computed points of {quantity} is "
             "finite, so the mesh would be empty. Choose another --quantity."
         )
-    if zmax is not None:
-        _check_zmax(surface, quantity, height[finite], zmax)
-    clipped = height if zmax is None else np.minimum(height, zmax)
-    grid = np.meshgrid(surface.alpha, surface.beta, indexing="ij")
-    kept = np.flatnonzero(finite)
-    number = np.cumsum(finite.ravel()) - 1  # of a kept point, by its place in the grid
-    points = np.stack([*grid, clipped * scale], axis=2).reshape(-1, 3)[kept]
-    faces = number[connect(computed, finite).faces] if not surface.is_line else NO_FACES
-    values = {name: values.ravel()[kept] for name, values in surface.values.items()}
+    check_ends(heights, surface.values[quantity][finite], f"{surface.path}: {quantity}")
+    beyond = finite & _are_beyond(height, heights)
+    shown = finite & ~beyond if surface.is_line and not lid else finite
+    table, faces = _lay_points(surface, height, computed, shown)
+    if not surface.is_line:
+        column = 3 + list(surface.values).index(quantity)
+        table, faces = _cut(table, faces, heights, column, lid=lid)
+    values = dict(zip(surface.values, table.T[3:], strict=True))
     unit = surface.units[quantity]
-    derived = {HEIGHT: clipped.ravel()[kept]}
-    units = surface.units | {HEIGHT: log10_unit(unit) if log else unit}
+    derived = {HEIGHT: np.clip(table[:, 2], *heights.ends)}
+    units = surface.units | {HEIGHT: log10_unit(unit) if heights.kind == "log" else unit}
     for name in surface.values:
         logarithm = logarithm_of(values[name])
         if logarithm is not None:
             derived[f"log10_{name}"] = logarithm
             units[f"log10_{name}"] = log10_unit(surface.units[name])
     return Mesh(
-        points=points,
+        points=np.column_stack([table[:, :2], scale * derived[HEIGHT]]),
         polygons=faces,
-        polylines=[number[run] for run in runs_of(computed, finite)] if surface.is_line else [],
+        polylines=_lines_of(computed, shown) if surface.is_line else [],
         values=values,
         units=units,
-        height=describe_height(quantity, log=log, zmax=zmax, scale=scale),
-        n_clipped=int((clipped < height)[finite].sum()),
+        height=describe_height(quantity, heights, unit, scale=scale),
+        n_clipped=int(beyond.sum()),
         n_left_out=int((computed & ~finite).sum()),
         derived=derived,
     )
+
+
+def _are_beyond(height: np.ndarray, heights: Heights) -> np.ndarray:
+    low, high = heights.ends
+    return (height < low) | (height > high)
+
+
+def _lay_points(
+    surface: Surface, height: np.ndarray, computed: np.ndarray, shown: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points with height and values as columns, and the faces that join them."""
+    grid = np.meshgrid(surface.alpha, surface.beta, indexing="ij")
+    columns = [*grid, height, *surface.values.values()]
+    table = np.stack([column[shown] for column in columns], axis=1)
+    if surface.is_line:
+        return table, NO_FACES
+    number = np.cumsum(shown.ravel()) - 1  # of a kept point, by its place in the grid
+    return table, number[connect(computed, shown).faces]
+
+
+def _cut(
+    table: np.ndarray, faces: np.ndarray, heights: Heights, column: int, *, lid: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a surface where it goes beyond its ends, and leave out the points beyond."""
+    if not _are_beyond(table[:, 2], heights).any():
+        return table, faces
+    n_computed = len(table)
+    table, faces = cut_between(table, faces, *heights.ends, lid=lid)
+    # Between points it is the height that is linear: the quantity on the cut is that of the cut.
+    table[n_computed:, column] = heights.values(table[n_computed:, 2])
+    if lid:
+        return table, faces
+    used, number = np.unique(faces, return_inverse=True)
+    return table[used], number.reshape(faces.shape)
+
+
+def _lines_of(computed: np.ndarray, shown: np.ndarray) -> list[np.ndarray]:
+    number = np.cumsum(shown.ravel()) - 1
+    return [number[run] for run in runs_of(computed, shown)]
 
 
 def log10_unit(unit: str) -> str:
@@ -119,15 +159,15 @@ def log10_unit(unit: str) -> str:
 
 
 def shown_heights(
-    surface: Surface, quantity: str, *, log: bool = False, zmax: float | None = None
+    surface: Surface, quantity: str, heights: Heights = LINEAR, *, lid: bool = False
 ) -> np.ndarray:
     """Return the height of every point of the mesh before its factor.
 
     Args:
         surface: The surface.
         quantity: Name of the quantity that is the height.
-        log: Take log10 of the quantity as height.
-        zmax: Clip heights here.
+        heights: How its values become heights, and where the surface is cut.
+        lid: Keep what lies beyond a cut, flat.
 
     Returns:
         Float64 [n_alpha, n_beta], NaN where the mesh has no point.
@@ -137,9 +177,11 @@ def shown_heights(
     """
     surface = with_sum(surface, quantity)
     computed = _computed(surface, quantity)
-    height = _log10(surface, quantity) if log else surface.values[quantity]
-    shown = height if zmax is None else np.minimum(height, zmax)
-    return np.where(computed & np.isfinite(height), shown, np.nan)
+    height = _raise_values(surface, quantity, heights)
+    shown = computed & np.isfinite(height)
+    if not lid:
+        shown &= ~_are_beyond(height, heights)
+    return np.where(shown, np.clip(height, *heights.ends), np.nan)
 
 
 def write_vtp(mesh: Mesh, path: Path) -> None:
@@ -168,11 +210,11 @@ def _computed(surface: Surface, quantity: str) -> np.ndarray:
     return surface.done_of[quantity]
 
 
-def _log10(surface: Surface, quantity: str) -> np.ndarray:
+def _raise_values(surface: Surface, quantity: str, heights: Heights) -> np.ndarray:
     values = surface.values[quantity]
     finite = np.isfinite(values)
-    without = finite & (values <= 0)
-    if without.any():
+    without = finite & (values <= -heights.floor)
+    if heights.kind == "log" and without.any():
         i, j = np.unravel_index(np.argmin(np.where(finite, values, np.inf)), values.shape)
         raise InputError(
             f"{surface.path}: --log: {quantity} is zero or negative at {int(without.sum())} of "
@@ -180,24 +222,12 @@ def _log10(surface: Surface, quantity: str) -> np.ndarray:
             f"beta {surface.beta[j]:g}), and these have no logarithm; leaving them out would tear "
             "holes. Leave out --log, or choose another --quantity."
         )
-    return np.log10(values, where=finite, out=np.full(values.shape, np.nan))
+    return np.where(finite, heights.of(values), np.nan)
 
 
-def _check_zmax(surface: Surface, quantity: str, height: np.ndarray, zmax: float) -> None:
-    if zmax <= height.min():
-        raise InputError(
-            f"{surface.path}: --zmax {zmax:g} is not above the lowest height, {height.min():g}, so "
-            f"the mesh would be flat. Heights of {quantity} go up to {height.max():g}; with --log "
-            "they are decades."
-        )
-
-
-def describe_height(
-    quantity: str, *, log: bool = False, zmax: float | None = None, scale: float = 1.0
-) -> str:
+def describe_height(quantity: str, heights: Heights, unit: str, *, scale: float = 1.0) -> str:
     """Return what the third coordinate of a mesh is."""
-    text = f"log10({quantity})" if log else quantity
-    text = text if zmax is None else f"min({text}, {zmax:g})"
+    text = heights.word(quantity, unit)
     return text if scale == 1.0 else f"{scale:g} * {text}"
 
 
@@ -217,9 +247,9 @@ def to_polydata(mesh: Mesh) -> vtkPolyData:
     points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.points)))
     polydata = vtkPolyData()
     polydata.SetPoints(points)
-    polydata.SetPolys(_to_polygons(mesh.polygons))
-    polydata.SetLines(_to_cells(mesh.polylines))
-    polydata.SetVerts(_to_cells(list(mesh.dots[:, None])))
+    polydata.SetPolys(to_polygons(mesh.polygons))
+    polydata.SetLines(to_cells(mesh.polylines))
+    polydata.SetVerts(to_cells(list(mesh.dots[:, None])))
     for name, values in (mesh.values | mesh.derived).items():
         polydata.GetPointData().AddArray(_to_array(name, values, mesh.units[name]))
     if len(mesh.polygons):
@@ -237,14 +267,16 @@ def _add_arrays_of_faces(polydata: vtkPolyData, mesh: Mesh) -> None:
         on_cells.AddArray(_to_array(name, averages, mesh.units[name]))
 
 
-def _to_polygons(polygons: np.ndarray) -> vtkCellArray:
+def to_polygons(polygons: np.ndarray) -> vtkCellArray:
+    """Return polygons [n, 3 or 4] as VTK has them."""
     n, corners = polygons.shape
     array = vtkCellArray()
     array.SetData(_to_ids(corners * np.arange(n + 1)), _to_ids(polygons.ravel()))
     return array
 
 
-def _to_cells(cells: list[np.ndarray]) -> vtkCellArray:
+def to_cells(cells: list[np.ndarray]) -> vtkCellArray:
+    """Return cells of any number of corners as VTK has them."""
     offsets = np.cumsum([0, *(len(cell) for cell in cells)])
     corners = np.concatenate(cells) if cells else np.empty(0)
     array = vtkCellArray()

@@ -12,7 +12,9 @@ import numpy as np
 
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.sums import with_sum
 from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.views.heights import LINEAR, Heights
 from landscape_mpi.views.lift import fine, lift_onto, points_of
 from landscape_mpi.views.mesh import NO_FACES, Mesh, describe_height, runs_of, shown_heights
 
@@ -33,18 +35,18 @@ def build_paths(
     surface: Surface,
     quantity: str,
     *,
-    log: bool = False,
-    zmax: float | None = None,
+    heights: Heights = LINEAR,
     scale: float = 1.0,
+    lid: bool = False,
 ) -> dict[str, Mesh]:
     """Build the paths of training runs, and a curve between solutions, on the mesh of a surface.
 
     Args:
         surface: With its trajectory, its curve, both or neither.
         quantity: Name of the quantity that is the height.
-        log: Take log10 of the quantity as height.
-        zmax: Clip heights here.
-        scale: Factor on the heights, after clipping.
+        heights: How its values become heights, and where the surface is cut.
+        scale: Factor on the heights.
+        lid: Keep what lies beyond a cut, flat.
 
     Returns:
         What there is to show. ``path``: the paths, which follow the mesh, and on them a point for
@@ -60,9 +62,10 @@ def build_paths(
         parts["curve"] = _parts_of_curve(surface.curve)
     if surface.is_line or not parts:
         return {}
-    heights = scale * shown_heights(surface, quantity, log=log, zmax=zmax)
-    words = describe_height(quantity, log=log, zmax=zmax, scale=scale)
-    laid = {what: _lay(of_it, surface, heights, words) for what, of_it in parts.items()}
+    shown = scale * shown_heights(surface, quantity, heights, lid=lid)
+    unit = with_sum(surface, quantity).units[quantity]
+    words = describe_height(quantity, heights, unit, scale=scale)
+    laid = {what: _lay(of_it, surface, shown, words) for what, of_it in parts.items()}
     return {what: mesh for what, mesh in laid.items() if mesh is not None}
 
 

@@ -1,4 +1,4 @@
-"""What a picture is for: a screen, or one or two columns of a page; its letters and its width.
+"""What a picture is for: a screen, or one or two columns of a page; its letters, width, colours.
 
 Text keeps its size in points while the axes shrink or grow until the whole picture, cropped, is
 as wide as the column: a picture that is scaled afterwards has letters of any size.
@@ -30,6 +30,7 @@ class Page:
     width: float | None = None  # inches of the whole picture; None: as wide as it comes
     letters: float = 1.0  # size of all text, over the usual
     axes: float = 1.0  # size of the axes, over the usual
+    colors: str = "viridis"  # map of colours, one of matplotlib
 
     @property
     def is_narrow(self) -> bool:
@@ -48,9 +49,15 @@ SCREEN = Page()
 _page: ContextVar[Page] = ContextVar("page", default=SCREEN)
 
 
-def page_for(columns: int | None) -> Page:
-    """Return the page for so many columns of a journal, None for a screen."""
-    return SCREEN if columns is None else Page(width=COLUMNS[columns], letters=8.0 / 9.0)
+def page_for(columns: int | None, colors: str | None = None) -> Page:
+    """Return the page for so many columns of a journal, None for a screen.
+
+    Args:
+        columns: 1 or 2, or None.
+        colors: Map of colours; None for the usual one.
+    """
+    page = SCREEN if columns is None else Page(width=COLUMNS[columns], letters=8.0 / 9.0)
+    return page if colors is None else replace(page, colors=colors)
 
 
 def current_page() -> Page:

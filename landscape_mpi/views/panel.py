@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.cells import Cells, connect
 from landscape_mpi.views.coarse import on_its_own_grid
 from landscape_mpi.views.default_scale import scale_of
@@ -15,6 +16,15 @@ from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
 
 if TYPE_CHECKING:
     from landscape_mpi.views.topology import Topology
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a surface stands in three dimensions."""
+
+    cut_at: tuple[float, float]  # heights below and above which it is cut, or infinite
+    lid: bool = False  # whether it is drawn flat there instead
+    camera: Camera | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Panel:
     scale: Scale | None  # None where nothing is finite
     smoothed: int = 1  # cells drawn for each one computed, along an axis
     critical: Topology | None = None  # minima, saddles and maxima to be marked, as computed
+    standing: Standing | None = None  # None for a flat picture
 
     @property
     def n_computed(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,22 +12,15 @@ from pprint import pformat
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
+from matplotlib.ticker import MaxNLocator
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.views.mesh import HEIGHT, Mesh
-from landscape_mpi.views.render import (
-    AZIMUTH,
-    COLORS,
-    ELEVATION,
-    SIZE,
-    box_of,
-    range_of,
-    stretch_of,
-    ticks_of,
-    title_of,
-)
+from landscape_mpi.views.mesh_view import MeshView, box_of
+from landscape_mpi.views.occlusion import BIAS, RADIUS
 
 N_SHADES = 33  # of the colour map, between which ParaView's are linear
+SIZE = (1600, 1200)  # pixels, where no size is asked for
 ABOVE = 0.002  # how high lines lie over the faces that would hide them, as a share of their sides
 FROM_THE_FRONT = (-90.0, 8.0)  # degrees: for lines, which have no depth
 # What each file of lines is coloured by, with the colours of the array's whole numbers, and how
@@ -59,6 +53,7 @@ def write_script(
     surface: Path,
     meshes: Sequence[Mesh],
     lines: Mapping[str, Path],
+    view: MeshView,
     *,
     time: str | None = None,
 ) -> None:
@@ -67,36 +62,43 @@ def write_script(
     Args:
         path: File to write.
         surface: The .vtp of the mesh, or the .pvd of all.
-        meshes: All that the file shows, for the range of the colours and the box.
+        meshes: All that the file shows, for the box.
         lines: Files of lines on the mesh, by the keys of LOOKS.
+        view: Colours, relief, light and camera.
         time: What the time of a series is, as ``epoch``; None for a single mesh.
     """
 
     def beside(file: Path) -> str:
         return Path(os.path.relpath(file, path.parent)).as_posix()
 
-    low, high = range_of(meshes)
-    stretch, box = stretch_of(meshes), box_of(meshes)
-    drawn = box * [[1.0], [1.0], [stretch]]
+    look, box = view.look, box_of(meshes)
+    drawn = box * [[1.0], [1.0], [view.stretch]]
+    side = float(np.ptp(box[:2], axis=1).max())
     is_surface = any(len(mesh.polygons) for mesh in meshes)
     shades = np.linspace(0.0, 1.0, N_SHADES)
     settings = {
         "SURFACE": beside(surface),
         "LINES": [_look(beside(file), *LOOKS[what]) for what, file in lines.items()],
         "HEIGHT": HEIGHT,
-        "TITLE": title_of(meshes[0]),
-        "RANGE": [low, high],
-        "TICKS": ticks_of(low, high),
+        "TITLE": title_of(view),
+        "RANGE": list(view.colors_from_to),
+        "TICKS": ticks_of(*view.colors_from_to),
         "TIME": time,
-        "STRETCH": stretch,
+        "STRETCH": view.stretch,
         "BOX": drawn.tolist(),
-        "ABOVE": float(ABOVE * np.ptp(box[:2], axis=1).max()),
+        "ABOVE": ABOVE * side,
         "POINTS": 2.2,
-        "CAMERA": (AZIMUTH, ELEVATION) if is_surface else FROM_THE_FRONT,
+        "CAMERA": (view.camera.azimuth, view.camera.elevation) if is_surface else FROM_THE_FRONT,
         "AWAY": 0.95,
-        "SIZE": list(SIZE),
+        "SIZE": list(look.size or SIZE),
+        "SURFACE_LIGHT": [look.ambient, look.diffuse, look.specular],
+        "LAMPS": [(lamp.azimuth, lamp.elevation, lamp.strength) for lamp in look.lamps],
+        "OCCLUSION": [RADIUS * side, BIAS * side] if look.occlusion else None,
+        "BAR": look.bar,
+        "FRAME": look.box,
+        "TRANSPARENT": look.transparent,
         "BLACK": [0.0, 0.0, 0.0],
-        "COLORS": [[float(s), *map(_short, colormaps[COLORS](s)[:3])] for s in shades],
+        "COLORS": [[float(s), *map(_short, colormaps[look.colors](s)[:3])] for s in shades],
     }
     about = {"surface": beside(surface), "script": path.name, "picture": f"{path.stem}.png"}
     text = HEAD.format(**about)
@@ -105,6 +107,22 @@ def write_script(
     text += files(__package__).joinpath("scene.py.in").read_text("utf-8")
     with whole_file(path) as partial:
         partial.write_text(text, "utf-8")
+
+
+def ticks_of(low: float, high: float) -> list[float]:
+    """Return round heights within the range, for the labels of ParaView's scalar bar."""
+    ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(f"{tick:.6g}") for tick in ticks if low <= tick <= high]
+
+
+def title_of(view: MeshView) -> str:
+    """Return what the heights are, in short lines: ParaView's bar is labelled with heights."""
+    if view.scale.kind == "linear":
+        return view.title
+    words = f"{view.quantity} + {view.scale.floor:g}" if view.scale.floor else view.quantity
+    words = f"{view.scale.kind.replace('log', 'log10')}({words})".replace("_", " ")
+    unit = f"\n({view.unit})" if view.unit not in {"", "1"} else ""
+    return textwrap.fill(words.replace("+", " + ").replace("  ", " "), 18) + unit
 
 
 def _look(

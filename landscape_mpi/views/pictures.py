@@ -15,6 +15,7 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.schema import RATIO
 from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.barriers import draw_barriers
+from landscape_mpi.views.canvas import plain
 from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
@@ -22,6 +23,7 @@ from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.picture_kind import find_kind
 from landscape_mpi.views.plane import draw_beside
 from landscape_mpi.views.smooth import smooth_panel
+from landscape_mpi.views.space import Space, stand_up
 from landscape_mpi.views.table_file import Rows
 
 
@@ -63,6 +65,7 @@ def plan_pictures(
     out_dir: Path | None = None,
     suffix: str = "png",
     smooth: int = 1,
+    space: Space | None = None,
 ) -> list[Picture]:
     """Return the pictures of one surface's panels: per quantity and kind, or those of a line.
 
@@ -85,47 +88,63 @@ def plan_pictures(
         return _plan_line(panels, stem, suffix)
     pictures = [
         join_pictures([panel], kind, path)
-        or Picture(path, partial(find_kind(kind), panel_for(panel, kind, smooth)))
+        or Picture(path, partial(find_kind(kind), *panels_for([panel], kind, smooth, space)))
         for panel in panels
         for kind in kinds
         if (path := _named(stem, f"{panel.name}_{kind}", suffix))
     ]
     named = {panel.name: panel for panel in panels}
     if {"train_loss", RATIO.name} <= named.keys():
-        loss = panel_for(named["train_loss"], "contour", smooth)
+        (loss,) = panels_for([named["train_loss"]], "contour", smooth)
         draw = partial(draw_beside, loss, named[RATIO.name])
         pictures.append(Picture(_named(stem, "curvature", suffix), draw))
     return pictures
 
 
-def join_pictures(panels: Sequence[Panel], kind: str, path: Path) -> Picture | None:
+def join_pictures(
+    panels: Sequence[Panel], kind: str, path: Path, *, heading: str | None = None
+) -> Picture | None:
     """Return the picture of surfaces in one pair of axes, None for a kind with axes for each.
 
     Args:
         panels: One quantity of each surface.
         kind: One of registry.PICTURES.
         path: Of the picture; its tables lie beside it.
+        heading: Title of the picture.
     """
     join = find_kind(kind).join
     if join is None:
         return None
     made = join(panels)
     tables = {path.with_name(f"{path.stem}{end}.csv"): rows for end, rows in made.tables.items()}
-    return Picture(path, made.draw, made.words, tables)
+
+    def draw() -> Figure:
+        figure = made.draw()
+        if heading:
+            figure.axes[0].set_title(plain(heading))
+        return figure
+
+    return Picture(path, draw, made.words, tables)
 
 
-def panel_for(panel: Panel, kind: str, smooth: int) -> Panel:
-    """Return the panel as a kind of picture draws it: smooth, unless that shows points as they are.
+def panels_for(
+    panels: Sequence[Panel], kind: str, smooth: int, space: Space | None = None
+) -> list[Panel]:
+    """Return panels as a kind of picture draws them: standing, smooth, or the points as they are.
 
     Args:
-        panel: The panel.
+        panels: Surfaces that stand together.
         kind: One of registry.PICTURES.
         smooth: Cells for each one computed, along an axis.
+        space: How they stand where the picture has three dimensions; None chooses all of it.
 
     Raises:
-        InputError: If the surface has holes.
+        InputError: If a surface is to be smooth and has holes, or --range leaves nothing of it.
     """
-    return smooth_panel(panel, smooth) if find_kind(kind).is_smoothed else panel
+    picture = find_kind(kind)
+    if picture.is_in_space:
+        panels = stand_up(panels, space or Space())
+    return [smooth_panel(panel, smooth) if picture.is_smoothed else panel for panel in panels]
 
 
 def _plan_line(panels: list[Panel], stem: Path, suffix: str) -> list[Picture]:

@@ -22,18 +22,18 @@ from matplotlib.tri import Triangulation
 
 from landscape_mpi.views.beyond import words_beyond
 from landscape_mpi.views.canvas import (
-    COLORS,
     HOLE,
-    LINE_COLORS,
     Canvas,
     add_color_bar,
     add_legend,
     bar_ticks,
     beyond_colors,
+    color_map,
     count_points,
     edges_of,
     frame_plane,
     is_comparable,
+    line_colors,
     make_canvas,
     make_next_canvas,
     mark_center,
@@ -59,7 +59,7 @@ def draw_contour_on(panel: Panel, canvas: Canvas | None, *, n_beside: int = 1) -
     _draw_holes(canvas.axes, panel)
     lines, levels = None, np.empty(0)
     if panel.scale is not None:
-        look: dict[str, Any] = {"norm": norm_of(panel.scale), "cmap": LINE_COLORS}
+        look: dict[str, Any] = {"norm": norm_of(panel.scale), "cmap": line_colors()}
         levels = _levels_inside(panel, panel.scale)
         if panel.scale.is_constant:
             _say(canvas.axes, f"the same everywhere: {panel.scale.low:.6g}")
@@ -89,7 +89,7 @@ def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     if panel.scale is not None:
         ends = bands_within(panel.scale)
         bands, beyond = panel.scale.height(ends), beyond_colors(panel.scale)
-        look: dict[str, Any] = {"norm": Normalize(bands[0], bands[-1]), "cmap": COLORS}
+        look: dict[str, Any] = {"norm": Normalize(bands[0], bands[-1]), "cmap": color_map()}
         mappable, ticks = ScalarMappable(**look), bar_ticks(panel.scale)
         if len(panel.cells.faces):
             filled = _contours(canvas.axes, panel, bands, True, extend=beyond, **look)
@@ -112,7 +112,7 @@ def draw_heatmap_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     if panel.scale is not None:
         shown = np.ma.masked_where(~panel.finite, panel.heights)
         image = canvas.axes.pcolormesh(
-            x, y, shown.T, norm=norm_of(panel.scale), cmap=COLORS, rasterized=True
+            x, y, shown.T, norm=norm_of(panel.scale), cmap=color_map(), rasterized=True
         )
         add_color_bar(canvas, image, panel, bar_ticks(panel.scale))
     missing = panel.surface.n_points - panel.n_computed
@@ -161,7 +161,8 @@ def finish_plane(canvas: Canvas, panel: Panel, notes: Sequence[Patch] = ()) -> N
     marks = draw_marks(canvas.axes, panel)
     center = [] if marks else mark_center(canvas.axes, panel.surface)
     paths = draw_paths(canvas.axes, panel.surface, starred=bool(center))
-    words = [Line2D([], [], linestyle="none", label=text) for text in words_beyond(panel)]
+    beyond = words_beyond(panel) if canvas.collected is None else []  # a grid has it over each
+    words = [Line2D([], [], linestyle="none", label=text) for text in beyond]
     add_legend(canvas, [*marks, *center, *paths, *critical, *notes_of(panel), *notes, *words])
 
 

@@ -1,24 +1,20 @@
-"""A picture of a mesh by VTK, off screen: light, camera, colours and a scalar bar."""
+"""A picture of a mesh by VTK, off screen: light, camera, colours and a bar."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vtkmodules.vtkRenderingFreeType  # noqa: F401 - letters
 import vtkmodules.vtkRenderingOpenGL2  # noqa: F401 - the classes that draw register themselves
 from matplotlib import colormaps
-from matplotlib.image import imsave
-from matplotlib.ticker import MaxNLocator
+from PIL import Image
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
-from vtkmodules.vtkCommonCore import vtkLogger, vtkLookupTable, vtkObject
-from vtkmodules.vtkFiltersCore import vtkTubeFilter
-from vtkmodules.vtkRenderingAnnotation import vtkScalarBarActor
+from vtkmodules.vtkCommonCore import vtkLogger, vtkLookupTable, vtkObject, vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkRenderingCore import (
     vtkActor,
+    vtkLight,
     vtkPolyDataMapper,
     vtkRenderer,
     vtkRenderWindow,
@@ -27,23 +23,33 @@ from vtkmodules.vtkRenderingCore import (
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
-from landscape_mpi.views.mesh import HEIGHT, Mesh, to_polydata
+from landscape_mpi.views.mesh import HEIGHT, Mesh, to_cells, to_polygons
+from landscape_mpi.views.mesh_arrays import normals_of
+from landscape_mpi.views.mesh_view import MeshView
+from landscape_mpi.views.occlusion import add_occlusion
+from landscape_mpi.views.render_bar import draw_bar
+from landscape_mpi.views.render_look import Look
 
-SIZE = (1600, 1200)  # pixels
-RELIEF = 0.6  # height of the picture's box, as a share of its longer side
-AZIMUTH, ELEVATION = -58.0, 32.0  # degrees: as the 3-D pictures of plot have them
-TUBE = 0.004  # radius of a line, as a share of the longer side
-COLORS = "viridis"
-# What the mesh fills of the picture, from -1 to 1 along each side: the scalar bar is right of it.
-ACROSS, UPRIGHT = (-0.95, 0.64), (-0.92, 0.92)
+WIDTH = 1600  # pixels, where no size is asked for
+FLATTEST, TALLEST = 0.4, 1.2  # height of a picture over its width, where no size is asked for
+BAR = 1 / 6  # of the picture's width
+FILLED = 0.95  # of the rest of the picture, along the side that is filled first
+LINE = 1.6  # width of a line in pixels
+LINE_COLOR = 0.1
+# Pixels drawn for each one of the picture, along a side: the mean of them has smooth edges. More
+# where no shade makes each of them costly.
+FINER, FINER_WITH_SHADE = 2.0, 1.5
+QUICKLY = 3  # of PNG's levels of compression: a third of the time of the usual one, 15 % larger
+ABOVE = 0.001  # of the longer side: how far lines lie above the faces that would hide them
 
 
-def render_mesh(mesh: Mesh, path: Path, *, lines: Mesh | None = None) -> None:
-    """Draw a mesh coloured by its height, with its scalar bar, into a PNG.
+def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = None) -> None:
+    """Draw a mesh coloured by its height, with its bar where asked, into a PNG.
 
     Args:
-        mesh: The mesh; its box is drawn as high as RELIEF says, whatever the factor on it.
+        mesh: The mesh.
         path: File to write.
+        view: Colours, relief and camera.
         lines: Polylines on the mesh, drawn dark: isolines or paths.
 
     Raises:
@@ -55,166 +61,177 @@ def render_mesh(mesh: Mesh, path: Path, *, lines: Mesh | None = None) -> None:
         )
     vtkObject.GlobalWarningDisplayOff()  # about the screens that are not there
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
-    renderer, stretch = vtkRenderer(), stretch_of([mesh])
-    renderer.SetBackground(1.0, 1.0, 1.0)
-    surface = _surface_actor(mesh, stretch)
-    renderer.AddActor(surface)
+    renderer, look = vtkRenderer(), view.look
+    points = mesh.points * [1.0, 1.0, view.stretch]
+    side = float(np.ptp(points[:, :2], axis=0).max())
+    renderer.AddActor(_surface_actor(mesh, points, view))
     if lines is not None:
-        renderer.AddActor(_line_actor(lines, stretch))
-    renderer.AddViewProp(_scalar_bar(surface, title_of(mesh), ticks_of(*range_of([mesh]))))
-    _place_camera(renderer, mesh.points * [1.0, 1.0, stretch])
-    pixels = _pixels_of(renderer)
-    if pixels.std() == 0:
+        renderer.AddActor(_line_actor(lines, view.stretch, ABOVE * side))
+    _add_lamps(renderer, view)
+    if look.occlusion:
+        add_occlusion(renderer, side)
+    width, height = size_of(points, view)
+    strip = round(BAR * width) if look.bar else 0
+    place_camera(renderer, points, view, (width - strip) / height)
+    pixels = _pixels_of(renderer, (width - strip, height), look)
+    if not pixels[:, :, 3].any():
         raise InputError(
             f"{path}: VTK drew nothing: it found no way to draw without a screen. Install OSMesa "
             "or EGL, or open the .vtp in ParaView."
         )
+    if look.bar:
+        pixels = np.concatenate([pixels, draw_bar(view, strip, height)], axis=1)
     with whole_file(path) as partial:
-        imsave(partial, pixels, format="png")
+        shown = Image.fromarray(pixels if look.transparent else on_white(pixels))
+        shown.save(partial, format="png", compress_level=QUICKLY)
 
 
-def box_of(meshes: Sequence[Mesh]) -> np.ndarray:
-    """Return the box around meshes, float64 [3, 2]: from and to, along each axis."""
-    low = np.min([mesh.points.min(axis=0) for mesh in meshes], axis=0)
-    high = np.max([mesh.points.max(axis=0) for mesh in meshes], axis=0)
-    return np.stack([low, high], axis=1)
+def size_of(points: np.ndarray, view: MeshView) -> tuple[int, int]:
+    """Return width and height of the picture: as asked, or as the surface fills it.
+
+    Args:
+        points: Of the drawn surface, float64 [n, 3].
+        view: With its look and camera.
+    """
+    if view.look.size is not None:
+        return view.look.size
+    renderer = vtkRenderer()
+    seen = place_camera(renderer, points, view, 1.0)
+    across, upright = np.ptp(seen, axis=0)
+    taken = WIDTH * (1.0 - (BAR if view.look.bar else 0.0)) * upright / across
+    return WIDTH, round(float(np.clip(taken, FLATTEST * WIDTH, TALLEST * WIDTH)))
 
 
-def stretch_of(meshes: Sequence[Mesh]) -> float:
-    """Return the factor on the third coordinate that gives the box around meshes its relief."""
-    width, depth, height = np.ptp(box_of(meshes), axis=1)
-    return float(RELIEF * max(width, depth) / height) if height > 0 else 1.0
+def on_white(pixels: np.ndarray) -> np.ndarray:
+    """Return a picture [rows, columns, 4] on a white ground, uint8 [rows, columns, 3]."""
+    share = pixels[:, :, 3:].astype(np.float32) / 255.0
+    return np.rint(255.0 + (pixels[:, :, :3] - np.float32(255.0)) * share).astype(np.uint8)
 
 
-def range_of(meshes: Sequence[Mesh]) -> tuple[float, float]:
-    """Return the range of the colours of meshes, wider than nothing."""
-    low = min(float(mesh.derived[HEIGHT].min()) for mesh in meshes)
-    high = max(float(mesh.derived[HEIGHT].max()) for mesh in meshes)
-    return low, high if high > low else low + 1.0
-
-
-def ticks_of(low: float, high: float) -> list[float]:
-    """Return round values within the range, for the labels of the scalar bar."""
-    ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    return [float(f"{tick:.6g}") for tick in ticks if low <= tick <= high]
-
-
-def _surface_actor(mesh: Mesh, stretch: float) -> Any:
-    polydata = to_polydata(mesh)
-    # The shading is that of the stretched surface: VTK turns normals with the actor.
-    polydata.GetPointData().SetActiveScalars(HEIGHT)
+def _surface_actor(mesh: Mesh, points: np.ndarray, view: MeshView) -> Any:
+    polydata = _polydata_of(points)
+    polydata.SetPolys(to_polygons(mesh.polygons))
+    data = polydata.GetPointData()
+    data.SetNormals(numpy_to_vtk(normals_of(points, mesh.polygons).astype(np.float32), deep=True))
+    data.SetScalars(numpy_to_vtk(mesh.derived[HEIGHT].astype(np.float32), deep=True))
     mapper = vtkPolyDataMapper()
     mapper.SetInputData(polydata)
-    mapper.SetScalarModeToUsePointFieldData()
-    mapper.SelectColorArray(HEIGHT)
-    mapper.SetScalarRange(*range_of([mesh]))
-    mapper.SetLookupTable(_colors())
+    mapper.SetScalarRange(*view.colors_from_to)
+    mapper.SetLookupTable(_colors(view.look.colors))
     mapper.InterpolateScalarsBeforeMappingOn()
     actor = vtkActor()
     actor.SetMapper(mapper)
-    actor.SetScale(1.0, 1.0, stretch)
-    look = actor.GetProperty()
-    look.SetInterpolationToPhong()
-    look.SetAmbient(0.25)
-    look.SetDiffuse(0.8)
-    look.SetSpecular(0.15)
-    look.SetSpecularPower(20.0)
+    surface = actor.GetProperty()
+    surface.SetInterpolationToPhong()
+    surface.SetAmbient(view.look.ambient)
+    surface.SetDiffuse(view.look.diffuse)
+    surface.SetSpecular(view.look.specular)
+    surface.SetSpecularPower(25.0)
     return actor
 
 
-def _line_actor(lines: Mesh, stretch: float) -> Any:
-    stretched = Mesh(
-        lines.points * [1.0, 1.0, stretch], lines.polygons, lines.polylines, {}, {}, "", 0, 0
-    )
-    tube = vtkTubeFilter()
-    tube.SetInputData(to_polydata(stretched))
-    tube.SetRadius(TUBE * float(np.ptp(lines.points[:, :2], axis=0).max()))
-    tube.SetNumberOfSides(8)
+def _line_actor(lines: Mesh, stretch: float, above: float) -> Any:
+    polydata = _polydata_of(lines.points * [1.0, 1.0, stretch] + [0.0, 0.0, above])
+    polydata.SetLines(to_cells(lines.polylines))
     mapper = vtkPolyDataMapper()
-    mapper.SetInputConnection(tube.GetOutputPort())
+    mapper.SetInputData(polydata)
     mapper.ScalarVisibilityOff()
     actor = vtkActor()
     actor.SetMapper(mapper)
-    actor.GetProperty().SetColor(0.08, 0.08, 0.08)
+    actor.GetProperty().SetColor(LINE_COLOR, LINE_COLOR, LINE_COLOR)
+    actor.GetProperty().LightingOff()
+    actor.GetProperty().SetLineWidth(LINE * FINER)
     return actor
 
 
-def _colors() -> Any:
+def _polydata_of(points: np.ndarray) -> vtkPolyData:
+    places = vtkPoints()
+    places.SetData(numpy_to_vtk(points.astype(np.float32), deep=True))
+    polydata = vtkPolyData()
+    polydata.SetPoints(places)
+    return polydata
+
+
+def _colors(name: str) -> Any:
     table = vtkLookupTable()
     table.SetNumberOfTableValues(256)
-    for k, color in enumerate(colormaps[COLORS](np.linspace(0.0, 1.0, 256))):
+    for k, color in enumerate(colormaps[name](np.linspace(0.0, 1.0, 256))):
         table.SetTableValue(k, *map(float, color))
     return table
 
 
-def title_of(mesh: Mesh) -> str:
-    """Return what the height is and its unit, in short lines: VTK would cut long ones."""
-    words = mesh.height.replace("_", " ").replace("+", " + ")
-    unit = mesh.units[HEIGHT].removeprefix("log10").strip("()")  # the words say log10 already
-    return textwrap.fill(words, 18) + (f"\n({unit})" if unit not in {"", "1"} else "")
+def _add_lamps(renderer: Any, view: MeshView) -> None:
+    renderer.AutomaticLightCreationOff()
+    for lamp in view.look.lamps:
+        turn, rise = np.radians([view.camera.azimuth - lamp.azimuth, lamp.elevation])
+        light = vtkLight()
+        light.SetLightTypeToSceneLight()
+        across = np.cos(rise)
+        light.SetPosition(across * np.cos(turn), across * np.sin(turn), np.sin(rise))
+        light.SetFocalPoint(0.0, 0.0, 0.0)
+        light.SetIntensity(lamp.strength)
+        renderer.AddLight(light)
 
 
-def _scalar_bar(actor: Any, title: str, ticks: list[float]) -> Any:
-    bar = vtkScalarBarActor()
-    bar.SetLookupTable(actor.GetMapper().GetLookupTable())
-    bar.SetTitle(title)
-    bar.UseCustomLabelsOn()
-    bar.SetCustomLabels(numpy_to_vtk(np.array(ticks), deep=True))
-    bar.SetLabelFormat("%g")
-    bar.SetVerticalTitleSeparation(16)
-    bar.UnconstrainedFontSizeOn()
-    for text, size in ((bar.GetTitleTextProperty(), 26), (bar.GetLabelTextProperty(), 24)):
-        text.SetColor(0.0, 0.0, 0.0)
-        text.SetFontSize(size)
-        text.BoldOff()
-        text.ItalicOff()
-        text.ShadowOff()
-    bar.SetPosition(0.86, 0.25)
-    bar.SetWidth(0.1)
-    bar.SetHeight(0.5)
-    return bar
+def place_camera(renderer: Any, points: np.ndarray, view: MeshView, aspect: float) -> np.ndarray:
+    """Look at points so that they fill the picture along one side.
 
+    Args:
+        renderer: VTK's.
+        points: Float64 [n, 3].
+        view: With its camera.
+        aspect: Width of the picture over its height.
 
-def _place_camera(renderer: Any, points: np.ndarray) -> None:
-    """Look at points [n, 3] from above, so near that they fill their part of the picture."""
-    turn, rise = np.radians(AZIMUTH), np.radians(ELEVATION)
-    towards = np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)])
+    Returns:
+        Where points are seen, from -1 to 1 before the picture is filled, float64 [n, 2].
+    """
     camera = renderer.GetActiveCamera()
     camera.SetFocalPoint(0.0, 0.0, 0.0)
-    camera.SetPosition(*map(float, towards))
-    camera.SetViewUp(0.0, 0.0, 1.0)
-    renderer.ResetCamera()
-    seen = _project(camera, points)
-    low, high = seen.min(axis=0), seen.max(axis=0)
-    place = np.array([ACROSS, UPRIGHT])
-    larger = float((np.ptp(place, axis=1) / (high - low)).min())
+    camera.SetPosition(*map(float, view.camera.towards))
+    is_above = abs(view.camera.towards[2]) > 0.999
+    turn = np.radians(view.camera.azimuth)
+    camera.SetViewUp(*((-np.cos(turn), -np.sin(turn), 0.0) if is_above else (0.0, 0.0, 1.0)))
+    low, high = points.min(axis=0), points.max(axis=0)
+    renderer.ResetCamera(*np.stack([low, high], axis=1).ravel().tolist())
+    seen = _project(camera, points, aspect)
+    ends = np.stack([seen.min(axis=0), seen.max(axis=0)])
+    larger = float((2.0 * FILLED / np.ptp(ends, axis=0)).min())
     half_angle = np.radians(camera.GetViewAngle() / 2)
     camera.SetViewAngle(2 * np.degrees(np.arctan(np.tan(half_angle) / larger)))
-    camera.SetWindowCenter(*map(float, larger * (low + high) / 2 - place.mean(axis=1)))
-    renderer.ResetCameraClippingRange()
+    camera.SetWindowCenter(*map(float, larger * ends.mean(axis=0)))
+    return seen
 
 
-def _project(camera: Any, points: np.ndarray) -> np.ndarray:
+def _project(camera: Any, points: np.ndarray, aspect: float) -> np.ndarray:
     """Return where a camera sees points [n, 3] in the picture, from -1 to 1, float64 [n, 2]."""
-    matrix = camera.GetCompositeProjectionTransformMatrix(SIZE[0] / SIZE[1], -1.0, 1.0)
+    matrix = camera.GetCompositeProjectionTransformMatrix(aspect, -1.0, 1.0)
     rows = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
-    seen = np.column_stack([points, np.ones(len(points))]) @ rows.T
+    seen = points @ rows[:, :3].T + rows[:, 3]
     return np.asarray(seen[:, :2] / seen[:, 3:], dtype=np.float64)
 
 
-def _pixels_of(renderer: Any) -> np.ndarray:
-    """Return the picture, uint8 [rows, columns, 3], from the top."""
+def _pixels_of(renderer: Any, size: tuple[int, int], look: Look) -> np.ndarray:
+    """Return the picture without its ground, uint8 [rows, columns, 4], from the top."""
+    finer = FINER_WITH_SHADE if look.occlusion else FINER
+    renderer.SetBackground(1.0, 1.0, 1.0)
+    renderer.SetBackgroundAlpha(0.0)
     window = vtkRenderWindow()
     window.SetOffScreenRendering(1)
-    window.SetMultiSamples(8)
-    window.SetSize(*SIZE)
+    window.SetMultiSamples(0)
+    window.SetAlphaBitPlanes(1)
+    window.SetSize(*(round(finer * side) for side in size))
     window.AddRenderer(renderer)
+    renderer.ResetCameraClippingRange()
     window.Render()
     grab = vtkWindowToImageFilter()
     grab.SetInput(window)
+    grab.SetInputBufferTypeToRGBA()
     grab.ReadFrontBufferOff()
+    grab.ShouldRerenderOff()  # else it would draw all of it again
     grab.Update()
-    image = grab.GetOutput()
-    width, height, _ = image.GetDimensions()
-    flat = vtk_to_numpy(image.GetPointData().GetScalars())
-    return np.ascontiguousarray(flat.reshape(height, width, -1)[::-1, :, :3])
+    width, height, _ = grab.GetOutput().GetDimensions()
+    flat = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars())
+    large = np.ascontiguousarray(flat.reshape(height, width, 4)[::-1])
+    # Means of colours weighted by how much is covered: no rim of the ground is left on the edges.
+    small = Image.fromarray(large, "RGBA").convert("RGBa").resize(size, Image.Resampling.BOX)
+    return np.asarray(small.convert("RGBA"))

@@ -8,14 +8,18 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LightSource, Normalize
+from matplotlib.colors import LightSource
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
+from landscape_mpi.views.box import (
+    floor_and_top,
+    ranges_of,
+    sides_of_box,
+    visible_heights,
+)
+from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.canvas import (
-    CENTER,
-    COLORS,
-    EQUAL_UP_TO,
     HOLE,
     Canvas,
     add_color_bar,
@@ -23,6 +27,7 @@ from landscape_mpi.views.canvas import (
     axis_label,
     bar_ticks,
     center_entry,
+    color_map,
     make_canvas,
     norm_of,
     notes_of,
@@ -32,6 +37,8 @@ from landscape_mpi.views.canvas import (
     title_of,
     unit_of,
 )
+from landscape_mpi.views.center_pin import CenterPin
+from landscape_mpi.views.cut import cut_between
 from landscape_mpi.views.front_corner import CornerFreeLocator
 from landscape_mpi.views.levels import Scale, format_levels, without_clipping
 from landscape_mpi.views.lift import lift_onto
@@ -39,13 +46,12 @@ from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths
 from landscape_mpi.views.picture_kind import PictureKind
+from landscape_mpi.views.space import camera_for
 
 SIDES = (4.8, 4.2)  # inches
-ELEVATION, AZIMUTH = 32.0, -58.0  # degrees
 LIGHT = LightSource(azdeg=225, altdeg=50)
 DARKEST = 0.5  # share of its colour that a face turned from the light keeps
 ZOOM, ZOOM_IN_GIVEN = 0.95, 0.85  # the latter keeps the labels within the axes, about
-RELIEF = 0.6  # height of the box, as a share of its longer side
 MATHTEXT = re.compile(r"[${}^\s]")  # what takes no room
 LABEL_INCHES = 3.0  # length of the longer edge of the box, about
 
@@ -61,8 +67,7 @@ def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
         canvas = make_canvas(*scaled(SIDES), bar_share=0.6, bar_gap=0.65, projection="3d")
         if current_page().is_narrow:  # the vertical axis says what the bar would
             canvas = replace(canvas, is_last=False)
-    colors = panel.scale
-    if panel.scale is not None:  # colours end where those of flat pictures do; heights are all seen
+    if panel.scale is not None and panel.standing is None:  # levels clip flat pictures alone
         panel = replace(panel, scale=without_clipping(panel.scale))
     if canvas.is_given:
         canvas.axes.set_anchor("W")  # the words of the vertical axis stand to the right
@@ -72,50 +77,31 @@ def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     _draw_holes(canvas.axes, panel)
     center: list[Artist] = []
     paths: list[Artist] = []
-    if panel.scale is not None and colors is not None:
-        _draw_faces(canvas, panel, panel.scale, norm_of(colors))
-        center = _mark_center(canvas.axes, panel)
+    if panel.scale is not None:
+        _draw_faces(canvas, panel, panel.scale)
+        center = _mark_center(canvas, panel)
         paths = _draw_paths(canvas.axes, panel, starred=bool(center))
-        mappable = ScalarMappable(norm_of(colors), COLORS)
-        add_color_bar(canvas, mappable, replace(panel, scale=colors), bar_ticks(colors))
+        mappable = ScalarMappable(norm_of(panel.scale), color_map())
+        add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
     add_legend(canvas, [*center, *paths, *notes_of(panel)])
     return canvas
 
 
-def _floor_and_top(scale: Scale | None) -> tuple[float, float]:
-    if scale is None:
-        return 0.0, 1.0
-    norm = norm_of(scale)
-    assert norm.vmin is not None
-    assert norm.vmax is not None
-    return norm.vmin, norm.vmax
-
-
 def _limits(canvas: Canvas, panel: Panel) -> np.ndarray:
     """Return the ranges of the axes, float64 [2, 2]: those of a row, or the surface's own."""
-    if canvas.limits is not None:
-        return canvas.limits
-    pair = panel.surface.alpha, panel.surface.beta
-    return np.array([[axis.min(), axis.max()] for axis in pair])
-
-
-def _box(limits: np.ndarray) -> np.ndarray:
-    """Return the sides of the box, float64 [3]: true to the axes where they are comparable."""
-    width, depth = np.ptp(limits, axis=1)
-    if max(width / depth, depth / width) > EQUAL_UP_TO:
-        width = depth = 1.0
-    return np.array([width, depth, RELIEF * max(width, depth)]) / max(width, depth)
+    return ranges_of(panel) if canvas.limits is None else canvas.limits
 
 
 def _frame_box(canvas: Canvas, panel: Panel) -> None:
     surface, axes = panel.surface, canvas.axes
     limits = _limits(canvas, panel)
-    box = _box(limits)
-    axes.view_init(elev=ELEVATION, azim=AZIMUTH)
+    box = sides_of_box(limits)
+    camera = camera_of(panel)
+    axes.view_init(elev=camera.elevation, azim=camera.azimuth)
     axes.set_box_aspect(box, zoom=ZOOM_IN_GIVEN if canvas.is_given else ZOOM)
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
-    axes.set_zlim(*_floor_and_top(panel.scale))
+    axes.set_zlim(*floor_and_top(panel.scale))
     # Letters keep their size where the axes shrink, and then fewer of them have room.
     room = min(1.0, canvas.sides[0] / SIDES[0] / current_page().letters)
     for axis, side, turn in zip((axes.xaxis, axes.yaxis), box[:2], (0.0, 90.0), strict=True):
@@ -151,13 +137,13 @@ def _points(panel: Panel) -> np.ndarray:
     return np.stack([*grid, panel.heights], axis=2).reshape(-1, 3)
 
 
-def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale, norm: Normalize) -> None:
-    axes, box = canvas.axes, _box(_limits(canvas, panel))
-    points = _points(panel)
-    if len(panel.cells.faces):
-        polygons = points[panel.cells.faces]
-        colors = COLORS(norm(polygons[:, :, 2].mean(axis=1)))
-        colors[:, :3] *= _brightness(polygons, box, _floor_and_top(scale))[:, None]
+def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale) -> None:
+    axes, box = canvas.axes, sides_of_box(_limits(canvas, panel))
+    points, norm = _points(panel), norm_of(scale)
+    polygons = _polygons(panel, points)
+    if len(polygons):
+        colors = color_map()(norm(polygons[:, :, 2].mean(axis=1)))
+        colors[:, :3] *= _brightness(polygons, box, floor_and_top(scale))[:, None]
         axes.add_collection3d(
             # Edges in the face's colour close the seams of antialiasing.
             Poly3DCollection(polygons, facecolors=colors, edgecolors=colors, linewidths=0.2)
@@ -165,7 +151,16 @@ def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale, norm: Normalize) -> 
     loose = panel.cells.loose
     if len(loose):
         x, y, z = points[loose].T
-        axes.scatter(x, y, z, s=90, c=z, norm=norm, cmap=COLORS, edgecolors="0.3")
+        axes.scatter(x, y, z, s=90, c=z, norm=norm, cmap=color_map(), edgecolors="0.3")
+
+
+def _polygons(panel: Panel, points: np.ndarray) -> np.ndarray:
+    """Return the corners of the faces that are drawn, float64 [n_faces, 3 or 4, 3]."""
+    faces, standing = panel.cells.faces, panel.standing
+    if standing is None or not len(faces):
+        return np.asarray(points[faces])
+    points, faces = cut_between(points, faces, *standing.cut_at, lid=standing.lid)
+    return np.asarray(points[faces])
 
 
 def _brightness(polygons: np.ndarray, box: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
@@ -182,7 +177,7 @@ def _brightness(polygons: np.ndarray, box: np.ndarray, ends: tuple[float, float]
 def _draw_holes(axes: Axes3D, panel: Panel) -> None:
     """Show on the floor of the box what is not finite."""
     points = _points(panel)
-    points[:, 2] = _floor_and_top(panel.scale)[0]
+    points[:, 2] = floor_and_top(panel.scale)[0]
     if len(panel.cells.holes):
         axes.add_collection3d(Poly3DCollection(points[panel.cells.holes], zorder=0, **HOLE))
     if len(panel.cells.loose_holes):
@@ -191,7 +186,7 @@ def _draw_holes(axes: Axes3D, panel: Panel) -> None:
 
 
 def _draw_paths(axes: Axes3D, panel: Panel, *, starred: bool) -> list[Artist]:
-    heights = np.where(panel.finite, panel.heights, np.nan)
+    heights = visible_heights(panel)
 
     def lift(points: np.ndarray) -> tuple[np.ndarray, ...]:
         return (*points.T, lift_onto(panel.surface, heights)(points))
@@ -199,11 +194,18 @@ def _draw_paths(axes: Axes3D, panel: Panel, *, starred: bool) -> list[Artist]:
     return draw_paths(axes, panel.surface, starred=starred, lift=lift)
 
 
-def _mark_center(axes: Axes3D, panel: Panel) -> list[Artist]:
+def camera_of(panel: Panel) -> Camera:
+    """Return where a surface is seen from: as it stands with others, or chosen for it alone."""
+    given = None if panel.standing is None else panel.standing.camera
+    return given or (Camera() if panel.scale is None else camera_for([panel]))
+
+
+def _mark_center(canvas: Canvas, panel: Panel) -> list[Artist]:
+    """Mark the center where it can be seen, else by a pin that stands out of the surface."""
     center = panel.surface.center
-    if center is None or not panel.finite[center]:
+    if center is None or not np.isfinite(visible_heights(panel)[center]):
         return []
-    axes.plot([0.0], [0.0], [panel.heights[center]], zorder=5, **CENTER)
+    canvas.axes.add_line(CenterPin(panel, _limits(canvas, panel)))
     return [center_entry()]
 
 

@@ -11,16 +11,11 @@ from vtkmodules.vtkIOGeometry import vtkOBJWriter, vtkSTLWriter
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.views.cut import triangles_of
 from landscape_mpi.views.mesh import Mesh, to_polydata
 
 SUFFIXES = (".stl", ".obj")
 BASE = 0.1  # thickness under the lowest point, as a share of the longest side
-
-
-def triangles_of(polygons: np.ndarray) -> np.ndarray:
-    """Return polygons as triangles, int64 [n, 3], quads cut from their first corner."""
-    parts = [polygons[:, [0, k, k + 1]] for k in range(1, polygons.shape[1] - 1)]
-    return np.concatenate(parts)
 
 
 def close(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

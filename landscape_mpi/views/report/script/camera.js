@@ -7,8 +7,14 @@ const STEEPEST = (89.9 * Math.PI) / 180; // right above there is no left and rig
 const DISTANCES = [0.05, 50]; // of the camera, in sides of the box
 const WHEEL = 0.001; // change of the logarithm of the distance by a pixel; a notch has 100
 const LINE = 20; // pixels, where a wheel counts lines
-const START = { azimuth: -58, elevation: 36, distance: 1.86 }; // degrees, and sides of the box
-const ABOVE = { azimuth: -90, elevation: 89.9, distance: 1.7 };
+const VIEWS = { // degrees, and sides of the box
+  reset: { azimuth: -58, elevation: 38.4, distance: 1.92 },
+  above: { azimuth: -90, elevation: 89.9, distance: 1.8 },
+  front: { azimuth: -90, elevation: 12, distance: 1.8 },
+  side: { azimuth: 0, elevation: 12, distance: 1.8 },
+  below: { azimuth: -58, elevation: -30, distance: 1.9 },
+};
+const CENTER = { x: 0, y: 0, z: -0.15 };
 
 const plus = (a, b, factor = 1) => ({ x: a.x + factor * b.x, y: a.y + factor * b.y, z: a.z + factor * b.z });
 const limited = (value, [low, high]) => Math.max(low, Math.min(high, value));
@@ -20,14 +26,16 @@ function onSphere(azimuth, elevation, distance) {
 
 function cameraAt({ azimuth, elevation, distance }) {
   const [a, e] = [azimuth, elevation].map((degrees) => (degrees * Math.PI) / 180);
-  return { eye: onSphere(a, e, distance), up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.1 } };
+  return { eye: plus(CENTER, onSphere(a, e, distance)), up: { x: 0, y: 0, z: 1 }, center: { ...CENTER } };
 }
 
 // Further away where a picture is narrow, so that the labels are in it.
-function fitted(place) {
+function narrowness() {
   const { clientWidth, clientHeight } = views.find((view) => !view.isLine)?.space ?? root;
-  return cameraAt({ ...place, distance: place.distance * Math.max(1, (1.32 * clientHeight) / clientWidth) });
+  return Math.max(1, (1.45 * clientHeight) / clientWidth);
 }
+
+const fitted = (place) => cameraAt({ ...place, distance: place.distance * narrowness() });
 
 function setCamera(camera) {
   state.camera = camera;
@@ -73,9 +81,10 @@ function turn(event) {
     ArrowLeft: () => turned(camera, -TURN, 0), ArrowRight: () => turned(camera, TURN, 0),
     ArrowUp: () => turned(camera, 0, TURN), ArrowDown: () => turned(camera, 0, -TURN),
     "+": () => zoomed(camera, 0.9), "=": () => zoomed(camera, 0.9), "-": () => zoomed(camera, 1 / 0.9),
-    0: () => fitted(START),
+    0: () => fitted(VIEWS.reset),
   };
   if (!Object.hasOwn(moves, event.key)) return;
   event.preventDefault();
+  stopTurning();
   setCamera(moves[event.key]());
 }

@@ -10,6 +10,10 @@ function showControls() {
   byId("quantity").value = state.quantity;
   byId("shared").checked = state.shared;
   byId("paths").checked = state.paths;
+  byId("light").value = state.light;
+  byId("light").disabled = state.wires;
+  byId("wires").checked = state.wires;
+  showBallControls();
   showClip();
 }
 
@@ -51,11 +55,17 @@ function listenToControls() {
     state.clip = part >= 1 ? null : scales.space.down(low + Math.max(part, 0.001) * (high - low));
     redraw();
   });
-  for (const id of ["shared", "paths"]) {
+  for (const id of ["shared", "paths", "wires"]) {
     byId(id).addEventListener("change", (event) => { state[id] = event.target.checked; redraw(); });
   }
-  byId("reset").addEventListener("click", () => setCamera(fitted(START)));
-  byId("above").addEventListener("click", () => setCamera(fitted(ABOVE)));
+  for (const [id, place] of Object.entries(VIEWS)) {
+    byId(id).addEventListener("click", () => { stopTurning(); setCamera(fitted(place)); });
+  }
+  byId("light").addEventListener("change", (event) => { state.light = event.target.value; redraw(); });
+  listenToBall();
+  listenToScreen();
+  byId("turn").addEventListener("click", () => (state.turning ? stopTurning() : startTurning()));
+  byId("link").addEventListener("click", copyLink);
   for (const button of document.querySelectorAll(".copy")) {
     button.addEventListener("click", () => copy(button));
   }
@@ -65,19 +75,32 @@ async function copy(button) {
   const text = button.parentElement.querySelector("code");
   try {
     await navigator.clipboard.writeText(text.textContent);
-    button.textContent = "Copied";
+    answer(button, "Copied");
   } catch {
     getSelection().selectAllChildren(text);
-    button.textContent = "Selected";
+    answer(button, "Selected");
   }
-  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+}
+
+// A button says for a while whether it worked.
+function answer(button, words) {
+  button.dataset.words ??= button.textContent;
+  button.textContent = words;
+  setTimeout(() => { button.textContent = button.dataset.words; }, 2000);
 }
 
 function fillControls() {
-  const names = new Map(views.flatMap((view) => [...view.quantities.values()].map((q) => [q.name, titleOf(q)])));
-  for (const [name, words] of names) byId("quantity").add(new Option(words, name));
+  for (const name of quantityNames()) byId("quantity").add(new Option(titleOf({ name }), name));
   byId("shared-field").hidden = views.length < 2;
   byId("paths-field").hidden = !views.some((view) => view.paths.length);
-  document.querySelector(".buttons").hidden = views.every((view) => view.isLine);
-  return [...names.keys()];
+  for (const control of document.querySelectorAll(".of-planes")) control.hidden = views.every((view) => view.isLine);
+  foldView(matchMedia("(max-width: 560px)"));
 }
+
+// On a phone the pictures come first.
+function foldView(isNarrow) {
+  byId("showing").open = !isNarrow.matches;
+  isNarrow.addEventListener("change", () => { byId("showing").open = !isNarrow.matches; });
+}
+
+const quantityNames = () => [...new Set(views.flatMap((view) => [...view.quantities.keys()]))];

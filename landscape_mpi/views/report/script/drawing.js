@@ -10,11 +10,13 @@ const quantityOf = (view) => view.quantities.get(state.quantity);
 
 async function drawAll() {
   prepare();
+  rollBalls();
   showControls();
   for (const view of views) {
     if (view.isLine) await drawLine(view);
     else await drawPlane(view);
     showNotes(view);
+    showBallWords(view);
   }
   count("drawn", 1);
 }
@@ -23,15 +25,14 @@ const redraw = latestOnly(drawAll);
 
 const absent = () => ({ text: `this file has no ${escaped(state.quantity)}`, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 });
 // The buttons are named one by one: among those of plotly.js is one that sends the numbers away.
-const config = (buttons) => ({
-  displaylogo: false, responsive: true, scrollZoom: true, modeBarButtons: [buttons], plotlyServerURL: "", showSendToCloud: false,
+const config = (buttons, plot) => ({
+  displaylogo: false, responsive: true, scrollZoom: true, modeBarButtons: [[imageButton(plot), ...buttons]], plotlyServerURL: "", showSendToCloud: false,
   plotGlPixelRatio: DENSITY,
-  toImageButtonOptions: { scale: 2 },
 });
 // Pixels that are drawn for one that is shown; without a GPU, four times as many would be slow.
 const DENSITY = isDrawnByCpu() ? 1 : 2;
-const IN_SPACE = ["toImage"];
-const FLAT = ["toImage", "zoom2d", "pan2d", "resetScale2d"];
+const IN_SPACE = [];
+const FLAT = ["zoom2d", "pan2d", "resetScale2d"];
 
 function isDrawnByCpu() {
   const gl = document.createElement("canvas").getContext("webgl");

@@ -46,19 +46,23 @@ function leave() {
 }
 
 function tap(view, plot, event) {
-  if (event.pointerType === "touch") setSpot(placeUnder(view, plot, event), true);
+  const place = event.target.closest(".modebar") ? null : placeUnder(view, plot, event);
+  if (event.pointerType === "touch") setSpot(place, true);
+  if (state.ball && place && !view.isLine) letDown(place);
 }
 
 function listenToDrags(space) {
   const held = new Map(); // by pointer: its last event, and whether it turns yet
   space.addEventListener("pointerdown", (event) => {
     if (event.target.tagName !== "CANVAS") return; // not the button of the picture
+    if (event.pointerType !== "touch") stopTurning(); // a finger may be about to scroll or to tap
     held.set(event.pointerId, { last: event, turns: event.pointerType !== "touch" });
     event.target.setPointerCapture(event.pointerId);
   });
   space.addEventListener("pointermove", (event) => {
     const finger = held.get(event.pointerId);
     if (!finger || !(held.size > 1 || (finger.turns ||= isTurn(space, finger.last, event)))) return;
+    stopTurning();
     setCamera(held.size > 1 ? pinched([...held.values()], finger, event, space.clientHeight) : draggedBy(finger.last, event, space.clientHeight));
     finger.last = event;
   });
@@ -95,6 +99,7 @@ function pinched(fingers, finger, event, height) {
 function roll(event) {
   event.preventDefault();
   event.stopPropagation();
+  stopTurning();
   const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE : 1);
   setCamera(zoomed(state.camera, Math.exp(WHEEL * pixels)));
 }

@@ -40,16 +40,16 @@ async function drawPlane(view) {
     space.push(dots(view, true));
     flat.push(dots(view, false));
   }
-  space.push(spotTrace(view));
-  view.spotTrace = space.length - 1;
+  space.push(spotTrace(view), ...ballTraces(view));
+  view.spotTrace = space.findIndex((trace) => trace.name === "spot");
   if (q && state.paths) {
     space.push(...pathTraces(view, true));
     flat.push(...pathTraces(view, false));
   }
   if (q) flat.push(...brokenTrace(view, q, colors));
   const marks = markTraces(view, colors);
-  await Plotly.react(view.space, [...space, ...marks.space], spaceLayout(view, q, colors), { ...config(IN_SPACE), scrollZoom: false });
-  await Plotly.react(view.flat, [...flat, ...marks.flat], flatLayout(view, q, colors), config(FLAT));
+  await Plotly.react(view.space, [...space, ...marks.space], spaceLayout(view, q, colors), { ...config(IN_SPACE, view.space), scrollZoom: false });
+  await Plotly.react(view.flat, [...flat, ...marks.flat], flatLayout(view, q, colors), config(FLAT, view.flat));
 }
 
 function anyFace(view) {
@@ -71,9 +71,7 @@ function surfaceTrace(view) {
     x: thinned(view.alpha.length, step).map((i) => view.alpha[i]),
     y: thinned(view.beta.length, step).map((j) => view.beta[j]),
     z: rowsOf(view, view.heights.space, step), surfacecolor: rowsOf(view, view.heights.flat, step),
-    lighting: { ambient: 0.52, diffuse: 0.6, specular: 0.06, roughness: 0.75, fresnel: 0.05 },
-    lightposition: { x: -900, y: -1400, z: 2600 },
-    contours: { x: { highlight: false }, y: { highlight: false }, z: { show: true, color: "rgba(255,255,255,0.45)", width: 1, highlight: false, ...evenLevels(view.shown.space) } },
+    ...LIGHTS[state.light], hidesurface: state.wires, contours: linesInSpace(view),
   };
 }
 
@@ -174,7 +172,7 @@ function flatLayout(view, q, colors) {
   const comparable = isComparable(spanOf(view.alpha), spanOf(view.beta));
   const axis = { color: colors.soft, gridcolor: colors.line, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: colors.line, tickfont: { size: 11 }, constrain: "domain", constraintoward: "right", nticks: 7 };
   return {
-    margin: { l: 52, r: 10, t: 30, b: 46 }, paper_bgcolor: colors.card, plot_bgcolor: colors.card, font: { family: colors.font, color: colors.ink }, hovermode: false,
+    margin: { l: 52, r: 10, t: 36, b: 46 }, paper_bgcolor: colors.card, plot_bgcolor: colors.card, font: { family: colors.font, color: colors.ink }, hovermode: false,
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     legend: { orientation: "h", x: 0, y: -0.14, font: { size: 11 } }, showlegend: view.paths.length > 0 && state.paths,
     xaxis: { ...axis, title: { text: `α  ${axisWords(view, "alpha")}`, font: { size: 12 } }, range: [view.alpha[0], view.alpha.at(-1)] },
@@ -190,9 +188,9 @@ function axisWords(view, name) {
   return /^coordinate along the (first|second) direction$/.test(words) ? "" : escaped(words);
 }
 
-const shapesOf = (view) => [...crosshair(view), ...arrowOf(view, beyond(view))];
+const shapesOf = (view) => [...crosshair(view), ...arrowOf(view, beyond(view)), ...ballShapes(view)];
 
 function beyondNote(view, colors) {
   const words = beyond(view);
-  return words ? [{ text: words, showarrow: false, xref: "x domain", yref: "y domain", x: 0, y: 1, xanchor: "left", yanchor: "bottom", yshift: 4, font: { size: 11, color: colors.soft } }] : [];
+  return words ? [{ text: words, showarrow: false, xref: "x domain", yref: "y domain", x: 0, y: 1, xanchor: "left", yanchor: "bottom", yshift: 17, font: { size: 11, color: colors.soft } }] : [];
 }

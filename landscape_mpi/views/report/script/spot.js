@@ -124,6 +124,7 @@ function step(view, event) {
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
   const move = moves[event.key];
   if (event.key === "Escape") setSpot(null, true);
+  else if (event.key === "Enter" && state.spot && !view.isLine) letDown({ ...state.spot });
   else if (!move || event.altKey || event.ctrlKey || event.metaKey) return;
   else {
     const here = spotOf(view) ?? { i: nearest(view.alpha, 0), j: nearest(view.beta, 0) };

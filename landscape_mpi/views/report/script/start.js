@@ -1,17 +1,9 @@
 // The beginning; a page that is being watched loads itself again, and goes on where it was.
 
-function restore(names) {
-  try {
-    Object.assign(state, JSON.parse(decodeURIComponent(location.hash.slice(1))));
-  } catch { /* no state in the address, or another's */ }
-  return names.includes(state.quantity);
-}
-
 function watch(seconds) {
   setInterval(() => {
     if (document.hidden || document.querySelector(":active")) return;
-    const { quantity, scale, clip, floor, shared, paths, camera } = state;
-    location.replace(`#${encodeURIComponent(JSON.stringify({ quantity, scale, clip, floor, shared, paths, camera }))}`);
+    location.replace(fragmentOf());
     location.reload();
   }, 1000 * seconds);
 }
@@ -23,17 +15,18 @@ async function start() {
   const content = JSON.parse(await unpack("data"));
   views = content.surfaces.map(viewOf);
   usualScales = content.scales;
-  const names = fillControls();
-  state.camera = fitted(START);
+  fillControls();
+  state.camera = fitted(VIEWS.reset);
   state.scale = content.scale ?? "auto";
-  if (!restore(names)) {
-    chooseQuantity(names[0]);
-    [state.floor, state.clip] = content.ends;
-  }
+  chooseQuantity(quantityNames()[0]);
+  const [floor, clip] = content.ends;
+  if (!restore()) Object.assign(state, { floor, clip });
   await drawAll();
+  showReadouts();
   views.forEach(listen);
   listenToControls();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  addEventListener("hashchange", reopen);
   addEventListener("beforeprint", toPaper);
   addEventListener("afterprint", fromPaper);
   if (content.reload) watch(content.reload);

@@ -4,7 +4,11 @@
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
 
-const state = { quantity: null, scale: "auto", clip: null, floor: null, shared: true, paths: true, camera: null, spot: null, held: false };
+const state = {
+  quantity: null, scale: "auto", clip: null, floor: null, shared: true, paths: true,
+  camera: null, turning: false, light: "soft", wires: false, spot: null, held: false,
+  ball: null, method: "descent",
+};
 let views = [];
 
 // For whoever drives the page from outside: how much is under way, or has been done.

@@ -1,0 +1,62 @@
+"""The options of surfaces in three dimensions, which plot and vtp share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from landscape_mpi.command import CommandParser
+from landscape_mpi.options import camera_angles
+
+if TYPE_CHECKING:
+    from landscape_mpi.views.camera import Camera
+    from landscape_mpi.views.render_look import Look
+    from landscape_mpi.views.space import Space
+
+
+def add_camera(parser: CommandParser) -> None:
+    """Add --camera."""
+    parser.add_argument(
+        "--camera",
+        type=camera_angles,
+        metavar="AZIMUTH,ELEVATION",
+        help="where a surface in three dimensions is seen from, in degrees, e.g. --camera=-60,40 "
+        "(default: of 12 azimuths the one from which most of the basin below guessing is visible)",
+    )
+
+
+def add_lid(parser: CommandParser) -> None:
+    """Add --lid."""
+    parser.add_argument(
+        "--lid",
+        action="store_true",
+        help="draw what lies beyond --range flat at its end (default: the surface is cut there)",
+    )
+
+
+def camera_of(options: argparse.Namespace) -> Camera | None:
+    """Return the camera that --camera asks for, None where it is to be chosen."""
+    from landscape_mpi.views.camera import Camera
+
+    return None if options.camera is None else Camera(*options.camera)
+
+
+def look_of(options: argparse.Namespace) -> Look:
+    """Return how a mesh is to be drawn, as the options of vtp ask."""
+    from dataclasses import replace
+
+    from landscape_mpi.views.render_look import LOOKS
+
+    asked = {"relief": options.relief, "colors": options.cmap, "size": options.size}
+    asked |= {"bar": options.bar, "camera": camera_of(options)}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return replace(LOOKS[options.look], **given)
+
+
+def space_of(options: argparse.Namespace) -> Space:
+    """Return how surfaces are to stand in three dimensions, as the options of plot ask."""
+    from landscape_mpi.views.heights import NO_ENDS
+    from landscape_mpi.views.space import Space
+
+    ends = getattr(options, "range", None) or NO_ENDS
+    return Space(options.scale, ends, camera_of(options), options.lid)

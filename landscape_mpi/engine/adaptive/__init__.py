@@ -1,0 +1,1 @@
+"""Fewer points at a known error: which points to compute, and what stands at the others."""

@@ -1,0 +1,106 @@
+"""The sub-grid of a level of the coarse-to-fine order, and values carried on to the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.engine.grid import axis_levels
+
+BASE_NODES = 12  # per axis: the level with so many is computed whole
+STENCIL = 4  # nodes of an axis that a new one is interpolated from: a cubic
+
+
+@dataclass(frozen=True)
+class LevelGrid:
+    """Nodes of both axes that belong to a level or a coarser one."""
+
+    alpha: np.ndarray  # indices into the axis, int64 [a], rising
+    beta: np.ndarray  # int64 [b]
+
+    @property
+    def select(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what takes the nodes out of an array [..., n_alpha, n_beta]."""
+        rows, columns = np.ix_(self.alpha, self.beta)
+        return rows, columns
+
+    def places_of(self, coarse: LevelGrid) -> tuple[np.ndarray, np.ndarray]:
+        """Return what takes the nodes of a coarser level out of an array [..., a, b]."""
+        return LevelGrid(
+            np.searchsorted(self.alpha, coarse.alpha), np.searchsorted(self.beta, coarse.beta)
+        ).select
+
+    def is_new(self, coarse: LevelGrid) -> np.ndarray:
+        """Return whether nodes are not of a coarser level, bool [a, b]."""
+        new = np.ones((len(self.alpha), len(self.beta)), bool)
+        new[self.places_of(coarse)] = False
+        return new
+
+
+def level_grids(n_alpha: int, n_beta: int) -> list[LevelGrid]:
+    """Return the levels of a grid, from the one below that computed whole to the finest.
+
+    The first is for comparison alone: it tells how well the second could have been predicted.
+    """
+    levels = [axis_levels(n_alpha), axis_levels(n_beta)]
+    finest = max(int(of_axis.max()) for of_axis in levels)
+    wanted = [min(len(of_axis), BASE_NODES) for of_axis in levels]
+    base = next(
+        level
+        for level in range(finest + 1)
+        if all((x <= level).sum() >= n for x, n in zip(levels, wanted, strict=True))
+    )
+    return [
+        LevelGrid(*(np.flatnonzero(of_axis <= max(level, 0)) for of_axis in levels))
+        for level in range(base - 1, finest + 1)
+    ]
+
+
+def predict(values: np.ndarray, coarse: LevelGrid, fine: LevelGrid) -> np.ndarray:
+    """Interpolate the values of a level at the nodes of a finer one.
+
+    Cubic along one axis after the other; linear beside what is not finite; not finite where a
+    neighbour along an axis is not: nothing is interpolated across such a point.
+
+    Args:
+        values: float64 [..., a, b] of the coarse level.
+        coarse: Where they are.
+        fine: Where they are wanted; a node of both keeps its value only where all are finite.
+
+    Returns:
+        float64 [..., a', b'].
+
+    Source: Deslauriers and Dubuc 1989, Constructive Approximation 5, the four-point scheme.
+    """
+    along_beta = _along_last(values, coarse.beta, fine.beta)
+    turned = np.swapaxes(along_beta, -1, -2)
+    return np.swapaxes(_along_last(turned, coarse.alpha, fine.alpha), -1, -2)
+
+
+def _along_last(values: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    if len(old) == len(new):
+        return values
+    left = np.clip(np.searchsorted(old, new, side="right") - 1, 0, len(old) - 2)
+    share = (new - old[left]) / (old[left + 1] - old[left])
+    n = min(STENCIL, len(old))
+    first = np.clip(left - 1, 0, len(old) - n)
+    with np.errstate(invalid="ignore", over="ignore"):
+        cubic = np.zeros((*values.shape[:-1], len(new)))
+        for weight, place in zip(_weights(old, new, first, n), range(n), strict=True):
+            cubic += weight * values[..., first + place]
+        linear = values[..., left] * (1 - share) + values[..., left + 1] * share
+    found = np.where(np.isfinite(cubic), cubic, linear)
+    found[..., np.searchsorted(new, old)] = values
+    return found
+
+
+def _weights(old: np.ndarray, new: np.ndarray, first: np.ndarray, n: int) -> list[np.ndarray]:
+    """Return Lagrange's weights of n nodes from the first one on, at each new node."""
+    nodes = [old[first + place] for place in range(n)]
+    return [
+        np.prod([(new - x) / (node - x) for x in nodes[:k] + nodes[k + 1 :]], axis=0)
+        if n > 1
+        else np.ones(len(new))
+        for k, node in enumerate(nodes)
+    ]

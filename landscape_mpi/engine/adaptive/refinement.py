@@ -1,0 +1,189 @@
+"""Which points a tolerance asks for, level by level, from the values of coarser levels alone.
+
+Each level is predicted from the one before. By how much the computed values of a level differ
+from that (the hierarchical surplus) says how far off the next prediction is going to be nearby;
+where that is more than the tolerance, the next level is computed, elsewhere it is predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import convolve, maximum_filter
+
+from landscape_mpi.engine.adaptive.level_grid import LevelGrid, level_grids, predict
+from landscape_mpi.engine.adaptive.tolerance import Tolerance
+
+COVERED = 0.9  # share of surpluses that the estimate of the level before is to cover
+DECAY = (0.25, 2.0)  # bounds of what a surplus may be of those of the level before
+ENOUGH = 30  # surpluses of a level, to measure that
+MOST = 1e300  # what overflows counts as this
+UNSEEN_DECAY = 0.5  # of what is only estimated, from one level to the next
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is known, and how carefully to read it."""
+
+    values: np.ndarray  # in the unit of the tolerance, float64 [n_losses, n_alpha, n_beta]
+    done: np.ndarray  # computed, bool [n_alpha, n_beta]
+    settled: np.ndarray  # computed and to be used wherever it lies, bool [n_alpha, n_beta]
+    missed: np.ndarray  # error of interpolations found wrong, 0 elsewhere, as values
+    reach: int  # nodes of a level, around one found wrong, that are taken to be as wrong
+    factor: float  # on every estimate
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a tolerance asks for, or what stands where all of that is computed."""
+
+    pending: np.ndarray  # points to compute next, flat indices, int64 [n]
+    used: np.ndarray  # computed points that values come from, bool [n_alpha, n_beta]
+    values: np.ndarray  # float64 [n_losses, n_alpha, n_beta]; of the finest level reached
+    errors: np.ndarray  # estimated, 0 where computed, as values
+
+
+@dataclass
+class _Level:
+    """A level: its values, and what is known of how well it could be predicted."""
+
+    grid: LevelGrid
+    values: np.ndarray  # float64 [n_losses, a, b]
+    errors: np.ndarray  # estimated, 0 where computed
+    surplus: np.ndarray  # of new nodes, or its estimate; 0 elsewhere
+    new: np.ndarray  # bool [a, b]
+    decay: np.ndarray  # what the next surplus is of this one, float64 [n_losses]
+
+
+def refine(question: Question) -> Answer:
+    """Return the points of the first level that lacks some, or the whole grid's values.
+
+    Args:
+        question: What is known.
+    """
+    shape = question.done.shape
+    below, base, *finer = level_grids(*shape)
+    used = np.zeros(shape, bool)
+    used[base.select] = True
+    pending = used & ~question.done
+    if pending.any():
+        return _stop(question, pending, used)
+    level = _base_level(question, below, base)
+    for grid in finer:
+        prediction, roughness, estimate = _look_ahead(question, level, grid)
+        asked = _asked(question, level.grid, grid, prediction, estimate)
+        wanted = np.zeros(shape, bool)
+        wanted[grid.select] = asked
+        pending = wanted & ~question.done
+        if pending.any():
+            return _stop(question, pending, used)
+        asked |= question.settled[grid.select] & grid.is_new(level.grid)
+        used[grid.select] |= asked
+        level = _next_level(question, level, grid, asked, (prediction, roughness, estimate))
+    return Answer(np.empty(0, np.int64), used, level.values, level.errors)
+
+
+def _stop(question: Question, pending: np.ndarray, used: np.ndarray) -> Answer:
+    return Answer(np.flatnonzero(pending), used, question.values, np.zeros_like(question.values))
+
+
+def _base_level(question: Question, below: LevelGrid, base: LevelGrid) -> _Level:
+    values = question.values[..., *base.select]
+    prediction = predict(question.values[..., *below.select], below, base)
+    surplus = _finite_difference(values, prediction)
+    new, n_losses = base.is_new(below), len(values)
+    return _Level(base, values, np.zeros_like(values), surplus * new, new, np.ones(n_losses))
+
+
+def _finite_difference(values: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return |values - prediction|, 0 where it is not finite: all is computed there anyway."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.abs(values - prediction)
+    return np.where(np.isfinite(difference), difference, 0.0)
+
+
+def _look_ahead(
+    question: Question, level: _Level, grid: LevelGrid
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the prediction of a level, the surpluses of the one before nearby, the estimate."""
+    floor = question.tolerance.floor
+    roughness = np.maximum(_nearby(level, grid), floor)
+    estimate = question.factor * level.decay[:, None, None] * roughness
+    if question.missed.any():
+        estimate = np.maximum(estimate, _missed_nearby(question, grid))
+    return predict(level.values, level.grid, grid), roughness, np.maximum(estimate, floor)
+
+
+def _nearby(level: _Level, grid: LevelGrid) -> np.ndarray:
+    """Return the mean surplus of a level around the nodes of the next, float64 [n_losses, a, b]."""
+    window = np.ones((1, 3, 3))
+    total = convolve(level.surplus, window, mode="constant")
+    number = convolve(level.new[None].astype(float), window, mode="constant")
+    corners = _corners(level.grid, grid)
+    weight = sum(number[..., *corner] for corner in corners)
+    with np.errstate(over="ignore"):
+        mean = sum(total[..., *corner] for corner in corners) / np.maximum(weight, 1.0)
+    return np.minimum(mean, MOST)
+
+
+def _corners(coarse: LevelGrid, fine: LevelGrid) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return what takes the corners of the coarse cell of each fine node, four times."""
+    sides = [
+        (
+            np.searchsorted(old, new, side="right") - 1,
+            np.searchsorted(old, new, side="left"),
+        )
+        for old, new in ((coarse.alpha, fine.alpha), (coarse.beta, fine.beta))
+    ]
+    return [LevelGrid(rows, columns).select for rows in sides[0] for columns in sides[1]]
+
+
+def _missed_nearby(question: Question, grid: LevelGrid) -> np.ndarray:
+    """Return the largest error found within reach of each node, as values of the level."""
+    steps = [question.reach * int(np.diff(x).max(initial=1)) for x in (grid.alpha, grid.beta)]
+    size = (1, *(2 * step + 1 for step in steps))
+    return np.asarray(maximum_filter(question.missed, size)[..., *grid.select])
+
+
+def _asked(
+    question: Question,
+    coarse: LevelGrid,
+    grid: LevelGrid,
+    prediction: np.ndarray,
+    estimate: np.ndarray,
+) -> np.ndarray:
+    """Return which nodes of a level are to be computed, bool [a, b]."""
+    too_far = ~(estimate <= question.tolerance.value) | ~np.isfinite(prediction)
+    return too_far.any(axis=0) & grid.is_new(coarse)
+
+
+def _next_level(
+    question: Question,
+    level: _Level,
+    grid: LevelGrid,
+    computed: np.ndarray,
+    ahead: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> _Level:
+    prediction, roughness, estimate = ahead
+    old, new = grid.places_of(level.grid), grid.is_new(level.grid)
+    values = np.where(computed, question.values[..., *grid.select], prediction)
+    values[..., *old] = level.values
+    inherited = [level.errors[..., *corner] for corner in _corners(level.grid, grid)]
+    errors = np.where(computed, 0.0, np.maximum(np.max(inherited, axis=0), estimate))
+    errors[..., *old] = level.errors
+    found = _finite_difference(values, prediction)
+    surplus = np.where(computed, found, UNSEEN_DECAY * estimate / question.factor) * new
+    decay = _measure_decay(level.decay, found, roughness, computed)
+    return _Level(grid, values, errors, surplus, new, decay)
+
+
+def _measure_decay(
+    before: np.ndarray, found: np.ndarray, roughness: np.ndarray, computed: np.ndarray
+) -> np.ndarray:
+    """Return by how much surpluses are to be multiplied to cover most of the next ones."""
+    if computed.sum() < ENOUGH:
+        return before
+    ratios = found[:, computed] / roughness[:, computed]
+    return np.clip(np.quantile(ratios, COVERED, axis=1), *DECAY)

@@ -1,0 +1,124 @@
+"""The heights of a surface in three dimensions: of meshes, pictures and films alike.
+
+The height of a loss in nat is log10(loss + 0.1 nat). A plain logarithm would draw a minimum of
+0.001 nat as a needle two decades deep; without a logarithm one peak of 100 nat flattens the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.views.levels import (
+    choose_threshold,
+    from_symlog,
+    suits_symlog,
+    to_symlog,
+)
+
+FLOOR = 0.1  # nat, added to a loss before its logarithm
+NAT = "nat"
+NO_ENDS: tuple[float | None, float | None] = (None, None)
+
+
+@dataclass(frozen=True)
+class Heights:
+    """How the values of a quantity become heights."""
+
+    kind: str = "linear"  # linear, log or symlog
+    floor: float = 0.0  # added to a value before its logarithm
+    low: float | None = None  # the surface is cut off below this value
+    high: float | None = None  # and above this one
+    threshold: float = 1.0  # magnitude from which on symlog is logarithmic
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Return the heights of values, NaN where a value has none."""
+        if self.kind == "symlog":
+            return to_symlog(values, self.threshold)
+        if self.kind == "linear":
+            return np.where(np.isfinite(values), values, np.nan)
+        moved = values + self.floor
+        there = np.isfinite(moved) & (moved > 0)
+        return np.log10(moved, where=there, out=np.full(np.shape(values), np.nan))
+
+    def values(self, heights: np.ndarray) -> np.ndarray:
+        """Return the values that have these heights."""
+        if self.kind == "symlog":
+            return from_symlog(heights, self.threshold)
+        return heights if self.kind == "linear" else np.power(10.0, heights) - self.floor
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return the heights at which the surface is cut off; infinite where it is not."""
+        low = -np.inf if self.low is None else float(self._at(self.low, -np.inf))
+        return low, np.inf if self.high is None else float(self._at(self.high, np.inf))
+
+    def _at(self, value: float, otherwise: float) -> float:
+        height = float(self.of(np.array([value]))[0])
+        return height if np.isfinite(height) else otherwise
+
+    def word(self, quantity: str, unit: str = "1") -> str:
+        """Return the height as a formula, such as ``log10(train_loss + 0.1 nat)``."""
+        if self.kind == "linear":
+            return quantity
+        unit = "" if unit == "1" else f" {unit}"
+        return f"{self.kind.replace('log', 'log10')}({quantity}{self._offset(unit)})"
+
+    def _offset(self, unit: str) -> str:
+        return f" + {self.floor:g}{unit}" if self.floor else ""
+
+
+LINEAR = Heights()
+
+
+def choose_heights(
+    values: Sequence[np.ndarray],
+    unit: str,
+    *,
+    kind: str | None = None,
+    ends: tuple[float | None, float | None] = NO_ENDS,
+) -> Heights:
+    """Choose one kind of heights for all surfaces that stand together.
+
+    Args:
+        values: One quantity of each surface, any shapes; what is not finite does not count.
+        unit: Of the quantity.
+        kind: linear, log or symlog; None chooses: log10(loss + 0.1 nat) for what is in nat and not
+            negative, symlog for what is not all positive and widely spread, otherwise linear.
+        ends: Values below and above which surfaces are cut off.
+    """
+    low, high = ends
+    finite = np.concatenate([array[np.isfinite(array)].ravel() for array in values])
+    if kind is None and unit == NAT and finite.size and finite.min() >= 0:
+        return Heights("log", FLOOR, low, high)
+    if kind is None:
+        kind = "symlog" if finite.size and suits_symlog(finite) else "linear"
+    if kind == "log" and finite.size and finite.max() <= 0:
+        kind = "symlog"
+    threshold = choose_threshold(finite) if kind == "symlog" and finite.size else 1.0
+    return Heights(kind, 0.0, low, high, threshold)
+
+
+def check_ends(heights: Heights, values: np.ndarray, where: str) -> None:
+    """Check that something of a surface lies within --range.
+
+    Args:
+        heights: With their ends.
+        values: The quantity, float64, at least one finite.
+        where: File and quantity, for the message.
+
+    Raises:
+        InputError: If all values lie beyond one end.
+    """
+    finite = values[np.isfinite(values)]
+    below = heights.high is not None and heights.high <= finite.min()
+    above = heights.low is not None and heights.low >= finite.max()
+    if below or above:
+        low, high = ("" if end is None else f"{end:g}" for end in (heights.low, heights.high))
+        raise InputError(
+            f"{where}: --range {low}:{high} leaves nothing of the surface, whose values go from "
+            f"{finite.min():g} to {finite.max():g}. Give a range that overlaps with these."
+        )

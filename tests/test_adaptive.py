@@ -1,0 +1,198 @@
+"""Which points a tolerance asks for, on surfaces that are looked up instead of computed.
+
+Oracle: the surface itself, at every point that was not computed. Its formulas, noise and spikes
+are made here, and the planner sees of them only the points that it asks for.
+"""
+
+import numpy as np
+import pytest
+
+from landscape_mpi.engine.adaptive.level_grid import level_grids, predict
+from landscape_mpi.engine.adaptive.self_check import next_step
+from landscape_mpi.engine.adaptive.tolerance import Tolerance
+from landscape_mpi.engine.grid import coarse_to_fine
+
+DECADES = Tolerance(0.03)
+
+
+def look_up(losses, tolerance=DECADES, *, stop_after=None, done=None):
+    """Compute what the planner asks for; with stop_after, at most so many points in all."""
+    losses = np.atleast_3d(losses.T).T
+    done = np.zeros(losses.shape[1:], bool) if done is None else done.copy()
+    while True:
+        step = next_step(losses, done, tolerance)
+        assert not done.ravel()[step.pending].any()
+        if step.is_last:
+            return step, done
+        for point in step.pending:
+            if stop_after is not None and done.sum() >= stop_after:
+                return step, done
+            done.ravel()[point] = True
+
+
+def grid(n):
+    axis = np.linspace(-1, 1, n)
+    return np.meshgrid(axis, axis, indexing="ij")
+
+
+def bowl(n):
+    alpha, beta = grid(n)
+    return 20 * (alpha**2 + 2 * beta**2) + 0.001
+
+
+def rough(n, *, seed=0):
+    """Return a bowl under ripples of all lengths from 2 to 1/30, weaker as they get shorter."""
+    alpha, beta = grid(n)
+    draw = np.random.default_rng(seed)
+    total = np.zeros_like(alpha)
+    for length in np.geomspace(0.07, 2, 120):
+        angle, phase = draw.uniform(0, 2 * np.pi, 2)
+        along = alpha * np.cos(angle) + beta * np.sin(angle)
+        total += length * np.cos(2 * np.pi * along / length + phase)
+    return np.exp(0.1 * total) * (0.1 + 8 * np.hypot(alpha, beta))
+
+
+def errors_of(losses, step, done, tolerance=DECADES):
+    """Return errors and estimates of the points that were not computed."""
+    with np.errstate(invalid="ignore"):  # infinity less infinity, where it was computed
+        errors = np.abs(tolerance.scaled(losses) - step.answer.values[0])
+    return errors[~done], step.answer.errors[0][~done]
+
+
+def test_a_smooth_surface_takes_few_points():
+    losses = bowl(249)
+    step, done = look_up(losses)
+    errors, estimates = errors_of(losses, step, done)
+    assert done.mean() <= 0.07
+    assert np.quantile(errors, 0.99) <= 0.03
+    assert (errors <= estimates).mean() >= 0.95
+
+
+def test_a_rough_surface_takes_more_where_it_is_rough():
+    losses = rough(201)
+    step, done = look_up(losses)
+    errors, estimates = errors_of(losses, step, done)
+    assert 0.02 < done.mean() < 0.5
+    assert np.quantile(errors, 0.99) <= 0.03
+    assert (errors <= estimates).mean() >= 0.95
+    middle = done[80:121, 80:121].mean()  # log10 of the loss bends most around its minimum
+    assert middle > done[:41, :41].mean()
+
+
+def test_a_smaller_tolerance_takes_more_points_and_keeps_to_it():
+    losses, shares = rough(101), []
+    for value in (0.1, 0.03, 0.01):
+        tolerance = Tolerance(value)
+        step, done = look_up(losses, tolerance)
+        errors, _ = errors_of(losses, step, done, tolerance)
+        assert errors.size == 0 or np.quantile(errors, 0.99) <= value
+        shares.append(done.mean())
+    assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.35, 0.8, 0.99])
+def test_a_run_that_goes_on_takes_the_same_points_and_bits(share):
+    losses = rough(101)
+    whole, all_done = look_up(losses)
+    _, some = look_up(losses, stop_after=int(share * all_done.sum()))
+    resumed, done = look_up(losses, done=some)
+    assert np.array_equal(done, all_done)
+    assert resumed.answer.values.tobytes() == whole.answer.values.tobytes()
+    assert resumed.answer.errors.tobytes() == whole.answer.errors.tobytes()
+
+
+def test_points_that_others_computed_out_of_turn_change_no_decision():
+    losses = rough(101)
+    _, all_done = look_up(losses)
+    extra = np.random.default_rng(1).random(losses.shape) < 0.2
+    _, done = look_up(losses, done=extra)
+    assert np.array_equal(done, all_done | extra)
+
+
+HOSTILE = {
+    "cliff": lambda losses, alpha, beta: np.where(alpha > 0.31, 1e3, losses),
+    "not a number": lambda losses, alpha, beta: np.where(alpha + beta > 0.9, np.nan, losses),
+    "infinite": lambda losses, alpha, beta: np.where(alpha + beta > 0.9, np.inf, losses),
+    "constant": lambda losses, alpha, beta: np.ones_like(losses),
+    "zero": lambda losses, alpha, beta: np.zeros_like(losses),
+    "1e36": lambda losses, alpha, beta: np.full_like(losses, 1e36),
+    "almost infinite": lambda losses, alpha, beta: np.where(alpha > 0.2, 1e308, losses),
+    "checkerboard": lambda losses, alpha, beta: 1.0 + np.indices(losses.shape).sum(0) % 2,
+    "noise": lambda losses, alpha, beta: np.random.default_rng(0).random(losses.shape),
+    "negative": lambda losses, alpha, beta: losses - 5,
+}
+
+
+@pytest.mark.parametrize("unit", ["decades", "nat"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_on_hostile_surfaces_estimates_hold_and_nothing_is_interpolated_across(name, unit):
+    losses = HOSTILE[name](bowl(101), *grid(101))
+    tolerance = Tolerance(0.03 if unit == "decades" else 0.5, unit)
+    step, done = look_up(losses, tolerance)
+    errors, estimates = errors_of(losses, step, done, tolerance)
+    assert np.isfinite(step.answer.values[0][~done]).all()
+    assert np.isfinite(tolerance.scaled(losses)[~done]).all()
+    assert errors.size == 0 or (errors <= estimates).mean() >= 0.95
+
+
+def test_the_check_refines_what_the_levels_cannot_see():
+    """A patch is rough at odd points alone; each level of even points is smooth there."""
+    losses = bowl(101)
+    odd = (np.indices(losses.shape) % 2).any(axis=0)
+    patch = np.zeros_like(odd)
+    patch[20:60, 20:60] = True
+    losses[odd & patch] *= 3
+    step, done = look_up(losses)
+    errors, estimates = errors_of(losses, step, done)
+    assert not step.checks[0].is_passed
+    assert step.checks[-1].is_passed
+    assert (errors <= estimates).mean() >= 0.95
+    assert done[patch].mean() > 2 * done[~patch].mean()
+
+
+def test_a_check_computes_at_least_100_points_and_says_what_it_found():
+    losses = bowl(101)
+    step, done = look_up(losses)
+    check = step.checks[-1]
+    assert len(np.unique(check.points)) == len(check.points) >= 100
+    assert done.ravel()[check.points].all()
+    assert check.is_passed == (check.holds.mean() >= 0.95)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3), (201, 51), (13, 90)])
+def test_any_shape_of_grid(shape):
+    alpha, beta = np.meshgrid(*(np.linspace(0, 1, n) for n in shape), indexing="ij")
+    losses = np.exp(alpha + 2 * beta)
+    step, done = look_up(losses)
+    errors, _ = errors_of(losses, step, done)
+    assert errors.size == 0 or errors.max() <= 0.03
+
+
+def test_every_loss_keeps_to_the_tolerance():
+    """The second loss is rough where the first is smooth."""
+    losses = np.stack([bowl(101), rough(101)])
+    step, done = look_up(losses)
+    errors = np.abs(DECADES.scaled(losses) - step.answer.values)[:, ~done]
+    assert (np.quantile(errors, 0.99, axis=1) <= 0.03).all()
+
+
+@pytest.mark.parametrize("n", [16, 17, 23, 101])
+def test_a_cubic_is_predicted_exactly_also_in_a_narrow_last_cell(n):
+    alpha, beta = grid(n)
+    cubic = (alpha**3 - alpha) * (2 * beta**3 + beta**2) + 1
+    *_, coarse, fine = level_grids(n, n)
+    predicted = predict(cubic[coarse.select], coarse, fine)
+    assert predicted == pytest.approx(cubic[fine.select], abs=1e-12)
+
+
+def test_levels_are_those_of_the_usual_order():
+    order = coarse_to_fine(21, 34)
+    for level in level_grids(21, 34):
+        nodes = np.ravel_multi_index(level.select, (21, 34)).ravel()
+        assert set(order[: len(nodes)]) == set(nodes)
+
+
+def test_errors_in_nat_reach_the_upper_side():
+    losses, errors = np.array([0.0, 2.3, 50.0]), np.array([0.03, 0.3, 0.01])
+    reached = losses + DECADES.loss_errors(DECADES.scaled(losses), errors)
+    assert DECADES.scaled(reached) - DECADES.scaled(losses) == pytest.approx(errors)
