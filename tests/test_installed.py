@@ -20,6 +20,7 @@ from landscape_mpi.errors import EXIT_BAD_INPUT
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("landscape_mpi", "setup.py", "setup.cfg", "README.md", "LICENSE")
+OF_MPI = ("OMPI_COMM_", "PMIX_", "PMI_")  # say that a launcher started this process
 ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
 
 
@@ -53,7 +54,8 @@ def elsewhere(wheel, tmp_path_factory):
 
     def run(words, *, is_light=True):
         path = [str(light), str(site)] if is_light else [str(site)]
-        env = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(OF_MPI)}
+        env = own | {"PYTHONPATH": os.pathsep.join(path)}
         argv = [str(site / "bin/landscape-mpi"), *words]
         return subprocess.run(
             argv, cwd=folder, env=env, capture_output=True, text=True, check=False

@@ -206,8 +206,8 @@ def _leave_apart(fault: str) -> NoReturn:
 
 def _leave_without_mpi(error: Exception) -> NoReturn:
     print(
-        f"error: MPI: {error} The ranks of a run talk over MPI. Install mpi4py, which "
-        f"pip install 'landscape_mpi[compute]' does, and an MPI library (make setup installs "
+        f"error: MPI: {str(error).rstrip('.')}. The ranks of a run talk over MPI. Install mpi4py, "
+        f"which pip install 'landscape_mpi[compute]' does, and an MPI library (make setup installs "
         f"both), or load your cluster's MPI module.",
         file=sys.stderr,
     )
