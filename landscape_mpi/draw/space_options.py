@@ -58,5 +58,5 @@ def space_of(options: argparse.Namespace) -> Space:
     from landscape_mpi.views.heights import NO_ENDS
     from landscape_mpi.views.space import Space
 
-    ends = getattr(options, "range", None) or NO_ENDS
+    ends = options.range or NO_ENDS
     return Space(options.scale, ends, camera_of(options), options.lid)
