@@ -10,7 +10,7 @@ SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-gpu bench-hessian scaling tables docs lint clean
+.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-adaptive bench-gpu bench-hessian scaling tables docs lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ bench: setup  ## measure evaluation beside the field's plain one into examples/b
 
 bench-gpu: setup  ## the first ten minutes on a GPU: is it right, how fast is it (docs/gpu.md)
 	$(PYTHON) tests/benchmarks/gpu.py
+
+bench-adaptive: setup  ## points and errors of --adaptive on known surfaces: docs/adaptive.md
+	$(PYTHON) tests/benchmarks/adaptive.py
 
 bench-hessian: setup  ## eigenvalues of ResNet-20: products, values and the time of a product
 	$(PYTHON) tests/benchmarks/hessian.py

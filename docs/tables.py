@@ -70,6 +70,12 @@ def surface_fields() -> str:
     return table(*FIELD_TITLES, rows=map(field_row, known))
 
 
+def adaptive_fields() -> str:
+    """Return the table of the datasets that interpolated points add."""
+    known = schema.adaptive_fields(tuple(schema.QUANTITIES.values()), "that of the tolerance")
+    return table(*FIELD_TITLES, rows=map(field_row, known))
+
+
 def hessian_fields() -> str:
     """Return the table of the datasets that the eigenvalues add."""
     known = [*schema.HESSIAN.values(), *schema.HESSIAN_BOOKKEEPING.values()]
@@ -142,6 +148,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "trajectory_columns": trajectory_columns,
     "hessian_fields": hessian_fields,
     "surface_fields": surface_fields,
+    "adaptive_fields": adaptive_fields,
     "surface_format": surface_format,
 }
 

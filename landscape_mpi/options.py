@@ -625,6 +625,16 @@ def add_moved_data(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_accept_device_option(group: argparse._ArgumentGroup) -> None:
+    """Add --accept-device."""
+    group.add_argument(
+        "--accept-device",
+        action="store_true",
+        help="go on with a file that another model of GPU or processor, or one with other "
+        "instructions, began: results may differ in their last digits",
+    )
+
+
 def add_round_options(group: argparse._ArgumentGroup) -> None:
     """Add what a run in rounds may be told of their length, and of ranks that hang."""
     group.add_argument(

@@ -83,11 +83,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 class OutputLock:
     """One run at a time on one file; the system gives the lock up when the run dies."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the lock.
+    def __init__(self, path: Path, *, quiet: bool = False) -> None:
+        """Take the lock; where there are no locks, say so.
 
         Args:
             path: The file that is going to be written; the lock lies beside it.
+            quiet: Whether to leave it to the caller to say so.
 
         Raises:
             InputError: If another run has it.
@@ -97,6 +98,12 @@ class OutputLock:
         self.holds = True  # False on a file system without locks
         self._file = self._open_locked(path)
         self._say_who_has_it()
+        if not self.holds and not quiet:
+            print(
+                f"{path}: its file system has no locks, so nothing keeps another run from writing "
+                f"it at the same time. Start one run for this file at a time.",
+                flush=True,
+            )
 
     def _say_who_has_it(self) -> None:
         words = f"process {os.getpid()} on {socket.gethostname()}"

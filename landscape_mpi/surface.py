@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.command import CommandParser, SayAndEnd, request_of
+from landscape_mpi.engine.adaptive.units import UNITS
 from landscape_mpi.engine.listing import say_list
 from landscape_mpi.engine.problem_source import ProblemSource
 from landscape_mpi.engine.quantities.quantity import quantities_in_words
@@ -26,6 +27,7 @@ from landscape_mpi.jobs.surface.plane_options import add_plane_options
 from landscape_mpi.jobs.surface.request import SurfaceRequest
 from landscape_mpi.options import (
     NETWORKS_AND_DATA,
+    add_accept_device_option,
     add_data_options,
     add_device_option,
     add_limit_options,
@@ -74,6 +76,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_network_options(parser)
     _add_data_options(parser)
     add_plane_options(parser.add_argument_group("plane"))
+    _add_adaptive_options(parser)
     _add_run_options(parser)
     _add_evaluation_options(parser)
     options = parser.parse_args(arguments)
@@ -149,6 +152,24 @@ def _add_data_options(parser: CommandParser) -> None:
     )
 
 
+def _add_adaptive_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("fewer points")
+    group.add_argument(
+        "--adaptive",
+        type=number_above_0,
+        metavar="TOL",
+        help="compute the points that matter, and interpolate the others so that about 99 %% of "
+        "them are off by at most TOL; a sample of these is computed to check that; the file and "
+        "the pictures tell them apart (default: compute every point)",
+    )
+    group.add_argument(
+        "--adaptive-unit",
+        choices=UNITS,
+        help="of TOL: decades of loss + 0.1, as pictures show it, or the loss's own unit "
+        "(default: decades)",
+    )
+
+
 def _add_run_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument(
@@ -161,6 +182,13 @@ def _add_run_options(parser: CommandParser) -> None:
     group.add_argument(
         "--fresh", action="store_true", help="start over instead of resuming what --out holds"
     )
+    group.add_argument(
+        "--repair",
+        action="store_true",
+        help="compute again the points of --out that are not as they were written, and say which; "
+        "what lies outside the points is refused all the same",
+    )
+    add_accept_device_option(group)
     group.add_argument(
         "--estimate",
         action="store_true",

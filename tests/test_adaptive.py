@@ -4,6 +4,9 @@ Oracle: the surface itself, at every point that was not computed. Its formulas, 
 are made here, and the planner sees of them only the points that it asks for.
 """
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from landscape_mpi.engine.adaptive.level_grid import level_grids, predict
 from landscape_mpi.engine.adaptive.self_check import next_step
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.grid import coarse_to_fine
+from landscape_mpi.engine.plan import Plan
 
 DECADES = Tolerance(0.03)
 
@@ -168,6 +172,19 @@ def test_any_shape_of_grid(shape):
     assert errors.size == 0 or errors.max() <= 0.03
 
 
+@pytest.mark.parametrize("unit", ["decades", "nat"])
+def test_nothing_is_interpolated_beyond_what_is_computed(unit):
+    """A loss that is 0 on a curve: a cubic undershoots it."""
+    alpha, beta = grid(101)
+    losses = np.abs(beta - alpha**2) ** 1.5
+    tolerance = Tolerance(0.1, unit)
+    step, done = look_up(losses, tolerance)
+    found = tolerance.losses(step.answer.values[0])[~done]
+    assert found.size > 1000
+    assert found.min() >= losses[done].min() - 1e-12
+    assert found.max() <= losses[done].max() + 1e-12
+
+
 def test_every_loss_keeps_to_the_tolerance():
     """The second loss is rough where the first is smooth."""
     losses = np.stack([bowl(101), rough(101)])
@@ -183,6 +200,16 @@ def test_a_cubic_is_predicted_exactly_also_in_a_narrow_last_cell(n):
     *_, coarse, fine = level_grids(n, n)
     predicted = predict(cubic[coarse.select], coarse, fine)
     assert predicted == pytest.approx(cubic[fine.select], abs=1e-12)
+
+
+def test_ranks_that_wait_for_a_level_share_its_points_as_if_they_were_all():
+    """Of 201 points the coarsest level has every 16th and the last one: 14."""
+    axis = np.linspace(-1, 1, 201)
+    subject = None  # of no matter here
+    exact = Plan(Path("x.h5"), axis, axis, subject, n_pending=201 * 201)
+    assert exact.n_together == 201 * 201
+    assert replace(exact, tolerance=DECADES).n_together == 14 * 14
+    assert replace(exact, tolerance=DECADES, n_pending=5).n_together == 5
 
 
 def test_levels_are_those_of_the_usual_order():

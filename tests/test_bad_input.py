@@ -154,7 +154,7 @@ CASES = {
         "--ignore: 'biases' matches no parameter of the network. Did you mean bias? Its names are "
         "conv1.weight, bn1.weight,",
     ),
-    "all of it ignored": ({"z": "--ignore=*"}, "and with --ignore * nothing of that would move."),
+    "all of it ignored": ({"z": "--ignore=*"}, "and with --ignore * none of these would move."),
     "an empty pattern": ({"z": "--ignore=bias,"}, "--ignore: 'bias,' has an empty name in it."),
     "a pattern of nothing": ({"z": "--only=fc.*"}, "--only: 'fc.*' matches no parameter of the"),
     "what trained, of a checkpoint": ({"z": "--only=trainable"}, "every parameter of the network"),
@@ -217,7 +217,7 @@ CASES = {
     ),
     "no test split": (
         {"data": "--data=npz:good.npz", "limit": None, "z": "--splits=test"},
-        "test is asked for, and --data npz:good.npz has train.",
+        "test is asked for, but --data npz:good.npz has train.",
     ),
     "a limit on no training samples": (
         {"z": "--splits=test"},

@@ -221,7 +221,7 @@ def test_the_picture_shows_where_a_loss_is_not_finite(overflowing):
 
 def test_a_network_in_another_order_is_matched_back(found):
     match, out, text = found
-    told = "the units of the second of each two are in the order most like the first's"
+    told = "in each pair, the second network's units were permuted to match the first's"
     assert (told in text) == (match == "weights")
     surface, row = read_surface(out), rows_of(out)[1]  # of the first and its copy
     if match == "none":
@@ -400,10 +400,10 @@ def test_what_matching_would_make_another_function_is_refused_on_all_ranks(odd_f
     status, _, err = run("barriers", a, b, *words, "--match=weights", "--out", out)
     parallel_assert(status == 2)
     found = re.fullmatch(
-        rf"error: --match weights: {b}, its units in the order most like those of {a}, is another "
-        r"function: on 16 training samples its outputs differ by (\S+) of the largest\. --model "
-        rf"odd:{name} uses its units in a way that is not known here, so the line would lead to "
-        r"another network\. Leave --match out\.\n",
+        rf"error: --match weights: {b}, after its units were permuted to match those of {a}, is "
+        r"another function: on 16 training samples its outputs differ by (\S+) of the largest\. "
+        rf"--model odd:{name} uses its units in a way that is not known here, so the line would "
+        r"lead to another network\. Leave --match out\.\n",
         err,
     )
     parallel_assert((found is not None and float(found[1]) > 0.01) if comm.rank == 0 else not err)
@@ -426,7 +426,7 @@ def test_bad_input_is_one_message_and_nothing_is_written(solutions, tmp_path):
     a, b, _ = solutions
     out = ("--out", tmp_path / "new.h5")
     assert refusal(a, *CNN, *out) == (
-        f"barriers: {a} is one solution, and a line needs two. Name more checkpoints of the same "
+        f"barriers: {a} is one solution, but a line needs two. Name more checkpoints of the same "
         "network."
     )
     assert refusal(a, b, *CNN, "--points=2", *out) == (
@@ -455,15 +455,15 @@ def test_a_file_named_as_the_table_is_replaced_only_if_it_is_one(solutions, tmp_
     table.write_text("first,second,third\n1,2,3\n")
     for words in (few, (*few, "--fresh")):
         assert refusal(a, b, *words) == (
-            f"--out: {out}: the matrices go to {table}, and that is there and is no table of "
-            "barriers, so it is left alone. Pass another --out, or move that file."
+            f"--out: {out}: the matrices go to {table}, but that file exists and is not a table of "
+            "barriers, so it is kept. Pass another --out, or move that file."
         )
     assert table.read_text() == "first,second,third\n1,2,3\n"
     assert list(tmp_path.iterdir()) == [table]
     table.write_text("first,second,train_loss_barrier\nx.pt,y.pt,0.5\n")
     assert refusal(a, b, *few) == (
-        f"--out: {out}: the matrices go to {table}, and a table of barriers is there already, "
-        "without its lines. Pass another --out, move the table, or pass --fresh to replace it."
+        f"--out: {out}: the matrices go to {table}, but a table of barriers without its lines "
+        "is already there. Pass another --out, move the table, or pass --fresh to replace it."
     )
     assert run("barriers", a, b, *few, "--fresh")[0] == 0
     assert [row["first"] for row in rows_of(out)] == [str(a)]
@@ -477,12 +477,12 @@ def test_a_file_of_other_lines_is_left_alone(solutions, tmp_path):
     assert run("barriers", a, b, *few, "--points=3")[0] == 0
     before = out.read_bytes()
     assert refusal(a, b, c, *few, "--points=3") == (
-        f"{out}: is of 2 solutions, and 3 are named. Name the same, or pass a new --out, or "
-        "--fresh to start over."
+        f"{out}: is of 2 solutions, but 3 are named. Name the same solutions, or pass a new "
+        "--out, or --fresh to start over."
     )
     assert refusal(a, b, *few, "--points=5") == (
-        f"{out}: has 3 places, --points asks for 5. A resumed run needs the same: pass --points 3, "
-        "or a new --out, or --fresh to start over."
+        f"{out}: has 3 places, but --points asks for 5. A resumed run needs the same "
+        "number: pass --points 3, or a new --out, or --fresh to start over."
     )
     assert "matching none" in refusal(a, b, *few, "--points=3", "--match=weights")
     assert "solutions of SHA-256" in refusal(a, c, *few, "--points=3")

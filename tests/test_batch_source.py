@@ -427,7 +427,7 @@ def test_a_sampler_without_end():
             while True:
                 yield [0, 1]
 
-    with pytest.raises(InputError, match="has drawn 1002 indices of 10 samples and goes on"):
+    with pytest.raises(InputError, match="has drawn 1002 indices for 10 samples and does not end"):
         source(DataLoader(Rows(), batch_sampler=Endless()))
 
 

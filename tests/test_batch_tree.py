@@ -349,7 +349,7 @@ def local_class():
 
 PICKLED = "lists and dataclasses, or of objects that can be pickled.$"
 NO_TREES = [
-    (local_class, f"Local, of which no copy with tensors of its own can be made .*{PICKLED}"),
+    (local_class, f"Local, which cannot be copied together with its tensors .*{PICKLED}"),
     (
         Refusing,
         rf"Refusing, .*\(KeyError: '__setstate__' .*test_batch_tree.py:\d+\)\)\. .*{PICKLED}",
@@ -362,7 +362,7 @@ NO_TREES = [
     (
         lambda: (x() for _ in range(2)),
         r"generator, .* \(TypeError: cannot pickle 'generator' object\)\. It can be read "
-        "once only: return a list of what it gives",
+        "once only: return a list of its items",
     ),
     (lambda: map(abs, (one for one in [x()])), "map, .*It can be read once only"),
 ]
@@ -402,7 +402,7 @@ def deep():
 @pytest.mark.parametrize("make", [list_in_itself, dict_in_itself, dataclass_in_itself, deep])
 @pytest.mark.parametrize("function", [cloned, digest])
 def test_a_tree_without_an_end_is_refused(make, function):
-    with pytest.raises(InputError, match=r"a batch holds itself, .*nested deeper .* Leave the"):
+    with pytest.raises(InputError, match=r"a batch holds itself .*nested deeper .* Remove the"):
         function(make())
 
 

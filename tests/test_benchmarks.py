@@ -34,6 +34,25 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path):
     )
 
 
+def test_the_script_for_tolerances_keeps_to_its_goal_on_smooth_surfaces(tmp_path):
+    page = tmp_path / "page.md"
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "adaptive.py"), f"--page={page}"],
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1]), "LANDSCAPE_SURFACES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in page.read_text().splitlines()]
+    usual = [row for row in rows if len(row) == 7 and row[1] == "0.03"]
+    assert len(usual) == 3
+    for _, _, computed, most, _, holds, _ in usual:
+        assert float(computed.split()[0]) <= 7
+        assert float(most) <= 0.03
+        assert float(holds.split()[0]) >= 95
+
+
 def test_the_script_for_eigenvalues(tmp_path):
     page = tmp_path / "page.md"
     options = ["--model=cnn1", "--images=10", "--threads=1", f"--page={page}"]

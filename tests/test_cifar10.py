@@ -173,8 +173,8 @@ def test_truncated_binary_batch(tmp_path, size):
     write_binary(tmp_path / "b")
     os.truncate(tmp_path / "b" / "data_batch_4.bin", size)
     assert refusal(tmp_path / "b") == (
-        f"{tmp_path}/b/data_batch_4.bin: has {size:,} bytes, no whole number of records of 3,073: "
-        "it is truncated. Unpack the archive again."
+        f"{tmp_path}/b/data_batch_4.bin: has {size:,} bytes, which is not a whole number of "
+        "records of 3,073: it is truncated. Unpack the archive again."
     )
 
 
@@ -188,7 +188,7 @@ def test_without_data_the_message_says_where_it_looked_and_both_ways_out(tmp_pat
         "data_batch_1.bin to test_batch.bin. Pass --download to fetch it "
         "there (170 MB), or --data-dir with the folder that has it."
     )
-    with pytest.raises(MissingInputError, match="needs --data-dir, the folder its files are in"):
+    with pytest.raises(MissingInputError, match="needs --data-dir, the folder that holds"):
         load_cifar10(None, download=True)
 
 

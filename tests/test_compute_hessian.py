@@ -139,7 +139,7 @@ def test_a_file_of_the_command_and_one_of_a_network(mine, tmp_path):
     assert ended.status == 0, ended.words
     found = lm.compute_hessian(digits, gauss_newton=True, progress=False)
     assert found.values["hessian_max"][0, 0] > 0
-    with pytest.raises(InputError, match="--problem a problem in Python: .* and of no problem"):
+    with pytest.raises(InputError, match="--problem a problem in Python: .* not of a problem"):
         lm.compute_hessian(digits, mine.problem(), progress=False, fresh=True)
 
 

@@ -131,7 +131,7 @@ def test_the_same_command_again_computes_nothing_and_another_is_refused(curve, e
     assert status == 0
     assert "18 of them done, which are all" in out
     for changed, told in (
-        (["--points", 5], "has 9 places, --points asks for 5"),
+        (["--points", 5], "has 9 places, but --points asks for 5"),
         (["--points", 9, "--limit", 400], "was computed with training samples limited to 500"),
         (["--points", 1], "--points 1: the ends are two of them"),
         (["--points", 9, "--splits", "test"], "--splits test: batch-norm's statistics"),
@@ -153,7 +153,7 @@ def test_other_commands_do_not_take_it_for_a_surface(evaluated, tmp_path):
 def test_a_checkpoint_is_no_curve(curve, tmp_path, word):
     status, _, err = run(word, curve.with_name("1.pt"), "--out", tmp_path / "out.h5")
     assert status == 2
-    assert "is a checkpoint, and no curve between two of them" in err
+    assert "is a checkpoint, not a curve between two checkpoints" in err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -151,11 +151,11 @@ def test_the_ends_of_the_file_are_the_checkpoints_with_their_buffers(ends, tmp_p
 
 REFUSED = [
     (["--bends=1"], "--bends 1: both ends count", "Pass --bends 3 or more."),
-    (["--bends=1001"], "--bends 1001: each is a network of its own", "Pass fewer."),
+    (["--bends=1001"], "--bends 1001: each bend is a network", "Pass fewer."),
     (["--bends=2"], "--bends 2: both ends count", "Pass --bends 3 or more, or --free-ends."),
     (["--kind=spline"], "--kind", "bezier"),
     (["--start={ends}/none.pt"], "no such checkpoint", ""),
-    (["--end={ends}/1.pt"], "has the weights of --start", "Name another solution."),
+    (["--end={ends}/1.pt"], "has the same weights as --start", "Name another solution."),
     (["--model=resnet14"], "does not fit the network", "Name the network that it was trained with"),
     (["--momentum=1"], "--momentum 1: must be below 1", ""),
     (["--out={ends}/1.pt"], "is a file this command reads", "another --out"),
@@ -199,8 +199,8 @@ def test_another_run_is_not_gone_on_with_and_what_is_no_curve_is_left_alone(ends
     before = other.read_bytes()
     status, _, err = run("train", *digits(ends), "--epochs=1", "--fresh", "--out", other)
     assert status == 2
-    assert "is a checkpoint, and no curve between two of them" in err
-    assert "It is left alone: pass another --out" in err
+    assert "is a checkpoint, not a curve between two checkpoints" in err
+    assert "It is kept: pass another --out" in err
     assert other.read_bytes() == before
 
 

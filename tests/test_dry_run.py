@@ -18,6 +18,19 @@ def build():
 """
 
 
+def test_a_dry_run_with_a_tolerance_says_how_few_points_it_may_take(tmp_path, on_ranks):
+    """Every 8th of 101 points and the last are 14; of 101 x 101 - 196 others 2 % are checked."""
+    (tmp_path / "dry_net.py").write_text(NETWORK)
+    argv = [
+        *("landscape_mpi.surface", "--model=dry_net:build", "--data=digits", "--limit=60"),
+        *("--x=-1:1:101", "--y=-1:1:101", "--adaptive=0.03", f"--out={tmp_path / 'x.h5'}"),
+    ]
+    done = on_ranks(1, [*argv, "--dry-run"], cwd=tmp_path, check=True)
+    assert f"the run computes at least {14 * 14 + 201:,}, and as many as" in done.stdout
+    assert "interpolates the others to 0.03 decades" in done.stdout
+    assert "about 510 if the surface is smooth" in done.stdout
+
+
 def test_every_network_and_data_set_is_listed():
     models, data = list_models(), list_data()
     for name in network_names():

@@ -186,11 +186,11 @@ def test_the_rows_of_the_comparison_are_explained(alone, capsys):
     table = {name: np.array(column) for name, column in zip(columns, values, strict=True)}
     say_comparison(table, Path("fge"))
     first, head, row, *_, last = (lines := capsys.readouterr().out.splitlines())
-    assert first.startswith("on the test split; epochs are all that the networks of a row took")
+    assert first.startswith("on the test split; epochs are the total from the beginning")
     assert head == "              networks  epochs  test loss  test error"
     assert row == "FGE ensemble         2             0.2500     12.50 %"
     assert any("SWA: the members' weights, averaged" in line for line in lines)
-    hint = "the same command with --single FILE or --independent FILE ... compares"
+    hint = "repeat the command with --single FILE or --independent FILE ... to compare"
     assert any(hint in line for line in lines) == alone
     assert last == "done: fge; next: python -m landscape_mpi.plot --ensemble fge"
 
@@ -314,8 +314,8 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
         "and back. Pass a smaller --lr-low."
     )
     assert refusal(*start, "--cycle=10") == (
-        "--epochs 4: the learning rate comes to its first minimum, where a member is collected, "
-        "after 5 epochs of cycles of 10. Pass more --epochs, or a shorter --cycle."
+        "--epochs 4: the learning rate reaches its first minimum, where a member is collected, "
+        "only after 5 epochs, with cycles of 10. Pass more --epochs, or a shorter --cycle."
     )
     assert "'1e308' is above 100,000" in refusal(*start, "--cycle=1e308")
     assert "'1000000000' is not a whole number from 1 to 100,000" in refusal(
@@ -325,9 +325,9 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
         *start, "--measures=1000000000"
     )
     assert refusal(*start, "--epochs=100000", "--cycle=0.001", "--batch-size=1") == (
-        "--epochs 100000: in cycles of 0.001 epochs, 71,900,000 members would be collected, and "
-        "there are at most 1,000: each is a network on disk. Pass fewer --epochs, or a longer "
-        "--cycle."
+        "--epochs 100000: in cycles of 0.001 epochs, 71,900,000 members would be collected, but "
+        "at most 1,000 are allowed, because each is a network on disk. Pass fewer --epochs, "
+        "or a longer --cycle."
     )
     assert "'3' is odd: the middle of a cycle is one of them" in refusal(*start, "--measures=3")
     assert "gone.pt: no such checkpoint" in refusal(*start, "--single=gone.pt")
@@ -336,8 +336,8 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
         "one.npz", images=np.eye(64, dtype=np.uint8).reshape(64, 8, 8, 1), labels=np.arange(64) % 10
     )
     assert refusal(*start, "--data=npz:one.npz") == (
-        "--data npz:one.npz: has no test split, and an ensemble is compared with one network by "
-        "the error on it. Give the data a test split."
+        "--data npz:one.npz: has no test split, but an ensemble is compared with a network by "
+        "the error on that split. Give the data a test split."
     )
     os.remove("one.npz")
     assert sorted(os.listdir(inside)) == before
@@ -355,7 +355,7 @@ def test_another_run_is_not_gone_on_with(inside):
     shutil.copytree("whole", "lacking")
     os.remove("lacking/member_002.pt")
     assert refusal("--start=start.pt", "--run=lacking") == (
-        "--run: lacking/member_002.pt is gone, one of 3 members that were collected. Put it back, "
+        "--run: lacking/member_002.pt is missing; it is one of 3 collected members. Put it back, "
         "or pass --fresh to start over."
     )
 

@@ -293,7 +293,7 @@ def test_nothing_in_the_file_stands_for_what_is_not_known(folder):
 def test_the_log_says_what_is_left_out(folder):
     said = (folder / "said.txt").read_text()
     assert f"Keeping of {NAME}:problem: 41 parameters; 5 train and 2 test batches, 1 a step" in said
-    assert "an ensemble of averaged outputs is left out, since the outputs of a problem" in said
+    assert "there is no ensemble of averaged outputs, because the outputs of a problem" in said
     assert "FGE ensemble" not in said
     assert "%" not in said
     lines = said.splitlines()
@@ -401,11 +401,11 @@ def test_random_numbers_of_the_test_batches_are_those_of_every_point(inside, tmp
 
 
 REFUSED = {
-    "untested": r"--problem: problem_members:untested has the data train and no test split",
+    "untested": r"--problem: problem_members:untested has the data train but no test split",
     "scripted": r"^--problem problem_members:scripted: the running statistics of 5 \(BatchNorm1d",
     "single": r"^--problem problem_members:single: a batch gives 1 one value of each channel",
-    "turning": r"of problem_members:turning has what is no real tensor \(turn\)",
-    "noting": r"of problem_members:noting has what is no real tensor \(_extra_state\)",
+    "turning": r"of problem_members:turning has state that is not a real tensor \(turn\)",
+    "noting": r"of problem_members:noting has state that is not a real tensor \(_extra_state\)",
 }
 
 

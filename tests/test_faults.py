@@ -61,6 +61,10 @@ def case(run, folder, tmp_path):
         kinds.unwritable_folder,
         kinds.unwritable_in_a_run,
         kinds.two_jobs,
+        kinds.hang_at_start,
+        kinds.full_shared_memory,
+        kinds.damaged_point,
+        kinds.wrong_pmi,
     ],
 )
 def test_a_fault(fault, case):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,7 @@ EVERYWHERE = {
     "device_names",
     "errors",
     "garbage",
+    "node_memory",
     "output",
     "problem",
     "registry",
@@ -33,6 +35,15 @@ EVERYWHERE = {
 }
 SHARED = EVERYWHERE | {"command", "options"}
 DEVICE_WORDS = {"cpu", "cuda", "xpu", "mps"}
+# Rooms whose docstrings begin with a verb, and words with which none of them does.
+IN_PLAIN_ENGLISH = (
+    "analysis",
+    "compute",
+    "python",
+    "zoo",
+    *(f"jobs/{folder}" for folder in ("curve", "ensemble", "hessian", "training", "trajectory")),
+)
+NO_VERBS = {"How", "Of", "That", "Those", "What", "When", "Where", "Whether", "Which", "Whose"}
 COMMANDS = sorted(
     path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
 )
@@ -298,6 +309,26 @@ def test_no_function_is_longer_than_a_screen(path: Path) -> None:
 
 def test_most_functions_are_short() -> None:
     assert statistics.median(n_lines(f) for path in FILES for f in functions(path)) < 10
+
+
+def test_docstrings_begin_with_a_verb() -> None:
+    offenders = [
+        f"{module_name(path)}.{name}: {words}"
+        for room in IN_PLAIN_ENGLISH
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        for name, words in docstrings(path)
+        if re.split(r"\W", words, maxsplit=1)[0] in NO_VERBS
+    ]
+    assert offenders == []
+
+
+def docstrings(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the first line of each docstring of a module."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            words = ast.get_docstring(node)
+            if words:
+                yield getattr(node, "name", "module"), words.splitlines()[0]
 
 
 def test_no_file_is_a_drawer_for_everything() -> None:

@@ -222,7 +222,7 @@ def test_a_network_that_tracing_changes_is_left_unfolded(images):
     setting = Setting(CPU, "fp32", 64)
     prepared = prepare_network(network, {"alpha": {}, "beta": {}}, images, setting)
     assert prepared.networks == [network]
-    assert "traced it gives other outputs, by up to" in prepared.description
+    assert "the traced network gives other outputs, by up to" in prepared.description
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])

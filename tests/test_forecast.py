@@ -10,6 +10,7 @@ from landscape_mpi.engine.forecast import (
     Measured,
     Work,
     describe,
+    describe_adaptive,
     group_seconds,
     run_seconds,
     seconds_per_point,
@@ -52,6 +53,20 @@ def test_the_words(precision, rates, limit):
     assert words.endswith("2 x 2 points on 2 ranks: about 16 min 40 s")
     share = 1e6 / rates.operations_per_s / 0.005
     assert f"arithmetic: {share:.0%} of the matrix products" in words
+
+
+def test_a_run_with_a_tolerance_takes_a_part_of_the_time():
+    """Of 100 x 100 points 500 or 2,000, at 0.01 s on one rank; of 20 x 20 at least the 180."""
+    measured = Measured("fp32", np.array([0.001]), None, MachineRates(1e9, 1e9))
+    told = [
+        describe_adaptive(
+            measured, Work((n, n), n * n, 10, "images"), [0], least=180, tolerance="0.03 decades"
+        )
+        for n in (100, 20)
+    ]
+    assert "about 500 if the surface is smooth (5 s), about 2,000 if" in told[0]
+    assert "chaotic (20 s), at most all" in told[0]
+    assert "about 180 if the surface is smooth (2 s), about 180 if" in told[1]
 
 
 @pytest.mark.parametrize(

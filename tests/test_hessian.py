@@ -319,9 +319,9 @@ def with_attribute(surface, path, group, name, value):
         ("provenance", "weights_sha256", 64 * "0", "was computed with weights of SHA-256 0000"),
         ("provenance", "data_sha256", 64 * "0", "was computed with data of SHA-256 0000"),
         ("directions", "sha256", 64 * "0", "lies along directions of SHA-256 0000"),
-        ("/", "splits", "test", "was computed on the split test, and the Hessian is that of"),
+        ("/", "splits", "test", "was computed on the split test, but the Hessian is that of"),
         ("/", "batch_norm", "reestimate", "whose statistics depend on the weights"),
-        ("directions", "source", "to b.pt; random", r"made for it \(to b.pt; random\) and are not"),
+        ("directions", "source", "to b.pt; random", r"made for it \(to b.pt; random\) but are not"),
         ("provenance", "checkpoint", "gone.pt", "pass --checkpoint or --data-dir where files"),
     ],
 )

@@ -179,9 +179,9 @@ WORDS = {
     "../file:f": f"{MODULE} Pass file:f, and run in ABOVE, or put that folder into PYTHONPATH.",
     "/data/file.py:f": f"{MODULE} Pass file:f, and run in /data, or put that folder into "
     "PYTHONPATH.",
-    ".file:f": "is a relative import, and there is nothing it is relative to. The form is "
+    ".file:f": "is a relative import, but there is no package to start from. The form is "
     "package.module:function, e.g. my_nets:build.",
-    "..file:f": "is a relative import, and there is nothing it is relative to. The form is "
+    "..file:f": "is a relative import, but there is no package to start from. The form is "
     "package.module:function, e.g. my_nets:build.",
 }
 

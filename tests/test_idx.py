@@ -30,15 +30,15 @@ def test_other_and_truncated_files_are_refused(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(CONTENT[:-1])
     assert refusal(path) == (
-        "has 23 bytes behind its header, which says [2, 3, 4], so 24: it is truncated or damaged. "
+        "has 23 bytes after its header, which says [2, 3, 4], so 24: it is truncated or damaged. "
         "Fetch it again."
     )
     assert refusal(path, n_dimensions=1) == (
-        r"begins with b'\x00\x00\x08\x03', must begin with b'\x00\x00\x08\x01': it is no idx file "
-        "of bytes in 1 dimension. Fetch it again."
+        r"begins with b'\x00\x00\x08\x03', must begin with b'\x00\x00\x08\x01': it is not an idx "
+        "file of bytes in 1 dimension. Fetch it again."
     )
     path.write_bytes(CONTENT[:10])
-    assert "it is no idx file of bytes in 3 dimensions" in refusal(path)
+    assert "it is not an idx file of bytes in 3 dimensions" in refusal(path)
     assert "cannot be read" in refusal(tmp_path)
 
 
@@ -50,5 +50,5 @@ def test_other_and_truncated_files_are_refused(tmp_path):
 def test_damaged_compression_is_named(tmp_path, content):
     path = tmp_path / "a.gz"
     path.write_bytes(content)
-    words = "is truncated, or not compressed by gzip" if content else "it is no idx file"
+    words = "is truncated, or not compressed by gzip" if content else "it is not an idx "
     assert words in refusal(path)

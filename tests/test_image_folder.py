@@ -73,7 +73,7 @@ def test_damaged_images_are_named(tmp_path, share):
     write(tmp_path, np.random.default_rng(0).integers(0, 256, (2, 60, 60), dtype=np.uint8))
     content = (tmp_path / "b" / "0.png").read_bytes()
     (tmp_path / "b" / "0.png").write_bytes(content[: int(share * len(content))])
-    assert refusal(tmp_path).startswith("/b/0.png: is no image, or is damaged (")
+    assert refusal(tmp_path).startswith("/b/0.png: is not an image, or is damaged (")
 
 
 def test_folders_without_classes_or_images_are_refused(tmp_path):
@@ -89,10 +89,12 @@ def test_splits_must_fit(tmp_path):
     write(tmp_path / "train", GREY)
     write(tmp_path / "test", GREY, classes=("a", "c"))
     assert refusal(tmp_path) == (
-        "/test: has images of c, and the training images are of a, b. Both need the same classes."
+        "/test: has images of c, but the training images are of a, b. Both need the same classes."
     )
     write(tmp_path / "val", GREY)
-    assert refusal(tmp_path).startswith(": has test and val; one of them can be the test split.")
+    assert refusal(tmp_path).startswith(
+        ": has test and val; only one of them can be the test split."
+    )
 
 
 def test_folder_that_is_not_there(tmp_path):

@@ -69,6 +69,21 @@ def test_processes_that_mpi_does_not_join(told, n_ranks, words):
     assert fault.endswith(f"start each with: env -u {name} python ...")
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, False),
+        (BATCH, False),
+        (TASK, True),
+        (TASK | {"PMI_SIZE": "4"}, True),  # srun --mpi=pmi2
+        (TASK | {"OMPI_COMM_WORLD_SIZE": "2"}, False),
+        (OPEN_MPI, False),
+    ],
+)
+def test_a_task_of_srun_itself(told, expected):
+    assert launcher.started_by_srun(told) == expected
+
+
 def test_a_launcher_is_known_by_what_it_tells_its_ranks(monkeypatch):
     for name in [name for name in os.environ if name.startswith(OF_LAUNCHERS)]:
         monkeypatch.delenv(name)

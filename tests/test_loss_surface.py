@@ -244,14 +244,12 @@ def test_a_copy_is_the_whole_file_and_replaces_nothing_silently(plane, tmp_path)
     other = tmp_path / "other.h5"
     assert plane.save(other) == other
     assert other.read_bytes() == plane.path.read_bytes()
-    with pytest.raises(
-        InputError, match="is there already, and would be lost. Pass overwrite=True"
-    ):
+    with pytest.raises(InputError, match="already exists and would be lost. Pass overwrite=True"):
         plane.save(other)
     other.write_bytes(b"")
     plane.save(str(other), overwrite=True)
     assert other.read_bytes() == plane.path.read_bytes()
-    with pytest.raises(InputError, match="the file of this surface itself"):
+    with pytest.raises(InputError, match="the file of this surface"):
         plane.save(plane.path, overwrite=True)
     with pytest.raises(MissingInputError, match="there is no folder"):
         plane.save(tmp_path / "none" / "x.h5")
@@ -262,7 +260,7 @@ def test_a_copy_is_the_whole_file_and_replaces_nothing_silently(plane, tmp_path)
 def test_a_copy_that_is_not_whole_is_not_kept(plane, tmp_path):
     with plane.path.open("r+b") as file:
         file.truncate(2000)
-    with pytest.raises(InputError, match=r"the copy of .*plane.h5 is not whole, so it is not kept"):
+    with pytest.raises(InputError, match=r"the copy of .*plane.h5 is not complete, so it is"):
         plane.save(tmp_path / "other.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plane.h5"]
 
@@ -285,7 +283,7 @@ def test_rings_are_those_of_a_cone(tmp_path, line):
     np.testing.assert_allclose(both.median, 2 * rings.median)
     with pytest.raises(InputError, match=r"'train_lose' is not known. Did you mean train_loss"):
         cone.rings("train_lose")
-    with pytest.raises(InputError, match=r"rings\(\) is for planes, and this is a line"):
+    with pytest.raises(InputError, match=r"rings\(\) needs a plane, but this is a line"):
         line.rings()
 
 

@@ -135,6 +135,6 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
         "each image needs one."
     )
     write(tmp_path, labels=[10, *LABELS[1:]])
-    assert refusal(tmp_path) == f"{labels}: has the label 10; there are 0 to 9."
+    assert refusal(tmp_path) == f"{labels}: has the label 10; the labels must be 0 to 9."
     write(tmp_path, labels=[])
     assert "train-images-idx3-ubyte: is empty: its shape is [0, 28, 28]." in refusal(tmp_path)

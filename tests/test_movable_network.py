@@ -246,13 +246,13 @@ def lazy_and_unused():
     return Frozen(lambda m: m.register_parameter("own", nn.UninitializedParameter()))
 
 
-OUT_OF_IT = r"own was made under torch.inference_mode\(\).* take copy.deepcopy\(network\), whose"
+OUT_OF_IT = r"own was made under torch.inference_mode\(\).* pass copy.deepcopy\(network\), whose"
 REFUSED = [
     (
         lambda: torch.jit.freeze(scripted().eval()),
-        "it is TorchScript that was frozen .*are constants",
+        "it is frozen TorchScript .*are constants",
     ),
-    (lambda: torch.jit.freeze(traced()), ".* Pass the module as it was before it was frozen"),
+    (lambda: torch.jit.freeze(traced()), ".* Pass the module from before it was frozen"),
     (exported, r"its train\(\) raised NotImplementedError: .*pass the nn.Module that was exported"),
     (lambda: under_inference_mode(plain), r"0.weight was made under torch.inference_mode\(\), and"),
     (lambda: buffer(under_inference_mode(lambda: torch.ones(2))), OUT_OF_IT),
@@ -266,7 +266,7 @@ REFUSED = [
     ),
     (lambda: parameter(torch.ones(1).expand(5)), r"own has 5 elements that share memory, .*expand"),
     (lambda: nn.Sequential(nn.Flatten()), "it has no parameters, and a plane moves floating-point"),
-    (quantized, "it has no parameters, .* pass the network as it was before it was quantized"),
+    (quantized, "it has no parameters, .* Pass the network from before quantization"),
     (whole_numbers, "it has parameters of int8 only, and a plane moves floating-point parameters"),
 ]
 
@@ -299,9 +299,9 @@ BY_NAME = [
     pytest.param("kinds.compiled", None, marks=needs_compiler),
     ("lambda: kinds.under_inference_mode(kinds.plain)", "0.weight was made under torch.inference_"),
     ("kinds.exported", "its train() raised NotImplementedError"),
-    ("lambda: torch.jit.freeze(kinds.scripted().eval())", "it is TorchScript that was frozen"),
+    ("lambda: torch.jit.freeze(kinds.scripted().eval())", "it is frozen TorchScript"),
     ("kinds.quantized", "it has no parameters, and a plane moves"),
-    ("kinds.lazy_and_unused", "own has no shape, also after the network was called once"),
+    ("kinds.lazy_and_unused", "own has no shape even after the network was called once"),
 ]
 
 

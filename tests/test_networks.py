@@ -58,7 +58,7 @@ def test_each_network_fits_what_it_was_built_for_and_nothing_else(name, kind):
         if kind in kinds.get(first, ["image"]):
             check_network(build_network(name, sample=data.sample), name=name, data=data)
         else:
-            with pytest.raises(InputError, match=f"--model {name}: takes .*, and the data are"):
+            with pytest.raises(InputError, match=f"--model {name}: takes .*, but the data are"):
                 build_network(name, sample=data.sample)
 
 
@@ -211,7 +211,8 @@ def test_network_for_other_samples_is_refused_with_those_that_fit():
     with pytest.raises(InputError) as caught:
         build_network("resnet8", sample=Sample("table", (24,), 2))
     assert str(caught.value).startswith(
-        "--model resnet8: takes images, and the data are rows of 24 numbers. Others for these: "
+        "--model resnet8: takes images, but the data are rows of 24 numbers. Networks for these "
+        "data: "
     )
 
 

@@ -1,5 +1,7 @@
 """Oracle: the sentences themselves, and what the file system allows."""
 
+import errno
+import fcntl
 import os
 import resource
 import subprocess
@@ -136,3 +138,17 @@ def test_a_full_disk_does_not_hinder_the_lock(tmp_path):
     with pytest.raises(InputError, match="another run is writing it .unknown"):
         OutputLock(tmp_path / "a.h5")
     lock.release()
+
+
+@pytest.mark.parametrize("name", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_a_file_system_without_locks_is_said_once(name, tmp_path, monkeypatch, capsys):
+    def refuse(*arguments):
+        raise OSError(getattr(errno, name), "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock = OutputLock(tmp_path / "a.h5")
+    assert not lock.holds
+    lock.release()
+    OutputLock(tmp_path / "b.h5", quiet=True).release()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{tmp_path}/a.h5: its file system has no locks, so nothing keeps")

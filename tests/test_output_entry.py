@@ -271,9 +271,9 @@ def refusal(model, *options, data="samples:rows", tmp_path):
             "--output 0: foreign_networks.entries:Body returns one tensor, which has no entries. "
             "Leave --output out.",
         ),
-        ("entries:scripted", ("--output=1",), "is a scripted or traced network, whose outputs"),
-        ("entries:Pair[", (), "brackets behind the name hold the entry of what the network"),
-        ("entries:Pair[]", (), "brackets behind the name hold the entry of what the network"),
+        ("entries:scripted", ("--output=1",), "is a scripted or traced network, so this option"),
+        ("entries:Pair[", (), "brackets after the name hold an entry of the network's result"),
+        ("entries:Pair[]", (), "brackets after the name hold an entry of the network's result"),
     ],
 )
 def test_what_cannot_be_taken_is_said_with_what_can(model, option, words, tmp_path):

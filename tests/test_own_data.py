@@ -179,7 +179,7 @@ RETURN = 'Return {"train": (inputs, targets), "test": (inputs, targets)}, test i
         ),
         ("ragged", "train inputs: cannot be made an array of numbers, all samples of one shape ("),
         ("strings", "train inputs: is <U1, not numbers. Turn it into arrays of float32, uint8 or"),
-        ("one_number", "train inputs: have the shape [24], and need one more dimension"),
+        ("one_number", "train inputs: have the shape [24] and need one more dimension"),
         ("channels_first", "which looks like [n, channels, height, width]; channels come last"),
         ("whole_images", "train inputs: are int64 [24, 5, 4, 3]. Images are uint8 [n, height, wi"),
         ("mask", "train inputs: are bool [24, 6]. Images are uint8"),
@@ -252,7 +252,7 @@ def test_networks_of_the_zoo_take_images_of_floats(folder):
     arrays = DataSet(
         "a", {"train": Split(np.zeros((4, 2, 3), np.float32), np.zeros(4, int))}, (), (), 2, ""
     )
-    with pytest.raises(InputError, match="takes images, and the data are arrays of 2 x 3 numbers"):
+    with pytest.raises(InputError, match="takes images, but the data are arrays of 2 x 3 numbers"):
         build_network("resnet8", sample=arrays.sample)
 
 

@@ -87,7 +87,7 @@ def test_a_recording_with_other_losses_is_not_used(device):
     passes.run(samples)
     passes.run(samples)
     assert samples.losses.tolist() == expected(10)
-    assert passes.description == "no CUDA graph (replayed it gives other losses)"
+    assert passes.description == "no CUDA graph (replaying it gives other losses)"
 
 
 def test_too_many_batches_are_not_recorded(device):

@@ -359,7 +359,7 @@ def test_a_finish_that_raises(device):
 
     metrics = {"bits": (lambda n, b: n(b).sum(1), finish)}
     problem = Problem(Encoder(), [drawn(3, 6)], lambda n, b: n(b).sum(1), metrics=metrics)
-    with pytest.raises(UserCodeError, match="what finishes a metric raised for .* below 0"):
+    with pytest.raises(UserCodeError, match="finishes a metric raised for .* below 0"):
         Made(device, problem).plane.evaluate(0.0, 0.0)
 
 

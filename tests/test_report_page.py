@@ -78,6 +78,20 @@ def test_it_opens_without_a_complaint_and_asks_the_network_for_nothing(page):
     assert sum(url.startswith("file:") for url in page.requests) == 1
 
 
+def test_the_browser_runs_no_script_but_those_of_the_page(page):
+    """As one in a text of a surface file would be, if it were not escaped."""
+    added = "e => (document.body.append(Object.assign(document.createElement('script'), e)), e.id)"
+    page.run(f"({added})({{id: 'stranger', textContent: 'window.alien = true'}})")
+    page.run("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alien=true>')")
+    refused = "document.getElementById('stranger') && window.alien === undefined"
+    assert page.run(refused)
+    page.run("document.getElementById('stranger').remove()")
+    page.run("document.body.lastElementChild.remove()")
+    told = [words for words in page.complaints if "Content Security Policy" in words]
+    page.complaints[:] = [words for words in page.complaints if words not in told]
+    assert len(told) >= 2
+
+
 def test_no_button_sends_the_numbers_away(page):
     titles = page.run("[...document.querySelectorAll('.modebar-btn')].map((e) => e.dataset.title)")
     assert set(titles) == {"Save as a large PNG without a ground", "Zoom", "Pan", "Reset axes"}

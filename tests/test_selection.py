@@ -99,8 +99,8 @@ def test_trainable_needs_some_that_are_and_some_that_are_not(network, kind, foun
         (
             ("bias", "bn"),
             ("4.weight", "4.bias"),
-            "--only 4.bias: names 4.bias, and with --ignore bias,bn nothing of that would move. "
-            "Pass --ignore none, or less.",
+            "--only 4.bias: names 4.bias, and with --ignore bias,bn none of these would move. "
+            "Pass --ignore none, or ignore less.",
         ),
         (("*",), (), "--ignore: the network has 0.bias, 0.weight, 1.bias, 1.weight, 4.bias, 4.we"),
     ],

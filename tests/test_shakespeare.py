@@ -76,8 +76,8 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(InputError) as caught:
         load(tmp_path, 10)
     assert str(caught.value) == (
-        f"--data shakespeare:10: a split of {path} has 10 characters, and a sequence needs 11. "
-        "Ask for shorter ones."
+        f"--data shakespeare:10: a split of {path} has 10 characters, but a sequence needs 11. "
+        "Ask for shorter sequences."
     )
     path.write_bytes(TEXT.encode("latin-1"))
     with pytest.raises(InputError, match="input.txt: cannot be read: 'utf-8' codec can't decode"):

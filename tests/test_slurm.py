@@ -284,7 +284,7 @@ def hanging_at_start(submit: Submit) -> Job:
 
 
 def test_a_start_that_hangs_puts_the_job_back(hanging_at_start: Job) -> None:
-    told = hanging_at_start.wait()
+    told = hanging_at_start.wait(180)
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
     words = r"stalled: rank 0 on n1 has been at one step of its set-up for \d+ s, before the first "
     assert re.search(words + r"round, at \S+/hangs\.py:9 \(build\): ", hanging_at_start.log())
@@ -487,6 +487,30 @@ def test_ranks_that_leave_in_order_may_take_their_time(
     done = srun(lab, "slurm/run_rank.sh", kept, *ONE_BY_ONE, status)
     assert (done.returncode, done.stderr) == (0, "")
     assert kept.read_text() == f"{status}\n"
+
+
+# A rank that cannot write, while the other is in a call of all ranks.
+UNWRITABLE = """
+from pathlib import Path
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.cluster.guard import run_guarded
+from landscape_mpi.errors import UnwritableError
+
+def main(options, ranks):
+    if ranks.rank == 1:
+        raise UnwritableError(Path("surface.h5"), "Disk quota exceeded")
+    ranks.comm.Barrier()
+    return 0
+
+run_guarded(main, {}, None, start_ranks())
+"""
+
+
+def test_a_write_that_fails_under_plain_srun_ends_the_step(lab: dict[str, str]) -> None:
+    words = ["srun", "--quiet", "--mpi=pmix", "--ntasks=2", sys.executable, "-c", UNWRITABLE]
+    done = run(*words, env=lab, cwd=ROOT, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("error: surface.h5: cannot be written (Disk quota exceeded)") == 1
 
 
 def test_without_run_rank_srun_takes_them_for_dead(lab: dict[str, str]) -> None:

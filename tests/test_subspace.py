@@ -54,7 +54,9 @@ def test_the_components_are_those_of_a_dense_svd(mean_centred):
 
 def test_more_components_than_there_are_is_refused():
     line = torch.outer(torch.arange(4.0), torch.ones(N)).double()
-    with pytest.raises(InputError, match="--components: 2 are asked for, and 4 checkpoints .* 1."):
+    with pytest.raises(
+        InputError, match="--components: 2 are asked for, but the 4 checkpoints .* 1."
+    ):
         find_components(gram_of(line), 2, mean_centred=False)
 
 

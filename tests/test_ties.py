@@ -45,7 +45,8 @@ def test_a_transposed_view_is_the_same_weight(network):
     assert moved_names(network, ignore=()) == ["encoder.weight"]
     assert moved_names(network, ignore=(), only=("decoder.*",)) == ["encoder.weight"]
     assert list(say_ties(network)) == [
-        "encoder.weight and decoder.weight share their memory: they are one weight, and move as one"
+        "encoder.weight and decoder.weight share their memory: they are one weight and "
+        "move together"
     ]
     with torch.no_grad():
         encoder += 1
@@ -57,7 +58,7 @@ def test_copies_move_apart_and_it_is_said(network):
     assert moved_names(network, ignore=()) == ["encoder.weight", "decoder.weight"]
     assert list(say_ties(network)) == [
         "encoder.weight and decoder.weight hold the same values but are separate parameters, so "
-        "they move apart. If they are tied in your network, build them as one Parameter"
+        "they move independently. If they are tied in your network, build them as one Parameter"
     ]
 
 

@@ -167,7 +167,7 @@ def test_what_does_not_apply_is_refused(option, tmp_path):
 
 def test_batches_of_a_step_need_a_problem(tmp_path):
     words = ("--model=cnn1", "--data=digits", f"--out={tmp_path / 'out.pt'}")
-    with pytest.raises(InputError, match="^--batches-per-step 2: is about the batches of a --prob"):
+    with pytest.raises(InputError, match="^--batches-per-step 2: counts the batches of a --"):
         run(*words, "--batches-per-step=2")
 
 

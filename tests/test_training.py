@@ -296,8 +296,8 @@ def test_other_data_and_another_network_of_the_same_name_are_refused(tmp_path, m
     (tmp_path / "hook_two.py").write_text(text.format("nn.Linear(64, 8), nn.Linear(8, 4)") + "\n\n")
     sys.dont_write_bytecode = True
     assert refusal(*run) == (
-        "--run: its weights are not those of --model hook_two:build: 1.weight is [4, 64] there and "
-        "[8, 64] in the network. Build the network as it was, or pass --fresh to start over."
+        "--run: its weights do not fit --model hook_two:build: 1.weight is [4, 64] there and "
+        "[8, 64] in the network. Build the network as before, or pass --fresh to start over."
     )
 
 
@@ -337,7 +337,7 @@ def test_label_noise_is_counted_and_recorded(tmp_path, capsys):
 def test_a_batch_of_more_than_there_is(tmp_path, capsys):
     assert main([*FAST, "--epochs=2", "--batch-size=8192", f"--out={tmp_path}/a.pt"]) == 0
     assert (
-        "\n--batch-size 8192: there are 1,438 training images, so every step takes all of them, "
+        "\n--batch-size 8192: there are 1,438 training images, so every step uses all of them, "
         "and an epoch is one step\n"
     ) in capsys.readouterr().out
 

@@ -249,20 +249,23 @@ BAD = {
     "no run": (["none"], "none: no such run."),
     "no center": (["RUN", "--center", "none.pt"], "--center: none.pt: no such checkpoint."),
     "kind": (["RUN", "--x-direction", "pca0"], "'pca0' is not one of pca1, pca2, ..., random."),
-    "same": (["RUN", "--y-direction", "pca1"], "pca1 is the direction of x too"),
+    "same": (["RUN", "--y-direction", "pca1"], "pca1 is also the direction of x"),
     "components": (
         ["RUN", "--y-direction", "pca3", "--components", "2"],
-        "--components: 2 are asked for, and an axis is pca3.",
+        "--components: 2 are asked for, but an axis is pca3.",
     ),
-    "too many components": (["RUN", "--components", "13"], "13 are asked for, and 12 checkpoints"),
-    "seed": (["RUN", "--seed", "1"], "--seed: shapes a direction of kind random, and the axes"),
+    "too many components": (
+        ["RUN", "--components", "13"],
+        "13 are asked for, but the 12 checkpoints",
+    ),
+    "seed": (["RUN", "--seed", "1"], "--seed: applies to a direction of kind random, but the axes"),
     "centred": (
         ["RUN", "--mean-centred", "--x-direction=random", "--y-direction=random"],
-        "--mean-centred: shapes a direction of kind pca1, and the axes are random and random.",
+        "--mean-centred: applies to a direction of kind pca1, but the axes are random and random.",
     ),
     "both": (
         ["RUN", "--directions", "plane.h5", "--ignore", "bn"],
-        "--ignore: shapes directions that are made, and --directions plane.h5 takes those",
+        "--ignore: applies to directions that are made, but --directions plane.h5 reads them",
     ),
     "two networks": (["RUN", "OTHER"], "does not have conv1.weight"),
 }
@@ -287,7 +290,7 @@ def write_given(path, **axes):
 
 
 GIVEN = {
-    "one": ({"alpha": {"linear.bias": np.ones(10)}}, "beta: is not there, and a plane needs"),
+    "one": ({"alpha": {"linear.bias": np.ones(10)}}, "beta: is missing, but a plane needs"),
     "unknown": ({"alpha": {"lineer.bias": np.ones(10)}}, "moves lineer.bias, which the"),
     "shape": (
         {"alpha": {"linear.bias": np.ones(7)}},

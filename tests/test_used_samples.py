@@ -221,7 +221,7 @@ def test_messages_name_samples_by_their_number_in_the_data(module, tmp_path):
     [
         (
             UsedSamples(("train", "val")),
-            "--splits: val is asked for, and --data noted_data:noted has train, test. Leave it "
+            "--splits: val is asked for, but --data noted_data:noted has train, test. Leave it "
             "out, or pass data that has it.",
         ),
         (
@@ -255,7 +255,7 @@ def test_images_in_a_folder_are_read_where_they_are_used(tmp_path):
         content = listed[row].read_bytes()
         listed[row].write_bytes(content[: int(0.7 * len(content))])
     spec, used = f"folder:{tmp_path}", UsedSamples(("train",), 10, "random:0")
-    with pytest.raises(InputError, match="is no image, or is damaged"):
+    with pytest.raises(InputError, match="is not an image, or is damaged"):
         load_few(spec, used=used)
     split = load_few(spec, used=used, mean=[0.5], std=[0.25]).splits["train"]
     known = [images[int(listed[row].stem)] for row in rows]

@@ -153,7 +153,7 @@ def test_a_network_that_is_not_plain_is_refused(model, sample, why):
     assert told.startswith(f"--match weights: the units of --model {model} cannot be put in")
     assert why in told
     assert told.endswith(
-        "It is for plain networks: feed-forward, convolutional, VGG. Leave --match out."
+        "The option is for plain networks: feed-forward, convolutional, VGG. Leave --match out."
     )
 
 

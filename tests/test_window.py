@@ -5,6 +5,9 @@ proportional share of it; Python's own audit events say which rank opened which 
 """
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +99,43 @@ def test_only_rank_0_opens_checkpoint_and_data(tmp_path, mpiexec):
     assert {rank for rank, _ in opened} == {"0"}
     assert {name for _, name in opened} == {"weights.pt", "images.npz"}
     assert len(opened) <= 4  # each is read once, and its SHA-256 taken once
+
+
+FILL = """
+import sys
+import numpy as np
+from landscape_mpi.cluster.communicator import SharedInputError, start_ranks
+from landscape_mpi.cluster.window import NodeArrays
+
+ranks = start_ranks()
+try:
+    NodeArrays(ranks, {"large": np.ones(int(sys.argv[1]))} if ranks.is_root else None).free()
+    print("it fits", flush=True)
+except SharedInputError as problem:
+    print(problem, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("n_mib", "fits"), [(8, True), (100, False)])
+def test_a_node_whose_shared_memory_is_too_small(n_mib, fits, tmp_path):
+    """A namespace of mounts of its own has a /dev/shm of 64 MiB, as containers do."""
+    script = tmp_path / "fill.py"
+    script.write_text(FILL)
+    start = f"{ROOT}/launch/try_ranks.sh 2 {sys.executable} {script} {n_mib << 17}"
+    words = f"mount -t tmpfs -o size=64m tmpfs /dev/shm && exec {start}"
+    command = ["unshare", "--mount", "bash", "-c", words]
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        pytest.skip("a /dev/shm of its own takes root")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        if fits:
+            assert line == "it fits"
+        else:
+            assert re.match(
+                r"node \S+: the data and weights take 100\.0 MiB, which the ranks of a node share "
+                r"in /dev/shm, and \d+\.\d MiB are free there\. Enlarge it",
+                line,
+            )

@@ -1,1 +1,1 @@
-"""Numbers of a surface, from its coordinates and values alone: needs NumPy and SciPy, no files."""
+"""Analyse a surface by its coordinates and values alone: needs NumPy and SciPy, no files."""

@@ -7,6 +7,7 @@ nobody expected is printed with the rank and host it came from, and ends the who
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from landscape_mpi.cluster.launcher import find_fault, is_first
+from landscape_mpi.cluster.launcher import find_fault, is_first, started_by_srun
 from landscape_mpi.errors import (
     EXIT_BAD_INPUT,
     EXIT_UNWRITABLE,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 ALIKE_S = 3.0  # ranks that meet the same bad input meet it within this time
 LEFT, LEFT_S = 1, 0.5  # tag of the word that a rank has left, and how long it may take to come
+ABORT_S = 10  # for MPI to end the job; then the system ends this process
 SAY_S = 2.0  # time in which the first process says what is wrong with all of them
 
 
@@ -180,10 +182,24 @@ def _end_unwritten(error: UnwritableError, ranks: Ranks) -> NoReturn:
     """Say it and end the job at once.
 
     After a write that failed, HDF5's own exit handler can crash, and MPI_Abort would run it.
-    Launchers end the other ranks with the first that leaves MPI without a word.
+    Launchers end the other ranks with the first that leaves MPI without a word, except for srun:
+    it lets them wait until they take this rank for one that hangs.
     """
     print(f"[{ranks.rank}/{ranks.size} {ranks.host}] error: {error}", file=sys.stderr, flush=True)
+    if started_by_srun(os.environ):
+        signal.alarm(ABORT_S)
+        _skip_exit_handlers(EXIT_UNWRITABLE)
+        ranks.comm.Abort(EXIT_UNWRITABLE)
     os._exit(EXIT_UNWRITABLE)
+
+
+def _skip_exit_handlers(status: int) -> None:
+    """Have this process leave with a status before any other handler of its exit runs.
+
+    Handlers run in the reverse order of their registration, so this one is the first.
+    """
+    libc = ctypes.CDLL(None)
+    libc.__cxa_atexit(libc._exit, ctypes.c_void_p(status), None)
 
 
 def _print_traceback(ranks: Ranks) -> None:

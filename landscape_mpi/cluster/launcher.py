@@ -37,6 +37,16 @@ def started_by_launcher() -> bool:
     return is_one_of_many or any(name in os.environ for name in RANKS)
 
 
+def started_by_srun(environment: Mapping[str, str]) -> bool:
+    """Return whether this process is a task of srun itself, with no mpirun between.
+
+    Args:
+        environment: Of the process.
+    """
+    told = sizes_told(environment)
+    return told.get(SRUN_TASKS, 1) > 1 and "OMPI_COMM_WORLD_SIZE" not in told
+
+
 def sizes_told(environment: Mapping[str, str]) -> dict[str, int]:
     """Return how many processes each launcher started, by the variable that tells it.
 

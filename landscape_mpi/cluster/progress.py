@@ -23,6 +23,7 @@ class Progress:
         noun: str = "images",
         shown: bool = True,
         bar: bool | None = None,
+        is_open: bool = False,
     ) -> None:
         """Begin the report.
 
@@ -34,9 +35,11 @@ class Progress:
             noun: What the samples are.
             shown: Whether to print; true on one rank.
             bar: Show a bar, or nothing; None for a bar on a terminal and lines elsewhere.
+            is_open: Whether computed points may ask for others, so that nobody knows how many
+                there are going to be.
         """
         self.n_computed = 0
-        self._n_points = n_points
+        self._n_points, self._is_open = n_points, is_open
         self._n_before = n_done
         self._samples_per_point = samples_per_point
         self._noun = noun
@@ -44,7 +47,7 @@ class Progress:
         self._bar = None
         self._is_silent = bar is False
         if shown and (sys.stderr.isatty() if bar is None else bar):
-            self._bar = _new_bar(n_points, n_done)
+            self._bar = _new_bar(None if is_open else n_points, n_done)
 
     def __enter__(self) -> Progress:
         return self
@@ -64,6 +67,10 @@ class Progress:
             return
         if self._is_silent:
             return
+        if self._is_open:
+            words = f"{n_done:,} points computed, {done.n_pending:,} more asked for so far"
+            print(f"{words}, {speed}", flush=True)
+            return
         share = 100 * n_done / self._n_points
         left = self._time_left(self._n_points - n_done)
         print(f"{n_done}/{self._n_points} points ({share:.0f} %), {speed}, {left}", flush=True)
@@ -81,7 +88,7 @@ class Progress:
         return f"{describe_duration(n_left * elapsed / self.n_computed)} left"
 
 
-def _new_bar(n_points: int, n_done: int) -> Any:
+def _new_bar(n_points: int | None, n_done: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tqdm, in a notebook that has no ipywidgets
         from tqdm.auto import tqdm

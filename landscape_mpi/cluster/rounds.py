@@ -62,6 +62,7 @@ def run_rounds(
     report: Callable[[RoundReport], None],
     stop: StopRequest,
     watch: Watch,
+    more: Callable[[], np.ndarray] | None = None,
 ) -> bool:
     """Compute all pending points in rounds. Collective over the ranks.
 
@@ -78,6 +79,7 @@ def run_rounds(
         report: Called on rank 0 after every round.
         stop: Asked after every point, so that a signal ends this rank's shard early.
         watch: Ends the job if a rank hangs.
+        more: Called on rank 0 once all are written; returns points that follow from their values.
 
     Returns:
         Whether all points are done; False after a stop signal.
@@ -91,13 +93,11 @@ def run_rounds(
     while True:
         began = time.perf_counter()
         # A rank without points in this round, or asked to stop, must still take part in it.
-        shards = _next_shards(plan, group)
-        deadline = plan.deadline_seconds if plan is not None and shards is not None else None
-        deadline = ranks.comm.bcast(deadline, root=ROOT)
+        shards = _next_shards(plan, group, more)
+        deadline = ranks.comm.bcast(_deadline(plan, shards), root=ROOT)
         if deadline is None:
             return True
-        shard = ranks.comm.scatter(shards, root=ROOT)
-        blocks = [shard[i : i + n] for i in range(0, len(shard), n)]
+        blocks = _in_blocks(ranks.comm.scatter(shards, root=ROOT), n)
         result = _compute_shard(blocks, deadline, group, evaluate_points, n_quantities, stop, watch)
         watch.meet("the write of a round")
         write_round(result if group.is_leader else _nothing(n_quantities))
@@ -111,12 +111,27 @@ def run_rounds(
             return False
 
 
-def _next_shards(plan: ShardPlan | None, group: Group) -> list[np.ndarray] | None:
+def _next_shards(
+    plan: ShardPlan | None, group: Group, more: Callable[[], np.ndarray] | None
+) -> list[np.ndarray] | None:
     """Return the shard of every rank, those of a group being the same; None when all is done."""
-    if plan is None or not plan.n_pending:
+    if plan is None:
+        return None
+    if not plan.n_pending and more is not None:
+        plan.add(more())
+    if not plan.n_pending:
         return None
     shards = plan.next_round()
     return [shards[index] for index in group.of_rank]
+
+
+def _in_blocks(shard: np.ndarray, n: int) -> list[np.ndarray]:
+    return [shard[i : i + n] for i in range(0, len(shard), n)]
+
+
+def _deadline(plan: ShardPlan | None, shards: list[np.ndarray] | None) -> float | None:
+    """Return when ranks stop even if they are not done, s; None when all is done."""
+    return plan.deadline_seconds if plan is not None and shards is not None else None
 
 
 def _nothing(n_quantities: int) -> ShardResult:

@@ -21,7 +21,7 @@ from landscape_mpi.cluster.ring import Ring
 from landscape_mpi.cluster.watch import LONGEST_LOOK_S, USUAL_POINTS, Awake, end_stalled
 from landscape_mpi.errors import HERE, place_in_code
 
-SHORTEST_LIMIT_S = 30.0  # an import of torch takes as long where many ranks share few cores
+SHORTEST_LIMIT_S = 45.0  # an import of torch takes half as long where many ranks share few cores
 
 
 class SetUpWatch:

@@ -52,6 +52,16 @@ class ShardPlan:
         places = (blocks[:, None] * self._at_once + np.arange(self._at_once)).ravel()
         return self._order[places[places < len(self._order)]]
 
+    def add(self, points: np.ndarray) -> None:
+        """Go on with further points, at the speeds known so far; all before must be done.
+
+        Args:
+            points: Flat indices in the order to compute them, int64 [n].
+        """
+        self._order = points
+        self._left = np.arange(-(-len(points) // self._at_once))
+        self._shards, self._given_back = [], []
+
     def next_round(self) -> list[np.ndarray]:
         """Take the next points off the list and return each rank's share, int64 [n_local]."""
         if self._given_back:

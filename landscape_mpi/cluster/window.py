@@ -6,13 +6,18 @@ files at once, and keep a thousand copies.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from mpi4py import MPI
 
-from landscape_mpi.cluster.communicator import ROOT, Ranks
+from landscape_mpi.cluster.communicator import ROOT, Ranks, agree
+from landscape_mpi.errors import InputError
+from landscape_mpi.node_memory import in_words
 
+SHARED_MEMORY = Path("/dev/shm")  # where MPI puts it on Linux
 ALIGNMENT_BYTES = 64
 MESSAGE_BYTES = 1 << 30  # MPI counts are 32-bit
 
@@ -31,6 +36,7 @@ class NodeArrays(dict[str, np.ndarray]):
         described = _describe(arrays or {}) if ranks.is_root else None
         layout, n_bytes = ranks.comm.bcast(described, root=ROOT)
         is_leader = ranks.node.rank == 0
+        agree(ranks, lambda: _check_room(ranks.host, n_bytes) if is_leader else None)
         self._window = MPI.Win.Allocate_shared(n_bytes if is_leader else 0, comm=ranks.node)
         owned, _ = self._window.Shared_query(0)
         memory = np.frombuffer(owned, np.uint8, n_bytes)  # type: ignore[call-overload]
@@ -47,6 +53,25 @@ class NodeArrays(dict[str, np.ndarray]):
         """Give the memory back; the arrays are gone then. Collective over the node."""
         self.clear()
         self._window.Free()
+
+
+def _check_room(host: str, n_bytes: int) -> None:
+    """Check that the shared memory of this node has room: without, MPI ends by a bus error. Local.
+
+    Raises:
+        InputError: If it has not.
+    """
+    try:
+        free = shutil.disk_usage(SHARED_MEMORY).free
+    except OSError:  # where there is none, MPI shares memory in another way
+        return
+    if n_bytes > free:
+        raise InputError(
+            f"node {host}: the data and weights take {in_words(n_bytes)}, which the ranks of a "
+            f"node share in {SHARED_MEMORY}, and {in_words(free)} are free there. Enlarge it "
+            f"(mount -o remount,size=..., or --shm-size of docker and podman), remove what others "
+            f"have left in it, or pass --limit for fewer samples."
+        )
 
 
 def _describe(arrays: Mapping[str, np.ndarray]) -> tuple[dict, int]:

@@ -1,1 +1,1 @@
-"""One rank's work on one device: directions, perturbation, evaluation."""
+"""Do one rank's work on one device: directions, perturbation, evaluation."""

@@ -1,11 +1,12 @@
-"""Comparison of fast evaluations with the network as torch runs it.
+"""Compare fast evaluations with the network as torch runs it.
 
-The truth is the network that the user's function builds, with its weights loaded in training
-mode, after eval(), called plainly on a batch of real samples. A fast evaluation is compared with it
-at the center and at a moved point: if it has frozen weights, it is right at the center alone.
+The reference is the network that the user's function builds: its weights are loaded in training
+mode, eval() is called, and the network is called on a batch of real samples. A fast evaluation is
+compared with it at the center and at a moved point, because an evaluation that froze the weights is
+right at the center alone.
 
 Two ways to compute in float32 differ by rounding, which deep networks amplify. A larger difference
-counts as rounding where the fast evaluation is as close to float64 as the plain one is.
+counts as rounding if the fast evaluation is as close to float64 as the plain one is.
 """
 
 from __future__ import annotations
@@ -29,46 +30,46 @@ from landscape_mpi.errors import InputError, UserCodeError
 Point = tuple[float, float]
 CENTER = (0.0, 0.0)
 
-N_FIRST, N_OTHERS = 8, 2  # samples compared of the first batch, and of each of the others
-MOST_BATCHES = 8  # that are computed at the same time to see whether threads disturb each other
+N_FIRST, N_OTHERS = 8, 2  # samples compared from the first batch, and from each other batch
+MOST_BATCHES = 8  # batches computed at the same time, to see whether threads disturb each other
 CLOSE = 1e-5  # relative; smaller differences are not examined
-AS_GOOD = 30.0  # allowed distance from float64, in distances of the plain one, which vary
-NEARBY = 1e-6  # of the way to a moved point: a step of about ten roundings
-UNKNOWN = 1e-3  # relative; taken for rounding if the network cannot compute in float64
-SAME_ALONE = 1e-4  # relative; allowed for a sample in another batch, by other kernels
+AS_GOOD = 30.0  # allowed distance from float64, as a multiple of the plain evaluation's distance
+NEARBY = 1e-6  # share of the way to a moved point: a step of about ten roundings
+UNKNOWN = 1e-3  # relative; counts as rounding if the network cannot compute in float64
+SAME_ALONE = 1e-4  # relative; allowed for a sample in another batch, where other kernels run
 
 
 class Split(Protocol):
-    """Samples on a device."""
+    """Hold samples on a device."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
 
     def snapshot(self) -> Any:
-        """Return what is_as() takes."""
+        """Return a snapshot of the data for is_as()."""
 
     def is_as(self, before: Any) -> bool:
-        """Return whether the data are as they were at a snapshot."""
+        """Return whether the data are unchanged since a snapshot."""
 
 
 S = TypeVar("S", bound=Split)
 
 
 class MakePlane(Protocol[S]):
-    """Prepares an evaluation of some samples."""
+    """Prepare an evaluation of some samples."""
 
     def __call__(
         self, splits: dict[str, S], setting: Setting, *, exact: bool = False
     ) -> PointLosses[S]:
-        """Return the evaluation, in float64 if exact."""
+        """Return the evaluation, in float64 if ``exact``."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Outputs and losses of an evaluation at one point."""
+    """Hold outputs and losses of an evaluation at one point."""
 
-    outputs: torch.Tensor  # float64 [n, ...], of the first samples at least, on the CPU
-    losses: torch.Tensor  # float64 [n, ...], of all that are compared, on the CPU
+    outputs: torch.Tensor  # float64 [n, ...], for at least the first samples, on the CPU
+    losses: torch.Tensor  # float64 [n, ...], for all compared samples, on the CPU
 
     def apart_from(self, expected: Seen) -> float:
         """Return the largest difference from another evaluation, relative to its largest value."""
@@ -81,18 +82,18 @@ class Seen:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The steps of a run, and what is known of them; the same on every rank."""
+    """Hold the chosen steps of a run and the findings about them; the same on every rank."""
 
     steps: Steps
-    left_out: tuple[str, ...] = ()  # one step each, with the reason
-    center_outputs: tuple[float, ...] = ()  # of the first samples, each the sum of its outputs
-    checked_batch: int = 0  # size of the batches that were compared; 0 if none were
+    left_out: tuple[str, ...] = ()  # steps left out, with the reason
+    center_outputs: tuple[float, ...] = ()  # sum of the outputs of each of the first samples
+    checked_batch: int = 0  # size of the compared batches; 0 if none were compared
 
 
 class Agreement(Generic[S]):
-    """Compares evaluations of a network with the plain one, on real samples."""
+    """Compare evaluations of a network with the plain one, on real samples."""
 
-    most_steps: Steps = ALL  # that may be taken
+    most_steps: Steps = ALL  # steps that may be taken
 
     def __init__(
         self,
@@ -106,12 +107,13 @@ class Agreement(Generic[S]):
         """Prepare to compare.
 
         Args:
-            make_plane: Prepares an evaluation.
-            take_samples: Puts the samples of some rows, int64 [n], on the setting's device.
+            make_plane: Function that prepares an evaluation.
+            take_samples: Function that puts the samples of given rows, int64 [n], on the setting's
+                device.
             setting: How the run will evaluate.
             n_samples: Number of samples of the split.
-            moved: Points beside the center, the best one first; the first point at which the
-                network gives finite numbers is taken.
+            moved: Points other than the center, best first; the comparison uses the first one at
+                which the network gives finite numbers.
         """
         self._make_plane, self._take_samples = make_plane, take_samples
         self._setting = setting
@@ -123,15 +125,15 @@ class Agreement(Generic[S]):
         self._seen: dict[Point, Seen] = {}
         self._exact: dict[Point, Seen | None] = {}
         self._used_plain: tuple[PointLosses[S], S] | None = None
-        self.agreeing: PointLosses[S] | None = None  # with all steps, where that agrees
+        self.agreeing: PointLosses[S] | None = None  # plane with all steps, if it agrees
 
     def check_plain(self) -> None:
-        """Check that the network as torch runs it is a function of its weights and its input.
+        """Check that the network, as torch runs it, is a function of its weights and input alone.
 
         Raises:
             UserCodeError: If it raises.
-            InputError: If its outputs differ in a second call, after building it a second time,
-                for a sample alone, or after a first call on other samples.
+            InputError: If its outputs differ in a second call, in a network built a second time,
+                for a sample without the rest of its batch, or after a first call on other samples.
             OutOfMemoryError: If the samples do not fit.
         """
         plain, samples = self._used_plain = self._plain()
@@ -144,7 +146,7 @@ class Agreement(Generic[S]):
                 f"--model: the network, called on {len(samples)} of its samples, raises", problem
             ) from problem
         self._seen[CENTER] = first
-        # At once: what is kept from a batch may be of use only to one of the same size.
+        # Checked right away: state kept from a batch may only fit a batch of the same size.
         if not same_bits(first, self._look_once(plain, samples, CENTER)):
             raise InputError(
                 "--model: the same samples give other outputs the second time (dropout that stays "
@@ -155,7 +157,7 @@ class Agreement(Generic[S]):
         self._check_built_again(first)
 
     def _check_built_again(self, first: Seen) -> None:
-        """Check a second network, which is first called on some samples alone, at another point.
+        """Check a second network whose first call is on a few samples at another point.
 
         Raises:
             InputError: If its outputs differ.
@@ -187,7 +189,7 @@ class Agreement(Generic[S]):
         )
 
     def _apart_begun_at(self, point: Point, first: Seen) -> float:
-        """Return how much it changes the outputs to call a new network first on few samples.
+        """Return how much the outputs change if a new network is first called on few samples.
 
         Raises:
             OutOfMemoryError: If the samples do not fit.
@@ -198,7 +200,7 @@ class Agreement(Generic[S]):
             self._look_once(other, few, point)
         except torch.OutOfMemoryError:
             raise
-        except Exception:  # the network cannot be computed there, which is no matter here
+        except Exception:  # the network cannot be computed at that point; that does not matter here
             other, samples = self._plain()
         alone = _apart_from_part(self._look_once(other, few, CENTER), first, slice(0, len(few)))
         return max(alone, self._look_once(other, samples, CENTER).apart_from(first))
@@ -225,13 +227,13 @@ class Agreement(Generic[S]):
         return exact is not None and apart <= AS_GOOD * seen.apart_from(exact)
 
     def center_outputs(self) -> tuple[float, ...]:
-        """Return for each of the first samples the sum of its outputs at the center."""
+        """Return the sum of the outputs at the center, for each of the first samples."""
         outputs = self._plain_at(CENTER).outputs[: self._n_first]
         sums = outputs.reshape(len(outputs), -1).sum(dim=1)
         return tuple(sums.nan_to_num().tolist())
 
     def choose(self) -> Chosen:
-        """Return the steps that leave the network as it is, and why the others are left out.
+        """Choose the steps that leave the outputs as they are; record why others are left out.
 
         Raises:
             InputError: If the network itself depends on its batches.
@@ -252,7 +254,7 @@ class Agreement(Generic[S]):
         return Chosen(steps, tuple(left_out), self.center_outputs(), self._setting.batch)
 
     def _check_batches(self) -> None:
-        """Check that the network as torch runs it gives the same in batches of the run's size.
+        """Check that the network, as torch runs it, gives the same in batches of the run's size.
 
         Raises:
             InputError: If it does not.
@@ -280,19 +282,19 @@ class Agreement(Generic[S]):
         setting = replace(self._setting, steps=steps, precision="fp32", compiled=False, points=1)
         try:
             samples = self.take_batches()
-            with redirect_stderr(io.StringIO()):  # where torch prints the code of a traced network
+            with redirect_stderr(io.StringIO()):  # torch prints the code of a traced network here
                 plane = self._make_plane({"train": samples}, setting)
                 fault = self.fault_of_plane(plane, samples, n_threads=setting.n_threads)
         except torch.OutOfMemoryError:
             raise
-        except Exception as problem:  # a step may fail in any way on the user's network
+        except Exception as problem:  # on a user's network a step may fail in any way
             return _one_line(problem)
         if fault is None and steps == self.most_steps:
             self.agreeing = plane
         return fault
 
     def take_batches(self) -> S:
-        """Return as many batches of samples as are computed at the same time."""
+        """Return one batch of samples for each batch that is computed at the same time."""
         return self._take_samples(self._rows)
 
     def fault_of_plane(
@@ -301,9 +303,9 @@ class Agreement(Generic[S]):
         """Return the reason why a prepared evaluation does not agree; None if it agrees.
 
         Args:
-            plane: The evaluation.
-            samples: On its device; the first rows are those that are compared.
-            n_threads: Batches that it computes at the same time.
+            plane: Prepared evaluation.
+            samples: Samples on its device; the first rows are compared.
+            n_threads: Number of batches that it computes at the same time.
         """
         first, before = None, samples.snapshot()
         together = min(n_threads, -(-len(samples) // self._setting.batch))
@@ -320,7 +322,7 @@ class Agreement(Generic[S]):
     def _is_same_again(self, plane: PointLosses[S], samples: S, first: Seen) -> bool:
         """Return whether an evaluation gives the same bits at the center again.
 
-        On GPUs kernels may add in another order each time, so all batches are evaluated again.
+        On GPUs kernels may add in a different order each time, so all batches are evaluated again.
         """
         if not self._setting.device.is_host:
             return same_bits(first, self._look_at(plane, samples, CENTER))
@@ -356,11 +358,11 @@ class Agreement(Generic[S]):
         )
 
     def _is_this_network(self, exact: Seen, point: Point) -> bool:
-        """Return whether the network in float64 still is this network.
+        """Return whether the network converted to float64 is still the same network.
 
-        Conversion to float64 separates tensors that share memory: tied weights, and views kept as
-        attributes. If it did, the results are further apart than rounding explains; a step as
-        small as rounding shows how much this network amplifies it.
+        Conversion to float64 separates tensors that share memory, such as tied weights and views
+        kept as attributes. Then the results differ by more than rounding explains. A step as small
+        as rounding shows how much this network amplifies rounding.
         """
         expected = self._plain_at(point)
         along = self._moved[0] if self._moved else point
@@ -375,17 +377,17 @@ class Agreement(Generic[S]):
         return self._seen[point]
 
     def _exact_at(self, point: Point) -> Seen | None:
-        """Return what the network gives in float64; None if it cannot compute in float64.
+        """Return the network's outputs in float64; None if it cannot compute in float64.
 
         Raises:
-            OutOfMemoryError: If it does not fit.
+            OutOfMemoryError: If the network does not fit.
         """
         if point not in self._exact:
             try:
                 self._exact[point] = self._look_once(*self._plain(exact=True), point)
             except torch.OutOfMemoryError:
                 raise
-            except Exception:  # code that is written for float32
+            except Exception:  # code written for float32
                 self._exact[point] = None
         return self._exact[point]
 
@@ -406,20 +408,20 @@ class Agreement(Generic[S]):
     def _look_at(
         self, plane: PointLosses[S], samples: S, point: Point, *, n_threads: int = 1
     ) -> Seen:
-        """Return what an evaluation gives of the samples that are compared."""
+        """Evaluate the compared samples."""
         with lockstep(n_threads):
             losses = plane.losses_at(*point, samples).double().cpu()
         outputs, _ = plane.look_at(*point, samples, slice(0, self._n_first))
         return Seen(outputs.detach().double().cpu(), losses[torch.from_numpy(self._compared)])
 
     def _look_once(self, plane: PointLosses[S], samples: S, point: Point) -> Seen:
-        """Return what an evaluation gives of samples in one batch."""
+        """Evaluate samples in one batch."""
         outputs, losses = plane.look_at(*point, samples, slice(0, len(samples)))
         return Seen(outputs.detach().double().cpu(), losses.detach().double().cpu())
 
 
 def compared_rows(n_samples: int, batch: int) -> np.ndarray:
-    """Return the rows whose losses are compared: the first ones of each batch, int64 [n]."""
+    """Return the rows whose losses are compared: the first rows of each batch, int64 [n]."""
     first = np.arange(min(n_samples, batch, N_FIRST))
     others = [
         np.arange(start, min(start + N_OTHERS, start + batch, n_samples))
@@ -429,7 +431,7 @@ def compared_rows(n_samples: int, batch: int) -> np.ndarray:
 
 
 def moved_points(alpha: np.ndarray, beta: np.ndarray) -> list[Point]:
-    """Return points of a grid beside the center, those half way to its far corner first.
+    """Return grid points other than the center, beginning half way to the farthest corner.
 
     Args:
         alpha: Coordinates along the first direction, float64 [n_alpha].
@@ -444,9 +446,9 @@ def moved_points(alpha: np.ndarray, beta: np.ndarray) -> list[Point]:
 
 
 def relative(found: torch.Tensor, expected: torch.Tensor, *, scale_of: torch.Tensor) -> float:
-    """Return the largest difference over the largest finite value.
+    """Return the largest difference, divided by the largest finite value.
 
-    Infinite if shapes differ, or if entries are finite in one and not in the other.
+    The result is infinite if shapes differ, or if an entry is finite in one of the two only.
     """
     finite = expected.isfinite()
     if found.shape != expected.shape or not torch.equal(finite, found.isfinite()):
@@ -460,7 +462,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor, *, scale_of: torch.Ten
 
 
 def _apart_from_part(found: Seen, together: Seen, part: slice) -> float:
-    """Return how far some samples without the others are from what they are together."""
+    """Return how much outputs change when a part of the samples is computed alone."""
     seen = together.outputs[part]
     return max(
         relative(found.outputs[: len(seen)], seen, scale_of=together.outputs),
@@ -469,7 +471,7 @@ def _apart_from_part(found: Seen, together: Seen, part: slice) -> float:
 
 
 def _parts(n_samples: int) -> list[slice]:
-    """Return two parts of the samples, none of which has samples of the other."""
+    """Return two disjoint parts of the samples."""
     if n_samples < 2:
         return [slice(0, n_samples)]
     n = max(1, n_samples // 3)
@@ -477,16 +479,16 @@ def _parts(n_samples: int) -> list[slice]:
 
 
 def same_bits(one: Seen, other: Seen) -> bool:
-    """Return whether two evaluations have the same bits, not-a-number aside."""
+    """Return whether two evaluations have the same bits; every NaN counts as equal."""
     return _equal(one.outputs, other.outputs) and _equal(one.losses, other.losses)
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Return whether tensors have the same bits, not-a-number aside."""
+    """Return whether tensors have the same bits; every NaN counts as equal."""
     return torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def _one_line(problem: BaseException) -> str:
-    """Return the first line of what an error says, with its type."""
+    """Return the type of an error and the first line of its message."""
     lines = str(problem).strip().splitlines()
     return f"{type(problem).__name__}{': ' + lines[0][:150] if lines else ''}"

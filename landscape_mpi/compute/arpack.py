@@ -1,6 +1,7 @@
-"""Both ends of the spectrum by SciPy's ARPACK, the paper's implicitly restarted Lanczos process.
+"""Find both ends of the spectrum by SciPy's ARPACK, the paper's implicitly restarted Lanczos.
 
-A check on ours, and slower: its vectors live on the host, and it knows no limit of products.
+This checks our own Lanczos process. It is slower: its vectors live on the host, and it cannot limit
+the number of products.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from landscape_mpi.compute.lanczos import End, Ends, Multiply, is_converged
 
 
 class _OutOfProductsError(Exception):
-    """There may be no further product, or the last one was not finite."""
+    """Signal that products have reached their limit, or that one was not finite."""
 
 
 def find_ends_by_arpack(
@@ -26,10 +27,10 @@ def find_ends_by_arpack(
     max_products: int,
     n_basis: int = 40,
 ) -> Ends:
-    """Find the smallest and the largest eigenvalue; arguments and result as of find_ends.
+    """Find the smallest and the largest eigenvalue; see find_ends for arguments and result.
 
-    The last two products of a point measure its residuals. What does not converge is not a
-    number, with an infinite residual: ARPACK does not tell what it has until then.
+    The last two products of a point measure its residuals. An eigenvalue that does not converge is
+    NaN with an infinite residual, because ARPACK does not return its intermediate value.
     """
     n, n_products = len(start), 0
 

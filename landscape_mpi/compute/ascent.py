@@ -1,4 +1,4 @@
-"""How much the loss can rise in a small box of weight space, found by climbing in it."""
+"""Find how high the loss rises in a small box of weight space by climbing in it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ CORRECTIONS = 10  # pairs of vectors that L-BFGS keeps
 def highest_in_box(
     gradient: LossGradient, center_loss: float, radius: float, *, iterations: int, seed: int
 ) -> float:
-    """Return the largest loss that is found where no weight w moves by more than a share of it.
+    """Return the largest loss found where each weight w moves by at most a share of itself.
 
     Args:
-        gradient: Of the loss, at the center; it is there again afterwards.
-        center_loss: There.
+        gradient: Gradient of the loss; it is left at the center.
+        center_loss: Loss at the center.
         radius: The box is radius * (abs(w) + 1) wide to either side of each weight w.
-        iterations: Of L-BFGS-B.
-        seed: Of the point in the box where the climb begins: at a minimum there is no way up.
+        iterations: Number of L-BFGS-B iterations.
+        seed: Seed of the random point where the climb begins, because a minimum has no uphill
+            direction.
 
     Returns:
-        Loss, at least; that of the center where nothing higher is found.
+        Largest loss found, a lower bound; the center's loss if nothing higher is found.
 
     Source: Keskar et al. 2017, arXiv:1609.04836, Metric 2.1 with A = I, and section 2.2.2.
     """

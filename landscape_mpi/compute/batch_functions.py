@@ -1,4 +1,4 @@
-"""What a loss and the metrics beside it make of a batch: sums, and how much they count."""
+"""Reduce the loss and the metrics of a batch to sums and their counts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def call(function: BatchFunction, network: nn.Module, batch: Any, where: str) ->
     Args:
         function: The loss or a metric.
         network: The network, in evaluation mode.
-        batch: The batch, which the function may change.
+        batch: The batch; the function may change it.
         where: Batch and point, for messages.
 
     Raises:
         UserCodeError: If the function raises.
-        InputError: If it returns something else than losses or a pair.
+        InputError: If it returns neither losses nor a pair.
     """
     words = f"Problem: {function.name} raised on {where}"
     with torch.no_grad(), users_own(words, library_too=True):
@@ -40,20 +40,20 @@ def call(function: BatchFunction, network: nn.Module, batch: Any, where: str) ->
 
 
 def sum_and_count(found: Any, what: str, where: str) -> torch.Tensor:
-    """Return the sum and the count of what a function has returned, float64 [2].
+    """Return the sum and the count of a function's result, float64 [2].
 
     Args:
-        found: Losses of samples, [n], or a pair of numbers.
+        found: The result: losses of samples, [n], or a pair of numbers.
         what: Beginning of a message.
         where: Batch and point, for messages.
 
     Raises:
-        InputError: If it is neither.
+        InputError: If the result is neither.
     """
     if type(found) in {tuple, list} and len(found) == 2:
         return torch.stack(_on_one_device([_number(part, what, where) for part in found]))
     if isinstance(found, torch.Tensor) and found.ndim == 1 and not found.is_complex():
-        # Converted first: the sum then has the bits of its numbers, wherever they lay in memory.
+        # Converted first: the bits of the sum then depend on the numbers, not on their layout.
         losses = _plain(found).double()
         return torch.stack([losses.sum(), losses.new_tensor(float(len(losses)))])
     if _is_number(found):
@@ -66,10 +66,10 @@ def sum_and_count(found: Any, what: str, where: str) -> torch.Tensor:
 
 
 def _number(part: Any, what: str, where: str) -> torch.Tensor:
-    """Return one of a pair as a tensor without a dimension.
+    """Return one number of a pair as a tensor without dimensions.
 
     Raises:
-        InputError: If it is not one real number.
+        InputError: If it is not a single real number.
     """
     if isinstance(part, torch.Tensor) and part.numel() == 1 and not part.is_complex():
         return _plain(part).double().reshape(())
@@ -82,7 +82,7 @@ def _number(part: Any, what: str, where: str) -> torch.Tensor:
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor without its graph, and without a class of the user's own."""
+    """Return a plain tensor, without its graph and without the user's own class."""
     return tensor.detach().as_subclass(torch.Tensor)
 
 

@@ -1,4 +1,4 @@
-"""A loss as sums over batches, each of which a network computes alone, to be differentiated."""
+"""Compute a loss as sums over batches that are differentiated one by one."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from landscape_mpi.errors import InputError
 
 LOSS_OPTION = "--loss"
 WAY_OUT = "Return weights, or a count, that depend on the targets or on the batch alone."
-N_PROBED = 8  # samples whose loss is tried
+N_PROBED = 8  # number of samples in a trial of the loss
 
-Summed = tuple[torch.Tensor, torch.Tensor | float]  # loss with its graph, and sum of the weights
+Summed = tuple[torch.Tensor, torch.Tensor | float]  # sum of losses (with graph), of weights
 
 
 class BatchLosses(ABC):
-    """The losses of this rank's batches; their mean is the sum of losses over that of weights."""
+    """Compute the losses of this rank's batches; their mean is sum of losses / sum of weights."""
 
-    option = "--model"  # what is at fault where derivatives are wrong, for messages
+    option = "--model"  # likely cause of wrong derivatives, for messages
     n_batches: int
-    takes_turns = False  # whether one thread at a time may call a network
+    takes_turns = False  # whether only one thread at a time may call a network
 
     @abstractmethod
     def summed(self, network: nn.Module, index: int) -> Summed:
-        """Return the sum of the losses of a batch, with its graph, and that of their weights.
+        """Return the sum of a batch's losses with its graph, and the sum of their weights.
 
         Args:
-            network: In evaluation mode, on the device of the batches.
-            index: Of the batch.
+            network: Network in evaluation mode, on the device of the batches.
+            index: Index of the batch.
 
         Raises:
             InputError: If the weights have derivatives.
@@ -49,10 +49,10 @@ class BatchLosses(ABC):
 
     @abstractmethod
     def check(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
-        """Check that the loss changes as its derivatives say.
+        """Check that the loss changes as its derivatives predict.
 
         Args:
-            network: In evaluation mode, on the device of the batches; left as it is.
+            network: Network in evaluation mode, on the device of the batches; it stays unchanged.
             parameters: Names of those of the derivatives.
             what: Name of the derivatives, for messages.
 
@@ -64,14 +64,14 @@ class BatchLosses(ABC):
         """Return whether the loss has the same gradient in a copy of the network.
 
         Args:
-            network: On the device.
-            copied: With the same weights.
+            network: Network on the device.
+            copied: Copy of it with the same weights.
             parameters: Names of those of the derivatives.
         """
         return True
 
     def check_network(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
-        """Check the same of what the loss is made of, while the network is on the CPU."""
+        """Check the outputs that the loss is made of, while the network is on the CPU."""
         return
 
     def fold(
@@ -81,7 +81,7 @@ class BatchLosses(ABC):
         setting: Setting,
         parameters: Sequence[str],
     ) -> FoldedNetwork:
-        """Return the network, folded where this loss allows it; see fold_for_derivatives."""
+        """Return the network, folded if this loss allows it; see fold_for_derivatives."""
         return FoldedNetwork(network, directions, 0, 0, "left out")
 
     def networks(
@@ -91,12 +91,12 @@ class BatchLosses(ABC):
         return networks_of_threads(network, setting, build)
 
     def differentiable(self, network: nn.Module, names: Sequence[str]) -> Tensors:
-        """Prepare a network for derivatives in parameters of these names, and return them."""
+        """Prepare a network for derivatives in the named parameters, and return these."""
         return parameters_of(network, names)
 
 
 class OutputLosses(BatchLosses):
-    """A loss of the outputs of a network and of targets."""
+    """Compute a loss from the outputs of a network and targets."""
 
     def __init__(
         self,
@@ -111,24 +111,24 @@ class OutputLosses(BatchLosses):
         """Take samples.
 
         Args:
-            samples: Those of this rank, on its device.
-            loss: Of them; it knows which targets count, and with which weights.
-            batch: Samples of a batch.
-            sample: Some samples as the network sees them, on the CPU; None for those of the rank.
-            channels_last: Lay images out so in memory.
-            quick: Make cross-entropies in the type of the outputs, not in float64: what has a
-                second derivative is not so close to 0.
+            samples: Samples of this rank, on its device.
+            loss: Loss of the samples; it knows which targets count, and with which weights.
+            batch: Number of samples in a batch.
+            sample: Some samples as the network sees them, on the CPU; None to use the rank's own.
+            channels_last: Whether images have the channels-last layout in memory.
+            quick: Compute cross-entropies in the type of the outputs instead of float64. Where the
+                second derivative matters, the loss is not close enough to 0 to need float64.
         """
         self.samples, self.loss = samples, loss
         self._rows = list(batches(len(samples), batch))
         self.n_batches = len(self._rows)
         self._sample = sample
         self._channels_last, self._quick = channels_last, quick
-        self._type: torch.dtype | None = None  # of the network, once it is known
+        self._type: torch.dtype | None = None  # device of the network, once it is known
 
     @property
     def sample(self) -> torch.Tensor:
-        """Some samples as the network sees them."""
+        """Return some samples as the network sees them."""
         return self.samples.batch(slice(0, 2)) if self._sample is None else self._sample
 
     def summed(self, network: nn.Module, index: int) -> Summed:
@@ -136,11 +136,11 @@ class OutputLosses(BatchLosses):
         return self.of_outputs(self.outputs(network, index), index)
 
     def outputs(self, network: nn.Module, index: int) -> torch.Tensor:
-        """Return the outputs for a batch with their graph, float64 where they are that."""
+        """Return the outputs for a batch with their graph; float64 outputs stay float64."""
         return self._outputs(network, self._rows[index])
 
     def of_outputs(self, outputs: torch.Tensor, index: int) -> Summed:
-        """Return the sums of a batch, from outputs for it."""
+        """Return the sums of a batch from its outputs."""
         return self._sums(outputs, self._rows[index])
 
     def _outputs(self, network: nn.Module, rows: slice) -> torch.Tensor:
@@ -156,11 +156,11 @@ class OutputLosses(BatchLosses):
         return without_derivatives(measure(outputs, self.samples.targets[rows]), LOSS_OPTION)
 
     def check_network(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
-        """Check that outputs change as their derivatives say."""
+        """Check that outputs change as their derivatives predict."""
         check_slope(network, self.sample, parameters, what)
 
     def check(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
-        """Check the same of the loss, if it is the user's own."""
+        """Check that the loss changes as its derivatives predict, if it is the user's own."""
         rows = slice(0, min(len(self.samples), N_PROBED))
         if not self.loss.own or not len(self.samples):
             return
@@ -177,13 +177,13 @@ class OutputLosses(BatchLosses):
         setting: Setting,
         parameters: Sequence[str],
     ) -> FoldedNetwork:
-        """Fold batch-norm, where the folded network has the same derivatives."""
+        """Fold batch-norm if the folded network has the same derivatives."""
         if not setting.steps.folded:
             return FoldedNetwork(network, directions, 0, 0, "left out")
         return fold_for_derivatives(network, directions, self.sample, parameters)
 
     def differentiable(self, network: nn.Module, names: Sequence[str]) -> Tensors:
-        """Return the parameters; convolutions get second derivatives of their own."""
+        """Return the parameters; convolutions get faster second derivatives."""
         return eased(network, names)
 
 
@@ -195,17 +195,17 @@ def check_sums(
     *,
     option: str,
 ) -> None:
-    """Check that a mean loss changes as its derivatives say, and its divisor not at all.
+    """Check that a mean loss changes as its derivatives predict, and that its divisor is constant.
 
     Args:
-        network: In evaluation mode; left as it is.
-        sums: Returns the sums of some samples at the network's present weights.
+        network: Network in evaluation mode; it stays unchanged.
+        sums: Function that returns the sums of some samples at the network's present weights.
         parameters: Names of those of the derivatives.
         what: Name of the derivatives, for the message.
-        option: What named the loss, likewise.
+        option: Option that named the loss, for the message.
 
     Raises:
-        InputError: If they do not.
+        InputError: If either does not hold.
     """
     seen = []
 
@@ -225,11 +225,11 @@ def check_sums(
 
 
 def without_derivatives(sums: Summed, name: str) -> Summed:
-    """Return sums whose weights are no function of the network.
+    """Return the sums after checking that their weights do not depend on the network.
 
     Args:
-        sums: Of losses and of weights.
-        name: Of the loss, for the message.
+        sums: Sum of losses and sum of weights.
+        name: Name of the loss, for the message.
 
     Raises:
         InputError: If the weights have derivatives.

@@ -1,15 +1,15 @@
-"""Batch-norm whose running statistics are measured again at every point, on the training set.
+"""Measure batch-norm's running statistics again at every point, on the training set.
 
-The statistics of a checkpoint belong to its weights. Far from them the network normalises by
-numbers that are not those of its activations, and the loss rises for that reason alone. Papers on
-mode connectivity therefore measure them again. Each batch is normalised by its own statistics, and
-their means over all batches become the running statistics: batches know nothing of each other, so
-threads can share them out, and the sums, made in the order of the data, are the same for any
-number of threads.
+The statistics of a checkpoint belong to its weights. Far from these weights the stored statistics
+no longer fit the activations, and the loss rises for that reason alone. Papers on mode connectivity
+therefore measure them again. Each batch is normalised by its own statistics, and the means of these
+over all batches become the running statistics. Batches are independent of each other, so threads
+can share them out. The sums follow the order of the data, so they are the same for any number of
+threads.
 
-A layer counts if it owns a running mean and variance, whatever its class. Those of torch are
-measured here. Another layer is called in training mode on copies of its buffers, and the way it
-updates them gives the statistics of the batch. A layer whose buffers stay as they are (frozen
+A layer of any class counts if it owns a running mean and variance. This module measures the layers
+of torch itself. Any other layer is called in training mode on copies of its buffers; the way it
+updates them gives the statistics of the batch. A layer that does not update its buffers (frozen
 batch-norm) gets the mean and the variance of its input.
 
 Source: Izmailov et al. 2018, arXiv:1803.05407, section 3.2; Garipov et al. 2018, arXiv:1802.10026.
@@ -38,13 +38,13 @@ from landscape_mpi.tensor_names import STATISTICS
 
 OF_TORCH = (nn.modules.batchnorm._BatchNorm.forward, nn.SyncBatchNorm.forward)
 Moments = tuple[torch.Tensor, torch.Tensor]  # mean and variance of a batch, float64 [n_channels]
-Statistics = dict[str, list[Moments]]  # by layer, of each of its calls
-Run = Callable[[slice], object]  # passes a batch, given by its rows, through the network
+Statistics = dict[str, list[Moments]]  # by layer, for each of its calls
+Run = Callable[[slice], object]  # pass a batch, given by its rows, through the network
 
 
 @dataclass(frozen=True)
 class Advice:
-    """How messages begin, and what they offer where statistics cannot be measured."""
+    """Hold the texts of messages for statistics that cannot be measured."""
 
     option: str = "--batch-norm reestimate"
     instead: str = "Pass --batch-norm fixed"
@@ -60,7 +60,7 @@ def layers_with_statistics(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def copy_statistics(network: nn.Module, to: nn.Module) -> None:
-    """Give a network that is alike the running statistics of another."""
+    """Copy the running statistics of a network into another one of the same architecture."""
     others = layers_with_statistics(to)
     for name, layer in layers_with_statistics(network).items():
         for kind in STATISTICS:
@@ -68,7 +68,7 @@ def copy_statistics(network: nn.Module, to: nn.Module) -> None:
 
 
 class BatchNormStatistics:
-    """The running statistics of a network's batch-norm layers, and how they are measured."""
+    """Measure the running statistics of a network's batch-norm layers."""
 
     def __init__(
         self,
@@ -78,14 +78,14 @@ class BatchNormStatistics:
         threads: int,
         advice: Advice = OF_SURFACE,
     ) -> None:
-        """Take the layers of a network, until release() is called.
+        """Take over the layers of a network until release() is called.
 
         Args:
-            networks: Alike, one or one for each thread; their batch-norm layers must be called as
-                modules.
-            batch: Samples of a pass, at least 2 of which are needed for a variance.
-            threads: Passes at a time.
-            advice: For messages.
+            networks: One network, or one copy for each thread. Their batch-norm layers must be
+                called as modules.
+            batch: Number of samples in a pass; a variance needs at least 2.
+            threads: Number of passes at a time.
+            advice: Texts for messages.
         """
         self._copies: list[dict[str, Any]] = [layers_with_statistics(one) for one in networks]
         self._layers = self._copies[0]
@@ -96,23 +96,23 @@ class BatchNormStatistics:
         self._unreached: list[str] = []
         for name, layer in ((n, layer) for layers in self._copies for n, layer in layers.items()):
             if not isinstance(layer, torch.jit.ScriptModule):  # try_layers refuses or skips these
-                # A method, so that a copy of the network has its own.
+                # A method, because a copy of the network then has its own.
                 layer.forward = MethodType(self._forward_of(name), layer)
 
     def release(self) -> None:
-        """Let the layers compute as their classes say again."""
+        """Let the layers compute again as their classes define it."""
         for layers in self._copies:
             for layer in layers.values():
                 layer.__dict__.pop("forward", None)
 
     @property
     def n_layers(self) -> int:
-        """Number of layers with running statistics."""
+        """Return the number of layers with running statistics."""
         return len(self._layers)
 
     @property
     def description(self) -> str:
-        """Say what is measured, for the log; complete once try_layers was called."""
+        """Describe the measured layers for the log; complete after try_layers()."""
         if not self._layers:
             return "no running statistics to measure"
         words = f"the statistics of {self.n_layers - len(self._unreached)} measured again"
@@ -126,7 +126,7 @@ class BatchNormStatistics:
     def _forward_of(self, name: str) -> Callable[..., Any]:
         def forward(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
             found: Statistics | None = getattr(self._of_this_thread, "found", None)
-            if found is None:  # an ordinary pass
+            if found is None:  # a normal pass
                 return type(layer).forward(layer, *args, **kwargs)
             output, moments, is_frozen = _measured(name, layer, args, kwargs, self._advice)
             found.setdefault(name, []).append(moments)
@@ -141,8 +141,8 @@ class BatchNormStatistics:
 
         Args:
             n_samples: Samples of the training set.
-            run: See update; returns the outputs.
-            evaluate: The same in evaluation mode; None if that is the mode of run.
+            run: As in update; it returns the outputs.
+            evaluate: The same in evaluation mode; None if run already uses that mode.
 
         Raises:
             InputError: If a layer cannot be measured, or changes the outputs without being called.
@@ -161,7 +161,7 @@ class BatchNormStatistics:
                 )
 
     def _has_effect(self, name: str, rows: slice, run: Run) -> bool:
-        """Return whether other statistics of a layer would change the outputs."""
+        """Return whether different statistics of a layer would change the outputs."""
         buffers = [getattr(layers[name], kind) for layers in self._copies for kind in STATISTICS]
         kept = [buffer.clone() for buffer in buffers]
         before = tree_leaves(run(rows))
@@ -179,22 +179,22 @@ class BatchNormStatistics:
     def update(self, n_samples: int, run: Run) -> None:
         """Measure the statistics at the present weights and put them into the layers.
 
-        All calls of a layer in a pass count alike, each by the samples of its batch.
+        All calls of a layer in a pass are weighted by the number of samples in the batch.
 
         Args:
             n_samples: Samples of the training set.
-            run: Passes a batch, given by its rows, through the network.
+            run: Function that passes a batch, given by its rows, through the network.
         """
         parts = list(batches(n_samples, self._batch))
         if len(parts) > 1 and n_samples % self._batch == 1:
-            parts.pop()  # one sample alone has no variance
+            parts.pop()  # a single sample has no variance
         measured = list(self._map(lambda rows: self._statistics_of(rows, run), parts))
         sizes = [rows.stop - rows.start for rows in parts]
         for name in self._layers:
             calls = [found.get(name, []) for found in measured]
             n_measured = sum(n * len(of_batch) for n, of_batch in zip(sizes, calls, strict=True))
             if not n_measured:
-                continue  # a layer that is not reached keeps what it has
+                continue  # a layer that is not reached keeps its statistics
             for place, kind in enumerate(STATISTICS):
                 total = sum(
                     sum(moments[place] for moments in of_batch) * n
@@ -224,7 +224,7 @@ def _measured(
     """Normalise a batch by its own statistics in a layer.
 
     Returns:
-        The output; mean and variance; whether training would leave the statistics as they are.
+        Output, mean and variance, and whether training would leave the statistics unchanged.
     """
     if type(layer).forward in OF_TORCH:
         inputs = args[0] if args else kwargs["input"]
@@ -252,18 +252,18 @@ def _moments(inputs: torch.Tensor, *, axis: int) -> Moments:
 
 
 def _precise(inputs: torch.Tensor) -> torch.Tensor:
-    """Return activations in float32 at least, in which torch adds up as Welford did.
+    """Return activations in at least float32, for which torch uses Welford's summation.
 
-    A copy in float64 would take twice the memory, and on many GPUs many times as long.
+    A copy in float64 would take twice the memory and, on many GPUs, much more time.
     """
     return inputs if inputs.dtype == torch.float64 else inputs.float()
 
 
 def _own_moments(layer: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Moments | None:
-    """Return the statistics that a layer's own code finds in a batch, None if it finds none.
+    """Return the statistics that a layer's own code measures in a batch; None if it has none.
 
-    Its update gives (1 - share) * before + share * found. Two calls, from 0 and from 1, tell the
-    unknown share and what was found.
+    Its update gives (1 - share) * before + share * found. Two calls, one starting from 0 and one
+    from 1, determine the unknown ``share`` and ``found``.
     """
     found = []
     ends = [_call_copy(layer, args, kwargs, values=(end, end))[1] for end in (0.0, 1.0)]
@@ -283,14 +283,14 @@ def _call_copy(
     values: Sequence[Any] = (),
     training: bool = True,
 ) -> tuple[Any, list[torch.Tensor]]:
-    """Call a layer with buffers of its own; return the output and its statistics afterwards.
+    """Call a layer on copies of its buffers; return the output and the updated statistics.
 
     Args:
-        layer: Left as it is.
-        args: Arguments of the call.
+        layer: The layer; it stays unchanged.
+        args: Positional arguments of the call.
         kwargs: Keyword arguments of the call.
-        values: Statistics to begin with; those of the layer if empty.
-        training: Mode of the layer.
+        values: Initial statistics; empty to use the layer's own.
+        training: Whether the layer runs in training mode.
     """
     made = copy.copy(layer)
     for kind in ("_buffers", "_parameters"):  # statistics may be parameters
@@ -300,7 +300,7 @@ def _call_copy(
     for kind, value in zip(STATISTICS, values, strict=False):
         _fill(getattr(made, kind), torch.as_tensor(value))
     if isinstance(getattr(made, "momentum", None), float):
-        made.momentum = 1.0  # so that nothing is left of the statistics before
+        made.momentum = 1.0  # so that the update keeps nothing of the earlier statistics
     output = type(layer).forward(made, *args, **kwargs)
     return output, [getattr(made, kind).double() for kind in STATISTICS]
 
@@ -316,10 +316,10 @@ def _fill(buffer: torch.Tensor, values: torch.Tensor) -> None:
 
 
 def _check_values(name: str, inputs: torch.Tensor, advice: Advice) -> None:
-    """Check that a batch has a variance.
+    """Check that a batch has more than one value of each channel, as a variance needs.
 
     Raises:
-        InputError: If it has one value of each channel.
+        InputError: If it has only one.
     """
     if inputs.dim() > 1 and inputs.numel() == inputs.shape[1]:
         raise InputError(
@@ -331,7 +331,7 @@ def _check_values(name: str, inputs: torch.Tensor, advice: Advice) -> None:
 
 
 def _channel_axis(name: str, layer: Any, inputs: torch.Tensor, advice: Advice) -> int:
-    """Return the axis of the channels, 1 where the number of channels allows it.
+    """Return the axis of the channels; 1 if that axis has the right length.
 
     Raises:
         InputError: If no axis is as long as the statistics.
@@ -341,7 +341,7 @@ def _channel_axis(name: str, layer: Any, inputs: torch.Tensor, advice: Advice) -
     if not fitting:
         raise InputError(
             f"{advice.option}: {name} ({layer_name(layer)}) has running statistics of {n} "
-            f"channels, and its input of shape {list(inputs.shape)} has no such axis, so they "
-            f"cannot be measured. {advice.instead}."
+            f"channels, but no axis of its input of shape {list(inputs.shape)} has this length, so "
+            f"they cannot be measured. {advice.instead}."
         )
     return fitting[0]

@@ -1,12 +1,11 @@
-"""The batches of a split in a fixed order, each of which can be read by itself.
+"""Read the batches of a split one by one, in a fixed order.
 
 Ranks share the batches out and read only their own. This holds for lists, tensors, Datasets and
-DataLoaders of Datasets; what can only be iterated over is read from its beginning by every rank,
-which keeps its own batches.
+DataLoaders of Datasets. If data can only be iterated over, every rank reads them from the beginning
+and keeps its own batches.
 
-A limit counts samples where the data are not in batches yet (a Dataset, tensors), and batches
-where they are (a list, a DataLoader, anything that is iterated over): whole batches are what a
-loss is a function of.
+A limit counts samples if the data are not yet in batches (a Dataset, tensors), and batches if they
+are (a list, a DataLoader, any iterable), because a loss is a function of whole batches.
 """
 
 from __future__ import annotations
@@ -34,31 +33,31 @@ from landscape_mpi.compute.random_numbers import Generators, batch_seed
 from landscape_mpi.errors import InputError, users_own
 from landscape_mpi.problem import Problem
 
-MOST_OFTEN = 100  # times that a sampler may draw a sample on average; more is taken for endless
-N_SHOWN = 16  # batches that are compared where comparing all would read all of the data
+MOST_OFTEN = 100  # average number of draws per sample; a sampler that draws more counts as endless
+N_SHOWN = 16  # number of batches that are compared if comparing all would read all of the data
 Collate = Callable[[Any], Any]
 NO_DATASETS = (DataLoader, torch.Tensor, np.ndarray, list, tuple, deque)
 
 
 class EndError(InputError):
-    """There are no more batches."""
+    """Signal that the batches have ended."""
 
 
 class BatchSource(ABC):
-    """The batches of one split."""
+    """Read the batches of one split."""
 
-    counts: ClassVar[str] = "batches"  # what a limit counts
-    reads_alone: ClassVar[bool] = True  # a batch without those before it
+    counts: ClassVar[str] = "batches"  # unit of a limit
+    reads_alone: ClassVar[bool] = True  # whether a batch can be read without the batches before it
 
     def __init__(self, name: str, seed: int) -> None:
-        """Take what all sources need.
+        """Keep the attributes that all sources share.
 
         Args:
-            name: Of the split.
-            seed: Of the random numbers that are drawn while batches are read.
+            name: Name of the split.
+            seed: Seed of the random numbers that are drawn while batches are read.
         """
         self.name, self.seed = name, seed
-        self._lock = threading.Lock()  # generators are everybody's
+        self._lock = threading.Lock()  # generators are shared by the whole process
 
     @abstractmethod
     def __len__(self) -> int:
@@ -70,7 +69,7 @@ class BatchSource(ABC):
 
     @property
     def n_counted(self) -> int:
-        """Return how many there are of what a limit counts."""
+        """Return the number of units that a limit counts: samples or batches."""
         return len(self)
 
     @property
@@ -84,16 +83,16 @@ class BatchSource(ABC):
 
     @property
     def order(self) -> str:
-        """Return words that are equal on two ranks if their batches are made of the same samples.
+        """Return a text that is equal on two ranks if their batches consist of the same samples.
 
-        They know nothing of what the samples hold.
+        The text does not depend on the contents of the samples.
         """
         return f"{type(self).__name__} of {len(self)} batches"
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the order, and of the batches: of all, or of some of them.
+        """Return the SHA-256 of the order and of all or some of the batches.
 
-        Data that are drawn without a seed are others on each rank, and in each run.
+        Data drawn without a seed differ on each rank and in each run.
 
         Raises:
             UserCodeError: If a batch cannot be read.
@@ -101,15 +100,15 @@ class BatchSource(ABC):
         return digest([self.order, *self._prints()])
 
     def _prints(self) -> Iterator[str]:
-        """Yield the SHA-256 of what is in memory, or of batches spread evenly over all."""
+        """Yield the SHA-256 of the data in memory, or of batches spread evenly over all."""
         for i in np.unique(np.linspace(0, len(self) - 1, N_SHOWN).astype(int)):
             yield digest(self.read(int(i)))
 
     def read(self, i: int) -> Any:
-        """Return a batch, with the same random numbers every time.
+        """Return a batch; it sees the same random numbers every time.
 
         Args:
-            i: Its number, from 0 on.
+            i: Index of the batch.
 
         Raises:
             UserCodeError: If the user's data cannot be read.
@@ -121,7 +120,7 @@ class BatchSource(ABC):
 
 
 class ListedBatches(BatchSource):
-    """Batches in a list."""
+    """Read batches from a list."""
 
     def __init__(self, name: str, seed: int, batches: Sequence[Any]) -> None:
         """Take the batches; see BatchSource."""
@@ -143,7 +142,7 @@ class ListedBatches(BatchSource):
 
 
 class TensorRows(BatchSource):
-    """Tensors of equal length, whose rows are samples."""
+    """Read batches from tensors of equal length whose rows are samples."""
 
     counts = "samples"
 
@@ -153,8 +152,8 @@ class TensorRows(BatchSource):
         Args:
             name: See BatchSource.
             seed: See BatchSource.
-            tensors: A tuple of tensors, whose batches are tuples, or one tensor.
-            batch_size: Rows of a batch.
+            tensors: One tensor, or a tuple of tensors; then the batches are tuples.
+            batch_size: Number of rows in a batch.
         """
         super().__init__(name, seed)
         self._tensors, self._batch_size = tensors, batch_size
@@ -190,7 +189,7 @@ class TensorRows(BatchSource):
 
 
 class IndexedBatches(BatchSource):
-    """Batches that are collated from samples of a Dataset, given by their indices."""
+    """Collate batches from samples of a Dataset, given by their indices."""
 
     def __init__(
         self,
@@ -207,10 +206,12 @@ class IndexedBatches(BatchSource):
         Args:
             name: See BatchSource.
             seed: See BatchSource.
-            dataset: With __getitem__.
-            places: Of each batch the list of its indices; or what the Dataset is asked for.
-            collate: Makes a batch of the list of its samples, or of what the Dataset gives.
-            alone: Whether the Dataset itself gives batches, each for one of the places.
+            dataset: Dataset with __getitem__.
+            places: For each batch the list of its samples' indices; if ``alone``, the batch's own
+                index.
+            collate: Function that makes a batch from the list of its samples, or from the Dataset's
+                item if ``alone``.
+            alone: Whether the Dataset itself gives a batch for each of the places.
         """
         super().__init__(name, seed)
         self._dataset, self._places, self._collate = dataset, places, collate
@@ -228,7 +229,7 @@ class IndexedBatches(BatchSource):
         place = self._places[i]
         if self._alone:
             return self._collate(self._dataset[place])
-        if getattr(self._dataset, "__getitems__", None):  # as torch's own loader does
+        if getattr(self._dataset, "__getitems__", None):  # as torch's own loader does it
             return self._collate(self._dataset.__getitems__(place))
         return self._collate([self._dataset[index] for index in place])
 
@@ -246,7 +247,7 @@ class IndexedBatches(BatchSource):
 
 
 class DatasetRows(IndexedBatches):
-    """Samples of a Dataset in their own order."""
+    """Read the samples of a Dataset in their own order."""
 
     counts = "samples"
 
@@ -267,23 +268,23 @@ class DatasetRows(IndexedBatches):
 
 
 class StreamedBatches(BatchSource):
-    """Batches that are iterated over; going back starts again at the first one."""
+    """Read batches from an iterable; reading an earlier batch starts again at the first one."""
 
     reads_alone = False
 
     def __init__(self, name: str, seed: int, batches: Any, *, limit: int | None = None) -> None:
-        """Take what is iterated over.
+        """Take an iterable.
 
         Args:
             name: See BatchSource.
             seed: See BatchSource.
-            batches: Gives the same batches every time.
-            limit: Most batches; None for all.
+            batches: Iterable that gives the same batches every time.
+            limit: Maximum number of batches; None for all.
         """
         super().__init__(name, seed)
         self._batches, self._limit = batches, limit
         self._length: int | None = None
-        self._counted: list[str] = []  # SHA-256 of the batches that were read to count them
+        self._counted: list[str] = []  # SHA-256 of the batches that counting has read
         self._iterator: Iterator[Any] | None = None
         self._next = 0
 
@@ -294,7 +295,7 @@ class StreamedBatches(BatchSource):
 
     @property
     def is_empty(self) -> bool:
-        """Return whether there are no batches; what has no length is read as far as the first."""
+        """Return whether there are no batches; without a length this reads the first batch."""
         known = self._known_length()
         return not self._has_another() if known is None else known == 0
 
@@ -305,7 +306,7 @@ class StreamedBatches(BatchSource):
             return None
 
     def _has_another(self) -> bool:
-        """Read the batch after those that were counted, and count it if it is there."""
+        """Read the batch after the counted ones, and count it if it exists."""
         try:
             self._counted.append(digest(self.read(len(self._counted))))
         except EndError:
@@ -316,13 +317,13 @@ class StreamedBatches(BatchSource):
         known = self._known_length()
         if known is not None:
             return known if self._limit is None else min(known, self._limit)
-        # It has no length, so all of it is read once.
+        # The iterable has no length, so it is read once to its end.
         while len(self._counted) != self._limit and self._has_another():
             pass
         return len(self._counted)
 
     def _prints(self) -> Iterator[str]:
-        """Yield the SHA-256 of all batches if they had to be counted, else of the first ones."""
+        """Yield the SHA-256 of all batches if counting had to read them, else of the first ones."""
         n = len(self)
         yield from self._counted or (digest(self.read(i)) for i in range(min(n, N_SHOWN)))
 
@@ -336,7 +337,7 @@ class StreamedBatches(BatchSource):
             Generators().seed(batch_seed(self.seed, 0, use="order"))
             self._iterator, self._next = iter(self._batches), 0
         for number in range(self._next, i + 1):
-            # Each batch has its own random numbers, whether it is kept or passed by.
+            # Each batch has its own random numbers, whether it is kept or skipped.
             Generators().seed(batch_seed(self.seed, number, use="read"))
             try:
                 batch = next(self._iterator)
@@ -355,11 +356,12 @@ def source_of(problem: Problem, name: str) -> BatchSource:
     """Return the batches of one split.
 
     Args:
-        problem: The problem.
-        name: Of its split.
+        problem: Problem whose data are read.
+        name: Name of its split.
 
     Raises:
-        InputError: If they are empty or of no known kind, or nothing would call ``collate``.
+        InputError: If the batches are empty or of an unknown kind, or nothing would call
+            ``collate``.
     """
     batches = problem.splits[name]
     if problem.collate is not None and not any(map(_is_dataset, problem.splits.values())):
@@ -371,7 +373,7 @@ def source_of(problem: Problem, name: str) -> BatchSource:
     where = f"Problem: reading data[{name!r}] failed"
     with users_own(where, library_too=True):
         source = _source(problem, name, batches)
-        is_empty = source.is_empty  # its batches are counted later: a limit may take a few
+        is_empty = source.is_empty  # counted later, because a limit may take only a few
     if is_empty:
         raise InputError(f"Problem: data[{name!r}] is empty. A surface needs at least one batch.")
     return source
@@ -397,17 +399,17 @@ def _source(problem: Problem, name: str, batches: Any) -> BatchSource:
 
 
 def _is_dataset(batches: Any) -> bool:
-    """Return whether samples of it are read by their index."""
+    """Return whether its samples can be read by index."""
     if isinstance(batches, (*NO_DATASETS, IterableDataset)):
         return False
     return hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
 
 
 def _collate(samples: list[Any]) -> Any:
-    """Return a batch as torch makes it.
+    """Collate a batch with torch's default function.
 
     Raises:
-        InputError: If torch cannot, since the samples are of no kind that it knows.
+        InputError: If torch does not know the type of the samples.
     """
     try:
         return default_collate(samples)
@@ -431,10 +433,10 @@ def _equally_long(name: str, tensors: tuple[Any, ...]) -> tuple[torch.Tensor, ..
 
 
 def _batches_in(name: str, batches: Any) -> Sequence[Any]:
-    """Return the batches of a list; refuse what may be the columns of a data set instead.
+    """Return the batches of a list; refuse a list that may hold the columns of a data set.
 
     Raises:
-        InputError: If all are tensors, and of several types.
+        InputError: If all entries are tensors, but of several types.
     """
     if all(isinstance(b, torch.Tensor) for b in batches) and len({b.dtype for b in batches}) > 1:
         raise InputError(
@@ -446,12 +448,12 @@ def _batches_in(name: str, batches: Any) -> Sequence[Any]:
 
 
 def _of_loader(name: str, seed: int, loader: DataLoader[Any]) -> BatchSource:
-    """Take a DataLoader apart, so that each of its batches can be read alone, in this process."""
+    """Take a DataLoader apart so that this process can read each of its batches alone."""
     is_plain = all(
         getattr(type(loader), method) is getattr(DataLoader, method)
         for method in ("__iter__", "_get_iterator")
     )
-    if not is_plain:  # a subclass that does more than collating samples
+    if not is_plain:  # a subclass that does more than collate samples
         return StreamedBatches(name, seed, loader)
     if isinstance(loader.dataset, IterableDataset):
         return StreamedBatches(name, seed, _without_workers(loader))
@@ -472,7 +474,7 @@ def _without_workers(loader: DataLoader[Any]) -> DataLoader[Any]:
 
 
 def _drawn_order(name: str, seed: int, loader: DataLoader[Any]) -> list[Any]:
-    """Return the indices of every batch, drawn with a fixed seed; the user's generators stay.
+    """Draw the indices of every batch with a fixed seed; keep the user's generators unchanged.
 
     Raises:
         InputError: If the sampler does not end.
@@ -493,9 +495,9 @@ def _drawn_order(name: str, seed: int, loader: DataLoader[Any]) -> list[Any]:
             n_drawn += len(places[-1]) if loader.batch_sampler is not None else 1
             if n_drawn > most:
                 raise InputError(
-                    f"Problem: the sampler of data[{name!r}] has drawn {n_drawn} indices of "
-                    f"{most // MOST_OFTEN} samples and goes on. Pass a DataLoader whose sampler "
-                    f"ends."
+                    f"Problem: the sampler of data[{name!r}] has drawn {n_drawn} indices for "
+                    f"{most // MOST_OFTEN} samples and does not end. Pass a DataLoader whose "
+                    "sampler ends."
                 )
     for generator, state in zip(own, before, strict=True):
         generator.set_state(state)
@@ -503,10 +505,10 @@ def _drawn_order(name: str, seed: int, loader: DataLoader[Any]) -> list[Any]:
 
 
 def _check_sampler(name: str, loader: DataLoader[Any]) -> None:
-    """Refuse a sampler that leaves most samples to others.
+    """Refuse a sampler that leaves a part of the samples to other processes.
 
     Raises:
-        InputError: If there are such others.
+        InputError: If it does.
     """
     for sampler in (loader.sampler, getattr(loader.batch_sampler, "sampler", None)):
         if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:

@@ -1,9 +1,9 @@
-"""A batch as a tree of tensors: moved to a device, copied, and known by its bytes.
+"""Treat a batch as a tree of tensors: move it to a device, copy it, and digest its bytes.
 
-A tree is made of dicts and what is like them (BatchEncoding, ModelOutput), tuples, named tuples,
+A tree is made of dicts and similar classes (BatchEncoding, ModelOutput), tuples, named tuples,
 lists, dataclasses and objects that can be pickled (torch_geometric's Data and Batch). Its leaves
-are tensors; all else stays on the host. What comes back is a new tree of the same types: nothing
-that is done to its containers reaches the one that was given.
+are tensors; everything else stays on the host. The functions return a new tree of the same types:
+changes to its containers do not reach the original tree.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from torch.nn.utils.rnn import PackedSequence
 from landscape_mpi.errors import InputError, in_one_line
 
 OfTensor = Callable[[torch.Tensor], torch.Tensor]
-COPIED = (dict, UserDict)  # whose copies have items of their own
+COPIED = (dict, UserDict)  # types whose copies have their own items
 PLAIN = (type(None), str, bytes, bool, int, float, complex, np.generic, torch.dtype, torch.device)
 
 
 def mapped(tree: Any, function: OfTensor) -> Any:
-    """Return a tree of the same form, with what a function makes of each tensor.
+    """Return a tree of the same form after applying a function to each tensor.
 
     Args:
-        tree: The tree; it stays as it is.
-        function: Called once for each tensor, also where the tree holds it twice.
+        tree: The tree; it stays unchanged.
+        function: Function of a tensor. It is called once for each tensor, even if the tree holds
+            the tensor twice.
 
     Raises:
         InputError: If it holds an object that cannot be copied, or itself.
@@ -52,12 +53,12 @@ def mapped(tree: Any, function: OfTensor) -> Any:
 
 
 def moved(tree: Any, device: str, dtype: torch.dtype | None = None) -> Any:
-    """Return a tree whose tensors have memory of their own on a device.
+    """Return a tree whose tensors have their own memory on a device.
 
     Args:
         tree: The tree.
-        device: Where its tensors go.
-        dtype: Type that floating-point tensors get; None to leave them as they are.
+        device: Device of the new tensors.
+        dtype: Type of the new floating-point tensors; None to keep theirs.
     """
 
     def move(tensor: torch.Tensor) -> torch.Tensor:
@@ -73,17 +74,17 @@ def moved(tree: Any, device: str, dtype: torch.dtype | None = None) -> Any:
 
 
 def cloned(tree: Any) -> Any:
-    """Return a tree whose tensors may be changed without changing those of this one."""
+    """Return a copy of a tree; changing its tensors does not change the original's."""
     return mapped(tree, lambda tensor: _as_leaf(tensor.detach().clone(), tensor))
 
 
 def aliased(tree: Any) -> Any:
-    """Return a tree of new tensors in the same memory: only what changes their values shows."""
+    """Return a tree of new tensors in the same memory: only changes of values are shared."""
     return mapped(tree, lambda tensor: _as_leaf(tensor.detach(), tensor))
 
 
 def tensors_in(tree: Any) -> list[torch.Tensor]:
-    """Return the tensors of a tree themselves, each once."""
+    """Return the tensors of a tree, each once and without copying."""
     found: list[torch.Tensor] = []
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -95,12 +96,12 @@ def tensors_in(tree: Any) -> list[torch.Tensor]:
 
 
 def n_bytes(tree: Any) -> int:
-    """Return the memory of the tensors of a tree, bytes."""
+    """Return the size of the tensors of a tree, bytes."""
     return sum(_stored(tensor).nbytes for tensor in tensors_in(tree))
 
 
 def digest(tree: Any) -> str:
-    """Return the SHA-256 of a tree: of its form, and of the bytes of its tensors."""
+    """Return the SHA-256 of the form of a tree and of the bytes of its tensors."""
     sha256 = hashlib.sha256()
     with _bounded():
         for piece in _pieces(tree):
@@ -110,23 +111,23 @@ def digest(tree: Any) -> str:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Refuse a tree that does not end.
+    """Refuse a tree that is endlessly nested.
 
     Raises:
-        InputError: If Python follows it no deeper.
+        InputError: If it exceeds Python's limit of recursion.
     """
     try:
         yield
     except RecursionError as problem:
         raise InputError(
-            f"Problem: a batch holds itself, as a list or a dict does that is one of its own "
-            f"values, or it is nested deeper than Python's {sys.getrecursionlimit():,} calls. "
-            f"Leave the reference to itself out of the batch."
+            "Problem: a batch holds itself (like a list or a dict that is one of its own values), "
+            f"or it is nested deeper than Python's {sys.getrecursionlimit():,} calls. Remove the "
+            "reference to itself from the batch."
         ) from problem
 
 
 def _as_leaf(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Let a tensor take gradients if another one does: a loss may differentiate by its batch."""
+    """Let a tensor require gradients if another one does: a loss may differentiate by its batch."""
     return tensor.requires_grad_(like.requires_grad)
 
 
@@ -141,7 +142,7 @@ def _mapped(tree: Any, function: OfTensor) -> Any:
         return _mapped_sequence(tree, function)
     if isinstance(tree, Mapping):
         return _filled(tree, ((key, _mapped(value, function)) for key, value in tree.items()))
-    if isinstance(tree, tuple) and (make := getattr(type(tree), "_make", None)):  # a named one
+    if isinstance(tree, tuple) and (make := getattr(type(tree), "_make", None)):  # a named tuple
         return make([_mapped(value, function) for value in tree])
     if type(tree) in {tuple, list}:
         return type(tree)(_mapped(value, function) for value in tree)
@@ -154,8 +155,8 @@ def _mapped(tree: Any, function: OfTensor) -> Any:
 
 
 def _filled(tree: Mapping[Any, Any], items: Iterator[tuple[Any, Any]]) -> Any:
-    # A copy keeps what a class adds to a dict. Of another class, what it holds the items in is
-    # copied too, but not the items.
+    # A copy keeps the attributes that a class adds to a dict. For any other class, the container of
+    # the items is copied too, but not the items.
     kept, found = {id(part): part for item in tree.items() for part in item}, list(items)
     with _copied(tree):
         made: Any = copy.copy(tree) if isinstance(tree, COPIED) else copy.deepcopy(tree, kept)
@@ -165,7 +166,7 @@ def _filled(tree: Mapping[Any, Any], items: Iterator[tuple[Any, Any]]) -> Any:
 
 
 def _mapped_sequence(packed: PackedSequence, function: OfTensor) -> PackedSequence:
-    """Return sequences whose sizes stay on the host, where torch wants them."""
+    """Return packed sequences whose sizes stay on the host, because torch needs them there."""
     orders = (
         None if order is None else function(order)
         for order in (packed.sorted_indices, packed.unsorted_indices)
@@ -182,7 +183,7 @@ def _mapped_fields(tree: Any, function: OfTensor) -> Any:
 
 
 def _fields(tree: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that are set, by name."""
+    """Return the fields of a dataclass that have values, by name."""
     names = [each.name for each in dataclasses.fields(tree)]
     with _copied(tree):
         return {name: getattr(tree, name) for name in names if hasattr(tree, name)}
@@ -190,11 +191,11 @@ def _fields(tree: Any) -> dict[str, Any]:
 
 @contextmanager
 def _copied(tree: object) -> Iterator[None]:
-    """Say that an object cannot be copied, where its own methods raise.
+    """Copy an object; report that it cannot be copied if its own methods raise.
 
     Raises:
-        InputError: If they do.
-        RecursionError: If they never end.
+        InputError: If they raise.
+        RecursionError: If they call themselves without end.
     """
     try:
         yield
@@ -202,26 +203,26 @@ def _copied(tree: object) -> Iterator[None]:
         raise
     except Exception as problem:
         way_out = (
-            "It can be read once only: return a list of what it gives."
+            "It can be read once only: return a list of its items."
             if hasattr(type(tree), "__next__")
             else "Return batches of tensors in dicts, tuples, lists and dataclasses, or of objects "
             "that can be pickled."
         )
         raise InputError(
-            f"Problem: a batch holds an object of type {type(tree).__name__}, of which no copy "
-            f"with tensors of its own can be made ({in_one_line(problem)}). {way_out}"
+            f"Problem: a batch holds an object of type {type(tree).__name__}, which cannot be "
+            f"copied together with its tensors ({in_one_line(problem)}). {way_out}"
         ) from problem
 
 
 class _Taker(pickle.Pickler):
-    """Writes an object and leaves its tensors out."""
+    """Write an object without its tensors."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.tensors: list[torch.Tensor] = []
 
     def persistent_id(self, value: object) -> int | str | None:
-        """Return the number of a tensor; None for what is written."""
+        """Return the number of a tensor; None for an object that is written."""
         if not isinstance(value, torch.Tensor):
             return None
         self.tensors.append(value)
@@ -229,31 +230,31 @@ class _Taker(pickle.Pickler):
 
 
 class _Shower(_Taker):
-    """Writes an object so that it can be compared in other processes, but not read."""
+    """Write an object such that other processes can compare it, but not read it."""
 
     def persistent_id(self, value: object) -> int | str | None:
-        """Return also what is written for a set, whose order is another one in each process."""
+        """Return the digest of a set, whose order differs in each process; else as _Taker does."""
         if isinstance(value, (set, frozenset)):
             return digest(value)
         return super().persistent_id(value)
 
 
 class _Putter(pickle.Unpickler):
-    """Reads an object and puts tensors in."""
+    """Read an object and insert its tensors."""
 
     tensors: list[torch.Tensor]
 
     def persistent_load(self, number: int) -> torch.Tensor:
-        """Return the tensor of a number."""
+        """Return the tensor with a number."""
         return self.tensors[number]
 
 
 def _taken_apart(tree: object, kind: type[_Taker] = _Taker) -> tuple[bytes, list[torch.Tensor]]:
-    """Return an object without its tensors, and these.
+    """Return an object without its tensors, and the tensors.
 
     Args:
         tree: The object.
-        kind: What writes it.
+        kind: Class of the pickler.
     """
     file = io.BytesIO()
     taker = kind(file)
@@ -269,12 +270,12 @@ def _put_together(structure: bytes, tensors: list[torch.Tensor]) -> Any:
 
 
 def _stored(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the numbers that a tensor stores; of a sparse one, the values."""
+    """Return the numbers that a tensor stores; the values if it is sparse."""
     return tensor if tensor.layout == torch.strided else tensor.to_sparse_coo().coalesce().values()
 
 
 def _pieces(tree: Any) -> Iterator[bytes]:
-    """Yield the bytes of a tree; no two trees have the same."""
+    """Yield bytes that are unique to a tree."""
     kind = type(tree).__qualname__
     if isinstance(tree, torch.Tensor):
         yield from _bytes_of(tree)
@@ -296,7 +297,7 @@ def _pieces(tree: Any) -> Iterator[bytes]:
         yield f"{kind} {len(tree)}:".encode()
         for value in tree:
             yield from _pieces(value)
-    elif isinstance(tree, (set, frozenset)):  # whose order is another one in each process
+    elif isinstance(tree, (set, frozenset)):  # the order of a set differs in each process
         yield f"{kind} {len(tree)}:".encode()
         yield "".join(sorted(map(digest, tree))).encode()
     elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):

@@ -1,4 +1,4 @@
-"""Convolutions whose second derivatives are computed by the kernels of the first.
+"""Compute second derivatives of convolutions with the kernels of the first ones.
 
 Torch differentiates the gradient of a convolution by another convolution, whose kernel is as
 large as the image: on a CPU a second backward pass through ResNet-20 takes 1.6 s that way and
@@ -25,7 +25,7 @@ Gradients = tuple[torch.Tensor | None, ...]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a convolution does beside its weights."""
+    """Hold stride, padding, dilation and groups of a convolution."""
 
     stride: list[int]
     padding: list[int]
@@ -41,11 +41,11 @@ class Shape:
         return torch.convolution(x, w, b, *settings)
 
     def input_gradient(self, g: torch.Tensor, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of g . (x * w) in x."""
+        """Return the gradient of g . (x * w) with respect to x."""
         return self._gradients(g, x, w, [True, False, False])[0]
 
     def weight_gradient(self, g: torch.Tensor, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of g . (x * w) in w."""
+        """Return the gradient of g . (x * w) with respect to w."""
         return self._gradients(g, x, w, [False, True, False])[1]
 
     def _gradients(
@@ -57,10 +57,10 @@ class Shape:
 
 
 def ease_second_derivatives(network: nn.Module) -> int:
-    """Let the convolutions of a network be differentiated twice by fast kernels, in place.
+    """Replace convolutions, in place, by ones with fast second derivatives.
 
     Returns:
-        Number of convolutions; those with another padding than zeros are left as they are.
+        Number of replaced convolutions; a convolution with non-zero padding values is kept.
     """
     n_eased = 0
     for layer in network.modules():

@@ -1,4 +1,4 @@
-"""What a point costs in arithmetic and memory traffic, and what this machine can do of each."""
+"""Count a point's arithmetic and memory traffic, and measure this machine's rates of both."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ MEASURE_S = 0.5
 
 @dataclass(frozen=True)
 class SampleCost:
-    """What one sample costs, however it is computed."""
+    """Hold the cost of one sample, independent of how it is computed."""
 
-    operations: float  # floating-point operations of convolutions and matrix products
+    operations: float  # floating-point operations in convolutions and matrix products
     values_moved: float  # activations of the layers with weights, each written once and read once
-    largest_bytes: float = 0.0  # of the largest tensor that an operation makes
+    largest_bytes: float = 0.0  # size of the largest tensor that an operation makes
 
 
 @dataclass(frozen=True)
 class MachineRates:
-    """What one rank's share of the machine does, measured."""
+    """Hold the measured rates of one rank's share of the machine."""
 
-    operations_per_s: float  # of matrix products in the setting's precision
-    bytes_per_s: float  # read and written by a copy
+    operations_per_s: float  # rate of matrix products in the setting's precision
+    bytes_per_s: float  # rate of a copy, reads and writes together
 
 
 def sample_cost(network: nn.Module, inputs: torch.Tensor) -> SampleCost:
-    """Count what a forward pass does.
+    """Count the operations and the memory traffic of a forward pass.
 
     Args:
-        network: In evaluation mode, on the CPU.
+        network: Network in evaluation mode, on the CPU.
         inputs: Some samples as the network sees them, [n, ...].
     """
     moved = 0
@@ -62,10 +62,10 @@ def sample_cost(network: nn.Module, inputs: torch.Tensor) -> SampleCost:
 
 
 def sample_cost_if_known(network: nn.Module, inputs: torch.Tensor) -> SampleCost | None:
-    """Return the cost of a sample in a forward pass, None if the network's code cannot be counted.
+    """Return the cost of a sample in a forward pass; None if the network cannot be counted.
 
     Args:
-        network: In evaluation mode, on the CPU.
+        network: Network in evaluation mode, on the CPU.
         inputs: Some samples as the network sees them, [n, ...].
     """
     try:
@@ -75,16 +75,16 @@ def sample_cost_if_known(network: nn.Module, inputs: torch.Tensor) -> SampleCost
 
 
 class _OperationCount(TorchDispatchMode):
-    """Adds up what torch's own formulas say of each operation, and measures what it makes.
+    """Add up torch's own formulas for each operation, and the sizes of its results.
 
-    torch.utils.flop_counter.FlopCounterMode does so too, but it imports torch's compiler: seconds
-    on every rank, and a thousand files from the file system that all of them share.
+    torch.utils.flop_counter.FlopCounterMode also does this, but it imports torch's compiler: this
+    takes seconds on every rank and reads a thousand files from the shared file system.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
-        self.largest_bytes = 0  # of a tensor
+        self.largest_bytes = 0  # size of a tensor
 
 
 def _count(
@@ -100,7 +100,8 @@ def _count(
         self.total += formula(*args, **(kwargs or {}), out_val=found)
     made = found if isinstance(found, tuple | list) else (found,)
     for tensor in made:
-        # A view takes no memory, e.g. of a large embedding that is also a language model's output.
+        # A view takes no memory, e.g. a large embedding that is also a language model's output
+        # layer.
         if isinstance(tensor, torch.Tensor) and not _shares_memory(tensor, args):
             self.largest_bytes = max(self.largest_bytes, tensor.nbytes)
     return found
@@ -112,7 +113,7 @@ def _shares_memory(tensor: torch.Tensor, others: tuple[Any, ...]) -> bool:
     return any(other.untyped_storage().data_ptr() == place for other in tensors)
 
 
-# Not in the class: what is defined there is wrapped in a call that imports the compiler.
+# Not in the class: torch wraps methods defined there in a call that imports the compiler.
 _OperationCount.__torch_dispatch__ = _count  # type: ignore[assignment]
 
 
@@ -122,9 +123,9 @@ def measure_machine(
     """Measure matrix products and copies as a rank with this setting would run them.
 
     Args:
-        setting: Device, precision and threads.
-        matrix_size: Of the products; None for one that fills the device.
-        copy_bytes: Of a copy; likewise.
+        setting: Device, precision and number of threads.
+        matrix_size: Rows of the square matrices; None for a size that fills the device.
+        copy_bytes: Size of a copy; None for a size that fills the device.
     """
     dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
     device = setting.device
@@ -140,8 +141,8 @@ def _runs_per_s(work: Callable[[], object], setting: Setting) -> float:
     """Return how often work runs per second, on all threads of the rank together."""
 
     def repeat(_: int) -> float:
-        setting.device.bind()  # a new thread begins with the first GPU
-        work()  # the first run allocates
+        setting.device.bind()  # a new thread starts on the first GPU
+        work()  # the first run also allocates memory
         n_runs, began = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - began) < MEASURE_S:
             work()

@@ -1,7 +1,8 @@
-"""Curves through weight space: a Bezier curve or a polygonal chain of some points.
+"""Draw curves through weight space: Bezier curves and polygonal chains.
 
-The first and the last point are the ends. A point of the curve is a weighted sum of the points
-that make it; where a weight is 1 and the others are 0, it is that point, bit for bit.
+The first and the last of the points that define a curve are its ends. Each place on the curve is a
+weighted sum of these points. If one weight is 1 and the others are 0, the result is that point, bit
+for bit.
 
 Source: Garipov et al. 2018, arXiv:1802.10026, section 3.
 """
@@ -21,27 +22,27 @@ from landscape_mpi.compute.directions import inner
 from landscape_mpi.compute.tensors import freeze
 
 KINDS = ("bezier", "polygon")
-CURVE, STRAIGHT_LINE = 0, 1  # paths from end to end, by number
+CURVE, STRAIGHT_LINE = 0, 1  # numbers of the paths from end to end
 
-Point = Mapping[str, np.ndarray]  # tensors of a network by name
+Point = Mapping[str, np.ndarray]  # tensors of a network, by name
 
 
 def weights_at(kind: str, n_points: int, t: float) -> np.ndarray:
-    """Return how much each point counts at a place of the curve.
+    """Return the weight of each point at a place of the curve.
 
     Args:
         kind: One of KINDS.
-        n_points: Points that make the curve, at least 2.
+        n_points: Number of points that define the curve, at least 2.
         t: Place, from 0 to 1.
 
     Returns:
-        float64 [n_points], from 0 to 1; their sum is 1.
+        Weights from 0 to 1, float64 [n_points]; their sum is 1.
 
     Source: Garipov et al. 2018, arXiv:1802.10026, section 3.2, for any number of points.
     """
     last = n_points - 1
     if kind == "polygon":
-        # The place among the points: from k to k + 1 the weight of the one goes to the other.
+        # Place among the points: from k to k + 1 the weight moves from one point to the next.
         return np.maximum(0.0, 1.0 - np.abs(t * last - np.arange(n_points)))
     counts = np.array([math.comb(last, k) for k in range(n_points)], np.float64)
     k = np.arange(n_points)
@@ -49,13 +50,13 @@ def weights_at(kind: str, n_points: int, t: float) -> np.ndarray:
 
 
 def path_weights(kind: str, n_points: int, t: float, path: int) -> np.ndarray:
-    """Return how much each point counts at a place of a path, float64 [n_points].
+    """Return the weight of each point at a place of a path, float64 [n_points].
 
     Args:
-        kind: Of the curve, one of KINDS.
-        n_points: Points that make the curve.
+        kind: Kind of the curve, one of KINDS.
+        n_points: Number of points that define the curve.
         t: Place, from 0 to 1.
-        path: CURVE, or STRAIGHT_LINE between its ends.
+        path: CURVE, or STRAIGHT_LINE between the ends of the curve.
     """
     if path == CURVE:
         return weights_at(kind, n_points, t)
@@ -67,19 +68,19 @@ def path_weights(kind: str, n_points: int, t: float, path: int) -> np.ndarray:
 def path_lengths(
     points: Sequence[Point], names: Sequence[str], kind: str, places: np.ndarray
 ) -> np.ndarray:
-    """Return the length of the curve, and of the straight line, from t = 0 to each place.
+    """Return the lengths of the curve and of the straight line from t = 0 to each place.
 
     Args:
-        points: Tensors at each point that makes the curve, by name.
-        names: Of those that count.
-        kind: Of the curve, one of KINDS.
-        places: Rising, float64 [n].
+        points: Tensors at each point that defines the curve, by name.
+        names: Names of the tensors that count.
+        kind: Kind of the curve, one of KINDS.
+        places: Places in rising order, float64 [n].
 
     Returns:
-        float64 [n, 2], the sum of the distances between one place and the next.
+        Sums of the distances between successive places, float64 [n, 2].
     """
     n_points = len(points)
-    # Inner products of the points less the first: those of the points would lose digits.
+    # Inner products of differences from the first point; those of the points would lose digits.
     moved = [
         {name: point[name].astype(np.float64) - points[0][name] for name in names}
         for point in points
@@ -95,12 +96,12 @@ def path_lengths(
 
 
 def combine(points: torch.Tensor, weights: Sequence[float], out: torch.Tensor) -> torch.Tensor:
-    """Fill a vector with a weighted sum of points; a point alone comes out exactly.
+    """Fill a vector with a weighted sum of points; a single point is copied exactly.
 
     Args:
-        points: [n_points, n].
-        weights: [n_points].
-        out: [n], of the type of the points.
+        points: Points, [n_points, n].
+        weights: Weights, [n_points].
+        out: Result, [n], of the type of the points.
     """
     used = [k for k, weight in enumerate(weights) if weight != 0]
     if len(used) == 1 and weights[used[0]] == 1:
@@ -116,11 +117,11 @@ def straight_points(start: Point, end: Point, n_points: int) -> list[dict[str, n
 
     Args:
         start: Parameters and buffers of a network by name.
-        end: Of the same network.
-        n_points: How many, both ends among them.
+        end: The same at the other end.
+        n_points: Number of points, both ends included.
 
     Returns:
-        Tensors by name of each point; whole numbers, as of counters, are those of the nearer end.
+        Tensors of each point, by name; integers, such as counters, are those of the nearer end.
     """
     return [
         {name: _between(start[name], end[name], k / (n_points - 1)) for name in start}
@@ -137,9 +138,9 @@ def _between(first: np.ndarray, second: np.ndarray, t: float) -> np.ndarray:
 
 
 class CurveNetwork(nn.Module):
-    """A network whose weights lie somewhere on a curve: its parameters are the curve's points.
+    """Compute a network at a place of a curve; the curve's points are the parameters.
 
-    In training every pass has weights of a place t of its own, uniform from 0 to 1.
+    In training each pass draws a new place t, uniform from 0 to 1.
     """
 
     def __init__(
@@ -148,17 +149,17 @@ class CurveNetwork(nn.Module):
         """Take a network and the points of the curve.
 
         Args:
-            network: Any; its parameters become those of the place, by functional_call. It
-                belongs to this from then on.
-            points: The values of its parameters that are trained, by name, at each point.
+            network: Any network; functional_call gives it the parameters of a place. It belongs to
+                the curve from then on.
+            points: Values of the network's trained parameters at each point, by name.
             kind: One of KINDS.
-            free_ends: Whether the ends are trained too.
+            free_ends: Whether the ends are trained as well.
         """
         super().__init__()
         self._computed: _Computed
         self.kind = kind
-        self.t: float | None = None  # of the last pass
-        self.square_norm = torch.zeros(())  # of the weights of the last pass, for a penalty
+        self.t: float | None = None  # place of the last pass
+        self.square_norm = torch.zeros(())  # L2 norm of the weights of the last pass, for a penalty
         trained = trained_parameters(network)
         self._shapes = {name: parameter.shape for name, parameter in trained.items()}
         names = {parameter: name for name, parameter in trained.items()}
@@ -167,7 +168,7 @@ class CurveNetwork(nn.Module):
         flat = torch.stack([_flat(point, trained) for point in points])
         n_fixed = 0 if free_ends else 2
         self._order = _ends_first(len(points), n_fixed)
-        # A parameter, not a buffer: those are sent to all ranks before every pass.
+        # A parameter, because buffers are sent to all ranks before every pass.
         self.fixed = nn.Parameter(flat[self._order[:n_fixed]].clone(), requires_grad=False)
         self.free = nn.Parameter(flat[self._order[n_fixed:]].clone())
         self.network = network
@@ -183,7 +184,7 @@ class CurveNetwork(nn.Module):
     def named_points(self) -> list[dict[str, torch.Tensor]]:
         """Return the values of the trained parameters at each point, on the CPU.
 
-        A parameter of two names is there under both.
+        A parameter with two names appears under both.
         """
         found = []
         for point in self.points.cpu():
@@ -192,16 +193,17 @@ class CurveNetwork(nn.Module):
         return found
 
     def computing(self, function: Callable[[nn.Module, Any], Any]) -> CurveNetwork:
-        """Let a function of network and inputs be computed in the place of the outputs.
+        """Return this curve with a function of network and inputs in place of the outputs.
 
         Args:
-            function: Called with the network, which has the weights of a place meanwhile, however
-                it is used: called several times, by parts, differentiated.
+            function: Function that is called with the network, which has the weights of a place
+                during the call. It may call the network several times, call its parts, or
+                differentiate it.
 
         Returns:
             The same curve.
         """
-        # No submodule: its parameters would be told twice.
+        # Not a submodule: its parameters would be listed twice.
         object.__setattr__(self, "_computed", _Computed(self.network, function))
         return self
 
@@ -209,21 +211,22 @@ class CurveNetwork(nn.Module):
         """Return the outputs at a place drawn at random, or at ``t`` outside training.
 
         Raises:
-            ValueError: If the place is not known.
+            ValueError: If ``t`` is not set outside training.
         """
         if self.training:
-            # Drawn in float64: of the ends themselves the bends have no gradient.
+            # Drawn in float64, so that it does not round to an end, where the bends have no
+            # gradient.
             self.t = float(torch.rand((), dtype=torch.float64))
         if self.t is None:
             raise ValueError("t is not set")
         return self.at(self.t, inputs)
 
     def at(self, t: float, inputs: Any) -> Any:
-        """Return the outputs at a place of the curve, with gradients of the points."""
+        """Return the outputs at a place of the curve, with gradients for the points."""
         weights = weights_at(self.kind, len(self._order), t)[self._order]
         known = torch.from_numpy(weights).to(self.free)
         n_fixed = len(self.fixed)
-        # The place itself stays in the type of the points, whatever the network computes in.
+        # The place keeps the type of the points, whatever type the network computes in.
         with torch.autocast(self.free.device.type, enabled=False):
             place = known[:n_fixed] @ self.fixed + known[n_fixed:] @ self.free
             self.square_norm = place.square().sum()
@@ -237,7 +240,7 @@ class CurveNetwork(nn.Module):
 
 
 class _Computed(nn.Module):
-    """A function of a network and its inputs."""
+    """Wrap a function of a network and its inputs as a module."""
 
     def __init__(self, network: nn.Module, function: Callable[[nn.Module, Any], Any]) -> None:
         super().__init__()
@@ -258,6 +261,6 @@ def _flat(point: Point, like: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 def _ends_first(n_points: int, n_fixed: int) -> list[int]:
-    """Return the points in the order in which they are kept: those that are fixed, the others."""
+    """Return the points in the order of storage: first the fixed ones, then the others."""
     ends = [0, n_points - 1][:n_fixed]
     return [*ends, *(k for k in range(n_points) if k not in ends)]

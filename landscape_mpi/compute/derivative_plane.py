@@ -1,7 +1,7 @@
-"""A network over its plane, prepared for derivatives of its mean loss there.
+"""Prepare a network on its plane for derivatives of its mean loss.
 
-Derivatives are those with respect to the weights of the network as it was given. Where batch-norm
-is folded, a folded weight is s * weight with a fixed s for each channel, so
+Derivatives are with respect to the weights of the original network. If batch-norm is folded, a
+folded weight is s * weight with a fixed s for each channel, so
 
     gradient = S gradient_folded,    H v = S H_folded (S v),
 
@@ -31,7 +31,7 @@ from landscape_mpi.compute.ties import refuse_ties
 
 
 class DerivativePlane:
-    """A network over its plane, and its loss there, batch by batch."""
+    """Hold a network on its plane, and its loss there, batch by batch."""
 
     def __init__(
         self,
@@ -47,20 +47,20 @@ class DerivativePlane:
         """Prepare the network.
 
         Args:
-            network: With its weights, in training mode where eval() changes any, on the CPU; it
-                belongs to the plane from then on. Or that of a problem, which evaluations take in
-                turns.
-            directions: By axis, on the network's parameters and buffers.
-            losses: Of this rank's batches, on the setting's device.
-            setting: How to compute. It holds for the whole process.
-            parameters: Names of those the derivatives are taken with respect to.
+            network: Network with its weights on the CPU, in training mode if eval() changes any
+                weight. It belongs to the plane from then on. Or a problem's network, which
+                evaluations use in turn.
+            directions: Directions by axis, for the network's parameters and buffers.
+            losses: Losses of this rank's batches, on the setting's device.
+            setting: How to compute; it applies to the whole process.
+            parameters: Names of the parameters to differentiate by.
             what: Name of the derivatives, for messages.
-            build: Returns such a network once more, for a thread of its own; None where threads
-                may share one.
+            build: Function that builds the network again for a further thread; None if threads may
+                share one.
 
         Raises:
             InputError: If eval() merges weights of the network, some are tied by their memory, or
-                derivatives do not reach all that the loss depends on.
+                the loss depends on parameters that derivatives do not reach.
         """
         self._holder: ProblemNetwork | None = None
         if not isinstance(network, nn.Module):
@@ -81,7 +81,7 @@ class DerivativePlane:
         if folded.problem:
             networks = losses.networks(folded.network, setting, build)
         self._losses, self._setting = losses, setting
-        self._free: FreeNetworks | None = None  # where threads need networks of their own
+        self._free: FreeNetworks | None = None  # for threads that need their own networks
         self._move(networks, folded.directions, scale, parameters)
         losses.check(networks[0], parameters, what)
         if len(networks) > 1 and not losses.is_alike(networks[0], networks[-1], parameters):
@@ -96,7 +96,7 @@ class DerivativePlane:
         scale: Direction,
         parameters: Sequence[str],
     ) -> None:
-        """Let networks move over the plane, and keep the parameters of the derivatives."""
+        """Let networks move on the plane, and keep the parameters of the derivatives."""
         self._plane = MovedNetwork(
             networks,
             directions["alpha"],
@@ -118,7 +118,7 @@ class DerivativePlane:
     def _go(self, alpha: float, beta: float) -> None:
         """Give the networks the weights of a point."""
         if self._holder is not None and not self._holder.is_of(self):
-            self._holder.at_center()  # another evaluation has moved the network since
+            self._holder.at_center()  # another evaluation has moved the network in the meantime
             self._plane.take_back()
             self._holder.take(self)
         self._plane.move_to(alpha, beta)
@@ -134,7 +134,7 @@ class DerivativePlane:
         return self._setting.device.name
 
     def flat(self, direction: Direction) -> torch.Tensor:
-        """Return what a direction has of the parameters as a vector, float32, on the device."""
+        """Return a direction's values for the parameters as a vector, float32, on the device."""
         return self._layout.flat(direction, self._scale).float()
 
     def by_parameter(self, vector: torch.Tensor) -> Direction:
@@ -146,12 +146,12 @@ class DerivativePlane:
         }
 
     def _flattened(self, parts: Tensors) -> torch.Tensor:
-        """Return derivatives by parameter as a vector."""
+        """Return the derivatives of all parameters as a vector."""
         return self._layout.flatten(dict(zip(self._parameters, parts, strict=True)))
 
     @contextmanager
     def _network_alone(self) -> Iterator[tuple[nn.Module, Tensors]]:
-        """Give a network that no other thread uses, if several are there, and its parameters."""
+        """Lend a network that no other thread uses, if there are several, and its parameters."""
         if self._free is None:
             yield self._network, self._own[id(self._network)]
             return

@@ -1,4 +1,4 @@
-"""First and second derivatives by torch's autograd, in parameters that are named."""
+"""Compute first and second derivatives in named parameters by torch's autograd."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def differentiate(
     create_graph: bool = False,
     retain_graph: bool = True,
 ) -> Tensors:
-    """Return the derivatives in the inputs of outputs . vectors; zero where there are none.
+    """Return the derivatives of outputs . vectors in the inputs; zero if there are none.
 
     Args:
-        outputs: Some of which may have no derivatives.
-        inputs: Leaves, or what outputs were made of.
+        outputs: Tensors to differentiate; some may have no derivatives.
+        inputs: Leaves, or tensors that the outputs were computed from.
         vectors: One for each output; None for outputs that are numbers.
         create_graph: Let the derivatives be differentiated again.
-        retain_graph: Keep what a second call for the same outputs needs.
+        retain_graph: Keep the graph for a second call with the same outputs.
     """
     pairs = list(zip(outputs, vectors or (None,) * len(outputs), strict=True))
     used = [(output, vector) for output, vector in pairs if output.requires_grad]
@@ -45,8 +45,8 @@ def differentiate(
 
 
 def parameters_of(network: nn.Module, names: Sequence[str]) -> Tensors:
-    """Return parameters of a network by their names, and let them be differentiated."""
-    named = dict(network.named_parameters(remove_duplicate=False))  # get_parameter knows no scripts
+    """Return the named parameters of a network, and let them require gradients."""
+    named = dict(network.named_parameters(remove_duplicate=False))  # scripts lack get_parameter
     parameters = tuple(named[name] for name in names)
     for parameter in parameters:
         parameter.requires_grad_(True)
@@ -55,14 +55,14 @@ def parameters_of(network: nn.Module, names: Sequence[str]) -> Tensors:
 
 @contextmanager
 def second_derivatives(network: nn.Module) -> Iterator[None]:
-    """Let attention and recurrent layers compute by operations that can be differentiated twice.
+    """Make attention and recurrent layers use operations that can be differentiated twice.
 
     cuDNN has no second derivatives of recurrent layers; without it torch computes them step by
-    step. This holds for the whole process: threads that chose it one by one would undo each other's
+    step. This applies to the whole process, because threads that each chose would undo each other's
     choice.
 
     Args:
-        network: To be differentiated.
+        network: Network to differentiate.
     """
     cudnn = torch.backends.cudnn
     before = cudnn.enabled

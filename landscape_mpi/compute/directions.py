@@ -1,10 +1,9 @@
-"""Directions through weight space, normalised as in the paper.
+"""Make directions through weight space, normalised as in the paper.
 
-Directions are made from a seed alone, so that every rank builds the same ones: one stream
-of numpy's Philox generator per seed, axis and parameter name, in float64. A prefix that all
-parameter names of the network share, and the words of wrappers in them, do not count: a network
-inside another module has the same directions. A direction leaves out the parameters it does
-not move.
+Directions depend on a seed alone, so every rank builds the same ones: there is one stream of
+numpy's Philox generator per seed, axis and parameter name, in float64. A prefix that all parameter
+names of the network share, and the words that wrappers insert, do not count, so a network inside
+another module has the same directions. A direction omits the parameters that it does not move.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from landscape_mpi.compute.ties import tied_names
 from landscape_mpi.errors import InputError, nearest_name
 from landscape_mpi.tensor_names import inner_names, renamed_like
 
-Direction = dict[str, np.ndarray]  # parameter or buffer name -> float32, the shape of its tensor
+Direction = dict[str, np.ndarray]  # by parameter or buffer name: float32, shaped as its tensor
 
 
 def random_direction(
@@ -39,11 +38,12 @@ def random_direction(
     Args:
         center: The parameters to move, float32, by name.
         seed: Seed of the direction, at least 0.
-        axis: ``alpha`` or ``beta``: another stream each.
+        axis: ``alpha`` or ``beta``; each has its own stream.
         normalize: One of registry.NORMALIZATIONS.
-        filters: The filters of parameters by name; for the others they lie along the first axis.
-        among: The names of all parameters of the network, also of those that stay put, from which
-            the prefix that all share is found; empty where names count as they are.
+        filters: Filters of parameters by name; the filters of any other parameter lie along its
+            first axis.
+        among: Names of all parameters of the network, including fixed ones. They determine the
+            prefix that all share. Empty to keep every name whole.
 
     Returns:
         float32 arrays with the names and shapes of center.
@@ -67,13 +67,13 @@ def _stream(seed: int, axis: str, name: str) -> np.random.Generator:
 def normalized(
     draw: np.ndarray, weights: np.ndarray, *, normalize: str, filters: Filters | None = None
 ) -> np.ndarray:
-    """Scale a draw to the weights it moves.
+    """Scale a random draw to the weights that it moves.
 
     Args:
-        draw: Draw, float64, any shape.
+        draw: Random draw, float64, any shape.
         weights: Weights at the center, the same shape.
         normalize: One of registry.NORMALIZATIONS.
-        filters: The filters; None for filters along the first axis, and a vector as a whole.
+        filters: The filters; None for filters along the first axis and vectors as a whole.
 
     Returns:
         Scaled draw, float64, the same shape.
@@ -95,7 +95,7 @@ def digest(*directions: Direction) -> str:
 
 
 def n_moved(*directions: Direction) -> int:
-    """Return how many weights directions move together."""
+    """Return how many weights the directions move in total."""
     sizes = {name: v.size for direction in directions for name, v in direction.items()}
     return sum(sizes.values())
 
@@ -114,7 +114,7 @@ def cosine(first: Direction, second: Direction) -> float:
 def inner(first: Direction, second: Direction) -> float:
     """Return the inner product over the parameters that both have, in float64.
 
-    numpy's sum, unlike its dot product, has the same bits on any number of threads.
+    Unlike numpy's dot product, its sum has the same bits on any number of threads.
     """
     return math.fsum(
         float(np.sum(first[name].astype(np.float64) * second[name].astype(np.float64)))
@@ -128,17 +128,17 @@ def matched_direction(
     *,
     where: str,
 ) -> Direction:
-    """Return a direction of a file as one of this network.
+    """Match a direction from a file to this network.
 
     Args:
-        stored: Tensors by name, or a list in the order of the network's parameters or of
-            its state dict, as the reference implementation has them. The names may be those of
-            this network inside another module, or of a network that this one holds.
+        stored: Tensors by name, or a list in the order of the network's parameters or of its state
+            dict, as in the reference implementation. The names may be those of this network inside
+            another module, or of a network inside this one.
         network: The network to move.
         where: File and axis, for the message.
 
     Returns:
-        float32 arrays by name; integer buffers (counters) are left out, and what is zero.
+        float32 arrays by name, without integer buffers (counters) and without zero tensors.
 
     Raises:
         InputError: If names, numbers, shapes or values do not fit the network.
@@ -149,7 +149,7 @@ def matched_direction(
     names = renamed_like(stored, state)
     stored = {names[name]: values for name, values in stored.items()}
     if any(name in state for name in stored):
-        # A plane may hold other tensors, as the weights of a loss; they may stay where they are.
+        # A plane may hold other tensors, such as the weights of a loss, if it does not move them.
         stored = {name: v for name, v in stored.items() if name in state or v.any()}
     unknown = [name for name in stored if name not in state]
     if unknown:
@@ -173,15 +173,15 @@ def matched_direction(
 
 
 def _without_ties(direction: Direction, network: nn.Module, where: str) -> Direction:
-    """Return a direction that moves a tensor with several names once.
+    """Return a direction that moves a tensor with several names only once.
 
     Raises:
-        InputError: If the file moves it differently under two of its names.
+        InputError: If the file moves the tensor differently under two of its names.
     """
     tied = tied_names(network)
     for name in [name for name in direction if tied.get(name) in direction]:
         values, first = direction.pop(name), direction[tied[name]]
-        views = (values, values.T)  # one may be the other, transposed
+        views = (values, values.T)  # one tensor may be the transpose of the other
         if not any(np.array_equal(view.ravel(), first.ravel()) for view in views):
             raise InputError(
                 f"{where}: moves {tied[name]} and {name} differently, but in this network they are "
@@ -212,10 +212,10 @@ def check_variances(
     Args:
         state: Parameters and buffers at the center, by name.
         directions: Directions ``alpha`` and ``beta``.
-        corners: Ends of the plane (alpha, beta): a linear function has its least value there.
+        corners: Corners of the plane (alpha, beta), where a linear function has its minimum.
 
     Raises:
-        InputError: If one does, with the buffer and where it reaches zero.
+        InputError: If one does; the message names the buffer and the point where it reaches zero.
     """
     for name, center in state.items():
         if not name.endswith("running_var"):
@@ -230,6 +230,6 @@ def check_variances(
                     f"{name}: on the way from the center to the corner alpha = {alpha:g}, beta = "
                     f"{beta:g} this running variance reaches 0 at alpha = {share * alpha:.3g}, "
                     f"beta = {share * beta:.3g}, and is negative beyond. Ask for a smaller plane, "
-                    f"or for statistics measured at each point (--batch-norm reestimate), or leave "
-                    f"them where they are (--batch-norm fixed)."
+                    "measure the statistics at each point (--batch-norm reestimate), or keep them "
+                    "fixed (--batch-norm fixed)."
                 )

@@ -1,9 +1,9 @@
-"""Loss and error of a network over whole splits, on one device.
+"""Compute loss and error of a network over whole splits, on one device.
 
 Images stay on the device as bytes and are normalised batch by batch. On a CPU the
-batches are shared out to threads, each computing its batches alone: a sample's loss then
-depends neither on the number of threads nor on the number of ranks, bit for bit, which
-kernels that split one batch over threads do not promise.
+batches are shared out to threads, each of which computes its own batches. So a sample's loss does
+not depend, bit for bit, on the number of threads or ranks. Kernels that split one batch over
+threads do not guarantee this.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 
 @dataclass(frozen=True)
 class Setting:
-    """How the points of a surface are evaluated; all of it decides the last bits."""
+    """Hold how the points of a surface are evaluated; every field may change the last bits."""
 
-    device: Device  # this rank's
+    device: Device  # device of this rank
     precision: str  # one of PRECISIONS
     batch: int  # samples per forward pass
-    threads: int = 1  # batches at a time; CPU only, without effect on the results
-    compiled: bool = False  # by torch.compile
-    points: int = 1  # in a pass, with their weights stacked
-    steps: Steps = ALL_STEPS  # that make the network fast
+    threads: int = 1  # batches at a time; CPU only, no effect on the results
+    compiled: bool = False  # whether torch.compile is used
+    points: int = 1  # points in a pass, with their weights stacked
+    steps: Steps = ALL_STEPS  # steps that make the network faster
 
     @property
     def kind(self) -> str:
-        """Kind of device, e.g. ``cpu``."""
+        """Return the kind of device, e.g. ``cpu``."""
         return self.device.kind
 
     @property
     def n_threads(self) -> int:
-        """Batches that are computed at the same time."""
+        """Return the number of batches that are computed at the same time."""
         return self.threads if self.steps.threads else 1
 
 
 class Evaluator:
-    """Evaluates a network, at the weights it has at the moment, over whole splits."""
+    """Evaluate a network with its present weights over whole splits."""
 
     def __init__(
         self,
@@ -70,10 +70,10 @@ class Evaluator:
         """Prepare to evaluate.
 
         Args:
-            network: In evaluation mode on the setting's device, weights with channels last.
+            network: Network in evaluation mode on the setting's device, weights with channels last.
             setting: How to evaluate.
             dtype: Type of the network's weights.
-            loss: What is made of its outputs.
+            loss: Loss of its outputs.
         """
         self._network = network
         self._dtype = dtype
@@ -92,23 +92,22 @@ class Evaluator:
             self.passes = ThreadedPasses(self._evaluate_rows, batch=setting.batch, threads=threads)
 
     def compute_losses(self, samples: ResidentSplit) -> None:
-        """Fill the losses of the samples with those at the network's present weights.
+        """Fill in the losses of the samples at the network's present weights.
 
-        Not-a-number and infinity are results; a sample whose loss is not a number is
-        misclassified.
+        NaN and infinity are results; a sample whose loss is NaN is misclassified.
         """
         self.passes.run(samples)
 
     def outputs_and_losses(
         self, samples: ResidentSplit, rows: slice
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the network makes of one batch, and the losses of its samples."""
+        """Return the network's outputs for one batch, and the losses of its samples."""
         with torch.no_grad():
             outputs = self.outputs(samples, rows)
             return outputs, self._losses_and_wrong(outputs, samples.targets[rows])[0]
 
     def outputs(self, samples: ResidentSplit, rows: slice) -> torch.Tensor:
-        """Return the network's outputs for a batch, float64 where they are that, else float32."""
+        """Return the network's outputs for a batch: float64 stays float64, the rest is float32."""
         steps = self._setting.steps
         with torch.inference_mode() if steps.inference else torch.enable_grad():
             how = {"channels_last": steps.channels_last, "copied": not steps.uncopied}
@@ -132,7 +131,7 @@ class Evaluator:
 
 @contextmanager
 def _precision(setting: Setting, dtype: torch.dtype) -> Iterator[None]:
-    """Let a float32 network compute its matrix products in bfloat16, where that is asked."""
+    """Let a float32 network compute its matrix products in bfloat16, if requested."""
     mixed = setting.precision == "bf16" and dtype == torch.float32
     with setting.device.cast(torch.bfloat16, enabled=mixed):
         yield
@@ -141,22 +140,22 @@ def _precision(setting: Setting, dtype: torch.dtype) -> Iterator[None]:
 def mean_values(
     kept: Sequence[tuple[torch.Tensor, ...]], *, finishes: Sequence[Finish | None] | None = None
 ) -> np.ndarray:
-    """Return the mean values of splits, with one transfer from the device for all of them.
+    """Return the mean values of all splits with a single transfer from the device.
 
     Args:
-        kept: For each split the loss of every sample or target, float32, and whether a target is
-            missed, bool. Where some do not count, or count more than once, also the weights of the
-            losses, and which targets count. All are summed in float64, in the order of the data.
-            Of a problem's splits instead the sums and the counts of each function in turn.
-        finishes: What is applied to the mean of each function of a problem; None for the losses
-            and misses of samples.
+        kept: For each split, the loss of every sample or target, float32, and whether a target is
+            missed, bool. If targets are ignored or weighted, also the weights of the losses and
+            which targets count. All are summed in float64, in the order of the data. For a
+            problem's splits, the sums and the counts of each function in turn.
+        finishes: Function that is applied to the mean of each function of a problem; None for the
+            losses and misses of samples.
 
     Returns:
-        Mean loss, and misclassified targets, percent, of each split, float64
-        [2 * n_splits]; of a problem the value of each function, float64 [n_functions * n_splits].
+        Mean loss and misclassified targets, percent, of each split, float64 [2 * n_splits]; for a
+        problem the value of each function, float64 [n_functions * n_splits].
 
     Raises:
-        UserCodeError: If a function that is applied to a mean raises.
+        UserCodeError: If one of the functions in finishes raises.
     """
     sums = [values.sum(dtype=torch.float64) for split in kept for values in split]
     totals = np.array(torch.stack(sums).tolist())
@@ -164,14 +163,14 @@ def mean_values(
 
 
 def means_of(sums: np.ndarray, kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarray:
-    """Return mean losses and errors from the sums of what mean_values is given.
+    """Return mean losses and errors from the sums of mean_values' inputs.
 
     Args:
-        sums: float64 [..., n_tensors].
-        kept: Of one point.
+        sums: Sums, float64 [..., n_tensors].
+        kept: Values of one point, as in mean_values.
 
     Returns:
-        float64 [..., 2 * n_splits].
+        Mean losses and errors, float64 [..., 2 * n_splits].
     """
     ends = np.cumsum([len(split) for split in kept])
     means = []
@@ -179,20 +178,20 @@ def means_of(sums: np.ndarray, kept: Sequence[tuple[torch.Tensor, ...]]) -> np.n
         totals, counts = own[..., :2] * (1, 100), own[..., 2:]
         if len(split) == 2:
             counts = np.array([values.numel() for values in split])
-        with np.errstate(invalid="ignore"):  # of weights that are all 0
+        with np.errstate(invalid="ignore"):  # sum of weights that are all 0
             means.append(totals / counts)
     return np.concatenate(means, axis=-1)
 
 
 def finished_means(sums: np.ndarray, finishes: Sequence[Finish | None]) -> np.ndarray:
-    """Return the value of each function of a problem from its sums and counts.
+    """Return the value of each function of a problem, from its sums and counts.
 
-    A value beyond the largest number, such as exp(1000), is infinite.
+    A value that overflows, such as exp(1000), becomes infinity.
 
     Args:
         sums: Sum and count of each function in turn, for each split, float64
             [2 * n_functions * n_splits].
-        finishes: What is applied to the mean of each function.
+        finishes: Function that is applied to the mean of each function.
 
     Returns:
         float64 [n_functions * n_splits].
@@ -201,7 +200,7 @@ def finished_means(sums: np.ndarray, finishes: Sequence[Finish | None]) -> np.nd
         UserCodeError: If one of these functions raises.
     """
     totals, counts = sums[0::2], sums[1::2]
-    with np.errstate(invalid="ignore", divide="ignore"):  # nothing counts
+    with np.errstate(invalid="ignore", divide="ignore"):  # no sample counts
         means = (totals / counts).reshape(-1, len(finishes))
     for means_of_split in means:
         for i, finish in enumerate(finishes):
@@ -212,7 +211,9 @@ def finished_means(sums: np.ndarray, finishes: Sequence[Finish | None]) -> np.nd
 
 def _finished(finish: Finish, mean: float) -> float:
     try:
-        with users_own(f"Problem: what finishes a metric raised for {mean:.6g}", library_too=True):
+        with users_own(
+            f"Problem: the function that finishes a metric raised for {mean:.6g}", library_too=True
+        ):
             return float(finish(mean))
     except UserCodeError as error:
         if isinstance(error.__cause__, OverflowError):
@@ -221,16 +222,16 @@ def _finished(finish: Finish, mean: float) -> float:
 
 
 def prepare_device(setting: Setting, network: nn.Module) -> None:
-    """Make this process compute in the setting's way, and the same way every time.
+    """Make this process compute as the setting says, with the same bits every time.
 
     Args:
         setting: How to evaluate.
         network: Network to evaluate; replaces the previous one.
     """
     n_bytes = sum(t.numel() * t.element_size() for t in named_tensors(network).values())
-    # Center, point and both directions; on a GPU also what its graphs were recorded in.
+    # Center, point and both directions; on a GPU also the memory of its recorded graphs.
     make_room(4 * n_bytes if setting.device.is_host else ALWAYS)
-    torch.set_num_threads(1)  # parallel over batches instead, see the head of this file
+    torch.set_num_threads(1)  # batches run in parallel instead; see the head of this file
     keep_freed_memory()
     compute_repeatably(tf32=setting.precision == "tf32")
     setting.device.bind()

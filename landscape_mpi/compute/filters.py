@@ -1,8 +1,8 @@
-"""Filters of weights: the entries that make one output channel, for each kind of layer.
+"""Find the filters of weights: the entries that make one output channel, by kind of layer.
 
-If one channel is multiplied by a number and a later layer undoes it, the function stays the same;
-directions that are normalised filter by filter then show the same surface. So a filter must be all
-that makes one output channel, along whichever axis the layer keeps its channels.
+If one channel is multiplied by a number and a later layer undoes it, the function stays the same.
+Directions that are normalised filter by filter then show the same surface. So a filter must contain
+all entries that make one output channel, along whichever axis the layer keeps its channels.
 
 Source: Li et al. 2018, arXiv:1712.09913, section 4.
 """
@@ -22,36 +22,36 @@ from landscape_mpi.compute.norms import class_of, is_vector, layer_name
 CHANNELS, UNITS, ROWS, FEATURES = "output channels", "output units", "rows", "output features"
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 ALONG_FIRST: tuple[tuple[type[nn.Module], str], ...] = (
-    (nn.modules.conv._ConvNd, CHANNELS),  # the transposed ones are looked for before
+    (nn.modules.conv._ConvNd, CHANNELS),  # checked after the transposed ones
     (nn.Linear, UNITS),
     (nn.Bilinear, UNITS),
-    (nn.MultiheadAttention, UNITS),  # the rows of query, key and value each
-    (nn.RNNBase, UNITS),  # of each gate
+    (nn.MultiheadAttention, UNITS),  # separate rows for query, key and value
+    (nn.RNNBase, UNITS),  # separate rows for each gate
     (nn.RNNCellBase, UNITS),
     (nn.Embedding, ROWS),
     (nn.EmbeddingBag, ROWS),
 )
-# Weights that are computed from other parameters: weight norm, spectral norm, pruning.
+# Weights that layers compute from other parameters: weight norm, spectral norm, pruning.
 SUFFIXES = ("_orig", "_g", "_v")
 
 
 @dataclass(frozen=True)
 class Filters:
-    """How the entries of a tensor fall into filters."""
+    """Describe how the entries of a tensor are divided into filters."""
 
-    axes: tuple[int, ...]  # along which filters lie side by side; none: the tensor is one filter
-    groups: int = 1  # parts of the first axis whose filters are their own
+    axes: tuple[int, ...]  # axes that index the filters; empty if the tensor is one filter
+    groups: int = 1  # number of parts of the first axis with separate filters
     words: str = ""
 
     @property
     def description(self) -> str:
-        """Say what the filters are, and where they lie."""
+        """Describe the filters and their axes in words."""
         axes = " and ".join(str(axis) for axis in self.axes)
         groups = "" if self.groups == 1 else f" in {self.groups} groups"
         return f"{self.words}, {'axes' if len(self.axes) > 1 else 'axis'} {axes}{groups}"
 
     def lengths(self, values: np.ndarray) -> np.ndarray:
-        """Return the Euclidean norm of the filter of each entry, shaped to go with the values."""
+        """Return the Euclidean norm of each entry's filter, shaped to broadcast to the values."""
         if self.groups == 1:
             others = tuple(axis for axis in range(values.ndim) if axis not in self.axes)
             found: np.ndarray = np.sqrt((values**2).sum(axis=others, keepdims=True))
@@ -63,18 +63,18 @@ class Filters:
         )
 
     def with_lengths(self, values: np.ndarray, lengths: np.ndarray | float) -> np.ndarray:
-        """Return the values, each filter scaled to a norm; a filter of zeros stays as it is.
+        """Scale each filter to a norm; a filter of zeros stays zero.
 
         Args:
             values: Float64, any shape.
-            lengths: The norms, as lengths gives them, or one for all.
+            lengths: Norms as lengths() returns them, or one norm for all.
         """
         own = self.lengths(values)
         return values * np.divide(lengths, own, out=np.zeros_like(own), where=own > 0)
 
     @property
     def whole(self) -> Filters:
-        """Return what has the whole tensor as one filter."""
+        """Return the description of a tensor that is one filter."""
         return WHOLE
 
 
@@ -83,13 +83,13 @@ FIRST = Filters((0,), words="its first axis")
 
 
 def filters_like(values: np.ndarray) -> Filters:
-    """Return the filters of a tensor of unknown kind: along its first axis; a vector has none."""
+    """Return the filters of a tensor of unknown kind: along its first axis; none for a vector."""
     return FIRST if values.ndim > 1 else WHOLE
 
 
 @dataclass(frozen=True)
 class LayerFilters:
-    """The filters of a parameter, and the layer that owns it."""
+    """Hold the filters of a parameter, and the layer that owns it."""
 
     layer: str  # class of the layer
     filters: Filters
@@ -99,11 +99,11 @@ def find_filters(network: nn.Module, tried: Mapping[str, Filters]) -> dict[str, 
     """Return the filters of every parameter.
 
     Args:
-        network: Whose parameters are looked at.
-        tried: Filters that a trial has found, of parameters that no known layer owns.
+        network: Network that owns the parameters.
+        tried: Filters that a trial has found for parameters that no known layer owns.
 
     Returns:
-        By the first name of the parameter; a shared one has the filters of its first owner.
+        Filters by the first name of the parameter; a shared parameter has its first owner's.
     """
     found: dict[str, LayerFilters] = {}
     for name, weight, layer, tensor in owned_parameters(network):
@@ -143,19 +143,19 @@ def _without_suffix(tensor: str, layer: nn.Module) -> str:
 
 
 def of_known_layer(layer: nn.Module, tensor: str, weight: torch.Tensor) -> Filters | None:
-    """Return the filters that the kind of a layer gives to a weight of it, None if it gives none.
+    """Return the filters of a weight by the kind of its layer; None if the kind has none.
 
     Args:
         layer: The layer.
         tensor: Name of the weight in it.
-        weight: The weight, or what it is computed from.
+        weight: The weight, or the parameter that it is computed from.
     """
     if "weight" not in tensor or weight.ndim < 2:
         return None
     if issubclass(class_of(layer), TRANSPOSED):
         groups = int(layer.groups)  # type: ignore[arg-type]
         return Filters((1,), groups if weight.shape[0] % groups == 0 else 1, CHANNELS)
-    if layer_name(layer) == "Conv1D" and hasattr(layer, "nf"):  # GPT-2's, of transformers
+    if layer_name(layer) == "Conv1D" and hasattr(layer, "nf"):  # GPT-2's layer in transformers
         return Filters((1,), words=FEATURES)
     for kind, words in ALONG_FIRST:
         if issubclass(class_of(layer), kind):

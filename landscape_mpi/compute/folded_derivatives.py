@@ -1,4 +1,4 @@
-"""A folded network for derivatives, where it has those of the network that was given."""
+"""Use a folded network for derivatives if it has those of the original network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from landscape_mpi.compute.folding import FoldedNetwork
 from landscape_mpi.compute.preparation import fold_if_right
 from landscape_mpi.compute.tensors import freeze
 
-SAME_DERIVATIVES = 0.1  # relative, of each parameter: deep networks amplify rounding to 0.04
-SMALL_DERIVATIVE = 1e-4  # of the largest of all parameters; what is smaller may be rounding
+SAME_DERIVATIVES = 0.1  # relative, for each parameter; deep networks amplify rounding to 0.04
+SMALL_DERIVATIVE = 1e-4  # share of the largest derivative; a smaller one may be rounding
 
 
 def fold_for_derivatives(
@@ -29,16 +29,16 @@ def fold_for_derivatives(
     sample: torch.Tensor,
     parameters: Sequence[str],
 ) -> FoldedNetwork:
-    """Fold, where the folded network has the derivatives of the network at the center.
+    """Fold batch-norm if the folded network has the original's derivatives at the center.
 
-    A traced network may have the right outputs there and lack the derivatives of weights that
-    tracing took for numbers, or those that an autograd function of the user's own defines.
+    A traced network may have the right outputs but lack derivatives: of weights that tracing turned
+    into constants, or those defined by the user's own autograd functions.
 
     Args:
-        network: In evaluation mode, on the CPU.
-        directions: By axis; ``scale`` among them is 1 for each of the parameters.
+        network: Network in evaluation mode, on the CPU.
+        directions: Directions by axis; the additional one ``scale`` is 1 for each parameter.
         sample: Some samples as the network sees them, on the CPU.
-        parameters: Names of those of the derivatives.
+        parameters: Names of the parameters to differentiate by.
     """
     folded = fold_if_right(network, directions, sample)
     if folded.problem is not None:
@@ -47,7 +47,7 @@ def fold_for_derivatives(
         try:
             expected = _trial_derivatives(network, sample, parameters)
         except (RuntimeError, NotImplementedError):
-            return folded  # which check_products says
+            return folded  # check_products reports it
         try:
             found = _trial_derivatives(
                 folded.network, sample, parameters, folded.directions["scale"]
@@ -56,11 +56,11 @@ def fold_for_derivatives(
             return FoldedNetwork(network, directions, 0, 0, f"{type(problem).__name__}: {problem}")
     if _agree(found, expected):
         return folded
-    return FoldedNetwork(network, directions, 0, 0, "traced it has other derivatives")
+    return FoldedNetwork(network, directions, 0, 0, "the traced network has other derivatives")
 
 
 def eased(network: nn.Module, names: Sequence[str]) -> Tensors:
-    """Prepare a network for second derivatives in parameters of these names, and return them."""
+    """Prepare a network for second derivatives in the named parameters, and return these."""
     freeze(network)
     ease_second_derivatives(network)
     return parameters_of(network, names)
@@ -69,7 +69,7 @@ def eased(network: nn.Module, names: Sequence[str]) -> Tensors:
 def _trial_derivatives(
     network: nn.Module, sample: torch.Tensor, names: Sequence[str], scale: Direction | None = None
 ) -> list[Tensors]:
-    """Return first derivatives of a number that depends on all outputs, and a second one."""
+    """Return first derivatives of a number that depends on all outputs, and a second derivative."""
     own = eased(network, names)
     scales = [torch.ones(()) if scale is None else torch.from_numpy(scale[name]) for name in names]
     draw = torch.Generator().manual_seed(0)
@@ -89,7 +89,7 @@ def _trial_derivatives(
 
 
 def _agree(found: list[Tensors], expected: list[Tensors]) -> bool:
-    """Return whether derivatives are the same but for rounding, parameter by parameter."""
+    """Return whether derivatives agree up to rounding, parameter by parameter."""
     for ours, theirs in zip(found, expected, strict=True):
         sizes = [float(tensor.norm()) for tensor in theirs]
         floor = SMALL_DERIVATIVE * max(sizes, default=0.0)

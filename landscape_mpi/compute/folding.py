@@ -1,13 +1,13 @@
-"""Fold batch-norm into the convolution or linear layer before it, and the directions with it.
+"""Fold batch-norm, and the directions, into the convolution or linear layer before it.
 
 With batch-norm fixed, conv + batch-norm is linear in the conv's weight w and bias b:
 
     s * (conv(x, w) + b - mean) + shift = conv(x, s * w) + s * (b - mean) + shift,
     s = scale / sqrt(variance + eps),
 
-so the folded center and the folded directions are made once, and a point of the plane is
-folded center + alpha * folded direction + beta * folded direction. Where a direction moves
-the batch-norm itself this no longer holds, and that pair stays as it is.
+so the folded center and the folded directions are computed once, and a point of the plane is folded
+center + alpha * folded direction + beta * folded direction. If a direction moves the batch-norm
+itself, this no longer holds, and that pair of layers is not folded.
 """
 
 from __future__ import annotations
@@ -32,34 +32,35 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @dataclass(frozen=True)
 class FoldedNetwork:
-    """The same function with fewer layers, and the directions that move it the same way."""
+    """Hold the same function with fewer layers, and the matching directions."""
 
-    network: nn.Module  # a GraphModule, or the network itself where it cannot be traced
+    network: nn.Module  # a GraphModule, or the network itself if it cannot be traced
     directions: dict[str, Direction]  # by axis
     n_folded: int
-    n_left: int  # batch-norms that stay
-    problem: str | None  # why it could not be traced
+    n_left: int  # number of batch-norms that are not folded
+    problem: str | None  # reason why it could not be traced
 
 
 def fold(
     network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor | None = None
 ) -> FoldedNetwork:
-    """Fold what can be folded.
+    """Fold every batch-norm that can be folded.
 
     Args:
-        network: Float32 or float64, in evaluation mode, on the CPU; it is changed, and belongs to
-            the result.
-        directions: Directions by axis, of the network's type, on its parameters and buffers.
-        sample: Some inputs. They show whether a linear layer sees rows or tokens: batch-norm takes
-            another axis of tokens for the channels, and is not folded. None if all are rows.
+        network: Network of float32 or float64, in evaluation mode, on the CPU; it is changed and
+            belongs to the result.
+        directions: Directions by axis, in the network's type, for its parameters and buffers.
+        sample: Some inputs. They show whether a linear layer sees rows or tokens. For tokens,
+            batch-norm has its channels on another axis and is not folded. None if all inputs are
+            rows.
 
     Returns:
-        The folded network with its directions; what could not be traced comes back as it is.
+        Folded network with its directions; a network that cannot be traced is returned unchanged.
     """
     n_norms = sum(map(has_statistics, network.modules()))
     try:
         graph = fx.symbolic_trace(_of_one_input(network))
-    except Exception as problem:  # tracing runs the user's own code on proxies
+    except Exception as problem:  # tracing runs the user's code on proxies
         words = " ".join(str(problem).split())
         return FoldedNetwork(network, directions, 0, n_norms, f"{type(problem).__name__}: {words}")
     if sample is not None:
@@ -80,7 +81,7 @@ def fold(
 
 
 def _of_one_input(network: nn.Module) -> nn.Module:
-    """Fix a network's other arguments at their defaults; tracing would take them for tensors."""
+    """Fix a network's other arguments at their defaults; tracing would treat them as tensors."""
     kind = type(network)
     if "forward" in vars(network) or len(inspect.signature(kind.forward).parameters) == 2:
         return network
@@ -96,7 +97,7 @@ def _of_one_input(network: nn.Module) -> nn.Module:
 def _foldable(
     graph: fx.GraphModule, node: fx.Node, moved: set[str], shared: set[object]
 ) -> tuple[str, str]:
-    """Return the names of layer and batch-norm if node is a batch-norm that can be folded."""
+    """Return the names of layer and batch-norm if a node is a batch-norm that can be folded."""
     if node.op != "call_module" or not isinstance(node.args[0], fx.Node):
         return "", ""
     before = node.args[0]
@@ -120,7 +121,7 @@ def _foldable(
 
 
 def _shared_memory(network: nn.Module) -> set[object]:
-    """Return where the parameters lie that several modules have."""
+    """Return the memory addresses of parameters that several modules share."""
     places = [memory_of(p) for m in network.modules() for p in m.parameters(recurse=False)]
     return {place for place, n in Counter(places).items() if n > 1}
 
@@ -143,7 +144,7 @@ def _fold_pair(
 
 
 def _scale_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return what batch-norm in evaluation mode multiplies by and adds, float64 [n_channels]."""
+    """Return scale and shift of batch-norm in evaluation mode, float64 [n_channels]."""
     scale = 1 / np.sqrt(_exact(norm.running_var) + norm.eps)
     shift = -_exact(norm.running_mean) * scale
     if norm.weight is not None:

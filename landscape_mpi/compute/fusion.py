@@ -1,9 +1,9 @@
-"""Fuse what follows a convolution, on the CPU: bias and residual addition into it, ReLU in place.
+"""Fuse convolutions with later operations on the CPU: add bias and residual, ReLU in place.
 
-An addition of its own would write and read an activation once more; oneDNN adds to values it
-still has in registers. The kernel is the one that torch.compile calls on a CPU, taken directly:
-compiling would cost a minute in every run. ReLU stays torch's own, since oneDNN's turns NaN
-into 0, and a network that overflows would look like one that does not.
+A separate addition would write and read an activation once more; oneDNN adds while the values are
+still in registers. This calls the kernel that torch.compile uses on a CPU, because compiling would
+cost a minute in every run. ReLU stays torch's own: oneDNN's turns NaN into 0, and would hide that a
+network overflows.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Settings = tuple[list[int], list[int], list[int], int]  # padding, stride, dilat
 def is_available(dtype: torch.dtype = torch.float32) -> bool:
     """Return whether torch has the fused kernels for a type on this processor.
 
-    Those for bfloat16 need instructions that many processors lack, where torch's own
-    convolutions do without.
+    The kernels for bfloat16 need instructions that many processors lack; torch's own convolutions
+    do not need them.
     """
     if not torch.backends.mkldnn.is_available():
         return False
@@ -65,11 +65,11 @@ def convolution_sum_relu(
 
 
 def fuse(graph: fx.GraphModule, sample: torch.Tensor) -> int:
-    """Replace convolutions and what follows them by fused ones, in place.
+    """Replace convolutions and the operations after them by fused ones, in place.
 
     Args:
-        graph: Traced network in evaluation mode, on the CPU. The result has no gradients.
-        sample: Input of the network, to learn the shapes from.
+        graph: Traced network in evaluation mode, on the CPU. It has no gradients afterwards.
+        sample: Input of the network, which shows the shapes.
 
     Returns:
         Number of fused convolutions.
@@ -145,7 +145,7 @@ def _same_shape(node: fx.Node, other: object) -> bool:
 def _replace(
     graph: fx.GraphModule, node: fx.Node, last: fx.Node, function: Callable, inputs: tuple
 ) -> None:
-    """Put function where last stands, with the weights of the convolution at node."""
+    """Replace ``last`` by a function, with the weights of the convolution at ``node``."""
     layer = cast(nn.Conv2d, graph.get_submodule(str(node.target)))
     stride, dilation = list(layer.stride), list(layer.dilation)
     settings: Any = (list(layer.padding), stride, dilation, layer.groups)

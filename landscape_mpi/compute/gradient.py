@@ -1,4 +1,4 @@
-"""The mean loss over batches and its gradient, both summed in float64."""
+"""Compute the mean loss over batches and its gradient, both summed in float64."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from landscape_mpi.compute.ties import refuse_ties
 
 
 class LossGradient:
-    """The mean loss of a network over batches, at any weights, with its gradient."""
+    """Compute the mean loss of a network over batches, and its gradient, at any weights."""
 
     def __init__(self, network: nn.Module, losses: BatchLosses, names: Sequence[str]) -> None:
-        """Take the network, which belongs to this from then on.
+        """Take a network; it belongs to this object from then on.
 
         Args:
-            network: On the device of the batches, in training mode where eval() changes any weight.
-            losses: Of all batches; of Device.gradient_batch samples where they are of samples.
-            names: Parameters with respect to which.
+            network: Network on the device of the batches, in training mode if eval() changes any
+                weight.
+            losses: Losses of all batches; batches of samples have Device.gradient_batch samples.
+            names: Names of the parameters to differentiate by.
 
         Raises:
             InputError: If eval() merges weights of the network, some are tied by their memory, or
-                derivatives do not reach all that the loss depends on.
+                the loss depends on parameters that derivatives do not reach.
         """
         what = "the gradient"
         refuse_merged(network, what, option=losses.option)
@@ -39,9 +40,9 @@ class LossGradient:
         losses.check(network, names, what)
 
     def here(self) -> tuple[float, dict[str, np.ndarray]]:
-        """Return the mean loss and its gradient by name, float64, at the present weights.
+        """Return the mean loss and its gradient, by name and in float64, at the present weights.
 
-        The gradient is 0 where the loss does not depend on a parameter.
+        The gradient is 0 for a parameter that the loss does not depend on.
         """
         tensors = tuple(self.parameters.values())
         sums = [torch.zeros_like(tensor, dtype=torch.float64) for tensor in tensors]
@@ -63,6 +64,6 @@ class LossGradient:
 
     @torch.no_grad()
     def move_to(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Give the parameters other values, any floating type, by name."""
+        """Set the parameters to values by name, of any floating type."""
         for name, tensor in self.parameters.items():
             tensor.copy_(torch.from_numpy(weights[name]))

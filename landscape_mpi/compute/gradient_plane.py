@@ -1,4 +1,4 @@
-"""The gradient of the mean loss at the points of a plane."""
+"""Compute the gradient of the mean loss at the points of a plane."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from landscape_mpi.compute.problem_network import ProblemNetwork
 
 @dataclass(frozen=True)
 class GradientSums:
-    """Sums over the batches of a rank, which add up to those of all ranks."""
+    """Hold sums over the batches of a rank; added up over ranks they give the whole."""
 
     loss: float
-    weight: float  # of the losses: their mean is loss / weight
-    gradient: torch.Tensor  # of the loss, float64 [n_parameters], on the device
+    weight: float  # sum of the weights of the losses; their mean is loss / weight
+    gradient: torch.Tensor  # gradient of the loss, float64 [n_parameters], on the device
 
     @property
     def mean_loss(self) -> float:
-        """Return the mean loss, NaN where nothing counts."""
+        """Return the mean loss; NaN if no sample counts."""
         return self.loss / self.weight if self.weight else math.nan
 
     @property
     def norm(self) -> float:
-        """Return the L2 norm of the gradient of the mean loss, NaN where nothing counts."""
+        """Return the L2 norm of the gradient of the mean loss; NaN if no sample counts."""
         length = float(torch.linalg.vector_norm(self.gradient))
         return length / abs(self.weight) if self.weight else math.nan
 
 
 class GradientPlane(DerivativePlane):
-    """A network over its plane, and the gradient of its mean loss there."""
+    """Compute the gradient of a network's mean loss at points of its plane."""
 
     def __init__(
         self,
@@ -54,13 +54,13 @@ class GradientPlane(DerivativePlane):
         """Prepare the network; see DerivativePlane.
 
         Args:
-            network: With its weights, or that of a problem.
-            directions: By axis, on the network's parameters and buffers.
-            losses: Of this rank's batches, on the setting's device.
-            setting: How to compute. It holds for the whole process.
-            parameters: Names of those the gradient is taken with respect to.
-            build: Returns such a network once more, for a thread of its own; None where threads
-                may share one.
+            network: Network with its weights, or a problem's network.
+            directions: Directions by axis, for the network's parameters and buffers.
+            losses: Losses of this rank's batches, on the setting's device.
+            setting: How to compute; it applies to the whole process.
+            parameters: Names of the parameters to differentiate by.
+            build: Function that builds the network again for a further thread; None if threads may
+                share one.
         """
         super().__init__(
             network,
@@ -79,11 +79,11 @@ class GradientPlane(DerivativePlane):
     def sums_at(self, alpha: float, beta: float) -> GradientSums:
         """Return loss and gradient at a point, summed over this rank's batches in their order.
 
-        Not-a-number and infinity are results.
+        NaN and infinity are results.
 
         Args:
             alpha: Coordinate of the point along the first direction.
-            beta: Along the second.
+            beta: Coordinate along the second.
         """
         self._go(alpha, beta)
         total = torch.zeros_like(self._scale, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Directions from one solution to another, and planes through three of them."""
+"""Make directions from one solution to another, and planes through three solutions."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from landscape_mpi.compute.directions import Direction, inner, norm
 from landscape_mpi.errors import InputError
 
-PARALLEL = 1e-6  # share of a direction that must be left when the other is taken out of it
+PARALLEL = 1e-6  # least share of a direction that must be orthogonal to the other
 
 
 def difference(
     center: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], names: Collection[str]
 ) -> Direction:
-    """Return the direction from one solution to another, which lies at 1.
+    """Return the direction from one solution to another, which then has coordinate 1.
 
     Args:
         center: Parameters and buffers by name, float32.
-        other: Of the same network.
-        names: Those that move.
+        other: The same for the other solution.
+        names: Names of the tensors that move.
 
     Returns:
-        float32 arrays by name; what is alike in both is left out.
+        float32 arrays by name, without tensors that are equal in both.
     """
     found = {}
     for name in center:
@@ -37,12 +37,12 @@ def difference(
 def turned_orthogonal(
     direction: Direction, to: Direction, *, length: float | None = None
 ) -> Direction:
-    """Return what of a direction is orthogonal to another one.
+    """Return the part of a direction that is orthogonal to another one.
 
     Args:
         direction: Direction, float32 arrays by name.
         to: The other one.
-        length: Norm of the result; None for what remains.
+        length: Norm of the result; None to keep the norm of that part.
 
     Raises:
         InputError: If the two are parallel.
@@ -55,7 +55,7 @@ def turned_orthogonal(
     remaining = norm(left)
     if remaining <= PARALLEL * norm(direction):
         raise InputError(
-            "--orthogonal: the two directions are parallel, so they span a line and no plane."
+            "--orthogonal: the two directions are parallel, so they span a line and not a plane."
         )
     factor = 1.0 if length is None else length / remaining
     return {name: (factor * values).astype(np.float32) for name, values in left.items()}

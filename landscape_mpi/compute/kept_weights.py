@@ -1,8 +1,8 @@
-"""Whether the calls of a loss leave the weights of a point as they are.
+"""Check that the calls of a loss do not change the weights of a point.
 
-What a call does to weights or running statistics, the next call would see, and which batches come
-next depends on the number of ranks and threads. Bits are added up before and after the batches of a
-point, which costs little beside a pass through the network.
+If a call changed weights or running statistics, the next call would see it, and the next batch
+depends on the number of ranks and threads. The check adds up the bits before and after the batches
+of a point, which costs little compared with a pass through the network.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch import nn
 from landscape_mpi.compute.motion import Moving
 from landscape_mpi.compute.tensors import named_tensors, set_values
 
-WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by size in bytes
 
 
 class KeptWeights:
-    """The moved tensors of networks, and their floating-point buffers, at one point."""
+    """Watch the moved tensors of networks, and their floating-point buffers, at one point."""
 
     def __init__(self, networks: Sequence[nn.Module], moving: Moving) -> None:
         """Take networks.
 
         Args:
-            networks: Alike, in evaluation mode.
-            moving: What moves them.
+            networks: Networks of one architecture, in evaluation mode.
+            moving: Object that moves them.
         """
         self._networks, self._moving, self._names = networks, moving, moving.names
         self.note_unmoved()
@@ -49,21 +49,21 @@ class KeptWeights:
 
     @property
     def is_replaced(self) -> bool:
-        """Whether a tensor is no longer the view of the vector that was put there."""
+        """Return whether a call has replaced a tensor that should be a view of the vector."""
         return self._moving.vector is not None and self._places_now() != self._places
 
     def note_unmoved(self) -> None:
-        """Note the buffers that do not move, as they are now."""
+        """Store the present values of the buffers that do not move."""
         every = map(self._unmoved, self._networks)
         self._values = [[buffer.detach().clone() for buffer in own] for own in every]
 
     def note(self) -> None:
-        """Note the bits of a point, before its batches."""
+        """Store the sum of the bits of a point, before its batches."""
         self._sums = self._sums_now()
 
     @property
     def is_changed(self) -> bool:
-        """Whether the bits are others than those noted."""
+        """Return whether the bits differ from the stored ones."""
         now = self._sums_now()
         return now.shape != self._sums.shape or not torch.equal(now, self._sums)
 
@@ -79,7 +79,7 @@ class KeptWeights:
 
     @torch.no_grad()
     def restore_unmoved(self) -> None:
-        """Give the buffers that do not move their values again."""
+        """Restore the buffers that do not move."""
         for network, values in zip(self._networks, self._values, strict=True):
             for buffer, value in zip(self._unmoved(network), values, strict=False):
                 if buffer.shape == value.shape:
@@ -87,5 +87,5 @@ class KeptWeights:
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the bits of a tensor, int64, read as whole numbers."""
+    """Return the sum of a tensor's bits, read as integers, int64."""
     return tensor.detach().view(WHOLE[tensor.element_size()]).sum(dtype=torch.int64)

@@ -1,6 +1,6 @@
-"""Both ends of the spectrum of a symmetric matrix, by one Lanczos process with thick restarts.
+"""Find both ends of a symmetric matrix's spectrum by one Lanczos process with thick restarts.
 
-Every new vector is made orthogonal to the whole basis, twice, so no eigenvalue comes twice. When
+Every new vector is made orthogonal to the whole basis, twice, so no eigenvalue appears twice. When
 the basis is full, its Ritz vectors next to both ends and the residual become the next basis.
 
 Source: Wu and Simon 2000, SIAM J. Matrix Anal. Appl. 22, 602 (thick restart).
@@ -17,25 +17,25 @@ import torch
 
 from landscape_mpi.compute.devices.choice import device_named
 
-FLOOR = 1e-3  # of the largest eigenvalue: what a smaller one is accurate to
-BREAKDOWN = 1e-6  # a residual below this share of the largest eigenvalue is rounding
+FLOOR = 1e-3  # share of the largest eigenvalue: absolute accuracy of smaller ones
+BREAKDOWN = 1e-6  # share of the largest eigenvalue; a smaller residual is rounding
 
 Multiply = Callable[[torch.Tensor], torch.Tensor]  # float32 [n] to float64 [n]
 
 
 @dataclass(frozen=True)
 class End:
-    """One end of the spectrum, as far as it is known."""
+    """Hold one end of the spectrum and its residual."""
 
     value: float
-    residual: float  # |H u - value u| of the unit vector u
+    residual: float  # |H u - value u| for the unit vector u
     converged: bool
     vector: torch.Tensor  # float32 [n]
 
 
 @dataclass(frozen=True)
 class Ends:
-    """Smallest and largest eigenvalue."""
+    """Hold the smallest and the largest eigenvalue."""
 
     least: End
     greatest: End
@@ -43,7 +43,7 @@ class Ends:
 
     @property
     def converged(self) -> bool:
-        """Return whether both ends are."""
+        """Return whether both ends have converged."""
         return self.least.converged and self.greatest.converged
 
 
@@ -53,22 +53,22 @@ def is_converged(value: float, residual: float, largest: float, tolerance: float
     Args:
         value: The eigenvalue.
         residual: Length of H u - value u.
-        largest: The largest magnitude of an eigenvalue.
-        tolerance: Relative to its own magnitude, at least FLOOR of the largest.
+        largest: Largest magnitude of all eigenvalues.
+        tolerance: Relative to the eigenvalue's magnitude, or to FLOOR * largest if that is larger.
     """
     return residual <= tolerance * max(abs(value), FLOOR * largest)
 
 
 class Lanczos:
-    """A basis, and the matrix in it."""
+    """Hold a Lanczos basis, and the matrix in this basis."""
 
     def __init__(self, multiply: Multiply, start: torch.Tensor, *, n_basis: int) -> None:
         """Begin with one vector.
 
         Args:
-            multiply: Multiplies with the matrix.
-            start: Any vector but zero, float32 [n].
-            n_basis: Vectors of the basis, at most n are used.
+            multiply: Function that multiplies with the matrix.
+            start: Any non-zero vector, float32 [n].
+            n_basis: Number of vectors in the basis; at most n are used.
         """
         self._multiply = multiply
         n = len(start)
@@ -78,7 +78,7 @@ class Lanczos:
         self._matrix = np.zeros((self.n_basis, self.n_basis))
         self._n_vectors = 0
         self._next: torch.Tensor | None = start.double() / start.double().norm()
-        self._length = 0.0  # of the last residual
+        self._length = 0.0  # length of the last residual
         self._generator = torch.Generator().manual_seed(n)
         self.n_products = 0
         self.is_finite = True
@@ -124,7 +124,7 @@ class Lanczos:
         return vector
 
     def _orthogonalise(self, vector: torch.Tensor) -> np.ndarray:
-        """Take the basis out of a vector, in place; return what was in it, float64 [n_vectors]."""
+        """Remove the basis from a vector in place; return its coefficients, float64 [n_vectors]."""
         basis = self._basis[: self._n_vectors]
         inside = torch.zeros(len(basis), dtype=torch.float64, device=vector.device)
         starts = range(0, len(vector), self._chunk)
@@ -136,7 +136,7 @@ class Lanczos:
         return inside.cpu().numpy()
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return values, rising, [k], residuals [k], and coefficients in the basis [k, k]."""
+        """Return rising Ritz values [k], residuals [k], and coefficients in the basis [k, k]."""
         k = self._n_vectors
         values, coefficients = np.linalg.eigh(self._matrix[:k, :k])
         return values, self._length * np.abs(coefficients[-1]), coefficients
@@ -145,7 +145,7 @@ class Lanczos:
         """Return combinations of the basis, float32 [m, n].
 
         Args:
-            coefficients: Float64 [n_vectors, m].
+            coefficients: Coefficients, float64 [n_vectors, m].
         """
         weights = torch.from_numpy(np.ascontiguousarray(coefficients.T))
         weights = weights.to(self._basis.device)
@@ -156,7 +156,7 @@ class Lanczos:
         return made
 
     def _restart(self) -> None:
-        """Keep the Ritz vectors next to both ends: more at the lower one, which is crowded."""
+        """Keep the Ritz vectors next to both ends, more of them at the crowded lower end."""
         values, _, coefficients = self.ritz()
         n_high = max(1, self.n_basis // 8)
         n_low = max(1, self.n_basis // 3)
@@ -179,16 +179,16 @@ def find_ends(
     """Find the smallest and the largest eigenvalue.
 
     Args:
-        multiply: Multiplies a float32 vector [n] with the matrix, in float64.
-        start: Any vector with a part along both eigenvectors, float32 [n].
-        tolerance: Where an end stops: residual over its own magnitude, or over FLOOR of the
-            largest for one that is smaller still.
-        max_products: Where the search stops without that.
-        n_basis: Vectors kept.
-        min_products: As many are made in any case.
+        multiply: Function that multiplies the matrix with a float32 vector [n], in float64.
+        start: Any vector with components along both eigenvectors, float32 [n].
+        tolerance: An end has converged when its residual is below this share of its magnitude, or
+            of FLOOR * largest magnitude if that is larger.
+        max_products: The search stops after this number of products.
+        n_basis: Number of vectors kept.
+        min_products: Minimum number of products.
 
     Returns:
-        Both ends; not a number where a product is not finite.
+        Both ends; NaN if a product is not finite.
     """
     lanczos = Lanczos(multiply, start, n_basis=n_basis)
     while True:

@@ -1,8 +1,8 @@
-"""Kinds of parameters: their filters, and whether they belong to a normalisation.
+"""Find the kinds of parameters: their filters, and whether they belong to a normalisation.
 
 Layers of unknown kind are watched during one pass of real samples. For each weight, the first
-operation that combines it with values computed from the samples decides: if every output depends
-on a single index along an axis of the weight, that axis holds its output channels.
+operation that combines it with values computed from the samples decides: if every output depends on
+a single index along an axis of the weight, this axis holds the output channels.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ from landscape_mpi.compute.norms import (
 NORM_FUNCTIONS = ("layer_norm", "group_norm", "instance_norm", "batch_norm", "rms_norm")
 LOOK_UPS = ("__getitem__", "index_select", "embedding")
 OUTPUTS_TRIED = 5
-Call = tuple[tuple[Any, ...], dict[str, Any]]  # arguments of a layer
+Call = tuple[tuple[Any, ...], dict[str, Any]]  # positional and keyword arguments of a layer
 
 
 @dataclass(frozen=True)
 class LayerKinds:
-    """The kinds of a network's parameters, by name; the same on every rank."""
+    """Hold the kinds of a network's parameters by name; the same on every rank."""
 
     filters: Mapping[str, LayerFilters]
     norms: frozenset[str]  # scale and shift of normalisations
-    notes: tuple[str, ...] = field(default=())  # what a trial decided, for the log
+    notes: tuple[str, ...] = field(default=())  # decisions of a trial, for the log
 
     @property
     def filters_of(self) -> dict[str, Filters]:
-        """The filters alone, by name."""
+        """Return the filters alone, by name."""
         return {name: known.filters for name, known in self.filters.items()}
 
 
 def known_kinds(network: nn.Module) -> LayerKinds:
-    """Return the kinds of parameters that the classes of their layers tell, without a trial."""
+    """Return the kinds of parameters by the classes of their layers, without a trial."""
     return LayerKinds(find_filters(network, {}), frozenset(norm_parameters(network)))
 
 
 def filters_in_words(layers: LayerKinds, names: Collection[str]) -> str:
-    """Return in words how many tensors of each kind of layer have which filters.
+    """Describe in words how many tensors have which filters, by kind of layer.
 
     Args:
         layers: The kinds of the parameters.
@@ -77,16 +77,16 @@ def filters_in_words(layers: LayerKinds, names: Collection[str]) -> str:
 
 
 def has_unknown(network: nn.Module) -> bool:
-    """Return whether a network has layers of unknown kind."""
+    """Tell whether a network has layers of unknown kind."""
     return bool(_unknown_weights(network) or _unknown_norms(network))
 
 
 def find_kinds(network: nn.Module, run: Callable[[nn.Module], object]) -> LayerKinds:
-    """Return the kinds of all parameters, with a trial of the layers of unknown kind.
+    """Find the kinds of all parameters; try layers of unknown kind on samples.
 
     Args:
-        network: In evaluation mode, on the CPU; the trial spoils it.
-        run: Passes some samples through the network it is given.
+        network: Network in evaluation mode, on the CPU; unusable after the trial.
+        run: Function that passes some samples through a network.
     """
     weights, layers = _unknown_weights(network), _unknown_norms(network)
     watch, calls, notes = _watched(network, run, weights, layers)
@@ -100,7 +100,7 @@ def find_kinds(network: nn.Module, run: Callable[[nn.Module], object]) -> LayerK
 
 
 def _unknown_weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters that no layer of a known kind owns, by name."""
+    """Return the parameters, by name, that no layer of a known kind owns."""
     found = {}
     for name, values, layer, tensor in owned_parameters(network):
         known = is_known_norm(layer) or of_known_layer(layer, tensor, values) is not None
@@ -129,7 +129,7 @@ def _watched(
     weights: Mapping[str, nn.Parameter],
     layers: Mapping[str, nn.Module],
 ) -> tuple[_WeightWatch, dict[str, Call], list[str]]:
-    """Pass samples through a network; return the watch of its weights, the calls, and notes."""
+    """Pass samples through a network; return the watch of its weights, the calls and notes."""
     calls: dict[str, Call] = {}
     notes = []
 
@@ -147,9 +147,9 @@ def _watched(
     watch = _WeightWatch(network, weights)
     try:
         with torch.enable_grad(), warnings.catch_warnings(), watch:
-            warnings.simplefilter("ignore")  # of gradients, which only this pass computes
+            warnings.simplefilter("ignore")  # about gradients, which only this pass computes
             run(network)
-    except Exception as problem:  # it may run without gradients only
+    except Exception as problem:  # some networks run only without gradients
         words = f"{type(problem).__name__}: {' '.join(str(problem).split())[:100]}"
         notes.append(f"layers of unknown kinds are judged by their names ({words})")
     for handle in handles:
@@ -159,7 +159,7 @@ def _watched(
 
 
 def _require_gradients(network: nn.Module, of: Sequence[nn.Parameter]) -> None:
-    """Let gradients be taken with respect to some parameters alone."""
+    """Let only some parameters require gradients."""
     for values in network.parameters():
         if values.is_leaf:
             values.requires_grad_(any(values is one for one in of))
@@ -170,15 +170,15 @@ def _copy(values: object) -> object:
 
 
 class _WeightWatch(TorchFunctionMode):
-    """Looks at every operation for the first that brings a weight and the samples together."""
+    """Watch for the first operation that combines a weight with values from the samples."""
 
     def __init__(self, network: nn.Module, weights: Mapping[str, nn.Parameter]) -> None:
         self.filters: dict[str, Filters] = {}
-        self.in_norms: set[str] = set()  # given to a function of torch that normalises
+        self.in_norms: set[str] = set()  # weights passed to a normalising function of torch
         self._weights = weights
         self._seen: set[str] = set()
-        # What is made of parameters and buffers alone, and of which weights; kept alive, so that
-        # no other tensor takes its place.
+        # Tensors computed from parameters and buffers alone, with their weights. They are kept
+        # alive, so that no other tensor takes their place in memory.
         names = {id(values): name for name, values in weights.items()}
         self._constants: dict[int, tuple[torch.Tensor, frozenset[str]]] = {}
         for values in (*network.parameters(), *network.buffers()):
@@ -200,7 +200,7 @@ class _WeightWatch(TorchFunctionMode):
             self._meet(func, args, kwargs, sorted(names - self._seen))
             self._seen |= names
         elif getattr(func, "__name__", "") in LOOK_UPS and len(tensors) > 1:
-            self._seen |= names  # rows of a table, as of an embedding
+            self._seen |= names  # rows of a table, such as an embedding
         made = func(*args, **kwargs)
         if not from_samples:
             for values in tree_leaves(made):
@@ -214,14 +214,14 @@ class _WeightWatch(TorchFunctionMode):
     def _meet(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: list[str]
     ) -> None:
-        """Keep what an operation tells about weights that no operation has used before."""
+        """Record the axes that an operation shows for weights that it is the first to use."""
         if getattr(func, "__name__", "") in NORM_FUNCTIONS:
             self.in_norms |= set(names)
             return
         draw = torch.Generator().manual_seed(0)
 
         def dense(values: object) -> object:
-            """Replace values from samples by random ones, so that none is 0 by chance."""
+            """Replace values from samples by random ones, so that none is 0 by accident."""
             if not isinstance(values, torch.Tensor):
                 return values
             if id(values) in self._constants:
@@ -237,15 +237,15 @@ class _WeightWatch(TorchFunctionMode):
                     axes = _single_axes(output, self._weights[name])
                     if axes:
                         self.filters[name] = Filters(axes, words="output channels, by trial")
-        except Exception:  # an operation that has no gradient, or takes its input back
+        except Exception:  # an operation that has no gradient, or reuses its input's memory
             return
 
 
 def _single_axes(output: torch.Tensor, weight: nn.Parameter) -> tuple[int, ...]:
-    """Return the axes of a weight along which one index alone makes an entry of the output.
+    """Return the axes of a weight along which each output depends on a single index.
 
     Returns:
-        The axes; an empty tuple if it holds for all axes, where the weight is added or multiplied
+        The axes; an empty tuple if this holds for all axes, because the weight is added, multiplied
         entry by entry, or looked up.
     """
     flat = output.flatten()
@@ -254,7 +254,7 @@ def _single_axes(output: torch.Tensor, weight: nn.Parameter) -> tuple[int, ...]:
     for place in torch.linspace(0, len(flat) - 1, OUTPUTS_TRIED).long().tolist():
         (gradient,) = torch.autograd.grad(flat[place], weight, retain_graph=True)
         used = gradient.nonzero()
-        if len(used):  # else this output is made of other weights
+        if len(used):  # otherwise this output comes from other weights
             is_used = True
             single -= {axis for axis in single if len(used[:, axis].unique()) > 1}
     return tuple(sorted(single)) if is_used and single != long else ()
@@ -270,7 +270,7 @@ def _decided(layers: Mapping[str, nn.Module], tried: Mapping[str, bool | None]) 
 
 
 def _notes(layers: Mapping[str, nn.Module], tried: Mapping[str, bool | None]) -> Iterable[str]:
-    """Say which layers count as normalisation, and which do not although their names say so."""
+    """List the layers that count as normalisation, and those that do not despite their names."""
     for outcome, words in (
         (True, "standardise their input, so they count as normalisation (--ignore bn)"),
         (False, "do not standardise their input, so they do not count as normalisation"),

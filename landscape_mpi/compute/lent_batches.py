@@ -1,4 +1,4 @@
-"""A problem's batches, lent one by one to a training, which may change what it is lent."""
+"""Lend a problem's batches one by one to a training, which may change them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from landscape_mpi.compute.random_numbers import Generators, batch_seed
 
 
 class LentBatches:
-    """The batches of a split, each a copy on the device."""
+    """Give copies of a split's batches on the device."""
 
     def __init__(self, split: ProblemSplit, *, seed: int, device: Device = CPU) -> None:
         """Take a split.
 
         Args:
-            split: With its batches on the device, or read when they are asked for.
-            seed: Of the problem.
-            device: Where the network computes.
+            split: Split whose batches are on the device or read on demand.
+            seed: Seed of the problem.
+            device: Device of the network.
         """
         self._split, self._seed = split, seed
         self._generators = Generators(device)
@@ -34,5 +34,5 @@ class LentBatches:
         return self._split.hold(index).lend(copied=True)
 
     def seeded(self, index: int) -> AbstractContextManager[None]:
-        """Seed random numbers as for a batch at the points of a plane, and put them back."""
+        """Seed random numbers as for a batch at a plane's points; restore them afterwards."""
         return self._generators.seeded(batch_seed(self._seed, self._split.rows[index]))

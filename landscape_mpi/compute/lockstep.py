@@ -1,4 +1,4 @@
-"""Threads that go through a network layer by layer together, so that shared state shows up."""
+"""Run threads through a network layer by layer together, so that shared state shows up."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from collections.abc import Iterator
 
 from torch import nn
 
-LONGEST_WAIT_S = 0.5  # for threads that make other calls; after that, they no longer wait
+LONGEST_WAIT_S = 0.5  # wait for threads that make other calls; then the threads no longer wait
 
 
 @contextlib.contextmanager
 def lockstep(n_threads: int) -> Iterator[None]:
     """Let threads wait for one another after each call of a module.
 
-    If a network keeps a tensor outside itself, in a global or a closure, a thread may read what
-    another thread has put there. In lockstep this happens every time, otherwise now and then.
-
-    They wait once the module's own hooks are done, which may be what keeps a tensor.
+    If a network keeps a tensor in a global or a closure, a thread may read the tensor of another
+    thread. In lockstep this happens every time, otherwise only sometimes. Threads wait after the
+    module's own hooks, because a hook may be the code that keeps the tensor.
 
     Args:
-        n_threads: Threads that each take a batch through the same modules.
+        n_threads: Number of threads that each take a batch through the same modules.
     """
     if n_threads < 2:
         yield

@@ -1,4 +1,4 @@
-"""A network's loss over whole splits along paths between points, on one device."""
+"""Compute a network's loss over whole splits along paths between points, on one device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from landscape_mpi.compute.samples import ResidentSplit
 
 
 class LossPaths(SampleLosses):
-    """A network, the points of its paths and its data."""
+    """Hold a network, the points of its paths and its data."""
 
     def __init__(
         self,
@@ -33,15 +33,15 @@ class LossPaths(SampleLosses):
         """Prepare to evaluate places of the paths.
 
         Args:
-            network: On the CPU; it belongs to this from then on.
+            network: Network on the CPU; it belongs to this object from then on.
             motion: The paths, and the network's floating-point tensors at each of their points.
-            splits: Samples by the name of their split, on the setting's device.
-            setting: How to evaluate. It holds for the whole process.
-            loss: What is made of the network's outputs.
-            statistics_of: Samples on which batch-norm's running statistics, where there are any,
-                are measured at every place.
-            build: Builds the network again, for each further thread; None if threads may share
-                one.
+            splits: Samples by name of split, on the setting's device.
+            setting: How to evaluate; it applies to the whole process.
+            loss: Loss of the network's outputs.
+            statistics_of: Samples on which batch-norm's running statistics, if any, are measured at
+                every place.
+            build: Function that builds the network again for each further thread; None if threads
+                may share one.
         """
         prepare_device(setting, network)
         networks = networks_of_threads(network, setting, build)

@@ -1,4 +1,4 @@
-"""A network's loss over whole splits at the points of a plane, on one device."""
+"""Compute a network's loss over whole splits at points of a plane, on one device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from landscape_mpi.compute.samples import ResidentSplit
 
 
 class LossPlane(SampleLosses):
-    """A prepared network, its directions and its data."""
+    """Hold a prepared network, its directions and its data."""
 
     def __init__(
         self,
@@ -34,23 +34,23 @@ class LossPlane(SampleLosses):
         """Prepare to evaluate points.
 
         Args:
-            network: With its weights, on the CPU; it belongs to the plane from then on.
-            directions: By axis, on the network's parameters and buffers.
-            splits: Samples by the name of their split, on the setting's device.
+            network: Network with its weights, on the CPU; it belongs to the plane from then on.
+            directions: Directions by axis, for the network's parameters and buffers.
+            splits: Samples by name of split, on the setting's device.
             sample: Some samples as the network sees them, on the CPU.
-            setting: How to evaluate. It holds for the whole process, until the next plane.
-            loss: What is made of the network's outputs.
+            setting: How to evaluate; it applies to the whole process until the next plane.
+            loss: Loss of the network's outputs.
             statistics_of: Samples on which batch-norm's running statistics are measured at every
-                point; None to leave them as they are.
-            build: Builds the network again, for each further thread; None if threads may share
-                one.
+                point; None to keep them fixed.
+            build: Function that builds the network again for each further thread; None if threads
+                may share one.
         """
         prepare_device(setting, network)
         keep_norms = statistics_of is not None
         prepared = prepare_network(
             network, dict(directions), sample, setting, keep_norms=keep_norms, build=build
         )
-        # Before the evaluator looks at the layers: it puts them on the device.
+        # Before the evaluator looks at the layers: this step puts them on the device.
         self._network = MovedNetwork(
             prepared.networks,
             **prepared.directions,

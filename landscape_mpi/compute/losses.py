@@ -1,6 +1,6 @@
-"""What losses make of outputs and targets: the loss of every sample, and which are wrong.
+"""Compute the loss of every sample from outputs and targets, and which samples are wrong.
 
-Nothing here asks the device for a value, so that a CUDA graph can hold it.
+Nothing here reads a value back from the device, so a CUDA graph can record it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import torch
 from torch.nn import functional
 
 Tensors = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
-OfPair = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of outputs and targets
+OfPair = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # function of outputs and targets
 WithWeights = Callable[[torch.Tensor, torch.Tensor], Tensors]
 
 
 def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy of classes, nat.
 
-    It is made in float64: where a network is sure of itself, the loss is the small difference of
-    two large numbers, of which float32 leaves few digits.
+    It is computed in float64: if a network is confident, the loss is the small difference of two
+    large numbers, and float32 would keep few of its digits.
 
     Args:
         outputs: Logits, float32 [..., n_classes].
@@ -36,9 +36,9 @@ def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return squared errors: of numbers, or the mean over the outputs from one-hot classes.
+    """Return squared errors of numbers, or their mean over the outputs for one-hot classes.
 
-    Their mean over all samples is what torch.nn.MSELoss gives.
+    Their mean over all samples equals torch.nn.MSELoss.
 
     Args:
         outputs: float32 with as many numbers as the targets, or [..., n_classes].
@@ -70,7 +70,7 @@ def bce(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def largest_is_wrong(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return whether the largest output [..., n_classes] is another than the target, bool [...]."""
+    """Return whether the largest output [..., n_classes] differs from the target, bool [...]."""
     return outputs.argmax(dim=-1) != targets
 
 
@@ -80,25 +80,25 @@ def sign_is_wrong(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 FUNCTIONS: dict[str, OfPair] = {"cross_entropy": cross_entropy, "mse": mse, "bce": bce}
-UNITS = {"cross_entropy": "nat", "bce": "nat"}  # of others 1
+UNITS = {"cross_entropy": "nat", "bce": "nat"}  # the unit of any other loss is 1
 ERRORS: dict[str, OfPair] = {"largest output": largest_is_wrong, "sign": sign_is_wrong}
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss, the targets that count in its mean, and the error beside it.
+    """Describe a loss, the targets that count in its mean, and the related error.
 
     The classes lie along axis 1 of the outputs or along the last, as ``class_axis`` says; the
     functions of this file see them last.
     """
 
-    of_samples: WithWeights  # float [n], or of the shape of the targets; the user's with weights
-    error: str | None = None  # a key of ERRORS; None where there is no such thing
+    of_samples: WithWeights  # float [n], or in the targets' shape; a user's also gives weights
+    error: str | None = None  # a key of ERRORS; None if the loss has no error
     class_axis: int = -1  # 1 or -1
-    ignored: int | None = None  # the target that does not count
+    ignored: int | None = None  # target that is ignored
     class_weights: tuple[float, ...] | None = None
-    own: bool = False  # whether of_samples is the user's, and sees outputs and targets unchanged
-    label_smoothing: float = 0.0  # of the cross-entropy: share of the target given to all classes
+    own: bool = False  # whether of_samples is the user's and gets outputs and targets unchanged
+    label_smoothing: float = 0.0  # for the cross-entropy: share of the target given to all classes
 
     def measure(
         self, outputs: torch.Tensor, targets: torch.Tensor
@@ -110,15 +110,15 @@ class Loss:
     def weighted(
         self, outputs: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return losses and their weights; the mean is the sum of losses over that of weights.
+        """Return losses and their weights; the mean is sum of losses / sum of weights.
 
         Args:
-            outputs: float32, of n samples.
-            targets: Of the same samples.
+            outputs: Outputs for n samples, float32.
+            targets: Targets of the same samples.
 
         Returns:
-            Losses, float [n] or of the shape of the targets, and weights of the same shape; None
-            where each weight is 1. A target that does not count has 0 in both.
+            Losses, float [n] or in the shape of the targets, and weights of the same shape; None if
+            each weight is 1. An ignored target has 0 in both.
         """
         counted = self.counted(targets)
         valid = targets if counted is None else targets.where(counted, 0)
@@ -142,7 +142,7 @@ class Loss:
 
         Args:
             losses: Cross-entropies times the weights of their targets, float32 [...].
-            outputs: Logits, the axis of the classes where class_axis says.
+            outputs: Logits, with the classes along class_axis.
 
         Returns:
             float32 [...].
@@ -159,14 +159,14 @@ class Loss:
     def summed(
         self, outputs: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | int]:
-        """Return the sum of the losses of some samples, float64, and that of their weights."""
+        """Return the sum of the losses of some samples, float64, and the sum of their weights."""
         losses, weights = self.weighted(outputs, targets)
         return losses.double().sum(), losses.numel() if weights is None else weights.double().sum()
 
     def summed_quickly(
         self, outputs: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | int]:
-        """Return the same, a cross-entropy made and summed in the type of the outputs."""
+        """Return the same; compute and sum a cross-entropy in the type of the outputs."""
         if self.of_samples is not cross_entropy:
             return self.summed(outputs, targets)
         weights = self.class_weights
@@ -190,7 +190,7 @@ class Loss:
         return weights.sum() if counted is None else weights.where(counted, 0).sum()
 
     def counted(self, targets: torch.Tensor) -> torch.Tensor | None:
-        """Return which targets count, bool of their shape; None where all do."""
+        """Return which targets count, bool in their shape; None if all do."""
         return None if self.ignored is None else targets != self.ignored
 
     def classes_last(self, outputs: torch.Tensor) -> torch.Tensor:
@@ -200,12 +200,12 @@ class Loss:
     def wrong(
         self, outputs: torch.Tensor, targets: torch.Tensor, losses: torch.Tensor
     ) -> torch.Tensor | bool:
-        """Return which targets are missed, bool of their shape; not-a-number is a miss.
+        """Return which targets are missed, bool in their shape; NaN is a miss.
 
         Args:
             outputs: float32.
-            targets: Of so many samples.
-            losses: What of_samples made of the two.
+            targets: Targets of as many samples.
+            losses: Result of of_samples for the two.
         """
         if self.error is None:
             return False
@@ -219,7 +219,7 @@ class Loss:
 
 @functools.cache
 def _on_device(weights: tuple[float, ...], device: torch.device) -> torch.Tensor:
-    # Kept for later passes too, of which some are differentiated.
+    # Kept for later passes as well; some of these are differentiated.
     with torch.inference_mode(False):
         return torch.tensor(weights, device=device)
 

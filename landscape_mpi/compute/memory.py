@@ -1,8 +1,8 @@
-"""The memory of a process: keep that of activations.
+"""Keep the memory of activations in the process.
 
-glibc hands large blocks back to the system when they are freed, so each activation costs page
-faults again; threads make it worse, since they wait for one another there. Keeping the blocks
-is a setting of the allocator; with one arena for all threads what one has freed serves the next.
+glibc returns large blocks to the system when they are freed, so each activation causes page faults
+again. Threads make this worse, because they wait for one another there. A setting of the allocator
+keeps the blocks; with one arena for all threads, a block that one thread frees serves the next.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
 LARGEST_INT = 2**31 - 1
-SHARE_OF_FREE = 0.5  # of the memory of a device, for batches that stay there
+SHARE_OF_FREE = 0.5  # share of a device's memory for batches that stay there
 
 
 def keep_freed_memory() -> bool:
-    """Tell the allocator to keep what is freed.
+    """Tell the allocator to keep freed memory.
 
     Returns:
-        Whether it can be told; elsewhere than on glibc nothing happens.
+        Whether the allocator accepts this; nothing happens without glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

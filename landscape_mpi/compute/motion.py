@@ -1,4 +1,4 @@
-"""What the weights of networks move on: a plane, or paths between points."""
+"""Move the weights of networks on a plane, or on paths between points."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from landscape_mpi.compute.steps import Steps
 
 
 class Moving(Protocol):
-    """Networks that move together."""
+    """Move several networks together."""
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of the tensors that move."""
+        """Return the names of the tensors that move."""
 
     @property
     def vector(self) -> torch.Tensor | None:
-        """The vector that these tensors are views of; None where points are copied into them."""
+        """Return the vector that these tensors are views of; None if points are copied in."""
 
     def move_to(self, alpha: float, beta: float) -> None:
-        """Give them the weights of a point of the grid."""
+        """Give the networks the weights of a grid point."""
 
     def take_back(self) -> None:
-        """Take them again after another object has moved them; see FlatNetwork."""
+        """Take the networks back after another object has moved them; see FlatNetwork."""
 
 
 class Motion(ABC):
-    """Where the points of a grid lie in weight space."""
+    """Describe where the points of a grid lie in weight space."""
 
     @abstractmethod
     def of(self, networks: Sequence[nn.Module], *, device: str, steps: Steps) -> Moving:
-        """Take over networks that are alike, in training mode, and let them move.
+        """Take over networks of one architecture, in training mode, and let them move.
 
         Args:
-            networks: One for each thread.
-            device: Where they compute.
-            steps: Which of them are taken.
+            networks: One network for each thread.
+            device: Device of the networks.
+            steps: Steps to take.
         """
 
 
 @dataclass(frozen=True)
 class PlaneMotion(Motion):
-    """A plane: center + alpha * direction + beta * direction."""
+    """Describe a plane: center + alpha * direction + beta * direction."""
 
-    directions: Mapping[str, Direction]  # by axis
+    directions: Mapping[str, Direction]  # directions by axis
 
     def of(self, networks: Sequence[nn.Module], *, device: str, steps: Steps) -> Moving:
         """Take over networks at the center; see Motion."""
@@ -63,18 +63,18 @@ class PlaneMotion(Motion):
 
 @dataclass(frozen=True)
 class PathMotion(Motion):
-    """Paths between points: alpha is the place from 0 to 1, beta the number of the path."""
+    """Describe paths between points: alpha is the place from 0 to 1, beta the path's number."""
 
     paths: Paths
-    points: Sequence[Mapping[str, np.ndarray]]  # floating-point tensors, the same names for each
+    points: Sequence[Mapping[str, np.ndarray]]  # floating-point tensors, with equal names
 
     def of(self, networks: Sequence[nn.Module], *, device: str, steps: Steps) -> Moving:
-        """Take over networks, whose other tensors stay as they are; see Motion."""
+        """Take over networks; their other tensors stay unchanged. See Motion."""
         return _OnPaths(CombinedNetwork(networks, self.points, device=device, steps=steps), self)
 
 
 class _OnPaths:
-    """Networks at places of paths."""
+    """Move networks to places on paths."""
 
     def __init__(self, network: CombinedNetwork, motion: PathMotion) -> None:
         self._network, self._paths = network, motion.paths
@@ -86,13 +86,13 @@ class _OnPaths:
 
     @property
     def vector(self) -> torch.Tensor | None:
-        """Return the vector that they are views of; None where points are copied into them."""
+        """Return the vector that the tensors are views of; None if points are copied in."""
         return self._network.vector
 
     def move_to(self, alpha: float, beta: float) -> None:
-        """Give the networks the weights of a place; at both ends those of a point, bit for bit."""
+        """Give the networks the weights of a place; both ends are exactly a point, bit for bit."""
         self._network.move_to(self._paths.weights_at(alpha, int(beta)))
 
     def take_back(self) -> None:
-        """Take the networks again."""
+        """Take the networks back."""
         self._network.take_back()

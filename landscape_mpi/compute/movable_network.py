@@ -1,4 +1,4 @@
-"""A network that a plane can move: what a module must be for its weights to be set."""
+"""Check that a plane can move a network: that its weights can be set."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from landscape_mpi.errors import InputError, in_one_line
 
 
 def check_movable(network: nn.Module) -> None:
-    """Check that the weights of a network can be set, and its mode switched.
+    """Check that the weights of a network can be set and that its mode can be switched.
 
     Args:
-        network: On the CPU; its modes stay as they are, and lazy layers may have no shape yet.
+        network: Network on the CPU; its modes stay unchanged, and lazy layers may have no shape
+            yet.
 
     Raises:
-        InputError: If they cannot.
+        InputError: If they cannot be.
     """
     if any(_is_frozen(module) for module in network.modules()):
         raise InputError(
-            "the network: it is TorchScript that was frozen (torch.jit.freeze, "
-            "torch.jit.optimize_for_inference), so its weights are constants of its code and "
-            "cannot move. Pass the module as it was before it was frozen."
+            "the network: it is frozen TorchScript (torch.jit.freeze, "
+            "torch.jit.optimize_for_inference), so its weights are constants in its code and "
+            "cannot move. Pass the module from before it was frozen."
         )
     _check_modes(network)
     check_tensors(network)

@@ -1,4 +1,4 @@
-"""The mean loss of a network that moves over a plane, for those who differentiate it."""
+"""Describe the mean loss of a network that moves on a plane, ready to be differentiated."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from landscape_mpi.compute.problem_network import ProblemNetwork
 
 @dataclass(frozen=True)
 class MovedLoss:
-    """A network, where it moves, and this rank's batches of a split."""
+    """Hold a network, its directions, and this rank's batches of a split."""
 
-    network: nn.Module | ProblemNetwork  # it belongs to whoever moves it
+    network: nn.Module | ProblemNetwork  # it belongs to the object that moves it
     center: Mapping[str, np.ndarray]  # its parameters and buffers by name, in training mode
-    directions: Mapping[str, Direction]  # by axis, on parameters and buffers
-    parameters: tuple[str, ...]  # names of those that the directions move
+    directions: Mapping[str, Direction]  # by axis, for parameters and buffers
+    parameters: tuple[str, ...]  # names of the parameters that the directions move
     losses: BatchLosses
-    build: Build | None = None  # returns such a network once more; None where a copy serves
+    build: Build | None = None  # builds the network again; None if a copy suffices

@@ -1,9 +1,9 @@
-"""A network whose weights move over a plane, or between solutions.
+"""Move the weights of a network on a plane, or between solutions.
 
-All moved tensors are views into one flat vector, so that a point costs two fused
-multiply-adds over it, whatever the number of layers. Some networks cannot be moved like this: they
-keep views of their weights, or merge some of them on eval(). Then each point is copied into the
-network's own tensors in training mode, and eval() is called again, as a user of torch would do it.
+All moved tensors are views into one flat vector, so a point costs two fused multiply-adds on this
+vector, whatever the number of layers. Some networks cannot be moved like this: they keep views of
+their weights, or merge some of them on eval(). Then each point is copied into the network's own
+tensors in training mode, and eval() is called again, as a user of torch would do it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from landscape_mpi.compute.ties import converted, tie_again, ties_of
 
 
 class FlatNetwork:
-    """A network in evaluation mode whose moved tensors lie in one flat vector."""
+    """Hold a network in evaluation mode whose moved tensors lie in one flat vector."""
 
     def __init__(
         self,
@@ -35,13 +35,13 @@ class FlatNetwork:
         dtype: torch.dtype,
         steps: Steps = ALL,
     ) -> None:
-        """Take over a network, or several that are alike, and put tensors of it into one vector.
+        """Take over a network, or copies of it, and put its moved tensors into one vector.
 
         Args:
-            networks: In training mode, so that this sees where eval() merges weights; changed.
-                Several of them move together, one for each thread.
-            names: Of the parameters and buffers that move.
-            device: Where it is to compute.
+            networks: Networks in training mode, which shows whether eval() merges weights; they are
+                changed. Several networks, one for each thread, move together.
+            names: Names of the parameters and buffers that move.
+            device: Device that it computes on.
             dtype: Type it computes in; points are made in its own type and rounded to this one.
             steps: Steps to take; see Steps.views and Steps.channels_last.
         """
@@ -56,7 +56,7 @@ class FlatNetwork:
         is_own = dtype == type_of(self.network)
         self._weights = self._point.to(_only_type(moved, self._point.dtype) if is_own else dtype)
         self._acts = not steps.views and acts_on_eval(self.network)
-        # Of what does not move: train() undoes the merging, with a rounding error each time.
+        # Values of the unmoved tensors: train() undoes merging with a rounding error each time.
         unmoved = changed_by_eval(self.network) if self._acts else {}
         self._unmoved = {name: t for name, t in unmoved.items() if name not in self._layout.like}
         for network in self.networks:
@@ -77,13 +77,13 @@ class FlatNetwork:
 
     @property
     def vector(self) -> torch.Tensor | None:
-        """Return the vector that they are views of; None where points are copied into them."""
+        """Return the vector that the tensors are views of; None if points are copied in."""
         return None if self._is_copied else self._weights
 
     def take_back(self) -> None:
-        """Take the networks again after another object has moved them.
+        """Take the networks back after another object has moved them.
 
-        They are at the center, in training mode, with tensors of their own.
+        The networks must be at the center, in training mode, with their own tensors.
         """
         for network in self.networks:
             network.eval()
@@ -91,12 +91,12 @@ class FlatNetwork:
             self._share_views(set(self._layout.like))
 
     def _share_views(self, names: set[str]) -> None:
-        """Make the moved tensors views into the vector, the same in every network.
+        """Make the moved tensors views into the one vector, in every network.
 
         Raises:
-            TypeError: If they are not all of its type.
+            TypeError: If a tensor's type differs from the vector's.
         """
-        # Type and layout come first: converting them later would cut the views off the vector.
+        # Set type and layout first: converting later would detach the views from the vector.
         for network in self.networks:
             moved = _tensors(network, names)
             if {tensor.dtype for tensor in moved.values()} - {self._weights.dtype}:
@@ -106,11 +106,11 @@ class FlatNetwork:
             tie_again(network, self._ties)
 
     def _flat(self, tensors: Mapping[str, np.ndarray]) -> torch.Tensor:
-        """Return tensors in the order of the vector, zero where there is none."""
+        """Return tensors in the order of the vector; zero for a missing tensor."""
         return self._layout.flat(tensors, self._point)
 
     def _take(self) -> None:
-        """Give the network the weights of the point."""
+        """Give the networks the weights of the point in the vector."""
         if self._weights is not self._point:
             self._weights.copy_(self._point)
         if self._is_copied:
@@ -133,7 +133,7 @@ class FlatNetwork:
 
 
 class MovedNetwork(FlatNetwork):
-    """A network in evaluation mode at center + alpha * direction + beta * direction.
+    """Move a network in evaluation mode to center + alpha * direction + beta * direction.
 
     The network given is changed: it belongs to this object from then on.
     """
@@ -151,12 +151,12 @@ class MovedNetwork(FlatNetwork):
         """Take over a network and put its moved tensors into one vector; see FlatNetwork.
 
         Args:
-            networks: With the weights of the center.
-            alpha: Direction on its parameters and buffers, float32.
+            networks: Networks with the weights of the center.
+            alpha: Direction of its parameters and buffers, float32.
             beta: Direction along the other axis.
-            device: Where it is to compute.
+            device: Device that it computes on.
             dtype: Type it computes in; points are made in its own type and rounded to this one.
-            steps: Which of them are taken.
+            steps: Steps to take.
         """
         names = {*alpha, *beta}
         super().__init__(
@@ -166,16 +166,16 @@ class MovedNetwork(FlatNetwork):
         self._alpha, self._beta = self._flat(alpha), self._flat(beta)
 
     def move_to(self, alpha: float, beta: float) -> None:
-        """Set the weights to those of a point; the center itself comes out exactly."""
+        """Set the weights to those of a point; the center itself is exact."""
         torch.add(self._center, self._alpha, alpha=alpha, out=self._point)
         self._point.add_(self._beta, alpha=beta)
         self._take()
 
 
 class StackedNetwork(MovedNetwork):
-    """A network at several points of its plane at once, which takes a batch through all of them.
+    """Hold a network at several points of its plane; a batch passes through all of them.
 
-    Their weights are those that MovedNetwork gives, bit for bit.
+    The weights equal MovedNetwork's, bit for bit.
     """
 
     def __init__(
@@ -192,18 +192,18 @@ class StackedNetwork(MovedNetwork):
         """Take over a network; see MovedNetwork.
 
         Args:
-            networks: As many as batches may be taken through it at the same time.
-            alpha: Direction on its parameters and buffers, float32.
+            networks: One network for each batch that is computed at the same time.
+            alpha: Direction of its parameters and buffers, float32.
             beta: Direction along the other axis.
-            n_points: Points at once.
-            device: Where it is to compute.
+            n_points: Number of points at once.
+            device: Device that it computes on.
             dtype: Type it computes in.
-            steps: Which of them are taken.
+            steps: Steps to take.
         """
         super().__init__(networks, alpha, beta, device=device, dtype=dtype, steps=steps)
         n = self._point.numel()
-        self._rows = self._weights.new_empty((n_points, n))  # a point each
-        # Tensor after tensor, each of all points: layers would copy what lies apart.
+        self._rows = self._weights.new_empty((n_points, n))  # one row for each point
+        # One tensor of all points after the other: layers would copy scattered values.
         self._stack = self._weights.new_empty(n_points * n)
         tensors, sources, start = {}, [torch.empty(0, dtype=torch.int64)], 0
         for name, like in self._layout.like.items():
@@ -214,7 +214,7 @@ class StackedNetwork(MovedNetwork):
             start = end
         self._sources = torch.cat(sources).to(device)
         self._tensors = tensors
-        self._free = FreeNetworks(self.networks)  # a call puts other tensors into its network
+        self._free = FreeNetworks(self.networks)  # a call puts other tensors into the network
 
     def move_to_all(self, points: Sequence[tuple[float, float]]) -> None:
         """Set the weights to those of n_points points."""
@@ -224,7 +224,7 @@ class StackedNetwork(MovedNetwork):
         torch.index_select(self._rows.view(-1), 0, self._sources, out=self._stack)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return what the network makes of a batch at each point, [n_points, n, ...]."""
+        """Return the network's outputs for a batch at each point, [n_points, n, ...]."""
         with self._free.one() as network:
 
             def at_one(tensors: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
@@ -234,7 +234,7 @@ class StackedNetwork(MovedNetwork):
 
 
 class CombinedNetwork(FlatNetwork):
-    """A network in evaluation mode whose tensors are weighted sums of those of some points.
+    """Hold a network in evaluation mode whose tensors are weighted sums of some points' tensors.
 
     The network given is changed: it belongs to this object from then on.
     """
@@ -250,23 +250,23 @@ class CombinedNetwork(FlatNetwork):
         """Take over a network and put its moved tensors into one vector; see FlatNetwork.
 
         Args:
-            networks: Whose other tensors stay as they are.
-            points: Values of its parameters and buffers, the same names for each.
-            device: Where it is to compute.
-            steps: Which of them are taken.
+            networks: Networks whose other tensors stay unchanged.
+            points: Values of its parameters and buffers, with the same names for each point.
+            device: Device that it computes on.
+            steps: Steps to take.
         """
         names, dtype = set(points[0]), type_of(networks)
         super().__init__(networks, names, device=device, dtype=dtype, steps=steps)
         self._points = torch.stack([self._flat(point) for point in points])
 
     def move_to(self, weights: Sequence[float]) -> None:
-        """Set the tensors to a weighted sum; a point alone comes out exactly."""
+        """Set the tensors to a weighted sum of points; a single point is exact."""
         combine(self._points, weights, self._point)
         self._take()
 
 
 class FreeNetworks:
-    """Networks that threads take in turn, each for itself while it computes."""
+    """Lend networks to threads; each thread has its own while it computes."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         self._free: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
@@ -275,7 +275,7 @@ class FreeNetworks:
 
     @contextmanager
     def one(self) -> Iterator[nn.Module]:
-        """Take a network that no other thread uses, and give it back."""
+        """Take a network that no other thread uses, and return it afterwards."""
         network = self._free.get()
         try:
             yield network
@@ -283,21 +283,21 @@ class FreeNetworks:
             self._free.put(network)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return what one of them makes of a batch."""
+        """Return a free network's outputs for a batch."""
         with self.one() as network:
             return network(inputs)
 
 
 class Layout:
-    """How tensors lie in one vector, one after the other."""
+    """Describe how tensors lie in one vector, one after the other."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], *, channels_last: bool = True) -> None:
         """Take the shapes and types of tensors.
 
         Args:
-            tensors: By name, in their order in the vector.
-            channels_last: Whether weights of two-dimensional convolutions lie as their kernels
-                read them.
+            tensors: Tensors by name, in their order in the vector.
+            channels_last: Whether weights of two-dimensional convolutions have the layout that
+                their kernels read.
         """
         self.like = {name: torch.empty_like(t, device="meta") for name, t in tensors.items()}
         self._channels_last = channels_last
@@ -312,7 +312,7 @@ class Layout:
         return torch.cat(ordered)
 
     def flat(self, arrays: Mapping[str, np.ndarray], vector: torch.Tensor) -> torch.Tensor:
-        """Return arrays as a vector like another one, zero where there is none of a name."""
+        """Return arrays as a vector like another one; zero for a missing name."""
         spread = {}
         for name, like in self.like.items():
             given = arrays.get(name)
@@ -325,14 +325,14 @@ class Layout:
         return self.flatten(spread, device=vector.device).to(vector.dtype)
 
     def views(self, vector: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Return the tensors that make up a vector."""
+        """Return the tensors that a vector consists of, as views."""
         start = 0
         for like in self.like.values():
             yield self.as_tensor(vector[start : start + like.numel()], like)
             start += like.numel()
 
     def as_tensor(self, piece: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Return values in the order of their memory, [..., n], in the shape of a tensor of n."""
+        """Return values, [..., n] in memory order, in the shape of a tensor of n entries."""
         shaped = piece.view((*piece.shape[:-1], *self._in_memory(like).shape))
         return shaped.movedim(-1, -3) if self._is_turned(like) else shaped
 
@@ -344,31 +344,31 @@ class Layout:
 
 
 def type_of(networks: nn.Module | Sequence[nn.Module]) -> torch.dtype:
-    """Return the type a network computes in: float64 where its parameters are, else float32."""
+    """Return the type a network computes in: float64 if its parameters are, else float32."""
     network = networks if isinstance(networks, nn.Module) else networks[0]
     floats = {p.dtype for p in network.parameters() if p.is_floating_point()}
     return torch.float64 if floats == {torch.float64} else torch.float32
 
 
 def _wide(vector: torch.Tensor) -> torch.Tensor:
-    """Return a point in a type in which a small step along a direction is not lost."""
+    """Return a point in a type that can resolve a small step along a direction."""
     is_half = vector.dtype in {torch.float16, torch.bfloat16}
     return vector.float() if is_half else vector
 
 
 def _only_type(tensors: Mapping[str, torch.Tensor], otherwise: torch.dtype) -> torch.dtype:
-    """Return the type of all tensors, or another one where they have several."""
+    """Return the type of all tensors; another type if they have several."""
     types = {tensor.dtype for tensor in tensors.values()}
     return types.pop() if len(types) == 1 else otherwise
 
 
 def order_channels_last(network: nn.Module) -> None:
-    """Lay the weights of two-dimensional convolutions out as their kernels read them."""
+    """Give the weights of two-dimensional convolutions the layout that their kernels read."""
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _tensors(network: nn.Module, names: set[str]) -> dict[str, torch.Tensor]:
-    """Return the parameters and buffers of these names themselves, in the network's order."""
+    """Return the named parameters and buffers, uncopied, in the network's order."""
     return {name: tensor for name, tensor in named_tensors(network).items() if name in names}

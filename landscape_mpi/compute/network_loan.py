@@ -1,4 +1,4 @@
-"""A user's network on loan: given back as it was, whatever was done to it."""
+"""Borrow a user's network, and give it back unchanged, whatever was done to it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from landscape_mpi.compute.tensors import named_tensors, set_values
 
 
 class NetworkLoan:
-    """How a network was when it was lent: weights, memory, device, types, modes and gradients.
+    """Store a network's weights, memory, device, types, modes and gradients when it is lent.
 
-    Attributes that are neither parameters nor buffers are not looked at.
+    Attributes that are neither parameters nor buffers are not stored.
     """
 
     def __init__(self, network: nn.Module) -> None:
-        """Note how a network is; its gradients are put aside.
+        """Store the state of a network; set its gradients aside.
 
         Args:
             network: The user's own object.
@@ -37,8 +37,8 @@ class NetworkLoan:
 
     @torch.no_grad()
     def give_back(self) -> None:
-        """Make the network what it was."""
-        self._network.train(self._modules[0][1])  # merges weights, or undoes it, as it was
+        """Restore the network."""
+        self._network.train(self._modules[0][1])  # merges weights, or undoes merging, as before
         for module, training, parameters, buffers in self._modules:
             module.training = training
             _put_back(module._parameters, parameters)
@@ -51,9 +51,9 @@ class NetworkLoan:
 
 
 def _put_back(own: MutableMapping[str, Any], before: Mapping[str, Any]) -> None:
-    """Put tensors into a module again, but only those that a call has replaced.
+    """Restore the tensors of a module that a call has replaced.
 
-    A module of TorchScript has no way to set all of them at once.
+    A module of TorchScript cannot set all of them at once.
     """
     now = dict(own.items())
     for name, tensor in before.items():

@@ -1,4 +1,4 @@
-"""How the batches of a split are run one after the other: by threads, or as one CUDA graph."""
+"""Run the batches of a split one after the other: by threads, or as one CUDA graph."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from landscape_mpi.compute.devices.device import Work
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.threads import single_core_threads
 
-MOST_RECORDED = 400  # batches in a graph; launching so many costs little beside their work
-# Why networks of a class cannot be recorded: what a recording that failed holds is not given back.
+MOST_RECORDED = 400  # batches in a graph; launching so many costs little compared with their work
+# Reasons by class of network: the memory that a failed recording holds is never returned.
 _causes: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 EvaluateRows = Callable[[ResidentSplit, slice], None]
 
 
 class Passes(Protocol):
-    """Runs all batches of a split."""
+    """Run all batches of a split."""
 
     description: str  # for the log
 
     def run(self, samples: ResidentSplit) -> None:
-        """Fill the losses of the samples."""
+        """Fill in the losses of the samples."""
 
     def forget(self, samples: ResidentSplit) -> None:
-        """Free what is kept for samples that will not run again."""
+        """Free the memory kept for samples that will not run again."""
 
 
 def batches(n_samples: int, batch: int) -> Iterator[slice]:
-    """Return the rows of each batch, the last one shorter."""
+    """Return the rows of each batch; the last one may be shorter."""
     return (slice(row, min(row + batch, n_samples)) for row in range(0, n_samples, batch))
 
 
 class ThreadedPasses:
-    """Batches shared out to threads, each computing its batches alone."""
+    """Share the batches out to threads; each thread computes its own batches."""
 
     def __init__(self, evaluate_rows: EvaluateRows, *, batch: int, threads: int) -> None:
         self.description = "batches shared out to threads" if threads > 1 else "batch by batch"
@@ -45,7 +45,7 @@ class ThreadedPasses:
         self._pool = single_core_threads(threads)
 
     def run(self, samples: ResidentSplit) -> None:
-        """Fill the losses of the samples."""
+        """Fill in the losses of the samples."""
         parts = batches(len(samples), self._batch)
         for _ in self._pool.map(lambda rows: self._evaluate_rows(samples, rows), parts):
             pass
@@ -55,9 +55,9 @@ class ThreadedPasses:
 
 
 class RecordedPasses:
-    """All batches of a split as one recording, which a point replays with a single launch.
+    """Record all batches of a split; each point replays them with a single launch.
 
-    A recording is kept only where it gives the bits of the plain passes; else those go on.
+    A recording is used only if it gives the bits of the plain passes; otherwise these are used.
     """
 
     def __init__(
@@ -71,10 +71,11 @@ class RecordedPasses:
         """Prepare to record.
 
         Args:
-            evaluate_rows: Evaluates one batch.
-            batch: Samples of a batch.
-            record: Records some work and returns what repeats it; see Device.record.
-            network: Class of the network; one that could not be recorded is not tried again.
+            evaluate_rows: Function that evaluates one batch.
+            batch: Number of samples in a batch.
+            record: Function that records some work and returns a function to repeat it; see
+                Device.record.
+            network: Class of the network; a class that could not be recorded is not tried again.
         """
         self.description = "one CUDA graph a split"
         self._evaluate_rows = evaluate_rows
@@ -84,7 +85,7 @@ class RecordedPasses:
         self._network = network
 
     def run(self, samples: ResidentSplit) -> None:
-        """Fill the losses of the samples."""
+        """Fill in the losses of the samples."""
         if samples not in self._replays:
             self._replays[samples] = self._prepare(samples)
         self._replays[samples]()
@@ -114,8 +115,8 @@ class RecordedPasses:
             replay()
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as problem:  # e.g. the network asks the device for a value
-            # What ends a failed recording raises once more, and says nothing of the cause.
+        except RuntimeError as problem:  # e.g. the network reads a value from the device
+            # Ending a failed recording raises a second error, which does not tell the cause.
             cause = problem.__context__ or problem
             self.description = f"no CUDA graph ({str(cause).splitlines()[0][:100]})"
             if self._network is not None:
@@ -123,5 +124,5 @@ class RecordedPasses:
             return plainly
         if torch.equal(samples.losses.nan_to_num(), expected.nan_to_num()):
             return replay
-        self.description = "no CUDA graph (replayed it gives other losses)"
+        self.description = "no CUDA graph (replaying it gives other losses)"
         return plainly

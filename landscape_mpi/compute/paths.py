@@ -1,4 +1,4 @@
-"""Paths through weight space: a place of a path is a weighted sum of some points."""
+"""Define paths through weight space: a place on a path is a weighted sum of points."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from landscape_mpi.compute.curve import path_weights
 
 @dataclass(frozen=True)
 class Paths(ABC):
-    """Paths by number, and how much each point counts at their places."""
+    """Give the weight of each point at the places of numbered paths."""
 
     n_points: int
 
     @abstractmethod
     def weights_at(self, t: float, path: int) -> list[float]:
-        """Return how much each point counts at a place; an end is one point alone.
+        """Return the weight of each point at a place; an end is a single point.
 
         Args:
             t: The place, from 0 to 1.
@@ -26,7 +26,7 @@ class Paths(ABC):
 
 @dataclass(frozen=True)
 class CurvePaths(Paths):
-    """A curve, and the straight line beside it: curve.CURVE and curve.STRAIGHT_LINE."""
+    """Describe a curve and the straight line between its ends: CURVE and STRAIGHT_LINE of curve."""
 
     kind: str  # one of curve.KINDS
 
@@ -37,9 +37,9 @@ class CurvePaths(Paths):
 
 @dataclass(frozen=True)
 class LinePaths(Paths):
-    """Straight lines between points."""
+    """Describe straight lines between points."""
 
-    lines: tuple[tuple[int, int], ...]  # of each line the numbers of its points
+    lines: tuple[tuple[int, int], ...]  # for each line the indices of its points
 
     def weights_at(self, t: float, path: int) -> list[float]:
         """Return how much each point counts at a place; see Paths."""

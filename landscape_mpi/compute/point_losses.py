@@ -1,7 +1,7 @@
-"""A network's losses over whole splits, on one device, at points of what its weights move on.
+"""Compute a network's losses over whole splits, on one device, as its weights move.
 
-What a split is depends on the problem: samples that share one array (ResidentSplit), or batches of
-any form (ProblemSplit).
+The problem determines what a split holds: samples that share one array (ResidentSplit), or batches
+of any form (ProblemSplit).
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ Split = TypeVar("Split")
 
 
 class PointLosses(ABC, Generic[Split]):
-    """A network on its device, and its data; where its weights move, a subclass knows."""
+    """Hold a network on its device, and its data; a subclass defines how its weights move."""
 
-    description: str  # what was done to the network, for the log and the file
+    description: str  # how the network was prepared, for the log and the file
 
     @property
     @abstractmethod
     def launching(self) -> str:
-        """How the batches of a point are started, known once a point is computed."""
+        """Return how the batches of a point are started; known after the first point."""
 
     @abstractmethod
     def compute_losses(self, alpha: float, beta: float) -> None:
-        """Fill every split with the losses of a point."""
+        """Fill in every split the losses of a point."""
 
     @abstractmethod
     def evaluate(self, alpha: float, beta: float) -> np.ndarray:
@@ -54,25 +54,25 @@ class PointLosses(ABC, Generic[Split]):
         Args:
             alpha: Coordinate of the point along the first direction.
             beta: Coordinate along the second.
-            samples: On the device; they need not belong to the plane's own splits.
+            samples: Samples on the device; they need not belong to the plane's own splits.
         """
 
     @abstractmethod
     def look_at(
         self, alpha: float, beta: float, samples: Split, rows: slice
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the network makes of some rows at a point, and their losses.
+        """Return the network's outputs for some rows at a point, and their losses.
 
         Args:
             alpha: Coordinate of the point along the first direction.
             beta: Coordinate along the second.
-            samples: On the device; they need not be of the plane's own splits.
-            rows: Those of a batch.
+            samples: Samples on the device; they need not be of the plane's own splits.
+            rows: Rows of a batch.
         """
 
     @abstractmethod
     def forget(self, samples: Split) -> None:
-        """Free what is kept for samples that will not be evaluated again."""
+        """Free the memory kept for samples that will not be evaluated again."""
 
     @abstractmethod
     def take(self, splits: Mapping[str, Split], statistics_of: Split) -> None:
@@ -80,16 +80,16 @@ class PointLosses(ABC, Generic[Split]):
 
         Args:
             splits: Samples by the name of their split, on the device.
-            statistics_of: Samples on which running statistics are measured, where they are.
+            statistics_of: Samples on which running statistics are measured, if at all.
         """
 
     def shortest_seconds(self, alpha: float, beta: float) -> float:
-        """Return the shortest time of a point in some runs, s, of which the first prepares."""
+        """Return the shortest time of a point over some runs, s; the first run only prepares."""
         return shortest_seconds_of(lambda: self.evaluate(alpha, beta))
 
 
 class SampleLosses(PointLosses[ResidentSplit]):
-    """The losses of samples that share one array, as a network that is made fast gives them."""
+    """Compute the losses of samples that share one array, with a prepared fast network."""
 
     def __init__(
         self,
@@ -105,14 +105,15 @@ class SampleLosses(PointLosses[ResidentSplit]):
         """Prepare to evaluate.
 
         Args:
-            networks: One in evaluation mode on the setting's device, or one for each thread.
+            networks: One network in evaluation mode on the setting's device, or one for each
+                thread.
             splits: Samples by the name of their split, on the setting's device.
             setting: How to evaluate.
             dtype: Type of the network's weights.
-            loss: What is made of its outputs.
+            loss: Loss of its outputs.
             statistics_of: Samples on which batch-norm's running statistics are measured at every
-                point; None to leave them as they are.
-            preparation: What was done to the network, for the log and the file.
+                point; None to keep them fixed.
+            preparation: How the network was prepared, for the log and the file.
         """
         self.description = preparation + (", compiled" if setting.compiled else "")
         self._splits = splits
@@ -133,11 +134,11 @@ class SampleLosses(PointLosses[ResidentSplit]):
 
     @property
     def launching(self) -> str:
-        """How the batches of a point are started, known once a point is computed."""
+        """Return how the batches of a point are started; known after the first point."""
         return self._evaluator.passes.description
 
     def compute_losses(self, alpha: float, beta: float) -> None:
-        """Fill the losses of every sample of every split with those of a point."""
+        """Fill in the losses of every sample of every split at a point."""
         self._move_to(alpha, beta)
         if self._training is not None and self._statistics is not None:
             run = partial(self._evaluator.outputs, self._training)
@@ -156,26 +157,26 @@ class SampleLosses(PointLosses[ResidentSplit]):
         Args:
             alpha: Coordinate of the point along the first direction.
             beta: Coordinate along the second.
-            samples: On the device; they need not belong to the plane's own splits.
+            samples: Samples on the device; they need not belong to the plane's own splits.
         """
         self._move_to(alpha, beta)
         self._evaluator.compute_losses(samples)
         return samples.losses
 
     def forget(self, samples: ResidentSplit) -> None:
-        """Free what is kept for samples that will not be evaluated again."""
+        """Free the memory kept for samples that will not be evaluated again."""
         self._evaluator.passes.forget(samples)
 
     def look_at(
         self, alpha: float, beta: float, samples: ResidentSplit, rows: slice
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the network makes of one batch at a point, and the losses of its samples.
+        """Return the network's outputs for one batch at a point, and the losses of its samples.
 
         Args:
             alpha: Coordinate of the point along the first direction.
             beta: Coordinate along the second.
-            samples: On the device; they need not be of the plane's own splits.
-            rows: Those of the batch.
+            samples: Samples on the device; they need not be of the plane's own splits.
+            rows: Rows of the batch.
         """
         self._move_to(alpha, beta)
         return self._evaluator.outputs_and_losses(samples, rows)
@@ -185,7 +186,7 @@ class SampleLosses(PointLosses[ResidentSplit]):
 
         Args:
             splits: Samples by the name of their split, on the device.
-            statistics_of: Samples on which running statistics are measured, where they are.
+            statistics_of: Samples on which running statistics are measured, if at all.
         """
         self._splits = splits
         self._training = None if self._training is None else statistics_of
@@ -194,14 +195,14 @@ class SampleLosses(PointLosses[ResidentSplit]):
 def _callable(
     networks: Sequence[nn.Module], setting: Setting
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what evaluates a batch: one network, or several that threads take in turn."""
+    """Return the network that evaluates a batch, or several networks for threads in turn."""
     if len(networks) > 1:
         return FreeNetworks(networks)
     return compiled(networks[0]) if setting.compiled else networks[0]
 
 
 def shortest_seconds_of(work: Callable[[], object]) -> float:
-    """Return the shortest time of some work in some runs, s, after one that prepares."""
+    """Return the shortest time of some work over some runs, s, after a run that prepares."""
     work()
     seconds = []
     for _ in range(TIMED_RUNS):

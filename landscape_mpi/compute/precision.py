@@ -1,8 +1,8 @@
-"""Which type of matrix products a surface can be computed in: tried on points of that surface.
+"""Choose the type of a surface's matrix products by trying types on points of the surface.
 
-How far a type goes wrong depends on the network and on the place: where the loss is near zero
-or the weights are far out, rounding shows most. How much faster it is depends on the machine:
-some only emulate it. Neither is guessed.
+The error of a type depends on the network and on the place: rounding shows most where the loss is
+near zero or the weights are far out. Its speed depends on the machine, since some only emulate it.
+So both are measured.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.errors import InputError
 
-# Relative; two ways to compute in one type may differ by so much.
+# Relative; two ways to compute in one type may differ by this much.
 SAME_LOSS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 2e-2}
-WORTH_CHANGING = 1.05  # a type is taken when it is faster than fp32 by this factor at least
+WORTH_CHANGING = 1.05  # a type is chosen if it is faster than fp32 by at least this factor
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one type did at some points, beside fp32."""
+    """Hold the results of one type at some points, compared with fp32."""
 
     precision: str
-    deviation: float  # of the loss, largest over the points, relative; infinite if it cannot
-    speed: float  # points per time, fp32 being 1
-    n_finite: int = 0  # points at which the loss in fp32 is a finite number, which are compared
-    problem: str | None = None  # why it cannot compute this network
+    deviation: float  # largest relative deviation of the loss; infinite if the type fails
+    speed: float  # points per time, relative to fp32
+    n_finite: int = 0  # number of compared points, where the loss in fp32 is finite
+    problem: str | None = None  # reason why it cannot compute this network
     last: float = math.nan  # loss at the last of the points
 
 
 def check_available(precision: str, device: Device) -> None:
-    """Check that a device has a type.
+    """Check that a device supports a type.
 
     Args:
         precision: One of evaluation.PRECISIONS, or ``auto``.
-        device: Of this rank.
+        device: Device of this rank.
 
     Raises:
         InputError: If it does not.
@@ -61,15 +61,15 @@ def try_precisions(
     """Evaluate the same points in every type.
 
     Args:
-        make_plane: Returns a plane that computes in a type.
-        names: Types beside fp32.
-        points: Alpha and beta of each; the last one is timed.
+        make_plane: Function that returns a plane that computes in a type.
+        names: Types other than fp32.
+        points: Alpha and beta of each point; the last one is timed.
 
     Returns:
         One trial for each type, fp32 first.
 
     Raises:
-        OutOfMemoryError: If a batch does not fit; that says nothing of a type.
+        OutOfMemoryError: If a batch does not fit, whatever the type.
     """
     expected, fp32_seconds = _losses_and_seconds(make_plane("fp32"), points)
     n_finite = int(np.isfinite(expected).sum())
@@ -101,14 +101,14 @@ def deviation(losses: np.ndarray, expected: np.ndarray) -> float:
     """Return the largest relative difference of losses.
 
     Args:
-        losses: Those of a type, float64 [n].
-        expected: Those of fp32, float64 [n].
+        losses: Losses in a type, float64 [n].
+        expected: Losses in fp32, float64 [n].
 
     Returns:
-        The largest difference relative to the expected value of its point. Where some expected
-        values are 0 or below, it is relative to the largest magnitude of all, since a loss that
-        passes 0 has no scale of its own. Infinite where one of the two is finite and the other is
-        not; not a number if none is finite.
+        Largest difference, relative to the expected value of its point. If some expected values are
+        0 or below, it is relative to the largest magnitude of all, because a loss that crosses 0
+        has no scale. It is infinite if one of the two is finite and the other is not, and NaN if
+        none is finite.
     """
     finite = np.isfinite(expected)
     if not np.array_equal(finite, np.isfinite(losses)):
@@ -124,10 +124,10 @@ def deviation(losses: np.ndarray, expected: np.ndarray) -> float:
 
 
 def fastest(trials: Sequence[Trial], *, tolerance: float) -> Trial:
-    """Return the fastest type within the tolerance: fp32, unless another is clearly faster.
+    """Return the fastest type within the tolerance; fp32, unless another is clearly faster.
 
     Args:
-        trials: Of every type, fp32 first.
+        trials: Trials of every type, fp32 first.
         tolerance: Largest deviation, relative.
     """
     good = [trial for trial in trials[1:] if trial.deviation <= tolerance]

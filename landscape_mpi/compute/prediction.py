@@ -1,7 +1,7 @@
-"""What networks say of samples, and what the average of several of them is worth.
+"""Predict class probabilities of samples, and score the average over several networks.
 
-The probabilities are made in float64 from float32 outputs, batch by batch, and averaged in the
-order of the networks: neither threads nor the rank that computed them show in the result.
+The probabilities are computed in float64 from float32 outputs, batch by batch, and averaged in the
+order of the networks. So the result depends neither on threads nor on the rank that computed it.
 
 Source: Garipov et al. 2018, arXiv:1802.10026, section 4: softmax outputs are averaged.
 """
@@ -23,7 +23,7 @@ from landscape_mpi.compute.threads import single_core_threads
 
 @dataclass(frozen=True)
 class Score:
-    """What probabilities of classes are worth."""
+    """Hold loss and error of predicted probabilities."""
 
     loss: float  # mean of -log p of the target, nat
     error: float  # percent of targets that are not the likeliest class
@@ -35,10 +35,10 @@ def probabilities(
     """Return the softmax of a network's outputs, float64 [n, ..., n_classes].
 
     Args:
-        network: Float32, in evaluation mode, on the setting's device.
-        samples: On that device.
+        network: Network of float32, in evaluation mode, on the setting's device.
+        samples: Samples on that device.
         setting: How to evaluate; see prepare_device.
-        class_axis: Of its outputs, 1 or -1.
+        class_axis: Axis of the classes in its outputs, 1 or -1.
     """
     evaluator = Evaluator(network, setting)
 
@@ -64,11 +64,11 @@ def score(prediction: np.ndarray, targets: np.ndarray) -> Score:
     """Return loss and error of probabilities.
 
     Args:
-        prediction: float64 [n, ..., n_classes].
+        prediction: Probabilities, float64 [n, ..., n_classes].
         targets: Class numbers, int64 [n, ...].
     """
     of_target = np.take_along_axis(prediction, targets[..., None], axis=-1)
-    with np.errstate(divide="ignore"):  # a class that is ruled out has an infinite loss
+    with np.errstate(divide="ignore"):  # a class with probability 0 has an infinite loss
         loss = float(-np.log(of_target).mean())
     wrong = prediction.argmax(axis=-1) != targets
     return Score(loss, 100 * float(wrong.mean()))

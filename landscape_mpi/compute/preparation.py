@@ -22,12 +22,12 @@ Build = Callable[[], nn.Module]  # builds the network again, in training mode, o
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """A network ready to move over its plane."""
+    """Hold a network that is ready to move on its plane."""
 
-    networks: list[nn.Module]  # one, or one for each thread where a thread needs its own
-    directions: dict[str, Direction]  # by axis, those of this network
-    dtype: torch.dtype  # of its weights while it computes
-    description: str  # what was done, for the log and the file
+    networks: list[nn.Module]  # one network, or one for each thread if threads need their own
+    directions: dict[str, Direction]  # directions of this network, by axis
+    dtype: torch.dtype  # type of its weights while it computes
+    description: str  # steps taken, for the log and the file
 
 
 def prepare_network(
@@ -40,16 +40,17 @@ def prepare_network(
     fused: bool = True,
     build: Build | None = None,
 ) -> PreparedNetwork:
-    """Fold batch-norm, fuse on CPUs, and choose the type of the weights, if its steps are taken.
+    """Fold batch-norm, fuse on CPUs, and choose the weights' type, if the setting has these steps.
 
     Args:
-        network: On the CPU; it belongs to the result from then on.
-        directions: By axis, on the network's parameters and buffers.
+        network: Network on the CPU; it belongs to the result from then on.
+        directions: Directions by axis, for the network's parameters and buffers.
         sample: Some inputs of the network, on the CPU.
-        setting: How it will be evaluated.
-        keep_norms: Leave the batch-norm layers in, whose statistics change.
-        fused: Fuse where that is possible; fused operations take the weights of one point.
-        build: Builds the networks of further threads; None if threads may share this one.
+        setting: How the network will be evaluated.
+        keep_norms: Keep the batch-norm layers, because their statistics will change.
+        fused: Fuse where possible; fused operations take the weights of a single point.
+        build: Function that builds the networks of further threads; None if threads may share this
+            one.
     """
     steps = setting.steps
     if sample.is_floating_point():
@@ -77,7 +78,7 @@ def prepare_network(
 def networks_of_threads(
     network: nn.Module, setting: Setting, build: Build | None
 ) -> list[nn.Module]:
-    """Return a network for each thread: the user's code may keep what it computes in itself."""
+    """Return a network for each thread, because the user's code may store results in itself."""
     if build is None:
         return [network]
     return [network, *(build() for _ in range(setting.n_threads - 1))]
@@ -86,10 +87,10 @@ def networks_of_threads(
 def fold_if_right(
     network: nn.Module, directions: dict[str, Direction], sample: torch.Tensor
 ) -> FoldedNetwork:
-    """Fold, and check on the sample that the traced network still is the network at the center.
+    """Fold; check on the sample that the traced network equals the original at the center.
 
-    Tracing keeps what the network computed for a stand-in: Python values that change from call
-    to call, or depend on the batch, would be frozen without a word.
+    Tracing keeps the values that the network computed for a stand-in: Python values that change
+    from call to call, or depend on the batch, would be frozen silently.
     """
     n_norms = sum(map(has_statistics, network.modules()))
 
@@ -111,14 +112,16 @@ def fold_if_right(
         scale = float(finite.abs().max()) if finite.numel() else 0.0
         if torch.allclose(found, expected, rtol=0, atol=1e-3 * scale, equal_nan=True):
             return folded
-    except Exception as problem:  # the user's own code, copied and run on stand-ins
+    except Exception as problem:  # the user's code, copied and run on stand-ins
         words = " ".join(str(problem).split())
         return unfolded(f"{type(problem).__name__}: {words}")
-    return unfolded(f"traced it gives other outputs, by up to {(found - expected).abs().max():.3g}")
+    return unfolded(
+        f"the traced network gives other outputs, by up to {(found - expected).abs().max():.3g}"
+    )
 
 
 def has_hooks(network: nn.Module) -> bool:
-    """Return whether modules of a network have forward hooks, which tracing does not see."""
+    """Return whether a network has forward hooks, which tracing does not see."""
     return any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
 
 
@@ -130,5 +133,5 @@ def _describe(folded: FoldedNetwork) -> str:
 
 
 def _is_plain(network: nn.Module) -> bool:
-    """Return whether all layers may compute in bfloat16; normalisation needs float32 inside."""
+    """Return whether all layers may compute in bfloat16; a normalisation needs float32."""
     return not any(isinstance(m, NORM_LAYERS) for m in network.modules())

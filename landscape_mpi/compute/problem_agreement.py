@@ -1,9 +1,9 @@
-"""Comparison of a problem's fast evaluations with the plain one: the user's own network and loss.
+"""Compare a problem's fast evaluations with the plain one: the user's own network and loss.
 
-The truth is the user's own object with the weights of a point copied into it in training mode,
-after eval(), called by the loss on one batch after the other, each a copy, with the random numbers
-of the batch. Threads, weights in one vector and batches that are not copied are each left out where
-they do not give the same.
+The reference is the user's own object. The weights of a point are copied into it in training mode,
+eval() is called, and the loss calls it on copies of the batches, one after the other, each with the
+batch's random numbers. Threads, weights in one vector and uncopied batches are each left out if
+they do not give the same values.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from landscape_mpi.compute.random_numbers import DrawWatch
 from landscape_mpi.compute.steps import PLAIN, WORDS, steps_of
 from landscape_mpi.errors import InputError, UserCodeError
 
-LEAST_BATCHES = 3  # compared where there are so many: what a batch leaves behind may show in others
+LEAST_BATCHES = 3  # batches compared, if available: side effects of one may show in others
 DRAWN = "random numbers are drawn, and threads share their generator"
 UNCOPIED = "a copy of the network does not compute what the network does, e.g. by a hook"
 
 
 class MakeProblemPlane(Protocol):
-    """Prepares an evaluation of some batches."""
+    """Prepare an evaluation of some batches."""
 
     def __call__(
         self,
@@ -50,21 +50,21 @@ class MakeProblemPlane(Protocol):
         exact: bool = False,
         again: bool = False,
     ) -> PointLosses[ProblemSplit]:
-        """Return the evaluation: in float64 if exact, of another network like this if again."""
+        """Return the evaluation: in float64 if ``exact``, of a second such network if ``again``."""
 
 
 @dataclass(frozen=True)
 class SeenSums(Seen):
-    """Sums and counts of an evaluation at one point, float64 [n, 2 * n_functions], in outputs."""
+    """Hold sums and counts at one point, float64 [n, 2 * n_functions], in ``outputs``."""
 
     def apart_from(self, expected: Seen) -> float:
-        """Return the largest difference of means, relative to the largest of the function."""
+        """Return the largest difference of means, relative to the function's largest mean."""
         pairs = zip(_means(self.outputs).T, _means(expected.outputs).T, strict=True)
         return max(relative(found, known, scale_of=known) for found, known in pairs)
 
 
 class ProblemAgreement(Agreement[ProblemSplit]):
-    """Compares evaluations of a problem with the plain one, on real batches."""
+    """Compare evaluations of a problem with the plain one, on real batches."""
 
     most_steps = steps_of(("threads", "uncopied", "views"))
 
@@ -82,16 +82,17 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         """Prepare to compare.
 
         Args:
-            make_plane: Prepares an evaluation.
-            take_batches: Puts batches of a split, given by their numbers, int64 [n], on the
-                setting's device.
+            make_plane: Function that prepares an evaluation.
+            take_batches: Function that puts batches of a split, given by their numbers, int64 [n],
+                on the setting's device.
             setting: How the run will evaluate, with a batch of 1.
             n_batches: Number of batches of the split.
-            moved: Points beside the center, the best one first; the first point at which the
-                loss is finite is taken.
-            copied: Whether further networks are copies of a live one, which only lives once.
-            spread: Compare batches from all over the split, the first and the last one among them,
-                which takes a source that reads each alone; else the first ones.
+            moved: Points other than the center, best first; the comparison uses the first one at
+                which the loss is finite.
+            copied: Whether further networks are copies of the live one.
+            spread: Whether to compare batches from the whole split, including the first and the
+                last one. This needs a source that reads each batch alone. Otherwise the first
+                batches are compared.
         """
         super().__init__(make_plane, take_batches, setting, n_samples=n_batches, moved=moved)
         most = max(LEAST_BATCHES, min(MOST_BATCHES, setting.threads))
@@ -109,13 +110,13 @@ class ProblemAgreement(Agreement[ProblemSplit]):
 
         Raises:
             UserCodeError: If the loss, a metric or the data raise.
-            InputError: If the batches differ when they are read again, or the values do: in a
-                second call, in another order of the batches, for another network with the same
-                weights; or if they do not change when the weights do.
+            InputError: If the batches differ when they are read again. If the values differ in a
+                second call, in another order of the batches, or for another network with the same
+                weights. If the values do not change when the weights do.
             OutOfMemoryError: If the batches do not fit.
         """
         plain, samples = self._used_plain = self._plain()
-        other = self._another(samples)  # before the first call, which may leave something behind
+        other = self._another(samples)  # before the first call, which may have side effects
         first = self._seen[CENTER] = self._look_once(plain, samples, CENTER)
         samples.check_counts(first.outputs)
         samples.check_read_again()
@@ -134,12 +135,12 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         self._check_order(plain, samples, first)
         self._check_moves(first)
         if other is not None:
-            plain.losses_at(*CENTER, samples)  # a loss may have caught the user's own object
+            plain.losses_at(*CENTER, samples)  # a loss may have captured the user's own object
             self._check_another(other, samples, first)
 
     @property
     def _of_gpus(self) -> str:
-        """Say what else may vary on a GPU."""
+        """Return a hint on operations that vary on a GPU."""
         if self._setting.device.is_host:
             return ""
         return (
@@ -148,18 +149,18 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         )
 
     def _is_drawing(self, plain: PointLosses[ProblemSplit], samples: ProblemSplit) -> bool:
-        """Return whether random numbers are drawn, or may be, by what cannot be watched."""
+        """Return whether random numbers are drawn, or may be by code that cannot be watched."""
         with DrawWatch(self._setting.device) as watch:
             try:
                 self._look_once(plain, samples, CENTER)
-            except InputError:  # it does compute where nobody watches
+            except InputError:  # it computes if it is not watched
                 return True
         return watch.drawn
 
     def _check_order(
         self, plain: PointLosses[ProblemSplit], samples: ProblemSplit, first: Seen
     ) -> None:
-        """Check that no batch leaves anything behind for the next one.
+        """Check that no batch changes the values of the next one.
 
         Raises:
             InputError: If one does.
@@ -178,7 +179,7 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         """Check that the loss changes when the weights move.
 
         Raises:
-            InputError: If it is the same number everywhere.
+            InputError: If the loss is the same number everywhere.
         """
         losses = first.losses
         self._check_pair(first)
@@ -188,31 +189,33 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         if all(_equal(self._plain_at(point).losses, losses) for point in self._moved):
             (alpha, beta), loss = self._moved[0], float(losses[telling][0])
             raise InputError(
-                f"Problem: the loss does not change when the weights move: at the center and at "
-                f"alpha = {alpha:.4g}, beta = {beta:.4g} it is {loss:.6g} to the last "
-                f"bit. It must be computed by the network that it is called with, its first "
-                f"argument, which has the weights of the point."
+                "Problem: the loss does not change when the weights move: at the center and at "
+                f"alpha = {alpha:.4g}, beta = {beta:.4g} it is {loss:.6g} to the last bit. It must "
+                "be computed by the network that it is called with, its first argument, which has "
+                "the weights of the point."
             )
 
     def _check_pair(self, first: Seen) -> None:
         """Check that a pair is (sum, count), and not (count, sum).
 
         Raises:
-            InputError: If the first number stays when the weights move, and the second does not.
+            InputError: If the first number stays the same when the weights move, and the second
+                does not.
         """
         for point in self._moved:
             seen = self._plain_at(point).outputs
             sums, counts = seen[:, 0], seen[:, 1]
             if _equal(sums, first.outputs[:, 0]) and not _equal(counts, first.outputs[:, 1]):
                 raise InputError(
-                    f"Problem: the loss returned a pair whose first number stays when the weights "
-                    f"move, {float(first.outputs[0, 0]):.6g} for a batch, and whose second one "
-                    f"changes, from {float(first.outputs[0, 1]):.6g} to {float(seen[0, 1]):.6g}. "
-                    f"Return (sum of the losses, how many count), in this order."
+                    "Problem: the loss returned a pair whose first number stays the same when the "
+                    f"weights move, {float(first.outputs[0, 0]):.6g} for a batch, and whose second "
+                    f"one changes, from {float(first.outputs[0, 1]):.6g} to "
+                    f"{float(seen[0, 1]):.6g}. Return (sum of the losses, how many count), in this "
+                    "order."
                 )
 
     def _another(self, samples: ProblemSplit) -> PointLosses[ProblemSplit] | None:
-        """Return the plain evaluation of another network; None if there can be no other.
+        """Return the plain evaluation of another network; None if no other can be made.
 
         Raises:
             OutOfMemoryError: If it does not fit.
@@ -222,17 +225,17 @@ class ProblemAgreement(Agreement[ProblemSplit]):
             return self._make_problem_plane({"train": samples}, setting, again=True)
         except torch.OutOfMemoryError:
             raise
-        except Exception:  # of any kind, from the network's own code
+        except Exception:  # any error, from the network's own code
             return None
 
     def _check_another(
         self, other: PointLosses[ProblemSplit], samples: ProblemSplit, first: Seen
     ) -> None:
-        """Check another network; a copy that does not compute before its original, copied again.
+        """Check another network; copy it again if a copy cannot compute before its original.
 
         Raises:
             InputError: If it gives other values.
-            UserCodeError: If a network that is built by the user's function does not compute.
+            UserCodeError: If a network built by the user's function cannot compute.
         """
         try:
             self._look_once(other, samples, self._first_moved)
@@ -245,16 +248,16 @@ class ProblemAgreement(Agreement[ProblemSplit]):
 
     @property
     def _first_moved(self) -> Point:
-        """The first moved point at which the loss is finite, or the center."""
+        """Return the first moved point at which the loss is finite, or the center."""
         return next((point for point in self._moved if self._is_finite(point)), CENTER)
 
     def _check_begun_elsewhere(
         self, other: PointLosses[ProblemSplit], samples: ProblemSplit, first: Seen
     ) -> None:
-        """Check another network, which is first called at another point, at the center.
+        """Check at the center another network that was first called at another point.
 
         Raises:
-            InputError: If it gives other values there.
+            InputError: If its values differ.
         """
         self._look_once(other, samples, self._first_moved)
         apart = self._look_once(other, samples, CENTER).apart_from(first)
@@ -271,28 +274,28 @@ class ProblemAgreement(Agreement[ProblemSplit]):
             )
 
     def _differs_when_copied(self, samples: ProblemSplit, first: Seen) -> bool:
-        """Return whether a copy of the network gives other values, also if it never moved.
+        """Return whether a copy of the network gives other values even without moving.
 
-        A hook that closes over the network writes into the network itself, and a copy of it reads
-        what was there when the copy was made. No copy is used then.
+        A hook that closes over the network writes into the original, and a copy reads the old value
+        from the time of copying. In this case no copy is used.
         """
         copy = self._another(samples)
         assert copy is not None
         return self._look_once(copy, samples, CENTER).apart_from(first) > SAME_ALONE
 
     def _exact_at(self, point: Point) -> Seen | None:
-        """Return the values in float64; None if no copy of the network computes them."""
+        """Return the values in float64; None if no copy of the network can compute them."""
         return None if self._copies_differ else super()._exact_at(point)
 
     def _check_batches(self) -> None:
-        """Do nothing: the plain evaluation has the batches of the run."""
+        """Do nothing, because the plain evaluation uses the batches of the run."""
 
     def center_outputs(self) -> tuple[float, ...]:
         """Return the mean of each function for the first batch at the center."""
         return tuple(_means(self._plain_at(CENTER).outputs)[0].nan_to_num().tolist())
 
     def choose(self) -> Chosen:
-        """Return the steps that leave the values as they are, and why the others are left out.
+        """Choose the steps that leave the values unchanged; record why others are left out.
 
         Raises:
             OutOfMemoryError: If a batch does not fit.
@@ -311,9 +314,9 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         """Return the reason why a prepared evaluation does not agree; None if it agrees.
 
         Args:
-            plane: The evaluation.
-            samples: On its device.
-            n_threads: Batches that it computes at the same time.
+            plane: Prepared evaluation.
+            samples: Batches on its device.
+            n_threads: Number of batches that it computes at the same time.
         """
         fault = super().fault_of_plane(plane, samples, n_threads=n_threads)
         if fault is None and samples.is_changed:
@@ -350,7 +353,7 @@ def _means(values: torch.Tensor) -> torch.Tensor:
 
 
 def _first_other(one: Seen, other: Seen) -> int:
-    """Return the first row in which values differ."""
+    """Return the first row whose values differ."""
     pairs = enumerate(zip(one.outputs, other.outputs, strict=True))
     return next(k for k, (values, others) in pairs if not _equal(values, others))
 

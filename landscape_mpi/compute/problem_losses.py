@@ -1,8 +1,8 @@
-"""The losses of a problem's batches, which may be of any kind, to be differentiated.
+"""Compute the losses of a problem's batches, of any kind, for differentiation.
 
-Batches are lent as copies, since what is kept for derivatives needs them as they were. They are
-computed one after the other, each with its own random numbers: generators are everybody's. What
-threads share is the differentiation.
+Batches are lent as copies, because derivatives need them unchanged. They are computed one after the
+other, each with its own random numbers, because the whole process shares the generators. Only the
+differentiation runs in threads.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DERIVABLE = (torch.float32, torch.float64)
 
 
 class ProblemLosses(BatchLosses):
-    """The losses of this rank's batches of a problem."""
+    """Compute the losses of this rank's batches of a problem."""
 
     option = "Problem"
     takes_turns = True
@@ -50,14 +50,14 @@ class ProblemLosses(BatchLosses):
         """Take batches.
 
         Args:
-            split: Those of this rank, on its device.
+            split: Batches of this rank, on its device.
             function: The loss, or a metric that can be differentiated.
-            seed: Of the problem.
-            device: Where the network computes.
+            seed: Seed of the problem.
+            device: Device of the network.
         """
         self._split, self._function, self._seed = split, function, seed
         self._generators, self._one_by_one = Generators(device), threading.Lock()
-        self._modes: dict[int, Modes] = {}  # by the id of the network, which they keep alive
+        self._modes: dict[int, Modes] = {}  # by id of the network; the values keep it alive
         self.n_batches = len(split)
 
     def summed(self, network: nn.Module, index: int) -> Summed:
@@ -74,15 +74,15 @@ class ProblemLosses(BatchLosses):
         return without_derivatives(found, self.option)
 
     def check(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
-        """Check that the loss of the first batch changes as its derivatives say.
+        """Check that the loss of the first batch changes as its derivatives predict.
 
         Args:
-            network: In evaluation mode, on the device of the batches; left as it is.
-            parameters: Names of those of the derivatives.
+            network: Network in evaluation mode, on the device of the batches; it stays unchanged.
+            parameters: Names of the parameters to differentiate by.
             what: Name of the derivatives, for messages.
 
         Raises:
-            InputError: If it does not, or its weights are of a type too coarse for that.
+            InputError: If it does not, or if the type of its weights is too coarse.
         """
         own = dict(network.named_parameters())
         types = {own[name].dtype for name in parameters} - set(DERIVABLE)
@@ -96,7 +96,7 @@ class ProblemLosses(BatchLosses):
             check_sums(network, sums, parameters, what, option=self.option)
 
     def is_alike(self, network: nn.Module, copied: nn.Module, parameters: Sequence[str]) -> bool:
-        """Return whether the loss uses the network it is given, and not one that it has kept."""
+        """Return whether the loss uses the network it is called with, and not one that it kept."""
         if not self.n_batches:
             return True
         found = []
@@ -109,14 +109,14 @@ class ProblemLosses(BatchLosses):
     def networks(
         self, network: nn.Module, setting: Setting, build: Build | None
     ) -> list[nn.Module]:
-        """Return a network for each thread, since a call may keep something in it.
+        """Return a network for each thread, because a call may store something in it.
 
-        One for all, which then take turns, where it cannot be copied: it may keep a tensor of
-        which torch makes no copy.
+        If it cannot be copied, e.g. because it keeps a tensor that torch cannot copy, all threads
+        take turns with one network.
         """
         try:
             return networks_of_threads(network, setting, build or (lambda: copy.deepcopy(network)))
-        except Exception:  # from the network's own code
+        except Exception:  # an error in the network's own code
             return [network]
 
 
@@ -126,16 +126,16 @@ def called(function: BatchFunction, network: nn.Module, batch: Any, where: str) 
     Args:
         function: The loss or a metric.
         network: The network.
-        batch: The batch, which the function may change.
-        where: Which batch it is, for messages.
+        batch: The batch; the function may change it.
+        where: Name of the batch, for messages.
 
     Raises:
         UserCodeError: If the function raises.
-        InputError: If it returns something else than losses or a pair.
+        InputError: If it returns neither losses nor a pair.
     """
     with users_own(f"Problem: {function.name} raised on {where}", library_too=True):
         found = function.function(network, batch)
-    sum_and_count(found, f"Problem: {function.name} returned", where)  # refuses all else
+    sum_and_count(found, f"Problem: {function.name} returned", where)  # refuses anything else
     if isinstance(found, torch.Tensor):
         return found.double().sum(), len(found)
     total, count = (

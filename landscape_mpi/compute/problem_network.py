@@ -1,9 +1,9 @@
-"""The network of a problem: the user's own object, which is moved.
+"""Hold the network of a problem: the user's own object, which is moved.
 
-A loss need not use the network that it is called with: it may have caught the same object in a
-closure. So the object itself is what moves; only further threads compute with copies of it.
-Evaluations take turns with it. Each starts with it at the center, in training mode, with its
-tensors in the memory where they were: a module may keep views of them as plain attributes.
+A loss may ignore the network that it is called with and use the same object from a closure. So the
+object itself moves; only further threads compute with copies. Evaluations take turns with it. Each
+starts with the network at the center, in training mode, with its tensors at their original place in
+memory, because a module may keep views of them as plain attributes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from landscape_mpi.compute.ties import converted, tie_again, ties_of
 
 
 class ProblemNetwork:
-    """A network, its center, and further networks like it."""
+    """Hold a network, its center, and further networks like it."""
 
     def __init__(
         self,
@@ -33,16 +33,15 @@ class ProblemNetwork:
         extra: Extra | None = None,
         build: Build | None = None,
     ) -> None:
-        """Take a network. Whoever wants it back as it was makes a NetworkLoan before.
+        """Take a network; make a NetworkLoan first to restore it later.
 
         Args:
             network: The user's own object.
-            center: What tensors_of returns for it with the weights of the center, in training
-                mode.
-            device: Where it is to compute.
-            dtype: Type that all of it is converted to; None to leave it as it is.
-            extra: What extra_state_of returns for it.
-            build: Builds it once more, with weights of no meaning; None to copy it.
+            center: Result of tensors_of for the network at the center, in training mode.
+            device: Device that it computes on.
+            dtype: Type that all of it is converted to; None to keep its types.
+            extra: Result of extra_state_of for the network.
+            build: Function that builds the network again, with arbitrary weights; None to copy it.
 
         Raises:
             InputError: If the names of the center are not those of the network.
@@ -58,10 +57,10 @@ class ProblemNetwork:
         self.at_center()
 
     def at_center(self) -> nn.Module:
-        """Return the network with the weights of the center, in training mode and its own memory.
+        """Return the network at the center, in training mode and in its own memory.
 
         Raises:
-            InputError: If its tensors have other names than those of the center.
+            InputError: If the names of its tensors differ from the center's.
         """
         self._owner = None
         for name, tensor in named_tensors(self.network).items():
@@ -71,21 +70,21 @@ class ProblemNetwork:
         return self.network
 
     def is_of(self, owner: object) -> bool:
-        """Return whether an evaluation was the last to take the network."""
+        """Return whether an evaluation was the last one to take the network."""
         return self._owner is owner
 
     def take(self, owner: object) -> None:
-        """Note which evaluation moves the network from now on."""
+        """Record which evaluation moves the network from now on."""
         self._owner = owner
 
     def another(self, unused: nn.Module | None = None) -> nn.Module:
         """Return a further network with the weights of the center, in training mode.
 
         Args:
-            unused: A network like this one, to be taken; None to build or copy one.
+            unused: A network like this one, to be used; None to build or copy one.
 
         Raises:
-            Exception: If it can be neither built nor copied; of any kind, from its own code.
+            Exception: If it can be neither built nor copied; any error from its own code.
         """
         self.at_center()
         if unused is None and self._build is None:
@@ -105,10 +104,10 @@ class ProblemNetwork:
     def like_this(
         self, dtype: torch.dtype | None = None, *, unused: nn.Module | None = None
     ) -> ProblemNetwork:
-        """Return a further network as one that evaluations take in turns.
+        """Return a further network that evaluations can take in turn.
 
         Args:
-            dtype: Type that all of it is converted to; None to leave it as it is.
+            dtype: Type that all of it is converted to; None to keep its types.
             unused: See another().
 
         Raises:

@@ -1,11 +1,11 @@
-"""A problem's loss and metrics over whole splits at the points of a grid, on one device.
+"""Compute a problem's loss and metrics over whole splits at grid points, on one device.
 
-A row is a batch. What the functions make of a batch depends on nothing but the batch and the
-weights: random numbers are seeded for each batch and function, modules are in evaluation mode
-before each call, and a batch that is changed in place is read again. Threads, which each have a
-network of their own, are used only where no random numbers are drawn, since the generators are
-everybody's. What calls do to the weights of a point is undone after them, and refused where it
-changes the values of other batches.
+A row is a batch. The functions' values for a batch depend only on the batch and the weights: random
+numbers are seeded for each batch and function, modules are in evaluation mode before each call, and
+a batch that is changed in place is read again. Each thread has its own network. Threads are used
+only if no random numbers are drawn, because the whole process shares the generators. Changes that
+calls make to the weights of a point are undone after them, and refused if they change the values of
+other batches.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from landscape_mpi.compute.threads import single_core_threads
 from landscape_mpi.errors import InputError
 from landscape_mpi.problem import BatchFunction
 
-SAME = 1e-5  # relative; allowed for a batch in another order
+SAME = 1e-5  # relative; allowed if batches are evaluated in another order
 
 
 class ProblemPlane(PointLosses[ProblemSplit]):
-    """A problem's network, what it moves on, and its batches."""
+    """Hold a problem's network, its motion and its batches."""
 
     def __init__(
         self,
@@ -59,21 +59,21 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         """Prepare to evaluate points.
 
         Args:
-            network: The network, which several planes may move in turns.
-            motion: Where the points lie.
-            splits: Batches by the name of their split, on the setting's device.
-            setting: How to evaluate, with batches of one row. It holds for the whole process,
-                until the next plane. Of its steps, threads, uncopied and views are known here.
-            functions: The loss, and the metrics after it.
-            seed: Of the random numbers of all batches.
+            network: The network; several planes may move it in turn.
+            motion: Motion that defines the points in weight space.
+            splits: Batches by name of split, on the setting's device.
+            setting: How to evaluate, with batches of one row. It applies to the whole process until
+                the next plane. Of its steps, only threads, uncopied and views apply here.
+            functions: The loss, followed by the metrics.
+            seed: Seed of the random numbers of all batches.
             dtype: Type that floating-point tensors of batches are converted to at each call; None
-                to leave them as they are in the split.
+                to keep their type.
             statistics_of: Batches on which batch-norm's running statistics are measured at every
-                point whose values are asked for; None to leave them as they are.
+                requested point; None to keep them fixed.
 
         Raises:
-            InputError: If the setting asks for what only networks of one array of samples have.
-            Exception: If the network can be neither built again nor copied, for threads.
+            InputError: If the setting asks for steps that a problem does not support.
+            Exception: If the network can be neither built again nor copied for threads.
         """
         _check_setting(setting)
         prepare_device(setting, network.network)
@@ -91,25 +91,25 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         self._kept = KeptWeights(networks, self._network)
         self._further = further
         self._statistics = self._measuring(statistics_of, setting.device)
-        self._harmless: WeakSet[ProblemSplit] = WeakSet()  # that may change what is kept
+        self._harmless: WeakSet[ProblemSplit] = WeakSet()  # whether batches may be changed in place
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = single_core_threads(threads) if further else None
         self._generators = Generators(setting.device)
         self._point = (0.0, 0.0)
-        self._draws = False  # random numbers, as far as is known
-        self._is_watched = False  # whether all batches were looked at for that, one by one
+        self._draws = False  # whether random numbers are drawn, as far as known
+        self._is_watched = False  # whether all batches were watched for this, one by one
         self.description = "weights in one vector" if steps.views else "weights copied in"
         self.description += "" if self._copies else ", batches uncopied"
 
     @property
     def launching(self) -> str:
-        """How the batches of a point are started, known once a point is computed."""
+        """Return how the batches of a point are started; known after the first point."""
         if self._draws:
             return "batch by batch, each with its own random numbers"
         return "batch by batch" if self._pool is None else "batches shared out to threads"
 
     def _move_to(self, alpha: float, beta: float) -> None:
-        if not self._holder.is_of(self):  # another plane has moved the network since
+        if not self._holder.is_of(self):  # another plane has moved the network in the meantime
             self._holder.at_center()
             self._network.take_back()
             self._holder.take(self)
@@ -117,7 +117,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         self._point = alpha, beta
 
     def compute_losses(self, alpha: float, beta: float) -> None:
-        """Fill every split with the sums of a point."""
+        """Fill in every split the sums of a point."""
         self._move_to(alpha, beta)
         if self._statistics is not None:
             self._measure(self._statistics)
@@ -133,13 +133,13 @@ class ProblemPlane(PointLosses[ProblemSplit]):
     def _measure(self, statistics: ProblemStatistics) -> None:
         """Give the networks of all threads the running statistics of the point."""
         statistics.measure()
-        self._network.move_to(*self._point)  # in training, a loss may do something to the weights
+        self._network.move_to(*self._point)  # in training mode, a loss may change the weights
         for network in self._further:
             copy_statistics(self._own, network)
         self._kept.note_unmoved()
 
     def try_statistics(self) -> None:
-        """Check that running statistics can be measured, if they are to be.
+        """Check that running statistics can be measured, if requested.
 
         Raises:
             InputError: If they cannot.
@@ -160,7 +160,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         Args:
             alpha: Coordinate of the point along the first direction.
             beta: Coordinate along the second.
-            samples: On the device; they need not belong to the plane's own splits.
+            samples: Samples on the device; they need not belong to the plane's own splits.
         """
         self._move_to(alpha, beta)
         self._run(samples)
@@ -169,13 +169,13 @@ class ProblemPlane(PointLosses[ProblemSplit]):
     def look_at(
         self, alpha: float, beta: float, samples: ProblemSplit, rows: slice
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the sums and counts of some batches at a point, one after the other, and losses.
+        """Return sums, counts and losses of some batches at a point, computed one after the other.
 
         Args:
             alpha: Coordinate of the point along the first direction.
             beta: Coordinate along the second.
-            samples: On the device; they need not be of the plane's own splits.
-            rows: Numbers of the batches in these samples.
+            samples: Samples on the device; they need not be of the plane's own splits.
+            rows: Rows of the batches in these samples.
 
         Returns:
             Sum and count of each function, float64 [n, 2 * n_functions], and the mean loss of each
@@ -186,14 +186,14 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         return values, values[:, 0] / values[:, 1]
 
     def forget(self, samples: ProblemSplit) -> None:
-        """Do nothing, since nothing is kept."""
+        """Do nothing, because nothing is kept."""
 
     def take(self, splits: Mapping[str, ProblemSplit], statistics_of: ProblemSplit) -> None:
         """Evaluate other batches from now on.
 
         Args:
             splits: Batches by the name of their split, on the device.
-            statistics_of: Batches on which running statistics are measured, where they are.
+            statistics_of: Batches on which running statistics are measured, if at all.
 
         Raises:
             InputError: If they cannot be measured.
@@ -204,21 +204,21 @@ class ProblemPlane(PointLosses[ProblemSplit]):
             self.try_statistics()
 
     def _run(self, samples: ProblemSplit) -> None:
-        """Fill a split with the sums at the present weights, which stay as they are.
+        """Fill in a split the sums at the present weights; the weights stay unchanged.
 
         Raises:
-            InputError: If a count is none; if a call replaces the weights, or a later call gives
-                other values for what it does to them.
+            InputError: If a count is not valid. If a call replaces the weights, or changes them so
+                that a later call gives other values.
         """
         self._kept.note()
         self._fill(samples)
         samples.check_counts(samples.values)
         if self._kept.is_replaced:
             raise InputError(
-                f"Problem: the loss or a metric replaces parameters of the network on batches of "
-                f"data[{samples.name!r}] (param.data = ..., a new nn.Parameter), so that they do "
-                f"not move to the next point. Change them in place, and back again, or evaluate a "
-                f"copy: torch.func.functional_call takes other weights."
+                "Problem: the loss or a metric replaces parameters of the network on batches of "
+                f"data[{samples.name!r}] (param.data = ..., a new nn.Parameter), so they would not "
+                "move to the next point. Change them in place and restore them, or evaluate a "
+                "copy: torch.func.functional_call takes other weights."
             )
         if not self._kept.is_changed:
             return
@@ -228,15 +228,15 @@ class ProblemPlane(PointLosses[ProblemSplit]):
             self._harmless.add(samples)
 
     def _restore(self) -> None:
-        """Give the network the weights of the point again, after calls have changed them."""
+        """Restore the weights of the point after calls have changed them."""
         self._kept.restore_unmoved()
         self._network.move_to(*self._point)
 
     def _check_backwards(self, samples: ProblemSplit) -> None:
-        """Check that what calls do to the weights does not change the values of other batches.
+        """Check that changes of the weights by calls do not affect the values of other batches.
 
         Raises:
-            InputError: If it does.
+            InputError: If they do.
         """
         rows = range(len(samples))[::-1]
         for k, values in zip(rows, self._values_alone(samples, rows), strict=True):
@@ -262,12 +262,12 @@ class ProblemPlane(PointLosses[ProblemSplit]):
             samples.keep(k, values)
 
     def _run_in_threads(self, samples: ProblemSplit, pool: ThreadPoolExecutor) -> bool:
-        """Share the batches out to threads, and return whether random numbers were drawn.
+        """Share the batches out to threads; return whether random numbers were drawn.
 
-        If they were, the sums mean nothing: a thread drew numbers that belong to another.
+        If they were, the sums are invalid, because threads drew each other's numbers.
         """
         before = self._generators.states()
-        # No state that a loss itself may set, so that even this shows.
+        # Not a state that a loss itself may set, so that even such a loss shows.
         self._generators.seed(batch_seed(self._seed, 0, use="threads"))
         unused = self._generators.states()
         try:
@@ -280,7 +280,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         running: deque[Future[None]] = deque()
         try:
             for k in range(len(samples)):
-                held = samples.hold(k)  # read here, and not further ahead than is computed
+                held = samples.hold(k)  # read here, and only as far ahead as needed
                 running.append(pool.submit(self._fill_row, samples, k, held))
                 if len(running) > self._threads:
                     running.popleft().result()
@@ -317,11 +317,11 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         """Return the sum and the count of each function for a batch, float64 [2 * n_functions].
 
         Args:
-            network: To be called.
+            network: Network to call.
             samples: The split.
             k: Row of the batch.
-            held: The batch itself.
-            seed: Of the random numbers of each function; None if none are drawn.
+            held: The batch.
+            seed: Seed of the random numbers of each function; None if none are drawn.
         """
         alpha, beta = self._point
         where = (
@@ -345,19 +345,19 @@ class ProblemPlane(PointLosses[ProblemSplit]):
 
 
 def _check_setting(setting: Setting) -> None:
-    """Refuse what would be left out without a word.
+    """Refuse settings that would be ignored silently.
 
     Raises:
-        InputError: If the setting asks for such a thing.
+        InputError: If the setting contains one.
     """
     if setting.precision == "bf16":
         raise InputError(
-            "--precision bf16: a problem computes in the types that its network and its batches "
-            "have. Pass --precision fp32, and dtype='bfloat16' in the Problem for weights in that."
+            "--precision bf16: a problem computes in the types of its network and its batches. "
+            "Pass --precision fp32, and dtype='bfloat16' in the Problem for weights of that type."
         )
     if setting.compiled or setting.points > 1:
         raise InputError(
             f"--compile {'on' if setting.compiled else 'off'}, --points-at-once {setting.points}: "
-            f"a problem's loss is called as it is, at one point after the other. Pass --compile "
-            f"off and --points-at-once 1; the network may be compiled in the Problem."
+            "a problem's loss is called without changes, at one point after the other. Pass "
+            "--compile off and --points-at-once 1; the network may be compiled in the Problem."
         )

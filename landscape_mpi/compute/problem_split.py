@@ -1,4 +1,4 @@
-"""A rank's batches of a split: on the device where they fit, else read again at every point."""
+"""Hold a rank's batches of a split on the device if they fit; else read them at every point."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ EVERY_ROW = slice(None)
 
 
 def type_of(problem: Problem) -> torch.dtype | None:
-    """Return the type that a problem asks for, None where everything stays as it is."""
+    """Return the type that a problem asks for; None to keep all types."""
     return None if problem.dtype is None else getattr(torch, problem.dtype)
 
 
 @dataclass
 class HeldBatch:
-    """A batch on the device, and what tells whether it was changed."""
+    """Hold a batch on the device, and detect whether it was changed."""
 
     tree: Any
     tensors: list[torch.Tensor] = field(init=False)
-    versions: list[int] = field(init=False)  # torch counts what is done to a tensor in place
+    versions: list[int] = field(init=False)  # torch counts the in-place changes of a tensor
 
     def __post_init__(self) -> None:
-        """Note the versions of the tensors."""
+        """Store the versions of the tensors."""
         self.tensors = tensors_in(self.tree)
         self.versions = [tensor._version for tensor in self.tensors]
 
     @property
     def is_changed(self) -> bool:
-        """Whether a tensor was changed in place since."""
+        """Return whether a tensor was changed in place since then."""
         return [tensor._version for tensor in self.tensors] != self.versions
 
     def lend(self, *, copied: bool) -> Any:
         """Return the batch for one call.
 
         Args:
-            copied: In memory of its own; else what is done to its tensors in place is done to
-                those that are held. Its containers are its own in any case.
+            copied: Whether its tensors are copies; otherwise in-place changes reach the held
+                tensors. Its containers are always new.
         """
         return cloned(self.tree) if copied else aliased(self.tree)
 
 
 class ProblemSplit:
-    """Batches of one split for a device, and the sums that functions make of them.
+    """Hold batches of one split on a device, and the functions' sums for them.
 
     A row is a batch: ``values`` has the sum and the count of each function, float64
     [n_batches, 2 * n_functions].
@@ -69,16 +69,16 @@ class ProblemSplit:
         dtype: torch.dtype | None = None,
         budget: int | None = None,
     ) -> None:
-        """Read batches and put them on a device, as far as they fit.
+        """Read batches, and put as many on a device as fit.
 
         Args:
             source: Batches of the whole split.
-            rows: Numbers of those that are taken, rising.
-            n_functions: Loss and metrics.
-            device: Where to put them.
-            dtype: Type that floating-point tensors are converted to; None to leave them.
-            budget: Memory that batches may take on the device, bytes; the first batch that does
-                not fit and all after it are read again at every point. None for no limit.
+            rows: Numbers of the batches to take, rising.
+            n_functions: Number of functions, the loss and metrics.
+            device: Device of the batches.
+            dtype: Type that floating-point tensors are converted to; None to keep theirs.
+            budget: Memory that batches may take on the device, bytes. The first batch that does not
+                fit and all later ones are read again at every point. None for no limit.
 
         Raises:
             InputError: If a batch cannot be read.
@@ -91,9 +91,9 @@ class ProblemSplit:
         )
         self._source, self._device, self._dtype = source, device, dtype
         self._held: dict[int, HeldBatch] = {}
-        self._copied: set[int] = set()  # that are changed in place where they are not copied
-        self._digests: dict[int, str] = {}  # of those that are read at every point
-        self.n_bytes = 0  # on the device
+        self._copied: set[int] = set()  # batches that functions change in place unless copied
+        self._digests: dict[int, str] = {}  # digests of batches that are read at every point
+        self.n_bytes = 0  # memory of the batches on the device
         for k in range(len(self.rows)):
             batch = self._read(k)
             size = n_bytes(batch)
@@ -114,16 +114,16 @@ class ProblemSplit:
         n_functions: int = 1,
         n_sharing: int | None = None,
     ) -> ProblemSplit:
-        """Put batches of a problem on a device, in the type that it asks for.
+        """Put batches of a problem on a device, in the type that the problem asks for.
 
         Args:
             problem: The problem.
             source: Batches of the whole split.
-            rows: Numbers of those that are taken, rising.
-            device: Where to put them.
-            n_functions: Loss and metrics that are evaluated.
-            n_sharing: Processes that share the memory of the node, of which batches take a part as
-                far as it is free (a GPU has its own); None for all batches, whatever is free.
+            rows: Numbers of the batches to take, rising.
+            device: Device of the batches.
+            n_functions: Number of evaluated functions, the loss and metrics.
+            n_sharing: Number of processes that share the node's memory; batches take a part of the
+                free memory (a GPU has its own). None to hold all batches, whatever is free.
         """
         budget = None
         if n_sharing is not None:
@@ -137,12 +137,12 @@ class ProblemSplit:
 
     @property
     def is_resident(self) -> bool:
-        """Whether all batches are on the device."""
+        """Return whether all batches are on the device."""
         return len(self._held) == len(self.rows)
 
     @property
     def is_changed(self) -> bool:
-        """Whether a function has changed a batch that it was not given a copy of."""
+        """Return whether a function has changed a batch that was not a copy."""
         return bool(self._copied)
 
     @property
@@ -159,13 +159,13 @@ class ProblemSplit:
         return moved(self._source.read(self.rows[k]), self._device, self._dtype)
 
     def hold(self, k: int) -> HeldBatch:
-        """Return a batch, which is read if it is not on the device.
+        """Return a batch; read it if it is not on the device.
 
         Args:
             k: Its row.
 
         Raises:
-            InputError: If it cannot be read, or is not what it was at the point before.
+            InputError: If it cannot be read, or differs from the previous point's.
         """
         return self._held[k] if k in self._held else self._read_again(k)
 
@@ -179,27 +179,27 @@ class ProblemSplit:
     def _is_another(self, k: int) -> InputError:
         return InputError(
             f"Problem: batch {self.rows[k]} of data[{self.name!r}] has other values when it is "
-            f"read again, though the generators of torch, numpy and random are seeded first. Each "
-            f"point needs the same data: let it draw from these, or from a generator that is "
-            f"seeded in __getitem__."
+            "read again, though the generators of torch, numpy and random are seeded first. Each "
+            "point needs the same data: let the data draw from these generators, or from a "
+            "generator that is seeded in __getitem__."
         )
 
     def check_read_again(self) -> None:
-        """Read all batches that are held once more, and check that they are the same.
+        """Read all held batches again, and check that they are the same.
 
         Raises:
-            InputError: If one is not.
+            InputError: If one differs.
         """
         for k, held in self._held.items():
             if digest(self._read(k)) != digest(held.tree):
                 raise self._is_another(k)
 
     def is_copied(self, k: int) -> bool:
-        """Return whether a batch is given away as a copy only, since it was changed once."""
+        """Return whether a batch is lent only as a copy, because a function once changed it."""
         return k in self._copied
 
     def renew(self, k: int) -> HeldBatch:
-        """Read a batch again that was changed in place; from now on it is copied.
+        """Read a batch again that was changed in place; from now on it is lent as a copy.
 
         Args:
             k: Its row.
@@ -211,7 +211,7 @@ class ProblemSplit:
         return held
 
     def keep(self, k: int, values: torch.Tensor) -> None:
-        """Keep what the functions make of a batch.
+        """Store the functions' values for a batch.
 
         Args:
             k: Its row.
@@ -220,13 +220,13 @@ class ProblemSplit:
         self.values[k] = values
 
     def check_counts(self, values: torch.Tensor) -> None:
-        """Check that all counts are numbers of something.
+        """Check that all counts are finite and not negative.
 
         Args:
             values: Sum and count of each function for each batch, [n_batches, 2 * n_functions].
 
         Raises:
-            InputError: If one is negative or not finite.
+            InputError: If one is not.
         """
         counts = values[:, 1::2]
         wrong = ~(counts.isfinite() & (counts >= 0))
@@ -234,9 +234,8 @@ class ProblemSplit:
             k, function = (int(each) for each in wrong.nonzero()[0])
             raise InputError(
                 f"Problem: function {function} (0 is the loss) returned a count of "
-                f"{float(counts[k, function]):g} for batch {self.rows[k]} of "
-                f"data[{self.name!r}]. The second number of a pair says how many samples are in "
-                f"the sum, from 0 on."
+                f"{float(counts[k, function]):g} for batch {self.rows[k]} of data[{self.name!r}]. "
+                "The second number of a pair says how many samples are in the sum, from 0 on."
             )
 
     def snapshot(self) -> list[str]:
@@ -244,5 +243,5 @@ class ProblemSplit:
         return [digest(held.tree) for held in self._held.values()]
 
     def is_as(self, before: list[str]) -> bool:
-        """Return whether the batches on the device are as they were at a snapshot."""
+        """Return whether the batches on the device are unchanged since a snapshot."""
         return self.snapshot() == before

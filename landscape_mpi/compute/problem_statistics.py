@@ -1,9 +1,9 @@
-"""Batch-norm's running statistics, measured again on the training batches of a problem.
+"""Measure batch-norm's running statistics again on the training batches of a problem.
 
 The loss is called with the network in training mode, batch after batch. Each batch is normalised by
-its own statistics, and their means become the running statistics. A batch may be anything, so each
-counts alike, as for torch.optim.swa_utils.update_bn. All else that training changes in the network
-is put back.
+its own statistics, and their means become the running statistics. A batch may have any form, so all
+batches have equal weight, as in torch.optim.swa_utils.update_bn. Everything else that training mode
+changes in the network is restored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from landscape_mpi.tensor_names import is_statistic
 
 
 class ProblemStatistics:
-    """How the running statistics of a network are measured on batches."""
+    """Measure the running statistics of a network on batches."""
 
     def __init__(
         self,
@@ -39,11 +39,11 @@ class ProblemStatistics:
         """Take a network.
 
         Args:
-            network: On the device.
-            loss: Of the problem.
-            batches: Of the training data.
-            seed: Of the problem.
-            device: Where the network computes.
+            network: Network on the device.
+            loss: Loss of the problem.
+            batches: Batches of the training data.
+            seed: Seed of the problem.
+            device: Device of the network.
             option: Beginning of messages.
         """
         self._network, self._loss, self._batches, self._seed = network, loss, batches, seed
@@ -55,13 +55,13 @@ class ProblemStatistics:
         self._batches = batches
 
     def try_layers(self) -> str:
-        """Check on the first batch that every layer can be measured; nothing is changed.
+        """Check on the first batch that every layer can be measured; change nothing.
 
         Returns:
-            What is measured, in words.
+            Description of the measured layers.
 
         Raises:
-            InputError: If one cannot.
+            InputError: If a layer cannot be measured.
         """
         with self._restored(keep_statistics=False), self._listening() as statistics:
             if statistics.n_layers:
@@ -89,7 +89,7 @@ class ProblemStatistics:
 
     @contextmanager
     def _restored(self, *, keep_statistics: bool) -> Iterator[None]:
-        """Give the network its modes and its buffers again, those of statistics if asked for."""
+        """Restore the network's modes and buffers; those of the statistics only if asked for."""
         was = self._network.training
         modes = [(module, module.training) for module in self._network.modules()]
         kept = {
@@ -100,7 +100,7 @@ class ProblemStatistics:
         try:
             yield
         finally:
-            self._network.train(was)  # which may merge weights, or undo it
+            self._network.train(was)  # switching may merge weights, or undo merging
             for module, mode in modes:
                 module.training = mode
             with torch.no_grad():

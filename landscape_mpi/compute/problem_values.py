@@ -1,4 +1,4 @@
-"""The loss and the metrics of a problem over a whole split, for a network as it stands."""
+"""Compute the loss and the metrics of a problem over a whole split at the present weights."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def values_over(
 ) -> np.ndarray:
     """Return the value of each function over a split, float64 [n_functions].
 
-    Batches have the random numbers that they have at the points of a plane.
+    Batches see the same random numbers as at the points of a plane.
 
     Args:
-        split: The batches, on the device or read when they are needed.
-        network: In evaluation mode, on the device.
-        functions: The loss, and the metrics after it.
-        seed: Of the problem.
-        device: Where the network computes.
+        split: The batches, on the device or read on demand.
+        network: Network in evaluation mode, on the device.
+        functions: The loss, followed by the metrics.
+        seed: Seed of the problem.
+        device: Device of the network.
 
     Raises:
-        InputError: If a function returns what is no sum and no count.
+        InputError: If a function does not return a valid sum and count.
     """
     modes, generators = Modes(network), Generators(device)
     rows = []

@@ -1,7 +1,7 @@
-"""Products of a vector with the Hessian of the mean loss, at the points of a plane.
+"""Multiply vectors with the Hessian of the mean loss, at the points of a plane.
 
-The gradients of a point, and what their differentiation needs, are kept for all products of that
-point as far as memory goes: a product then costs the second of two backward passes.
+As far as memory allows, the gradients of a point and their graphs are kept for all products at that
+point. A product then costs only the second of two backward passes.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from landscape_mpi.compute.preparation import Build
 from landscape_mpi.compute.problem_network import ProblemNetwork
 from landscape_mpi.errors import InputError
 
-Multiply = Callable[[Tensors], Tensors]  # of vectors by parameter with one batch's Hessian
+Multiply = Callable[[Tensors], Tensors]  # multiply vectors, by parameter, with one batch's Hessian
 
 
 @dataclass(frozen=True)
 class Kept:
-    """How many batches of a point are kept for its products."""
+    """Tell how many batches of a point are kept for its products."""
 
-    n_batches: int  # of this rank
-    n_kept: int  # the others are computed again in each product
-    batch_bytes: int  # what one takes; 0 where it cannot be measured, and none is kept
+    n_batches: int  # batches of this rank
+    n_kept: int  # batches kept; the others are computed again in each product
+    batch_bytes: int  # size of one batch; 0 if it cannot be measured; then none is kept
 
 
 @dataclass(frozen=True)
 class Linearised:
-    """A batch at a point, ready for products."""
+    """Hold a batch at a point, ready for products."""
 
     multiply: Multiply
     weight: torch.Tensor | float  # sum of the weights of its losses
 
 
 class HessianPlane(DerivativePlane):
-    """A network over its plane, and the Hessian of its mean loss there."""
+    """Multiply with the Hessian of a network's mean loss at points of its plane."""
 
     def __init__(
         self,
@@ -61,20 +61,21 @@ class HessianPlane(DerivativePlane):
         """Prepare the network; see DerivativePlane.
 
         Args:
-            network: With its weights, or that of a problem.
-            directions: By axis, on the network's parameters and buffers.
-            losses: Of this rank's batches, on the setting's device.
-            setting: How to compute. It holds for the whole process.
-            parameters: Names of those the Hessian is taken with respect to.
+            network: Network with its weights, or a problem's network.
+            directions: Directions by axis, for the network's parameters and buffers.
+            losses: Losses of this rank's batches, on the setting's device.
+            setting: How to compute; it applies to the whole process.
+            parameters: Names of the parameters to differentiate by.
             total_weight: Sum of the weights of the losses of all ranks; None to find it at each
-                point: see weight.
-            gauss_newton: Take the Gauss-Newton matrix J^T H_out J in the place of the Hessian.
-            budget_bytes: Memory for what is kept between the products of a point.
-            build: Returns such a network once more, for a thread of its own; None where threads
-                may share one.
+                point (see weight).
+            gauss_newton: Use the Gauss-Newton matrix J^T H_out J instead of the Hessian.
+            budget_bytes: Memory for batches kept between the products of a point.
+            build: Function that builds the network again for a further thread; None if threads may
+                share one.
 
         Raises:
-            InputError: If the Gauss-Newton matrix is asked for and the loss is none of outputs.
+            InputError: If the Gauss-Newton matrix is asked for, but the loss is not a function of
+                outputs.
         """
         own = self._gauss_newton_of(losses) if gauss_newton else self._hessian
         self._linearise: Callable[[int], Linearised] = own
@@ -88,16 +89,16 @@ class HessianPlane(DerivativePlane):
             build=build,
         )
         self._total_weight = total_weight
-        self.weight = 0.0  # of this rank's losses at the point, where the total is not known
+        self.weight = 0.0  # this rank's sum of weights at the point, if the total is unknown
         self._divisor = total_weight or 0.0
         self._budget_bytes = budget_bytes
-        self._batch_bytes: float | None = None  # once it is measured
+        self._batch_bytes: float | None = None  # None until it is measured
         self._kept: list[Linearised] = []
         self.kept = Kept(losses.n_batches, 0, 0)
 
     def move_to(self, alpha: float, beta: float) -> None:
-        """Go to a point, and keep there what its products share."""
-        self._kept = []  # before the weights change under them
+        """Go to a point, and keep the batches that its products share."""
+        self._kept = []  # freed before the weights change
         self._go(alpha, beta)
         with second_derivatives(self._network):
             if self._indices:
@@ -106,17 +107,17 @@ class HessianPlane(DerivativePlane):
                 self.weight = self._divisor = self._sum_weights()
 
     def divide_by(self, weight: float) -> None:
-        """Take the sum of what ``weight`` is on all ranks that share the point.
+        """Set the sum of ``weight`` over all ranks that share the point.
 
-        Call it at each point whose total weight is not known before.
+        Call it at each point if the total weight is not known in advance.
 
         Args:
-            weight: The sum.
+            weight: Sum of the weights.
         """
         self._divisor = weight
 
     def leave(self) -> None:
-        """Give up what is kept for the present point."""
+        """Free the batches kept for the present point."""
         self._kept = []
 
     def _keep(self) -> None:
@@ -128,9 +129,9 @@ class HessianPlane(DerivativePlane):
         self._kept = list(self._pool.map(self._linearise, self._indices[:n_kept]))
 
     def _measure_batch(self) -> float:
-        """Return what a batch keeps, bytes: each piece of memory counted once.
+        """Return the memory that a batch keeps, bytes; count each piece once.
 
-        Infinite where that cannot be measured.
+        The result is infinite if it cannot be measured.
 
         Raises:
             RuntimeError: If the batch cannot be computed.
@@ -141,7 +142,7 @@ class HessianPlane(DerivativePlane):
         def note(tensor: torch.Tensor) -> torch.Tensor:
             storage = tensor.untyped_storage()
             sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor.detach()  # the result of an operation would hold the operation for ever
+            return tensor.detach()  # an operation's result would keep it alive for ever
 
         try:
             with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
@@ -149,7 +150,7 @@ class HessianPlane(DerivativePlane):
         except (RuntimeError, InputError) as problem:
             if "saved tensor hooks" not in str(problem):
                 raise
-            return math.inf  # torch.func's transforms, in a loss, know no such hooks
+            return math.inf  # torch.func's transforms in a loss do not support such hooks
         return sum(sizes.values())
 
     def _sum_weights(self) -> float:
@@ -163,7 +164,7 @@ class HessianPlane(DerivativePlane):
         return sum(map(float, [*(batch.weight for batch in self._kept), *others]))
 
     def multiply(self, vector: torch.Tensor) -> torch.Tensor:
-        """Return this rank's share of the product with a vector; the shares add up to it.
+        """Return this rank's share of the product with a vector; the ranks' shares add up to it.
 
         Batches are summed in float64, in the order of the data.
 
@@ -174,7 +175,7 @@ class HessianPlane(DerivativePlane):
             Float64 [n_parameters], on the device.
 
         Raises:
-            ValueError: If another evaluation has moved the network since.
+            ValueError: If another evaluation has moved the network in the meantime.
         """
         if self._holder is not None and not self._holder.is_of(self):
             raise ValueError("another evaluation has moved the network: go to the point again")
@@ -183,7 +184,7 @@ class HessianPlane(DerivativePlane):
 
         def one(index: int) -> torch.Tensor:
             kept = self._kept[index] if index < len(self._kept) else None
-            # Not kept, so that it goes when it has been used.
+            # Not kept, so that it is freed after use.
             return self._flattened((kept or self._linearise(index)).multiply(parts))
 
         total = torch.zeros_like(scaled, dtype=torch.float64)
@@ -195,19 +196,19 @@ class HessianPlane(DerivativePlane):
         return total.mul_(self._scale).div_(self._divisor)
 
     def _hessian(self, index: int) -> Linearised:
-        """Return what multiplies with the Hessian of the summed loss of a batch."""
+        """Return a function that multiplies with the Hessian of a batch's summed loss."""
         with self._network_alone() as (network, own), torch.enable_grad():
             loss, weight = self._losses.summed(network, index)
         gradients = differentiate((loss,), own, create_graph=True)
         return Linearised(lambda vector: differentiate(gradients, own, vector), weight)
 
     def _gauss_newton_of(self, losses: BatchLosses) -> Callable[[int], Linearised]:
-        """Return what linearises a batch for products with J^T H_out J.
+        """Return a function that linearises a batch for products with J^T H_out J.
 
-        J v is the derivative in u of (J^T u) . v, whatever u is.
+        J v is the derivative of (J^T u) . v with respect to u, for any u.
 
         Raises:
-            InputError: If the loss is none of outputs and targets.
+            InputError: If the loss is not a function of outputs and targets.
         """
         if not isinstance(losses, OutputLosses):
             raise InputError(
@@ -248,7 +249,7 @@ class HessianPlane(DerivativePlane):
             self.move_to(0.0, 0.0)
             u, v = (random_vector(self, seed) for seed in (1, 2))
             first, other = self.multiply(u), self.multiply(v)
-            self.move_to(0.0, 0.0)  # what is kept of a network that varies would always be the same
+            self.move_to(0.0, 0.0)  # kept batches would hide that a network varies
             again = self.multiply(u)
         except torch.OutOfMemoryError:
             raise

@@ -1,7 +1,6 @@
-"""The random numbers of batches: each batch has its own, the same at every point and on any rank.
+"""Seed the random numbers of batches: each batch has its own, at every point and on any rank.
 
-They come from the generators that everybody draws from without naming one: torch's on the CPU and
-on the device, numpy's and Python's.
+They come from the default generators: torch's on the CPU and on the device, numpy's and Python's.
 """
 
 from __future__ import annotations
@@ -24,39 +23,39 @@ from landscape_mpi.compute.devices.device import Device
 def batch_seed(seed: int, batch: int, *, use: str = "") -> int:
     """Return the seed of a batch, from 0 to 2**63 - 1.
 
-    The numbers that a loss draws are those after ``torch.manual_seed(batch_seed(seed, batch))``.
+    A loss draws the numbers that follow ``torch.manual_seed(batch_seed(seed, batch))``.
 
     Args:
-        seed: Of the problem.
+        seed: Seed of the problem.
         batch: Number of the batch in its split.
-        use: What is drawn: empty for a loss and metrics. Two uses have other numbers, so that the
-            noise in the data is not the noise in the loss.
+        use: Purpose of the numbers; empty for a loss and metrics. Each use has its own numbers, so
+            that noise in the data is independent of noise in the loss.
     """
     words = f"{seed}/{batch}/{use}".encode()
     return int.from_bytes(hashlib.sha256(words).digest()[:8], "big") >> 1
 
 
 class Generators:
-    """The generators that draw without being named, as they are for a device."""
+    """Hold the default generators of random numbers for a device."""
 
     def __init__(self, device: Device = CPU) -> None:
         self._of_torch = [torch.default_generator, *device.generators()]
 
     def states(self) -> list[Any]:
-        """Return what restore() takes; equal lists are equal states."""
+        """Return the states for restore(); equal lists mean equal states."""
         of_torch = [generator.get_state().numpy().tobytes() for generator in self._of_torch]
         name, keys, *rest = np.random.get_state(legacy=True)
         return [of_torch, (name, np.asarray(keys).tobytes(), *rest), random.getstate()]
 
     def seed(self, number: int) -> None:
-        """Seed all of them; numpy's takes the number below 2**32."""
+        """Seed all generators; numpy's takes the seed modulo 2**32."""
         for generator in self._of_torch:
             generator.manual_seed(number)
         np.random.seed(number % 2**32)
         random.seed(number)
 
     def restore(self, states: list[Any]) -> None:
-        """Put them back into states that states() has returned."""
+        """Restore the states that states() has returned."""
         of_torch, (name, keys, *rest), of_python = states
         for generator, state in zip(self._of_torch, of_torch, strict=True):
             generator.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
@@ -65,7 +64,7 @@ class Generators:
 
     @contextmanager
     def seeded(self, number: int) -> Iterator[None]:
-        """Seed them for a while, and leave them as they were."""
+        """Seed the generators inside the context, and restore them afterwards."""
         before = self.states()
         self.seed(number)
         try:
@@ -75,10 +74,10 @@ class Generators:
 
 
 class DrawWatch(TorchDispatchMode):
-    """Notes whether torch draws random numbers from a generator that is not named.
+    """Detect whether torch draws random numbers from a default generator.
 
-    The state of a generator at the end does not always tell: a function may put it back.
-    What torch.compile has compiled runs uncompiled here.
+    The state of a generator at the end does not always tell, because a function may restore it.
+    Code compiled by torch.compile runs uncompiled here.
     """
 
     def __init__(self, device: Device = CPU) -> None:
@@ -88,20 +87,20 @@ class DrawWatch(TorchDispatchMode):
         self._uncompiled = ExitStack()
 
     def __enter__(self) -> Self:
-        """Begin to watch."""
+        """Start watching."""
         self._uncompiled.enter_context(uncompiled())
         super().__enter__()
         return self
 
     def __exit__(self, *problem: Any) -> None:
-        """Watch no more."""
+        """Stop watching."""
         super().__exit__(*problem)
         self._uncompiled.close()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Do an operation; look at the generators where it may draw (attention seldom does)."""
+        """Run an operation; compare the generators if it may draw (attention seldom does)."""
         given = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **given)

@@ -1,4 +1,4 @@
-"""The samples of a split on a device: images as bytes, normalised batch by batch."""
+"""Hold the samples of a split on a device: images as bytes, normalised batch by batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 class ResidentSplit:
-    """The samples of one split on a device, and room for their losses."""
+    """Hold the samples of one split on a device, and arrays for their losses."""
 
     def __init__(
         self,
@@ -27,16 +27,16 @@ class ResidentSplit:
         """Put samples on a device.
 
         Args:
-            inputs: Images [n, height, width, channels], uint8, or float32 and normalised already;
-                float32 or int64 of another number of dimensions. For a network in float64 they
+            inputs: Images [n, height, width, channels], uint8, or float32 if already normalised;
+                float32 or int64 with any other number of dimensions. For a network in float64 they
                 may be float64.
             targets: int64, float32 or float64, [n], or [n, ...] with several for each sample.
-            mean: Of the pixels of images, one per channel, in [0, 1] units.
+            mean: Mean of the pixels of images, one per channel, in [0, 1] units.
             std: Standard deviation of the pixels, in the same form.
-            device: Where to put them.
-            one_loss: Whether a sample has one loss, however many targets it has.
-            weighs: Whether losses come with weights.
-            ignored: The target that does not count.
+            device: Device of the samples.
+            one_loss: Whether a sample has a single loss, however many targets it has.
+            weighs: Whether losses have weights.
+            ignored: Target that does not count.
         """
         self.inputs = torch.from_numpy(inputs).to(device)
         self.targets = torch.from_numpy(targets).to(device)
@@ -54,9 +54,9 @@ class ResidentSplit:
         self._n_points: int | None = None
 
     def at_points(self, n_points: int) -> ResidentSplit:
-        """Return the same samples with room for their losses at several points.
+        """Return the same samples with arrays for their losses at several points.
 
-        Its ``losses`` and ``wrong`` are [n_points, ...] of what they are here.
+        The shapes of ``losses`` and ``wrong`` begin with n_points.
         """
         split = copy.copy(self)
         split._n_points = n_points
@@ -71,8 +71,8 @@ class ResidentSplit:
     def kept(self) -> tuple[torch.Tensor, ...]:
         """Return the losses, and whether targets are missed.
 
-        Where some targets do not count, or losses have weights, also return the weights, and
-        which targets count.
+        If some targets do not count, or losses have weights, also return the weights and which
+        targets count.
         """
         if self._weights is None or self._counted is None:
             return self.losses, self.wrong
@@ -85,13 +85,13 @@ class ResidentSplit:
         wrong: torch.Tensor | bool,
         weights: torch.Tensor | None = None,
     ) -> None:
-        """Keep the losses of some samples.
+        """Store the losses of some samples.
 
         Args:
-            rows: Of the samples.
-            losses: [n, ...], at several points [n_points, n, ...].
+            rows: Rows of the samples.
+            losses: Losses [n, ...], or at several points [n_points, n, ...].
             wrong: Whether targets are missed, in the same shape, or one value for all.
-            weights: Of the losses, if they have weights.
+            weights: Weights of the losses, if they have any.
         """
         where = rows if self._n_points is None else (slice(None), rows)
         self.losses[where] = losses
@@ -104,7 +104,7 @@ class ResidentSplit:
         return self.inputs.clone()
 
     def is_as(self, before: torch.Tensor) -> bool:
-        """Return whether the inputs are as they were at a snapshot."""
+        """Return whether the inputs are unchanged since a snapshot."""
         return torch.equal(self.inputs, before)
 
     def __len__(self) -> int:
@@ -115,12 +115,12 @@ class ResidentSplit:
     ) -> torch.Tensor:
         """Return samples as the network sees them.
 
-        Images are normalised, float32 [n, channels, height, width]; all else is as it is.
+        Images are normalised, float32 [n, channels, height, width]; other inputs are unchanged.
 
         Args:
-            rows: Of the samples.
-            channels_last: Lay images out so in memory.
-            copied: Return memory of their own, which a network may change.
+            rows: Rows of the samples.
+            channels_last: Whether images have the channels-last layout in memory.
+            copied: Whether to return copies, which a network may change.
         """
         if self.inputs.ndim != 4:
             return self.inputs[rows].clone() if copied else self.inputs[rows]
@@ -131,5 +131,5 @@ class ResidentSplit:
             images = images.clone()
         if channels_last:
             return images
-        # Not contiguous(), which leaves images of one channel in either layout as they are.
+        # Not contiguous(), which keeps either layout of images with one channel.
         return images.clone(memory_format=torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""Which parameters a plane moves: kinds of them, and patterns on their names."""
+"""Select the parameters that a plane moves, by kind and by patterns on their names."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def moved_names(
     only: Sequence[str] = (),
     norms: Collection[str] | None = None,
 ) -> list[str]:
-    """Return the names of the parameters a random direction moves.
+    """Return the names of the parameters that a random direction moves.
 
     Args:
-        network: Network whose parameters are looked at.
-        ignore: What stays put: of ``bias`` (of every layer that is no normalisation), ``bn``
-            (scale and shift of the normalisation layers) and patterns on the names, as of a
-            shell: ``layer3.*``.
-        only: Patterns of the same form, and ``trainable`` for what requires a gradient; nothing
-            else moves. Empty for all.
+        network: Network that owns the parameters.
+        ignore: Parameters that stay fixed: ``bias`` (of every layer except normalisations), ``bn``
+            (scale and shift of the normalisation layers), and shell patterns on the names, such as
+            ``layer3.*``.
+        only: Patterns of the same form, and ``trainable`` for parameters that require a gradient;
+            nothing else moves. Empty for all.
         norms: Names of scale and shift of the normalisation layers; None to find them by the
             classes of the layers.
 
     Returns:
-        Names, in the network's order, of floating-point parameters except running statistics; a
-        parameter that is shared, also by its memory alone, has its first name.
+        Names, in the network's order, of floating-point parameters except running statistics. A
+        shared parameter, even one that only shares memory, has its first name.
 
     Raises:
         InputError: If a pattern matches nothing, or nothing is left to move.
@@ -63,7 +63,7 @@ def _check_any_floats(network: nn.Module) -> None:
     """Check that a network has parameters that can move.
 
     Raises:
-        InputError: If it has none of a floating-point type.
+        InputError: If it has no floating-point parameters.
     """
     parameters = list(network.parameters())
     if any(parameter.is_floating_point() for parameter in parameters):
@@ -71,16 +71,16 @@ def _check_any_floats(network: nn.Module) -> None:
     kinds = sorted({str(one.dtype).removeprefix("torch.") for one in parameters})
     found = f"parameters of {', '.join(kinds)} only" if parameters else "no parameters"
     raise InputError(
-        f"the network: it has {found}, and a plane moves floating-point parameters. Buffers do "
-        f"not move, and quantized layers keep their weights elsewhere: pass the network as it was "
-        f"before it was quantized, or register its weights by nn.Parameter."
+        f"the network: it has {found}, and a plane moves floating-point parameters. Buffers do not "
+        "move, and quantized layers do not keep their weights in parameters. Pass the network "
+        "from before quantization, or register its weights by nn.Parameter."
     )
 
 
 def _kinds_and_names(
     network: nn.Module, norms: Collection[str]
 ) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
-    """Return the kinds and all the names of each parameter, by its first name."""
+    """Return the kinds and all names of each parameter, by its first name."""
     first: dict[Hashable, str] = {}
     for name, parameter in network.named_parameters():
         first.setdefault(memory_of(parameter), name)
@@ -127,8 +127,9 @@ def _trainable(network: nn.Module) -> set[str]:
         found = "every parameter" if names else "no parameter"
         raise InputError(
             f"--only trainable: {found} of the network requires a gradient, and a checkpoint does "
-            f"not say which of them trained. Freeze those that did not, by requires_grad_(False) "
-            f"where the network is built, or name the others: --only 'layer3.*'."
+            "not tell which parameters were trained. Freeze the untrained ones by "
+            "requires_grad_(False) where the network is built, or name the trained ones: --only "
+            "'layer3.*'."
         )
     return names
 
@@ -150,12 +151,13 @@ def _matching(
 def _refuse_nothing(what: str, names: set[str], ignore: Sequence[str]) -> NoReturn:
     raise InputError(
         f"{what} {abbreviated(sorted(names)) or 'no parameters'}, and with --ignore "
-        f"{','.join(ignore) or 'none'} nothing of that would move. Pass --ignore none, or less."
+        f"{','.join(ignore) or 'none'} none of these would move. Pass --ignore none, or ignore "
+        "less."
     )
 
 
 def abbreviated(names: Sequence[str]) -> str:
-    """Return names in a line: all of a few, else the first and the last ones."""
+    """Return names in one line: all if they are few, else the first and the last ones."""
     if len(names) <= N_SHOWN:
         return ", ".join(names)
     ends = ", ".join(names[: N_SHOWN - 2]), ", ".join(names[-2:])

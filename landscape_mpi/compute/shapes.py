@@ -1,4 +1,4 @@
-"""Shapes of the intermediate tensors of a traced network."""
+"""Find the shapes of the intermediate tensors of a traced network."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import fx
 
 
 def note_shapes(graph: fx.GraphModule, sample: torch.Tensor) -> None:
-    """Note each node's output shape as ``meta["shape"]``; None if it is not a tensor."""
+    """Store each node's output shape as ``meta["shape"]``; None if it is not a tensor."""
     with torch.no_grad():
         _NoteShapes(graph).run(sample)
 
 
 class _NoteShapes(fx.Interpreter):
-    """Runs node by node; torch's own ShapeProp loads SymPy for that."""
+    """Run node by node; torch's own ShapeProp would load SymPy for this."""
 
     def run_node(self, node: fx.Node) -> Any:
-        """Run it as the network would."""
+        """Run a node as the network would."""
         result = super().run_node(node)
         node.meta["shape"] = result.shape if isinstance(result, torch.Tensor) else None
         return result

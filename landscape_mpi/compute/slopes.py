@@ -1,4 +1,4 @@
-"""A check of derivatives: does the network change as they say when it moves a little?"""
+"""Check derivatives: does the network change as they predict when it moves a little?"""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from landscape_mpi.compute.moving_network import type_of
 from landscape_mpi.compute.tensors import acts_on_eval
 from landscape_mpi.errors import InputError
 
-STEP = 1e-3  # of the weights' own size
-WRONG, WRONG_LOSS = 0.2, 0.05  # relative; more than kinks of activations explain
-ROUNDING, ROUNDING_LOSS = 1e-5, 2e-6  # of the number itself
-NOISE = 5.0  # times the change of the slope by half the step
-AWAY = 0.1  # of the weights' own size, from the center
+STEP = 1e-3  # relative to the size of the weights
+WRONG, WRONG_LOSS = 0.2, 0.05  # relative difference that kinks of activations cannot explain
+ROUNDING, ROUNDING_LOSS = 1e-5, 2e-6  # rounding, relative to the number
+NOISE = 5.0  # allowed multiple of the slope's change over half the step
+AWAY = 0.1  # distance from the center, relative to the size of the weights
 
 
 def check_slope(network: nn.Module, inputs: torch.Tensor, names: Sequence[str], what: str) -> None:
-    """Check that the outputs of a network change as their derivatives say.
+    """Check that the outputs of a network change as their derivatives predict.
 
-    Derivatives do not reach weights of which forward keeps a detached copy: views that were made
+    Derivatives do not reach weights if forward uses a detached copy of them: views that were made
     once, or products that eval() prepares.
 
     Args:
-        network: In evaluation mode; mode and weights are the same afterwards.
+        network: Network in evaluation mode; mode and weights are the same afterwards.
         inputs: A few samples as the network sees them.
         names: Parameters of the derivatives.
         what: Name of the derivatives, for the message.
 
     Raises:
-        InputError: If the outputs do not.
+        InputError: If they do not.
     """
     given = inputs.to(type_of(network)) if inputs.is_floating_point() else inputs
 
@@ -54,19 +54,19 @@ def check_loss_slope(
     *,
     option: str,
 ) -> None:
-    """Check that a loss changes with the weights of a network as its derivatives say.
+    """Check that a loss changes with a network's weights as its derivatives predict.
 
-    Away from the center, where trained weights have a slope as well.
+    The check is made away from the center, so that trained weights have a slope as well.
 
     Args:
-        network: In evaluation mode; mode and weights are the same afterwards.
-        loss: Returns the loss of some samples at the network's present weights.
+        network: Network in evaluation mode; mode and weights are the same afterwards.
+        loss: Function that returns the loss of some samples at the present weights.
         names: Parameters of the derivatives.
         what: Name of the derivatives, for the message.
-        option: What named the loss, likewise.
+        option: Option that named the loss, for the message.
 
     Raises:
-        InputError: If it does not, or if none of the parameters is in it.
+        InputError: If it does not, or if it depends on none of the parameters.
     """
     for away in (AWAY, 0.0):
         probe = _Probe(network, lambda: loss().double(), names, away=away)
@@ -91,7 +91,7 @@ def check_loss_slope(
 
 
 class _Probe:
-    """A number computed by a network, and its change with the weights."""
+    """Measure a number computed by a network, and its change with the weights."""
 
     def __init__(
         self,
@@ -116,14 +116,14 @@ class _Probe:
             self._base = [kept + away * size * other for kept, size, other in parts]
         self.size = 0.0
         self.is_finite = True
-        self.is_reached = True  # whether some derivative is there
+        self.is_reached = True  # whether any derivative exists
 
     def wrong_slope(self, wrong: float, rounding: float) -> tuple[float, float] | None:
-        """Return a change of the number and the slope that does not explain it, if there is one.
+        """Return a change of the number and a slope that does not explain it, if found.
 
         Args:
-            wrong: Difference between the two that is too much, relative to them.
-            rounding: Of the number, relative.
+            wrong: Relative difference between the two that counts as wrong.
+            rounding: Relative rounding of the number.
         """
         if self._base is not self._kept:
             _set(self._network, self._parameters, self._base)
@@ -137,8 +137,8 @@ class _Probe:
         self.is_finite = math.isfinite(self.size)
         self.is_reached = any(gradient is not None for gradient in found)
         if self.varies():
-            return None  # the comparison of products refuses such a network
-        # Separately, so that parameters which derivatives reach do not hide others.
+            return None  # the check of products refuses such a network
+        # One by one, so that parameters with correct derivatives do not hide others.
         for is_reached in (False, True):
             along = [
                 step if (gradient is not None) == is_reached else torch.zeros_like(step)
@@ -168,7 +168,7 @@ class _Probe:
             return float(self._number()) != float(self._number())
 
     def change(self, along: Sequence[torch.Tensor]) -> tuple[float, float]:
-        """Return the slope along a direction, and by how much half the step changes it."""
+        """Return the slope along a direction, and its change over half the step."""
         wide, narrow = (
             (self._at(h, along) - self._at(-h, along)) / (2 * h) for h in (STEP, STEP / 2)
         )

@@ -1,6 +1,6 @@
-"""More of the spectrum of a symmetric matrix than its ends: leading pairs, trace and density.
+"""Find leading eigenpairs, the trace and the spectral density of a symmetric matrix.
 
-Vectors are float32 on the device of the start, products float64, as of lanczos.py.
+As in lanczos.py, vectors are float32 on the device of the start, and products float64.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from landscape_mpi.compute.lanczos import Lanczos, Multiply
 from landscape_mpi.errors import InputError
 
-N_GRID = 1001  # places at which a density is given
-MARGIN = 0.05  # of its range, beyond both ends
-SQUARED_WIDTH = 1e-5  # of the Gaussians it is made of, in the square of the range
+N_GRID = 1001  # number of grid places of a density
+MARGIN = 0.05  # share of the range that the grid extends beyond both ends
+SQUARED_WIDTH = 1e-5  # variance of the Gaussians of the density, relative to the squared range
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The largest eigenvalues and their vectors."""
+    """Hold the largest eigenvalues and their vectors."""
 
     values: np.ndarray  # falling, float64 [k]
     residuals: np.ndarray  # |H u - value u|, float64 [k]
@@ -31,7 +31,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Trace:
-    """An estimate of the trace."""
+    """Hold an estimate of the trace."""
 
     value: float
     deviation: float  # standard error of its random part
@@ -39,11 +39,11 @@ class Trace:
 
 @dataclass(frozen=True)
 class Density:
-    """An estimate of the density of eigenvalues: its integral is 1."""
+    """Hold an estimate of the density of eigenvalues; its integral is 1."""
 
     places: np.ndarray  # eigenvalues, rising, float64 [N_GRID]
     density: np.ndarray  # share of all eigenvalues per unit, float64 [N_GRID]
-    width: float  # standard deviation of the Gaussians it is made of
+    width: float  # standard deviation of its Gaussians
 
 
 def leading_pairs(
@@ -52,11 +52,11 @@ def leading_pairs(
     """Return the k largest eigenvalues and their vectors, by SciPy's ARPACK.
 
     Args:
-        multiply: Multiplies a float32 vector [n] with the matrix, in float64.
-        start: Any vector with a part along their vectors, float32 [n].
-        k: How many, below n.
-        tolerance: Relative, of the values.
-        max_products: More than so many restarts are not made.
+        multiply: Function that multiplies the matrix with a float32 vector [n], in float64.
+        start: Any vector with components along their vectors, float32 [n].
+        k: Number of pairs, below n.
+        tolerance: Relative tolerance of the values.
+        max_products: Maximum number of restarts.
 
     Raises:
         InputError: If k is not below n, or they are not found.
@@ -92,10 +92,11 @@ def trace(
     """Estimate the trace.
 
     Args:
-        multiply: Multiplies a float32 vector [n] with the matrix, in float64.
+        multiply: Function that multiplies the matrix with a float32 vector [n], in float64.
         n: Rows of the matrix.
-        n_products: How many to spend, at least 6; exact where n is at most a third of them.
-        draw: Returns the i-th random vector, float32 [n].
+        n_products: Number of products, at least 6; the trace is exact if n is at most a third of
+            it.
+        draw: Function that returns the i-th random vector, float32 [n].
 
     Source: Meyer et al. 2021, arXiv:2010.09649, Hutch++, algorithm 1.
     """
@@ -120,10 +121,10 @@ def density(
     """Estimate the density of eigenvalues by stochastic Lanczos quadrature.
 
     Args:
-        multiply: Multiplies a float32 vector [n] with the matrix, in float64.
-        n_vectors: Random starts to average over.
-        n_steps: Products from each, all of whose vectors are kept at once.
-        draw: Returns the i-th random vector, float32 [n].
+        multiply: Function that multiplies the matrix with a float32 vector [n], in float64.
+        n_vectors: Number of random starts to average over.
+        n_steps: Number of products from each start; all their vectors are kept at once.
+        draw: Function that returns the i-th random vector, float32 [n].
 
     Source: Ghorbani et al. 2019, arXiv:1901.10159, algorithm 1 and section 2.
     """

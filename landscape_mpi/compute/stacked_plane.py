@@ -1,7 +1,7 @@
-"""A network's losses at several points of its plane in one pass, their weights stacked.
+"""Compute a network's losses at several points in one pass, with stacked weights.
 
-Where network and data are too small to fill a GPU, a pass costs the start of its kernels; several
-points then share them. Where either fills the device, a larger batch does as well.
+If network and data are too small to fill a GPU, the launch of kernels dominates a pass, and several
+points then share the launches. If either fills the device, a larger batch is as fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from landscape_mpi.compute.samples import ResidentSplit
 
 
 class StackedLossPlane:
-    """A prepared network, its directions and its data, for ``setting.points`` points at a time."""
+    """Hold a prepared network, its directions and data, for ``setting.points`` points at a time."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class StackedLossPlane:
 
     @property
     def launching(self) -> str:
-        """How the batches of a pass are started, known once one is made."""
+        """Return how the batches of a pass are started; known after the first pass."""
         return self._evaluator.passes.description
 
     def evaluate(self, points: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -79,18 +79,18 @@ class StackedLossPlane:
         return mean_values_of_points(kept)[: len(points)]
 
     def shortest_seconds(self) -> float:
-        """Return the shortest time of a point in some full passes, s; the first prepares."""
+        """Return the shortest time of a point over some full passes, s, after one that prepares."""
         points = spread(self._setting.points)
         return shortest_seconds_of(lambda: self.evaluate(points)) / len(points)
 
     def find_fault(self, plane: PointLosses) -> str | None:
-        """Return why these are not the losses of the points one by one; None if they are.
+        """Return how the losses differ from those of the points one by one; None if they do not.
 
-        A point must have the same bits wherever in the stack it is, and whatever is beside it:
-        ranks share the points out as their speed allows.
+        A point must have the same bits at any place in the stack and beside any other points,
+        because ranks share the points out by their speed.
 
         Args:
-            plane: Evaluates one point, with the same setting otherwise.
+            plane: Plane that evaluates one point, with the same setting otherwise.
         """
         points = spread(self._setting.points)
         found = self.evaluate(points)
@@ -109,7 +109,7 @@ def mean_values_of_points(kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarra
     """Return mean loss and error of splits at several points.
 
     Args:
-        kept: What mean_values is given, but all of it [n_points, ...].
+        kept: The input of mean_values, with shapes [n_points, ...].
 
     Returns:
         float64 [n_points, 2 * n_splits].
@@ -120,12 +120,12 @@ def mean_values_of_points(kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarra
 
 
 def spread(n_points: int) -> list[tuple[float, float]]:
-    """Return points between the center and (0.5, 0.5), which all differ."""
+    """Return distinct points between the center and (0.5, 0.5)."""
     return [(0.5 * i / n_points, 0.5 * i / n_points) for i in range(n_points)]
 
 
 class _StackedEvaluator(Evaluator):
-    """Takes the outputs of all points as one long batch to the loss."""
+    """Pass the outputs of all points to the loss as one long batch."""
 
     def _losses_and_wrong(
         self, outputs: torch.Tensor, targets: torch.Tensor

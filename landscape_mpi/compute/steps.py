@@ -1,4 +1,4 @@
-"""Steps that make the evaluation of a network faster, each of which can be left out."""
+"""Name the optional steps that make the evaluation of a network faster."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Steps:
-    """Which steps are taken. Without any of them, a network runs as torch runs it."""
+    """Tell which steps are taken; without any, a network runs as torch runs it."""
 
-    threads: bool = True  # batches at the same time, where the setting has several threads
-    uncopied: bool = True  # batches are parts of the data, which a network might change
-    inference: bool = True  # inference mode, which keeps nothing for gradients
+    threads: bool = True  # batches at the same time, if the setting has several threads
+    uncopied: bool = True  # batches are views of the data, which a network might change
+    inference: bool = True  # inference mode, which stores nothing for gradients
     views: bool = True  # moved tensors are views into one vector, and eval() is called once
     channels_last: bool = True  # memory layout of images and of weights of convolutions
     folded: bool = True  # the network is traced, and batch-norm folded into the layer before it
-    fused: bool = True  # convolutions with the operation behind them; on CPUs, where folded
+    fused: bool = True  # convolutions are fused with the next operation; on CPUs, if folded
 
     def __str__(self) -> str:
         """Return the names of the steps that are taken, as the file stores them."""
@@ -36,7 +36,7 @@ WORDS = {
 
 
 def steps_of(names: Iterable[str]) -> Steps:
-    """Return steps of which those of these names are taken."""
+    """Return steps with only the named ones taken."""
     taken = set(names)
     return Steps(**{name: name in taken for name in STEPS})
 

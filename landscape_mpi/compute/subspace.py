@@ -1,8 +1,8 @@
-"""Principal components of many weight vectors, and least squares onto two directions.
+"""Find principal components of many weight vectors, and project onto two directions.
 
-Nothing here holds the vectors whole: every sum over weights is made of chunks, float64, and
-added by the caller in the order of the chunks. Chunks depend on the number of vectors and of
-weights alone, so that the sums are the same bits wherever they are made.
+No function here holds whole vectors: every sum over weights is computed in chunks, float64, and the
+caller adds the chunks in order. The chunks depend only on the numbers of vectors and weights, so
+the sums have the same bits on any machine.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import torch
 
 from landscape_mpi.errors import InputError
 
-CHUNK_VALUES = 2**24  # of all vectors together: 128 MiB in float64
-N_CHUNKS = 64  # at least, where they have LEAST_CHUNK weights, so that ranks can share
+CHUNK_VALUES = 2**24  # entries of all vectors together: 128 MiB in float64
+N_CHUNKS = 64  # least number of chunks, if they have LEAST_CHUNK weights, so that ranks can share
 LEAST_CHUNK = 4096
-ROWS = 64  # of the Gram matrix at a time
-ROUNDING = 1e-12  # share of the first component under which one is rounding alone
-PARALLEL = 1e-12  # of the squared sine between two directions
+ROWS = 64  # rows of the Gram matrix at a time
+ROUNDING = 1e-12  # share of the first component; a smaller one is rounding
+PARALLEL = 1e-12  # least squared sine between two directions
 
 
 @dataclass(frozen=True)
 class Components:
-    """Principal components, as sums over the vectors."""
+    """Hold principal components as sums over the vectors."""
 
     weights: np.ndarray  # float64 [n_vectors, n_components]: component = vectors.T @ weights
-    shares: np.ndarray  # float64 [n_components], of the sum of squares
+    shares: np.ndarray  # share of the sum of squares, float64 [n_components]
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What least squares onto directions needs: inner products over weights."""
+    """Hold the inner products that a projection onto directions needs."""
 
     squares: np.ndarray  # float64 [n_vectors], of the vectors with themselves
     along: np.ndarray  # float64 [n_vectors, n_directions], of vectors and directions
@@ -47,7 +47,7 @@ class Sums:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let a product be summed in one order: on another number of threads it may be another."""
+    """Sum products on one thread, because their order depends on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -57,7 +57,7 @@ def one_thread() -> Iterator[None]:
 
 
 def chunk_length(n_vectors: int, n_weights: int) -> int:
-    """Return how many weights a chunk has."""
+    """Return the number of weights in a chunk."""
     fair = max(LEAST_CHUNK, -(-n_weights // N_CHUNKS))
     return max(1, min(fair, CHUNK_VALUES // max(1, n_vectors), n_weights))
 
@@ -66,8 +66,8 @@ def differences(chunk: np.ndarray, center: np.ndarray) -> torch.Tensor:
     """Return vectors less the center, float64 [n_vectors, n], exactly.
 
     Args:
-        chunk: Float32 [n_vectors, n].
-        center: Float32 [n].
+        chunk: Part of the vectors, float32 [n_vectors, n].
+        center: The same part of the center, float32 [n].
     """
     return torch.from_numpy(chunk).double() - torch.from_numpy(center).double()
 
@@ -85,13 +85,13 @@ def gram_of(vectors: torch.Tensor) -> np.ndarray:
 def find_components(gram: np.ndarray, n: int, *, mean_centred: bool) -> Components:
     """Return the first principal components of vectors from their Gram matrix.
 
-    Each has length 1, and points to where the vector that is longest along it lies.
+    Each has length 1 and points toward the vector with the longest projection on it.
 
     Args:
         gram: Inner products of the vectors, float64 [n_vectors, n_vectors].
-        n: How many components.
-        mean_centred: Take the mean of the vectors off before, as most programs do. The plane
-            of a path through its end is the one without.
+        n: Number of components.
+        mean_centred: Whether to subtract the mean of the vectors first, as most programs do.
+            Without it, the plane of a path contains the path's end.
 
     Raises:
         InputError: If the vectors have fewer components.
@@ -105,8 +105,8 @@ def find_components(gram: np.ndarray, n: int, *, mean_centred: bool) -> Componen
     there = int((values > max(ROUNDING * values[0], 0.0)).sum()) if n_vectors else 0
     if there < n:
         raise InputError(
-            f"--components: {n} are asked for, and {n_vectors} checkpoints that differ from the "
-            f"center have {there}. Pass more checkpoints, or random directions."
+            f"--components: {n} are asked for, but the {n_vectors} checkpoints that differ from "
+            f"the center have {there}. Pass more checkpoints, or random directions."
         )
     longest = columns[np.abs(columns).argmax(axis=0), np.arange(n)]
     weights = columns * np.sign(longest) / np.sqrt(values)
@@ -123,8 +123,8 @@ def sums_of(vectors: torch.Tensor, directions: torch.Tensor) -> Sums:
     """Return the inner products over a stretch of weights.
 
     Args:
-        vectors: Float64 [n_vectors, n].
-        directions: Float64 [n_directions, n].
+        vectors: Vectors, float64 [n_vectors, n].
+        directions: Directions, float64 [n_directions, n].
     """
     return Sums(
         squares=(vectors * vectors).sum(dim=1).numpy(),
@@ -134,15 +134,15 @@ def sums_of(vectors: torch.Tensor, directions: torch.Tensor) -> Sums:
 
 
 def project(sums: Sums, *, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return where vectors lie in the plane of two directions, skew or not, unit or not.
+    """Project vectors onto the plane of two directions of any angle and length.
 
     Args:
         sums: Their inner products.
-        names: Of the directions, for the message.
+        names: Names of the directions, for the message.
 
     Returns:
-        Coordinates, float64 [n_vectors, 2], the nearest point of the plane; and what is left,
-        float64 [n_vectors]: the distance from the plane over that from the center, 0 to 1.
+        Coordinates of the nearest point of the plane, float64 [n_vectors, 2]; and the distance from
+        the plane divided by the distance from the center, 0 to 1, float64 [n_vectors].
 
     Raises:
         InputError: If a direction is zero, or both are parallel.
@@ -150,7 +150,7 @@ def project(sums: Sums, *, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     (xx, xy), (_, yy) = sums.gram
     for name, square in zip(names, (xx, yy), strict=True):
         if square == 0:
-            raise InputError(f"{name}: is zero on the weights that move, so it is no direction.")
+            raise InputError(f"{name}: is zero on the weights that move, so it is not a direction.")
     if xx * yy - xy**2 <= PARALLEL * xx * yy:
         raise InputError(f"{names[0]} and {names[1]} are parallel, and span no plane. Pass others.")
     coordinates = np.linalg.solve(sums.gram, sums.along.T).T

@@ -1,7 +1,7 @@
-"""A network's tensors as arrays by name: parameters and buffers, also those no state dict holds.
+"""Read and load a network's parameters and buffers, even those missing from its state dict.
 
-They are taken from and loaded into a network in training mode. Layers such as LoRA's merge their
-weights on eval(); a state dict loaded after that would be added to the merged weights.
+This is done in training mode. Layers such as LoRA's merge their weights on eval(); a state dict
+loaded after that would be added to the merged weights.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch.nn.parameter import is_lazy
 from landscape_mpi.errors import InputError
 from landscape_mpi.tensor_names import is_extra
 
-Extra = Mapping[str, object]  # the entries of a state dict that are not tensors, by name
+Extra = Mapping[str, object]  # entries of a state dict that are not tensors, by name
 
 
 def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the parameters and buffers themselves, in the order of the network's modules.
+    """Return the parameters and buffers, uncopied, in the order of the network's modules.
 
-    A tensor with several names has an entry for each. They are not taken from the state dict,
-    which may hold copies.
+    A tensor with several names has an entry for each. The state dict is not used, because it may
+    hold copies.
     """
     tensors: dict[str, torch.Tensor] = {}
     for prefix, module in network.named_modules(remove_duplicate=False):
@@ -36,24 +36,25 @@ def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
 def tensors_of(network: nn.Module) -> dict[str, np.ndarray]:
     """Return parameters and buffers as arrays; parameters share the network's memory.
 
-    Those of half the length of float32 are copies in float32, which holds each of them exactly.
+    Tensors of 16-bit types become copies in float32, which represents them exactly.
 
     Args:
-        network: On the CPU.
+        network: Network on the CPU.
 
     Raises:
-        InputError: If it has tensors of another kind, or lazy ones that no call has given a shape.
+        InputError: If it has tensors of an unsupported kind, or lazy ones that still have no shape.
     """
     check_tensors(network)
     for name, tensor in named_tensors(network).items():
         if is_lazy(tensor):
             raise InputError(
-                f"the network: {name} has no shape, also after the network was called once: its "
-                f"lazy layer takes no part in the loss. Leave the layer out, or give it its shape."
+                f"the network: {name} has no shape even after the network was called once: its "
+                "lazy layer does not take part in the loss. Leave the layer out, or give it its "
+                "shape."
             )
     tensors = {name: tensor.detach() for name, tensor in named_tensors(network).items()}
     for name, buffer in network.named_buffers(remove_duplicate=False):
-        tensors[name] = buffer.detach().clone()  # torch resizes no tensor whose memory numpy has
+        tensors[name] = buffer.detach().clone()  # torch cannot resize memory that numpy shares
     return {name: _as_array(tensor) for name, tensor in tensors.items()}
 
 
@@ -61,7 +62,7 @@ def check_tensors(network: nn.Module) -> None:
     """Check that each parameter and buffer is a dense tensor of real numbers that can be set.
 
     Args:
-        network: On the CPU; lazy layers may have no shape yet.
+        network: Network on the CPU; lazy layers may have no shape yet.
 
     Raises:
         InputError: If one is not.
@@ -73,7 +74,7 @@ def check_tensors(network: nn.Module) -> None:
 
 
 def _fault_of(tensor: torch.Tensor, *, moves: bool) -> str | None:
-    """Return the reason why a tensor cannot be set, and the way out; None if it can."""
+    """Return why a tensor cannot be set, and the way out; None if it can."""
     if tensor.is_complex():
         return (
             "is complex, and the plane needs real weights. Keep real and imaginary parts as two "
@@ -87,8 +88,8 @@ def _fault_of(tensor: torch.Tensor, *, moves: bool) -> str | None:
         )
     if tensor.is_inference():
         return (
-            "was made under torch.inference_mode(), and torch lets nobody change such a tensor. "
-            "Make the network outside of it (torch.no_grad() is no obstacle), or take "
+            "was made under torch.inference_mode(), and torch does not allow changes of such a "
+            "tensor. Make the network outside of it (torch.no_grad() is fine), or pass "
             "copy.deepcopy(network), whose tensors can be changed."
         )
     if not _has_array(tensor.dtype):
@@ -99,15 +100,15 @@ def _fault_of(tensor: torch.Tensor, *, moves: bool) -> str | None:
         )
     if moves and _repeats(tensor):
         return (
-            f"has {tensor.numel():,} elements that share memory, as expand() makes them, so a "
-            f"change of one changes others. Register the tensor before expand() as the parameter, "
-            f"and expand it in forward; or register a copy, name.clone()."
+            f"has {tensor.numel():,} elements that share memory, as expand() makes them, so "
+            "changing one changes others. Register the tensor before expand() as the parameter, "
+            "and expand it in forward; or register a copy, name.clone()."
         )
     return None
 
 
 def _has_array(dtype: torch.dtype) -> bool:
-    """Return whether there are arrays of a type."""
+    """Return whether numpy has arrays of a type."""
     try:
         _as_array(torch.empty(0, dtype=dtype))
     except TypeError:
@@ -116,16 +117,16 @@ def _has_array(dtype: torch.dtype) -> bool:
 
 
 def _repeats(tensor: torch.Tensor) -> bool:
-    """Return whether several indices of a tensor are one place in memory."""
+    """Return whether several indices of a tensor refer to one place in memory."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     return any(size > 1 and step == 0 for size, step in steps)
 
 
 def set_values(tensor: torch.Tensor, values: torch.Tensor) -> None:
-    """Copy values into a tensor; a buffer takes their shape, which a call may have changed."""
+    """Copy values into a tensor; a buffer takes their shape, since calls may change its own."""
     if tensor.shape != values.shape and not isinstance(tensor, nn.Parameter):
         tensor.data = tensor.new_empty(values.shape)
-    if _repeats(tensor):  # by expand(): torch copies into the elements that are repeated
+    if _repeats(tensor):  # made by expand(): torch cannot copy into repeated elements
         for axis, step in enumerate(tensor.stride()):
             if step == 0 and tensor.shape[axis]:
                 tensor, values = tensor.narrow(axis, 0, 1), values.narrow(axis, 0, 1)
@@ -138,7 +139,7 @@ def _as_array(tensor: torch.Tensor) -> np.ndarray:
 
 
 def extra_state_of(network: nn.Module) -> dict[str, object]:
-    """Return the entries of the state dict that get_extra_state() made, by name."""
+    """Return the state dict's entries from get_extra_state(), by name."""
     if not any(type(m).get_extra_state is not nn.Module.get_extra_state for m in network.modules()):
         return {}
     state = network.state_dict()
@@ -152,21 +153,21 @@ def fill_network(
     *,
     option: str = "--model",
 ) -> None:
-    """Load arrays into a network of the same architecture, which is put into training mode.
+    """Load arrays into a network of the same architecture; put it into training mode.
 
     Args:
-        network: On the CPU.
-        arrays: What tensors_of returned for the other one, in training mode.
-        extra: What extra_state_of returned for it.
-        option: What named the network, for the message.
+        network: Network on the CPU.
+        arrays: Result of tensors_of for the other network, in training mode.
+        extra: Result of extra_state_of for it.
+        option: Option that named the network, for the message.
 
     Raises:
-        InputError: If the two have other names: the function that builds it varies.
+        InputError: If the names differ because the function that builds the network varies.
     """
     network.train()
     state = {name: torch.from_numpy(values) for name, values in arrays.items()}
-    is_other = named_tensors(network).keys() != arrays.keys()  # e.g. loading makes a buffer
-    if extra or is_other or is_unfinished(network):  # only the network's own loading can do these
+    is_other = named_tensors(network).keys() != arrays.keys()  # e.g. loading creates a buffer
+    if extra or is_other or is_unfinished(network):  # only the network's own loading can set these
         known = network.state_dict().keys() | (state.keys() - named_tensors(network).keys())
         wanted = {name: tensor for name, tensor in state.items() if name in known}
         network.load_state_dict({**wanted, **(extra or {})}, strict=False)
@@ -183,27 +184,27 @@ def fill_network(
 
 
 def freeze(network: nn.Module) -> None:
-    """Let no gradient be taken in any parameter; TorchScript has no requires_grad_() for all."""
+    """Freeze every parameter; TorchScript has no requires_grad_() for all at once."""
     for parameter in network.parameters():
         parameter.requires_grad_(False)
 
 
 def is_unfinished(network: nn.Module) -> bool:
-    """Return whether lazy layers have not seen a batch yet, so that they have no shapes."""
+    """Return whether lazy layers have not seen a batch yet and so have no shapes."""
     return any(is_lazy(tensor) for tensor in named_tensors(network).values())
 
 
 def acts_on_eval(network: nn.Module) -> bool:
-    """Return whether a module does something of its own on train() or eval()."""
+    """Return whether a module defines its own train() or eval()."""
     own = (nn.Module.train, nn.Module.eval)
     return any((type(m).train, type(m).eval) != own for m in network.modules())
 
 
 def changed_by_eval(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the tensors that eval() changes, as they are in training mode.
+    """Return the tensors that eval() changes, with their values in training mode.
 
     Args:
-        network: In training mode; in evaluation mode afterwards.
+        network: Network in training mode; afterwards in evaluation mode.
     """
     if not acts_on_eval(network):
         network.eval()
@@ -221,9 +222,9 @@ def refuse_merged(network: nn.Module, what: str, *, option: str = "--model") -> 
     """Put a network into evaluation mode, and refuse one whose eval() merges weights.
 
     Args:
-        network: In training mode.
+        network: Network in training mode.
         what: Name of the derivatives, for the message.
-        option: What named the network, likewise.
+        option: Option that named the network, for the message.
 
     Raises:
         InputError: If eval() changes parameters.
@@ -232,7 +233,7 @@ def refuse_merged(network: nn.Module, what: str, *, option: str = "--model") -> 
     if changed:
         raise InputError(
             f"{option}: eval() changes {', '.join(list(changed)[:3])} of this network, as layers "
-            f"do that merge weights (LoRA). Derivatives of the merged network do not reach the "
-            f"weights that were merged, so {what} would be wrong: let the function return a "
-            f"network that does not merge."
+            "do that merge weights (LoRA). Derivatives of the merged network do not reach the "
+            f"original weights, so {what} would be wrong. Let the function return a network that "
+            "does not merge."
         )

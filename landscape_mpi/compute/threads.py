@@ -1,4 +1,4 @@
-"""Threads that each compute on one core."""
+"""Make threads that each compute on one core."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 def single_core_threads(n: int) -> ThreadPoolExecutor:
     """Return n threads whose operations are not split over cores.
 
-    OpenMP keeps its number of threads for each thread by itself: a new one has that of the
-    environment, and torch corrects this only at the first operation that is large enough. Kernels
-    before that would share their sums out, with other last bits.
+    OpenMP stores its number of threads separately for each thread. A new thread takes it from the
+    environment, and torch corrects this only at the first large operation. Earlier kernels would
+    split their sums, with different last bits.
     """
     return ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,))

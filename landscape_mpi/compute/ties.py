@@ -1,4 +1,4 @@
-"""Parameters that are tied: by one memory, or only by the values they hold."""
+"""Find parameters that are tied by shared memory, or only hold the same values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import nn
 from landscape_mpi.compute.tensors import named_tensors
 from landscape_mpi.errors import InputError
 
-FEW_VALUES = 8  # a tensor with so few different values, such as zeros, is not taken for a copy
+FEW_VALUES = 8  # a tensor with so few different values, such as zeros, does not count as a copy
 N_NAMED = 3  # pairs in a message
 
 
 def memory_of(tensor: torch.Tensor) -> Hashable:
-    """Return where the entries of a tensor lie, the same for every view of all of them."""
+    """Return the place of a tensor's entries in memory, equal for every view of all of them."""
     if tensor.numel() == 0 or tensor.is_meta:
         return id(tensor)
     steps = sorted((s, n) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n > 1)
@@ -27,15 +27,15 @@ def memory_of(tensor: torch.Tensor) -> Hashable:
 
 @dataclass(frozen=True)
 class Tie:
-    """Two parameters or buffers in one memory."""
+    """Hold two parameters or buffers that share their memory."""
 
     first: str
     second: str
-    order: tuple[int, ...] | None  # of the axes of the first in the second; None if reshaped
+    order: tuple[int, ...] | None  # order of the first's axes in the second; None if reshaped
 
 
 def ties_of(network: nn.Module) -> list[Tie]:
-    """Return the pairs of tensors of a network that lie in one memory."""
+    """Return the pairs of tensors of a network that share their memory."""
     tensors = named_tensors(network)
     return [
         Tie(first, second, _order(tensors[first], tensors[second]))
@@ -53,17 +53,17 @@ def _order(first: torch.Tensor, second: torch.Tensor) -> tuple[int, ...] | None:
 
 
 def _axes_in_memory(tensor: torch.Tensor) -> list[int]:
-    """Return the axes from the one with the largest steps on, those of length 1 at the end."""
+    """Return the axes by falling strides, with axes of length 1 at the end."""
     steps, shape = tensor.stride(), tensor.shape
     return sorted(range(tensor.ndim), key=lambda axis: (shape[axis] == 1, -steps[axis]))
 
 
 def tie_again(network: nn.Module, ties: Iterable[Tie]) -> None:
-    """Put tensors into the memory of others once more, after a conversion has cut them off.
+    """Put tensors back into the memory of others after a conversion has separated them.
 
     Args:
-        network: Whose second tensors are replaced.
-        ties: What ties_of returned before.
+        network: Network in which the second tensor of each tie is replaced.
+        ties: Result of ties_of before the conversion.
     """
     tensors = named_tensors(network)
     for tie in ties:
@@ -75,7 +75,7 @@ def tie_again(network: nn.Module, ties: Iterable[Tie]) -> None:
 
 
 def converted(network: nn.Module, to: torch.dtype | str) -> nn.Module:
-    """Convert a network to a type, or bring it to a device, and keep its ties."""
+    """Convert a network to a type, or move it to a device, and keep its ties."""
     ties = ties_of(network)
     network.to(to)
     tie_again(network, ties)
@@ -83,15 +83,15 @@ def converted(network: nn.Module, to: torch.dtype | str) -> nn.Module:
 
 
 def refuse_ties(network: nn.Module, what: str, *, option: str = "--model") -> None:
-    """Check that no parameters are tied by their memory alone, which derivatives do not see.
+    """Refuse parameters tied only by their memory, because derivatives do not see such ties.
 
     Args:
-        network: Whose parameters are looked at.
+        network: Network that owns the parameters.
         what: Name of the derivatives, for the message.
-        option: What named the network, likewise.
+        option: Option that named the network, for the message.
 
     Raises:
-        InputError: If some are.
+        InputError: If there are such parameters.
     """
     for tie in ties_of(network):
         raise InputError(
@@ -105,11 +105,11 @@ def refuse_overlaps(network: nn.Module, *, option: str = "--model") -> None:
     """Check that no two parameters share a part of their memory.
 
     Args:
-        network: On the CPU.
-        option: What named the network, for the message.
+        network: Network on the CPU.
+        option: Option that named the network, for the message.
 
     Raises:
-        InputError: If two do: how far such a part moves would depend on their order.
+        InputError: If two do, because the movement of that part would depend on their order.
     """
     places: dict[Hashable, tuple[str, torch.Tensor]] = {}
     for name, each in network.named_parameters():
@@ -145,9 +145,9 @@ def _refuse_overlap(inside: list[tuple[str, torch.Tensor]], option: str) -> None
 
 
 def tied_names(network: nn.Module) -> dict[str, str]:
-    """Return the first name of each tensor that has several names, by its other names.
+    """Return the first name of each tensor with several names, by its other names.
 
-    Two tensors that share all their memory count as one; so does a parameter with two names.
+    Two tensors that share all their memory count as one, and so does a parameter with two names.
     """
     first: dict[Hashable, str] = {}
     tied = {}
@@ -159,10 +159,10 @@ def tied_names(network: nn.Module) -> dict[str, str]:
 
 
 def say_ties(network: nn.Module) -> Iterator[str]:
-    """Yield notes for the log on parameters that are tied, or look as if they were.
+    """Yield notes for the log on parameters that are tied or look tied.
 
     Args:
-        network: With the weights of the center, on the CPU.
+        network: Network at the center, on the CPU.
     """
     parameters = dict(network.named_parameters())
     groups: dict[Hashable, list[str]] = {}
@@ -170,13 +170,13 @@ def say_ties(network: nn.Module) -> Iterator[str]:
         groups.setdefault(memory_of(parameter), []).append(name)
     shared = [(names[0], name) for names in groups.values() for name in names[1:]]
     if shared:
-        yield f"{_pairs(shared)} share their memory: they are one weight, and move as one"
+        yield f"{_pairs(shared)} share their memory: they are one weight and move together"
     alone = {names[0]: parameters[names[0]] for names in groups.values()}
     copies = list(_copies(alone))
     if copies:
         yield (
             f"{_pairs(copies)} hold the same values but are separate parameters, so they move "
-            f"apart. If they are tied in your network, build them as one Parameter"
+            "independently. If they are tied in your network, build them as one Parameter"
         )
 
 
@@ -191,7 +191,7 @@ def _copies(parameters: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, str]]
     alike: dict[Hashable, list[str]] = {}
     for name, values in parameters.items():
         if values.numel() > FEW_VALUES:
-            ends = values.detach().reshape(-1)[[0, -1]].tolist()  # as they are when transposed
+            ends = values.detach().reshape(-1)[[0, -1]].tolist()  # as the transpose would be
             alike.setdefault((*sorted(values.shape), *ends), []).append(name)
     for names in alike.values():
         kept: list[str] = []

@@ -1,8 +1,8 @@
-"""Find what decides the speed: the batch, whether to compile, and how many points at once.
+"""Tune the settings for speed: the batch, compilation, and the number of points at once.
 
-On a GPU by measurement. On a CPU the batch follows from the network, so that two runs need not be
-told of each other to agree; compiled code is no faster than the fused operations there, and a
-larger batch fills a core as well as several points do.
+On a GPU they are measured. On a CPU the batch follows from the network, so that separate runs
+agree. Compiled code is not faster than the fused operations there, and a larger batch fills a core
+as well as several points do.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.precision import SAME_LOSS, deviation
 from landscape_mpi.compute.stacked_plane import StackedLossPlane
 
-CPU_BATCHES = (64, 4096)  # smallest and largest, where the memory of a batch allows it
-CPU_BATCH_BYTES = 256 << 20  # for each thread; fixed, so that a resumed run takes the same batch
-TENSORS_AT_A_TIME = 3  # of the largest size: input and output of a layer, and one that is kept
-CPU_BATCH_UNKNOWN = 8  # for a network whose cost cannot be counted
+CPU_BATCHES = (64, 4096)  # smallest and largest batch, if its memory allows
+CPU_BATCH_BYTES = 256 << 20  # per thread; fixed, so that a resumed run uses the same batch
+TENSORS_AT_A_TIME = 3  # tensors of the largest size: a layer's input and output, and a kept one
+CPU_BATCH_UNKNOWN = 8  # batch of a network whose cost cannot be counted
 CPU_BATCH_VALUES = 1_000_000  # activations of a batch, 4 MB in float32: what a core's caches hold
-CPU_BATCHES_A_SPLIT = 8  # at least, so that threads and ranks can share a point
+CPU_BATCHES_A_SPLIT = 8  # least number of batches, so that threads and ranks can share a point
 BATCHES = (256, 512, 1024, 2048, 4096, 8192)
-BATCHES_TIMED = 4  # in a point that is timed
+BATCHES_TIMED = 4  # batches in a timed point
 AS_GOOD_AS_THE_BEST = 1.03
 WORTH_COMPILING = 1.05
-COMPILING_S = 60.0  # what a compiler takes for a ResNet, more or less
-MOST_GAINED = 0.5  # of the time of a run, by compiling: no network of these is three times as fast
-WORTH_REORDERING = 1.05  # the memory of images and filters; fewer steps where it is as fast
-STACKS = (4, 16)  # points at once that are tried
-WORTH_STACKING = 1.05  # and more points by this factor than fewer of them
-MakePlane = Callable[[int, bool, int], PointLosses]  # of a batch, compiled or not, for n samples
-POINTS = ((0.0, 0.0), (0.5, 0.5))  # where both are compared
+COMPILING_S = 60.0  # typical time of compiling a ResNet
+MOST_GAINED = 0.5  # share of a run that compiling saves; no network becomes three times as fast
+WORTH_REORDERING = 1.05  # layout of images and filters; torch's own if it is as fast
+STACKS = (4, 16)  # numbers of points at once to try
+WORTH_STACKING = 1.05  # least factor by which more points must be faster than fewer
+MakePlane = Callable[[int, bool, int], PointLosses]  # batch, compiled or not, samples
+POINTS = ((0.0, 0.0), (0.5, 0.5))  # points where both are compared
 
 
 def batch_for_cpu(cost: SampleCost | None, n_samples: int) -> int:
     """Return the batch of a CPU: larger for small networks, whose layers take microseconds.
 
-    For ResNets of CIFAR-10 the speed is flat from 32 to 128 samples; a network of three small
-    linear layers is four times as fast with 512. The batch is smaller where a sample takes much
-    memory, as the logits of a language model do: length times vocabulary.
+    For ResNets on CIFAR-10 the speed is flat from 32 to 128 samples; a network of three small
+    linear layers is four times as fast with 512. The batch is smaller if a sample takes much
+    memory, such as the logits of a language model (length times vocabulary).
 
     Args:
-        cost: Of a sample; None where that is not known.
+        cost: Cost of a sample; None if unknown.
         n_samples: Samples of the first split.
 
     Returns:
-        A power of two, the same wherever the run is started.
+        A power of two, independent of the machine.
     """
     if cost is None:
         return CPU_BATCH_UNKNOWN
@@ -74,12 +74,12 @@ def choose_batch_and_code(
     """Return the batch, whether to compile, and why.
 
     Args:
-        make_plane: Makes a plane to time.
-        n_samples: There are so many.
-        precision: Of the planes.
-        n_points: Points that each rank computes.
-        batch: What is asked for, and not measured.
-        compiled: Whether to compile, if that is asked for.
+        make_plane: Function that makes a plane to time.
+        n_samples: Number of samples.
+        precision: Precision of the planes.
+        n_points: Number of points that each rank computes.
+        batch: Batch that is asked for; then it is not measured.
+        compiled: Whether to compile, if asked for.
     """
 
     def n_timed(batch: int) -> int:
@@ -103,11 +103,11 @@ def choose_batch_and_code(
 def fastest_batch(
     seconds_per_sample: Callable[[int], float], candidates: Sequence[int] = BATCHES
 ) -> int:
-    """Return the smallest batch that is as good as the fastest.
+    """Return the smallest batch that is practically as fast as the fastest.
 
     Args:
-        seconds_per_sample: Measures a batch; may run out of memory, which ends the search.
-        candidates: Rising.
+        seconds_per_sample: Function that measures a batch; running out of memory ends the search.
+        candidates: Batches in rising order.
     """
     seconds: dict[int, float] = {}
     for batch in candidates:
@@ -116,7 +116,7 @@ def fastest_batch(
         except torch.OutOfMemoryError:
             break
     if not seconds:
-        return candidates[0]  # what does not fit is halved when the ranks are set up
+        return candidates[0]  # a batch that does not fit is halved when the ranks are set up
     limit = AS_GOOD_AS_THE_BEST * min(seconds.values())
     return next(batch for batch, value in seconds.items() if value <= limit)
 
@@ -126,12 +126,12 @@ def is_worth_compiling(
 ) -> tuple[bool, str]:
     """Return whether the compiled network is faster and gives the same losses, and why.
 
-    It is not tried where the compiler would take longer than it can save.
+    Compiling is not tried if it would take longer than it can save.
 
     Args:
-        make_plane: Returns a plane, compiled or not.
-        precision: Of both.
-        n_planes: How many times a plane's point is what this run computes on a rank.
+        make_plane: Function that returns a plane, compiled or not.
+        precision: Precision of both.
+        n_planes: This run's work on a rank, in multiples of a plane's point.
     """
     try:
         plain = make_plane(False)
@@ -144,7 +144,7 @@ def is_worth_compiling(
         compiled_s = compiled.shortest_seconds(*POINTS[0])
     except torch.OutOfMemoryError:
         return False, "not compiled, for lack of memory"
-    except Exception as problem:  # compilers fail in their own ways
+    except Exception as problem:  # compilers fail in many ways
         words = str(problem).splitlines()[0][:100] if str(problem) else type(problem).__name__
         return False, f"not compiled ({words})"
     difference = deviation(np.concatenate(found), np.concatenate(expected))
@@ -155,12 +155,12 @@ def is_worth_compiling(
 
 
 def is_worth_reordering(make_plane: Callable[[bool], PointLosses]) -> tuple[bool, str]:
-    """Return whether channels last in memory are faster, and in words by how much.
+    """Return whether channels last in memory are faster, and a text that tells by how much.
 
-    Tensor cores want them so; kernels of plain float32 may not.
+    Tensor cores need this layout; kernels of plain float32 may be slower with it.
 
     Args:
-        make_plane: Returns a plane with channels last, or in torch's own order.
+        make_plane: Function that returns a plane with channels last, or in torch's own order.
     """
     usual_s, reordered_s = (
         make_plane(is_last).shortest_seconds(*POINTS[0]) for is_last in (False, True)
@@ -176,12 +176,12 @@ def choose_points_at_once(
     *,
     most: int,
 ) -> tuple[int, str]:
-    """Return how many points to take at once, and why.
+    """Return how many points to compute at once, and why.
 
     Args:
-        make_plane: Makes a plane to time, for one point at a time.
-        make_stack: Makes one for so many.
-        most: So many are of use at most.
+        make_plane: Function that makes a plane to time, for one point at a time.
+        make_stack: Function that makes a plane for several points at a time.
+        most: Largest useful number of points.
     """
     taken, words = 1, "one point at a time"
     plane = make_plane()
@@ -193,7 +193,7 @@ def choose_points_at_once(
             seconds = stack.shortest_seconds()
         except torch.OutOfMemoryError:
             break
-        except Exception as problem:  # what a network does may not be known for several points
+        except Exception as problem:  # a network's operations may not support several points
             fault = f"not stacked ({' '.join(str(problem).split())[:100]})"
         if fault is not None:
             return taken, f"{words}, {fault}" if taken == 1 else words

@@ -1,8 +1,8 @@
-"""The units of a network whose order is free, found by following its layers.
+"""Find the units of a network whose order is free by following its layers.
 
-A hidden layer gives the same function when its units change places, in what makes them (rows of
-the weight, bias, batch-norm) and in what reads them (columns of the next weight). Layers whose
-outputs are added share one order. What the network takes and returns keeps its order.
+The function stays the same if a hidden layer's units change places both where they are computed
+(rows of the weight, bias, batch-norm) and where they are read (columns of the next weight). Layers
+whose outputs are added share one order. Inputs and outputs of the network keep their order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 from landscape_mpi.errors import InputError
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-# What treats every channel alike, and leaves the channels where they are.
+# Layers and functions that treat all channels equally and keep their order.
 SAME: tuple[type[nn.Module], ...] = (
     nn.ReLU,
     nn.LeakyReLU,
@@ -41,15 +41,15 @@ OF_NORM = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True)
 class Place:
-    """An axis of a tensor along which the units lie, each as a block of one entry or more."""
+    """Name an axis of a tensor along which units lie as blocks of one or more entries."""
 
-    name: str  # of the tensor
+    name: str  # name of the tensor
     axis: int
 
 
 @dataclass
 class Units:
-    """Units that change places together."""
+    """Hold units that change places together."""
 
     n: int
     made_by: list[Place] = field(default_factory=list)
@@ -62,18 +62,18 @@ class Units:
 
 
 def find_units(network: nn.Module, *, model: str) -> list[Units]:
-    """Return the units that may change places, in the order of the layers. Local.
+    """Find the units that may change places, in the order of the layers. Local.
 
     Args:
-        network: Any that torch.fx can trace and whose layers are known here.
-        model: Its name, for messages.
+        network: Network that torch.fx can trace and whose layers this module knows.
+        model: Name of the network, for messages.
 
     Raises:
-        InputError: If it cannot be traced, or does what is not known here.
+        InputError: If it cannot be traced, or contains an unknown operation.
     """
     try:
         graph = fx.symbolic_trace(network)
-    except Exception as problem:  # tracing runs the user's own code on proxies
+    except Exception as problem:  # tracing runs the user's code on proxies
         words = " ".join(str(problem).split())[:200]
         raise InputError(_refusal(model, f"it cannot be traced ({words})")) from problem
     return _Walk(graph, model).units()
@@ -82,17 +82,18 @@ def find_units(network: nn.Module, *, model: str) -> list[Units]:
 def _refusal(model: str, why: str) -> str:
     return (
         f"--match weights: the units of --model {model} cannot be put in another order, since "
-        f"{why}. It is for plain networks: feed-forward, convolutional, VGG. Leave --match out."
+        f"{why}. The option is for plain networks: feed-forward, convolutional, VGG. Leave --match "
+        "out."
     )
 
 
 class _Walk:
-    """One pass along the layers; None stands for an order that is not free."""
+    """Walk along the layers; None stands for an order that is not free."""
 
     def __init__(self, graph: fx.GraphModule, model: str) -> None:
         self._graph, self._model = graph, model
         self._found: list[Units | None] = []
-        self._of: dict[fx.Node, int | None] = {}  # index into what was found
+        self._of: dict[fx.Node, int | None] = {}  # index into the found units
         self._modules: set[str] = set()
 
     def units(self) -> list[Units]:
@@ -121,7 +122,7 @@ class _Walk:
         if name in self._modules:
             raise InputError(_refusal(self._model, f"{name} is used twice"))
         self._modules.add(name)
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):  # also when synchronised
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):  # or synchronised batch-norm
             return self._norm(name, module, before)
         if isinstance(module, LAYERS) and getattr(module, "groups", 1) == 1:
             return self._layer(name, module, before)
@@ -149,7 +150,7 @@ class _Walk:
         units = None if index is None else self._found[index]
         if units is None:
             return
-        if values.shape[axis] % units.n:  # no unit has a block of its own
+        if values.shape[axis] % units.n:  # units have no separate blocks
             why = f"{name} takes {values.shape[axis]} numbers from {units.n} of them"
             raise InputError(_refusal(self._model, why))
         (units.read_by if axis else units.made_by).append(Place(name, axis))
@@ -167,7 +168,7 @@ class _Walk:
         return self._of[node.all_input_nodes[0]]
 
     def _tie(self, indices: list[int | None]) -> int | None:
-        """Give layers whose outputs are added one order; a fixed one among them fixes all."""
+        """Give layers whose outputs are added one order; a fixed layer fixes all."""
         first = indices[0]
         if None in indices:
             for index in indices:
@@ -196,5 +197,5 @@ class _Walk:
 
 
 def _flattens_more(module: nn.Module) -> bool:
-    """Return whether a module would put samples or nothing but places together."""
+    """Return whether a module would merge samples, or merge places only."""
     return isinstance(module, nn.Flatten) and module.start_dim != 1

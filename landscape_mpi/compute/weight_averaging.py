@@ -1,4 +1,4 @@
-"""The average of several solutions, and the running statistics that belong to it.
+"""Average several solutions, and measure the running statistics of the average.
 
 Source: Izmailov et al. 2018, arXiv:1803.05407, algorithm 1.
 """
@@ -19,7 +19,7 @@ OF_NETWORK = Advice("--model", INSTEAD)
 
 
 def average_states(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Return the mean of state dicts, made in float64; counters are those of the last one."""
+    """Return the mean of state dicts, computed in float64; counters come from the last one."""
     last = states[-1]
     return {
         name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
@@ -30,15 +30,15 @@ def average_states(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, to
 
 
 def measure_statistics(network: nn.Module, training: ResidentSplit, setting: Setting) -> int:
-    """Measure batch-norm's running statistics again on samples as they are, not augmented.
+    """Measure batch-norm's running statistics again on samples without augmentation.
 
     Args:
-        network: Float32, in evaluation mode, on the setting's device; changed in place.
-        training: On that device.
+        network: Network of float32, in evaluation mode, on the setting's device; changed in place.
+        training: Training samples on that device.
         setting: How to evaluate; see prepare_device.
 
     Returns:
-        The number of layers that have such statistics.
+        Number of layers with running statistics.
     """
     statistics = BatchNormStatistics(
         [network], batch=setting.batch, threads=setting.n_threads, advice=OF_NETWORK

@@ -1,4 +1,4 @@
-"""The term that weight decay adds to the loss, at every point of a plane, in closed form."""
+"""Compute in closed form the term that weight decay adds to the loss at points of a plane."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def weight_decay_term(
     """Return decay / 2 times the squared norm of the parameters at every point of a plane.
 
     Args:
-        decay: Coefficient, as an optimiser's.
-        center: Weights by name, float32; also buffers, which no optimiser decays.
+        decay: Coefficient, as in an optimiser.
+        center: Weights by name, float32; buffers are included but do not decay.
         directions: Directions ``alpha`` and ``beta``.
-        names: The parameters that decay: all of them, also those that do not move.
+        names: Names of all parameters that decay, including those that do not move.
         alpha: Coordinates along the first direction, float64 [n_alpha].
-        beta: Along the second, float64 [n_beta].
+        beta: Coordinates along the second, float64 [n_beta].
 
     Returns:
-        float64 [n_alpha, n_beta].
+        The term, float64 [n_alpha, n_beta].
     """
     c = {name: center[name] for name in names}
     d, e = (

@@ -1,10 +1,10 @@
-"""Weight matching: the order of one solution's units in which it is most like another's.
+"""Match weights: permute one solution's units to be most like another solution's.
 
-Source: Ainsworth, Hayase and Srinivasa 2022, arXiv:2209.04836, algorithm 1: of all orders, that
-with the largest sum of products of the weights, one layer after the other by linear assignment,
-until none gains. It begins at the order as it is, and again at one that is found from the first
-layer to the last by what makes the units alone, which finds a network again whose units were only
-put in another order; the better end counts.
+Source: Ainsworth, Hayase and Srinivasa 2022, arXiv:2209.04836, algorithm 1: find the order with the
+largest sum of products of the weights, one layer after the other by linear assignment, until no
+layer gains. It starts once from the given order, and once from an order found layer by layer from
+the incoming weights of the units alone; this second start recovers a network whose units were
+merely permuted. The better result counts.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from landscape_mpi.tensor_names import is_statistic
 
 State = Mapping[str, np.ndarray]
 MOST_SWEEPS = 100
-LEAST_GAIN = 1e-12  # of the sum of products, so that rounding is no gain
+LEAST_GAIN = 1e-12  # relative to the sum of products, so that rounding does not count as a gain
 
 
 def align(
     reference: State, other: State, units: Sequence[Units], *, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return the other solution, the same function, in the order most like the reference.
+    """Permute the other solution, without changing its function, to be most like the reference.
 
     Args:
         reference: Parameters and buffers by name.
-        other: Of the same network; left as it is.
-        units: Which may change places.
-        seed: Of the order in which layers are looked at.
+        other: The same for the other solution; it stays unchanged.
+        units: Units that may change places.
+        seed: Seed of the order in which layers are visited.
 
     Returns:
-        Arrays by name; those without units are the other's own.
+        Arrays by name; arrays without units are not copied.
     """
     ends = []
     for forward in (False, True):
@@ -50,7 +50,7 @@ def align(
 
 
 def likeness(one: State, other: State) -> float:
-    """Return the sum of products of all weights, running statistics aside, in float64."""
+    """Return the sum of products of all weights without running statistics, in float64."""
     return sum(
         float(np.vdot(values.astype(np.float64), other[name].astype(np.float64)))
         for name, values in one.items()
@@ -60,16 +60,17 @@ def likeness(one: State, other: State) -> float:
 
 @torch.inference_mode()
 def deviation(network: nn.Module, one: State, other: State, inputs: torch.Tensor) -> float:
-    """Return how far the outputs of two solutions are apart, relative to the first's largest.
+    """Return the largest difference of two solutions' outputs, relative to the first's largest.
 
     Args:
-        network: Of their architecture, in evaluation mode, on the CPU; its weights are replaced.
-        one: All its parameters and buffers by name.
-        other: Those of the other network.
+        network: Network of their architecture, in evaluation mode, on the CPU; its weights are
+            replaced.
+        one: All parameters and buffers of the first solution, by name.
+        other: The same for the other solution.
         inputs: A few samples as the network sees them.
 
     Returns:
-        The largest difference; infinite where one of the two alone is not finite.
+        The largest difference; infinite if only one of the two is finite somewhere.
     """
     outputs = []
     for state in (one, other):
@@ -86,12 +87,12 @@ def deviation(network: nn.Module, one: State, other: State, inputs: torch.Tensor
 
 
 def permuted(values: np.ndarray, axis: int, order: np.ndarray) -> np.ndarray:
-    """Return an array whose unit i along an axis is unit order[i] of the one given.
+    """Return an array whose unit i along an axis is unit order[i] of the given array.
 
     Args:
-        values: Whose axis is as long as the units, or several times so: each unit a block.
-        axis: Along which the units lie.
-        order: int64 [n_units].
+        values: Array whose axis is as long as the units or a multiple: each unit is a block.
+        axis: Axis along which the units lie.
+        order: Order of the units, int64 [n_units].
     """
     blocks = _blocks(values, axis, len(order))
     return np.moveaxis(blocks[order].reshape(_front(values, axis)), 0, axis)
@@ -112,7 +113,7 @@ def _settle(
     units: Sequence[Units],
     draw: np.random.Generator,
 ) -> None:
-    """Improve the order of one layer after the other, until none can be."""
+    """Improve the order of one layer after the other until no layer can be improved."""
     for _ in range(MOST_SWEEPS):
         gained = [
             _improve(reference, state, units[i], by=units[i].places)
@@ -125,15 +126,15 @@ def _settle(
 def _improve(
     reference: State, state: dict[str, np.ndarray], units: Units, *, by: Sequence[Place]
 ) -> bool:
-    """Put units into the order that is most like the reference's, all others staying.
+    """Put units into the order most like the reference's while all others stay.
 
     Args:
-        reference: Parameters and buffers.
-        state: Changed in place where that gains.
-        units: Which may change places.
-        by: Of their places those that are compared.
+        reference: Parameters and buffers of the reference.
+        state: Parameters and buffers to permute; changed in place if that is a gain.
+        units: Units that may change places.
+        by: Places of the units that are compared.
     """
-    from scipy.optimize import linear_sum_assignment  # slow to import, and few ask for it
+    from scipy.optimize import linear_sum_assignment  # slow to import, rarely needed
 
     gain = np.zeros((units.n, units.n))
     for place in by:

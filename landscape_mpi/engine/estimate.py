@@ -9,7 +9,14 @@ import numpy as np
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.compute.cost import MachineRates, measure_machine
 from landscape_mpi.compute.evaluation import Setting
-from landscape_mpi.engine.forecast import Measured, Work, describe, seconds_per_point
+from landscape_mpi.engine.adaptive.self_check import least_points
+from landscape_mpi.engine.forecast import (
+    Measured,
+    Work,
+    describe,
+    describe_adaptive,
+    seconds_per_point,
+)
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.point_evaluator import fit_evaluator, group_ranks
 from landscape_mpi.engine.shared_inputs import SharedInputs
@@ -41,6 +48,9 @@ def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Settin
             quantities=plan.subject.quantities,
         )
         print(describe(measured, work, of_rank), flush=True)
+        if plan.tolerance is not None:
+            least, tolerance = least_points(*work.grid), plan.tolerance.text
+            print(describe_adaptive(measured, work, of_rank, least=least, tolerance=tolerance))
     return 0
 
 

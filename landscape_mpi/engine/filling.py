@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.communicator import ROOT, Ranks
 from landscape_mpi.cluster.groups import Group
 from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.rounds import ShardResult, run_rounds
@@ -15,10 +16,12 @@ from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.cluster.watch import Watch
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.engine import provenance
+from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.rank_settings import Workers
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.runs import make_row
+from landscape_mpi.store.schema import CHECK_ERROR, CHECK_ESTIMATE, ESTIMATE, INTERPOLATED, is_loss
 from landscape_mpi.store.writer import RoundWriter, open_writer, writer_description
 
 
@@ -27,9 +30,9 @@ class Start:
     """Where a run begins; the same on every rank but for the points, which rank 0 hands out."""
 
     workers: Workers
-    n_pending: int
+    n_pending: int  # points without a value
     row: int  # of the table of runs
-    pending: np.ndarray | None  # on rank 0, in the order to compute them, int64 [n_pending]
+    pending: np.ndarray | None  # on rank 0, in the order to compute them, int64 [n]
     lock: OutputLock | None  # on rank 0, held until the run ends
 
 
@@ -80,6 +83,7 @@ def fill_columns(
     start: Start,
     stop: StopRequest,
     progress: Progress,
+    adaptive: AdaptivePoints | None = None,
 ) -> Outcome:
     """Compute points in rounds and write them. Collective over the ranks.
 
@@ -91,6 +95,7 @@ def fill_columns(
         start: Where to begin.
         stop: Asked after every point; it listens already.
         progress: Told of every round.
+        adaptive: On rank 0, where the plan has a tolerance: the points that follow from values.
     """
     if start.n_pending == 0:
         return Outcome(finished=True, signal=None)
@@ -106,11 +111,14 @@ def fill_columns(
             round_seconds=plan.rounds.round_seconds,
             evaluate_points=worker.evaluate_points,
             points_at_once=worker.setting.points,
-            write_round=lambda result: _write(writer, columns, result, ranks.rank),
+            write_round=partial(_write_and_tell, ranks, plan, writer, columns, adaptive),
             report=progress.report,
             stop=stop,
             watch=watch,
+            more=None if adaptive is None else adaptive.next_points,
         )
+        if finished and plan.tolerance is not None:
+            _write_filled(writer, columns, adaptive, plan)
         signal = next((name for name in ranks.comm.allgather(stop.name) if name), None)
         outcome = "complete" if finished else f"stopped by {signal}"
         n_points = progress.n_computed
@@ -121,8 +129,63 @@ def fill_columns(
     return Outcome(finished, signal)
 
 
-def _write(writer: RoundWriter, columns: Columns, result: ShardResult, rank: int) -> None:
+def _write_and_tell(
+    ranks: Ranks,
+    plan: Plan,
+    writer: RoundWriter,
+    columns: Columns,
+    adaptive: AdaptivePoints | None,
+    result: ShardResult,
+) -> None:
+    """Write a round, then tell rank 0 its values where they decide what follows. Collective."""
+    _write(writer, columns, result, ranks.rank, estimates=_estimates(columns, plan))
+    if plan.tolerance is None:
+        return
+    told = ranks.comm.gather((result.points, result.values), root=ROOT)
+    if adaptive is not None:
+        for points, values in told or []:
+            adaptive.take(points, values)
+
+
+def _estimates(columns: Columns, plan: Plan) -> tuple[str, ...]:
+    """Return the datasets of estimated errors."""
+    if plan.tolerance is None:
+        return ()
+    return tuple(f"{name}{ESTIMATE}" for name in columns.names if is_loss(name))
+
+
+def _write_filled(
+    writer: RoundWriter, columns: Columns, adaptive: AdaptivePoints | None, plan: Plan
+) -> None:
+    """Write from rank 0 what was not computed, after the check of it. Collective over the ranks.
+
+    Ranks without points must still enter.
+    """
+    if adaptive is None:
+        nothing = np.empty(0)
+        points = checked = np.empty(0, np.int64)
+        values = dict.fromkeys((*columns.names, *_estimates(columns, plan)), nothing)
+        check_columns = {CHECK_ERROR: nothing, CHECK_ESTIMATE: nothing}
+    else:
+        filled = adaptive.fill()
+        points, values = filled.points, filled.columns
+        checked, check_columns = filled.checked, filled.check_columns
+    writer.write_beside(checked, check_columns)
+    values[f"{columns.prefix}seconds"] = np.full(len(points), np.nan)
+    values[f"{columns.prefix}rank"] = np.full(len(points), -1, np.int32)
+    writer.write_round(points, values, flags=columns.flags, flag=INTERPOLATED)
+
+
+def _write(
+    writer: RoundWriter,
+    columns: Columns,
+    result: ShardResult,
+    rank: int,
+    *,
+    estimates: tuple[str, ...],
+) -> None:
     values = dict(zip(columns.names, result.values.T, strict=True))
+    values |= {name: np.zeros(len(result.points)) for name in estimates}
     values[f"{columns.prefix}seconds"] = result.seconds
     values[f"{columns.prefix}rank"] = np.full(len(result.points), rank, np.int32)
     writer.write_round(result.points, values, flags=columns.flags)

@@ -14,6 +14,8 @@ from landscape_mpi.compute.cost import MachineRates, SampleCost
 
 MEASURE_S = 3.0
 MIN_POINTS = 2
+# Of the points of large grids, to 0.03 decades (docs/adaptive.md).
+SHARES = {"smooth": 0.05, "chaotic": 0.2}
 DISTURBED = 1.1  # a share of what the machine does that no undisturbed measurement exceeds
 
 
@@ -113,6 +115,33 @@ def describe(measured: Measured, work: Work, of_rank: Sequence[int]) -> str:
         lines += _describe_limits(measured, sample_s, n_samples)
     lines.append(f"{_points(work)} on {_ranks(of_rank)}: about {describe_duration(run_s)}")
     return "\n".join(lines)
+
+
+def describe_adaptive(
+    measured: Measured, work: Work, of_rank: Sequence[int], *, least: int, tolerance: str
+) -> str:
+    """Return what a run takes whose points depend on their values, in a sentence.
+
+    Args:
+        measured: Of the run's precision, on all of its ranks.
+        work: What computing every point would be.
+        of_rank: Group of each rank.
+        least: Points that it computes at least.
+        tolerance: With its unit.
+    """
+    n_points = work.grid[0] * work.grid[1]
+    n_done = n_points - work.n_pending
+    seconds = group_seconds(measured.sample_seconds, of_rank)
+    words = []
+    for kind, share in SHARES.items():
+        n = min(n_points, max(least, round(share * n_points)))
+        left = max(0, n - n_done)
+        took = run_seconds(seconds, n_points=left, n_samples=work.n_samples) if left else 0.0
+        words.append(f"about {n:,} if the surface is {kind} ({describe_duration(took)})")
+    return (
+        f"with --adaptive, to {tolerance}, values decide how many points are computed: "
+        f"{', '.join(words)}, at most all of them"
+    )
 
 
 def _describe_limits(measured: Measured, sample_s: float, n_samples: int) -> list[str]:

@@ -11,6 +11,7 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start, fill_columns
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.precision_choice import Precision, choose_precision
@@ -58,6 +59,14 @@ class GridJob(ABC):
     @abstractmethod
     def pending(self) -> np.ndarray:
         """Return the points to compute, in their order, int64 [n]. Local; on rank 0."""
+
+    def adaptive(self) -> AdaptivePoints | None:
+        """Return what decides on further points, on rank 0 of a run with a tolerance."""
+        return None
+
+    def n_left(self, pending: np.ndarray) -> int:
+        """Return how many points have no value yet, where these are to be computed next."""
+        return len(pending)
 
     @property
     def n_points(self) -> int:
@@ -119,18 +128,18 @@ def begin_or_resume(ranks: Ranks, job: GridJob, worker: PointWorker, prepared: P
     """Make the file of a job, or go on with the one that is there. Collective over the ranks."""
     workers = describe_workers(ranks, worker.setting, worker.group)
 
-    def begin() -> tuple[np.ndarray, int, OutputLock] | None:
+    def begin() -> tuple[np.ndarray, int, int, OutputLock] | None:
         if not ranks.is_root:
             return None
         out, columns = job.plan.out, job.columns
         lock = OutputLock(out)  # before looking: two runs may start at the same moment
         job.open_file(worker, prepared, workers)
         settle_killed_run(out, table=columns.table, flags=columns.flags)
-        return job.pending(), next_row(out, table=columns.table), lock
+        pending = job.pending()
+        return pending, job.n_left(pending), next_row(out, table=columns.table), lock
 
-    pending, row, lock = on_root(ranks, begin) or (None, 0, None)
-    known = (len(pending), row) if pending is not None else None
-    n_pending, row = ranks.comm.bcast(known, root=ROOT)
+    pending, n_pending, row, lock = on_root(ranks, begin) or (None, 0, 0, None)
+    n_pending, row = ranks.comm.bcast((n_pending, row), root=ROOT)
     return Start(workers, n_pending, row, pending, lock)
 
 
@@ -145,5 +154,6 @@ def fill(
         noun=job.plan.subject.noun,
         shown=ranks.is_root,
         bar=job.bar,
+        is_open=job.plan.tolerance is not None,
     )
-    return fill_columns(ranks, job.plan, worker, job.columns, start, stop, progress)
+    return fill_columns(ranks, job.plan, worker, job.columns, start, stop, progress, job.adaptive())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.engine import loss_messages, provenance
+from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
 from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.engine.grid_job import GridJob, Prepared
@@ -21,7 +23,14 @@ from landscape_mpi.engine.shared_network import SharedNetwork
 from landscape_mpi.engine.shared_problem import SharedProblem
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import SurfaceContent, create_surface
-from landscape_mpi.store.resume import check_same_surface, pending_points
+from landscape_mpi.store.resume import (
+    DEVICE_MODEL,
+    check_same_surface,
+    computed_values,
+    count_pending,
+    pending_points,
+    stored_device_model,
+)
 from landscape_mpi.store.writer import writer_description
 
 
@@ -45,6 +54,7 @@ class LossJob(GridJob):
             asked: What is evaluated; needed where it is a problem.
         """
         self.plan, self._root, self._asked = plan, root, asked
+        self._adaptive: AdaptivePoints | None = None
         self.is_tuned = asked is None or asked.problem is None
         self.columns = Columns(plan.subject.quantities, prefix="", command=command)
 
@@ -70,6 +80,8 @@ class LossJob(GridJob):
         assert self._root is not None
         content = _complete(self._root.content, worker, prepared, workers)
         if self.plan.out.exists() and not self._root.fresh:
+            if self._root.accept_device:
+                content = _without_device_model(self.plan.out, content)
             check_same_surface(self.plan.out, content)
         else:
             create_surface(self.plan.out, content)
@@ -77,7 +89,21 @@ class LossJob(GridJob):
     def pending(self) -> np.ndarray:
         """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""
         order = coarse_to_fine(len(self.plan.alpha), len(self.plan.beta))
-        return pending_points(self.plan.out, order)
+        if self.plan.tolerance is None:
+            return pending_points(self.plan.out, order)
+        values, done = computed_values(self.plan.out, self.columns.names)
+        center = np.logical_and.outer(self.plan.alpha == 0, self.plan.beta == 0)
+        names, tolerance = self.columns.names, self.plan.tolerance
+        self._adaptive = AdaptivePoints(names, values, done, tolerance, center)
+        return self._adaptive.next_points()
+
+    def adaptive(self) -> AdaptivePoints | None:
+        """Return what decides on further points, on rank 0 of a run with a tolerance."""
+        return self._adaptive
+
+    def n_left(self, pending: np.ndarray) -> int:
+        """Return how many points have no value yet."""
+        return len(pending) if self._adaptive is None else count_pending(self.plan.out)
 
     def say_start(
         self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
@@ -87,7 +113,20 @@ class LossJob(GridJob):
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
         """Say what the file holds and what to do next. Collective over the ranks."""
-        loss_messages.say_end(ranks, self.plan, outcome)
+        loss_messages.say_end(ranks, self.plan, outcome, self._adaptive)
+
+
+def _without_device_model(path: Path, content: SurfaceContent) -> SurfaceContent:
+    """Leave the devices out of what must be the same, and say if others began the file."""
+    own = dict(content.attributes["/"])
+    now, before = own.pop(DEVICE_MODEL), stored_device_model(path)
+    if before not in {None, now}:
+        print(
+            f"{path}: was begun on {before}, and goes on on {now}: results may differ in their "
+            f"last digits from one point to the next.",
+            flush=True,
+        )
+    return replace(content, attributes={**content.attributes, "/": own})
 
 
 def _complete(
@@ -102,6 +141,7 @@ def _complete(
         "compile": "on" if setting.compiled else "off",
         "points_at_once": setting.points,
         "device": setting.kind,
+        DEVICE_MODEL: workers.models,
         "preparation": worker.preparation,
         "steps": str(setting.steps),
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.filling import Outcome, PointWorker, Start
 from landscape_mpi.engine.plan import Plan, RootInputs
 from landscape_mpi.engine.precision_choice import Precision, describe_trials
@@ -17,6 +18,7 @@ from landscape_mpi.engine.quantities.quantity import find_quantity
 from landscape_mpi.engine.rank_settings import Workers
 from landscape_mpi.engine.stopped import say_stopped
 from landscape_mpi.store.creation import SurfaceContent
+from landscape_mpi.store.interpolation import describe_check
 from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.writer import writer_description
 from landscape_mpi.zoo.subset import describe
@@ -142,8 +144,17 @@ def _say_binding(ranks: Ranks) -> None:
         )
 
 
-def say_end(ranks: Ranks, plan: Plan, outcome: Outcome) -> None:
-    """Say what the file holds and what to do next. Local; rank 0 prints."""
+def say_end(
+    ranks: Ranks, plan: Plan, outcome: Outcome, adaptive: AdaptivePoints | None = None
+) -> None:
+    """Say what the file holds and what to do next. Local; rank 0 prints.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: What was computed.
+        outcome: How the run ended.
+        adaptive: On rank 0, where the plan has a tolerance: which points it took.
+    """
     if not ranks.is_root:
         return
     with h5py.File(plan.out, "r", locking=False) as file:
@@ -153,11 +164,26 @@ def say_end(ranks: Ranks, plan: Plan, outcome: Outcome) -> None:
     if not outcome.finished:
         say_stopped(outcome.signal, done.sum(), plan.n_points, "points")
         return
+    if adaptive is not None:
+        print(_adaptive_words(plan, adaptive))
     for name, grid in values.items():
         words = summary(name, grid.ravel(), np.arange(grid.size), plan)
         print(words + trivial.get(name, ""))
     print("the values at the center should be those you know from training")
     print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
+
+
+def _adaptive_words(plan: Plan, adaptive: AdaptivePoints) -> str:
+    n, n_points = adaptive.n_done, plan.n_points
+    check, tolerance = adaptive.last_check(), plan.tolerance
+    assert tolerance is not None
+    if n == n_points or check is None:
+        return f"all {n_points:,} points were computed to keep to {tolerance.text}"
+    return (
+        f"{n:,} of {n_points:,} points computed ({100 * n / n_points:.0f} %), the others are "
+        f"interpolated to {tolerance.text}\n"
+        f"{describe_check(check.errors, check.estimates, tolerance.unit)}"
+    )
 
 
 def _trivial_errors(file: h5py.File) -> dict[str, str]:

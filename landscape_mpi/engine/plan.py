@@ -12,11 +12,14 @@ import numpy as np
 from landscape_mpi.cluster.communicator import ROOT, Ranks, on_root
 from landscape_mpi.compute.layer_kinds import LayerKinds
 from landscape_mpi.compute.paths import Paths
+from landscape_mpi.engine.adaptive.level_grid import coarsest_points
+from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.random_directions import RandomDirections
 from landscape_mpi.engine.request import Evaluation, Rounds
 from landscape_mpi.engine.subject import Subject
 from landscape_mpi.store.creation import Attributes, SurfaceContent
 from landscape_mpi.store.resume import StoredSetting
+from landscape_mpi.store.schema import Field, adaptive_fields
 
 Planned = TypeVar("Planned")
 Kept = TypeVar("Kept")
@@ -47,11 +50,19 @@ class Plan:
     paths: Paths | None = None  # that alpha and beta are places on; None where they span a plane
     reestimates: bool = False  # whether batch-norm statistics are measured at every point
     begun: StoredSetting | None = None  # how the file that is resumed was begun
+    tolerance: Tolerance | None = None  # of points that are not computed; None where all are
 
     @property
     def n_points(self) -> int:
         """Points of the grid."""
         return len(self.alpha) * len(self.beta)
+
+    @property
+    def n_together(self) -> int:
+        """Points left that do not wait for the values of others: of a tolerance, about a level."""
+        if self.tolerance is None:
+            return self.n_pending
+        return min(self.n_pending, coarsest_points(len(self.alpha), len(self.beta)))
 
     def content(self, attributes: Mapping[str, Attributes], **more: Any) -> SurfaceContent:
         """Return what the file holds before anything is evaluated.
@@ -65,9 +76,15 @@ class Plan:
             beta=self.beta,
             quantities=self.subject.quantities,
             fields={item.name: item for item in self.subject.fields},
+            adaptive=self._adaptive_fields(),
             attributes=attributes,
             **more,
         )
+
+    def _adaptive_fields(self) -> tuple[Field, ...]:
+        if self.tolerance is None:
+            return ()
+        return adaptive_fields(self.subject.fields, self.tolerance.unit)
 
 
 def as_begun(asked: Evaluation, begun: StoredSetting) -> Evaluation:
@@ -89,6 +106,7 @@ class RootInputs:
     arrays: dict[str, np.ndarray]
     content: SurfaceContent  # of the file, but for what is known once the ranks are bound
     fresh: bool  # whether a file that is there is replaced
+    accept_device: bool = False  # whether other models of devices may have begun the file
     layers: LayerKinds | None = None  # of the network, where directions are chosen here
 
 

@@ -40,7 +40,7 @@ def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
     asked = plan.evaluation.ranks_per_point if setting.points == 1 else 1
     if asked is None:
         asked = choose_ranks_per_point(
-            n_points=max(1, plan.n_pending), n_ranks=ranks.size, n_batches=n_batches
+            n_points=max(1, plan.n_together), n_ranks=ranks.size, n_batches=n_batches
         )
     if asked > ranks.size:
         raise SharedInputError(

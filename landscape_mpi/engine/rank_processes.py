@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +22,17 @@ from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.team import ALONE, Team
 
 T = TypeVar("T")
+
+
+def _listen(host: str) -> socket.socket:
+    """Return a socket on one interface: that by which the host's name is known.
+
+    Torch listens on all of them. A host that knows itself as a loopback address, as Debian sets
+    it up, is reached by others on another one, which it cannot tell.
+    """
+    address = socket.gethostbyname(host)
+    is_known_to_others = address == host or not ipaddress.ip_address(address).is_loopback
+    return socket.create_server((address if is_known_to_others else "", 0))
 
 
 class RankProcesses(Processes):
@@ -104,7 +117,15 @@ class RankProcesses(Processes):
             host = "127.0.0.1"
         store = None
         if ranks.is_root:
-            store = distributed.TCPStore(host, 0, ranks.size, True, wait_for_workers=False)
+            listening = _listen(host)
+            store = distributed.TCPStore(
+                host,
+                listening.getsockname()[1],
+                ranks.size,
+                True,
+                wait_for_workers=False,
+                master_listen_fd=listening.detach(),
+            )
         port = self.share(store.port if store else None)
         return distributed.TCPStore(host, port, ranks.size, False) if store is None else store
 

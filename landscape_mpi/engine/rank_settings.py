@@ -21,6 +21,7 @@ class Workers:
 
     n_ranks: int
     devices: str  # e.g. "32 x NVIDIA H200"
+    models: str  # of the devices, each once, with all that decides their last bits
     hosts: str  # e.g. "8 x n1, 8 x n2"
     threads: str  # of a rank, e.g. "2 threads", or "1 to 2 threads" where ranks differ
     ranks_per_point: str  # e.g. "1", or "2 to 3" where they cannot be shared out evenly
@@ -49,9 +50,11 @@ def describe_workers(ranks: Ranks, setting: Setting, group: Group) -> Workers:
     """Return what the ranks of this run are. Collective over the ranks."""
     told = ranks.comm.allgather((describe(ranks, setting.device), ranks.host, setting.threads))
     devices, hosts, threads = zip(*told, strict=True)
+    models = sorted(set(ranks.comm.allgather(setting.device.model())))
     return Workers(
         ranks.size,
         _counted(devices),
+        "; ".join(models),
         _counted(hosts),
         "1 thread" if set(threads) == {1} else f"{_range(threads)} threads",
         _range(Counter(group.of_rank).values()),

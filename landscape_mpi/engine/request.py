@@ -153,6 +153,8 @@ class FileRequest:
 
     out: Path
     fresh: bool = False  # whether to start over instead of resuming what is there
+    repair: bool = False  # whether to compute points again that are damaged
+    accept_device: bool = False  # whether to go on with what other models of devices began
 
     @property
     def resumes(self) -> bool:

@@ -1,1 +1,1 @@
-"""What ``import landscape_mpi`` offers to Python; the package itself looks it up here."""
+"""Provide the Python interface of ``import landscape_mpi``; the package looks it up here."""

@@ -1,4 +1,4 @@
-"""How a surface shows itself in a session of Python and in a notebook."""
+"""Show a surface in a Python session and in a notebook."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ RIGHT = "text-align: right"
 
 
 def one_line(surface: Surface) -> str:
-    """Return the file, what it is of, how far it is, and the range of its first quantity."""
+    """Return file, subject, progress and the range of the first quantity in one line."""
     return f"<LossSurface {surface.path}: {_about(surface)}{_first_range(surface)}>"
 
 
 def html_card(surface: Surface) -> str:
-    """Return a table of the quantities; colours and letters are those of the page."""
+    """Return a table of the quantities, in the colours and fonts of the page."""
     heads = "".join(f'<th style="{RIGHT}">{head}</th>' for head in HEADS)
     rows = "".join(f"<tr>{row}</tr>" for row in _rows(surface))
     return (
@@ -40,13 +40,16 @@ def _about(surface: Surface) -> str:
         size = f"a line of {n_alpha} points"
     done = int(surface.done.sum())
     far = "all computed" if done == surface.n_points else f"{done:,} computed"
+    if surface.interpolation is not None:
+        n = surface.interpolation.n_points
+        far = f"{done - n:,} computed, {n:,} interpolated to {surface.interpolation.tolerance}"
     far = far.removeprefix("all ") if surface.n_points == 1 else far
     more = "".join(f"; {what}" for what in _lying_in(surface))
     return f"{of}{size}, {far}{more}"
 
 
 def _lying_in(surface: Surface) -> Iterator[str]:
-    """Yield what lies in the plane besides the values."""
+    """Yield descriptions of trajectories, curves and solutions in the plane."""
     if surface.trajectory is not None:
         n = len(surface.trajectory.runs)
         yield "a trajectory" if n == 1 else f"{n} trajectories"

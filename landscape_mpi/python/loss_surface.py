@@ -1,4 +1,4 @@
-"""A surface in Python: values, pictures, and the way into xarray; needs neither torch nor MPI."""
+"""Use a surface in Python: values, pictures and xarray; needs neither torch nor MPI."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class LossSurface:
-    """The loss of a network on a line or a plane through weight space.
+    """Hold the loss of a network on a line or a plane through weight space.
 
-    What is read stands still: a file that a job still fills is read as far as it was when it was
-    opened.
+    The values do not change after reading: if a job is still filling the file, the object has the
+    values from the time of opening.
 
     >>> surface = open_surface("mine.h5")
     >>> surface
@@ -39,19 +39,19 @@ class LossSurface:
     def __init__(
         self, surface: Surface, *, keep: object = None, problem: Problem | None = None
     ) -> None:
-        """Wrap what was read.
+        """Wrap a surface from the reader.
 
         Args:
-            surface: As the reader gives it.
-            keep: Lives as long as this object, e.g. the temporary folder of the file.
-            problem: Of which it was computed, where that is known here.
+            surface: Surface from the reader.
+            keep: Object to keep alive with this one, e.g. the temporary folder of the file.
+            problem: Problem that it was computed for, if known here.
         """
         self._surface = surface
         self._keep = keep
         self.problem = problem
 
     def read_again(self) -> LossSurface:
-        """Return the surface as its file is now.
+        """Read the surface's file again.
 
         >>> open_surface("mine.h5").read_again().path.name
         'mine.h5'
@@ -78,7 +78,7 @@ class LossSurface:
 
     @property
     def beta(self) -> np.ndarray:
-        """Return those along the second, float64 [n_beta]; one entry for a line.
+        """Return the coordinates along the second direction, float64 [n_beta]; one for a line.
 
         >>> open_surface("mine.h5").beta
         array([-0.5,  0. ,  0.5])
@@ -87,7 +87,7 @@ class LossSurface:
 
     @property
     def values(self) -> Mapping[str, np.ndarray]:
-        """Return the quantities by name, float64 [n_alpha, n_beta], NaN where not computed.
+        """Return the quantities by name, float64 [n_alpha, n_beta]; NaN if not computed.
 
         >>> surface = open_surface("mine.h5")
         >>> list(surface.values)
@@ -100,7 +100,7 @@ class LossSurface:
 
     @property
     def done(self) -> np.ndarray:
-        """Return which points are computed, bool [n_alpha, n_beta]; their values may be NaN.
+        """Return which points have a value, bool [n_alpha, n_beta]; it may be NaN.
 
         >>> int(open_surface("mine.h5").done.sum())
         15
@@ -108,8 +108,29 @@ class LossSurface:
         return _read_only(self._surface.done)
 
     @property
+    def interpolated(self) -> np.ndarray:
+        """Return which of these points are interpolated, not computed, bool [n_alpha, n_beta].
+
+        >>> int(open_surface("mine.h5").interpolated.sum())
+        0
+        """
+        found = self._surface.interpolation
+        return np.zeros(self._surface.shape, bool) if found is None else _read_only(found.points)
+
+    @property
+    def errors(self) -> Mapping[str, np.ndarray]:
+        """Return the estimated errors of interpolated losses, in their units, 0 where computed.
+
+        >>> dict(open_surface("mine.h5").errors)
+        {}
+        """
+        found = self._surface.interpolation
+        errors = {} if found is None else found.errors
+        return MappingProxyType({name: _read_only(array) for name, array in errors.items()})
+
+    @property
     def center(self) -> tuple[int, int] | None:
-        """Return the indices [alpha, beta] of the trained weights, None where no point is there.
+        """Return the indices [alpha, beta] of the trained weights; None if no point is there.
 
         >>> open_surface("mine.h5").center
         (2, 1)
@@ -118,7 +139,7 @@ class LossSurface:
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        """Return what the file says of itself: network, data, loss, how it was computed.
+        """Return the attributes of the file: network, data, loss, how it was computed.
 
         >>> open_surface("mine.h5").attributes["model"]
         'resnet56'
@@ -128,7 +149,7 @@ class LossSurface:
     def to_xarray(self) -> xarray.Dataset:
         """Return the surface as a dataset over alpha and beta; it needs xarray.
 
-        Trajectories, a curve and solutions in the plane are variables of their own, such as
+        Trajectories, a curve and solutions in the plane become additional variables, such as
         ``trajectory_alpha`` over run and checkpoint.
 
         >>> dataset = open_surface("mine.h5").to_xarray()
@@ -156,21 +177,21 @@ class LossSurface:
         legend: bool = True,
         title: str | None = None,
     ) -> Axes:
-        """Draw the surface into your axes, as python -m landscape_mpi.plot draws it.
+        """Draw the surface into your axes like python -m landscape_mpi.plot.
 
-        Figures with layout="constrained" give it the most room; no setting of matplotlib changes.
+        Figures with layout="constrained" leave most space; no setting of matplotlib changes.
 
         Args:
             kind: contour, filled, heatmap, surface, ring, or line; None for contour or line.
-            ax: Where to draw, with projection="3d" for surface; None for a new figure of pyplot.
-            quantity: Which one, or a sum; several for a line; None for the first, or all of these.
+            ax: Axes to draw into (projection="3d" for surface); None for a new figure of pyplot.
+            quantity: One, or a sum; several for a line. None for the first, of a line for all.
             scale: linear, log or symlog; None for that of the plot command.
-            levels: About how many contour levels, or the levels themselves; None for the usual.
-            smooth: So many times as many cells by a spline, which the legend then says.
+            levels: Approximate number of contour levels, or the levels; None for the usual.
+            smooth: Factor by which a spline multiplies the cells; the legend shows it.
             critical: Mark minima, saddles and maxima of at least this persistence; needs gudhi.
-            path: Draw trajectories and curves that lie in the plane.
-            colorbar: None for one where there is room.
-            legend: Say below what the marks are.
+            path: Whether to draw trajectories and curves in the plane.
+            colorbar: Whether to draw a colour bar; None to draw it if there is space.
+            legend: Whether to explain the marks below the axes.
             title: None for network and data; "" for none.
 
         Returns:
@@ -206,13 +227,12 @@ class LossSurface:
         """Return median and 5 to 95 % band of a quantity on circles around the center of a plane.
 
         Args:
-            quantity: Which one, or a sum; None for the first.
+            quantity: Name of a quantity, or a sum of names; None for the first one.
 
         Returns:
-            The radii, and ``low``, ``median`` and ``high`` over the directions, float64 [n]; NaN
-            where a circle passes points without a finite value. ``reach(level)`` is the smallest
-            radius at which the median is as high as a level, ``at(radius)`` the three numbers at
-            one of them.
+            The radii, and ``low``, ``median`` and ``high`` over the directions, float64 [n]; NaN if
+            a circle touches points without a finite value. ``reach(level)`` is the smallest radius
+            at which the median reaches a level; ``at(radius)`` gives the three numbers at a radius.
 
         Raises:
             InputError: If this is a line, or nothing of the quantity is computed.
@@ -228,8 +248,8 @@ class LossSurface:
 
         if self._surface.is_line:
             raise InputError(
-                f"{self.path}: rings() is for planes, and this is a line, which has no circles. "
-                f"Its values: .values."
+                f"{self.path}: rings() needs a plane, but this is a line, which has no circles. "
+                "Its values are in .values."
             )
         check_computed(self._surface)
         asked = None if quantity is None else [quantity]
@@ -237,9 +257,9 @@ class LossSurface:
         return measure_rings(surface, names[0]).rings
 
     def summary(self) -> str:
-        """Return the surface in numbers, and whether it looks right, in words.
+        """Describe the surface in numbers and words, and whether it looks right.
 
-        It is what python -m landscape_mpi.surface --summary=FILE prints.
+        This is the output of python -m landscape_mpi.surface --summary=FILE.
 
         >>> print(open_surface("mine.h5").summary().splitlines()[0])
         mine.h5: resnet56 on cifar10, 5 x 3 points
@@ -252,14 +272,14 @@ class LossSurface:
         """Copy the whole file, as it is now, to another place.
 
         Args:
-            path: Of the copy.
-            overwrite: Replace a file that is there.
+            path: Path of the copy.
+            overwrite: Whether to replace an existing file.
 
         Returns:
             The path of the copy.
 
         Raises:
-            InputError: If a file is there and is not to be replaced, or the copy is not whole.
+            InputError: If a file exists and must not be replaced, or if the copy is incomplete.
 
         >>> open_surface("mine.h5").save("copy.h5").name
         'copy.h5'
@@ -269,12 +289,12 @@ class LossSurface:
         with whole_file(target) as partial:
             shutil.copyfile(self.path, partial)
             try:
-                read_surface(partial)  # its checksums tell whether a job has written meanwhile
+                read_surface(partial)  # checksums show whether a job has written in between
             except InputError as problem:
                 raise InputError(
-                    f"{target}: the copy of {self.path} is not whole, so it is not kept. A job "
-                    f"that fills the file may have written to it: try again, or wait for its end. "
-                    f"({problem})"
+                    f"{target}: the copy of {self.path} is not complete, so it is deleted. A job "
+                    "that fills the file may have written to it: try again, or wait for the end "
+                    f"of the job. ({problem})"
                 ) from problem
         return target
 
@@ -290,7 +310,7 @@ def open_surface(path: str | Path) -> LossSurface:
     """Read a surface file, complete or not, ours or the reference implementation's.
 
     Args:
-        path: Of the file that landscape_mpi.surface --out has written.
+        path: Path of a file that landscape_mpi.surface --out has written.
 
     >>> import landscape_mpi as lm
     >>> lm.open_surface("mine.h5").done.all()
@@ -306,7 +326,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 
 def _new_axes(in_space: bool) -> Axes:
-    from matplotlib import pyplot  # which a notebook shows by itself
+    from matplotlib import pyplot  # a notebook shows it automatically
 
     figure = pyplot.figure(layout="constrained")
     return figure.add_subplot(projection="3d" if in_space else None)
@@ -314,7 +334,7 @@ def _new_axes(in_space: bool) -> Axes:
 
 def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     if not source.exists():
-        raise MissingInputError(f"{source}: is no longer there, so it cannot be copied.")
+        raise MissingInputError(f"{source}: no longer exists, so it cannot be copied.")
     if not target.parent.is_dir():
         raise MissingInputError(
             f"{target}: there is no folder {target.parent}. Make it, or name another place."
@@ -324,9 +344,9 @@ def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     if not target.exists():
         return
     if target.samefile(source):
-        raise InputError(f"{target}: is the file of this surface itself. Name another one.")
+        raise InputError(f"{target}: is the file of this surface. Name another file.")
     if not overwrite:
         raise InputError(
-            f"{target}: is there already, and would be lost. Pass overwrite=True to replace it, or "
-            f"name another file."
+            f"{target}: already exists and would be lost. Pass overwrite=True to replace it, or "
+            "name another file."
         )

@@ -1,4 +1,4 @@
-"""A surface as a dataset of xarray: values over alpha and beta, and what else lies in the plane.
+"""Convert a surface to an xarray dataset: values over alpha and beta, and trajectories.
 
 Runs have different numbers of checkpoints. Their columns are padded with NaN, the incomplete
 multidimensional array representation of the CF conventions, section 9.3.2.
@@ -15,6 +15,7 @@ from landscape_mpi.store.marks import Mark
 from landscape_mpi.store.plane_curve import BENDS, PlaneCurve
 from landscape_mpi.store.plane_curve import COLUMNS as CURVE_COLUMNS
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import ESTIMATE
 from landscape_mpi.store.trajectory import COLUMNS as RUN_COLUMNS
 from landscape_mpi.store.trajectory import COMPONENTS, TEXTS, Trajectory
 from landscape_mpi.views.extra import import_extra
@@ -31,13 +32,14 @@ def make_dataset(surface: Surface) -> xarray.Dataset:
     """Return a surface as a dataset, with names and units of the file.
 
     Args:
-        surface: As it was read; NaN where nothing is computed yet.
+        surface: Surface as read; NaN where nothing is computed yet.
     """
     about = {name: _about(surface.units[name], words) for name, words in surface.long_names.items()}
     variables: dict[str, Variable] = {
         name: (PLANE, values.copy(), about[name]) for name, values in surface.values.items()
     }
-    variables["done"] = (PLANE, surface.done.copy(), _about("1", "whether the point is computed"))
+    variables["done"] = (PLANE, surface.done.copy(), _about("1", "whether the point has a value"))
+    variables |= _of_interpolation(surface)
     coordinates: dict[str, Variable] = {
         name: (name, axis.copy(), about[name])
         for name, axis in zip(PLANE, (surface.alpha, surface.beta), strict=True)
@@ -60,6 +62,19 @@ def make_dataset(surface: Surface) -> xarray.Dataset:
 
 def _about(units: str, long_name: str) -> dict[str, str]:
     return {"units": units, "long_name": long_name}
+
+
+def _of_interpolation(surface: Surface) -> dict[str, Variable]:
+    """Return which points are interpolated, and how far off they may be."""
+    found = surface.interpolation
+    if found is None:
+        return {}
+    words = "whether the point is interpolated, not computed"
+    variables: dict[str, Variable] = {"interpolated": (PLANE, found.points, _about("1", words))}
+    for name, errors in found.errors.items():
+        about = _about(surface.units[name], f"estimated error of the interpolated {name}")
+        variables[f"{name}{ESTIMATE}"] = (PLANE, errors, about)
+    return variables
 
 
 def _names(dimension: str, names: list[str]) -> Variable:
@@ -125,7 +140,7 @@ def _of_marks(marks: tuple[Mark, ...]) -> dict[str, Variable]:
 
 
 def _plain(value: Any) -> Any:
-    """Return an attribute so that xarray can write it again: lists of texts, not objects."""
+    """Return an attribute in a form that xarray can write: lists of texts instead of objects."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "OS":
         return [x.decode() if isinstance(x, bytes) else str(x) for x in value.ravel()]
     return value

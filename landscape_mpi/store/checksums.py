@@ -27,11 +27,11 @@ UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 class DamagedFileError(InputError):
     """A file whose bytes have changed."""
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: Path, what: str, *, way_out: str = "") -> None:
         super().__init__(
             f"{path}: is damaged: {what}. A disk, a copy or another program did that, and "
             f"the rest of it may be wrong as well, so it is left alone. Take a copy from before, "
-            f"or compute it again: landscape_mpi.surface with --fresh or a new --out."
+            f"or compute it again: landscape_mpi.surface with {way_out}--fresh or a new --out."
         )
 
 
@@ -111,20 +111,41 @@ def check_points(file: h5py.File, path: Path) -> None:
     Raises:
         DamagedFileError: If they are not.
     """
+    done = file["done"][...]  # before the values: a job writes them in the other order
+    differ = damaged_points(file, path)
+    if len(differ):
+        row, column = np.unravel_index(differ[0], done.shape)
+        raise DamagedFileError(
+            path,
+            f"{len(differ)} of its {np.count_nonzero(done)} computed points are not as they were "
+            f"written, the first one at [alpha, beta] = [{row}, {column}]",
+            way_out="--repair (these points alone), ",
+        )
+
+
+def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
+    """Return the computed points that are not as they were written, flat indices, int64 [n]. Local.
+
+    Args:
+        file: Surface file, open.
+        path: Its path, for the message.
+
+    Raises:
+        DamagedFileError: If there are flags that no run writes.
+    """
     done = file["done"][...].ravel()  # before the values: a job writes them in the other order
-    if done.max(initial=0) > 1:
-        raise DamagedFileError(path, "its flags are other than 0 and 1")
+    _check_flags(file, path, done)
     points = np.flatnonzero(done)
     values = {name: file[name][...].ravel()[points] for name in _covered(file)}
     sums = point_checksums(place_columns(file, points) | values)
-    differ = points[sums != file["checksum"][...].ravel()[points]]
-    if len(differ):
-        row, column = np.unravel_index(differ[0], file["done"].shape)
-        raise DamagedFileError(
-            path,
-            f"{len(differ)} of its {len(points)} computed points are not as they were written, the "
-            f"first one at [alpha, beta] = [{row}, {column}]",
-        )
+    return points[sums != file["checksum"][...].ravel()[points]]
+
+
+def _check_flags(file: h5py.File, path: Path, done: np.ndarray) -> None:
+    is_adaptive = file.attrs.get("format_version") == schema.ADAPTIVE_VERSION
+    if done.max(initial=0) > (schema.INTERPOLATED if is_adaptive else schema.COMPUTED):
+        known = "0, 1 and 2" if is_adaptive else "0 and 1"
+        raise DamagedFileError(path, f"its flags are other than {known}")
 
 
 def _covered(file: h5py.File) -> list[str]:
@@ -136,7 +157,13 @@ def _covered(file: h5py.File) -> list[str]:
 def _digest(file: h5py.File, path: Path) -> bytes:
     """Return the SHA-256 of a file's bytes but for those that a run, of any command, changes."""
     changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
-    later = (*schema.HESSIAN, *schema.HESSIAN_BOOKKEEPING, schema.HESSIAN_RUNS)
+    later = (
+        schema.CHECK_ERROR,
+        schema.CHECK_ESTIMATE,
+        *schema.HESSIAN,
+        *schema.HESSIAN_BOOKKEEPING,
+        schema.HESSIAN_RUNS,
+    )
     changing += [name for name in later if name in file]
     spans = sorted([SUPERBLOCK, *(_span(file[name]) for name in changing)], reverse=True)
     digest = hashlib.sha256()

@@ -45,6 +45,7 @@ class SurfaceContent:
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
     marks: Sequence[Mark] = ()
     path: PlanePath | None = None  # that runs in this plane
+    adaptive: tuple[schema.Field, ...] = ()  # datasets of files with interpolated points
     axis_words: Mapping[str, str] = field(default_factory=dict)  # what an axis is, where unusual
 
 
@@ -68,7 +69,9 @@ def create_surface(path: Path, content: SurfaceContent) -> None:
 
 def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     file.attrs["format"] = schema.FORMAT
-    file.attrs["format_version"] = schema.FORMAT_VERSION
+    is_adaptive = bool(content.adaptive)
+    version = schema.ADAPTIVE_VERSION if is_adaptive else schema.FORMAT_VERSION
+    file.attrs["format_version"] = version
     file.attrs["axis_labels"] = list(schema.AXIS_LABELS)
     scales = []
     for scale, values in zip(schema.AXES, (content.alpha, content.beta), strict=True):
@@ -83,7 +86,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     shape = (len(content.alpha), len(content.beta))
     names = (*content.quantities, *content.known)
     quantities = [_quantity(name, content) for name in names]
-    for item in (*quantities, *schema.BOOKKEEPING.values()):
+    for item in (*quantities, *content.adaptive, *_bookkeeping(is_adaptive)):
         dataset = create_dataset(file, item, shape)
         for dimension, attached in zip(dataset.dims, scales, strict=True):
             dimension.attach_scale(attached)
@@ -101,6 +104,14 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
             file[group].attrs[name] = value
+
+
+def _bookkeeping(is_adaptive: bool) -> list[schema.Field]:
+    kept = dict(schema.BOOKKEEPING)
+    if is_adaptive:
+        words = "1 where the point is computed, 2 where it is interpolated"
+        kept["done"] = replace(kept["done"], long_name=words)
+    return list(kept.values())
 
 
 def _quantity(name: str, content: SurfaceContent) -> schema.Field:
@@ -137,7 +148,11 @@ def create_runs(provenance: h5py.Group, *, table: str = "runs") -> None:
 def n_bytes_of(content: SurfaceContent) -> int:
     """Return about how large a file will be, bytes: its values, vectors and table of runs."""
     names = (*content.quantities, *content.known)
-    fields = (*(_quantity(name, content) for name in names), *schema.BOOKKEEPING.values())
+    fields = (
+        *(_quantity(name, content) for name in names),
+        *content.adaptive,
+        *schema.BOOKKEEPING.values(),
+    )
     a_point = sum(np.dtype(item.dtype).itemsize for item in fields)
     vectors = sum(v.nbytes for vectors in content.vectors.values() for v in vectors.values())
     return (

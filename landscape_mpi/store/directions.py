@@ -14,6 +14,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.checksums import UNREADABLE
+from landscape_mpi.store.contents import check_contents
 
 StoredDirection = dict[str, np.ndarray] | list[np.ndarray]  # by name, or in the network's order
 
@@ -42,6 +43,7 @@ def read_directions(
         raise MissingInputError(f"{option}: {path}: there is no such file.")
     try:
         with h5py.File(path, "r", locking=False) as file:
+            check_contents(file, path)
             found = {axis: _read(file, names) for axis, names in GROUPS.items()}
             if more:
                 names = [name for name in file.get("directions", ()) if name.isdecimal()]

@@ -11,6 +11,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import Attributes
 from landscape_mpi.store.dimensions import name_rows, number_rows
 from landscape_mpi.store.provenance import GROUP as PROVENANCE
@@ -159,6 +160,7 @@ def read_ensemble(path: Path) -> EnsembleContent:
         )
     try:
         with h5py.File(file_path, "r", locking=False) as file:
+            check_contents(file, file_path)
             if file.attrs.get("format") != FORMAT:
                 raise InputError(
                     f"--ensemble: {file_path}: is an HDF5 file, but none of landscape_mpi.ensemble."

@@ -18,18 +18,27 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.checksums import UNREADABLE, check_points
+from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.curve import CURVE
+from landscape_mpi.store.interpolation import (
+    Interpolation,
+    is_of_interpolation,
+    read_interpolation,
+)
 from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.marks import Mark, read_marks
 from landscape_mpi.store.plane_curve import PlaneCurve, read_plane_curve
 from landscape_mpi.store.schema import (
+    ADAPTIVE_VERSION,
     AXES,
     AXIS_LABELS,
     BOOKKEEPING,
+    COMPUTED,
     FORMAT,
     FORMAT_VERSION,
     HESSIAN,
     HESSIAN_VALUES,
+    INTERPOLATED,
     N_CLASSES,
     QUANTITIES,
     RATIO,
@@ -66,7 +75,7 @@ class Surface:
     alpha: np.ndarray  # float64 [n_alpha]
     beta: np.ndarray  # float64 [n_beta]; one entry for a line
     values: dict[str, np.ndarray]  # float64 [n_alpha, n_beta], NaN where not computed
-    done: np.ndarray  # bool [n_alpha, n_beta]
+    done: np.ndarray  # whether there is a value, bool [n_alpha, n_beta]
     done_of: dict[str, np.ndarray]  # bool [n_alpha, n_beta] for each quantity
     units: dict[str, str]  # of quantities and axes, "1" for a pure number
     long_names: dict[str, str]  # of quantities and axes
@@ -76,6 +85,7 @@ class Surface:
     trajectory: Trajectory | None = None  # the paths of runs in this plane
     curve: PlaneCurve | None = None  # a curve between solutions in this plane
     label: str | None = None  # what pictures call it; None for its network and data
+    interpolation: Interpolation | None = None  # None where every value is computed
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -124,6 +134,7 @@ def read_surface(path: str | Path) -> Surface:
     _check_is_file(path)
     try:
         with open_beside_others(path) as file:
+            check_contents(file, path)
             return _kind_of(file, path)(file, path)
     except InputError:
         raise
@@ -224,7 +235,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         alpha=alpha,
         beta=beta,
         values=_in_order(values),
-        done=file["done"][()] == 1,
+        done=_is_there(file["done"]),
         done_of=done_of,
         units=units,
         long_names=long_names,
@@ -233,6 +244,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         marks=read_marks(file),
         trajectory=read_trajectory(file),
         curve=read_plane_curve(file),
+        interpolation=read_interpolation(file),
     )
 
 
@@ -305,9 +317,9 @@ def _unscramble(stored: np.ndarray, nx: int, ny: int) -> np.ndarray:
 
 def _check_version(file: h5py.File, path: Path) -> None:
     version = int(file.attrs.get("format_version", FORMAT_VERSION))
-    if version > FORMAT_VERSION:
+    if version > ADAPTIVE_VERSION:
         raise InputError(
-            f"{path}: has format_version {version}, this release reads up to {FORMAT_VERSION}. "
+            f"{path}: has format_version {version}, this release reads up to {ADAPTIVE_VERSION}. "
             "Read it with the release that wrote it, or a newer one."
         )
     labels = tuple(_text(label) for label in file.attrs.get("axis_labels", AXIS_LABELS))
@@ -358,6 +370,8 @@ def _is_quantity(file: h5py.File, name: str, shape: tuple[int, int]) -> bool:
     # hessian_done, hessian_seconds and the like keep the books of a later command.
     if any(name == kept or name.endswith(f"_{kept}") for kept in BOOKKEEPING):
         return False
+    if is_of_interpolation(file, name):
+        return False
     node = file[name]
     return isinstance(node, h5py.Dataset) and node.shape == shape and node.dtype.kind in "fiu"
 
@@ -367,7 +381,12 @@ def _done_mask(file: h5py.File, name: str, shape: tuple[int, int]) -> np.ndarray
     words = name.split("_")
     candidates = ["_".join([*words[:n], "done"]) for n in range(len(words), -1, -1)]
     flags = next(flag for flag in candidates if flag in file and file[flag].shape == shape)
-    return np.asarray(file[flags][()] == 1)
+    return _is_there(file[flags])
+
+
+def _is_there(flags: h5py.Dataset) -> np.ndarray:
+    """Return where flags tell of a value, computed or interpolated."""
+    return np.isin(flags[()], (COMPUTED, INTERPOLATED))
 
 
 def _in_order(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -20,8 +20,10 @@ from landscape_mpi.store.checksums import (
     check_points,
     check_seal,
 )
+from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import SurfaceContent
 
+DEVICE_MODEL = "device_model"  # not in older files, which are then taken to be the same
 DATA_WAY_OUT = (
     "pass the data it was begun with (if a function of --data draws random numbers, seed its "
     "generator)"
@@ -49,6 +51,8 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ("/", "mean", "mean {}", "pass --mean={}"),
     ("/", "std", "std {}", "pass --std={}"),
     ("provenance", "data_sha256", "data of SHA-256 {}", DATA_WAY_OUT),
+    ("/", schema.ADAPTIVE, "--adaptive {}", "pass --adaptive {} (none: leave it out)"),
+    ("/", "adaptive_unit", "a tolerance in {}", "pass --adaptive-unit {}"),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
     ("/", "match", "matching {}", "pass --match and --seed as it says"),
@@ -65,6 +69,13 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ("/", "points_at_once", "points at once {}", "pass --points-at-once {}"),
     ("/", "preparation", "the network {}", "run the version that began it"),
     ("/", "device", "device {}", "pass --device {}"),
+    (
+        "/",
+        DEVICE_MODEL,
+        "devices of the model {}",
+        "start it on such devices, or pass --accept-device to go on here with results that may "
+        "differ in their last digits",
+    ),
 )
 
 # The way out where a problem brings what an option names otherwise.
@@ -82,6 +93,7 @@ UNSAID = {
     "subset": "first",
     "label_smoothing": 0.0,
     "also": "none",
+    schema.ADAPTIVE: "none",
     "problem_units": "1",
 }
 # Apart by more than what processors and libraries make of a mean: another function.
@@ -119,6 +131,21 @@ def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
     """
     with open_surface(path) as file:
         return order[file["done"][...].ravel()[order] == 0]
+
+
+def computed_values(path: Path, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a surface file, and which of them are computed.
+
+    Args:
+        path: Surface file.
+        names: Of the quantities.
+
+    Returns:
+        Float64 [n_quantities, n_alpha, n_beta]; bool [n_alpha, n_beta].
+    """
+    with open_surface(path) as file:
+        values = np.array([file[name][...] for name in names])
+        return values, file["done"][...] == schema.COMPUTED
 
 
 def check_replaceable(path: Path) -> None:
@@ -164,6 +191,13 @@ def stored_setting(path: Path) -> StoredSetting:
         )
 
 
+def stored_device_model(path: Path) -> str | None:
+    """Return on which models of devices a surface file was begun; None where it does not say."""
+    with open_surface(path) as file:
+        found = file.attrs.get(DEVICE_MODEL)
+        return None if found is None else str(found)
+
+
 def choose_subset(path: Path, asked: str | None, *, fresh: bool) -> str:
     """Return the subset asked for, or that of the file that is resumed, or the usual one.
 
@@ -203,6 +237,7 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
         ) from problem
     with file:
         try:
+            check_contents(file, path)
             if SEAL in file:  # before any text is read
                 check_seal(file, path)
             _check_format(path, file)
@@ -223,9 +258,11 @@ def _check_format(path: Path, file: h5py.File) -> None:
             f"Pass a new --out."
         )
     version = int(file.attrs.get("format_version", 0))
-    if version != schema.FORMAT_VERSION:
+    written = (schema.FORMAT_VERSION, schema.ADAPTIVE_VERSION)
+    if version not in written:
         raise InputError(
-            f"{path}: has format version {version}, this program writes {schema.FORMAT_VERSION}. "
+            f"{path}: has format version {version}, this program writes {written[0]} and "
+            f"{written[1]}. "
             f"Resume it with the version that began it, or pass a new --out."
         )
 
@@ -245,6 +282,8 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
     with open_surface(path) as file:
         for group, name, words, way_out in IDENTITY:
             if name not in content.attributes[group] and name != "problem":
+                continue
+            if name == DEVICE_MODEL and name not in file.attrs:
                 continue
             stored = attribute_text(file[group].attrs.get(name, UNSAID.get(name)))
             asked = attribute_text(content.attributes[group].get(name))

@@ -26,7 +26,7 @@ def settle_killed_run(path: Path, *, table: str = "runs", flags: str = "done") -
         flags: Dataset of the flags of the points that its runs compute.
     """
     with h5py.File(path, "r", locking=False) as file:
-        runs, n_done = file[f"provenance/{table}"][...], int(np.sum(file[flags][...]))
+        runs, n_done = file[f"provenance/{table}"][...], int(np.sum(file[flags][...] == 1))
     row = int((runs["started"] != b"").sum()) - 1
     n_points = n_done - int(runs["points"].sum())
     # In a full table the last row has taken the place of others, whose points are not known.

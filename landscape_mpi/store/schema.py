@@ -1,7 +1,8 @@
 """What a surface file holds: names, units and long names, the same everywhere.
 
 Arrays on the grid are indexed [alpha, beta] and have the shape (n_alpha, n_beta); a line
-has n_beta = 1. A point is computed where ``done`` is 1: NaN and infinity are results.
+has n_beta = 1. A point is computed where ``done`` is 1: NaN and infinity are results. It is
+interpolated between those where ``done`` is 2, which only files of ``--adaptive`` have.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 FORMAT = "landscape_mpi surface"
 N_CLASSES = "n_classes"  # root attribute, where the loss is the cross-entropy of classes
 FORMAT_VERSION = 2  # 1 had no checksums
+ADAPTIVE_VERSION = 3  # of files in which points may be interpolated
+COMPUTED, INTERPOLATED = 1, 2  # of the flags in done; 0 is neither
 AXIS_LABELS = ("alpha", "beta")  # order of variation of the indexes, slowest first
 
 
@@ -94,6 +97,39 @@ HESSIAN_BOOKKEEPING = {
         Field("hessian_rank", "i4", "1", "MPI rank that computed the eigenvalues", -1),
     )
 }
+
+
+# What a run with a tolerance adds, beside the errors of each loss.
+ADAPTIVE = "adaptive"  # root attribute: the tolerance; its unit is in adaptive_unit
+CHECK_ERROR, CHECK_ESTIMATE = "check_error", "check_estimate"
+ESTIMATE = "_error"  # ends the name of a loss's estimated error
+
+
+def is_loss(name: str) -> bool:
+    """Return whether a quantity is the loss of a split, whose interpolation keeps a tolerance."""
+    return name in {f"{split}loss" for split in SPLITS}
+
+
+def adaptive_fields(quantities: tuple[Field, ...], unit: str) -> tuple[Field, ...]:
+    """Return the datasets that files with interpolated points have besides.
+
+    Args:
+        quantities: What is computed of a point.
+        unit: Of the tolerance.
+    """
+    words = "estimated error of the interpolated {}, 0 where it is computed"
+    errors = (
+        Field(f"{item.name}{ESTIMATE}", "f8", item.units, words.format(item.name), float("nan"))
+        for item in quantities
+        if is_loss(item.name)
+    )
+    checked = "error of the interpolation at points that were computed to check it"
+    estimated = "estimated error of the interpolation at these points"
+    return (
+        *errors,
+        Field(CHECK_ERROR, "f8", unit, checked, float("nan")),
+        Field(CHECK_ESTIMATE, "f8", unit, estimated, float("nan")),
+    )
 
 
 def quantities_of(splits: tuple[str, ...], *, error: bool = True) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import Attributes
 from landscape_mpi.store.dimensions import name_rows
 from landscape_mpi.store.directions import axis_of_number, write_directions
@@ -105,6 +106,7 @@ def read_spectrum(path: Path) -> Spectrum:
         raise MissingInputError(f"{path}: no such file. Name a file of hessian --spectrum.")
     try:
         with h5py.File(path, "r", locking=False) as file:
+            check_contents(file, path)
             if file.attrs.get("format") != FORMAT:
                 raise InputError(
                     f"{path}: is an HDF5 file, but none of landscape_mpi.hessian --spectrum."

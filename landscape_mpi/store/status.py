@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.store.reader import Surface, read_surface
-from landscape_mpi.store.schema import MAX_RUNS
+from landscape_mpi.store.schema import ADAPTIVE, MAX_RUNS
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,18 @@ class Status:
     @property
     def n_done(self) -> int:
         """Points that are computed."""
-        return int(self.surface.done.sum())
+        return int(self.computed.sum())
+
+    @property
+    def computed(self) -> np.ndarray:
+        """Which points are computed, not interpolated, bool [n_alpha, n_beta]."""
+        found = self.surface.interpolation
+        return self.surface.done if found is None else self.surface.done & ~found.points
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether points follow from the values of others, so that their number is not known."""
+        return self.surface.attributes.get(ADAPTIVE, "none") != "none"
 
     @property
     def points_per_s(self) -> float | None:
@@ -56,9 +67,10 @@ class Status:
 
         Args:
             order: All points in the order in which runs compute them, int64 [n_points]: the
-                last run has the last of those that are done.
+                last run has the last of those that are done. Where a run chose its points by
+                their values, there is no such order.
         """
-        if self.run is None or not self.run.n_points:
+        if self.run is None or not self.run.n_points or self.is_adaptive:
             return None
         points = order[self.surface.done.ravel()[order]][-self.run.n_points :]
         ranks, seconds = self.rank.ravel()[points], self.seconds.ravel()[points]
@@ -83,10 +95,15 @@ def read_status(path: Path) -> Status:
     return Status(
         surface=surface,
         last_write=datetime.fromtimestamp(path.stat().st_mtime, UTC),
-        run=_last_run(runs, int(surface.done.sum())),
+        run=_last_run(runs, _n_computed(surface)),
         seconds=known.get("seconds", nothing),
         rank=known.get("rank", nothing.astype(np.int32)),
     )
+
+
+def _n_computed(surface: Surface) -> int:
+    n_interpolated = 0 if surface.interpolation is None else surface.interpolation.n_points
+    return int(surface.done.sum()) - n_interpolated
 
 
 def _last_run(runs: np.ndarray, n_done: int) -> Run | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import Attributes
 from landscape_mpi.store.dimensions import name_rows, number_rows
 from landscape_mpi.store.provenance import GROUP as PROVENANCE
@@ -113,6 +114,7 @@ def read_weights(path: Path) -> WeightsFile:
         )
     try:
         with h5py.File(file_path, "r", locking=False) as file:
+            check_contents(file, file_path)
             return _read(file_path, file)
     except (OSError, KeyError) as problem:
         raise InputError(

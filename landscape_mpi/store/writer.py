@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import UnwritableError
+from landscape_mpi.store import schema
 from landscape_mpi.store.checksums import place_columns, point_checksums
 
 
@@ -31,7 +32,12 @@ class RoundWriter(Protocol):
     """An open surface file."""
 
     def write_round(
-        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+        self,
+        points: np.ndarray,
+        columns: Mapping[str, np.ndarray],
+        *,
+        flags: str = "done",
+        flag: int = schema.COMPUTED,
     ) -> None:
         """Write this rank's points and mark them done.
 
@@ -41,11 +47,15 @@ class RoundWriter(Protocol):
             points: Flat indices into [n_alpha, n_beta], int64 [n_local].
             columns: Values by dataset, each [n_local]; the same datasets on every rank.
             flags: Dataset of the flags that say the points are there.
+            flag: What they say of these.
 
         Raises:
             ValueError: If points and values differ in length.
             UnwritableError: On a rank where it failed, as the other methods do.
         """
+
+    def write_beside(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        """Write what has no flags and no checksum. Collective over comm, as write_round is."""
 
     def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
         """Write a row of the table of runs."""
@@ -116,14 +126,25 @@ class CollectiveWriter:
             self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
 
     def write_round(
-        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+        self,
+        points: np.ndarray,
+        columns: Mapping[str, np.ndarray],
+        *,
+        flags: str = "done",
+        flag: int = schema.COMPUTED,
     ) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         points, columns = _rows(points, columns)
         with _writing(self._path):
             self._write(points, _with_checksums(self._file, points, columns, flags))
             # Values are on disk on all ranks before the first flag says so.
-            self._write(points, {flags: np.ones(len(points), np.uint8)})
+            self._write(points, {flags: np.full(len(points), flag, np.uint8)})
+
+    def write_beside(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        """Write what has no flags. Collective over comm, as RoundWriter says."""
+        points, columns = _rows(points, columns)
+        with _writing(self._path):
+            self._write(points, columns)
 
     def _write(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         for name, values in columns.items():
@@ -189,15 +210,31 @@ class GatheringWriter:
             self._open = [] if self._file is None else _all_datasets(self._file)
 
     def write_round(
-        self, points: np.ndarray, columns: Mapping[str, np.ndarray], *, flags: str = "done"
+        self,
+        points: np.ndarray,
+        columns: Mapping[str, np.ndarray],
+        *,
+        flags: str = "done",
+        flag: int = schema.COMPUTED,
     ) -> None:
         """Write this rank's points. Collective over comm, as RoundWriter says."""
         _check_columns(points, columns)
         gathered = self._comm.gather((points, dict(columns)), root=0)
         if self._file is not None:
             with _writing(self._path):
-                _write_gathered(self._file, gathered, flags)
+                _write_gathered(self._file, gathered, flags, flag)
         # A round is over when it is on disk, on every rank.
+        self._comm.Barrier()
+
+    def write_beside(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        """Write what has no flags. Collective over comm, as RoundWriter says."""
+        gathered = self._comm.gather((points, dict(columns)), root=0)
+        if self._file is not None:
+            with _writing(self._path):
+                all_points, together = _joined(gathered)
+                for name, values in together.items():
+                    _write_serially(self._file[name], all_points, values)
+                self._file.flush()
         self._comm.Barrier()
 
     def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
@@ -219,17 +256,22 @@ def _all_datasets(file: h5py.File) -> list[h5py.Dataset]:
     return [node for group in groups for node in group.values() if isinstance(node, h5py.Dataset)]
 
 
-def _write_gathered(
-    file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]], flags: str
-) -> None:
+def _joined(gathered: Sequence[tuple[np.ndarray, dict]]) -> tuple[np.ndarray, dict]:
+    """Return what the ranks sent as one, in the order of the file."""
     points = np.concatenate([part for part, _ in gathered])
     names = gathered[0][1]
     columns = {name: np.concatenate([part[name] for _, part in gathered]) for name in names}
-    points, columns = _rows(points, columns)
+    return _rows(points, columns)
+
+
+def _write_gathered(
+    file: h5py.File, gathered: Sequence[tuple[np.ndarray, dict]], flags: str, flag: int
+) -> None:
+    points, columns = _joined(gathered)
     for name, values in _with_checksums(file, points, columns, flags).items():
         _write_serially(file[name], points, values)
     file.flush()
-    _write_serially(file[flags], points, np.ones(len(points), np.uint8))
+    _write_serially(file[flags], points, np.full(len(points), flag, np.uint8))
     file.flush()
 
 

@@ -218,6 +218,9 @@ def title_of(surface: Surface, n_computed: int, inches: float = LONG_SIDE) -> st
     title = wrap(text, inches, TITLE_CHARACTER)
     if n_computed < surface.n_points:
         title += f"\n{n_computed} of {count_points(surface.n_points)}"
+    if surface.interpolation is not None:
+        words = wrap(surface.interpolation.title, LONG_SIDE * current_page().axes, TITLE_CHARACTER)
+        title += f"\n{words}"
     if warning := str(surface.attributes.get(PRECISION_WARNING, "")):
         words = warning.partition(":")[0]
         title += f"\n{wrap(words, inches, TITLE_CHARACTER)}"

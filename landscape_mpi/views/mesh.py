@@ -24,6 +24,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import ESTIMATE
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.cells import connect
 from landscape_mpi.views.cut import cut_between
@@ -88,11 +89,13 @@ def build_mesh(
     check_ends(heights, surface.values[quantity][finite], f"{surface.path}: {quantity}")
     beyond = finite & _are_beyond(height, heights)
     shown = finite & ~beyond if surface.is_line and not lid else finite
-    table, faces = _lay_points(surface, height, computed, shown)
+    interpolation = _of_interpolation(surface)
+    columns = [height, *surface.values.values(), *interpolation.values()]
+    table, faces = _lay_points(surface, columns, computed, shown)
     if not surface.is_line:
         column = 3 + list(surface.values).index(quantity)
         table, faces = _cut(table, faces, heights, column, lid=lid)
-    values = dict(zip(surface.values, table.T[3:], strict=True))
+    values = dict(zip(surface.values, table.T[3:], strict=False))
     unit = surface.units[quantity]
     derived = {HEIGHT: np.clip(table[:, 2], *heights.ends)}
     units = surface.units | {HEIGHT: log10_unit(unit) if heights.kind == "log" else unit}
@@ -101,6 +104,9 @@ def build_mesh(
         if logarithm is not None:
             derived[f"log10_{name}"] = logarithm
             units[f"log10_{name}"] = log10_unit(surface.units[name])
+    for name, array in zip(interpolation, table.T[3 + len(values) :], strict=True):
+        derived[name] = array
+        units[name] = surface.units.get(name.removesuffix(ESTIMATE), "1")
     return Mesh(
         points=np.column_stack([table[:, :2], scale * derived[HEIGHT]]),
         polygons=faces,
@@ -120,12 +126,11 @@ def _are_beyond(height: np.ndarray, heights: Heights) -> np.ndarray:
 
 
 def _lay_points(
-    surface: Surface, height: np.ndarray, computed: np.ndarray, shown: np.ndarray
+    surface: Surface, columns: list[np.ndarray], computed: np.ndarray, shown: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points with height and values as columns, and the faces that join them."""
+    """Return the points with their columns beside them, and the faces that join them."""
     grid = np.meshgrid(surface.alpha, surface.beta, indexing="ij")
-    columns = [*grid, height, *surface.values.values()]
-    table = np.stack([column[shown] for column in columns], axis=1)
+    table = np.stack([column[shown] for column in (*grid, *columns)], axis=1)
     if surface.is_line:
         return table, NO_FACES
     number = np.cumsum(shown.ravel()) - 1  # of a kept point, by its place in the grid
@@ -151,6 +156,15 @@ def _cut(
 def _lines_of(computed: np.ndarray, shown: np.ndarray) -> list[np.ndarray]:
     number = np.cumsum(shown.ravel()) - 1
     return [number[run] for run in runs_of(computed, shown)]
+
+
+def _of_interpolation(surface: Surface) -> dict[str, np.ndarray]:
+    """Return which points are interpolated, 1 or 0, and the estimated errors of their losses."""
+    found = surface.interpolation
+    if found is None or found.points.shape != surface.shape:
+        return {}
+    errors = {f"{name}{ESTIMATE}": values for name, values in found.errors.items()}
+    return {"interpolated": found.points.astype(float), **errors}
 
 
 def log10_unit(unit: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.schema import HESSIAN, RATIO
 from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.cells import Cells, connect
 from landscape_mpi.views.coarse import on_its_own_grid
@@ -77,6 +78,8 @@ def make_panel(
             default_scale.scale_of.
     """
     surface = on_its_own_grid(surface, name)
+    if name in HESSIAN or name == RATIO.name:  # computed at each of its points
+        surface = replace(surface, interpolation=None)
     computed = surface.done_of[name]
     values = np.where(computed, surface.values[name], np.nan)
     where = f"{surface.path}: {name}"

@@ -43,6 +43,7 @@ from landscape_mpi.views.canvas import (
     title_of,
 )
 from landscape_mpi.views.critical import critical_points, draw_critical
+from landscape_mpi.views.interpolated import draw_computed
 from landscape_mpi.views.labels import label_lines
 from landscape_mpi.views.levels import Scale, bands_within, format_levels
 from landscape_mpi.views.marks import draw_marks
@@ -160,10 +161,12 @@ def finish_plane(canvas: Canvas, panel: Panel, notes: Sequence[Patch] = ()) -> N
     critical = draw_critical(canvas.axes, panel)
     marks = draw_marks(canvas.axes, panel)
     center = [] if marks else mark_center(canvas.axes, panel.surface)
+    computed = draw_computed(canvas.axes, panel)
     paths = draw_paths(canvas.axes, panel.surface, starred=bool(center))
     beyond = words_beyond(panel) if canvas.collected is None else []  # a grid has it over each
     words = [Line2D([], [], linestyle="none", label=text) for text in beyond]
-    add_legend(canvas, [*marks, *center, *paths, *critical, *notes_of(panel), *notes, *words])
+    told = [*notes_of(panel), *notes, *words]
+    add_legend(canvas, [*marks, *center, *paths, *critical, *computed, *told])
 
 
 def _points(panel: Panel) -> np.ndarray:

@@ -257,6 +257,9 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
     n_left = int((~surface.done_of[name]).sum())
     if n_left:
         yield f"{n_left:,} of {surface.n_points:,} points are not computed yet"
+    if surface.interpolation is not None:
+        yield surface.interpolation.words
+        yield surface.interpolation.check_words
     yield from _check_finite(surface, loss, surface.done_of[name])
     center = surface.center
     if center is None:

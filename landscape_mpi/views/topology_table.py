@@ -56,6 +56,10 @@ def _counts(topology: Topology) -> Iterator[str]:
         words = {"not finite": panel.n_not_finite, "not computed": missing}
         named = [f"{_number(n, 'point', 'points')} {what}" for what, n in words.items() if n]
         yield f"left out: {', '.join(named)}"
+    if panel.surface.interpolation is not None:
+        yield (
+            f"{panel.surface.interpolation.words}: an extremum weaker than that may be theirs alone"
+        )
     border = int(on_border(panel, minima.point).sum())
     yield f"minima: {len(minima)}" + (f", {border} of them on the border" if border else "")
     if topology.is_line:

@@ -1,4 +1,4 @@
-"""A publisher's archive: fetched once, checked by its checksum, unpacked file by file."""
+"""Fetch a publisher's archive once, check its checksum, and unpack it file by file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from landscape_mpi.errors import InputError
 
 
 def fetch_archive(url: str, *, known_hash: str, data_dir: Path) -> Path:
-    """Download url into data_dir unless it is there already, and return its path.
+    """Download url into data_dir unless it is already there, and return its path.
 
     Raises:
-        InputError: If it cannot be fetched or written, or has another checksum.
+        InputError: If it cannot be fetched or written, or its checksum differs.
     """
-    import pooch  # half a second to import, for downloads only
+    import pooch  # takes half a second to import; only downloads need it
 
     name = url.rsplit("/", 1)[-1]
     try:
         bar = sys.stderr.isatty()
         fetched = pooch.retrieve(url, known_hash, fname=name, path=data_dir, progressbar=bar)
-    except (OSError, ValueError) as problem:  # of the network and the disk; a wrong checksum
+    except (OSError, ValueError) as problem:  # errors of the network and the disk; a wrong checksum
         raise InputError(
             f"--download: {url} could not be fetched into {data_dir}: "
             f"{' '.join(str(problem).split())} Without a network, put the unpacked archive "
@@ -34,10 +34,10 @@ def fetch_archive(url: str, *, known_hash: str, data_dir: Path) -> Path:
 
 
 def unpack_files(archive: Path, names: Iterable[str], *, data_dir: Path) -> None:
-    """Unpack the named files of a .tar.gz below data_dir, each of them whole or not at all.
+    """Unpack the named files of a .tar.gz below data_dir, each one whole or not at all.
 
     Raises:
-        InputError: If archive lacks one of them, is damaged, or cannot be unpacked there.
+        InputError: If the archive lacks a file, is damaged, or cannot be unpacked there.
     """
     try:
         with tarfile.open(archive) as tar:
@@ -52,7 +52,7 @@ def unpack_files(archive: Path, names: Iterable[str], *, data_dir: Path) -> None
 def _unpack(tar: tarfile.TarFile, name: str, path: Path) -> None:
     source = tar.extractfile(name)
     if source is None:
-        raise KeyError(f"{name} is no file in it")
+        raise KeyError(f"{name} is not a file in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     with source, partial.open("wb") as target:

@@ -1,4 +1,4 @@
-"""Random crops and flips of images that already lie on the device."""
+"""Crop and flip images at random on their device."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ N_PADDING = 4  # pixels of black around the image
 
 @dataclass(frozen=True)
 class Crops:
-    """What is done to each image of a batch."""
+    """Hold the crop and the flip of each image of a batch."""
 
-    rows: torch.Tensor  # int64 [n], where the crop begins in the padded image
-    columns: torch.Tensor  # int64 [n], likewise
+    rows: torch.Tensor  # int64 [n], first row of the crop in the padded image
+    columns: torch.Tensor  # int64 [n], first column of the crop
     mirrored: torch.Tensor  # bool [n]
 
     def of(self, part: slice) -> Crops:
-        """Return those of a part of the batch."""
+        """Return the crops of a part of the batch."""
         return Crops(self.rows[part], self.columns[part], self.mirrored[part])
 
 
@@ -27,8 +27,8 @@ def draw_crops(n: int, *, generator: torch.Generator) -> Crops:
     """Draw shifts by up to four pixels each way, and mirror half of n images.
 
     Args:
-        n: Images of the batch.
-        generator: On the CPU, so that every device draws the same.
+        n: Number of images in the batch.
+        generator: Generator on the CPU, so that every device gets the same numbers.
 
     Source: He et al. 2015, arXiv:1512.03385, section 4.2.
     """
@@ -40,8 +40,8 @@ def crop_flip(images: torch.Tensor, crops: Crops) -> torch.Tensor:
     """Return the images cropped and mirrored.
 
     Args:
-        images: uint8 [n, channels, height, width]; black is 0, so before standardising.
-        crops: One for each.
+        images: uint8 [n, channels, height, width], not yet standardised, so that black is 0.
+        crops: One crop for each image.
     """
     n, _, height, width = images.shape
     device = images.device

@@ -1,4 +1,4 @@
-"""Training on batches of any kind, with a loss of a network and a batch."""
+"""Train on batches of any kind, with a loss that is a function of network and batch."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from landscape_mpi.zoo.team import Team
 from landscape_mpi.zoo.training_task import Pass, Share, TrainingTask, weight_in_team
 
 Found = torch.Tensor | tuple[torch.Tensor, torch.Tensor | float]
-LossOfBatch = Callable[[nn.Module, Any], Found]  # [n] losses, or their sum and a count
+LossOfBatch = Callable[[nn.Module, Any], Found]  # losses [n], or their sum and a count
 
 
 class BatchSource(Protocol):
-    """Batches that are there again whenever they are asked for."""
+    """Give batches that can be read repeatedly."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of batches."""
 
     def __getitem__(self, index: int) -> Any:
-        """Return one, on the device."""
+        """Return a batch on the device."""
 
 
 class BatchTask(TrainingTask):
-    """Batches as they are given, in another order in every epoch."""
+    """Train on given batches, in a new order in every epoch."""
 
     has_error = False
 
@@ -46,37 +46,39 @@ class BatchTask(TrainingTask):
         """Take batches.
 
         Args:
-            loss: Called with the network and a batch, in training mode with gradients.
+            loss: Function that is called with the network and a batch, in training mode with
+                gradients.
             train: Batches to train on.
             test: Batches to evaluate; None if there are none.
-            device: Where they are.
-            at_a_time: Batches of a step, which the processes of a team share out.
-            seeded: Sets random numbers for a test batch, by its number, and puts them back.
+            device: Device of the batches.
+            at_a_time: Number of batches in a step; the processes of a team share them out.
+            seeded: Context that sets the random numbers of a test batch, by its number, and
+                restores them.
         """
         self._loss, self._train, self._test = loss, train, test
         self._device, self._at_a_time, self._seeded = device, at_a_time, seeded
         self.n_batches = -(-len(train) // at_a_time)
 
     def module(self, network: nn.Module) -> nn.Module:
-        """Return what computes the summed loss of batches, by this network."""
-        at_place = getattr(network, "computing", None)  # a curve, which chooses the weights
+        """Return a module that computes the summed loss of batches with this network."""
+        at_place = getattr(network, "computing", None)  # a curve chooses the weights
         return at_place(self.sums) if at_place else WithFunction(network, self.sums)
 
     def sums(self, network: nn.Module, batches: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the sum of the losses of some batches, and their count without a graph."""
+        """Return the sum of the losses of some batches, and their count without its graph."""
         found = [sums_of(self._loss(network, batch)) for batch in batches]
         counts = [torch.as_tensor(n, dtype=torch.float64, device=self._device) for _, n in found]
         return torch.stack([total for total, _ in found]).sum(), torch.stack(counts).sum().detach()
 
     def batches(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        """Yield the numbers of the batches of each step."""
+        """Yield the indices of the batches of each step."""
         yield from torch.randperm(len(self._train), generator=generator).split(self._at_a_time)
 
     def share(self, module: nn.Module, batch: torch.Tensor, known: Pass) -> Share:
-        """Return what this process's batches give; see TrainingTask."""
+        """Return the contribution of this process's batches; see TrainingTask."""
         own = known.team.part_of(batch)
         n_own = own.stop - own.start
-        # A process without a batch has to enter the backward pass too: it takes one for nothing.
+        # A process without a batch must enter the backward pass too: it uses one with weight 0.
         indices = batch[own if n_own else slice(0, 1)].tolist()
         with known.precision:
             total, count = module([self._train[index] for index in indices])
@@ -85,7 +87,7 @@ class BatchTask(TrainingTask):
 
     @torch.no_grad()
     def test(self, network: nn.Module, team: Team) -> tuple[float | None, float | None]:
-        """Return the loss of the test batches, if there are some; see TrainingTask."""
+        """Return the loss of the test batches, if there are any; see TrainingTask."""
         if self._test is None:
             return None, None
         tally, module = Tally(self._device, has_error=False), self.module(network)
@@ -97,7 +99,7 @@ class BatchTask(TrainingTask):
 
 
 class WithFunction(nn.Module):
-    """A network, and a function of it that is computed in the place of its outputs."""
+    """Wrap a network so that a function of it replaces its outputs."""
 
     def __init__(
         self, network: nn.Module, function: Callable[[nn.Module, Any], tuple[torch.Tensor, ...]]
@@ -111,10 +113,10 @@ class WithFunction(nn.Module):
 
 
 def sums_of(found: Found) -> tuple[torch.Tensor, torch.Tensor | float]:
-    """Return the sum and the count that a loss has given.
+    """Return the sum and the count from the result of a loss.
 
     Raises:
-        InputError: If it has given one number, which does not say how many samples count.
+        InputError: If the result is one number, because that does not tell how many samples count.
     """
     if isinstance(found, tuple):
         return found

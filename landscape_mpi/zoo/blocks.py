@@ -1,4 +1,4 @@
-"""Blocks of residual networks: two or three convolutions, and a shortcut around them or none."""
+"""Build blocks of residual networks: two or three convolutions with or without a shortcut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SHORTCUTS = ("projection", "pad", "none")
 
 
 class PadShortcut(nn.Module):
-    """Shortcut without parameters: every stride-th pixel, new channels are zero.
+    """Shortcut a block without parameters: take every stride-th pixel; new channels are zero.
 
     Source: He et al. 2015, option A; the zeros lie on both sides, as in published checkpoints.
     """
@@ -44,9 +44,9 @@ def make_shortcut(kind: str, n_in: int, n_out: int, stride: int) -> nn.Module | 
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch-norm."""
+    """Apply two 3x3 convolutions with batch-norm."""
 
-    expansion = 1  # output channels for each one of the width
+    expansion = 1  # output channels per unit of width
 
     def __init__(self, n_in: int, width: int, stride: int, *, shortcut: str) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 3x3 convolution between two of 1x1, each with batch-norm; four times as wide behind."""
+    """Apply 1x1, 3x3 and 1x1 convolutions with batch-norm; the output is four times as wide."""
 
     expansion = 4
 

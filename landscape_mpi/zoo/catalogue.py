@@ -1,4 +1,4 @@
-"""The networks of the zoo by name."""
+"""Look up the networks of the zoo by name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from landscape_mpi.zoo.family import Family
 
 
 def families() -> Iterator[Family]:
-    """Yield the families of networks, in the order in which they are listed."""
+    """Yield the families of networks in the order of their listing."""
     for _, family in NETWORKS.items():
         yield family
 
 
 def network_names() -> list[str]:
-    """Return the names of the networks in the zoo, those with numbers in them as usually asked."""
+    """Return the names of the zoo's networks; names that contain numbers with their usual ones."""
     return [name for family in families() for name in family.names]
 
 
 def network_forms() -> list[str]:
-    """Return the forms of the names in which any number may stand, as ``lstmUNITS``."""
+    """Return the forms of names that may contain any number, such as ``lstmUNITS``."""
     return [form for family in families() for form in family.forms]
 
 

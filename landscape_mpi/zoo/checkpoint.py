@@ -1,4 +1,4 @@
-"""Trained weights from a file: read, checked, and put into a network, all of them or none."""
+"""Read trained weights from a file, check them, and load all or none into a network."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ ADAPTERS = ("lora_", "ia3_", "adalora", "prompt_embeddings", "modules_to_save", 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The weights of one checkpoint, on the CPU, as they were stored."""
+    """Hold the weights of one checkpoint, on the CPU, as stored."""
 
     path: Path
-    sha256: str  # of its files
-    state: dict[str, torch.Tensor]  # names without the words of wrappers
-    dtypes: tuple[str, ...]  # of the floating-point tensors, e.g. ("bfloat16",)
-    record: dict[str, Any]  # what lies beside the state dict, e.g. epoch and lr
+    sha256: str  # digest of its files
+    state: dict[str, torch.Tensor]  # by name without the words of wrappers
+    dtypes: tuple[str, ...]  # types of the floating-point tensors, e.g. ("bfloat16",)
+    record: dict[str, Any]  # entries beside the state dict, e.g. epoch and lr
     extra: dict[str, object] = field(default_factory=dict)  # extra state of modules, by name
-    notes: tuple[str, ...] = ()  # for the log: which weights these are
+    notes: tuple[str, ...] = ()  # for the log: the origin of the weights
     rivals: tuple[str, ...] = ()  # prefixes of the networks in state, if there are several
 
 
@@ -48,7 +48,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False, key: str | None = 
     Args:
         path: A torch or .safetensors file, the index.json of shards, or a folder.
         trust: Unpickle whatever the file holds, which can run code.
-        key: Where in it the weights lie; None if only one choice is possible.
+        key: Place of the weights in it; None if only one choice is possible.
     """
     path = Path(path)
     found = find_weights(path)
@@ -72,23 +72,23 @@ def read_checkpoint(path: str | Path, *, trust: bool = False, key: str | None = 
 def map_checkpoint(
     path: Path, *, trust: bool = False, key: str | None = None
 ) -> tuple[dict[str, torch.Tensor], Mapping[str, Any], tuple[str, ...]]:
-    """Return the tensors of a checkpoint and the notes beside them, without reading the tensors.
+    """Return the tensors of a checkpoint, still unread, and the entries beside them.
 
-    The parts of a tensor are read when they are used, as long as the tensor lives. Two formats are
-    read whole: torch files from before 2020, which are not zip archives, and folders of
-    torch.distributed.checkpoint. Weights are not checked.
+    Parts of a tensor are read from the file when they are used. Two formats are read whole: torch
+    files from before 2020, which are not zip archives, and folders of torch.distributed.checkpoint.
+    Weights are not checked.
 
     Args:
         path: The file or folder.
         trust: Unpickle whatever the file holds, which can run code.
-        key: Where in it the weights lie; None if only one choice is possible.
+        key: Place of the weights in it; None if only one choice is possible.
 
     Returns:
-        Tensors by name, without the words of wrappers; what else the checkpoint holds; notes for
-        the log on which weights these are.
+        Tensors by name, without the words of wrappers; the other entries of the checkpoint; notes
+        for the log on the origin of the weights.
 
     Raises:
-        InputError: If only the network could tell which weights are meant.
+        InputError: If the choice between several weights needs the network.
     """
     found = find_weights(path)
     loaded = load_files(found, trust=trust, mapped=True)
@@ -113,7 +113,7 @@ def _folder_notes(found: WeightFiles) -> tuple[str, ...]:
 
 
 def _parted(choice: Choice) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-    """Return tensors and extra state of modules, under names without words of wrappers."""
+    """Return tensors and extra state of modules, by name without the words of wrappers."""
     plain = plain_names(choice.state)
     named = {plain[name]: value for name, value in choice.state.items()}
     extra = {name: value for name, value in named.items() if is_extra(name)}
@@ -121,13 +121,13 @@ def _parted(choice: Choice) -> tuple[dict[str, torch.Tensor], dict[str, object]]
 
 
 def fitted(checkpoint: Checkpoint, network: nn.Module) -> Checkpoint:
-    """Rename the tensors of a checkpoint to those of a network, without those beside it.
+    """Rename the tensors of a checkpoint to a network's names, and drop tensors beside it.
 
-    Tensors that the network does not have stay, unless they may be left out.
+    Tensors that the network does not have are kept, unless they may be left out.
 
     Args:
-        checkpoint: As it was read.
-        network: Network to load it into, left as it is.
+        checkpoint: Checkpoint as read.
+        network: Network to load it into; it stays unchanged.
     """
     choice = choose_names(
         checkpoint.path, checkpoint.state, checkpoint.extra, network, rivals=checkpoint.rivals
@@ -142,16 +142,17 @@ def fitted(checkpoint: Checkpoint, network: nn.Module) -> Checkpoint:
 
 
 def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load all weights and buffers of checkpoint by the network's own load_state_dict.
+    """Load all weights and buffers of a checkpoint by the network's own load_state_dict.
 
-    The network is in training mode while it loads, since some layers merge weights on eval();
-    afterwards it is in its mode from before. A checkpoint may lack ``num_batches_tracked``, which
+    The network is in training mode while it loads, because some layers merge weights on eval();
+    afterwards it returns to its previous mode. A checkpoint may lack ``num_batches_tracked``, which
     evaluation does not use, and the second name of a tensor that the network has under two names.
-    All names of either side may begin with a module that the other does not have, as ``model.``.
+    All names of either side may begin with a module that the other does not have, such as
+    ``model.``.
 
     Args:
-        network: Network to fill, in place; an error may leave it half filled.
-        checkpoint: What to fill it with.
+        network: Network to fill, in place; after an error it may be half filled.
+        checkpoint: Checkpoint to fill it with.
 
     Raises:
         InputError: If names or shapes differ, a weight is infinite in the network's type, or the
@@ -181,7 +182,7 @@ def _converted(tensor: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
 
 
 def _loads_by_itself(network: nn.Module) -> bool:
-    """Return whether a network may take names and shapes that its state dict does not have."""
+    """Return whether a network may accept names and shapes that its state dict does not have."""
     own = (nn.Module._load_from_state_dict, nn.Module.load_state_dict)
     return any(
         module._load_state_dict_pre_hooks
@@ -200,10 +201,11 @@ def _load(
     """Let a network load a state dict.
 
     Args:
-        network: In training mode.
+        network: Network in training mode.
         path: The file, for the message.
-        state: By the network's own names.
-        problem: Why names or shapes do not fit, or None; then the network must take every entry.
+        state: Tensors by the network's own names.
+        problem: Reason why names or shapes do not fit; None if they fit, and then the network must
+            accept every entry.
 
     Raises:
         InputError: If the network refuses it.
@@ -242,18 +244,18 @@ def _check_loaded(network: nn.Module, path: Path, loaded: Mapping[str, torch.Ten
 
 
 def write_checkpoint(path: Path, network: nn.Module, notes: Mapping[str, Any]) -> None:
-    """Write a network's state dict and notes beside it; path holds all of it or what it held.
+    """Write a network's state dict with notes; after a failure, path keeps its old content.
 
     Args:
         path: File to write or replace.
-        network: On any device.
-        notes: Of plain types, so that the file can be read without trust.
+        network: Network on any device.
+        notes: Notes of plain types, so that the file can be read without trust.
     """
     write_state(path, network.state_dict(), notes)
 
 
 def write_state(path: Path, state: Mapping[str, torch.Tensor], notes: Mapping[str, Any]) -> None:
-    """Write a state dict and notes as write_checkpoint does."""
+    """Write a state dict and notes like write_checkpoint."""
     content = {name: tensor.cpu() for name, tensor in state.items()}
     with whole_file(path) as partial, partial.open("wb") as file:
         torch.save({"state_dict": content, **notes}, file)
@@ -262,16 +264,16 @@ def write_state(path: Path, state: Mapping[str, torch.Tensor], notes: Mapping[st
 
 
 def classifier_size(state: Mapping[str, torch.Tensor]) -> int | None:
-    """Return the rows of the last two-dimensional weight, or None if there is none."""
+    """Return the number of rows of the last two-dimensional weight; None if there is none."""
     sizes = [len(t) for name, t in state.items() if name.endswith("weight") and t.ndim == 2]
     return sizes[-1] if sizes else None
 
 
 def refuse_non_finite(where: Path | str, state: Mapping[str, torch.Tensor]) -> None:
-    """Check that weights are numbers.
+    """Check that weights are finite numbers.
 
     Args:
-        where: File or model they are of, for the message.
+        where: File or model of the weights, for the message.
         state: Weights by name.
 
     Raises:
@@ -289,7 +291,7 @@ def refuse_non_finite(where: Path | str, state: Mapping[str, torch.Tensor]) -> N
 def _count_non_finite(where: Path | str, name: str, tensor: torch.Tensor) -> int:
     try:
         return int((~torch.isfinite(tensor)).sum())
-    except (RuntimeError, TypeError) as problem:  # sparse, quantized, meta, 8-bit, or no tensor
+    except (RuntimeError, TypeError) as problem:  # sparse, quantized, meta, 8-bit, or not a tensor
         raise InputError(
             f"{where}: {name} is not a dense tensor of numbers ({first_sentence(problem)}) Save it "
             "as float32, float16 or bfloat16."
@@ -338,7 +340,7 @@ def _compare_shapes(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) 
 
 
 def _kind(tensor: torch.Tensor) -> str:
-    """Return the shape, and the type where it is no floating-point one."""
+    """Return the shape, and the type unless it is floating-point."""
     plain = "" if tensor.is_floating_point() else f"{str(tensor.dtype).removeprefix('torch.')} "
     return f"{plain}{list(tensor.shape)}"
 
@@ -348,7 +350,7 @@ def _is_counter(name: str) -> bool:
 
 
 def _with_nearest(names: list[str], others: list[str]) -> Iterable[str]:
-    """Return each name with the nearest of the others beside it; only those to be listed."""
+    """Return the names to list, each with the nearest of the others beside it."""
     for i, name in enumerate(names):
         near = nearest_name(name, others) if i < N_LISTED else None
         yield f"{name} (nearest: {near})" if near else name

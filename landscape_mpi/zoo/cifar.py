@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in the two formats their publisher gives them in.
+"""Read CIFAR-10 and CIFAR-100 in their publisher's two formats.
 
 Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
@@ -18,12 +18,12 @@ from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.zoo.archive import fetch_archive, unpack_files
 from landscape_mpi.zoo.dataset import Split
 
-N_BYTES = 3 * 32 * 32  # of an image: a red, a green and a blue plane
+N_BYTES = 3 * 32 * 32  # bytes of an image: a red, a green and a blue plane
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One of the publisher's formats."""
+    """Describe one of the publisher's formats."""
 
     folder: str
     train: tuple[str, ...]  # files of the training split, in order
@@ -32,24 +32,24 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all files."""
+        """Return the names of all files."""
         return (*self.train, self.test)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Edition:
-    """One of the two data sets."""
+    """Describe one of the two data sets."""
 
-    name: str  # of --data
+    name: str  # name in --data
     title: str
-    url: str  # of the archive of the first layout
+    url: str  # address of the archive of the first layout
     known_hash: str  # its checksum, "algorithm:hexadecimal"
-    n_megabytes: int  # its size
+    n_megabytes: int  # size of the archive
     n_classes: int
-    n_train: int  # images in a training file
+    n_train: int  # number of images in a training file
     n_test: int
-    label: str  # its name in a pickle
-    n_label_bytes: int  # before each image of a binary file; the last of them is the label
+    label: str  # name of the labels in a pickle
+    n_label_bytes: int  # bytes before each image of a binary file; the last one is the label
     layouts: tuple[Layout, ...]
 
 
@@ -57,18 +57,18 @@ def load_cifar(edition: Edition, data_dir: Path | None, *, download: bool) -> di
     """Read the training and the test split, in the publisher's order.
 
     Args:
-        edition: Which of the two.
-        data_dir: Folder that holds the folder of one of the layouts, or is it.
-        download: Fetch the publisher's archive into data_dir if none of them is there.
+        edition: The data set to read.
+        data_dir: Folder of one of the layouts, or its parent.
+        download: Fetch the publisher's archive into data_dir if none is there.
 
     Raises:
-        InputError: If a file is not what the publisher gave, or cannot be fetched.
+        InputError: If a file differs from the publisher's, or cannot be fetched.
         MissingInputError: If there is no data, and no download was asked for.
     """
     if data_dir is None:
         raise MissingInputError(
-            f"--data {edition.name}: needs --data-dir, the folder its files are in or, with "
-            "--download, are put into."
+            f"--data {edition.name}: needs --data-dir, the folder that holds its files or, with "
+            "--download, receives them."
         )
     if download and _find_layout(edition, data_dir) is None:
         archive = fetch_archive(edition.url, known_hash=edition.known_hash, data_dir=data_dir)
@@ -149,9 +149,8 @@ def _read_binary(path: Path, edition: Edition) -> tuple[np.ndarray, np.ndarray]:
     n, rest = divmod(content.size, n_before + N_BYTES)
     if rest or n == 0:
         raise InputError(
-            f"{path}: has {content.size:,} bytes, no whole number of records of "
-            f"{n_before + N_BYTES:,}: "
-            "it is truncated. Unpack the archive again."
+            f"{path}: has {content.size:,} bytes, which is not a whole number of records of "
+            f"{n_before + N_BYTES:,}: it is truncated. Unpack the archive again."
         )
     records = content.reshape(n, n_before + N_BYTES)
     return records[:, n_before:], records[:, n_before - 1].astype(np.int64)
@@ -181,9 +180,9 @@ def _entry(path: Path, edition: Edition, entries: dict, name: str, dtype: type) 
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Unpickler of numpy arrays in plain containers; every other class is refused."""
+    """Unpickle numpy arrays in plain containers; refuse every other class."""
 
-    # numpy moved its function; both names occur in files
+    # numpy moved this function; both names occur in files
     _ADMITTED: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
@@ -193,10 +192,10 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Return an admitted function or class.
+        """Return a permitted function or class.
 
         Raises:
-            UnpicklingError: If it is another one.
+            UnpicklingError: If it is not permitted.
         """
         if (module, name) not in self._ADMITTED:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in it, and is not run")

@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels, ten classes.
+"""Read CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels, ten classes.
 
 Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
@@ -34,7 +34,7 @@ CIFAR10 = Edition(
         ),
     ),
 )
-# Source: Li et al. 2018, as their published networks were trained
+# Source: Li et al. 2018, from the training of their published networks
 MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)
 STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
 
@@ -50,11 +50,11 @@ def load_cifar10(
     """Read the training and the test split, in the publisher's order.
 
     Args:
-        data_dir: Folder that holds cifar-10-batches-py or cifar-10-batches-bin, or is it.
+        data_dir: Folder cifar-10-batches-py or cifar-10-batches-bin, or its parent.
         download: Fetch the publisher's archive into data_dir if neither is there.
-        url: Where to fetch it.
+        url: Address of the archive.
         known_hash: Its checksum, ``algorithm:hexadecimal``.
-        n_per_batch: Images a batch must have.
+        n_per_batch: Number of images that a batch must have.
     """
     edition = replace(
         CIFAR10, url=url, known_hash=known_hash, n_train=n_per_batch, n_test=n_per_batch

@@ -1,4 +1,4 @@
-"""CIFAR-100: 50,000 training and 10,000 test images of 32 x 32 pixels, a hundred fine classes.
+"""Read CIFAR-100: 50,000 training and 10,000 test images, 32 x 32 pixels, 100 fine classes.
 
 Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
@@ -18,7 +18,7 @@ CIFAR100 = Edition(
     n_train=50_000,
     n_test=10_000,
     label="fine_labels",
-    n_label_bytes=2,  # the coarse one, then the fine one
+    n_label_bytes=2,  # the coarse label, then the fine label
     layouts=(
         Layout("cifar-100-python", ("train",), "test", is_pickled=True),
         Layout("cifar-100-binary", ("train.bin",), "test.bin", is_pickled=False),

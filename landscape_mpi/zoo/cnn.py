@@ -1,4 +1,4 @@
-"""Small convolutional networks, the size for handwritten digits."""
+"""Build small convolutional networks, of a size for handwritten digits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ WIDTHS = (16, 32, 64)  # channels of the convolutions
 
 
 class Cnn(nn.Module):
-    """Convolutions of 3x3, each with a rectifier and a halved image behind; linear classifier.
+    """Apply 3x3 convolutions, each with a rectifier and a halving; then a linear classifier.
 
     Args:
         n_convolutions: 1 to 3.
-        n_channels: Channels of the images.
+        n_channels: Number of channels of the images.
         size: Height and width of the images.
-        n_classes: Outputs.
+        n_classes: Number of outputs.
 
     Raises:
-        InputError: If nothing is left of the images behind the last convolution.
+        InputError: If nothing is left of the images after the last convolution.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""The file of a curve through weight space: its points, and what it was made of.
+"""Write and read the file of a curve through weight space: its points and its origin.
 
-It is a checkpoint as well: that of the point at t = 0.
+The file is also a checkpoint: that of the point at t = 0.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ from landscape_mpi.zoo.checkpoint import Checkpoint, read_checkpoint, refuse_non
 
 FORMAT = "landscape_mpi curve"
 FORMAT_VERSION = 1
-PROBLEM = "problem"  # in the identity: where the problem comes from that the curve is of
+PROBLEM = "problem"  # in the identity: the origin of the curve's problem
 State = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class CurveContent:
-    """All that a curve file holds."""
+    """Hold the content of a curve file."""
 
     kind: str  # bezier or polygon
-    points: Sequence[State]  # parameters and buffers at each point that makes the curve
+    points: Sequence[State]  # parameters and buffers at each point that defines the curve
     trained: tuple[str, ...]  # names of the parameters that the curve moves
-    identity: Mapping[str, Any]  # what makes two runs the same, by option
-    record: Mapping[str, Any]  # where both ends came from, the command, versions
-    n_done: int  # epochs
-    history: Sequence[Mapping[str, Any]]  # of each epoch
-    training: Mapping[str, Any] | None  # what the run goes on from; None when it is done
+    identity: Mapping[str, Any]  # options that must agree for two runs to be the same
+    record: Mapping[str, Any]  # origin of both ends, command, versions
+    n_done: int  # number of epochs
+    history: Sequence[Mapping[str, Any]]  # values of each epoch
+    training: Mapping[str, Any] | None  # state from which the run continues; None when it is done
 
     @property
     def n_epochs(self) -> int:
-        """Return the epochs of the whole run."""
+        """Return the number of epochs of the whole run."""
         return int(self.identity["epochs"])
 
 
 @dataclass(frozen=True)
 class CurveFile:
-    """A curve file in memory."""
+    """Hold a curve file in memory."""
 
     path: Path
-    checkpoint: Checkpoint  # of its start
+    checkpoint: Checkpoint  # digest of its start
     content: CurveContent
 
 
 def write_curve(path: Path, content: CurveContent) -> None:
-    """Write a curve file; path holds all of it or what it held before."""
+    """Write a curve file; after a failure, path keeps its old content."""
     stored = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -76,14 +76,14 @@ def read_curve(path: Path) -> CurveFile:
     """Read a curve file.
 
     Raises:
-        InputError: If it is something else, of another version, or holds weights that are NaN.
+        InputError: If it is another kind of file, has another version, or holds NaN weights.
     """
     checkpoint = read_checkpoint(path)
     stored = checkpoint.record
     if stored.get("format") != FORMAT:
         raise InputError(
-            f"{path}: is a checkpoint, and no curve between two of them. Name the file that "
-            f"landscape_mpi.curve train --out wrote."
+            f"{path}: is a checkpoint, not a curve between two checkpoints. Name the file that "
+            "landscape_mpi.curve train --out wrote."
         )
     if stored.get("format_version") != FORMAT_VERSION:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The learning rate of fast geometric ensembling: it falls and rises again, cycle after cycle.
+"""Compute the cyclic learning rate of fast geometric ensembling, which falls and rises again.
 
 Source: Garipov et al. 2018, arXiv:1802.10026, section 4: in iteration i, counted from 1,
 
@@ -18,11 +18,11 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Cycle:
-    """A cycle of the learning rate."""
+    """Describe a cycle of the learning rate."""
 
-    high: float  # at its ends
-    low: float  # in its middle
-    length: int  # iterations, even
+    high: float  # rate at its ends
+    low: float  # rate in its middle
+    length: int  # number of iterations, even
 
     def rate(self, iteration: int) -> float:
         """Return the learning rate of an iteration, counted from 1."""
@@ -38,15 +38,15 @@ class Cycle:
         return 2 * ((iteration - 1) % self.length + 1) == self.length
 
     def minima(self, n_iterations: int) -> range:
-        """Return the iterations, up to so many, that are in the middle of a cycle."""
+        """Return the iterations, up to a number, that are in the middle of a cycle."""
         return range(self.length // 2, n_iterations + 1, self.length)
 
     def fractions(self, n_iterations: int, n: int) -> Iterator[int]:
-        """Yield the iterations at each n-th of every cycle, rounded, up to so many.
+        """Yield the iterations at each n-th part of every cycle, rounded, up to a number.
 
         Args:
-            n_iterations: Of the run.
-            n: At most the length; even for the minima to be among them.
+            n_iterations: Number of iterations of the run.
+            n: Parts of a cycle, at most its length; even if the minima shall be included.
         """
         done = 0
         while (place := round(Fraction(done + 1, n) * self.length)) <= n_iterations:
@@ -55,5 +55,5 @@ class Cycle:
 
 
 def length_of(epochs: Fraction, n_batches: int) -> int:
-    """Return the iterations of a cycle, the even number next to so many epochs, at least 2."""
+    """Return a cycle's length: the even number of iterations nearest to its epochs, at least 2."""
     return max(2, 2 * round(epochs * n_batches / 2))

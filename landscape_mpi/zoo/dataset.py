@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the package."""
+"""Define a data set for the rest of the package."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Protocol
 
 import numpy as np
 
-# Of each kind of samples; an array is of any other shape.
+# Words for each kind of samples; an array has any other shape.
 NOUNS = {"image": "images", "table": "rows", "text": "sequences", "array": "arrays"}
-LEFT_OUT = -100  # the target that torch's cross-entropy leaves out
+LEFT_OUT = -100  # target that torch's cross-entropy ignores
 _KINDS = {
     ("uint8", 4): "image",
     ("float32", 4): "image",
     ("float32", 2): "table",
     ("int64", 2): "text",
 }
-FLOATS = ("float32", "float64")  # float64 where a network may compute in it
+FLOATS = ("float32", "float64")  # float64 if a network may compute in it
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a network is given, and how many answers there are."""
+    """Describe the input of a network, and the number of possible answers."""
 
     kind: str  # a key of NOUNS
     shape: tuple[int, ...]  # (channels, height, width), (features,) or (length,)
-    n_classes: int  # or the number of values to predict
-    n_symbols: int = 0  # of a text; there may be more or fewer symbols than classes
+    n_classes: int  # number of classes, or of values to predict
+    n_symbols: int = 0  # symbols of a text; may be more or fewer than the classes
 
     @property
     def n_next_symbols(self) -> int:
-        """Return how many symbols there are, each of which can come next."""
+        """Return the number of symbols that can come next."""
         return max(self.n_classes, self.n_symbols)
 
     def __str__(self) -> str:
-        """Return it in words, for messages."""
+        """Return a description for messages."""
         if self.kind == "array":
             return f"arrays of {' x '.join(map(str, self.shape))} numbers"
         words = {
@@ -48,16 +48,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Split:
-    """The samples of one split, in the publisher's order.
+    """Hold the samples of one split, in the publisher's order.
 
-    Inputs are images [n, height, width, channels], uint8 from 0 to 255, or float32 and
-    normalised already; or rows of a table, float32 [n, features], standardised; or arrays of
-    more dimensions, float32; or sequences of symbols, int64 [n, length].
+    Inputs are images [n, height, width, channels], uint8 from 0 to 255, or float32 if already
+    normalised; or rows of a table, float32 [n, features], standardised; or arrays of more
+    dimensions, float32; or sequences of symbols, int64 [n, length].
     """
 
     inputs: np.ndarray
     # Classes from 0, int64, or numbers to predict, float32: [n], or [n, ...] with several for
-    targets: np.ndarray  # each sample, as one at each place of a sequence or of an image.
+    targets: np.ndarray  # each sample, such as one for each place of a sequence or an image.
 
     @property
     def n_samples(self) -> int:
@@ -65,17 +65,17 @@ class Split:
         return len(self.targets)
 
     def of_rows(self, rows: np.ndarray | None) -> Split:
-        """Return a copy of some rows, int64 [n]; for None the split itself."""
+        """Return a copy of some rows, int64 [n]; return the split itself for None."""
         return self if rows is None else Split(self.inputs[rows], self.targets[rows])
 
     def first(self, n: int) -> Split:
-        """Return a copy of the first n samples, all where there are fewer."""
+        """Return a copy of the first n samples, or of all if there are fewer."""
         return Split(self.inputs[:n].copy(), self.targets[:n].copy())
 
     def rows_to_try(self, n: int) -> np.ndarray:
-        """Return the rows of n samples on which to try a network, of all if there are fewer.
+        """Return the rows of n samples on which to try a network, or all rows if there are fewer.
 
-        For sequences they include the largest and the smallest symbol, which may not fit.
+        For sequences they include the largest and the smallest symbol, because these may not fit.
         """
         rows = np.arange(min(n, len(self.targets)))
         if self.kind == "text":
@@ -86,10 +86,10 @@ class Split:
 
     @property
     def kind(self) -> str:
-        """Return what the inputs are, a key of NOUNS.
+        """Return the kind of the inputs, a key of NOUNS.
 
         Raises:
-            ValueError: If they are none of these.
+            ValueError: If they are of no such kind.
         """
         dtype, n_dimensions = self.inputs.dtype.name, self.inputs.ndim
         dtype = "float32" if dtype in FLOATS else dtype
@@ -115,36 +115,36 @@ class Split:
 
 
 class UnreadSplit(Protocol):
-    """A split of which those samples are read that are asked for."""
+    """Read only the requested samples of a split."""
 
     @property
     def n_samples(self) -> int:
-        """Return the number of samples, without reading one."""
+        """Return the number of samples without reading any."""
 
     def of_rows(self, rows: np.ndarray | None) -> Split:
-        """Read the samples of some rows, ascending, int64 [n]; all of them for None."""
+        """Read the samples of some rows, ascending, int64 [n]; read all for None."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set in memory.
+    """Hold a data set in memory.
 
-    A network sees images with channels first, those of uint8 as (inputs / 255 - mean) / std;
-    all else as it is.
+    A network sees images with channels first; uint8 images become (inputs / 255 - mean) / std.
+    Other inputs are unchanged.
     """
 
     name: str
-    splits: dict[str, Split]  # "train", and "test" where there is one
-    mean: tuple[float, ...]  # one per channel, in [0, 1] units; empty where there are no pixels
-    std: tuple[float, ...]  # one per channel, in [0, 1] units; likewise
-    n_classes: int  # or the numbers to predict for a sample
-    sha256: str  # over all inputs and targets in float32, used or not; empty if nobody asked
-    ignored: int | None = None  # the target that does not count
-    class_axis: int = -1  # of the outputs of its network, 1 or -1
+    splits: dict[str, Split]  # "train", and "test" if there is one
+    mean: tuple[float, ...]  # one per channel, in [0, 1] units; empty without pixels
+    std: tuple[float, ...]  # one per channel, in [0, 1] units; empty without pixels
+    n_classes: int  # number of classes, or of values to predict for a sample
+    sha256: str  # over all inputs and targets in float32, used or not; empty if not asked for
+    ignored: int | None = None  # target that is ignored
+    class_axis: int = -1  # axis of the classes in its network's outputs, 1 or -1
 
     @property
     def sample(self) -> Sample:
-        """Return what a network for this data set is given."""
+        """Return the description of a network's input for this data set."""
         split = next(iter(self.splits.values()))
         shape: Sequence[int] = split.inputs.shape[1:]
         if split.kind == "image":
@@ -155,12 +155,12 @@ class DataSet:
         return Sample(split.kind, tuple(shape), self.n_classes, n_symbols)
 
     def counted(self, split: str) -> np.ndarray:
-        """Return the targets of a split that count, in one row."""
+        """Return the targets of a split that count, as a vector."""
         targets = self.splits[split].targets
         return targets.ravel() if self.ignored is None else targets[self.is_counted(split)]
 
     def is_counted(self, split: str) -> np.ndarray:
-        """Return which targets of a split count, bool of their shape."""
+        """Return which targets of a split count, bool in their shape."""
         targets = self.splits[split].targets
         if self.ignored is None:
             return np.ones(targets.shape, bool)
@@ -168,9 +168,9 @@ class DataSet:
 
     @property
     def trivial_errors(self) -> dict[str, float]:
-        """Return by split the error, %, of always answering the class commonest in the first.
+        """Return by split the error, %, of always answering the first split's commonest class.
 
-        Empty if the targets are not classes.
+        The result is empty if the targets are not classes.
         """
         counted = {name: self.counted(name) for name in self.splits}
         first = next(iter(counted.values()))
@@ -185,11 +185,11 @@ class DataSet:
 
 
 def find_ignored(splits: Mapping[str, Split], asked: int | str | None) -> int | None:
-    """Return the target that does not count, None if all count.
+    """Return the target that is ignored; None if all count.
 
     Args:
         splits: Splits with the targets.
-        asked: A number; ``none``; or None for LEFT_OUT, if some target is that.
+        asked: A number; ``none``; or None for LEFT_OUT if some target has that value.
     """
     if asked is not None:
         return asked if isinstance(asked, int) else None

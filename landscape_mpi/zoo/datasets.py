@@ -1,4 +1,4 @@
-"""Data sets by name."""
+"""Load data sets by name."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def load_dataset(
 ) -> DataSet:
     """Load a data set into memory.
 
-    Samples that lie one by one, in a Dataset or in files, are read if they are used. All training
-    images are, where the mean and the deviation of their pixels are not known.
+    Samples stored one by one, in a Dataset or in files, are read only if they are used. All
+    training images are read if the mean and the deviation of their pixels are unknown.
 
     Args:
         spec: One of loaders.data_forms().
         data_dir: Folder for data sets that are files.
-        download: Fetch the files that are not there, where the publisher offers them.
-        mean: One per channel or one for all, in [0, 1] units; else that of the training split,
-            or the usual one of the data set. For images only.
-        std: Likewise.
-        ignore_index: The target that does not count; see find_ignored.
-        exact: Leave what is float64 as it is, for a network that computes in it.
-        used: Which of the samples.
-        digest_of_all: Read the samples that are not used too, for the digest of all.
+        download: Fetch missing files if the publisher offers them.
+        mean: Mean of the pixels, one per channel or one for all, in [0, 1] units; None for the
+            usual mean of the data set, or that of the training split. For images only.
+        std: Standard deviation of the pixels, in the same form.
+        ignore_index: Target to ignore; see find_ignored.
+        exact: Keep float64 for a network that computes in it.
+        used: The samples that are used.
+        digest_of_all: Read unused samples as well, for the digest of all.
 
     Raises:
-        InputError: If spec is not known, data, mean or std are not as they must be, or the data
-            lack what is used.
-        MissingInputError: If files are not there.
+        InputError: If spec is unknown, if data, mean or std are not valid, or if the data lack
+            samples that are used.
+        MissingInputError: If files are missing.
     """
     folder = None if data_dir is None else Path(data_dir)
     loaded = load_splits(spec, data_dir=folder, download=download)
@@ -84,7 +84,7 @@ def _in_float32(splits: Mapping[str, Split]) -> dict[str, Split]:
 
 
 def _count_classes(splits: Mapping[str, Split], n_classes: int, ignored: int) -> int:
-    """Return the number of classes without the target that does not count."""
+    """Return the number of classes without the ignored target."""
     targets = [split.targets for split in splits.values()]
     if targets[0].dtype.kind != "i" or n_classes != 1 + ignored:
         return n_classes
@@ -92,7 +92,7 @@ def _count_classes(splits: Mapping[str, Split], n_classes: int, ignored: int) ->
 
 
 def digest_splits(splits: Mapping[str, Split]) -> str:
-    """Return SHA-256 over name, type, shape and bytes of every array, in hexadecimal."""
+    """Return the SHA-256 over name, type, shape and bytes of every array, in hexadecimal."""
     digest = hashlib.sha256()
     for name, split in splits.items():
         for array in (split.inputs, split.targets):
@@ -108,17 +108,17 @@ def _find_statistics(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> Statistics:
-    """Return what was given, or else the training split's own; nothing where there are no images.
+    """Return the given statistics or the training split's own; return none without images.
 
     Args:
-        spec: What --data names.
+        spec: Value of --data.
         some: Samples of any split.
-        train: The training split; all of it is read if the data must tell.
+        train: The training split; all of it is read if the statistics must be measured.
         mean: See load_dataset.
         std: See load_dataset.
 
     Raises:
-        InputError: If they are given where there are no images, or cannot be used.
+        InputError: If they are given without images, or cannot be used.
     """
     if not some.has_pixels:
         noun = "images of floats" if some.kind == "image" else NOUNS[some.kind]

@@ -1,4 +1,4 @@
-"""Densely connected networks for small images.
+"""Build densely connected networks for small images.
 
 Source: Huang et al. 2016, arXiv:1608.06993, bottlenecks and compression (DenseNet-BC).
 """
@@ -15,12 +15,12 @@ from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
-BLOCKS_OF_121 = (6, 12, 24, 16)  # layers of each block
-GROWTH = 32  # channels that a layer adds
+BLOCKS_OF_121 = (6, 12, 24, 16)  # number of layers of each block
+GROWTH = 32  # number of channels that a layer adds
 
 
 class DenseLayer(nn.Module):
-    """Batch-norm, rectifier and convolution, 1x1 then 3x3; its channels join those before."""
+    """Add channels by batch-norm, rectifier and convolution, 1x1 then 3x3; keep the others."""
 
     def __init__(self, n_in: int, growth: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Batch-norm, rectifier and 1x1 convolution to half the channels; then half the image."""
+    """Halve the channels by batch-norm, rectifier and 1x1 convolution; then halve the image."""
 
     def __init__(self, n_in: int) -> None:
         super().__init__()
@@ -50,13 +50,13 @@ class Transition(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Stem, blocks with transitions between them, mean over the image, linear classifier.
+    """Apply a stem, blocks with transitions, mean over the image, and a linear classifier.
 
     Args:
-        n_layers: Layers of each block.
-        growth: Channels that a layer adds.
-        n_channels: Channels of the images.
-        n_classes: Outputs.
+        n_layers: Number of layers of each block.
+        growth: Number of channels that a layer adds.
+        n_channels: Number of channels of the images.
+        n_classes: Number of outputs.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Handwritten digits, 8x8 pixels, that come with scikit-learn: no download, seconds to train.
+"""Read scikit-learn's handwritten digits, 8x8 pixels: no download, seconds to train.
 
 Source: Alpaydin and Kaynak 1998, UCI Optical Recognition of Handwritten Digits, test part.
 """
@@ -14,13 +14,13 @@ from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData, Size
 
 N_CLASSES = 10
-FILE = "datasets/data/digits.csv.gz"  # in the package
+FILE = "datasets/data/digits.csv.gz"  # path inside the package
 
 
 def load_digits() -> dict[str, Split]:
     """Return 1,438 training images, and every fifth of all, 359, as the test split.
 
-    Values 0 to 16 are stored as 15 times themselves, which standardising undoes exactly.
+    The values 0 to 16 are stored multiplied by 15; standardising undoes this exactly.
     """
     rows = _read_rows()
     inputs = (15 * rows[:, :-1]).astype(np.uint8).reshape(-1, 8, 8, 1)
@@ -35,7 +35,7 @@ def load_digits() -> dict[str, Split]:
 def _read_rows() -> np.ndarray:
     """Return 64 pixels and the label of each image, [1797, 65].
 
-    The file is read where it lies: importing scikit-learn takes some seconds.
+    The file is read directly, because importing scikit-learn takes some seconds.
     """
     found = importlib.util.find_spec("sklearn")
     folders = found.submodule_search_locations if found else None
@@ -43,7 +43,7 @@ def _read_rows() -> np.ndarray:
         path = Path(folder) / FILE
         if path.is_file():
             return np.loadtxt(path, delimiter=",", dtype=np.int64)
-    from sklearn import datasets  # should it have moved
+    from sklearn import datasets  # if the file has moved
 
     images, labels = datasets.load_digits(return_X_y=True)
     return np.column_stack([images, labels])

@@ -1,7 +1,7 @@
-"""Folders of torch.distributed.checkpoint: the tensors in them, read by one process.
+"""Read the tensors of torch.distributed.checkpoint folders in one process.
 
-The folder's index is a pickle. Without trust, only classes of torch that such an index is made of
-are unpickled. Everything else in the folder that is not a tensor is a pickle too, and is not read.
+The folder's index is a pickle. Without trust, only the classes of torch that an index needs are
+unpickled. Everything else in the folder that is not a tensor is also a pickle, and is not read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from landscape_mpi.errors import InputError
 
 METADATA = ".metadata"
-# What an index of torch.distributed.checkpoint is made of, by module.
+# Classes in an index of torch.distributed.checkpoint, by module.
 CLASSES = {
     "torch.distributed.checkpoint.metadata": {
         *("Metadata", "MetadataIndex", "StorageMeta", "BytesStorageMetadata"),
@@ -33,21 +33,21 @@ CLASSES = {
 
 
 class _IndexReader(pickle.Unpickler):
-    """Unpickles the classes that an index is made of, and refuses others."""
+    """Unpickle the classes that an index needs, and refuse others."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a class that an index is made of.
+        """Return a class that an index needs.
 
         Raises:
-            UnpicklingError: If it is another one.
+            UnpicklingError: If an index does not need it.
         """
-        if name not in CLASSES.get(module, set()):  # a name with dots would reach further
+        if name not in CLASSES.get(module, set()):  # a name with dots would reach other objects
             raise pickle.UnpicklingError(f"it holds {module}.{name}")
         return super().find_class(module, name)
 
 
 def load_distributed(path: Path, *, trust: bool) -> dict[str, Any]:
-    """Return the tensors of a folder, nested as they were saved, but for those of optimizers.
+    """Return the tensors of a folder, nested as saved, without those of optimizers.
 
     Args:
         path: The folder, with its index METADATA.
@@ -56,7 +56,7 @@ def load_distributed(path: Path, *, trust: bool) -> dict[str, Any]:
     Raises:
         InputError: If it cannot be read here.
     """
-    # They take half a second to import, and few folders are of this kind.
+    # The import takes half a second, and few folders are of this kind.
     from torch.distributed.checkpoint import CheckpointException, FileSystemReader, load
     from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
@@ -70,7 +70,7 @@ def load_distributed(path: Path, *, trust: bool) -> dict[str, Any]:
             if isinstance(entry, TensorStorageMetadata) and not name.startswith("optim")
         }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of loading in one process, which is intended
+            warnings.simplefilter("ignore")  # loading in one process is intended
             load(tensors, storage_reader=FileSystemReader(path))
     except (Exception, CheckpointException) as problem:  # a damaged folder can raise anything
         said = (str(problem).strip().splitlines() or [""])[-1][:200]
@@ -85,7 +85,7 @@ def load_distributed(path: Path, *, trust: bool) -> dict[str, Any]:
 
 
 def _nested(tensors: dict[str, torch.Tensor], places: object) -> dict[str, Any]:
-    """Return tensors in the dictionaries that they were saved in."""
+    """Return tensors in the nested dictionaries in which they were saved."""
     nested: dict[str, Any] = {}
     for name, tensor in tensors.items():
         place = places.get(name, (name,)) if isinstance(places, dict) else (name,)

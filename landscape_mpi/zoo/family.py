@@ -1,4 +1,4 @@
-"""Networks of the zoo that are built alike, and what the documentation says of them."""
+"""Describe networks of the zoo that are built alike, also for the documentation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from landscape_mpi.zoo.dataset import Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Networks that --model names; registry.NETWORKS says where each family is."""
+    """Describe a family of networks for --model; registry.NETWORKS lists where each one is."""
 
-    names: tuple[str, ...]  # those that --list shows
-    kinds: tuple[str, ...]  # of samples they take, keys of dataset.NOUNS
-    build: Callable[[str, Sample], nn.Module]  # from a name and what the network is given
-    words: str  # what they are, for the documentation
-    title: str = ""  # of their row there, where that is not their names
-    pattern: str | None = None  # of further names, with numbers in them: a regular expression
-    forms: tuple[str, ...] = ()  # the same for people: lstmUNITS
+    names: tuple[str, ...]  # names that --list shows
+    kinds: tuple[str, ...]  # kinds of samples they take, keys of dataset.NOUNS
+    build: Callable[[str, Sample], nn.Module]  # from a name and a description of the input
+    words: str  # description for the documentation
+    title: str = ""  # title of their row there, if it is not their names
+    pattern: str | None = None  # regular expression of further names, which contain numbers
+    forms: tuple[str, ...] = ()  # the same for readers: lstmUNITS
 
     def has(self, name: str) -> bool:
-        """Return whether a network of this name is one of them."""
+        """Return whether the family has a network of this name."""
         if self.pattern is not None and re.fullmatch(self.pattern, name):
             return True
         return name in self.names

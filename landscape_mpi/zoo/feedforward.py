@@ -1,4 +1,4 @@
-"""Feed-forward networks of any depth, with a skip from one layer to a later one or none."""
+"""Build feed-forward networks of any depth, with or without a skip to a later layer."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
 DEEPEST = 1000
-WIDTH, SEISMIC_WIDTH = 128, 32  # units of the hidden layers
+WIDTH, SEISMIC_WIDTH = 128, 32  # number of units in the hidden layers
 NAME = r"feedforward([0-9]{1,9})(?:_skip([0-9]{1,9})_([0-9]{1,9}))?"
 
 
 class FeedForward(nn.Module):
-    """Linear layers with rectifiers between them; what a sample has is one vector.
+    """Apply linear layers with rectifiers between them; a sample is flattened to one vector.
 
     Args:
-        depth: Layers with weights, the last of which gives the logits.
-        width: Units of each layer but the last.
-        skip: ``(first, last)``: the output of layer first is added to what the rectifier of
-            layer last is given; layers count from 1.
-        n_features: Numbers of a sample.
-        n_classes: Outputs.
+        depth: Number of layers with weights; the last one gives the logits.
+        width: Number of units of each layer except the last.
+        skip: ``(first, last)``: the output of layer first is added to the input of layer last's
+            rectifier; layers count from 1.
+        n_features: Number of values in a sample.
+        n_classes: Number of outputs.
 
     Raises:
         InputError: If depth or skip are none.
@@ -68,7 +68,7 @@ class FeedForward(nn.Module):
 
 
 def _check(depth: int, skip: tuple[int, int] | None) -> None:
-    """Check the shape of the network.
+    """Check depth and skip of the network.
 
     Raises:
         InputError: If depth or skip are none.
@@ -84,7 +84,7 @@ def _check(depth: int, skip: tuple[int, int] | None) -> None:
 
 def _build(name: str, sample: Sample) -> nn.Module:
     match = re.fullmatch(NAME, name)
-    assert match is not None  # since the name is one of the family
+    assert match is not None  # because the name belongs to the family
     depth, first, last = match.groups()
     skip = None if first is None else (int(first), int(last))
     return _on_vectors(sample, depth=int(depth), width=WIDTH, skip=skip)

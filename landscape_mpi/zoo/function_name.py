@@ -1,4 +1,4 @@
-"""The name of a function of the user's own: ``package.module:function``."""
+"""Read the name of a user's function: ``package.module:function``."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ FORM = "package.module:function, e.g. my_nets:build"
 
 
 class NoFunctionNameError(InputError):
-    """A word that names no function, or one in a module that is nowhere on the path."""
+    """Report a word that does not name a function, or a module that is not on the path."""
 
 
 @dataclass(frozen=True)
 class FunctionName:
-    """A module, as Python imports it, and the name of a function in it."""
+    """Hold a module, as Python imports it, and the name of a function in it."""
 
     module: str
     name: str
 
 
 def read_function_name(option: str, spec: str) -> FunctionName:
-    """Take the name of a function apart.
+    """Split the name of a function into its parts.
 
     Args:
         option: Option that gave spec, e.g. ``--problem``.
-        spec: What was given.
+        spec: The given name.
 
     Raises:
-        NoFunctionNameError: If it is of another form.
+        NoFunctionNameError: If it has another form.
     """
     module, colon, name = spec.partition(":")
     if _is_path(module):
@@ -49,7 +49,7 @@ def no_module(option: str, asked: FunctionName, missing: str) -> NoFunctionNameE
 
     Args:
         option: Option that named it.
-        asked: What it named.
+        asked: The name that was asked for.
         missing: The module or the package that is missing.
     """
     package, _, last = missing.rpartition(".")
@@ -80,10 +80,10 @@ def _is_path(module: str) -> bool:
 
 
 def _instead_of_path(module: str, name: str) -> str:
-    """Return what a path is, and the name of the module that it may stand for."""
+    """Describe a path, and propose the module that it may stand for."""
     function = name if name.isidentifier() else "FUNCTION"
     if module.startswith(".") and "/" not in module:
-        return f"is a relative import, and there is nothing it is relative to. The form is {FORM}."
+        return f"is a relative import, but there is no package to start from. The form is {FORM}."
     what = "names a file, where a module is named as Python imports it."
     here = Path.cwd()
     place = Path(os.path.abspath(Path(module.removesuffix(".py")).expanduser()))
@@ -97,7 +97,7 @@ def _instead_of_path(module: str, name: str) -> str:
 
 
 def _with_colon(word: str) -> str:
-    """Return what a word without a colon may stand for."""
+    """Propose names for a word without a colon."""
     module, _, last = word.rpartition(".")
     if module:
         return f" Pass {module}:{last} for the function {last} of {module}, or {word}:FUNCTION."
@@ -105,7 +105,7 @@ def _with_colon(word: str) -> str:
 
 
 def _instead(module: str, name: str) -> str:
-    """Return what a name with a colon may stand for, where it has a fault."""
+    """Propose a correction for a faulty name with a colon."""
     if not module:
         return (
             " The module is missing: in front of the colon goes the name of its file without .py."

@@ -1,4 +1,4 @@
-"""The user's own network, loss or data: a function named ``package.module:function``."""
+"""Call the user's own function, named ``package.module:function``, for network, loss or data."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from landscape_mpi.zoo.function_name import FunctionName, no_module, read_functi
 
 
 def call_hook(option: str, spec: str) -> nn.Module:
-    """Import the function that spec names, call it without arguments, return its network.
+    """Import the function that spec names, call it without arguments, and return its network.
 
-    The current directory is on the path, and stays there for what the function imports.
+    The current directory is added to the path and stays there for the function's own imports.
 
     Args:
         option: Option that gave spec, e.g. ``--model``.
         spec: ``package.module:function``.
 
     Raises:
-        InputError: If there is no such module or function, if either fails, or if what it
-            returns is not a torch.nn.Module.
+        InputError: If there is no such module or function, if either fails, or if the result is not
+            a torch.nn.Module.
     """
     network = call_function(option, spec, returns="the network")
     if not isinstance(network, nn.Module):
@@ -40,15 +40,15 @@ def call_hook(option: str, spec: str) -> nn.Module:
 
 
 def call_function(option: str, spec: str, *, returns: str) -> Any:
-    """Import the function that spec names and return what it gives without arguments.
+    """Import the function that spec names, call it without arguments, and return the result.
 
     Args:
         option: Option that gave spec, e.g. ``--data``.
         spec: ``package.module:function``.
-        returns: What it is for, in words.
+        returns: Purpose of the result, in words.
 
     Raises:
-        InputError: If there is no such module or function, or it is told of wrong input itself.
+        InputError: If there is no such module or function, or the function gets wrong input itself.
         UserCodeError: If either fails.
         Interrupted: If Ctrl-C came.
     """
@@ -58,9 +58,9 @@ def call_function(option: str, spec: str, *, returns: str) -> Any:
     try:
         found = function()
         if inspect.iscoroutine(found):
-            found.close()  # nobody will await it
+            found.close()  # nothing will await it
         return found
-    except InputError as wrong:  # what the function calls of this package says what is wrong
+    except InputError as wrong:  # from this package, which has explained the error
         raise InputError(f"{option}: {spec}: {wrong}") from wrong
     except Interrupted:
         raise
@@ -71,13 +71,13 @@ def call_function(option: str, spec: str, *, returns: str) -> Any:
 def find_function(
     option: str, spec: str, *, arguments: tuple[str, ...], returns: str
 ) -> Callable[..., Any]:
-    """Import the function that spec names, and check that it takes so many arguments.
+    """Import the function that spec names, and check that it accepts the arguments.
 
     Args:
         option: Option that gave spec, e.g. ``--loss``.
         spec: ``package.module:function``.
-        arguments: What it is called with, in words.
-        returns: What it is to return, in words.
+        arguments: Arguments of the call, in words.
+        returns: Expected result, in words.
 
     Raises:
         InputError: If there is no such module or function, or it takes other arguments.
@@ -87,7 +87,7 @@ def find_function(
     module = _import_module(option, asked)
     try:
         function = getattr(module, asked.name, None)
-    except Exception as problem:  # a module's own __getattr__ can raise anything
+    except Exception as problem:  # a module's own __getattr__ can raise any error
         raise UserCodeError(f"{option}: {spec} cannot be looked up", problem) from problem
     if function is None:
         near = nearest_name(asked.name, _functions_of(module))
@@ -102,7 +102,7 @@ def find_function(
 
 
 def _place_of(module: ModuleType) -> str:
-    """Return where a module comes from: a file, folders without one, or Python itself."""
+    """Return the origin of a module: a file, folders without __init__.py, or Python itself."""
     if isinstance(file := getattr(module, "__file__", None), str):
         return file
     folders = ", ".join(getattr(module, "__path__", ()))
@@ -151,7 +151,7 @@ def _check_arguments(
 ) -> None:
     try:
         signature = inspect.signature(function)
-    except (ValueError, TypeError):  # some built-in functions have none; the call will tell
+    except (ValueError, TypeError):  # some built-in functions have no signature; the call will show
         return
     try:
         signature.bind(*arguments)
@@ -170,7 +170,7 @@ def _functions_of(module: ModuleType) -> list[str]:
 
 
 def a_kind(value: object) -> str:
-    """Return what a value is, with its article."""
+    """Return the type of a value, with an article."""
     name = type(value).__name__
     return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
 

@@ -1,4 +1,4 @@
-"""Arrays in the idx format: a magic number, the sizes, the bytes; plain or compressed by gzip.
+"""Read arrays in the idx format: a magic number, the sizes, the bytes; plain or gzipped.
 
 Source: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/, "File formats".
 """
@@ -9,10 +9,12 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.node_memory import check_fits
 
 BYTES = 0x08  # code of the type uint8
 
@@ -21,42 +23,52 @@ def read_idx(path: Path, *, n_dimensions: int) -> np.ndarray:
     """Read an array of bytes.
 
     Args:
-        path: File; one whose name ends in .gz is uncompressed.
-        n_dimensions: Of the array, which the file must have.
+        path: File; it is uncompressed if its name ends in .gz.
+        n_dimensions: Number of dimensions that the array must have.
 
     Returns:
-        uint8, with the file's shape.
+        Array of uint8, in the file's shape.
 
     Raises:
-        InputError: If it is no such file, or not all of it is there.
+        InputError: If the file has another format, or is incomplete.
     """
-    content = _read(path)
     n_before = 4 + 4 * n_dimensions
-    magic = bytes([0, 0, BYTES, n_dimensions])
-    if content[:4] != magic or len(content) < n_before:
-        raise InputError(
-            f"{path}: begins with {content[:4]!r}, must begin with {magic!r}: it is no idx file "
-            f"of bytes in {n_dimensions} dimension{'s' * (n_dimensions > 1)}. Fetch it again."
-        )
-    shape = np.frombuffer(content, ">u4", n_dimensions, offset=4).tolist()
-    n_bytes = len(content) - n_before
-    if n_bytes != math.prod(shape):
-        raise InputError(
-            f"{path}: has {n_bytes:,} bytes behind its header, which says {shape}, so "
-            f"{math.prod(shape):,}: it is truncated or damaged. Fetch it again."
-        )
-    return np.frombuffer(content, np.uint8, offset=n_before).reshape(shape).copy()
-
-
-def _read(path: Path) -> bytes:
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                return file.read()
-        return path.read_bytes()
+        with _open(path) as file:
+            header = file.read(n_before)
+            shape = _shape_of(path, header, n_dimensions)
+            n_expected = math.prod(shape)
+            check_fits(str(path), n_expected)
+            content = file.read(n_expected + 1)  # a compressed file may hold any number more
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
         raise InputError(
             f"{path}: is truncated, or not compressed by gzip ({problem}). Fetch it again."
         ) from problem
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem}") from problem
+    if len(content) != n_expected:
+        more = "more than " * (len(content) > n_expected)
+        raise InputError(
+            f"{path}: has {more}{min(len(content), n_expected):,} bytes after its header, which "
+            f"says {shape}, so {n_expected:,}: it is truncated or damaged. Fetch it again."
+        )
+    return np.frombuffer(content, np.uint8).reshape(shape).copy()
+
+
+def _open(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _shape_of(path: Path, header: bytes, n_dimensions: int) -> list[int]:
+    """Return the shape that a header says.
+
+    Raises:
+        InputError: If the file is of another kind.
+    """
+    magic = bytes([0, 0, BYTES, n_dimensions])
+    if header[:4] != magic or len(header) < 4 + 4 * n_dimensions:
+        raise InputError(
+            f"{path}: begins with {header[:4]!r}, must begin with {magic!r}: it is not an idx file "
+            f"of bytes in {n_dimensions} dimension{'s' * (n_dimensions > 1)}. Fetch it again."
+        )
+    return np.frombuffer(header, ">u4", n_dimensions, offset=4).tolist()

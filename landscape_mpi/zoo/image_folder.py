@@ -1,4 +1,4 @@
-"""The user's own images as files, in one folder per class."""
+"""Read the user's own image files, in one folder per class."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any, NoReturn
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.node_memory import check_fits
 from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-GREY_MODES = ("1", "L", "LA")  # of Pillow; with 8 bits
+GREY_MODES = ("1", "L", "LA")  # modes of Pillow with 8 bits
 COLOUR_MODES = ("P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "PA")
 TEST_FOLDERS = ("test", "val")
 
 
 @dataclass(frozen=True)
 class FolderSplit:
-    """Images that are read from their files when they are asked for."""
+    """Read images from their files on demand."""
 
-    files: list[tuple[Path, int]]  # with their classes
-    mode: str  # of Pillow, that all are read in
+    files: list[tuple[Path, int]]  # files with their classes
+    mode: str  # mode of Pillow in which all are read
 
     @property
     def n_samples(self) -> int:
@@ -33,6 +34,11 @@ class FolderSplit:
     def of_rows(self, rows: np.ndarray | None) -> Split:
         """Read some of the images, int64 [n], or all of them."""
         chosen = self.files if rows is None else [self.files[row] for row in rows]
+        with _open(chosen[0][0]) as first:  # all are of one size
+            n_pixels = first.size[0] * first.size[1]
+        n_channels = 1 if self.mode in GREY_MODES else 3
+        where = f"{chosen[0][0].parent.parent}: its {len(chosen):,} images"
+        check_fits(where, len(chosen) * n_pixels * n_channels)
         images = np.stack([_read(path, self.mode) for path, _ in chosen])
         return Split(images, np.array([label for _, label in chosen], np.int64))
 
@@ -40,18 +46,18 @@ class FolderSplit:
 def load_folder(name: str, *, data_dir: Path | None = None) -> tuple[dict[str, FolderSplit], int]:
     """Find ``train/CLASS/*.png`` and ``test/CLASS/*.png``, or ``CLASS/*.png`` alone.
 
-    Classes and files are taken in the order of their names. Images are grey where all of them
-    are, and in colour otherwise; transparency is left out. All must be of one size.
+    Classes and files are taken in the order of their names. Images are grey if all files are grey,
+    and in colour otherwise; transparency is dropped. All must have one size.
 
     Args:
-        name: Folder, as given or else under data_dir.
+        name: Folder, as a path or under data_dir.
         data_dir: Folder of --data-dir.
 
     Returns:
         The splits and the number of classes.
 
     Raises:
-        InputError: If there are no images, or they are not as above.
+        InputError: If there are no images, or if they are not as described.
         MissingInputError: If there is no such folder.
     """
     root = _find_folder(name, data_dir)
@@ -81,8 +87,8 @@ def _find_splits(root: Path) -> dict[str, Path]:
     tests = [root / name for name in TEST_FOLDERS if (root / name).is_dir()]
     if len(tests) > 1:
         raise InputError(
-            f"{root}: has {' and '.join(path.name for path in tests)}; one of them can be the test "
-            "split. Move the other away."
+            f"{root}: has {' and '.join(path.name for path in tests)}; only one of them can be the "
+            "test split. Move the other away."
         )
     return {"train": root / "train"} | ({"test": tests[0]} if tests else {})
 
@@ -98,15 +104,15 @@ def _classes_of(folder: Path) -> dict[str, int]:
 
 
 def _list_files(folder: Path, classes: dict[str, int]) -> list[tuple[Path, int]]:
-    """Return images and labels, in the order of their names.
+    """Return images and labels in the order of the names.
 
     Raises:
-        InputError: If a class has none, or is no class of the training split.
+        InputError: If a class has no images, or is not a class of the training split.
     """
     unknown = [name for name in _classes_of(folder) if name not in classes]
     if unknown:
         raise InputError(
-            f"{folder}: has images of {', '.join(unknown)}, and the training images are of "
+            f"{folder}: has images of {', '.join(unknown)}, but the training images are of "
             f"{', '.join(classes)}. Both need the same classes."
         )
     files = []
@@ -123,10 +129,10 @@ def _list_files(folder: Path, classes: dict[str, int]) -> list[tuple[Path, int]]
 
 
 def _common_mode(paths: list[Path]) -> str:
-    """Return the mode that all images are read in: grey where all are.
+    """Return the mode in which all images are read: grey if all are grey.
 
     Raises:
-        InputError: If an image is of another size than the first, or not of 8 bits.
+        InputError: If an image has another size than the first one, or more than 8 bits.
     """
     modes = set()
     size = None
@@ -141,36 +147,41 @@ def _common_mode(paths: list[Path]) -> str:
             )
         if mode not in (*GREY_MODES, *COLOUR_MODES):
             raise InputError(
-                f"{path}: its pixels are of the type {mode}, not of 8 bits. Convert them first, so "
-                "that how it is done is yours to say."
+                f"{path}: its pixels are of the type {mode}, not of 8 bits. Convert them first, in "
+                "the way that you choose."
             )
         modes.add(mode)
     return "L" if modes <= set(GREY_MODES) else "RGB"
 
 
 def _read(path: Path, mode: str) -> np.ndarray:
-    """Return an image uint8 [height, width, channels]."""
+    """Return an image, uint8 [height, width, channels]."""
     with _open(path) as image:
         try:
             pixels = np.asarray(image.convert(mode))
-        except (OSError, SyntaxError, ValueError) as problem:  # of the decoders
+        except (OSError, SyntaxError, ValueError) as problem:  # errors of the decoders
             _refuse(path, problem)
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 def _open(path: Path) -> Any:
-    from PIL import Image  # for this data set only
+    from PIL import Image  # only this data set needs it
 
     try:
         return Image.open(path)
     except (OSError, SyntaxError, ValueError) as problem:
         _refuse(path, problem)
+    except Image.DecompressionBombError as problem:
+        raise InputError(
+            f"{path}: says that it has more pixels than any image of a training set: {problem}. "
+            f"Replace it, or take it away."
+        ) from problem
 
 
 def _refuse(path: Path, problem: Exception) -> NoReturn:
     raise InputError(
-        f"{path}: is no image, or is damaged ({' '.join(str(problem).split())}). Replace it, or "
-        "take it away."
+        f"{path}: is not an image, or is damaged ({' '.join(str(problem).split())}). Replace it, "
+        "or remove it."
     ) from problem
 
 

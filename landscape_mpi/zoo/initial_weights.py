@@ -1,4 +1,4 @@
-"""Initial weights of networks with rectifiers."""
+"""Draw initial weights of networks with rectifiers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training labels replaced by wrong ones, to see what that does to a loss surface."""
+"""Replace training labels by wrong ones, to see the effect on a loss surface."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from landscape_mpi.zoo.dataset import DataSet, Split
 def replace_labels(
     targets: np.ndarray, *, share: float, n_classes: int, seed: int
 ) -> tuple[np.ndarray, int]:
-    """Return the labels, a share of them replaced by another class, each with equal chance.
+    """Return the labels with a share of them replaced by other classes with equal probability.
 
     Args:
         targets: int64, of any shape.
-        share: Of all labels, 0 to 1.
-        n_classes: Classes to choose from.
-        seed: Decides which labels, and by what they are replaced.
+        share: Share of all labels to replace, 0 to 1.
+        n_classes: Number of classes to choose from.
+        seed: Seed that decides which labels are replaced, and by which classes.
 
     Returns:
-        The labels and how many of them were replaced.
+        The labels and the number of replaced ones.
 
     Raises:
         InputError: If there is no other class.
@@ -30,8 +30,8 @@ def replace_labels(
     n = round(share * targets.size)
     if n and n_classes < 2:
         raise InputError(
-            f"--label-noise {share:g}: the data have one class, so there is no other to replace a "
-            "label by. Leave it out."
+            f"--label-noise {share:g}: the data have one class, so there is no other class to "
+            "replace a label by. Leave it out."
         )
     random = np.random.default_rng(seed)
     places = random.choice(targets.size, n, replace=False)
@@ -41,10 +41,10 @@ def replace_labels(
 
 
 def with_noise(data: DataSet, *, share: float, seed: int) -> tuple[DataSet, int]:
-    """Return the data with a share of the training labels replaced, and how many these are.
+    """Return the data with a share of the training labels replaced, and the number of these.
 
     Raises:
-        InputError: If there are labels that do not count, or only one class.
+        InputError: If some labels are ignored, or there is only one class.
     """
     if share and data.ignored is not None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What --list prints: the networks and the data sets there are, one a line."""
+"""List the networks and the data sets for --list, one per line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from landscape_mpi.zoo.catalogue import find_network, network_forms, network_nam
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network
 
-# What the networks of a kind are counted for.
+# Sample inputs for which the parameters of networks are counted.
 SAMPLES = (
     Sample("image", (3, 32, 32), 10),
     Sample("table", (24,), 2),
@@ -25,7 +25,7 @@ HEADINGS = {
 
 
 def list_models() -> str:
-    """Return the networks with their numbers of parameters, grouped by what they take."""
+    """Return the networks with their numbers of parameters, grouped by their inputs."""
     lines = []
     for sample in SAMPLES:
         names = [n for n in network_names() if find_network(n).kinds[0] == sample.kind]
@@ -39,7 +39,7 @@ def list_models() -> str:
 
 
 def count_parameters(name: str, sample: Sample) -> int:
-    """Return the number of parameters of a network of the zoo, without memory for them."""
+    """Return the number of parameters of a zoo network without allocating them."""
     with torch.device("meta"):
         network = build_network(name, sample=sample)
     return sum(parameter.numel() for parameter in network.parameters())

@@ -1,4 +1,4 @@
-"""The data sets by name: how each is loaded from what stands behind its name."""
+"""Load each data set from its name and the argument after it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
 
 def load_splits(spec: str, *, data_dir: Path | None, download: bool) -> Loaded:
-    """Load what spec names.
+    """Load the data set that spec names.
 
     Args:
         spec: One of data_forms().
         data_dir: Folder for data sets that are files.
-        download: Fetch the files that are not there, where the publisher offers them.
+        download: Fetch missing files if the publisher offers them.
 
     Raises:
-        InputError: If spec is not known, or the data are not as they must be.
-        MissingInputError: If files are not there.
+        InputError: If spec is unknown, or the data are not valid.
+        MissingInputError: If files are missing.
     """
     asked = Asked(spec, data_dir, download)
     try:
@@ -32,10 +32,10 @@ def load_splits(spec: str, *, data_dir: Path | None, download: bool) -> Loaded:
 
 
 def find_data_set(spec: str) -> NamedData:
-    """Return the data set that spec names; that of the user's own where spec names a function.
+    """Return the data set that spec names; if it names a function, the user's own data set.
 
     Raises:
-        unknown_name: If it names none.
+        unknown_name: If there is none.
     """
     name, colon, _ = spec.partition(":")
     fitting = [form for form in DATA_SETS if form != HOOK and (name, colon) in _spellings(form)]
@@ -46,7 +46,7 @@ def find_data_set(spec: str) -> NamedData:
 
 
 def data_forms() -> list[str]:
-    """Return what may stand behind --data, arguments in capitals: ``seismic``, ``seismic:SEED``."""
+    """Return the values of --data, with arguments in capitals: ``seismic``, ``seismic:SEED``."""
     return [
         f"{name}{colon}{form.partition(':')[2].rstrip(']') if colon else ''}"
         for form in DATA_SETS
@@ -55,7 +55,7 @@ def data_forms() -> list[str]:
 
 
 def _spellings(form: str) -> list[tuple[str, str]]:
-    """Return the name of a form, with the colon behind it, without it, or both ways."""
+    """Return the name of a form with a colon, without one, or both."""
     name, colon, _ = form.partition(":")
     if name.endswith("["):
         return [(name[:-1], ""), (name[:-1], ":")]

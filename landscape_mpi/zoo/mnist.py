@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: 60,000 training and 10,000 test images of 28 x 28 pixels, ten classes.
+"""Read MNIST and Fashion-MNIST: 60,000 training and 10,000 test images, 28 x 28, ten classes.
 
 Source: LeCun et al. 1998, http://yann.lecun.com/exdb/mnist/, and its mirror; Xiao et al. 2017,
 arXiv:1708.07747.
@@ -19,20 +19,20 @@ from landscape_mpi.zoo.idx import read_idx
 from landscape_mpi.zoo.named_data import FETCHED, Asked, Loaded, NamedData, Size
 
 N_CLASSES = 10
-SPLITS = {"train": "train", "test": "t10k"}  # with the word that their files begin with
-PARTS = {"images": 3, "labels": 1}  # with their dimensions
+SPLITS = {"train": "train", "test": "t10k"}  # with the first word of their files' names
+PARTS = {"images": 3, "labels": 1}  # with their numbers of dimensions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """One of the data sets that come in these files, which all have the same names."""
+    """Describe a data set in such files; all these data sets use the same file names."""
 
-    name: str  # of --data
-    folders: tuple[str, ...]  # below --data-dir, besides itself
-    url: str  # of the folder of the files
+    name: str  # name in --data
+    folders: tuple[str, ...]  # folders below --data-dir to search, besides itself
+    url: str  # address of the folder of the files
     known_hashes: Mapping[str, str]  # checksum of each file, "algorithm:hexadecimal"
     n_megabytes: int
-    first_labels: tuple[int, ...]  # of the training split, which tell it from the others
+    first_labels: tuple[int, ...]  # first labels of the training split, which identify the data set
 
 
 MNIST = Collection(
@@ -70,18 +70,18 @@ def load_mnist(
     """Read the training and the test split, in the publisher's order.
 
     Args:
-        collection: Which of the data sets.
-        data_dir: Folder that holds the files, plain or with .gz, or a folder of them.
-        download: Fetch those that are not there from the publisher.
+        collection: The data set to read.
+        data_dir: Folder of the files, plain or with .gz, or its parent.
+        download: Fetch missing files from the publisher.
 
     Raises:
-        InputError: If a file is not what the publisher gave, or cannot be fetched.
+        InputError: If a file differs from the publisher's, or cannot be fetched.
         MissingInputError: If there is no data, and no download was asked for.
     """
     if data_dir is None:
         raise MissingInputError(
-            f"--data {collection.name}: needs --data-dir, the folder its files are in or, with "
-            "--download, are put into."
+            f"--data {collection.name}: needs --data-dir, the folder that holds its files or, with "
+            "--download, receives them."
         )
     files = _find_files(collection, data_dir)
     if files is None:
@@ -96,7 +96,7 @@ def _names() -> list[str]:
 
 
 def _find_files(collection: Collection, data_dir: Path) -> dict[str, Path] | None:
-    """Return the paths by the names of the files, from the first folder that has them all."""
+    """Return the paths of the files, by name, in the first folder that has them all."""
     for folder in _folders(collection, data_dir):
         found = {name: _find_file(folder, name) for name in _names()}
         files = {name: path for name, path in found.items() if path is not None}
@@ -110,7 +110,7 @@ def _folders(collection: Collection, data_dir: Path) -> list[Path]:
 
 
 def _find_file(folder: Path, name: str) -> Path | None:
-    spellings = (name, f"{name}.gz", name.replace("-idx", ".idx"))  # the last by some unpackers
+    spellings = (name, f"{name}.gz", name.replace("-idx", ".idx"))  # last: by some unpackers
     return next((folder / each for each in spellings if (folder / each).is_file()), None)
 
 
@@ -145,15 +145,15 @@ def _read_split(files: Mapping[str, Path], word: str) -> Split:
     if images.size == 0:
         raise InputError(f"{paths[0]}: is empty: its shape is {list(images.shape)}.")
     if labels.max() >= N_CLASSES:
-        raise InputError(f"{paths[1]}: has the label {labels.max()}; there are 0 to 9.")
+        raise InputError(f"{paths[1]}: has the label {labels.max()}; the labels must be 0 to 9.")
     return Split(images[..., None], labels.astype("int64"))
 
 
 def _refuse_another(collection: Collection, train: Split, folder: Path) -> None:
-    """Check that it is not another data set of the same file names.
+    """Refuse another data set with the same file names.
 
     Raises:
-        InputError: If it is.
+        InputError: If the files belong to one.
     """
     for other in COLLECTIONS:
         n = len(other.first_labels)

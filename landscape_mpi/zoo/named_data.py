@@ -1,4 +1,4 @@
-"""Data sets that --data names, and what the documentation says of them."""
+"""Describe the data sets that --data names, also for the documentation."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import Split, UnreadSplit
 
 LARGEST_NUMBER = 10**9
-FETCHED = "--data-dir DIR; --download fetches it there"  # how to get the files of most
+FETCHED = "--data-dir DIR; --download fetches it there"  # how to get the files of most data sets
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one per channel
 
 
 class Loaded(NamedTuple):
-    """What a loader returns."""
+    """Hold the result of a loader."""
 
     splits: Mapping[str, Split | UnreadSplit]
-    n_classes: int | Callable[[Mapping[str, Split]], int]  # or how to count them in what is read
+    n_classes: int | Callable[[Mapping[str, Split]], int]  # or a function to count them
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What --data asks for, and where its files are."""
+    """Hold the request of --data and the place of its files."""
 
-    spec: str  # of --data: a name, perhaps with a colon and an argument behind it
+    spec: str  # value of --data: a name, optionally followed by a colon and an argument
     data_dir: Path | None
-    download: bool  # whether to fetch files that are not there, where the publisher offers them
+    download: bool  # whether to fetch missing files if the publisher offers them
 
     @property
     def argument(self) -> str:
-        """Return what stands behind the colon."""
+        """Return the text after the colon."""
         return self.spec.partition(":")[2]
 
     def number(self, word: str, *, usual: int, least: int) -> int:
-        """Return the whole number behind the colon.
+        """Return the whole number after the colon.
 
         Args:
-            word: What it is, for messages.
-            usual: What it is where there is no colon.
-            least: The smallest that makes sense.
+            word: Name of the number, for messages.
+            usual: Value if there is no colon.
+            least: Smallest valid number.
 
         Raises:
-            InputError: If it is none, or too small or too large.
+            InputError: If it is not a whole number, or too small or too large.
         """
         text = self.argument
         if ":" not in self.spec:
@@ -59,18 +59,18 @@ class Asked:
 
 @dataclass(frozen=True)
 class Size:
-    """How many samples there are, and of what size."""
+    """Hold the number of samples and their size."""
 
     n_train: int
     n_test: int
     shape: tuple[int, ...]  # (channels, height, width), (features,) or (length,)
-    n_classes: int  # or the number of symbols
+    n_classes: int  # number of classes, or of symbols
 
     def words(self, kind: str) -> str:
-        """Return it in words, training + test.
+        """Return the sizes in words, training + test.
 
         Args:
-            kind: Of the samples, a key of dataset.NOUNS.
+            kind: Kind of the samples, a key of dataset.NOUNS.
         """
         of = " x ".join(map(str, self.shape)) + {"table": " numbers", "text": " places"}.get(
             kind, ""
@@ -81,17 +81,17 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedData:
-    """A data set that --data names; registry.DATA_SETS says where each one is."""
+    """Describe a data set for --data; registry.DATA_SETS lists where each one is."""
 
     load: Callable[[Asked], Loaded]
-    kind: str  # of its samples, a key of dataset.NOUNS; empty where it may be any of them
-    size: Size | str  # in words where it is the user's own
-    files: str  # where they come from, for --list
-    words: str  # what it is and how to get it, for the documentation
-    statistics: Statistics | None = None  # of pixels, from 0 to 1; None: the training images' own
-    is_photographic: bool = False  # whether a training crops and flips the images by default
+    kind: str  # kind of its samples, a key of dataset.NOUNS; empty if it may be any kind
+    size: Size | str  # in words if it is the user's own
+    files: str  # where its files come from, for --list
+    words: str  # description and source, for the documentation
+    statistics: Statistics | None = None  # of pixels, from 0 to 1; None to measure
+    is_photographic: bool = False  # whether training crops and flips the images by default
 
     @property
     def size_in_words(self) -> str:
-        """Return how many samples there are, and of what size."""
+        """Return the number of samples and their size in words."""
         return self.size if isinstance(self.size, str) else self.size.words(self.kind)

@@ -1,4 +1,4 @@
-"""Networks for a data set: those of the zoo, and the user's own."""
+"""Build and check networks for a data set: the zoo's and the user's own."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from landscape_mpi.zoo.samples import Samples
 
 __all__ = ["build_network", "check_network", "network_names"]
 
-USUAL_SIZE = (32, 32)  # height and width of images of which only the channels are told
+USUAL_SIZE = (32, 32)  # height and width of images if only their channels are known
 
-N_TRIED = 3  # samples; what is right for 1 or 2 by accident is not for 3
+N_TRIED = 3  # number of samples; a shape that fits 1 or 2 by accident does not fit 3
 
 
 def build_network(
@@ -33,18 +33,18 @@ def build_network(
     """Build a network with weights drawn from torch's global generator.
 
     Args:
-        name: A name of the zoo, or ``package.module:function``, which is called without
-            arguments and so knows its own inputs and outputs. An entry of what the network
-            returns may stand behind it in brackets; see output_entry.
-        n_channels: Channels of the images.
+        name: A name of the zoo, or ``package.module:function``, which is called without arguments
+            and so knows its own inputs and outputs. An entry of the network's result may follow in
+            brackets; see output_entry.
+        n_channels: Number of channels of the images.
         n_classes: Number of outputs.
-        sample: What the network is given, instead of the two; without it images of 32 x 32,
-            a size that most networks do not depend on.
+        sample: Description of the network's input, instead of the two numbers; without it, images
+            of 32 x 32, because most networks do not depend on the size.
 
     Raises:
-        InputError: If name is not known, the network does not take such samples, or the
-            user's function does not give a network.
-        TypeError: If neither sample nor the two are given.
+        InputError: If name is unknown, if the network cannot take such samples, or if the user's
+            function does not return a network.
+        TypeError: If neither sample nor the two numbers are given.
     """
     if sample is None:
         if n_channels is None or n_classes is None:
@@ -62,7 +62,7 @@ def _build(name: str, sample: Sample) -> nn.Module:
     if sample.kind not in family.kinds:
         takes = " or ".join(NOUNS[kind] for kind in family.kinds)
         raise InputError(
-            f"--model {name}: takes {takes}, and the data are {sample}. Others for these: "
+            f"--model {name}: takes {takes}, but the data are {sample}. Networks for these data: "
             f"{', '.join(n for n in network_names() if sample.kind in find_network(n).kinds)}."
         )
     try:
@@ -72,7 +72,7 @@ def _build(name: str, sample: Sample) -> nn.Module:
 
 
 def is_of_zoo(network: nn.Module) -> bool:
-    """Return whether a network is one of the zoo's."""
+    """Return whether a network belongs to the zoo."""
     return type(network).__module__.startswith("landscape_mpi.zoo.")
 
 
@@ -84,10 +84,10 @@ def check_network(
     classes: bool = True,
     class_axis: int | None = None,
 ) -> int:
-    """Check that network takes the samples of data and has an output for each of its classes.
+    """Check that a network takes the samples of the data and has an output for each class.
 
     Args:
-        network: Network to try; left as it was.
+        network: Network to try; it stays unchanged.
         name: Name in --model, for the message.
         data: Data set; some of its samples are tried.
         classes: Whether to check that the outputs are logits of classes.
@@ -116,10 +116,10 @@ def check_network(
 def try_network(
     network: nn.Module, split: Split, rows: np.ndarray, data: DataSet, *, name: str
 ) -> torch.Tensor:
-    """Return a network's outputs for some samples in evaluation mode; it is left as it was.
+    """Return a network's outputs for some samples in evaluation mode; leave it unchanged.
 
     Args:
-        network: On any device.
+        network: Network on any device.
         split: Split with the samples.
         rows: Rows of the samples.
         data: Data set of the split.
@@ -138,14 +138,14 @@ def try_network(
         outputs = call(network.eval(), inputs)
     except InputError:
         raise
-    except Exception as problem:  # the user's own network can raise anything
+    except Exception as problem:  # the user's own network can raise any error
         raise UserCodeError(
             f"--model: {name} cannot take the {NOUNS[split.kind]} of {data.name}, a batch of "
             f"{described(inputs)}",
             problem,
         ) from problem
     finally:
-        network.train(was)  # undoes what eval() has merged
+        network.train(was)  # undoes the merging of eval()
         for module, training in modes:
             module.training = training
     if not isinstance(outputs, torch.Tensor):
@@ -161,19 +161,19 @@ def find_class_axis(
     """Return the axis of the outputs along which the classes lie, 1 or -1.
 
     Args:
-        outputs: Of some samples of the split.
+        outputs: Outputs for some samples of the split.
         split: Split whose targets are class numbers.
         data: Data set of the split.
         name: Name in --model; networks of the zoo have the classes last.
         asked: The axis that --class-axis names, or None.
 
     Raises:
-        InputError: If the outputs do not fit the targets, or fit them in both ways.
+        InputError: If the outputs do not fit the targets, or fit them along both axes.
     """
     places = split.targets.shape[1:]
     fits = class_axes(outputs, places)
     if not places:
-        asked = None  # there is one axis that they can lie along
+        asked = None  # the classes can lie along only one axis
     if not fits or (asked is not None and asked not in fits):
         raise InputError(_not_fitting(outputs, places, data, name, asked if fits else None))
     if asked is None and len(fits) > 1 and ":" in name:
@@ -194,11 +194,11 @@ def find_class_axis(
 
 
 def class_axes(outputs: torch.Tensor, places: Sequence[int]) -> list[int]:
-    """Return along which axes the classes may lie: 1, -1, both or none.
+    """Return the axes along which the classes may lie: 1, -1, both or none.
 
     Args:
-        outputs: Of n samples.
-        places: The shape of the targets of a sample; where that is one, the classes are last.
+        outputs: Outputs for n samples.
+        places: Shape of the targets of a sample; if it is a single target, the classes are last.
     """
     shape = outputs.shape[1:]
     if len(shape) != len(places) + 1:
@@ -228,10 +228,10 @@ def _not_fitting(
 
 
 def check_counted(data: DataSet) -> None:
-    """Check that every split has a target that counts.
+    """Check that every split has at least one target that counts.
 
     Raises:
-        InputError: If one has none.
+        InputError: If a split has none.
     """
     for name, split in data.splits.items():
         if not data.counted(name).size:

@@ -1,14 +1,17 @@
-"""The user's own images in a .npz file of numpy.savez."""
+"""Read the user's own images from a .npz file of numpy.savez."""
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.node_memory import check_fits, in_words
 from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
@@ -18,17 +21,17 @@ ARRAYS = (*REQUIRED, "test_images", "test_labels")
 
 
 def load_npz(name: str, *, data_dir: Path | None = None) -> dict[str, Split]:
-    """Read images and labels, and test_images and test_labels where the file has them.
+    """Read images and labels, and test_images and test_labels if the file has them.
 
     Images are uint8 [n, height, width, channels] or [n, height, width], labels integers [n].
 
     Args:
-        name: File, as given or else under data_dir.
+        name: File, as a path or under data_dir.
         data_dir: Folder of --data-dir.
 
     Raises:
-        InputError: If it is no such file, or an array is missing or not as above.
-        MissingInputError: If there is no file of that name.
+        InputError: If the file has another format, or an array is missing or not as described.
+        MissingInputError: If there is no such file.
     """
     path = _find_file(name, data_dir)
     arrays = _read_arrays(path)
@@ -60,10 +63,12 @@ def _find_file(name: str, data_dir: Path | None) -> Path:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        # A single array is looked at and not read: it may claim any size.
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
         if isinstance(loaded, np.ndarray):
             raise InputError(f"{path}: holds one array, not several by name; write numpy.savez.")
         with loaded:
+            _check_sizes(path)
             return {name: loaded[name] if name in ARRAYS else np.empty(0) for name in loaded.files}
     except InputError:
         raise
@@ -73,6 +78,45 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         if "Object arrays" in text:
             kind = "of Python objects; write plain arrays of uint8 and integers"
         raise InputError(f"{path}: is {kind} ({text}).") from problem
+
+
+def _check_sizes(path: Path) -> None:
+    """Check that arrays are as large as they say, and fit into memory, before they are read.
+
+    Raises:
+        InputError: If they are not, or do not.
+    """
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.filename.removesuffix(".npy") not in ARRAYS:
+                continue
+            with archive.open(info) as member:
+                claimed = _claimed_bytes(member)
+                held = info.file_size - member.tell()
+            if claimed != held:
+                raise InputError(
+                    f"{path}: {info.filename} says that it holds {in_words(claimed)}, and has "
+                    f"{in_words(held)}: it is damaged or not what it seems. Write the arrays again "
+                    f"with numpy.savez."
+                )
+            total += claimed
+    check_fits(str(path), total)
+
+
+def _claimed_bytes(member: IO[bytes]) -> int:
+    """Return the size of an array by its header, which is read.
+
+    Raises:
+        ValueError: If it has no header that numpy knows.
+    """
+    if np.lib.format.read_magic(member) == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+    return math.prod(shape) * dtype.itemsize
 
 
 def _starts_as_zip(path: Path) -> bool:
@@ -103,14 +147,14 @@ def _make_split(path: Path, arrays: dict[str, np.ndarray], images: str, labels: 
 
 
 def check_images(where: str, images: np.ndarray) -> np.ndarray:
-    """Return images as Split holds them.
+    """Return images in the form that Split holds.
 
     Args:
         where: File and array, for the message.
         images: uint8 [n, height, width, channels] or [n, height, width].
 
     Raises:
-        InputError: If they are none.
+        InputError: If they are not valid images.
     """
     if images.dtype != np.uint8:
         raise InputError(

@@ -1,9 +1,8 @@
-"""Networks that return several tensors: which one the loss is made of.
+"""Choose the tensor for the loss if a network returns several.
 
-``nets:build[logits]`` names a network and an entry of what it returns: a key of a dict, an
-attribute of an object such as transformers' ModelOutput, or a place in a tuple. ``--output logits``
-is short for that. The entry is part of the network's name, so that every file and every command
-has it.
+``nets:build[logits]`` names a network and an entry of its result: a key of a dict, an attribute of
+an object such as transformers' ModelOutput, or an index into a tuple. ``--output logits`` is short
+for this. The entry is part of the network's name, so that every file and every command contains it.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from landscape_mpi.errors import InputError, nearest_name
 from landscape_mpi.zoo.hooks import a_kind, described
 from landscape_mpi.zoo.own_network import unwrapped
 
-N_TOLD = 5  # entries, in a message
+N_TOLD = 5  # most entries in a message
 
 
 def split_entry(name: str) -> tuple[str, str | None]:
-    """Return the name of a network without its entry, and the entry, None where it names none.
+    """Return the name of a network without its entry, and the entry; None if it has none.
 
     Raises:
         InputError: If the brackets do not close, or hold nothing.
@@ -32,30 +31,30 @@ def split_entry(name: str) -> tuple[str, str | None]:
         return name, None
     if not rest.endswith("]") or rest == "]":
         raise InputError(
-            f"--model {name}: brackets behind the name hold the entry of what the network returns, "
-            f"as in package.module:function[logits]. Name one, or leave them out."
+            f"--model {name}: brackets after the name hold an entry of the network's result, as in "
+            "package.module:function[logits]. Name one, or leave them out."
         )
     return model, rest[:-1]
 
 
 def take_entry(network: nn.Module, entry: str, *, model: str) -> nn.Module:
-    """Return the network so that calls of it give one entry of what its forward returns.
+    """Return the network, changed so that a call gives one entry of forward's result.
 
-    Its parameters keep their names, and a copy of it takes the same entry.
+    Its parameters keep their names, and a copy of it gives the same entry.
 
     Args:
-        network: Which is changed.
-        entry: Name or place.
+        network: Network to change, in place.
+        entry: Name or index.
         model: Name of the network, for messages.
 
     Raises:
-        InputError: If it is scripted: a copy of such a network would lose the choice.
+        InputError: If the network is scripted, because a copy would lose the choice.
     """
     network = unwrapped(network)
     if isinstance(network, torch.jit.ScriptModule):
         raise InputError(
-            f"--output {entry}: {model} is a scripted or traced network, whose outputs cannot be "
-            f"chosen from here. Script a module whose forward returns this entry alone."
+            f"--output {entry}: {model} is a scripted or traced network, so this option cannot "
+            "choose from its outputs. Script a module whose forward returns this entry alone."
         )
     network.register_forward_hook(EntryTaker(model, entry))
     return network
@@ -63,7 +62,7 @@ def take_entry(network: nn.Module, entry: str, *, model: str) -> nn.Module:
 
 @dataclass(frozen=True)
 class EntryTaker:
-    """A forward hook that hands on one entry of what a network returns."""
+    """Select one entry of a network's result; a forward hook."""
 
     model: str
     entry: str
@@ -72,9 +71,9 @@ class EntryTaker:
         """Return the entry.
 
         Raises:
-            InputError: If there is none of this name, or it is no tensor.
+            InputError: If there is no such entry, or it is not a tensor.
         """
-        if isinstance(outputs, torch.Tensor):  # [0] of it would be the first sample
+        if isinstance(outputs, torch.Tensor):  # its [0] would be the first sample
             raise InputError(
                 f"--output {self.entry}: {self.model} returns one tensor, which has no entries. "
                 f"Leave --output out."
@@ -97,13 +96,13 @@ class EntryTaker:
 
 
 def entries_of(outputs: object) -> dict[str, object]:
-    """Return the entries of what a network returns, by name and by place."""
+    """Return the entries of a network's result, by name and by index."""
     found: dict[str, object] = {}
     if isinstance(outputs, tuple | list):
         found.update((str(place), value) for place, value in enumerate(outputs))
         found.update(getattr(outputs, "_asdict", dict)())
     elif isinstance(outputs, Mapping):
-        # transformers' ModelOutput has places too.
+        # transformers' ModelOutput also has indices.
         places = outputs.to_tuple() if hasattr(outputs, "to_tuple") else ()
         found.update((str(place), value) for place, value in enumerate(places))
         found.update((str(key), value) for key, value in outputs.items())
@@ -117,10 +116,10 @@ def entries_of(outputs: object) -> dict[str, object]:
 
 
 def described_entries(outputs: object) -> str:
-    """Return the tensors of what a network returns, by name, else by place; empty if it has none.
+    """Describe the tensors of a network's result, by name or index; empty if there are none.
 
     Args:
-        outputs: Of a network.
+        outputs: Result of a network.
     """
     tensors = {
         name: value
@@ -131,14 +130,14 @@ def described_entries(outputs: object) -> str:
     told = [
         f"{name}, {described(value)}"
         for name, value in tensors.items()
-        if not (name.isdecimal() and id(value) in named)  # one entry, named twice
+        if not (name.isdecimal() and id(value) in named)  # one entry with two names
     ]
     more = f"; and {len(told) - N_TOLD} more" if len(told) > N_TOLD else ""
     return "; ".join(told[:N_TOLD]) + more
 
 
 def way_out(outputs: object) -> str:
-    """Say how a loss can be made of what is no tensor."""
+    """Explain how to make a loss of outputs that are not a tensor."""
     found = described_entries(outputs)
     if not found:
         return "Wrap the network in one whose forward returns the tensor that the loss is made of."

@@ -1,8 +1,8 @@
-"""The user's own data: what a function named ``package.module:function`` returns.
+"""Load the user's own data, returned by a function named ``package.module:function``.
 
 The function is called without arguments, on one rank. It returns a mapping with ``train`` and,
-if there is one, ``test``; each is a pair (inputs, targets) of arrays or tensors, or a map-style
-Dataset, which has a length and gives (input, target) by number. Inputs are one of
+if there is one, ``test``. Each is a pair (inputs, targets) of arrays or tensors, or a map-style
+Dataset, which has a length and gives (input, target) by index. Inputs are one of
 
 - images, uint8 [n, height, width, channels] or [n, height, width], to be normalised here;
 - images, float [n, channels, height, width], as the network sees them;
@@ -34,17 +34,17 @@ EXAMPLE = 'Return {"train": (inputs, targets), "test": (inputs, targets)}, test 
 
 
 def load_own(spec: str) -> Loaded:
-    """Return the splits that a function gives, and how to count their classes.
+    """Return the splits that a function returns, and a function that counts their classes.
 
     Args:
         spec: ``package.module:function``.
 
     Returns:
-        Arrays in memory, and Datasets of which no sample is read yet. There is one class more
-        than the number of the largest; of numbers to predict, as many as there are for a sample.
+        Arrays in memory, and Datasets whose samples are not read yet. The number of classes is the
+        largest class number plus 1; for numbers to predict, it is their count per sample.
 
     Raises:
-        InputError: If the function cannot be called, or returns something else.
+        InputError: If the function cannot be called, or its result is not as described.
     """
     where = f"--data {spec}"
     given = call_function("--data", spec, returns="the samples of each split")
@@ -94,10 +94,10 @@ def _check_alike(where: str, splits: Mapping[str, Split]) -> None:
 
 
 def _count_classes(where: str, splits: Mapping[str, Split]) -> int:
-    """Return the number of classes of some splits.
+    """Return the number of classes in some splits.
 
     Raises:
-        InputError: If the splits are not alike, or their targets are too large for classes.
+        InputError: If the splits differ in form, or their targets are too large for classes.
     """
     _check_alike(where, splits)
     first = next(iter(splits.values()))

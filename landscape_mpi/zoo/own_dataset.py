@@ -1,4 +1,4 @@
-"""A split that is a map-style Dataset of the user's own: its samples are read by their numbers."""
+"""Read a split from the user's own map-style Dataset by indices of samples."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from landscape_mpi.zoo.own_split import make_split, to_array
 
 
 class OwnDataset:
-    """Samples (input, target) of a Dataset, each of which is read once."""
+    """Read samples (input, target) of a Dataset, each of them once."""
 
     def __init__(self, where: str, dataset: Any) -> None:
         """Take a Dataset.
 
         Args:
             where: The option and the name of the split, for messages.
-            dataset: With ``__len__`` and ``__getitem__``.
+            dataset: Dataset with ``__len__`` and ``__getitem__``.
         """
         self._where, self._dataset = where, dataset
         self._samples: dict[int, Any] = {}
 
     @property
     def n_samples(self) -> int:
-        """Return the number of samples, without reading one."""
+        """Return the number of samples without reading any."""
         return len(self._dataset)
 
     def of_rows(self, rows: np.ndarray | None) -> Split:
-        """Read some samples, None for all.
+        """Read some samples; None for all.
 
-        A Dataset that draws random numbers is read from its beginning to its end, since what it
-        draws for a sample depends on the samples that were read before.
+        A Dataset that draws random numbers is read from beginning to end, because its numbers for a
+        sample depend on the samples read before.
 
         Args:
-            rows: Their numbers, ascending, int64 [n].
+            rows: Indices of the samples, ascending, int64 [n].
 
         Raises:
-            InputError: If they are no pairs of numbers that are alike.
+            InputError: If they are not pairs of numbers, all of one form.
         """
         if rows is None:
             return self._split(np.arange(self.n_samples))

@@ -1,4 +1,4 @@
-"""Networks that a user's function returns: unwrapped, converted to a usable type, and called."""
+"""Unwrap a user's networks, convert them to a usable type, and call them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-BUILD_SEED = 0  # of all that is drawn while a network or its data are made
+BUILD_SEED = 0  # seed of all numbers drawn while a network or its data are made
 
 
 def seed_generators(seed: int) -> None:
-    """Seed torch's, numpy's and Python's generators, from which a user's function may draw.
+    """Seed the generators of torch, numpy and Python for a user's function.
 
     Args:
-        seed: From 0 on; the generators of numpy and Python get it below 2**32.
+        seed: Seed, at least 0; numpy and Python get it modulo 2**32.
     """
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
@@ -24,12 +24,12 @@ def seed_generators(seed: int) -> None:
 
 
 def generator_states() -> bytes:
-    """Return the states of the generators that seed_generators seeds; equal bytes, equal states."""
+    """Return the states of the generators that seed_generators seeds, as comparable bytes."""
     return pickle.dumps((torch.get_rng_state().numpy(), np.random.get_state(), random.getstate()))
 
 
 def restore_generators(states: bytes) -> None:
-    """Put the generators back into states that generator_states has returned."""
+    """Restore the generators to states that generator_states has returned."""
     of_torch, of_numpy, of_python = pickle.loads(states)
     torch.set_rng_state(torch.from_numpy(of_torch))
     np.random.set_state(of_numpy)
@@ -39,26 +39,27 @@ def restore_generators(states: bytes) -> None:
 def unwrapped(network: nn.Module) -> nn.Module:
     """Return the network inside DataParallel, DistributedDataParallel or torch.compile.
 
-    This program spreads and compiles networks by itself, since it moves the weights of each copy.
+    This program distributes and compiles networks itself, because it moves the weights of each
+    copy.
     """
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while True:
         if isinstance(network, wrappers):
             network = network.module
-        elif isinstance(getattr(network, "_orig_mod", None), nn.Module):  # of torch.compile
+        elif isinstance(getattr(network, "_orig_mod", None), nn.Module):  # torch.compile's
             network = network._orig_mod  # type: ignore[assignment]
         else:
             return network
 
 
 def float_types(network: nn.Module) -> tuple[str, ...]:
-    """Return the names of the floating-point types of a network's parameters, in their order."""
+    """Return the names of the floating-point types of a network's parameters, in order."""
     types = {p.dtype for p in network.parameters() if p.is_floating_point()}
     return tuple(sorted(str(dtype).removeprefix("torch.") for dtype in types))
 
 
 def type_of_inputs(network: nn.Module) -> torch.dtype:
-    """Return float64 for a network whose parameters all are in that, else float32."""
+    """Return float64 if all parameters of a network are float64, else float32."""
     return torch.float64 if float_types(network) == ("float64",) else torch.float32
 
 
@@ -70,10 +71,10 @@ def computable(network: nn.Module) -> nn.Module:
 
 
 def call(network: nn.Module, inputs: torch.Tensor) -> object:
-    """Return what a network gives, without gradients unless its own code takes derivatives.
+    """Call a network, without gradients unless its own code takes derivatives.
 
     Raises:
-        RuntimeError: If the network does.
+        RuntimeError: If the network raises it.
     """
     try:
         with torch.no_grad():
@@ -89,9 +90,9 @@ def finish_layers(network: nn.Module, inputs: torch.Tensor) -> None:
     """Let lazy layers take their shapes from a batch of real samples.
 
     Args:
-        network: In training mode, also afterwards.
-        inputs: As the network sees them.
+        network: Network in training mode; it stays in this mode.
+        inputs: Inputs as the network sees them.
     """
-    network.eval()  # statistics stay as they are
+    network.eval()  # statistics stay unchanged
     call(network, inputs)
     network.train()

@@ -1,4 +1,4 @@
-"""A split of the user's own arrays: brought into the types that are used here, and checked."""
+"""Make a split from the user's own arrays: check them, and convert them to the types used here."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from landscape_mpi.zoo.npz import check_images
 def make_split(
     where: str, inputs: Any, targets: Any, *, numbers: np.ndarray | None = None
 ) -> Split:
-    """Return the split of inputs and targets.
+    """Return a split made of inputs and targets.
 
     Args:
         where: The option and the name of the split, for messages.
         inputs: One for each sample.
         targets: One for each sample.
-        numbers: Of the samples in the data set, for messages; None where all are here.
+        numbers: Indices of the samples in the data set, for messages; None if all are here.
 
     Raises:
         InputError: If they cannot be used.
@@ -44,11 +44,11 @@ def to_array(where: str, given: Any) -> np.ndarray:
     """Return an array of numbers.
 
     Args:
-        where: What is given, for messages.
-        given: A tensor, an array, or what numpy makes one of.
+        where: Name of the value, for messages.
+        given: A tensor, an array, or a value that numpy can convert to one.
 
     Raises:
-        InputError: If it cannot be one.
+        InputError: If it cannot become an array of numbers.
     """
     try:
         if isinstance(given, torch.Tensor):
@@ -70,15 +70,15 @@ def to_array(where: str, given: Any) -> np.ndarray:
 
 
 def _floats(values: np.ndarray) -> np.ndarray:
-    """Return float64 as it is, for networks that compute in it, and all else as float32."""
+    """Keep float64 for networks that compute in it, and convert all else to float32."""
     return values if values.dtype == np.float64 else np.asarray(values, np.float32)
 
 
 def _check_inputs(where: str, inputs: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     if inputs.ndim == 1 or inputs.size == 0:
         raise InputError(
-            f"{where}: have the shape {list(inputs.shape)}, and need one more dimension, not "
-            f"empty: a table of one number a sample is [n, 1]."
+            f"{where}: have the shape {list(inputs.shape)} and need one more dimension that is not "
+            "empty: a table of one number per sample is [n, 1]."
         )
     if inputs.dtype.kind == "f":
         exact = _floats(inputs)

@@ -1,4 +1,4 @@
-"""Residual networks that normalise before each convolution, narrow and deep or wide.
+"""Build residual networks that normalise before each convolution, deep or wide.
 
 Source: He et al. 2016, arXiv:1603.05027; Zagoruyko and Komodakis 2016, arXiv:1605.07146; with
 these depths in Garipov et al. 2018, arXiv:1802.10026.
@@ -16,13 +16,13 @@ from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
-WIDTHS = (16, 32, 64)  # of the three stages
+WIDTHS = (16, 32, 64)  # channels of the three stages
 
 
 class PreBottleneck(nn.Module):
-    """A 3x3 convolution between two of 1x1; four times as wide behind.
+    """Apply 1x1, 3x3 and 1x1 convolutions; the output is four times as wide.
 
-    Where the shape changes, the shortcut is a 1x1 convolution of the block's input.
+    If the shape changes, the shortcut is a 1x1 convolution of the block's input.
     """
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
@@ -45,9 +45,9 @@ class PreBottleneck(nn.Module):
 
 
 class PreBasicBlock(nn.Module):
-    """Two 3x3 convolutions.
+    """Apply two 3x3 convolutions.
 
-    Where the shape changes, the shortcut is a 1x1 convolution of the normalised input.
+    If the shape changes, the shortcut is a 1x1 convolution of the normalised input.
     """
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
@@ -67,14 +67,14 @@ class PreBasicBlock(nn.Module):
 
 
 class PreResNet(nn.Module):
-    """Stem, three stages of blocks, batch-norm, mean over the image, linear classifier.
+    """Apply a stem, three stages of blocks, batch-norm, mean and a linear classifier.
 
     Args:
-        n_blocks: Blocks of each stage.
-        factor: Channels behind a block for each one of WIDTHS.
-        block: What makes a block from its channels before and behind, and its stride.
-        n_channels: Channels of the images.
-        n_classes: Outputs.
+        n_blocks: Number of blocks in each stage.
+        factor: Output channels of a block per channel in WIDTHS.
+        block: Function that makes a block from its input channels, output channels and stride.
+        n_channels: Number of channels of the images.
+        n_classes: Number of outputs.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class PreResNet(nn.Module):
 
 
 def deep_preresnet(depth: int, *, n_channels: int, n_classes: int) -> PreResNet:
-    """Return a network of bottlenecks, of depth 9n + 2."""
+    """Return a network of bottlenecks with depth 9n + 2."""
     return PreResNet(
         (depth - 2) // 9,
         factor=4,
@@ -117,7 +117,7 @@ def deep_preresnet(depth: int, *, n_channels: int, n_classes: int) -> PreResNet:
 
 
 def wide_preresnet(depth: int, *, widening: int, n_channels: int, n_classes: int) -> PreResNet:
-    """Return a network of wide basic blocks, of depth 6n + 4; the stem is not widened."""
+    """Return a network of wide basic blocks with depth 6n + 4; the stem is not widened."""
     return PreResNet(
         (depth - 4) // 6,
         factor=widening,

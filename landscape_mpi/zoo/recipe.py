@@ -1,4 +1,4 @@
-"""The recipe by which the paper's networks are trained, and what may differ from it.
+"""Define the recipe that trains the paper's networks, and its variations.
 
 Source: Li et al. 2018, arXiv:1712.09913, appendix: SGD with Nesterov momentum, batches of 128,
 weight decay, and a learning rate divided by 10 at epochs 150, 225 and 275 of 300.
@@ -14,31 +14,31 @@ from landscape_mpi.errors import InputError
 
 DROPS = (Fraction(1, 2), Fraction(3, 4), Fraction(11, 12))  # 150, 225 and 275 of 300
 BATCH_SIZE = 128
-STAYS_UNTIL, FALLS_UNTIL, LAST_SHARE = 0.5, 0.9, 0.01  # of the epochs; of the learning rate
+STAYS_UNTIL, FALLS_UNTIL, LAST_SHARE = 0.5, 0.9, 0.01  # shares of the epochs; of the rate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a training run is but for network, data and device."""
+    """Hold the settings of a training run, without network, data and device."""
 
     epochs: int
-    batch_size: int  # of all processes together
+    batch_size: int  # batch of all processes together
     lr: float
-    weight_decay: float  # times each parameter, added to its gradient
-    augment: bool  # random crops and flips of images
-    seed: int  # of the order of the samples, the crops, the flips and the replaced labels
+    weight_decay: float  # multiplied by each parameter and added to its gradient
+    augment: bool  # whether images are randomly cropped and flipped
+    seed: int  # seed of the order of the samples, the crops, the flips and the replaced labels
     optimizer: str = "sgd"  # or adam
-    momentum: float = 0.9  # of sgd
-    nesterov: bool = True  # likewise
-    lr_drops: tuple[Fraction, ...] = DROPS  # after these epochs lr / 10; below 1: a share of all
-    l1: float = 0.0  # times the sum of absolute weights, added to the loss
-    l2: float = 0.0  # times the sum of squared weights, likewise
-    label_noise: float = 0.0  # share of the training labels that are replaced
-    precision: str = "fp32"  # or bf16: the network in mixed precision, its weights in float32
+    momentum: float = 0.9  # for sgd
+    nesterov: bool = True  # for sgd
+    lr_drops: tuple[Fraction, ...] = DROPS  # divide lr by 10 after these epochs; below 1: shares
+    l1: float = 0.0  # factor of the sum of absolute weights that is added to the loss
+    l2: float = 0.0  # factor of the sum of squared weights that is added to the loss
+    label_noise: float = 0.0  # share of replaced training labels
+    precision: str = "fp32"  # or bf16 for mixed precision with weights in float32
 
     @property
     def drop_epochs(self) -> tuple[int, ...]:
-        """Return after how many epochs the learning rate is divided by 10, each time."""
+        """Return the epochs after which the learning rate is divided by 10."""
         return tuple(
             math.ceil(drop * self.epochs) if drop < 1 else int(drop) for drop in self.lr_drops
         )
@@ -51,7 +51,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveRecipe(Recipe):
-    """The recipe for the bends of a curve: the learning rate stays, falls in a line, and stays.
+    """Train the bends of a curve: the learning rate is constant, falls linearly, and is constant.
 
     Source: Garipov et al. 2018, arXiv:1802.10026, appendix.
     """
@@ -65,11 +65,11 @@ class CurveRecipe(Recipe):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training split gave; errors in percent, None where there are none."""
+    """Hold the results of a pass over the training split; errors in percent, None if undefined."""
 
-    epoch: int  # from 1
+    epoch: int  # number, from 1
     lr: float
-    train_loss: float  # as the batches went by: augmented, with changing weights, no penalties
+    train_loss: float  # over the batches as used: augmented, weights changing, no penalties
     train_error: float | None
     test_loss: float | None  # None without a test split
     test_error: float | None
@@ -77,10 +77,10 @@ class Epoch:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Check that the parts of a recipe go together.
+    """Check that the parts of a recipe are compatible.
 
     Raises:
-        InputError: If they do not.
+        InputError: If they are not.
     """
     late = [drop for drop in recipe.lr_drops if drop >= recipe.epochs]
     if late and late[0] >= 1:

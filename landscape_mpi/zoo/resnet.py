@@ -1,4 +1,4 @@
-"""Residual networks for small images, with and without their shortcuts.
+"""Build residual networks for small images, with and without their shortcuts.
 
 Source: He et al. 2015, arXiv:1512.03385; Li et al. 2018, arXiv:1712.09913.
 """
@@ -17,7 +17,7 @@ from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
-# Blocks of each stage of the networks that He et al. made for large images (their table 1)
+# Blocks per stage of the networks of He et al. for large images (their table 1)
 BIG_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 SMALL_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 WIDENINGS = (2, 4, 8)
@@ -26,14 +26,14 @@ NAME = re.compile(r"(?:resnet|wrn)([0-9]+)(?:_([0-9]+))?(_noshort|_pad)?")
 
 
 class ResNet(nn.Module):
-    """Stem, stages of blocks that halve the image from the second on, mean, linear classifier.
+    """Apply a stem, stages of blocks that halve the image from the second on, and a classifier.
 
     Args:
-        n_blocks: Blocks of each stage.
-        width: Channels of the stem and width of the first stage; each later one doubles it.
+        n_blocks: Number of blocks in each stage.
+        width: Channels of the stem and width of the first stage; each later stage doubles it.
         block: Kind of block.
-        shortcut: One of blocks.SHORTCUTS: 1x1 convolutions where the shape changes, padding
-            without parameters there, or no shortcut around any block.
+        shortcut: One of blocks.SHORTCUTS: where the shape changes, 1x1 convolutions or padding
+            without parameters; or no shortcut around any block.
         n_channels: Channels of the images.
         n_classes: Outputs.
     """
@@ -68,8 +68,8 @@ class ResNet(nn.Module):
         x = functional.relu(self.bn1(self.conv1(x)))
         for name in self.stages:
             x = self.get_submodule(name)(x)
-        # not adaptive pooling: its CUDA gradient adds in no fixed order, so training with
-        # one seed would differ from run to run
+        # not adaptive pooling: its CUDA gradient sums in no fixed order, so training with one seed
+        # would differ from run to run
         return self.linear(x.mean(dim=(2, 3)))
 
 
@@ -81,10 +81,10 @@ def small_resnet(
     n_channels: int,
     n_classes: int,
 ) -> ResNet:
-    """Return a network of three stages of 16, 32 and 64 channels, made for CIFAR.
+    """Return a network for CIFAR with three stages of 16, 32 and 64 channels.
 
     Args:
-        depth: 6n + 2 layers with weights.
+        depth: Number of layers with weights, 6n + 2.
         shortcut: One of blocks.SHORTCUTS.
         widening: Factor of all widths, also of the stem's.
         n_channels: Channels of the images.
@@ -109,10 +109,10 @@ def small_resnet(
 def big_resnet(
     depth: int, *, shortcut: str = "projection", n_channels: int, n_classes: int
 ) -> ResNet:
-    """Return a network of four stages from 64 channels, its stem made for small images.
+    """Return a network of four stages, beginning with 64 channels, and a stem for small images.
 
     Args:
-        depth: 18 or 34 of basic blocks, 50 of bottlenecks.
+        depth: 18 or 34 with basic blocks, 50 with bottlenecks.
         shortcut: One of blocks.SHORTCUTS.
         n_channels: Channels of the images.
         n_classes: Outputs.
@@ -129,7 +129,7 @@ def big_resnet(
 
 def _build(name: str, sample: Sample) -> nn.Module:
     match = NAME.fullmatch(name)
-    assert match is not None  # since the name is one of a family
+    assert match is not None  # because the name belongs to the family
     depth, widening, suffix = int(match[1]), int(match[2] or 1), match[3] or ""
     images = {"n_channels": sample.shape[0], "n_classes": sample.n_classes}
     if depth in BIG_STAGES:

@@ -1,4 +1,4 @@
-"""Recurrent networks that read a text and say at each place what comes next."""
+"""Build recurrent networks that read a text and predict the next symbol at each place."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ NAME = r"(rnn|lstm|gru)([0-9]{1,9})"
 
 
 class CharacterRnn(nn.Module):
-    """Embedding, one recurrent layer, linear classifier at each place.
+    """Apply an embedding, one recurrent layer, and a linear classifier at each place.
 
     The initial weights are torch's own.
 
     Args:
         cell: One of CELLS.
-        n_hidden: Units of the recurrent layer, and numbers that stand for a symbol.
-        n_symbols: Symbols there are; each is an output.
+        n_hidden: Units of the recurrent layer, and length of a symbol's embedding.
+        n_symbols: Number of symbols; each one is an output.
 
     Raises:
-        InputError: If n_hidden is no size.
+        InputError: If n_hidden is not a valid size.
     """
 
     def __init__(self, cell: str, n_hidden: int, *, n_symbols: int) -> None:
@@ -46,7 +46,7 @@ class CharacterRnn(nn.Module):
 
 def _build(name: str, sample: Sample) -> nn.Module:
     match = re.fullmatch(NAME, name)
-    assert match is not None  # since the name is one of the family
+    assert match is not None  # because the name belongs to the family
     return CharacterRnn(match[1], int(match[2]), n_symbols=sample.n_next_symbols)
 
 

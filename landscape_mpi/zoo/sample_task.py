@@ -1,4 +1,4 @@
-"""Training on the samples of a data set, with a loss of outputs and targets."""
+"""Train on the samples of a data set, with a loss of outputs and targets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from landscape_mpi.zoo.training_task import Pass, Share, TrainingTask, weight_in
 
 
 class SampleTask(TrainingTask):
-    """A data set on the device, in batches that are drawn again in every epoch."""
+    """Hold a data set on the device; draw new batches in every epoch."""
 
     def __init__(
         self,
@@ -30,10 +30,10 @@ class SampleTask(TrainingTask):
         """Put the data on the device.
 
         Args:
-            data: Label noise is in it already.
+            data: Data set, already with label noise.
             recipe: Size of the batches, and whether images are cropped and flipped.
-            device: Where the network is trained.
-            loss: Of outputs and targets; None for the cross-entropy of the data's classes.
+            device: Device of the training.
+            loss: Loss of outputs and targets; None for the cross-entropy of the data's classes.
         """
         self._splits = {
             name: Samples(split, data, device)
@@ -47,16 +47,16 @@ class SampleTask(TrainingTask):
         self.has_error = self._train.has_error
 
     def batches(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        """Yield the numbers of the samples of each batch."""
+        """Yield the indices of the samples of each batch."""
         n = len(self._train.targets)
-        # All processes draw the same, for whole batches, however many they are.
+        # All processes draw the same numbers for whole batches, independent of their number.
         yield from torch.randperm(n, generator=generator).to(self._device).split(self._batch_size)
 
     def share(self, module: nn.Module, batch: torch.Tensor, known: Pass) -> Share:
-        """Return what this process's samples give; see TrainingTask."""
+        """Return the contribution of this process's samples; see TrainingTask."""
         samples, team, own = self._train, known.team, known.team.part_of(batch)
         n_own = own.stop - own.start
-        # A process without samples has to enter the backward pass too: it takes one for nothing.
+        # A process without samples must enter the backward pass too: it uses one with weight 0.
         own = own if n_own else slice(0, 1)
         inputs, targets = samples.inputs[batch[own]], samples.targets[batch[own]]
         if self._augment:
@@ -68,12 +68,12 @@ class SampleTask(TrainingTask):
         if isinstance(samples, LossSamples):
             weight = weight_in_team(measured.n if n_own else 0, team, self._device)
             return Share(measured, weight, bool(n_own))
-        # The gradients of all are averaged: each counts as much as it has targets.
+        # The gradients of all processes are averaged, so each is weighted by its number of targets.
         share = samples.weight_of(targets[:n_own], samples.targets[batch], team.size)
         return Share(measured, share, bool(n_own))
 
     def test(self, network: nn.Module, team: Team) -> tuple[float | None, float | None]:
-        """Return loss and error of the test split, if there is one; see TrainingTask."""
+        """Return loss and error of the test split if there is one; see TrainingTask."""
         if "test" not in self._splits:
             return None, None
         return evaluate(network, self._splits["test"], team)

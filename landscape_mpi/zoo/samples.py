@@ -1,4 +1,4 @@
-"""A split on its device, and the loss and error of a network on it."""
+"""Hold a split on its device, and measure loss and error of a network on it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch.nn import functional
 from landscape_mpi.zoo.dataset import DataSet, Split
 from landscape_mpi.zoo.team import ALONE, Team
 
-N_AT_ONCE = 1000  # samples in a batch of evaluation
+N_AT_ONCE = 1000  # number of samples in a batch of evaluation
 
 
 class TargetLoss(Protocol):
-    """A loss of outputs and targets, with an error beside it or without one."""
+    """Compute a loss of outputs and targets, with or without an error."""
 
     error: str | None
 
     def weighted(
         self, outputs: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return losses and their weights; None where each counts once."""
+        """Return losses and their weights; None if each counts once."""
 
     def wrong(
         self, outputs: torch.Tensor, targets: torch.Tensor, losses: torch.Tensor
@@ -32,11 +32,11 @@ class TargetLoss(Protocol):
         """Return which targets are missed."""
 
     def counted(self, targets: torch.Tensor) -> torch.Tensor | None:
-        """Return which targets count; None where all do."""
+        """Return which targets count; None if all do."""
 
 
 class Samples:
-    """One split on the device, images as uint8 until a batch is used."""
+    """Hold a split on the device; images stay uint8 until a batch is used."""
 
     has_error = True
 
@@ -44,8 +44,8 @@ class Samples:
         inputs = torch.from_numpy(split.inputs)
         self._has_pixels = split.has_pixels
         if split.kind == "image":
-            # Not contiguous(), which leaves images of one channel as they are: convolutions would
-            # take them for channels last, and so would what comes after them.
+            # Not contiguous(), which keeps the layout of images with one channel: convolutions and
+            # later layers would treat it as channels last.
             inputs = inputs.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
         self.inputs = inputs.to(device)
         self.targets = torch.from_numpy(split.targets).to(device)
@@ -54,7 +54,7 @@ class Samples:
         self._ignored, self._class_axis = data.ignored, data.class_axis
 
     def as_seen(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return inputs as the network sees them: pixels standardised, all else as it is."""
+        """Return inputs as the network sees them: pixels standardised, other inputs unchanged."""
         return (inputs.float() / 255 - self._mean) / self._std if self._has_pixels else inputs
 
     def measure(self, outputs: torch.Tensor, targets: torch.Tensor) -> Measured:
@@ -82,8 +82,8 @@ class Samples:
         """Return the weight of the mean loss of a part in the mean over all parts of a batch.
 
         Args:
-            own: Targets of the part.
-            batch: Targets of the batch; each of them is in one part.
+            own: Targets of this part.
+            batch: Targets of the batch; each one belongs to one part.
             n_parts: Number of parts.
         """
         mine, all_ = self._counted(own), self._counted(batch)
@@ -96,7 +96,7 @@ class Samples:
 
 
 class LossSamples(Samples):
-    """One split on the device, with a loss of its own."""
+    """Hold a split on the device, with its own loss."""
 
     def __init__(self, split: Split, data: DataSet, device: torch.device, loss: TargetLoss) -> None:
         super().__init__(split, data, device)
@@ -120,23 +120,23 @@ class LossSamples(Samples):
 
 @dataclass(frozen=True)
 class Measured:
-    """Loss and errors of a network's outputs for some targets."""
+    """Hold loss and errors of a network's outputs for some targets."""
 
-    loss: torch.Tensor  # mean over the targets that count; 0 where none does
-    n_wrong: torch.Tensor | None  # None where there is no error
+    loss: torch.Tensor  # mean over the targets that count; 0 if none does
+    n_wrong: torch.Tensor | None  # None if there is no error
     n: int | torch.Tensor  # number of targets that count, or the sum of their weights
-    n_targets: int | torch.Tensor | None = None  # that count; None if n is that
+    n_targets: int | torch.Tensor | None = None  # number of targets that count; None if it equals n
 
 
 class Tally:
-    """Sums of loss and errors on the device, read once at the end: reading waits for it."""
+    """Sum loss and errors on the device; read them once at the end, because reading waits."""
 
     def __init__(self, device: torch.device, *, has_error: bool = True) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)
         self._has_error = has_error
 
     def add(self, measured: Measured) -> None:
-        """Count a batch."""
+        """Add a batch."""
         self._sums[0] += measured.loss.detach().double() * measured.n
         self._sums[1] += measured.n
         if measured.n_wrong is not None:
@@ -147,7 +147,7 @@ class Tally:
         """Return mean loss, and error in percent if there is one. Collective over the team."""
         team.add_up(self._sums)
         loss, n, n_wrong, n_targets = self._sums.tolist()
-        # NaN where nothing counts, as the mean of nothing is.
+        # NaN if nothing counts, because there is no mean.
         mean = loss / n if n else math.nan
         return mean, 100 * n_wrong / n_targets if self._has_error and n_targets else None
 
@@ -156,12 +156,12 @@ class Tally:
 def evaluate(
     network: nn.Module, samples: Samples, team: Team = ALONE
 ) -> tuple[float, float | None]:
-    """Return mean loss, and error in percent if there is one, of a network. Collective.
+    """Return a network's mean loss, and error in percent if there is one. Collective.
 
     Args:
-        network: In evaluation mode, the same on all of the team.
-        samples: All of the split.
-        team: Those who share the work.
+        network: Network in evaluation mode, the same on the whole team.
+        samples: All samples of the split.
+        team: Processes that share the work.
     """
     tally = Tally(samples.targets.device, has_error=samples.has_error)
     own = team.part_of(samples.targets)

@@ -1,4 +1,4 @@
-"""Seismic-bumps: shifts in a coal mine, 18 attributes each, and whether a strong bump followed.
+"""Read Seismic-bumps: shifts in a coal mine, 18 attributes each; did a strong bump follow?
 
 Source: Sikora and Wrobel 2010, https://archive.ics.uci.edu/dataset/266/seismic+bumps.
 """
@@ -37,26 +37,26 @@ def load_seismic(
     url: str = URL,
     known_hash: str = KNOWN_HASH,
 ) -> dict[str, Split]:
-    """Read the table, and split it 75 to 25 with as many bumps in each hundred of both.
+    """Read the table, and split it 75 to 25 with equal rates of bumps.
 
-    A category becomes one column for each of its values, 0 or 1; numbers are standardised by
-    the mean and deviation of the training split, and are 0 where they are all the same there.
+    A category becomes one column of 0 or 1 for each of its values. Numbers are standardised by the
+    mean and deviation of the training split; they are 0 if they are all equal there.
 
     Args:
         data_dir: Folder that holds one of FILES.
-        seed: Of the split.
-        download: Fetch the publisher's file into data_dir if none is there.
-        url: Where to fetch it.
+        seed: Seed of the split.
+        download: Fetch the publisher's file into data_dir if it is missing.
+        url: Address of the file.
         known_hash: Its checksum, ``algorithm:hexadecimal``.
 
     Raises:
-        InputError: If the file is not what the publisher gave, or cannot be fetched.
+        InputError: If the file differs from the publisher's, or cannot be fetched.
         MissingInputError: If there is none, and no download was asked for.
     """
     if data_dir is None:
         raise MissingInputError(
-            "--data seismic: needs --data-dir, the folder its file is in or, with --download, is "
-            "put into."
+            "--data seismic: needs --data-dir, the folder that holds its file or, with "
+            "--download, receives it."
         )
     path = next((data_dir / name for name in FILES if (data_dir / name).is_file()), None)
     if path is None:
@@ -96,7 +96,7 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
 
 
 def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the numbers of the lines with data in them, and their entries.
+    """Return the numbers and entries of the lines with data.
 
     Raises:
         InputError: If the file cannot be read.
@@ -119,12 +119,14 @@ def _read_classes(path: Path, entries: list[str]) -> np.ndarray:
     if unknown:
         raise InputError(f"{path}: has the class {unknown[0]!r}; there are 0 and 1.")
     if len(set(entries)) < N_CLASSES:
-        raise InputError(f"{path}: all rows are of class {entries[0]}; both must be there.")
+        raise InputError(
+            f"{path}: all rows are of class {entries[0]}; both classes must be present."
+        )
     return np.array([int(entry) for entry in entries], np.int64)
 
 
 def _draw_split(targets: np.ndarray, seed: int) -> np.ndarray:
-    """Return which rows are for training, bool [n]: of each class the same share."""
+    """Draw the rows for training, bool [n]: the same share of each class."""
     draws = np.random.default_rng(seed)
     is_train = np.zeros(len(targets), dtype=bool)
     for label in range(N_CLASSES):
@@ -149,7 +151,9 @@ def _read_numbers(path: Path, name: str, entries: list[str]) -> np.ndarray:
     try:
         numbers = np.array([float(entry) for entry in entries])
     except ValueError as problem:
-        raise InputError(f"{path}: {name} is no number in one of the rows: {problem}.") from problem
+        raise InputError(
+            f"{path}: {name} is not a number in one of the rows: {problem}."
+        ) from problem
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {name} is not finite in one of the rows.")
     return numbers

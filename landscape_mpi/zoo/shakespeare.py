@@ -1,4 +1,4 @@
-"""Tiny Shakespeare: a megabyte of plays, to say of each character what comes next.
+"""Read Tiny Shakespeare, a megabyte of plays; the task is to predict the next character.
 
 Source: Karpathy 2015, https://karpathy.github.io/2015/05/21/rnn-effectiveness/.
 """
@@ -29,16 +29,16 @@ def load_shakespeare(
     url: str = URL,
     known_hash: str = KNOWN_HASH,
 ) -> tuple[dict[str, Split], int]:
-    """Read the text, and cut it into sequences, one behind the other.
+    """Read the text, and cut it into consecutive sequences.
 
     Symbols are the characters of the text, numbered in the order of Unicode. The targets of a
-    sequence are its symbols moved by one place. What is left over at the end is left out.
+    sequence are its symbols shifted by one place. An incomplete sequence at the end is dropped.
 
     Args:
         data_dir: Folder that holds one of FILES.
-        length: Symbols of a sequence.
-        download: Fetch the publisher's file into data_dir if none is there.
-        url: Where to fetch it.
+        length: Number of symbols in a sequence.
+        download: Fetch the publisher's file into data_dir if it is missing.
+        url: Address of the file.
         known_hash: Its checksum, ``algorithm:hexadecimal``.
 
     Returns:
@@ -50,8 +50,8 @@ def load_shakespeare(
     """
     if data_dir is None:
         raise MissingInputError(
-            "--data shakespeare: needs --data-dir, the folder its file is in or, with --download, "
-            "is put into."
+            "--data shakespeare: needs --data-dir, the folder that holds its file or, with "
+            "--download, receives it."
         )
     path = next((data_dir / name for name in FILES if (data_dir / name).is_file()), None)
     if path is None:
@@ -69,7 +69,7 @@ def load_shakespeare(
 
 
 def _read_characters(path: Path) -> np.ndarray:
-    """Return the characters' numbers in Unicode, uint32 [n].
+    """Return the Unicode numbers of the characters, uint32 [n].
 
     Raises:
         InputError: If the file cannot be read.
@@ -82,16 +82,16 @@ def _read_characters(path: Path) -> np.ndarray:
 
 
 def _cut(path: Path, numbers: np.ndarray, length: int) -> Split:
-    """Return sequences and what follows each of their symbols, both int64 [n, length].
+    """Return sequences and the next symbol of each of their symbols, both int64 [n, length].
 
     Raises:
-        InputError: If there is not even one.
+        InputError: If there is not even one sequence.
     """
     n = (len(numbers) - 1) // length
     if n < 1:
         raise InputError(
-            f"--data shakespeare:{length}: a split of {path} has {len(numbers):,} characters, and "
-            f"a sequence needs {length + 1:,}. Ask for shorter ones."
+            f"--data shakespeare:{length}: a split of {path} has {len(numbers):,} characters, but "
+            f"a sequence needs {length + 1:,}. Ask for shorter sequences."
         )
     end = n * length
     inputs, targets = numbers[:end], numbers[1 : end + 1]

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of each channel, by which images are standardised."""
+"""Compute mean and standard deviation of each channel to standardise images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from landscape_mpi.errors import InputError
 
 LEAST_STD = 1e-4
-N_IMAGES_AT_ONCE = 1000  # counting widens uint8 to int64
+N_IMAGES_AT_ONCE = 1000  # images at a time, because counting widens uint8 to int64
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -20,7 +20,7 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
         images: uint8 [n, height, width, channels].
 
     Returns:
-        Exact up to float64 rounding: each of the 256 values is counted, then weighted.
+        Both, exact up to float64 rounding: each of the 256 values is counted, then weighted.
     """
     counts = np.stack([_count_values(images[..., c]) for c in range(images.shape[-1])])
     weights = counts / counts.sum(axis=1, keepdims=True)  # float64 [channels, 256]
@@ -31,7 +31,7 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 
 
 def given_mean(values: Sequence[float], *, n_channels: int) -> tuple[float, ...]:
-    """Return one mean per channel from what --mean gave.
+    """Return one mean per channel from the value of --mean.
 
     Raises:
         InputError: If they are not numbers in [0, 1] units, one or one per channel.
@@ -40,7 +40,7 @@ def given_mean(values: Sequence[float], *, n_channels: int) -> tuple[float, ...]
 
 
 def given_std(values: Sequence[float], *, n_channels: int) -> tuple[float, ...]:
-    """Return one standard deviation per channel from what --std gave.
+    """Return one standard deviation per channel from the value of --std.
 
     Raises:
         InputError: If they are not positive numbers in [0, 1] units, one or one per channel.
@@ -74,7 +74,7 @@ def _per_channel(option: str, values: Sequence[float], n_channels: int) -> tuple
 
 
 def _count_values(channel: np.ndarray) -> np.ndarray:
-    """Return how often each of 0 to 255 occurs, int64 [256]."""
+    """Return how often each value from 0 to 255 occurs, int64 [256]."""
     counts = np.zeros(256, dtype=np.int64)
     for start in range(0, len(channel), N_IMAGES_AT_ONCE):
         counts += np.bincount(channel[start : start + N_IMAGES_AT_ONCE].ravel(), minlength=256)

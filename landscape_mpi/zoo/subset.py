@@ -1,4 +1,4 @@
-"""Subsets of samples: drawn at random by default, since many data sets are sorted by class."""
+"""Choose subsets of samples: random by default, because many data sets are sorted by class."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from landscape_mpi.zoo.dataset import Split
 
 FIRST = "first"
-RANDOM = "random:"  # and the seed behind it
+RANDOM = "random:"  # followed by the seed
 
 
 def rows_of(subset: str, n: int, n_samples: int) -> np.ndarray:
-    """Return the rows of some of the samples of a split, in ascending order, int64 [n].
+    """Return the rows of some samples of a split, in ascending order, int64 [n].
 
     A seed gives the same rows in every run, and the rows for a smaller n are among those for a
     larger n.
@@ -28,12 +28,12 @@ def rows_of(subset: str, n: int, n_samples: int) -> np.ndarray:
 
 
 def take(split: Split, subset: str, n: int) -> Split:
-    """Return a copy of some of the samples of a split; see rows_of."""
+    """Return a copy of some samples of a split; see rows_of."""
     return split.of_rows(rows_of(subset, n, split.n_samples))
 
 
 def describe(subset: str) -> str:
-    """Return a subset in words, e.g. ``drawn at random with seed 0``."""
+    """Describe a subset in words, e.g. ``drawn at random with seed 0``."""
     if subset == FIRST:
         return "the first of the data set"
     return f"drawn at random with seed {subset.removeprefix(RANDOM)}"

@@ -1,4 +1,4 @@
-"""The processes that train one network together, each on its part of every batch."""
+"""Join the processes that train one network, each on its part of every batch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class Team:
-    """This process among those of torch.distributed's group; alone where size is 1."""
+    """Describe this process in torch.distributed's group; it is alone if size is 1."""
 
     rank: int = 0
     size: int = 1
 
     def join(self, network: nn.Module) -> nn.Module:
-        """Return the network whose backward pass averages the gradients of all. Collective.
+        """Wrap a network so that its backward pass averages all gradients. Collective.
 
-        Before every forward pass all take the buffers of rank 0, so batch-norm standardises by
-        the local part of a batch and keeps the running statistics of rank 0's parts.
+        Before every forward pass all processes take the buffers of rank 0. So batch-norm
+        standardises by the local part of a batch and keeps the running statistics of rank 0's
+        parts.
         """
         if self.size == 1:
             return network
@@ -31,27 +32,27 @@ class Team:
         return DistributedDataParallel(network)
 
     def part_of(self, batch: torch.Tensor) -> slice:
-        """Return which of a batch are this process's: as many for each, none left out."""
+        """Return this process's part of a batch; the parts cover the batch almost equally."""
         n = len(batch)
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
     def add_up(self, sums: torch.Tensor) -> None:
-        """Add the sums of all, in place. Collective."""
+        """Add up the sums of all processes, in place. Collective."""
         if self.size > 1:
             distributed.all_reduce(sums)
 
     def share_buffers(self, network: nn.Module) -> None:
-        """Give all the buffers of rank 0. Collective."""
+        """Give the buffers of rank 0 to all processes. Collective."""
         if self.size > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, src=0)
 
 
 def in_strides(strides: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what gives a gradient the strides of its parameter, where its numbers lie alike.
+    """Return a hook that gives a gradient its parameter's strides if the memory order is equal.
 
-    The stride of an axis of length 1 means nothing: that of a 1x1 filter, which convolutions set as
-    for channels last. DistributedDataParallel compares it all the same, and warns.
+    The stride of an axis of length 1 has no meaning, e.g. in a 1x1 filter, where convolutions set
+    it as for channels last. DistributedDataParallel compares it nevertheless, and warns.
     """
 
     def give(gradient: torch.Tensor) -> torch.Tensor:
@@ -59,7 +60,7 @@ def in_strides(strides: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tenso
             return gradient
         axes = zip(gradient.shape, gradient.stride(), strides, strict=True)
         if any(there != wanted for length, there, wanted in axes if length > 1):
-            return gradient  # autograd copies it into the strides of the parameter
+            return gradient  # autograd copies it into the parameter's strides
         return gradient.as_strided(gradient.shape, strides, gradient.storage_offset())
 
     return give

@@ -1,4 +1,4 @@
-"""A training run, epoch by epoch, alone or together with other processes."""
+"""Train a network epoch by epoch, alone or together with other processes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from landscape_mpi.zoo.weights import weights_of
 def train_network(
     network: nn.Module, data: DataSet, recipe: Recipe, *, device: torch.device
 ) -> Iterator[Epoch]:
-    """Train network in place, on device, and yield after each epoch.
+    """Train a network in place, on a device, and yield after each epoch.
 
     Args:
-        network: Moved to device; in evaluation mode whenever an epoch is yielded.
-        data: Put on the device as a whole.
+        network: Network to train; moved to the device; in evaluation mode at every yield.
+        data: Data set; put on the device as a whole.
         recipe: How to train.
-        device: Where.
+        device: Device of the training.
     """
     trainer = Trainer(network, SampleTask(data, recipe, device=device), recipe, device=device)
     while trainer.n_done < recipe.epochs:
@@ -39,7 +39,7 @@ def train_network(
 
 
 class Trainer:
-    """A network in training, with all that the next epoch depends on."""
+    """Hold a network in training, with everything that the next epoch depends on."""
 
     def __init__(
         self,
@@ -55,19 +55,19 @@ class Trainer:
         """Begin a run. Collective over the team.
 
         Args:
-            network: Moved to device and trained in place.
+            network: Network to train in place; moved to the device.
             task: Batches and loss, on the device.
             recipe: How to train.
-            device: Where.
+            device: Device of the training.
             team: The processes that train this network together, from the same weights.
-            penalty: What is added, after a pass, to what is minimised, and not to the loss that
-                is told.
-            rate_of: Learning rate of each step of the run, counted from 1; None for that of the
-                recipe, which changes between epochs.
+            penalty: Function that adds a penalty after a pass; the reported loss does not contain
+                it.
+            rate_of: Learning rate of each step of the run, counted from 1; None for the recipe's
+                rate, which changes between epochs.
         """
         self.network = network.to(device)
         self.recipe = recipe
-        self.n_done = 0  # epochs
+        self.n_done = 0  # number of epochs done
         self._team = team
         self._penalty = penalty
         self._device = device
@@ -79,17 +79,18 @@ class Trainer:
 
     @property
     def n_batches(self) -> int:
-        """Return the batches of an epoch."""
+        """Return the number of batches in an epoch."""
         return self.task.n_batches
 
     def _rate_of_recipe(self, step: int) -> float:
         return self.recipe.learning_rate((step - 1) // self.n_batches)
 
     def run_epoch(self, on_batch: Callable[[], object] = lambda: None) -> Epoch:
-        """Train for one epoch and evaluate the test split, if there is one. Collective.
+        """Train for one epoch, and evaluate the test split if there is one. Collective.
 
         Args:
-            on_batch: Called after each batch; may leave the network in evaluation mode.
+            on_batch: Function that is called after each batch; it may leave the network in
+                evaluation mode.
 
         Raises:
             InputError: If the loss becomes NaN or infinite.
@@ -109,7 +110,7 @@ class Trainer:
         return Epoch(self.n_done, lr, loss, error, test_loss, test_error, seconds)
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next epoch depends on, the same on all of the team.
+        """Return everything that the next epoch depends on, the same on the whole team.
 
         Tensors are not copied.
         """
@@ -120,28 +121,28 @@ class Trainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to what state() told, from the same recipe."""
+        """Return to a state() of the same recipe."""
         self.n_done = state["epoch"]
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
 
     def _seed_epoch(self) -> None:
-        """Let the epoch's random numbers depend on its number, not on the epochs before it."""
+        """Seed the epoch's random numbers by its number, independent of earlier epochs."""
         numbers = [self.recipe.seed, self.n_done]
-        self._generator.manual_seed(_mix(*numbers))  # of order and crops: the same on all
-        seed_generators(_mix(*numbers, 1 + self._team.rank))  # of dropout, and a loss of its own
+        self._generator.manual_seed(_mix(*numbers))  # for order and crops: the same everywhere
+        seed_generators(_mix(*numbers, 1 + self._team.rank))  # for dropout and the user's loss
 
     def test(self) -> tuple[float | None, float | None]:
-        """Return loss and error of the test split at the weights, if they are there. Collective.
+        """Return loss and error of the test split at the present weights, if any. Collective.
 
-        It leaves the network in evaluation mode, with the same buffers on all of the team.
+        Afterwards the network is in evaluation mode, with the same buffers on the whole team.
         """
         self.network.eval()
         self._team.share_buffers(self.network)
         return self.task.test(self.network, self._team)
 
     def _pass_over(self, on_batch: Callable[[], object]) -> tuple[float, float | None]:
-        """Train for one epoch; return mean loss and error of the batches as they went by."""
+        """Train for one epoch; return mean loss and error of its batches."""
         tally = Tally(self._device, has_error=self.task.has_error)
         first_step = self.n_done * self.n_batches + 1
         for step, batch in enumerate(self.task.batches(self._generator), start=first_step):
@@ -172,21 +173,21 @@ class Trainer:
 
 
 def _mix(*numbers: int) -> int:
-    """Return one seed for several numbers."""
+    """Return a seed made from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the optimizer of a recipe for the parameters that are not frozen.
+    """Return a recipe's optimizer for the parameters that are not frozen.
 
     Raises:
-        InputError: If all are.
+        InputError: If all are frozen.
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trained:
         raise InputError(
-            "--model: its network has no parameter that can be trained: none, or requires_grad is "
-            "False for all of them."
+            "--model: its network has no parameter that can be trained: it has none, or "
+            "requires_grad is False for all of them."
         )
     if recipe.optimizer == "adam":
         return torch.optim.Adam(trained, lr=recipe.lr, weight_decay=recipe.weight_decay)
@@ -201,7 +202,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 @torch.no_grad()
 def add_penalties(network: nn.Module, recipe: Recipe) -> None:
-    """Add the gradient of l1 * sum |w| + l2 * sum w^2, over all weights w, to theirs."""
+    """Add the gradient of l1 * sum |w| + l2 * sum w^2 to the gradients of all weights w."""
     if recipe.l1 == 0 and recipe.l2 == 0:
         return
     for weight in weights_of(network).values():

@@ -1,4 +1,4 @@
-"""The order in which the checkpoints of a training were written, and how it was found."""
+"""Find the order in which the checkpoints of a training were written."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from landscape_mpi.zoo.weight_choice import is_average
 
 Places = Mapping[Path, TrainingPlace]
 Scale = Callable[[TrainingPlace], float | None]
-FEWEST_LOSSES = 4  # needed to say that losses contradict an order
-RISES = 0.7  # rank correlation of losses with their places above which they contradict the order
+FEWEST_LOSSES = 4  # least number of losses that can contradict an order
+RISES = 0.7  # losses contradict the order above this rank correlation with their places
 
 
 def _first(*values: float | None) -> float | None:
@@ -27,7 +27,7 @@ def _first(*values: float | None) -> float | None:
 
 
 BY_NUMBER = "the last numbers in their names"
-# Ways to order checkpoints. The way that places the most is taken, of several the first.
+# Ways to order checkpoints. The way that places the most files is used; the first of equals.
 SCALES: dict[str, Scale] = {
     "the epochs recorded in them": lambda place: place.recorded_epoch,
     "the epochs in their names": lambda place: place.named_epoch,
@@ -43,23 +43,24 @@ SCALES: dict[str, Scale] = {
 
 @dataclass(frozen=True)
 class OrderedRun:
-    """A run in the order of training."""
+    """Hold a run in the order of training."""
 
     run: TrainingRun
     words: str  # how the order was found
-    said: tuple[str, ...]  # for the log: what was left out and why, what contradicts the order
+    said: tuple[str, ...]  # for the log: files left out and why, contradictions to the order
 
 
 def order_run(run: TrainingRun, places: Places, same: Callable[[Path, Path], bool]) -> OrderedRun:
     """Put the checkpoints of a run in the order of training.
 
     Args:
-        run: Its files, in any order; files that are named one by one stay in the order given.
+        run: Run with its files in any order; files that are named one by one stay in the given
+            order.
         places: The place of each file in the training, as far as it is known.
         same: Whether two files hold the same weights.
 
     Raises:
-        InputError: If the order is not known.
+        InputError: If the order is unknown.
     """
     if run.given:
         ordered = OrderedRun(run, "the command line", _contradictions(run.files, places))
@@ -80,9 +81,9 @@ def order_run(run: TrainingRun, places: Places, same: Callable[[Path, Path], boo
 
 
 def _choose_scale(files: Sequence[Path], places: Places) -> str | None:
-    """Return the key of SCALES that places the most files, None if none tells two of them apart.
+    """Return the key of SCALES that places the most files; None if none distinguishes two files.
 
-    Bare numbers in names count only if no file with such a number also has an epoch or a step.
+    A bare number in a name counts only if no file with such a number also has an epoch or a step.
     """
     known = {
         words: [value for file in files if (value := scale(places[file])) is not None]
@@ -152,7 +153,7 @@ def _key(file: Path, place: TrainingPlace, scale: Scale) -> tuple[float, float, 
 def _refuse_numbered(
     run: TrainingRun, unplaced: Sequence[Path], places: Places, words: str
 ) -> None:
-    """Refuse files that have numbers, but not those by which the other files are ordered.
+    """Refuse files with numbers other than those that order the other files.
 
     Raises:
         InputError: If there are such files.
@@ -168,7 +169,7 @@ def _refuse_numbered(
 def _without_doubles(
     placed: Sequence[Path], places: Places, scale: Scale, same: Callable[[Path, Path], bool]
 ) -> tuple[list[Path], list[str]]:
-    """Return the files without those that have place and weights of another one, and notes."""
+    """Drop files that have the place and weights of another one; return the rest, and notes."""
     kept: list[Path] = []
     said = []
     for file in placed:
@@ -190,7 +191,7 @@ def _without_doubles(
 def _without_averages(
     placed: list[Path], places: Places, scale: Scale
 ) -> tuple[list[Path], list[str]]:
-    """Leave out a second series of files whose names say that they hold averaged weights."""
+    """Drop a second series of files whose names show that they hold averaged weights."""
     averages = [file for file in placed if is_average(file.name)]
     others = [file for file in placed if file not in averages]
     taken = {scale(places[file]) for file in others}
@@ -225,13 +226,13 @@ def _refuse_two_series(
 
 
 def _same_place(first: TrainingPlace, second: TrainingPlace, scale: Scale) -> bool:
-    """Return whether nothing tells which of two checkpoints came first."""
+    """Return whether it is unknown which of two checkpoints came first."""
     numbers = {first.number, second.number} - {None}
     return scale(first) == scale(second) and first.step == second.step and len(numbers) < 2
 
 
 def _contradictions(files: Sequence[Path], places: Places) -> tuple[str, ...]:
-    """Return a warning if the order on the command line is not that of the numbers."""
+    """Return a warning if the order on the command line contradicts the numbers."""
     words = _choose_scale(files, places)
     if words is None:
         return ()
@@ -248,7 +249,7 @@ def _contradictions(files: Sequence[Path], places: Places) -> tuple[str, ...]:
 
 
 def _rising_loss(files: Sequence[Path], places: Places) -> tuple[str, ...]:
-    """Return a warning if losses rise in the order that was found."""
+    """Return a warning if losses rise in the found order."""
     for name in LOSSES:
         losses = [places[file].losses.get(name) for file in files]
         values = np.array([value for value in losses if value is not None])

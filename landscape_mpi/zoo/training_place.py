@@ -1,4 +1,4 @@
-"""The place in a training where a checkpoint was written, from its record and its name."""
+"""Find the place of a checkpoint in its training from its record and its name."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ STEP_IN_NAME = re.compile(
 )
 LOSS_IN_NAME = re.compile(r"((?:(?:train|val|valid|test|eval)_?)?loss)[ =_-]*(\d+\.\d+)")
 ENDINGS = re.compile(r"(?:\.(?:pt|pth|th|ckpt|tar|bin|safetensors|index|json))+$")
-TRAINER_FOLDER = re.compile(r"checkpoint-(\d+)")  # of Hugging Face's Trainer: a number of steps
+TRAINER_FOLDER = re.compile(r"checkpoint-(\d+)")  # Hugging Face's Trainer; in steps
 
 
 @dataclass(frozen=True)
 class TrainingPlace:
-    """The place in a training where a checkpoint was written; None for what is not known."""
+    """Hold the place in a training where a checkpoint was written; None if unknown."""
 
     recorded_epoch: float | None
     recorded_step: float | None
     named_epoch: float | None
     named_step: float | None
-    numbers: tuple[int, ...]  # of the name, but for metrics
-    losses: Mapping[str, float]  # by name, as recorded or, else, in the file's name
+    numbers: tuple[int, ...]  # numbers in the name, except metrics
+    losses: Mapping[str, float]  # by name, from the record or else from the file's name
 
     @property
     def number(self) -> int | None:
@@ -59,7 +59,7 @@ class TrainingPlace:
 
     @property
     def epoch(self) -> float:
-        """Return the epoch, NaN where it is unknown; a bare number counts as one."""
+        """Return the epoch, NaN if unknown; a bare number counts as an epoch."""
         bare = self.number if self.step is None else None
         known = (self.recorded_epoch, self.named_epoch, bare)
         return next((float(value) for value in known if value is not None), math.nan)
@@ -71,11 +71,11 @@ class TrainingPlace:
 
 
 def place_of(path: Path, notes: Mapping[str, Any]) -> TrainingPlace:
-    """Return where in its training a checkpoint was written.
+    """Return the place in its training where a checkpoint was written.
 
     Args:
         path: Its file or folder.
-        notes: What it holds beside the weights.
+        notes: Its entries beside the weights.
     """
     name = ENDINGS.sub("", path.name.lower())
     trainer = TRAINER_FOLDER.fullmatch(path.name) if path.is_dir() else None
@@ -101,7 +101,7 @@ def _found(pattern: re.Pattern[str], name: str) -> float | None:
 
 
 def _recorded(notes: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
-    """Return the first number that is recorded under one of the names."""
+    """Return the first number recorded under one of the names."""
     values = (_number(place.get(name)) for place in _places(notes) for name in names)
     return next((value for value in values if value is not None), None)
 
@@ -123,7 +123,7 @@ def _number(value: object) -> float | None:
 
 
 def _recorded_losses(notes: Mapping[str, Any]) -> dict[str, float]:
-    history = notes.get("log_history")  # of Hugging Face's Trainer
+    history = notes.get("log_history")  # a record of Hugging Face's Trainer
     rows = [row for row in history if isinstance(row, Mapping)] if isinstance(history, list) else []
     found = {}
     for place in (*rows, *_places(notes)):  # the last row counts

@@ -1,4 +1,4 @@
-"""Training runs: folders of checkpoints, or checkpoints that are named one by one."""
+"""Find training runs: folders of checkpoints, or checkpoints that are named one by one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from landscape_mpi.short_names import short_names
 from landscape_mpi.zoo.weight_files import IN_FOLDER, is_weight_folder
 
 SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".tar", ".safetensors")
-OURS, STATE_OF_OURS = "epoch_*.pt", "resume.pt"  # what training with --run writes
-# Files that other programs write beside the weights, and shards, which are read by their index.
+OURS, STATE_OF_OURS = "epoch_*.pt", "resume.pt"  # files that training with --run writes
+# Files that other programs write beside the weights, and shards, which are read by index.
 NO_WEIGHTS = re.compile(
     r"(?:^|[._-])(?:optim(?:izer)?s?|scheduler|scaler|rng_state|random_states|training_args|args)"
     r"(?![a-z])|-\d{5}-of-\d{5}\.|^resume\.pt$"
@@ -23,19 +23,19 @@ NO_WEIGHTS = re.compile(
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Checkpoints of one training."""
+    """Hold the checkpoints of one training."""
 
     name: str
-    files: tuple[Path, ...]  # folders that are one checkpoint among them
+    files: tuple[Path, ...]  # folders among the files, each one a checkpoint
     given: bool = False  # whether the user named them one by one, in the intended order
 
 
 def find_runs(paths: Sequence[Path]) -> list[TrainingRun]:
-    """Return the run of each folder, and one of all checkpoints that are named.
+    """Return a run for each folder, and one run for all named checkpoints.
 
     Args:
-        paths: Folders and files. A folder that ``train --run`` wrote has no checkpoints but
-            ``epoch_*.pt``. A folder that is a checkpoint itself counts as a file.
+        paths: Folders and files. In a folder that ``train --run`` wrote, only ``epoch_*.pt`` are
+            checkpoints. A folder that is itself a checkpoint counts as a file.
 
     Raises:
         MissingInputError: If there is no such folder or file.
@@ -60,7 +60,7 @@ def find_runs(paths: Sequence[Path]) -> list[TrainingRun]:
 
 
 def _in_folder(folder: Path) -> tuple[Path, ...]:
-    """Return the checkpoints in a folder, by name; the folder's own weights only beside others."""
+    """Return the checkpoints in a folder, by name; its own weights count only beside others."""
     if (folder / STATE_OF_OURS).is_file() and any(folder.glob(OURS)):
         return tuple(sorted(folder.glob(OURS)))
     found = sorted(

@@ -1,4 +1,4 @@
-"""What a network is trained on: the batches of an epoch, and what is minimised over each."""
+"""Define a training task: the batches of an epoch, and the loss that is minimised."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ from landscape_mpi.zoo.team import Team
 
 @dataclass(frozen=True)
 class Pass:
-    """What a step knows besides its batch."""
+    """Hold the inputs of a step besides its batch."""
 
-    generator: torch.Generator  # on the CPU, the same numbers on all of the team
+    generator: torch.Generator  # on the CPU, with the same numbers on the whole team
     team: Team
-    precision: AbstractContextManager[object]  # in which the network computes
+    precision: AbstractContextManager[object]  # context in which the network computes
 
 
 @dataclass(frozen=True)
 class Share:
-    """This process's part of a step."""
+    """Hold this process's part of a step."""
 
-    measured: Measured  # of its own samples, or of some that do not count
-    weight: float | torch.Tensor  # of its mean loss, in the mean over what all processes give
-    counts: bool  # whether it has samples of its own
+    measured: Measured  # loss of its own samples, or of samples with weight 0
+    weight: float | torch.Tensor  # weight of its mean loss in the mean over all processes
+    counts: bool  # whether it has its own samples
 
 
 class TrainingTask(ABC):
-    """Batches and a loss, on the device."""
+    """Define batches and a loss on the device."""
 
-    n_batches: int  # steps of an epoch
+    n_batches: int  # number of steps in an epoch
     has_error: bool  # whether samples can be misclassified
 
     def module(self, network: nn.Module) -> nn.Module:
-        """Return the module that a step calls, which the processes of a team join.
+        """Return the module that a step calls and that the processes of a team join.
 
         Args:
-            network: That is trained.
+            network: Network to train.
         """
         return network
 
     @abstractmethod
     def batches(self, generator: torch.Generator) -> Iterator[Any]:
-        """Yield what the steps of an epoch are made of, in random order, the same on all."""
+        """Yield the batches of an epoch in random order, the same on all processes."""
 
     @abstractmethod
     def share(self, module: nn.Module, batch: Any, known: Pass) -> Share:
-        """Return what this process gives to a step. Collective over the team.
+        """Return this process's contribution to a step. Collective over the team.
 
         Args:
-            module: As module() made it, joined, in training mode.
+            module: Result of module(), joined, in training mode.
             batch: One of batches().
-            known: What else is known of the step.
+            known: Other inputs of the step.
         """
 
     @abstractmethod
@@ -66,20 +66,20 @@ class TrainingTask(ABC):
         """Return loss and error of the test split, each if there is one. Collective.
 
         Args:
-            network: In evaluation mode, the same on all of the team.
-            team: Those who share the work.
+            network: Network in evaluation mode, the same on the whole team.
+            team: Processes that share the work.
         """
 
 
 def weight_in_team(own: float | torch.Tensor, team: Team, device: torch.device) -> torch.Tensor:
-    """Return how much a mean over own samples counts, where the means of all are averaged.
+    """Return the weight of this process's mean when the means of all processes are averaged.
 
     Collective over the team.
 
     Args:
         own: Sum of the weights of the process's samples.
         team: All processes.
-        device: On which they communicate.
+        device: Device on which they communicate.
     """
     mine = torch.as_tensor(own, dtype=torch.float64, device=device).detach()
     total = mine.clone()

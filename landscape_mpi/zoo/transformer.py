@@ -1,4 +1,4 @@
-"""A small transformer that reads a text and says at each place what comes next.
+"""Build a small transformer that reads a text and predicts the next symbol at each place.
 
 Source: Vaswani et al. 2017, arXiv:1706.03762; normalisation before each part: Xiong et al. 2020,
 arXiv:2002.04745.
@@ -21,9 +21,9 @@ WIDTH = 64
 
 
 class Attention(nn.Module):
-    """Attention of each place to itself and those before it.
+    """Let each place attend to itself and earlier places.
 
-    Written out: the fused kernels have no second derivative, which curvature needs.
+    It is written out because the fused kernels have no second derivative, which curvature needs.
     """
 
     later: torch.Tensor
@@ -31,7 +31,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, n_heads: int, length: int) -> None:
         super().__init__()
         self.shape = (3, n_heads, width // n_heads)
-        self.mixed = nn.Linear(width, 3 * width)  # queries, keys and values
+        self.mixed = nn.Linear(width, 3 * width)  # makes queries, keys and values
         self.linear = nn.Linear(width, width)
         later = torch.ones(length, length, dtype=torch.bool).triu(1)
         self.register_buffer("later", later, persistent=False)
@@ -45,7 +45,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then two linear layers, each added to what it is given."""
+    """Apply attention, then two linear layers, each added to its input."""
 
     def __init__(self, width: int, n_heads: int, length: int) -> None:
         super().__init__()
@@ -62,13 +62,13 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Embedding of symbols and places, blocks, layer-norm, linear classifier at each place.
+    """Embed symbols and places; apply blocks, layer-norm and a linear classifier at each place.
 
-    The initial weights are torch's own, those of the places 0.02 times normal.
+    The initial weights are torch's own; those of the places are normal, times 0.02.
 
     Args:
-        n_symbols: Symbols there are; each is an output.
-        length: Places of a sequence.
+        n_symbols: Number of symbols; each one is an output.
+        length: Number of places in a sequence.
     """
 
     def __init__(self, *, n_symbols: int, length: int) -> None:

@@ -1,4 +1,4 @@
-"""Which samples of a data set a run uses, so that no others are read where they lie one by one."""
+"""Select the samples that a run uses, so that others stored one by one are not read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from landscape_mpi.zoo.subset import FIRST, rows_of
 
 @dataclass(frozen=True)
 class UsedSamples:
-    """Some splits, and of the training split all samples or some."""
+    """Hold the used splits, with all or some samples of the training split."""
 
-    splits: tuple[str, ...] | None = None  # None for those that the data have
-    limit: int | None = None  # training samples, None for all
-    subset: str = FIRST  # which of them; see subset.rows_of
+    splits: tuple[str, ...] | None = None  # None for all splits of the data
+    limit: int | None = None  # number of training samples; None for all
+    subset: str = FIRST  # choice of these samples; see subset.rows_of
 
     @property
     def all_of_training(self) -> bool:
@@ -25,21 +25,21 @@ class UsedSamples:
         return self.limit is None and (self.splits is None or "train" in self.splits)
 
     def rows(self, spec: str, n_samples: Mapping[str, int]) -> dict[str, np.ndarray | None]:
-        """Return the rows of each split that is used, ascending, int64 [n]; None for all rows.
+        """Return the rows of each used split, ascending, int64 [n]; None for all rows.
 
         Args:
-            spec: What --data names, for messages.
-            n_samples: Samples of each split that the data have.
+            spec: Value of --data, for messages.
+            n_samples: Number of samples of each split in the data.
 
         Raises:
-            InputError: If a split is not there, or has fewer samples.
+            InputError: If a split is missing, or has too few samples.
         """
         asked = self.splits or tuple(n_samples)
         for name in asked:
             if name not in n_samples:
                 raise InputError(
-                    f"--splits: {name} is asked for, and --data {spec} has "
-                    f"{', '.join(n_samples)}. Leave it out, or pass data that has it."
+                    f"--splits: {name} is asked for, but --data {spec} has {', '.join(n_samples)}. "
+                    "Leave it out, or pass data that has it."
                 )
         rows: dict[str, np.ndarray | None] = dict.fromkeys(asked)
         if self.limit is not None:

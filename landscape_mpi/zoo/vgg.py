@@ -1,7 +1,7 @@
-"""Plain convolutional networks: 3x3 convolutions, halved images, linear layers.
+"""Build plain convolutional networks: 3x3 convolutions, halved images, linear layers.
 
-Source: Simonyan and Zisserman 2014, arXiv:1409.1556; the nine layers with batch-norm: Li et al.
-2018, arXiv:1712.09913; the sixteen for small images: Garipov et al. 2018, arXiv:1802.10026.
+Source: Simonyan and Zisserman 2014, arXiv:1409.1556; nine layers with batch-norm: Li et al. 2018,
+arXiv:1712.09913; sixteen layers for small images: Garipov et al. 2018, arXiv:1802.10026.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from landscape_mpi.zoo.initial_weights import draw_initial_weights
 
 STAGES_OF_9 = ((64, 64), (128, 128), (256, 256, 256))  # channels of the convolutions
 STAGES_OF_16 = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
-N_HIDDEN = 512  # units of the linear layers of the sixteen
+N_HIDDEN = 512  # units of the linear layers in vgg16
 DROPOUT = 0.5
 
 
 class Vgg(nn.Module):
-    """Stages of convolutions, each halving the image, then linear layers."""
+    """Apply stages of convolutions that each halve the image, then linear layers."""
 
     def __init__(self, features: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Vgg(nn.Module):
 
 
 def vgg9(*, n_channels: int, size: tuple[int, int], n_classes: int) -> Vgg:
-    """Return seven convolutions and two linear layers, with batch-norm."""
+    """Return a network of seven convolutions and two linear layers, with batch-norm."""
     n_features = _count_features(STAGES_OF_9, size)
     classifier = nn.Sequential(
         nn.Linear(n_features, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, n_classes)
@@ -46,7 +46,7 @@ def vgg9(*, n_channels: int, size: tuple[int, int], n_classes: int) -> Vgg:
 
 
 def vgg16(*, batch_norm: bool, n_channels: int, size: tuple[int, int], n_classes: int) -> Vgg:
-    """Return thirteen convolutions, with batch-norm or without, and three linear layers."""
+    """Return a network of thirteen convolutions and three linear layers; batch-norm is optional."""
     n_features = _count_features(STAGES_OF_16, size)
     classifier = nn.Sequential(
         nn.Dropout(DROPOUT),
@@ -77,10 +77,10 @@ def _convolutions(
 
 
 def _count_features(stages: Sequence[Sequence[int]], size: tuple[int, int]) -> int:
-    """Return how many values are left of an image behind the stages.
+    """Return how many values are left of an image after the stages.
 
     Raises:
-        InputError: If none are.
+        InputError: If none are left.
     """
     shrinkage = 2 ** len(stages)
     height, width = size

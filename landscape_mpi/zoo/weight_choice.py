@@ -1,6 +1,6 @@
-"""The choice among several sets of weights in a checkpoint: raw or averaged, of which network.
+"""Choose among several sets of weights in a checkpoint: raw or averaged, and of which network.
 
-Where the names make the choice clear, it is made, and the log says it. Otherwise the checkpoint is
+If the names make the choice clear, it is made and reported in the log. Otherwise the checkpoint is
 refused, and the user chooses with ``--checkpoint-key``.
 """
 
@@ -19,7 +19,7 @@ from landscape_mpi.errors import InputError, nearest_name
 from landscape_mpi.tensor_names import is_extra, listed, plain_names, shared_modules
 from landscape_mpi.zoo.hooks import a_kind
 
-# Names under which most programs save the weights of the network; the first one counts.
+# Names under which most programs save the weights of the network; the first match counts.
 WRAPPERS = (
     *("state_dict", "model_state_dict", "model_state", "model", "net"),
     *("network", "net_state_dict", "weights", "params", "module"),
@@ -30,22 +30,22 @@ OTHERS = re.compile(
     r"measures"
 )
 AVERAGES = {"ema", "emamodel", "swa", "avg", "average", "averaged", "shadow", "polyak", "moving"}
-N_LEVELS = 3  # of dictionaries in one another that are looked through for weights
-N_AVERAGED = "n_averaged"  # of torch.optim.swa_utils.AveragedModel
+N_LEVELS = 3  # levels of nested dictionaries that are searched for weights
+N_AVERAGED = "n_averaged"  # entry of torch.optim.swa_utils.AveragedModel
 State = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The weights that are taken from a file."""
+    """Hold the weights that are chosen from a file."""
 
-    state: dict[str, Any]  # by the names in the file; values of ..._extra_state may be anything
-    notes: tuple[str, ...]  # for the log: what was chosen
-    rivals: tuple[str, ...] = ()  # keys of several networks in state, each in front of its names
+    state: dict[str, Any]  # by name in the file; values of ..._extra_state may have any type
+    notes: tuple[str, ...]  # for the log: the choice
+    rivals: tuple[str, ...] = ()  # keys of several networks in state, each a prefix of its names
 
 
 def is_average(key: str) -> bool:
-    """Return whether a name is that of averaged weights."""
+    """Return whether a name denotes averaged weights."""
     words = set(re.split(r"[^a-z0-9]+", key.lower()))
     return bool(words & AVERAGES) or any(word.endswith("ema") for word in words)
 
@@ -56,13 +56,13 @@ def choose_weights(path: Path, loaded: object, key: str | None) -> Choice:
     Args:
         path: The file, for messages.
         loaded: The content of the file.
-        key: Where in it the weights lie, e.g. ``ema`` or ``ema.module``, or the module that the
-            names of the tensors begin with; None to choose by the names.
+        key: Place of the weights in it, e.g. ``ema`` or ``ema.module``, or the module with which
+            the tensors' names begin; None to choose by the names.
 
     Raises:
-        InputError: If there are no weights, or several sets and any of them may be meant.
+        InputError: If there are no weights, or several sets without a clear choice.
     """
-    if isinstance(loaded, nn.Module):  # a whole pickled network, which needed trust
+    if isinstance(loaded, nn.Module):  # a whole pickled network; reading it needed trust
         loaded = loaded.state_dict()
     if not isinstance(loaded, Mapping):
         raise InputError(
@@ -90,7 +90,7 @@ def choose_weights(path: Path, loaded: object, key: str | None) -> Choice:
 
 
 def record_of(loaded: object) -> dict[str, Any]:
-    """Return the entries of a file beside its state dicts, none if the file is a state dict."""
+    """Return the entries of a file beside its state dicts; none if the file is a state dict."""
     if not isinstance(loaded, Mapping):
         return {}
     states = _states_in(loaded)
@@ -115,7 +115,7 @@ def _only_averages(path: Path, found: Mapping[str, dict[str, Any]]) -> Choice:
 
 
 def _with_count(state: dict[str, Any]) -> Choice:
-    """Return the state, with a note on how many networks it averages, if it says that."""
+    """Return the state, with a note on how many networks it averages if it has a count."""
     count = state.get(N_AVERAGED)
     if not isinstance(count, torch.Tensor) or count.numel() != 1:
         return Choice(state, ())
@@ -123,7 +123,7 @@ def _with_count(state: dict[str, Any]) -> Choice:
 
 
 def _one_of(path: Path, raw: Mapping[str, dict[str, Any]]) -> Choice:
-    """Return the state to use, or all states together if only the network can tell."""
+    """Return the state to use, or all states together if the choice needs the network."""
     known = [name for name in WRAPPERS if name in raw]
     first = (known or list(raw))[0]
     alike = [name for name in raw if name != first and _same_names(raw[name], raw[first])]
@@ -168,7 +168,7 @@ def _same_values(first: State, second: State) -> bool:
 
 
 def _states_in(loaded: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
-    """Return all state dicts in a file by key: raw ones at the outermost level, and averages."""
+    """Return all state dicts in a file by key: raw ones from the outermost level, and averages."""
     found = dict(_walk(loaded, N_LEVELS))
     raw = [name for name in found if not is_average(name)]
     level = min((found[name][0] for name in raw), default=0)
@@ -180,7 +180,7 @@ def _states_in(loaded: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
 def _walk(
     loaded: Mapping[Any, Any], n_levels: int
 ) -> Iterator[tuple[str, tuple[int, dict[str, Any]]]]:
-    """Yield key, level and state dict of all state dicts, from the outermost level inwards."""
+    """Yield key, level and content of all state dicts, from the outermost level inwards."""
     inner = []
     for name, value in _members(loaded):
         state = _state_of(value)
@@ -194,7 +194,7 @@ def _walk(
 
 
 def _nameless_averages(loaded: Mapping[Any, Any], n_levels: int) -> list[str]:
-    """Return the keys of averaged weights that are kept as a list, without names."""
+    """Return the keys of averaged weights that are stored as a list without names."""
     found = []
     for name, value in _members(loaded):
         if isinstance(value, Mapping) and n_levels > 1:
@@ -212,7 +212,7 @@ def _members(loaded: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _state_of(value: object) -> dict[str, Any] | None:
-    """Return a value as a state dict, None if it is not one."""
+    """Return a value as a state dict; None if it is not one."""
     if isinstance(value, nn.Module):
         return dict(value.state_dict())
     if not isinstance(value, Mapping):
@@ -223,7 +223,7 @@ def _state_of(value: object) -> dict[str, Any] | None:
 
 
 def _outermost(loaded: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return what should be the state dict: the entry under a usual name, otherwise all."""
+    """Return the likely state dict: the entry under a usual name, otherwise everything."""
     inner = (loaded[name] for name in WRAPPERS if isinstance(loaded.get(name), Mapping))
     return next(inner, loaded)
 
@@ -255,7 +255,7 @@ def _checked(path: Path, loaded: Mapping[Any, Any], state: Mapping[Any, Any]) ->
 
 
 def _at_key(path: Path, loaded: Mapping[Any, Any], key: str) -> dict[str, Any]:
-    """Return the state dict under a key, or the tensors whose names have the key in front.
+    """Return the state dict under a key, or the tensors whose names begin with the key.
 
     Raises:
         InputError: If there is none.
@@ -279,7 +279,7 @@ def _at_key(path: Path, loaded: Mapping[Any, Any], key: str) -> dict[str, Any]:
 
 
 def _step_in(loaded: object, key: str) -> object | None:
-    """Return what lies under a key, whose dots lead from one dictionary into the next."""
+    """Return the value under a key; its dots lead from one dictionary into the next."""
     if not key or not isinstance(loaded, Mapping):
         return loaded if not key else _in_front_of_module(loaded, key)
     for name, value in loaded.items():
@@ -297,7 +297,7 @@ def _in_front_of_module(loaded: object, key: str) -> dict[str, Any] | None:
 
 
 def _in_front(state: Mapping[Any, Any], key: str) -> dict[str, Any]:
-    """Return the tensors whose names begin with a module, by their names without it."""
+    """Return the tensors whose names begin with a module, by name without the module."""
     plain = plain_names(str(name) for name in state)
     start = f"{key}."
     return {
@@ -308,7 +308,7 @@ def _in_front(state: Mapping[Any, Any], key: str) -> dict[str, Any]:
 
 
 def _modules_of(found: Mapping[str, State]) -> list[str]:
-    """Return the modules that the names of each state dict begin with, if there are several."""
+    """Return the modules with which the names of each state dict begin, if there are several."""
     modules: list[str] = []
     for state in found.values():
         names = list(plain_names(str(name) for name in state).values())

@@ -1,7 +1,7 @@
-"""Files and folders of weights, and how they are found, checked and loaded.
+"""Find, check and load files and folders of weights.
 
-A file of torch.save or safetensors; an index.json with its shards, or a folder that holds one, as
-Hugging Face's save_pretrained leaves it; a folder of torch.distributed.checkpoint.
+These are files of torch.save or safetensors; an index.json with its shards, or a folder with one,
+as written by Hugging Face's save_pretrained; and folders of torch.distributed.checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from landscape_mpi.errors import InputError, MissingInputError, nearest_name
 from landscape_mpi.tensor_names import listed
 from landscape_mpi.zoo.distributed_checkpoint import METADATA, load_distributed
 
-# What a folder of weights holds, in the order in which transformers and peft look for it.
+# Files in a folder of weights, in the order in which transformers and peft look for them.
 IN_FOLDER = (
     *("model.safetensors", "model.safetensors.index.json"),
     *("pytorch_model.bin", "pytorch_model.bin.index.json"),
@@ -31,22 +31,22 @@ IN_FOLDER = (
     *("diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json"),
     *("adapter_model.safetensors", "adapter_model.bin"),
 )
-TRAINER_STATE = "trainer_state.json"  # of Hugging Face's Trainer
+TRAINER_STATE = "trainer_state.json"  # record of Hugging Face's Trainer
 SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".tar", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True)
 class WeightFiles:
-    """Where the weights of one checkpoint lie."""
+    """Hold the paths of one checkpoint's weights."""
 
-    path: Path  # as it was named
-    main: Path  # the file that says all, or the folder of torch.distributed.checkpoint
-    shards: tuple[Path, ...]  # that an index names, in the order of their names
-    others: tuple[str, ...]  # files of the folder that hold weights too, and are left alone
+    path: Path  # as the user named it
+    main: Path  # main file, or the folder of torch.distributed.checkpoint
+    shards: tuple[Path, ...]  # shards that an index names, in the order of their names
+    others: tuple[str, ...]  # other files of the folder with weights; they are not used
 
     @property
     def sha256(self) -> str:
-        """Digest of the bytes of all files, in their order."""
+        """Return the digest of the bytes of all files, in their order."""
         files = [self.main, *self.shards]
         if self.main.is_dir():
             files = [self.main / METADATA, *sorted(self.main.glob("*.distcp"))]
@@ -67,8 +67,8 @@ def find_weights(path: Path) -> WeightFiles:
     """Return the files of a checkpoint.
 
     Raises:
-        InputError: If there are none, or one of them is empty or a shard of several.
-        MissingInputError: If there is no such file, or an index names one that is not there.
+        InputError: If there are none, if one is empty, or if one is a single shard of several.
+        MissingInputError: If there is no such file, or an index names a missing one.
     """
     main, others = (_in_folder(path)) if path.is_dir() else (path, ())
     if main.is_dir():
@@ -91,7 +91,7 @@ def load_files(found: WeightFiles, *, trust: bool, mapped: bool = False) -> obje
     Args:
         found: The files.
         trust: Unpickle whatever they hold, which can run code.
-        mapped: Whether tensors are read only when they are used, where the format allows it.
+        mapped: Whether tensors are read only when they are used, if the format allows it.
     """
     if found.main.is_dir():
         return load_distributed(found.main, trust=trust)
@@ -105,7 +105,7 @@ def load_files(found: WeightFiles, *, trust: bool, mapped: bool = False) -> obje
 
 
 def record_beside(found: WeightFiles) -> dict[str, Any]:
-    """Return what Hugging Face's Trainer recorded beside the weights, empty without such a file."""
+    """Return the record of Hugging Face's Trainer beside the weights; empty if there is none."""
     place = found.path / TRAINER_STATE
     if not found.path.is_dir() or not place.is_file():
         return {}
@@ -114,10 +114,10 @@ def record_beside(found: WeightFiles) -> dict[str, Any]:
 
 
 def _in_folder(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """Return the main file of a folder, and the names of others that hold weights too.
+    """Return the main file of a folder, and the names of its other files with weights.
 
     Raises:
-        InputError: If it holds none that can be read.
+        InputError: If it holds no readable file.
     """
     names = [name for name in IN_FOLDER if (path / name).is_file()]
     if names:
@@ -159,7 +159,7 @@ def _shards_of(index: Path) -> tuple[Path, ...]:
     """Return the shards that an index names.
 
     Raises:
-        InputError: If one of them lies elsewhere or is empty.
+        InputError: If one lies elsewhere or is empty.
     """
     names = sorted(set(_weight_map(index).values()))
     for name in names:
@@ -196,10 +196,10 @@ def _read_json(path: Path) -> object:
 def _load_shard(
     shard: Path, named: Mapping[str, str], *, trust: bool, mapped: bool
 ) -> dict[str, Any]:
-    """Return the tensors of a shard that the index puts there.
+    """Return the tensors that the index assigns to a shard.
 
     Raises:
-        InputError: If one is not there.
+        InputError: If one is missing.
     """
     loaded = _load_file(shard, trust=trust, mapped=mapped)
     there = loaded if isinstance(loaded, Mapping) else {}
@@ -234,7 +234,7 @@ def _load_torch(path: Path, trust: bool, *, mapped: bool = False) -> object:
         return torch.load(path, weights_only=not trust, map_location="cpu", mmap=mapped)
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {first_sentence(problem)}") from problem
-    except Exception as problem:  # a damaged pickle can raise anything
+    except Exception as problem:  # a damaged pickle can raise any error
         raise _refused(path, problem, trust) from problem
 
 
@@ -273,5 +273,5 @@ def _damaged(path: Path, problem: Exception) -> InputError:
 
 
 def first_sentence(problem: BaseException) -> str:
-    """Return the first sentence of what a library said."""
+    """Return the first sentence of a library's error."""
     return str(problem).strip().split("\n")[0].split(". ")[0].rstrip(".") + "."

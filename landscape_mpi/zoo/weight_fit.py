@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint and the tensors of a network that they fit, also under other names.
+"""Fit the tensors of a checkpoint to those of a network, even under other names.
 
 The network may lie inside another module in the checkpoint, or the other way round, and the
 checkpoint may hold other tensors beside it: those of a loss, a metric, an average of the weights.
@@ -27,7 +27,7 @@ from landscape_mpi.tensor_names import (
 )
 from landscape_mpi.zoo.weight_choice import N_AVERAGED, is_average
 
-# Outermost modules of a state dict that do not take part in a network's outputs.
+# Outermost modules of a state dict that do not contribute to a network's outputs.
 BESIDE = re.compile(
     r"(?:(?:train|val|valid|test)_)?(?:criterion|criteria|loss|losses|loss_fn|loss_func|"
     r"metrics?|acc|accuracy)(?:_?\d+)?"
@@ -36,9 +36,9 @@ BESIDE = re.compile(
 
 @dataclass(frozen=True)
 class NameChoice:
-    """The tensors that are taken, and their names in the network."""
+    """Hold the chosen tensors and their names in the network."""
 
-    names: dict[str, str]  # name in the checkpoint: name in the network, or the same if unknown
+    names: dict[str, str]  # name in the network by name in the checkpoint; the same if unknown
     notes: tuple[str, ...]  # for the log
 
 
@@ -50,7 +50,7 @@ def choose_names(
     *,
     rivals: Collection[str] = (),
 ) -> NameChoice:
-    """Return the names that the tensors of a checkpoint have in a network.
+    """Find the names of a checkpoint's tensors in a network.
 
     Args:
         path: The checkpoint, for messages.
@@ -64,7 +64,7 @@ def choose_names(
     fits = all_fits(names, target)
     whole = _whole_fits(fits, state, target)
     if not whole:
-        # The second name of a tensor may lie outside the module that all others are in.
+        # The second name of a tensor may lie outside the module of all others.
         fits = all_fits(names, [n for n in target if n not in _second_names(target)]) or fits
         whole = _whole_fits(fits, state, target)
     if not fits:
@@ -82,10 +82,10 @@ def choose_names(
 
 
 def missing_names(names: Collection[str], target: Mapping[str, Any]) -> list[str]:
-    """Return the tensors that a network needs and that are not among the names.
+    """Return the tensors that a network needs but that are missing from the names.
 
-    It needs neither counters of batches, which evaluation does not use, nor the second name of a
-    tensor that it has under two names.
+    Counters of batches are not needed, because evaluation does not use them, nor is the second name
+    of a tensor with two names.
     """
     there = {_memory(target[name]) for name in target if name in names}
     return [
@@ -99,7 +99,7 @@ def missing_names(names: Collection[str], target: Mapping[str, Any]) -> list[str
 
 
 def _second_names(target: Mapping[str, Any]) -> set[str]:
-    """Return the names of tensors that the network has under an earlier name too."""
+    """Return the names of tensors that the network also has under an earlier name."""
     seen: set[object] = set()
     second = set()
     for name, value in target.items():
@@ -111,13 +111,13 @@ def _second_names(target: Mapping[str, Any]) -> set[str]:
 
 
 def _memory(value: Any) -> tuple[int, torch.Size] | None:
-    """Return memory and shape, the same for two names of one tensor; None without memory."""
+    """Return memory and shape, equal for two names of one tensor; None without memory."""
     shape = _shape(value)
     return (value.data_ptr(), shape) if shape is not None and value.numel() else None
 
 
 def _shape(value: Any) -> torch.Size | None:
-    """Return the shape of a tensor, None where a lazy layer does not know it yet."""
+    """Return the shape of a tensor; None if a lazy layer does not know it yet."""
     known = isinstance(value, torch.Tensor) and not is_lazy(value)
     return value.shape if known else None
 
@@ -143,7 +143,7 @@ def _one_of(path: Path, fits: list[NameFit]) -> tuple[NameFit, tuple[str, ...]]:
     """Return the fit to use, and notes on the others.
 
     Raises:
-        InputError: If any of several may be meant.
+        InputError: If several fit without a clear choice.
     """
     raw = [fit for fit in fits if not is_average(fit.prefix)]
     if len(raw) == 1:
@@ -163,7 +163,7 @@ def _one_of(path: Path, fits: list[NameFit]) -> tuple[NameFit, tuple[str, ...]]:
 def _refuse_small_part(
     path: Path, fit: NameFit, dropped: Collection[str], rivals: Collection[str]
 ) -> None:
-    """Refuse a network that is only the smaller part of the one in the checkpoint.
+    """Refuse a network that is only a small part of the one in the checkpoint.
 
     Raises:
         InputError: If more tensors would be left out than taken.
@@ -188,12 +188,12 @@ def _key(fit: NameFit) -> str:
 
 
 def beside_network(names: Collection[str]) -> list[str]:
-    """Return the names of tensors that do not belong to a network, unless all would be that."""
+    """Return the names of tensors that do not belong to a network; none if that were all."""
     plain = plain_names(names)
     averages = [name for name in names if is_average(_module_of(plain[name]))]
     others = [name for name in names if name not in averages]
     beside = [name for name in others if _is_beside(plain[name])]
-    # A network may have a module called avg or moving; only ema always means an average.
+    # A network may have a module named avg or moving; only ema always means an average.
     doubles = best_fits(averages, others)
     if doubles and 2 * len(doubles[0].names) > len(averages):
         beside += averages
@@ -208,7 +208,7 @@ def _is_beside(name: str) -> bool:
 
 
 def _module_of(name: str) -> str:
-    """Return the outermost module that a tensor is in, empty if it is in none."""
+    """Return the outermost module of a tensor; empty if it is in none."""
     first, dot, _ = name.partition(".")
     return first if dot else ""
 
@@ -216,10 +216,9 @@ def _module_of(name: str) -> str:
 def _droppable(
     fit: NameFit, left: list[str], state: Mapping[str, torch.Tensor], network: nn.Module
 ) -> list[str]:
-    """Return the names that the network lacks and that may be left out.
+    """Return the names missing from the network that may be left out.
 
-    Tensors in the module of the checkpoint that fits the network belong to it, and are not left
-    out.
+    Tensors in the checkpoint's module that fits the network belong to it and are kept.
     """
     plain = plain_names([*fit.names, *left])
     kept = _rebuilt_buffers(network)
@@ -238,7 +237,7 @@ def _goes_without_saying(name: str, network: nn.Module) -> bool:
 
 
 def _rebuilt_buffers(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the buffers that the network makes itself and keeps out of its state dict."""
+    """Return the buffers that the network makes itself and omits from its state dict."""
     state = network.state_dict()
     return {name: buffer for name, buffer in network.named_buffers() if name not in state}
 

@@ -1,4 +1,4 @@
-"""The weights of a checkpoint as one long vector, of which any stretch is read on its own."""
+"""Read the weights of a checkpoint as one long vector, any stretch of it alone."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from landscape_mpi.zoo.weight_fit import beside_network
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says of itself, without its weights."""
+    """Hold a checkpoint's information about itself, without its weights."""
 
     path: Path
-    sha256: str  # of its files
-    shapes: dict[str, tuple[int, ...]]  # of the floating-point tensors, shared ones once
+    sha256: str  # digest of its files
+    shapes: dict[str, tuple[int, ...]]  # shapes of the floating-point tensors, shared ones once
     place: TrainingPlace
-    lr: float  # learning rate as recorded, else NaN
-    notes: tuple[str, ...]  # for the log: which weights these are
+    lr: float  # recorded learning rate, else NaN
+    notes: tuple[str, ...]  # for the log: the origin of the weights
 
     @property
     def epoch(self) -> float:
-        """Return the epoch as recorded, else as in the file's name, else NaN."""
+        """Return the recorded epoch, else the epoch in the file's name, else NaN."""
         return self.place.epoch
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Tensors one after another in a vector."""
+    """Describe tensors one after another in a vector."""
 
     shapes: dict[str, tuple[int, ...]]
 
     @property
     def n_weights(self) -> int:
-        """Return the length of the vector."""
+        """Return the number of weights in the vector."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def places(self) -> Iterator[tuple[str, int, int]]:
-        """Yield each tensor's name, and where in the vector it begins and ends."""
+        """Yield each tensor's name, its begin and its end in the vector."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         ends = list(itertools.accumulate(sizes))
         for name, size, end in zip(self.shapes, sizes, ends, strict=True):
             yield name, end - size, end
 
     def flatten(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return tensors as a vector, float32 [n_weights], zero where there is none."""
+        """Return tensors as a vector, float32 [n_weights], zero for missing ones."""
         vector = np.zeros(self.n_weights, np.float32)
         for name, begin, end in self.places():
             if name in tensors:
@@ -63,19 +63,19 @@ class Layout:
         return vector
 
     def unflatten(self, vector: np.ndarray) -> dict[str, np.ndarray]:
-        """Return a vector [n_weights] as tensors by name, views of it."""
+        """Return a vector [n_weights] as tensors by name, which are views of it."""
         return {
             name: vector[begin:end].reshape(self.shapes[name]) for name, begin, end in self.places()
         }
 
 
 def read_header(path: Path, *, trust: bool = False, key: str | None = None) -> Header:
-    """Read what a checkpoint says of itself. Local.
+    """Read a checkpoint's information about itself. Local.
 
     Args:
         path: A file or folder of weights.
-        trust: Unpickle whatever it holds, which can run code.
-        key: Where in it the weights lie; None if only one choice is possible.
+        trust: Unpickle any content, which can run code.
+        key: Place of the weights in it; None if only one choice is possible.
     """
     state, notes, said = map_checkpoint(path, trust=trust, key=key)
     beside = [name for name in beside_network(state) if state[name].is_floating_point()]
@@ -104,10 +104,10 @@ def same_weights(first: Path, second: Path, *, trust: bool = False, key: str | N
     """Return whether two checkpoints hold the same tensors. Local.
 
     Args:
-        first: One of them.
-        second: The other.
-        trust: Unpickle whatever they hold, which can run code.
-        key: Where in them the weights lie.
+        first: First checkpoint.
+        second: Second checkpoint.
+        trust: Unpickle any content, which can run code.
+        key: Place of the weights in both.
     """
     states = [map_checkpoint(path, trust=trust, key=key)[0] for path in (first, second)]
     return states[0].keys() == states[1].keys() and all(
@@ -116,15 +116,15 @@ def same_weights(first: Path, second: Path, *, trust: bool = False, key: str | N
 
 
 def choose_layout(header: Header, *, ignore: tuple[str, ...], states: bool) -> Layout:
-    """Return which tensors of a checkpoint move, from their names and shapes alone.
+    """Choose the tensors of a checkpoint that move, by their names and shapes alone.
 
-    A layer whose ``weight`` is a vector, or that has running statistics, normalises; its
-    weight and bias are ``bn``. Any other name with bias in its last word is ``bias``.
+    A layer counts as a normalisation if its ``weight`` is a vector or if it has running statistics;
+    its weight and bias are ``bn``. Any other name with bias in its last word is ``bias``.
 
     Args:
-        header: Of the checkpoint.
-        ignore: Of ``bias`` and ``bn``.
-        states: Whether running means and variances move too.
+        header: Header of the checkpoint.
+        ignore: Kinds that do not move: ``bias`` and ``bn``.
+        states: Whether running means and variances move as well.
 
     Raises:
         InputError: If nothing is left to move.
@@ -152,23 +152,23 @@ def _kind(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def check_layout(header: Header, layout: Layout, *, like: Path) -> None:
-    """Check that a checkpoint has the tensors of another.
+    """Check that a checkpoint has the tensors of another one.
 
     Args:
-        header: Of the checkpoint.
-        layout: What is moved of the other.
-        like: The other, for the message.
+        header: Header of the checkpoint.
+        layout: Moved tensors of the other checkpoint.
+        like: The other checkpoint, for the message.
 
     Raises:
-        InputError: If one is missing or has another shape.
+        InputError: If a tensor is missing or has another shape.
     """
     for name, shape in layout.shapes.items():
         found = header.shapes.get(name)
         if found != shape:
             has = "does not have" if found is None else f"has with shape {list(found)}"
             raise InputError(
-                f"{header.path}: {has} {name}, which has shape {list(shape)} in {like}. The "
-                f"checkpoints of a plane are of one network: leave this one out."
+                f"{header.path}: {has} {name}, which has shape {list(shape)} in {like}. All "
+                "checkpoints of a plane must be of one network: leave this one out."
             )
 
 
@@ -181,18 +181,18 @@ def read_stretch(
     trust: bool,
     key: str | None = None,
 ) -> None:
-    """Read a stretch of the vector of a checkpoint. Local.
+    """Read a stretch of a checkpoint's vector. Local.
 
     Args:
         path: The checkpoint.
-        layout: What the vector is made of.
-        start: Where the stretch begins.
-        out: Where it goes, float32 [n], in place.
-        trust: Unpickle whatever the file holds, which can run code.
-        key: Where in it the weights lie.
+        layout: Tensors of the vector.
+        start: Begin of the stretch.
+        out: Result, float32 [n], filled in place.
+        trust: Unpickle any content, which can run code.
+        key: Place of the weights in it.
 
     Raises:
-        InputError: If a weight is NaN or infinite, or the file was changed meanwhile.
+        InputError: If a weight is NaN or infinite, or if the file has changed in the meantime.
     """
     state, _, _ = map_checkpoint(path, trust=trust, key=key)
     stop = start + len(out)
@@ -202,11 +202,13 @@ def read_stretch(
             continue
         tensor = state.get(name)
         if tensor is None or tuple(tensor.shape) != layout.shapes[name]:
-            raise InputError(f"{path}: was replaced while it was read. Start again when it rests.")
+            raise InputError(
+                f"{path}: was replaced while it was read. Start again when nothing writes it."
+            )
         piece = tensor.reshape(-1)[first - begin : last - begin].to(torch.float32).numpy()
         if not np.isfinite(piece).all():
             raise InputError(
-                f"{path}: {name} holds NaN or infinite weights: the training diverged there, and a "
-                f"path through it has no end. Leave this checkpoint and the later ones out."
+                f"{path}: {name} holds NaN or infinite weights: the training diverged there, so a "
+                "trajectory cannot pass through it. Leave this checkpoint and the later ones out."
             )
         out[first - start : last - start] = piece

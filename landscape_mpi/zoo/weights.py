@@ -1,4 +1,4 @@
-"""How large the weights of a network are: norms, and a histogram, as they change in training."""
+"""Measure norms and a histogram of a network's weights as they change in training."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 import torch
 from torch import nn
 
-N_BINS = 401  # odd, so that the weights around zero have a bin of their own
-RANGE = 6.0  # of the histogram, to both sides of zero, in root mean squares of the weights
+N_BINS = 401  # odd, so that one bin is centred on zero
+RANGE = 6.0  # half-width of the histogram, in root mean squares of the weights
 
 
 @dataclass(frozen=True)
 class WeightMeasures:
-    """Norms and histogram of the parameters of a network.
+    """Hold norms and histogram of a network's parameters.
 
-    Weights are the parameters of two dimensions or more: filters and matrices, neither biases
-    nor the scales of normalisation layers.
+    Weights are the parameters of two dimensions or more: filters and matrices, but not biases and
+    scales of normalisation layers.
     """
 
-    parameter_norms: np.ndarray  # float64 [n_parameters], L2, in the order of the network
-    weight_norm: float  # L2, of all weights together
-    total_norm: float  # L2, of all parameters together
+    parameter_norms: np.ndarray  # L2, float64 [n_parameters], in the order of the network
+    weight_norm: float  # L2 over all weights together
+    total_norm: float  # L2 over all parameters together
     edges: np.ndarray  # float64 [N_BINS + 1]
     counts: np.ndarray  # int64 [N_BINS], weights in each bin
     n_outside: np.ndarray  # int64 [2], weights below and above the bins
@@ -43,7 +43,7 @@ def measure_weights(network: nn.Module) -> WeightMeasures:
     values = torch.cat(weights) if weights else torch.zeros(0)
     weight_norm = float(np.linalg.norm(norms[are_weights]))
     half = RANGE * weight_norm / max(1, values.numel()) ** 0.5 or 1.0  # 1: all weights are zero
-    # Bins -1 and N_BINS are outside. Counts of integers, so that their order does not matter.
+    # Bins -1 and N_BINS are outside. Integers are counted, so the order does not matter.
     bins = torch.floor((values / half + 1) * (N_BINS / 2)).clamp(-1, N_BINS).long() + 1
     counts = torch.bincount(bins, minlength=N_BINS + 2).cpu().numpy()
     return WeightMeasures(

@@ -29,6 +29,8 @@ class Slow(torch.nn.Linear):
         return super().forward(images.flatten(1))
 
 def build():
+    while os.path.exists("hang"):
+        time.sleep(0.1)
     torch.manual_seed(0)
     return Slow(64, 10)
 """

@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from command_runs import (
     Ended,
     RunAndWait,
     begun_copy,
+    command,
+    environment,
     is_same,
     points_reported,
     rounds_lost,
@@ -265,6 +268,89 @@ def two_jobs(case: Case) -> Result:
     return resume(case, f"the second {' '.join(options)}".strip(), ended, said=said)
 
 
+def hang_at_start(case: Case) -> Result:
+    """The network is not built: rank 0 waits for something in code of the user's."""
+    n_ranks = case.draw.choice((1, 2, 3))
+    place = case.folder / "hang"
+    place.touch()
+    begun_copy(case.begun, case.folder)
+    with case.disturb(n_ranks, "--stall-seconds=1") as job:
+        ended = job.ended(100)
+    place.unlink()
+    words = "stalled: rank 0 on "
+    said = ended.status == 75 and words in ended.words and "slow_network.py:" in ended.words
+    return resume(case, f"rank 0 of {n_ranks}", ended, said=said)
+
+
+def full_shared_memory(case: Case) -> Result:
+    """As a container that was given too little /dev/shm, or that others have filled."""
+    n_kib = case.draw.choice((4, 8, 16))
+    own = "mount -t tmpfs -o size=1m tmpfs /dev/shm && "
+    own += f'head -c {(1024 - n_kib) << 10} /dev/zero > /dev/shm/other && exec "$@"'
+    start = ["unshare", "--mount", "bash", "-c", own, "bash", *command(2, case.out)]
+    network = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_pml": "ob1"}  # which need none of it
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        raise ImpossibleError("a /dev/shm of its own takes root and a mount")
+    done = subprocess.run(
+        start,
+        cwd=case.folder,
+        env=environment(0) | network,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    refused = Ended(done.returncode, done.stdout)
+    said = (
+        refused.status == 2 and " which the ranks of a node share in /dev/shm, and " in done.stdout
+    )
+    return resume(case, f"{n_kib} KiB left", refused, said=said and not case.out.exists())
+
+
+def damaged_point(case: Case) -> Result:
+    out = begun_copy(case.begun, case.folder)
+    with h5py.File(out) as file:
+        points = file["done"][...].ravel().nonzero()[0]
+        point = int(case.draw.choice(list(points)))
+        place = file["train_loss"].id.get_offset() + 8 * point + case.draw.randrange(8)
+    data = bytearray(out.read_bytes())
+    data[place] ^= case.draw.randrange(1, 256)
+    out.write_bytes(data)
+    refused = case.run_here()
+    said = refused.status == 2 and "1 of its " in refused.words and "--repair" in refused.words
+    repaired = case.run_here("--repair")
+    said = said and "1 point is not as written, so this run computes again" in repaired.words
+    same = repaired.status == 0 and is_same(out, case.reference)
+    return Result(f"point {point}", said, same, words=refused.words + repaired.words)
+
+
+def wrong_pmi(case: Case) -> Result:
+    """Each task of srun is rank 0 of 1, since the library does not know the launcher's PMI."""
+    n_tasks = case.draw.choice((2, 3))
+    begun_copy(case.begun, case.folder)
+    before = case.out.read_bytes()
+    outer = ("OMPI_", "PMIX_", "PMI_", "SLURM_")
+    own = {name: text for name, text in environment(0).items() if not name.startswith(outer)}
+    own |= {"SLURM_STEP_NUM_TASKS": str(n_tasks), "SLURM_NTASKS": str(n_tasks)}
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, *command(1, case.out)[3:]],
+            cwd=case.folder,
+            env=own | {"SLURM_PROCID": str(number)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(n_tasks)
+    ]
+    words = "".join(task.communicate(timeout=120)[0] for task in tasks)
+    said = words.count(f"error: MPI: srun started {n_tasks} processes, but MPI (") == 1
+    said = said and all(task.returncode == 2 for task in tasks) and case.out.read_bytes() == before
+    return resume(case, f"{n_tasks} tasks", Ended(2, words), said=said)
+
+
 KINDS: dict[str, Callable[[Case], Result]] = {
     "SIGKILL of a rank": kill_a_rank,
     "SIGSTOP of a rank": stop_a_rank,
@@ -273,4 +359,8 @@ KINDS: dict[str, Callable[[Case], Result]] = {
     "corrupted bytes": corrupt,
     "no permission to write": take_permission,
     "two jobs on one file": two_jobs,
+    "hang at the start": hang_at_start,
+    "full /dev/shm": full_shared_memory,
+    "damaged point, --repair": damaged_point,
+    "wrong PMI": wrong_pmi,
 }

@@ -1,1 +1,1 @@
-"""The devices that a rank may compute on; no other part of the package compares their names."""
+"""Define the devices that a rank may use; no other part of the package compares their names."""

@@ -1,4 +1,4 @@
-"""Which devices a process may take: by what is asked for, and what torch sees."""
+"""Choose the device of a process from the request and from the devices that torch sees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from landscape_mpi.registry import DEVICES
 
 
 def accelerators(asked: str) -> list[type[Device]]:
-    """Return the kinds of GPUs that come into question; none for the CPU.
+    """Return the kinds of GPUs that a request allows; none for the CPU.
 
     Args:
         asked: ``auto``, a kind of device, or one GPU.
@@ -22,16 +22,16 @@ def accelerators(asked: str) -> list[type[Device]]:
 
 
 def device_named(name: str) -> Device:
-    """Return a device by the name that torch has for it, e.g. ``cuda:2``."""
+    """Return a device by its name in torch, e.g. ``cuda:2``."""
     kind, index = kind_and_index(name)
     found: Device = DEVICES[kind](index or 0)
     return found
 
 
 def choose_alone(asked: str) -> Device:
-    """Return the device of a process that has no other ranks beside it.
+    """Return the device of a process that runs without other ranks.
 
-    Of several GPUs it is the current one of the process.
+    If there are several GPUs, it is the current one of the process.
 
     Args:
         asked: ``auto``, a kind of device, or one GPU.
@@ -56,9 +56,9 @@ def choose_alone(asked: str) -> Device:
 
 
 def current_device() -> Device:
-    """Return the GPU that this process computes on where none is named; the CPU if there is none.
+    """Return the GPU that this process uses if none is named; the CPU if there is no GPU.
 
-    A kind of GPU that nothing has used yet is left alone.
+    A kind of GPU that this process has not used yet is not initialised.
     """
     for kind in accelerators(AUTO):
         current = kind.current()
@@ -68,14 +68,14 @@ def current_device() -> Device:
 
 
 def check_absence(asked: str, *, where: str = "here") -> None:
-    """Check that no GPU is asked for, where torch sees none.
+    """Refuse a request for a GPU on a machine where torch sees none.
 
     Args:
         asked: ``auto``, a kind of device, or one GPU.
-        where: They are absent, for the message.
+        where: Place without GPUs, for the message.
 
     Raises:
-        InputError: If one is asked for.
+        InputError: If a GPU is asked for.
     """
     kinds = accelerators(asked)
     if asked == AUTO or not kinds:
@@ -92,7 +92,7 @@ def _usual_cause(kind: type[Device]) -> str:
 
 
 def describe_passed_over(asked: str) -> str | None:
-    """Return why the CPU is taken on a machine with GPUs; None if it has none, or it was asked."""
+    """Return why the CPU is used despite GPUs; None without GPUs, or if the CPU was asked for."""
     reasons = (kind.passed_over() for kind in accelerators(asked))
     reason = next((words for words in reasons if words is not None), None)
     return None if reason is None else f"{reason}. This run computes on the CPU."

@@ -1,4 +1,4 @@
-"""The processor of a node, whose cores and memory its ranks share."""
+"""Define the processor of a node, whose cores and memory its ranks share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from landscape_mpi.compute.devices.device import Device
 
 
 @dataclass(frozen=True)
 class CpuDevice(Device):
-    """The cores that this process may use."""
+    """Represent the cores that this process may use."""
 
     kind: ClassVar[str] = "cpu"
     is_host: ClassVar[bool] = True
@@ -22,16 +24,16 @@ class CpuDevice(Device):
     matrix_size: ClassVar[int] = 1024
     copy_bytes: ClassVar[int] = 64 << 20
     gradient_batch: ClassVar[int] = 250
-    vector_chunk: ClassVar[int] = 1 << 16  # 40 of them fill a core's cache
+    vector_chunk: ClassVar[int] = 1 << 16  # 40 samples fill a core's cache
 
     @property
     def name(self) -> str:
-        """Return the name that torch has for it."""
+        """Return the device's name in torch."""
         return self.kind
 
     @classmethod
     def visible(cls) -> list[str]:
-        """Return the identity of the only one."""
+        """Return the identity of the only device."""
         return [cls.kind]
 
     def describe(self) -> str:
@@ -41,23 +43,27 @@ class CpuDevice(Device):
         names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
         return names[0] if names else platform.processor() or platform.machine()
 
+    def model(self) -> str:
+        """Return its name with the instructions that torch computes with, e.g. ``AVX2``."""
+        return f"{self.describe()} ({torch.backends.cpu.get_cpu_capability()})"
+
     def bind(self) -> None:
-        """Do nothing: a launcher binds processes to cores."""
+        """Do nothing, because the launcher binds processes to cores."""
 
     def synchronize(self) -> None:
-        """Do nothing: it has done what a call has returned from."""
+        """Do nothing, because the work is complete when a call returns."""
 
     def free_bytes(self) -> int:
-        """Return how much memory of this machine is free, or of the job's share of it."""
+        """Return how much memory of this machine, or of the job's share of it, is free."""
         words = Path("/proc/meminfo").read_text().split()
         free = 1024 * int(words[words.index("MemAvailable:") + 1])
         limits = [_number(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current")]
-        if None not in limits:  # a container, or a job that asked for a share of its node
+        if None not in limits:  # a container, or a job that uses a share of its node
             free = min(free, max(0, limits[0] - limits[1]))  # type: ignore[operator]
         return free
 
     def precisions(self) -> tuple[str, ...]:
-        """Return the types of matrix products beside fp32."""
+        """Return the types of matrix products other than fp32."""
         return ("bf16",)
 
 

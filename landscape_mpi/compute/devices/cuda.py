@@ -1,4 +1,4 @@
-"""GPUs that torch calls ``cuda``: those of NVIDIA, and those of AMD by ROCm."""
+"""Define the GPUs that torch calls ``cuda``: NVIDIA's, and AMD's with ROCm."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import torch
 from landscape_mpi.compute.devices import recording
 from landscape_mpi.compute.devices.device import Device, Work
 
-FIRST_WITH_TF32 = (8, 0)  # compute capability; older GPUs take the flag and ignore it
+FIRST_WITH_TF32 = (8, 0)  # compute capability; older GPUs accept the flag and ignore it
 IS_ROCM = torch.version.hip is not None
-# What a process is shown by its launcher; each counts what the one before it leaves.
+# Variables by which launchers hide GPUs; each one counts the GPUs that the one before shows.
 AMD_MASKS = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 MASKS = (*AMD_MASKS, "CUDA_VISIBLE_DEVICES") if IS_ROCM else ("CUDA_VISIBLE_DEVICES",)
 LISTING = ("rocm-smi", "--showid") if IS_ROCM else ("nvidia-smi", "-L")
-LISTING_S = 20  # a driver that hangs must not hold the job up
+LISTING_S = 20  # a driver that hangs must not block the job
 
 
 @dataclass(frozen=True)
 class CudaDevice(Device):
-    """One GPU of NVIDIA or AMD."""
+    """Represent one GPU of NVIDIA or AMD."""
 
     kind: ClassVar[str] = "cuda"
     can_record: ClassVar[bool] = True
@@ -35,16 +35,16 @@ class CudaDevice(Device):
     matrix_size: ClassVar[int] = 8192
     copy_bytes: ClassVar[int] = 1 << 30
     gradient_batch: ClassVar[int] = 1000
-    vector_chunk: ClassVar[int] = 1 << 20  # 40 of them take 320 MB
+    vector_chunk: ClassVar[int] = 1 << 20  # 40 samples take 320 MB
 
     @classmethod
     def visible(cls) -> list[str]:
-        """Return the identities of those that this process sees, in the order of their index.
+        """Return the identities of the GPUs that this process sees, in the order of their index.
 
-        Two slices of one GPU (MIG) may have its UUID both: the name that shows a slice to this
-        process tells them apart.
+        Two slices of one GPU (MIG) may both have its UUID; the launcher's name for a slice tells
+        them apart.
         """
-        # cuBLAS reads it when it starts; without it, it may add in another order each time.
+        # cuBLAS reads this when it starts; without it, sums may have a different order each time.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         n, shown = torch.cuda.device_count(), _shown()
         names = shown if len(shown) == n else [str(index) for index in range(n)]
@@ -54,7 +54,7 @@ class CudaDevice(Device):
 
     @classmethod
     def passed_over(cls) -> str | None:
-        """Return why torch does not see GPUs that this machine has; None if it has none."""
+        """Return why torch does not see this machine's GPUs; None if it has none."""
         if torch.cuda.is_available() or _is_hidden():
             return None
         n = _number_of_gpus()
@@ -68,17 +68,17 @@ class CudaDevice(Device):
 
     @classmethod
     def current(cls) -> Device | None:
-        """Return the current one of this thread; None where none was used."""
+        """Return the current GPU of this thread; None if the process has not used one."""
         if not (torch.cuda.is_available() and torch.cuda.is_initialized()):
             return None
         return cls(torch.cuda.current_device())
 
     def describe(self) -> str:
-        """Return its name, e.g. ``NVIDIA H200``."""
+        """Return the GPU's name, e.g. ``NVIDIA H200``."""
         return torch.cuda.get_device_name(self.index)
 
     def model(self) -> str:
-        """Return name and memory, which tell apart two models and two sizes of a slice."""
+        """Return name and memory, which distinguish models and sizes of slices."""
         size = torch.cuda.get_device_properties(self.index).total_memory
         return f"{self.describe()} of {size / 2**30:.0f} GiB"
 
@@ -94,30 +94,30 @@ class CudaDevice(Device):
         return sum(torch.cuda.can_device_access_peer(self.index, other) for other in others)
 
     def bind(self) -> None:
-        """Make it the current one of this thread."""
+        """Make this GPU the current one of this thread."""
         torch.cuda.set_device(self.index)
 
     def synchronize(self) -> None:
-        """Wait until it has done all it was given, from whatever thread."""
+        """Wait until the GPU has finished all work, given by any thread."""
         torch.cuda.synchronize(self.index)
 
     def free_bytes(self) -> int:
-        """Return how much of its memory is free."""
+        """Return how much of the GPU's memory is free."""
         return int(torch.cuda.mem_get_info(self.index)[0])
 
     def precisions(self) -> tuple[str, ...]:
-        """Return the types of matrix products beside fp32."""
+        """Return the types of matrix products other than fp32."""
         if IS_ROCM or torch.cuda.get_device_capability(self.index) < FIRST_WITH_TF32:
             return ("bf16",)
         return ("tf32", "bf16")
 
     def generators(self) -> list[torch.Generator]:
-        """Return the generator that draws on it."""
+        """Return the generator that draws on this GPU."""
         torch.cuda.init()
         return [torch.cuda.default_generators[self.index]]
 
     def record(self, work: Work) -> Work:
-        """Record the kernels of some work as a CUDA graph, and return what launches them again.
+        """Record the kernels of some work as a CUDA graph; return a function that launches them.
 
         Raises:
             OutOfMemoryError: If the device's memory does not suffice.
@@ -127,7 +127,7 @@ class CudaDevice(Device):
 
 
 def _shown() -> list[str]:
-    """Return the names by which a launcher shows GPUs to this process; none where it shows all."""
+    """Return the names of the GPUs that a launcher shows to this process; none if it shows all."""
     given = [os.environ[name] for name in MASKS if name in os.environ]
     if not given:
         return []
@@ -146,7 +146,7 @@ def _uuid(index: int) -> str:
 
 
 def _number_of_gpus() -> int:
-    """Return how many GPUs the driver's own tool lists; 0 where it is absent or fails."""
+    """Return how many GPUs the driver's own tool lists; 0 if the tool is absent or fails."""
     lines = _lines_of(LISTING)
     return len({line.split(":")[0] for line in lines if line.startswith("GPU")})
 
@@ -157,7 +157,7 @@ def _version_of_driver() -> str:
 
 
 def _lines_of(command: tuple[str, ...]) -> list[str]:
-    """Return what a tool of the driver prints; nothing where it is absent or fails."""
+    """Return what a tool of the driver prints; nothing if the tool is absent or fails."""
     if shutil.which(command[0]) is None:
         return []
     try:
@@ -170,7 +170,7 @@ def _lines_of(command: tuple[str, ...]) -> list[str]:
 
 
 def _fault() -> str:
-    """Return why CUDA does not start."""
+    """Return the reason why CUDA does not start."""
     if not torch.backends.cuda.is_built() and not IS_ROCM:
         return "it is built without CUDA"
     try:

@@ -1,4 +1,4 @@
-"""A device that a rank computes on: all that differs between a processor and kinds of GPUs."""
+"""Define a rank's device: everything that differs between a processor and kinds of GPUs."""
 
 from __future__ import annotations
 
@@ -15,56 +15,57 @@ Work = Callable[[], None]
 
 @dataclass(frozen=True)
 class Device(ABC):
-    """One device, as this rank counts them.
+    """Represent one device, with the index it has for this rank.
 
-    It belongs to its process: it cannot be sent to another rank, whose device has another index.
+    The object belongs to its process. It cannot be sent to another rank, whose device has its own
+    index.
     """
 
     index: int = 0
 
-    kind: ClassVar[str]  # as --device and the files name it, and torch
-    is_host: ClassVar[bool] = False  # the node's own cores and memory, which its ranks share
+    kind: ClassVar[str]  # its name in --device, in files and in torch
+    is_host: ClassVar[bool] = False  # whether it is the node's processor, which ranks share
     can_record: ClassVar[bool] = False
-    backend: ClassVar[str]  # of torch.distributed
-    mask: ClassVar[str] = ""  # variable by which a launcher shows a process some GPUs alone
-    default_batch: ClassVar[int]  # samples of a forward pass, where nothing was measured
-    n_batches_timed: ClassVar[int]  # a point of so few takes seconds at most, and fills the device
-    matrix_size: ClassVar[int]  # of a product that shows its speed
-    copy_bytes: ClassVar[int]  # of a copy that does
-    gradient_batch: ClassVar[int]  # samples whose backward pass fills it, and fits
-    vector_chunk: ClassVar[int]  # entries of vectors of weights that are in float64 at a time
+    backend: ClassVar[str]  # backend of torch.distributed
+    mask: ClassVar[str] = ""  # variable by which a launcher shows only some GPUs to a process
+    default_batch: ClassVar[int]  # samples in a forward pass, if nothing was measured
+    n_batches_timed: ClassVar[int]  # enough to fill the device for at most a few seconds
+    matrix_size: ClassVar[int]  # rows of a matrix product that shows the device's speed
+    copy_bytes: ClassVar[int]  # size of a copy that shows the memory's speed
+    gradient_batch: ClassVar[int]  # samples whose backward pass fills the device, and fits
+    vector_chunk: ClassVar[int]  # entries of weight vectors that are converted to float64 at a time
 
     @property
     def name(self) -> str:
-        """Return the name that torch has for it, e.g. ``cuda:2``."""
+        """Return the device's name in torch, e.g. ``cuda:2``."""
         return f"{self.kind}:{self.index}"
 
     @property
     def place(self) -> torch.device:
-        """Return where torch puts tensors."""
+        """Return the torch device that tensors are put on."""
         return torch.device(self.name)
 
     @classmethod
     @abstractmethod
     def visible(cls) -> list[str]:
-        """Return the identities of those that this process sees, in the order of their index."""
+        """Return the identities of the devices that this process sees, in order of index."""
 
     @classmethod
     def current(cls) -> Device | None:
-        """Return the current one of this thread; None where none was used."""
+        """Return the current device of this thread; None if the process has not used one."""
         return None
 
     @classmethod
     def passed_over(cls) -> str | None:
-        """Return why torch does not see GPUs that this machine has; None if it has none."""
+        """Return why torch does not see this machine's GPUs; None if it has none."""
         return None
 
     @abstractmethod
     def describe(self) -> str:
-        """Return its name in words, e.g. ``NVIDIA H200``."""
+        """Return the device's name in words, e.g. ``NVIDIA H200``."""
 
     def model(self) -> str:
-        """Return what has to be the same for two devices to give the same bits."""
+        """Return the properties that must be equal for two devices to give the same bits."""
         return self.describe()
 
     def driver(self) -> str:
@@ -77,30 +78,30 @@ class Device(ABC):
 
     @abstractmethod
     def bind(self) -> None:
-        """Make it the current one of this thread."""
+        """Make this device the current one of this thread."""
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until it has done all it was given."""
+        """Wait until the device has finished all work."""
 
     @abstractmethod
     def free_bytes(self) -> int:
-        """Return how much of its memory is free."""
+        """Return how much of the device's memory is free."""
 
     @abstractmethod
     def precisions(self) -> tuple[str, ...]:
-        """Return the types of matrix products that it has beside fp32."""
+        """Return the types of matrix products that the device supports other than fp32."""
 
     def generators(self) -> list[torch.Generator]:
-        """Return the generators of its own that draw random numbers without being named."""
+        """Return the device's own default generators of random numbers."""
         return []
 
     def cast(self, dtype: torch.dtype, *, enabled: bool) -> AbstractContextManager[Any]:
-        """Return a context in which matrix products are computed in another type."""
+        """Return a context that computes matrix products in another type."""
         return torch.autocast(self.kind, dtype=dtype, enabled=enabled)
 
     def record(self, work: Work) -> Work:
-        """Record some work, and return what repeats it with a single launch.
+        """Record some work; return a function that repeats it with a single launch.
 
         Raises:
             OutOfMemoryError: If the device's memory does not suffice.

@@ -1,4 +1,4 @@
-"""CUDA graphs: the kernels of some work, launched again at once."""
+"""Record CUDA graphs, which launch the kernels of some work again at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 
 from landscape_mpi.compute.devices.device import Work
 
-SLACK = 1.25  # of memory: what a recording takes lies in larger pieces
-OUT_OF_MEMORY = "out of memory"  # in the words of CUDA, whatever the class of the error
+SLACK = 1.25  # bytes of free memory; a recording allocates larger pieces
+OUT_OF_MEMORY = "out of memory"  # CUDA's words for it, whatever the class of the error
 
 
 class Recorder:
-    """One stream and one pool of memory, for all recordings of a device.
+    """Hold one stream and one memory pool for all recordings of a device.
 
-    Recordings are replayed one after the other, and what they leave lies outside of the pool, so
-    that each may use the memory of the others.
+    Recordings are replayed one after the other, and their results lie outside the pool, so each
+    recording may use the memory of the others.
     """
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class Recorder:
         self._pool = torch.cuda.graph_pool_handle()
 
     def record(self, work: Work) -> Work:
-        """Record some work on the current GPU, and return what launches it again.
+        """Record some work on the current GPU; return a function that launches it again.
 
         Raises:
-            OutOfMemoryError: If the recording failed where memory is as short as that.
-            RuntimeError: If it failed.
+            OutOfMemoryError: If the recording failed for lack of memory.
+            RuntimeError: If the recording failed for another reason.
         """
         outside, stream = torch.cuda.current_stream(), self._stream
         stream.wait_stream(outside)
@@ -51,40 +51,40 @@ class Recorder:
                 raise torch.OutOfMemoryError(f"CUDA out of memory: {words}") from problem
             raise
         finally:
-            torch.cuda.set_stream(outside)  # a recording that fails leaves its own one behind
+            torch.cuda.set_stream(outside)  # a failed recording leaves its own stream current
         return graph.replay
 
 
 _recorders: dict[int, Recorder] = {}
-_failed: list[Any] = []  # kept: older versions of torch stop where such a graph is freed
+_failed: list[Any] = []  # kept, because older versions of torch abort when such a graph is freed
 
 
 def record(work: Work, index: int) -> Work:
-    """Record some work on a GPU, which is the current one.
+    """Record some work on the current GPU.
 
     Args:
-        work: Gives the same kernels each time.
-        index: Of the GPU.
+        work: Function that launches the same kernels each time.
+        index: Index of the GPU.
 
     Raises:
-        OutOfMemoryError: If its memory does not suffice, in whatever words CUDA says so.
+        OutOfMemoryError: If the GPU's memory does not suffice, however CUDA words the error.
         RuntimeError: If the work cannot be recorded.
     """
     recorder = _recorders.pop(index, None) or Recorder()
-    replay = recorder.record(work)  # or its stream and pool are not used again
+    replay = recorder.record(work)  # otherwise its stream and pool are not used again
     _recorders[index] = recorder
     return replay
 
 
 def _shortages() -> int:
-    """Return how often the allocator of the current GPU has not found what it was asked for."""
+    """Return how often the allocator of the current GPU could not find enough memory."""
     return int(torch.cuda.memory_stats().get("num_ooms", 0))
 
 
 def _bytes_taken_by(work: Work) -> int:
-    """Do some work, and return the most memory that it took beside what is held.
+    """Do some work; return the largest amount of memory it took beyond the memory already held.
 
-    Libraries take their workspaces on a stream's first call, which a recording must not do.
+    Libraries allocate their workspaces at a stream's first call; a recording must not do this.
     """
     held = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
@@ -93,12 +93,12 @@ def _bytes_taken_by(work: Work) -> int:
 
 
 def is_underway() -> bool:
-    """Return whether what this thread gives to a GPU is recorded, and not computed."""
+    """Return whether this thread's work for a GPU is being recorded and not computed."""
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def is_for_memory(problem: BaseException) -> bool:
-    """Return whether memory is the cause of an error, or of one that it followed."""
+    """Return whether lack of memory caused an error, or an error that led to it."""
     return any(
         isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY in str(error).lower()
         for error in _chain(problem)

@@ -1,4 +1,4 @@
-"""Make this process compute the same every time, in the types that are asked for."""
+"""Make this process compute the same bits every time, in the requested types."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-# Of the library for convolutions. Benchmark times kernels, so that its choice is not repeatable.
+# Switches of cuDNN. Its benchmark mode times kernels, so the choice is not repeatable.
 CUDNN = {"benchmark": False, "deterministic": True}
-# Where float32 may be computed in less. Newer versions of torch have a switch for each, and the
-# older switches do not undo what a user's module sets there.
+# Operations that may compute float32 in lower precision. Newer versions of torch have a switch for
+# each, and the older switches do not undo a user's setting of the newer ones.
 PLACES = (
     "",
     "cuda.matmul",
@@ -28,7 +28,7 @@ NEW_SWITCH = "fp32_precision"
 
 
 def compute_repeatably(*, tf32: bool = False) -> None:
-    """Choose the same kernels every time, and let float32 be float32.
+    """Choose the same kernels every time, and compute float32 in full precision.
 
     Args:
         tf32: Whether GPUs may compute products of float32 in TF32.
@@ -44,7 +44,7 @@ def compute_repeatably(*, tf32: bool = False) -> None:
 
 @contextmanager
 def switches_restored() -> Iterator[None]:
-    """Put back at the end what compute_repeatably() has changed."""
+    """Restore at the end the switches that compute_repeatably() changes."""
     new = [(module, getattr(module, NEW_SWITCH)) for _, module in _places()]
     old = [(put, value) for put, value in _older_switches() if value is not None]
     cudnn = {name: getattr(torch.backends.cudnn, name) for name in CUDNN}
@@ -58,12 +58,12 @@ def switches_restored() -> Iterator[None]:
             setattr(torch.backends.cudnn, name, chosen)
         for put, value in old:
             put(value)
-        for module, word in new:  # afterwards: the older switches set these too
+        for module, word in new:  # last, because the older switches set these as well
             setattr(module, NEW_SWITCH, word)
 
 
 def _older_switches() -> list[tuple[Callable[[Any], None], Any]]:
-    """Return what sets each older switch, and its value; None where torch cannot tell it."""
+    """Return the setter of each older switch and its value; None if torch cannot tell it."""
     cudnn = torch.backends.cudnn
     return [
         (torch.set_float32_matmul_precision, _told(torch.get_float32_matmul_precision)),
@@ -74,12 +74,12 @@ def _older_switches() -> list[tuple[Callable[[Any], None], Any]]:
 def _told(read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except RuntimeError:  # a newer switch says something that the older one has no word for
+    except RuntimeError:  # a newer switch has a value that the older one cannot express
         return None
 
 
 def _places() -> list[tuple[str, Any]]:
-    """Return the modules of torch that have a new switch; none before torch 2.9."""
+    """Return torch's modules with a newer switch; none before torch 2.9."""
     found = []
     for place in PLACES:
         module: Any = torch.backends

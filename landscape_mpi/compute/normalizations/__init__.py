@@ -1,1 +1,1 @@
-"""How random directions are scaled, a file for each way; registry.NORMALIZATIONS lists them."""
+"""Scale random directions: one file for each way; registry.NORMALIZATIONS lists them."""

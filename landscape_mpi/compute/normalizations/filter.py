@@ -1,7 +1,7 @@
-"""Directions that are scaled filter by filter.
+"""Scale directions filter by filter.
 
-A filter is all that makes one output channel. A vector (bias, scale, shift) has no filters: it is
-scaled as a whole, so that it stays random.
+A filter consists of all entries that make one output channel. A vector (bias, scale, shift) has no
+filters. It is scaled as a whole, so that it stays random.
 
 Source: Li et al. 2018, arXiv:1712.09913, section 4: d <- d / ||d|| ||theta||.
 """

@@ -1,4 +1,4 @@
-"""Directions that are scaled tensor by tensor."""
+"""Scale directions tensor by tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directions that are left as they were drawn."""
+"""Leave directions as they were drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a random direction is scaled."""
+"""Define how a random direction is scaled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.registry import NORMALIZATIONS
 
-if TYPE_CHECKING:  # --help reads the words below, and waits for neither
+if TYPE_CHECKING:  # --help reads the words below and must not wait for these imports
     import numpy as np
 
     from landscape_mpi.compute.filters import Filters
@@ -16,16 +16,16 @@ if TYPE_CHECKING:  # --help reads the words below, and waits for neither
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
-    """A way to scale random directions, which --normalize names.
+    """Describe a way to scale random directions, named by --normalize.
 
-    It scales each tensor by itself: ``scale(draw, weights, filters)`` returns the draw as it is
-    to be, float64. Draw and weights are float64 of one shape; filters says which entries make
-    one output channel, and that a vector has no filters.
+    Each tensor is scaled separately: ``scale(draw, weights, filters)`` returns the scaled draw,
+    float64. Draw and weights are float64 of one shape. ``filters`` tells which entries make one
+    output channel; a vector has no filters.
     """
 
     scale: Callable[[np.ndarray, np.ndarray, Filters], np.ndarray]
-    words: str  # what it gives, behind its name in --help and in the documentation
-    is_by_filter: bool = False  # whether it depends on filters, which --dry-run then lists
+    words: str  # its effect, shown after its name in --help and in the documentation
+    is_by_filter: bool = False  # whether it depends on filters; if so, --dry-run lists them
 
 
 def find_normalization(name: str) -> Normalization:
@@ -39,5 +39,5 @@ def find_normalization(name: str) -> Normalization:
 
 
 def normalizations_in_words() -> str:
-    """Return what every way of scaling does, for --help."""
+    """Return the effect of every way of scaling, for --help."""
     return "; ".join(f"{name}: {find_normalization(name).words}" for name in NORMALIZATIONS)

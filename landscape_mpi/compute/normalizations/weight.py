@@ -1,4 +1,4 @@
-"""Directions that are scaled entry by entry."""
+"""Scale directions entry by entry."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from landscape_mpi.engine.grid import axis_levels
 
-BASE_NODES = 12  # per axis: the level with so many is computed whole
+BASE_NODES = 11  # per axis: the level with so many is computed whole
 STENCIL = 4  # nodes of an axis that a new one is interpolated from: a cubic
 
 
@@ -55,6 +55,17 @@ def level_grids(n_alpha: int, n_beta: int) -> list[LevelGrid]:
         LevelGrid(*(np.flatnonzero(of_axis <= max(level, 0)) for of_axis in levels))
         for level in range(base - 1, finest + 1)
     ]
+
+
+def coarsest_points(n_alpha: int, n_beta: int) -> int:
+    """Return how many points the level that is computed whole has.
+
+    Args:
+        n_alpha: Points along alpha.
+        n_beta: Points along beta.
+    """
+    base = level_grids(n_alpha, n_beta)[1]
+    return len(base.alpha) * len(base.beta)
 
 
 def predict(values: np.ndarray, coarse: LevelGrid, fine: LevelGrid) -> np.ndarray:

@@ -67,7 +67,7 @@ def refine(question: Question) -> Answer:
     below, base, *finer = level_grids(*shape)
     used = np.zeros(shape, bool)
     used[base.select] = True
-    pending = used & ~question.done
+    pending = (used | question.settled) & ~question.done
     if pending.any():
         return _stop(question, pending, used)
     level = _base_level(question, below, base)
@@ -82,7 +82,41 @@ def refine(question: Question) -> Answer:
         asked |= question.settled[grid.select] & grid.is_new(level.grid)
         used[grid.select] |= asked
         level = _next_level(question, level, grid, asked, (prediction, roughness, estimate))
-    return Answer(np.empty(0, np.int64), used, level.values, level.errors)
+    values = within_range(level.values, used)
+    return Answer(np.empty(0, np.int64), used, values, level.errors)
+
+
+def within_range(values: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return values with those that are not used kept within the range of those that are.
+
+    A cubic may overshoot; below the lowest computed loss it could make a negative one.
+
+    Args:
+        values: Float64 [n, n_alpha, n_beta].
+        used: Which are computed, bool [n_alpha, n_beta].
+    """
+    known = np.isfinite(values) & used
+    low = np.min(values, axis=(1, 2), keepdims=True, where=known, initial=np.inf)
+    high = np.max(values, axis=(1, 2), keepdims=True, where=known, initial=-np.inf)
+    return np.where(used | (low > high), values, np.clip(values, low, high))
+
+
+def carry_on(values: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return values at all points from those that are used, as refine predicts losses.
+
+    Args:
+        values: Float64 [n, n_alpha, n_beta].
+        used: Which of them are computed, all of the coarsest level, bool [n_alpha, n_beta].
+    """
+    _, grid, *finer = level_grids(*used.shape)
+    found = values[..., *grid.select]
+    for fine in finer:
+        prediction = predict(found, grid, fine)
+        prediction[..., *fine.places_of(grid)] = found
+        known = used[fine.select] & fine.is_new(grid)
+        found = np.where(known, values[..., *fine.select], prediction)
+        grid = fine
+    return within_range(found, used)
 
 
 def _stop(question: Question, pending: np.ndarray, used: np.ndarray) -> Answer:

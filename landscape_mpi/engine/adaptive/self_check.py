@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from landscape_mpi.engine.adaptive.level_grid import coarsest_points
 from landscape_mpi.engine.adaptive.refinement import MOST, Answer, Question, refine
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 
@@ -24,8 +25,9 @@ class Check:
     """What computing some interpolated points has shown."""
 
     points: np.ndarray  # flat indices, int64 [n]
-    errors: np.ndarray  # observed, in the unit of the tolerance, float64 [n]; NaN is not finite
-    holds: np.ndarray  # whether the estimate covered it, bool [n]
+    errors: np.ndarray  # observed in the worst loss, in the tolerance's unit, float64 [n]
+    estimates: np.ndarray  # made before, float64 [n]
+    holds: np.ndarray  # whether the estimate covers the error, bool [n]
 
     @property
     def is_passed(self) -> bool:
@@ -47,17 +49,20 @@ class Step:
         return not len(self.pending)
 
 
-def next_step(losses: np.ndarray, done: np.ndarray, tolerance: Tolerance) -> Step:
+def next_step(
+    losses: np.ndarray, done: np.ndarray, tolerance: Tolerance, always: np.ndarray | None = None
+) -> Step:
     """Return the points to compute next.
 
     Args:
         losses: Of computed points; others are not looked at, float64 [n_losses, n_alpha, n_beta].
         done: Which are computed, bool [n_alpha, n_beta].
         tolerance: How far the others may be off.
+        always: Which are computed whatever the values say, bool [n_alpha, n_beta].
     """
     values = tolerance.scaled(np.where(done, losses, np.nan))
-    nowhere = np.zeros(done.shape, bool)
-    question = Question(values, done, nowhere, np.zeros_like(values), 1, 1.0, tolerance)
+    always = np.zeros(done.shape, bool) if always is None else always
+    question = Question(values, done, always, np.zeros_like(values), 1, 1.0, tolerance)
     checks: list[Check] = []
     while True:
         answer = refine(question)
@@ -71,12 +76,27 @@ def next_step(losses: np.ndarray, done: np.ndarray, tolerance: Tolerance) -> Ste
         checks.append(check)
 
 
+def least_points(n_alpha: int, n_beta: int) -> int:
+    """Return how many points of a grid are computed at least: the coarsest level, and a check.
+
+    Args:
+        n_alpha: Points along alpha.
+        n_beta: Points along beta.
+    """
+    n_base, n = coarsest_points(n_alpha, n_beta), n_alpha * n_beta
+    return min(n, n_base + _n_checked(n - n_base))
+
+
+def _n_checked(n: int) -> int:
+    """Return how many of so many interpolated points are computed to check them."""
+    return min(n, int(np.clip(np.ceil(CHECKED * n), LEAST_CHECKED, MOST_CHECKED)))
+
+
 def _choose(candidates: np.ndarray, *, seed: int) -> np.ndarray:
     """Return a random sample of points, the same for one seed with any version of NumPy."""
     places = np.flatnonzero(candidates)
-    n = int(np.clip(np.ceil(CHECKED * len(places)), LEAST_CHECKED, MOST_CHECKED))
     drawn = np.random.PCG64(seed).random_raw(candidates.size)[places]
-    return places[np.argsort(drawn, kind="stable")[:n]]
+    return places[np.argsort(drawn, kind="stable")[: _n_checked(len(places))]]
 
 
 def _judge(question: Question, answer: Answer, chosen: np.ndarray) -> tuple[Check, Question]:
@@ -89,16 +109,18 @@ def _judge(question: Question, answer: Answer, chosen: np.ndarray) -> tuple[Chec
         errors = np.abs(found - said)  # NaN where the computed value is not finite
     holds = errors <= estimates
     known = np.where(np.isfinite(errors), errors, MOST)
-    check = Check(chosen, errors.max(axis=0), holds.all(axis=0))
+    with np.errstate(over="ignore"):
+        ratios = known / np.maximum(estimates, tolerance.floor)
+    worst = ratios.argmax(axis=0)  # of the losses of a point
+    places = worst, np.arange(len(chosen))
+    check = Check(chosen, errors[places], estimates[places], holds[places])
     missed = question.missed.copy()
     missed.reshape(n_losses, -1)[:, chosen] = np.where(holds, 0.0, known)
     settled = question.settled | answer.used
     settled.ravel()[chosen] = True
     factor, reach = question.factor, question.reach
     if not check.is_passed:
-        with np.errstate(over="ignore"):
-            ratios = (known / np.maximum(estimates, tolerance.floor)).max(axis=0)
-        covering = np.quantile(ratios, HOLDING, method="higher")
+        covering = np.quantile(ratios.max(axis=0), HOLDING, method="higher")
         factor *= float(np.clip(covering, 1.0, MOST_SCALING))
         reach *= 2
     return check, replace(question, settled=settled, missed=missed, reach=reach, factor=factor)

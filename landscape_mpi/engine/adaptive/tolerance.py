@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-UNITS = ("decades", "nat")
 OFFSET = 0.1  # added to a loss before its logarithm, as pictures do
 FLOOR = 0.01  # of the tolerance; no estimate is smaller, or a wrong one could never be scaled up
 

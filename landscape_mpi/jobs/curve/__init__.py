@@ -1,5 +1,5 @@
-"""Curves of low loss between solutions: a module for each subcommand of landscape_mpi.curve.
+"""Find curves of low loss between solutions, with one module per subcommand.
 
-Each has ``SUMMARY``, ``EXAMPLE``, ``add_options`` and ``run``, and imports torch and HDF5 only in
-what ``run`` calls.
+Each module of a subcommand of landscape_mpi.curve has ``SUMMARY``, ``EXAMPLE``, ``add_options`` and
+``run``. Only functions that ``run`` calls import torch and HDF5.
 """

@@ -1,4 +1,4 @@
-"""The barriers between solutions as matrices: made of the file's lines, written and printed."""
+"""Make matrices of the barriers between solutions from a file's lines; write and print them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from landscape_mpi.store.lines import (
 )
 from landscape_mpi.store.reader import Surface, read_surface
 
-MOST_PLACES = 6  # that are listed one by one
+MOST_PLACES = 6  # places that are listed one by one
 FIRST_COLUMNS, BARRIER, NOT_FINITE = ["first", "second"], "_barrier", "not_finite"  # of the table
-MOST_CHARACTERS = 10_000  # of the line with their names
+MOST_CHARACTERS = 10_000  # longest line with the names of the columns
 
 
 def say_barriers(out: Path, outcome: Outcome) -> None:
-    """Write and print the matrices, and say what to do next. Local; call it on rank 0."""
+    """Write and print the matrices, and print the next step. Local; call it on rank 0."""
     surface = read_surface(out)
     if not outcome.finished:
         say_stopped(outcome.signal, surface.done.sum(), surface.n_points, "points")
@@ -38,7 +38,7 @@ def say_barriers(out: Path, outcome: Outcome) -> None:
     labels = labels_of(len(names))
     print(*(f"{label}: {name}" for label, name in zip(labels, names, strict=True)), sep="\n")
     if surface.attributes.get(MATCH, "none") != "none":
-        print("the units of the second of each two are in the order most like the first's")
+        print("in each pair, the second network's units were permuted to match the first's")
     for name in surface.values:
         matrix = barriers_of(surface, name)
         print(*lines_of(name, matrix, labels, units=surface.units[name]), sep="\n")
@@ -46,38 +46,38 @@ def say_barriers(out: Path, outcome: Outcome) -> None:
             where = words_of(places, len(surface.alpha))
             print(f"{labels[i]} to {labels[j]}: {name} is NaN or infinite {where}")
     table = out.with_suffix(".csv")
-    check_table(table, out, fresh=False)  # again: hours have passed
+    check_table(table, out, fresh=False)  # checked again, because hours have passed
     write_csv(table, surface)
     print(f"done: {out}, {table}; next: python -m landscape_mpi.plot {out}", flush=True)
 
 
 def check_table(path: Path, out: Path, *, fresh: bool) -> None:
-    """Check that no other's file is where the matrices of --out go. Local.
+    """Check that the place for the matrices of --out has no other file. Local.
 
     Args:
-        path: Where they go.
-        out: The file of the lines.
-        fresh: Whether what is there is to be replaced.
+        path: Place of the matrices.
+        out: File of the lines.
+        fresh: Whether an existing file is replaced.
 
     Raises:
-        InputError: If the file at path is no table of barriers, or one without its lines.
+        InputError: If the file at path is not a table of barriers, or is one without its lines.
     """
     if not path.exists() or not path.stat().st_size:
         return
     if not _is_table(path):
         raise InputError(
-            f"--out: {out}: the matrices go to {path}, and that is there and is no table of "
-            f"barriers, so it is left alone. Pass another --out, or move that file."
+            f"--out: {out}: the matrices go to {path}, but that file exists and is not a table of "
+            "barriers, so it is kept. Pass another --out, or move that file."
         )
     if not out.exists() and not fresh:
         raise InputError(
-            f"--out: {out}: the matrices go to {path}, and a table of barriers is there already, "
-            f"without its lines. Pass another --out, move the table, or pass --fresh to replace it."
+            f"--out: {out}: the matrices go to {path}, but a table of barriers without its lines "
+            "is already there. Pass another --out, move the table, or pass --fresh to replace it."
         )
 
 
 def _is_table(path: Path) -> bool:
-    """Return whether a file begins as write_csv begins one."""
+    """Return whether a file begins like one of write_csv."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             columns = file.readline(MOST_CHARACTERS).rstrip("\n").split(",")
@@ -89,7 +89,7 @@ def _is_table(path: Path) -> bool:
 
 
 def write_csv(path: Path, surface: Surface) -> None:
-    """Write a row for each two solutions."""
+    """Write a row for each pair of solutions."""
     names = names_of(surface)
     matrices = {name: barriers_of(surface, name) for name in surface.values}
     text = io.StringIO()
@@ -103,14 +103,14 @@ def write_csv(path: Path, surface: Surface) -> None:
 
 
 def _not_finite_between(surface: Surface, pair: tuple[int, int]) -> str:
-    """Return in words what is not finite on the line of a pair, and where."""
+    """Describe the values that are not finite on a pair's line, and their places."""
     found = {name: not_finite_of(surface, name).get(pair) for name in surface.values}
     n_places = len(surface.alpha)
     return "; ".join(f"{n} {words_of(t, n_places)}" for n, t in found.items() if t is not None)
 
 
 def words_of(places: np.ndarray, n_places: int) -> str:
-    """Return where places t are, all of them where they are few."""
+    """Describe places t; list all of them if they are few."""
     if len(places) <= MOST_PLACES:
         return "at t = " + ", ".join(f"{t:.4g}" for t in places)
     many = f"{len(places):,} of {n_places:,}"
@@ -118,7 +118,7 @@ def words_of(places: np.ndarray, n_places: int) -> str:
 
 
 def lines_of(name: str, matrix: np.ndarray, labels: Sequence[str], *, units: str) -> list[str]:
-    """Return a matrix in words: its upper half, a line for each solution."""
+    """Return the upper half of a matrix as text, a line for each solution."""
     lines = [f"barrier of {name}" + ("" if units == "1" else f", {units}")]
     lines.append(" " * 3 + "".join(f"{label:>10}" for label in labels[1:]))
     for i, label in enumerate(labels[:-1]):

@@ -1,4 +1,4 @@
-"""The lines between solutions, evaluated by the rounds of a surface: planned, filled and told."""
+"""Evaluate the lines between solutions in rounds, like a surface: plan, fill and report."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ def find_barriers(asked: BarriersRequest, ranks: Ranks) -> int:
         Exit status: 0 when all places are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
+    stop.listen(ranks)  # before the set-up: a signal during it ends the run at the first round
     plan, root = _read(asked, ranks)
     job = BarrierJob(plan, root, command=COMMAND, asked=asked.inputs)
     return run_grid_job(ranks, job, stop)
 
 
 class BarrierJob(LossJob):
-    """Loss and error along the lines between solutions."""
+    """Compute loss and error along the lines between solutions."""
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
-        """Write and print the barriers, and say what to do next. Collective over the ranks."""
+        """Write and print the barriers, and print the next step. Collective over the ranks."""
         on_root(ranks, lambda: say_barriers(self.plan.out, outcome))
 
 
 def _read(asked: BarriersRequest, ranks: Ranks) -> tuple[Plan, RootInputs | None]:
-    """Read everything on rank 0, and match on all. Collective over the ranks."""
+    """Read everything on rank 0, and match on all ranks. Collective over the ranks."""
     read = on_root(ranks, lambda: _read_on_root(asked))
     plan, root, solutions = read if read is not None else (None, None, None)
     ends = match_all(ranks, solutions, seed=asked.seed, names=asked.solutions)
@@ -97,14 +97,14 @@ def _read_on_root(asked: BarriersRequest) -> tuple[Plan, RootInputs, Solutions]:
     )
     if file.resumes:
         check_same_surface(file.out, content)
-    return plan, RootInputs(inputs.arrays(), content, file.fresh), solutions
+    return plan, RootInputs(inputs.arrays(), content, file.fresh, file.accept_device), solutions
 
 
 def _check_options(asked: BarriersRequest) -> None:
-    """Check what needs no file but --out.
+    """Check the options that need no other file than --out.
 
     Raises:
-        InputError: If it cannot be.
+        InputError: If they are not valid.
     """
     file = asked.places.file
     check_number(asked)
@@ -115,8 +115,8 @@ def _check_options(asked: BarriersRequest) -> None:
         check_of_problem(asked.inputs, others)
     if file.out.suffix == ".csv":
         raise InputError(
-            f"--out: {file.out}: a .csv of that name is written beside --out, and would replace "
-            f"it. Pass a name that ends in .h5."
+            f"--out: {file.out}: a .csv of that name is written beside --out and would replace it. "
+            "Pass a name that ends in .h5."
         )
     check_output(file.out, inputs=asked.solutions)
     table = file.out.with_suffix(".csv")
@@ -127,10 +127,10 @@ def _check_options(asked: BarriersRequest) -> None:
 
 
 def _check_file(asked: BarriersRequest) -> None:
-    """Check that a file that is there has the lines and places that are asked for.
+    """Check that an existing file has the requested lines and places.
 
     Raises:
-        InputError: If it has others.
+        InputError: If they differ.
     """
     out = asked.places.file.out
     if not asked.places.file.resumes:
@@ -140,13 +140,13 @@ def _check_file(asked: BarriersRequest) -> None:
         n_places = len(file["alpha"])
     if named is None:
         raise InputError(
-            f"--out: {out} is a surface file, not one of barriers, so it is left alone. "
-            f"Pass a new name, or --fresh to replace it."
+            f"--out: {out} is a surface file, not one of barriers, so it is kept. Pass a new name, "
+            "or --fresh to replace it."
         )
     if len(named) != len(asked.solutions):
         raise InputError(
-            f"{out}: is of {len(named)} solutions, and {len(asked.solutions)} are named. "
-            f"Name the same, or pass a new --out, or --fresh to start over."
+            f"{out}: is of {len(named)} solutions, but {len(asked.solutions)} are named. Name the "
+            "same solutions, or pass a new --out, or --fresh to start over."
         )
     check_number_of_places(asked.places, n_places)
 

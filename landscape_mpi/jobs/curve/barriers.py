@@ -1,4 +1,4 @@
-"""The subcommand barriers: how far the loss rises on the straight lines between solutions."""
+"""Define the subcommand barriers: the rise of the loss on straight lines between solutions."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 REQUEST: type = BarriersRequest
-SUMMARY = "find the barriers of the straight lines between several solutions"
+SUMMARY = "find the barriers on the straight lines between several solutions"
 EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve barriers A.pt B.pt C.pt \
         --model vgg9 --data cifar10 --data-dir /scratch/data --match weights --out barriers.h5
 
-evaluates the full data at places t on the line between each two solutions, and tells the largest
-rise of each loss and error above the straight line between its values at the ends (Frankle et al.
-2020, arXiv:1912.05671). A barrier of 0 means that none was found at these places.
-Where the network has batch-norm, its running statistics are measured on the training set at every
-place. With --match weights the units of the second of each two are first put into the order in
-which its weights are most like the first's: the same function (Ainsworth et al. 2022,
-arXiv:2209.04836). With --problem, running statistics are measured where those of the solutions
-differ. The same command again goes on with a run that was killed.
+evaluates the full data at places t on the line between each pair of solutions. It prints how far
+each loss and error rises at most above the straight line between its values at the ends (Frankle
+et al. 2020, arXiv:1912.05671). A barrier of 0 means that none was found at these places.
+If the network has batch-norm, its running statistics are measured on the training set at every
+place. With --match weights, the second network's units in each pair are first permuted to match the
+first's, which keeps its function (Ainsworth et al. 2022, arXiv:2209.04836). With --problem, running
+statistics are measured if those of the solutions differ. The same command resumes a killed run.
 """
 
 
@@ -59,24 +58,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_weights_options(network)
     _add_lines(parser.add_argument_group("lines"))
     out = (
-        "losses and errors at all places, written or resumed; the barriers stand beside it, in a "
-        ".csv of its name"
+        "file of losses and errors at all places, written or resumed; the barriers go into a .csv "
+        "of the same name"
     )
     add_run_options(parser.add_argument_group("run"), out=out)
 
 
 def _add_lines(group: argparse._ArgumentGroup) -> None:
-    add_points_option(group, default=11, where="on each line, both ends among them")
+    add_points_option(group, default=11, where="on each line, both ends included")
     group.add_argument(
         "--match",
         choices=["none", "weights"],
         default="none",
-        help="weights: the units of the second of each two are first put into the order in which "
-        "its weights are most like the first's; for feed-forward and convolutional networks, VGG "
-        "and yours of such layers. none: all as they are (none)",
+        help="weights: in each pair, first permute the second network's units to match the first's "
+        "(for feed-forward and convolutional networks, VGG, and yours with such layers); none: "
+        "keep all units in their order (none)",
     )
     group.add_argument(
-        "--seed", type=seed_number, default=0, help="of the order in which layers are matched (0)"
+        "--seed",
+        type=seed_number,
+        default=0,
+        help="seed of the order in which layers are matched (0)",
     )
 
 

@@ -1,4 +1,4 @@
-"""What rank 0 tells of a curve."""
+"""Print rank 0's messages about a curve."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class CurveLog:
-    """What rank 0 tells of a training."""
+    """Print rank 0's messages about a training."""
 
     def say_start(
         self,
@@ -32,10 +32,10 @@ class CurveLog:
         device: Device,
         left: CurveFile | None,
     ) -> None:
-        """Say which curve is trained, on what and where, and how much of it is done."""
+        """Print the curve, its data and device, and how much is done."""
         asked, n_ranks = training.asked, training.setting["ranks"]
         n_weights = training.curve.free.shape[1]
-        where = place_of(device, n_ranks) + (", each with a t of its own" if n_ranks > 1 else "")
+        where = place_of(device, n_ranks) + (", each with its own t" if n_ranks > 1 else "")
         ends = "free" if asked.free_ends else "fixed"
         identity = training.content.identity
         noun = NOUNS[inputs.data.sample.kind] if isinstance(inputs, Inputs) else "batches"
@@ -56,11 +56,11 @@ class CurveLog:
             )
 
     def say_epoch(self, epoch: Epoch, n_epochs: int) -> None:
-        """Say what an epoch gave: means over t."""
+        """Print the results of an epoch, as means over t."""
         print(progress_line(epoch, n_epochs), flush=True)
 
     def say_end(self, training: CurveTraining, finished: bool, signal: str | None) -> None:
-        """Say what was written, and what to do next."""
+        """Print the written file and the next step."""
         out, n_done = training.asked.file.out, training.trainer.n_done
         if not finished:
             say_stopped(signal, n_done, training.n_epochs, "epochs")
@@ -73,7 +73,7 @@ class CurveLog:
 
 
 def say_evaluated(plan: Plan, outcome: Outcome) -> None:
-    """Say what the losses along the curve are, and what to do next."""
+    """Print the losses along the curve and the next step."""
     surface = read_surface(plan.out)
     if not outcome.finished:
         say_stopped(outcome.signal, surface.done.sum(), plan.n_points, "points")
@@ -83,7 +83,7 @@ def say_evaluated(plan: Plan, outcome: Outcome) -> None:
 
 
 def describe_paths(surface: Surface) -> list[str]:
-    """Return what every loss and error is along the curve and along the straight line."""
+    """Describe every loss and error along the curve and along the straight line."""
     names = [name for name in surface.values if name != ARC_LENGTH]
     curve, straight = surface.values[ARC_LENGTH][-1]
     lines = [f"length: the curve {curve:.4g}, the straight line {straight:.4g}"]

@@ -1,4 +1,4 @@
-"""The plane through the start of a curve and two of its other points, and what lies in it."""
+"""Make the plane through a curve's start and two other points, and project the curve onto it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.plane_file import PlaneContent, check_plane_replaceable, write_plane
 from landscape_mpi.zoo.curve_file import PROBLEM, CurveFile, read_curve
 
-N_PLACES = 121  # of the curve in the file
+N_PLACES = 121  # number of places of the curve in the file
 
 
 @dataclass(frozen=True)
 class SpannedPlane:
-    """Two orthogonal directions of length 1, and the points of the curve less its start."""
+    """Hold two orthogonal directions of length 1, and the curve's points minus its start."""
 
-    vectors: dict[str, Direction]  # by axis
-    moved: list[Direction]  # of each point
-    names: tuple[str, ...]  # of what moves
+    vectors: dict[str, Direction]  # directions by axis
+    moved: list[Direction]  # difference of each point from the start
+    names: tuple[str, ...]  # names of the tensors that move
 
 
 def make_plane(asked: CurvePlaneRequest) -> None:
-    """Make the plane file the options ask for, and say what is in it. Local."""
+    """Make the requested plane file, and print its content. Local."""
     found, curve, through = write_curve_plane(asked)
     _say(asked, found, curve, through)
 
@@ -41,10 +41,11 @@ def make_plane(asked: CurvePlaneRequest) -> None:
 def write_curve_plane(
     asked: CurvePlaneRequest,
 ) -> tuple[CurveFile, PlaneCurve, tuple[int, int]]:
-    """Make the plane file that is asked for. Local.
+    """Make the requested plane file. Local.
 
     Returns:
-        The file of the curve, where the curve lies in the plane, and what the plane goes through.
+        File of the curve, coordinates of the curve in the plane, and points that the plane
+        contains.
     """
     check_output(asked.out, inputs=[asked.curve])
     check_plane_replaceable(asked.out)
@@ -79,8 +80,8 @@ def _choose_points(asked: CurvePlaneRequest, n_points: int) -> tuple[int, int]:
     """
     if n_points < 3:
         raise InputError(
-            f"{asked.curve}: has both ends and no bend, so it is a line and spans no plane. "
-            f"Train one with --bends 3 or more."
+            f"{asked.curve}: has both ends but no bend, so it is a line and does not span a plane. "
+            "Train one with --bends 3 or more."
         )
     through = asked.through or (n_points - 1, (n_points - 1) // 2)
     if max(through) >= n_points:
@@ -102,14 +103,16 @@ def _span(found: CurveFile, through: tuple[int, int]) -> SpannedPlane:
     moved = [difference(points[0], point, names) for point in points]
     first, second = (moved[k] for k in through)
     if not norm(first) or not norm(second):
-        raise InputError(f"{found.path}: points of it are the same, so they span no plane.")
+        raise InputError(
+            f"{found.path}: some of its points are equal, so they do not span a plane."
+        )
     alpha = _of_length_1(first, names, points[0])
     try:
         beta = turned_orthogonal(second, alpha, length=1.0)
     except InputError as problem:
         raise InputError(
             f"{found.path}: its points 0, {through[0]} and {through[1]} lie on a line, as before "
-            f"training, so they span no plane. Train it, or pass --through with others."
+            "training, so they do not span a plane. Train it, or pass --through with other points."
         ) from problem
     return SpannedPlane({"alpha": alpha, "beta": beta}, moved, names)
 
@@ -127,7 +130,7 @@ def _of_length_1(
 
 
 def _project(found: CurveFile, plane: SpannedPlane, through: tuple[int, int]) -> PlaneCurve:
-    """Return where the curve and its points lie in the plane, by least squares."""
+    """Project the curve and its points onto the plane, by least squares."""
     content = found.content
     alpha, beta = plane.vectors["alpha"], plane.vectors["beta"]
     bends = np.array([place_in_plane(point, alpha, beta) for point in plane.moved])
@@ -158,9 +161,9 @@ def _columns(
     """Return coordinates and residuals of weighted sums of the points.
 
     Args:
-        weights: [n, n_points].
+        weights: Weights, [n, n_points].
         bends: Coordinates of the points, [n_points, 2].
-        squares: Inner products of the points less the start, [n_points, n_points].
+        squares: Inner products of the points minus the start, [n_points, n_points].
         gram: Inner products of the directions, [2, 2].
     """
     places = weights @ bends

@@ -1,4 +1,4 @@
-"""The two solutions that a curve joins: read, checked, and the network they are of."""
+"""Read and check the two solutions that a curve joins, and their network."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from landscape_mpi.zoo.networks import check_network
 
 @dataclass(frozen=True)
 class Ends:
-    """Both ends; the same on every rank once they are shared."""
+    """Hold both ends; the same on every rank once they are shared."""
 
     source: NetworkSource | None  # None for the network of a problem
     start: dict[str, np.ndarray]  # parameters and buffers
     end: dict[str, np.ndarray]
     trained: tuple[str, ...]  # names of the parameters that the curve moves
     class_axis: int  # axis of the network's outputs along which the classes lie
-    sha256: dict[str, str]  # of the files, by ``start_sha256`` and ``end_sha256``
+    sha256: dict[str, str]  # digests of the files, by ``start_sha256`` and ``end_sha256``
 
 
 def read_ends(asked: CurveTrainingRequest, data: DataSet) -> Ends:
     """Read both ends. Local; call it on one rank.
 
     Args:
-        asked: Which ends of which network.
-        data: What the network takes.
+        asked: Request that names the ends and the network.
+        data: Data set that determines the network's input.
     """
     model, sample = asked.inputs.network.model, data.sample
     start, end = _read_both(asked)
@@ -53,8 +53,8 @@ def read_problem_ends(asked: CurveTrainingRequest, network: nn.Module) -> Ends:
     """Read both ends of a curve of a problem. Local; call it on one rank.
 
     Args:
-        asked: Which ends.
-        network: Of the problem; it has the weights of the end afterwards.
+        asked: Request that names the ends.
+        network: Network of the problem; afterwards it has the weights of the end.
     """
     return _ends_of(asked, network.train(), _read_both(asked), None, -1)
 
@@ -72,7 +72,7 @@ def _ends_of(
     source: NetworkSource | None,
     axis: int,
 ) -> Ends:
-    """Return the ends as the network holds them, if a curve can join them."""
+    """Return the ends in the network's form, if a curve can join them."""
     trained = tuple(trained_parameters(network))
     start, end = (_state_of(network, checkpoint) for checkpoint in checkpoints)
     second = {name for name, first in tied_names(network).items() if first in trained}
@@ -95,7 +95,7 @@ def _check_differences(
     moved: tuple[str, ...],
     files: tuple[Path, Path],
 ) -> None:
-    """Check that the ends differ in what a curve can join, and in nothing else.
+    """Check that the ends differ only in tensors that a curve can join.
 
     Raises:
         InputError: If they do not.
@@ -103,14 +103,14 @@ def _check_differences(
     differ = [name for name in start if not np.array_equal(start[name], end[name])]
     if not any(name in moved for name in differ):
         raise InputError(
-            f"--end: {files[1]} has the weights of --start {files[0]}, so there is nothing to "
-            f"join. Name another solution."
+            f"--end: {files[1]} has the same weights as --start {files[0]}, so there is nothing to "
+            "join. Name another solution."
         )
     for name in differ:
         counts = not np.issubdtype(start[name].dtype, np.floating)
         if name not in moved and not is_statistic(name) and not counts:
             raise InputError(
-                f"--end: {files[1]} has another {name} than --start {files[0]}, and that is "
-                f"frozen: a buffer, or a parameter whose requires_grad is False. A curve moves "
-                f"what is trained; take solutions that have the same."
+                f"--end: {files[1]} has another {name} than --start {files[0]}, and this tensor is "
+                "frozen: it is a buffer, or a parameter whose requires_grad is False. A curve "
+                f"moves only trained parameters: pass solutions in which {name} is equal."
             )

@@ -1,4 +1,4 @@
-"""The subcommand evaluate: loss and error along a curve, and along the straight line."""
+"""Define the subcommand evaluate: loss and error along a curve and along the straight line."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve evaluate curve.pt --
         --out curve.h5
     python -m landscape_mpi.plot curve.h5
 
-evaluates the full data at places t from 0 to 1, spread over the ranks. Where the network has
+evaluates the full data at places t from 0 to 1, spread over the ranks. If the network has
 batch-norm, its running statistics are measured on the training set, without augmentation, at every
-place. The same command again goes on with a run that was killed. Source: Garipov et al. 2018,
-arXiv:1802.10026.
+place. The same command resumes a killed run. Source: Garipov et al. 2018, arXiv:1802.10026.
 """
 
 
@@ -36,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "curve", type=file_path, metavar="CURVE", help="file of curve train, complete or not"
     )
     add_points_option(
-        parser, default=61, where="on the curve and on the straight line, both ends among them"
+        parser, default=61, where="on the curve and on the straight line, both ends included"
     )
     data = parser.add_argument_group("data")
     add_sample_options(data)

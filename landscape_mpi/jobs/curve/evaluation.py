@@ -1,4 +1,4 @@
-"""Loss and error along a curve, into a file of a surface's kind: read, planned and filled."""
+"""Evaluate loss and error along a curve, and write them to a file like a surface's."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def evaluate_curve(asked: CurveEvaluationRequest, ranks: Ranks) -> int:
         Exit status: 0 when all places are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
+    stop.listen(ranks)  # before the set-up: a signal during it ends the run at the first round
     plan, root, inputs = read_curve_plan(asked, ranks)
     return run_grid_job(ranks, CurveJob(plan, root, command=COMMAND, asked=inputs), stop)
 
@@ -63,22 +63,22 @@ def read_curve_plan(
     """Read and check everything on rank 0. Collective over the ranks.
 
     Returns:
-        The plan; what rank 0 has read, on rank 0; what is evaluated.
+        The plan; on rank 0, the inputs it has read; the evaluated subject.
     """
     plan, root, inputs = on_root(ranks, lambda: _read_on_root(asked)) or 3 * (None,)
     source = inputs.problem if inputs else None
     known = (plan, replace(inputs, problem=None) if inputs else None, source and source.name)
     plan, sent, name = ranks.comm.bcast(known, root=ROOT)
-    if inputs is None:  # every rank makes the problem for itself
+    if inputs is None:  # every rank makes the problem itself
         inputs = replace(sent, problem=name and (asked.problem or ProblemSource(name)))
     return plan, root, inputs
 
 
 class CurveJob(LossJob):
-    """Loss and error along a curve and along the straight line."""
+    """Compute loss and error along a curve and along the straight line."""
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
-        """Say what the losses along the curve are, and what to do next. Local; rank 0 prints."""
+        """Print the losses along the curve and the next step. Local; rank 0 prints."""
         if ranks.is_root:
             curve_messages.say_evaluated(self.plan, outcome)
 
@@ -113,14 +113,14 @@ def _read_on_root(asked: CurveEvaluationRequest) -> tuple[Plan, RootInputs, Inpu
     if found.content.training is not None:
         done = f"{found.content.n_done} of {found.content.n_epochs}"
         print(f"{asked.curve}: is still in training, {done} epochs done", flush=True)
-    return plan, RootInputs(arrays, content, file.fresh), wanted
+    return plan, RootInputs(arrays, content, file.fresh, file.accept_device), wanted
 
 
 def _check_options(asked: CurveEvaluationRequest) -> None:
-    """Check what needs no file but --out.
+    """Check the options that need no other file than --out.
 
     Raises:
-        InputError: If it cannot be.
+        InputError: If they are not valid.
     """
     file = asked.places.file
     if asked.places.points < 2:
@@ -131,10 +131,10 @@ def _check_options(asked: CurveEvaluationRequest) -> None:
 
 
 def _check_places(asked: PlacesRequest) -> None:
-    """Check that a file that is there has the places that are asked for.
+    """Check that an existing file has the requested places.
 
     Raises:
-        InputError: If it has others.
+        InputError: If they differ.
     """
     if not asked.file.resumes:
         return
@@ -142,27 +142,27 @@ def _check_places(asked: PlacesRequest) -> None:
         n = len(file["alpha"]) if CURVE in file.attrs else None
     if n is None:
         raise InputError(
-            f"--out: {asked.file.out} is the file of a surface, not of a curve, so it is left "
-            f"alone. Pass a new name, or --fresh to replace it."
+            f"--out: {asked.file.out} is the file of a surface, not of a curve, so it is kept. "
+            "Pass a new name, or --fresh to replace it."
         )
     check_number_of_places(asked, n)
 
 
 def moved_names(found: CurveFile) -> list[str]:
-    """Return the tensors that are others at other places: weights and running statistics."""
+    """Return the names of tensors that change along the curve: weights and running statistics."""
     statistics = [name for name in found.content.points[0] if is_statistic(name)]
     return [*found.content.trained, *statistics]
 
 
 def inputs_request(asked: CurveEvaluationRequest, found: CurveFile) -> InputsRequest:
-    """Return what is evaluated along a curve: what it was trained on, and the weights of its start.
+    """Return the inputs of an evaluation: the curve's training data, and the weights of its start.
 
     Args:
-        asked: Which samples of it, and where they are now.
+        asked: Request of the samples, with their present place.
         found: The curve.
 
     Raises:
-        InputError: If what is asked does not go with what the curve is of.
+        InputError: If the request contradicts the curve's origin.
     """
     identity, data_dir = found.content.identity, found.content.record["data_dir"]
     network = NetworkRequest(identity["model"], found.path)
@@ -200,7 +200,7 @@ def _named_problem(found: CurveFile) -> ProblemSource:
     """Return the problem that a curve file names.
 
     Raises:
-        InputError: If it has no name, since it was live in Python.
+        InputError: If it has no name, because it was live in Python.
     """
     name = found.content.identity[PROBLEM]
     if name == LIVE:
@@ -212,21 +212,21 @@ def _named_problem(found: CurveFile) -> ProblemSource:
 
 
 def read_curve_inputs(asked: InputsRequest, found: CurveFile) -> Inputs | ProblemInputs:
-    """Read the network of a curve, and the data it was trained on. Local; call it on one rank.
+    """Read the network of a curve, and its training data. Local; call it on one rank.
 
     Args:
-        asked: What is read.
+        asked: Request of the inputs.
         found: The curve; the network has the weights of its start.
 
     Raises:
-        InputError: If the data are no longer what they were.
-        MissingInputError: If they are no longer where they were.
+        InputError: If the data have changed.
+        MissingInputError: If they are no longer at their place.
     """
     try:
         inputs = read_subject(asked, digest_of_all=True)
     except MissingInputError as problem:
         raise MissingInputError(
-            f"{problem} {found.path} names it so; pass --data-dir where files have moved."
+            f"{problem} {found.path} names them so; pass --data-dir if the files have moved."
         ) from problem
     known, way_out = found.content.identity["data_sha256"], "Pass --data-dir with"
     if isinstance(inputs, ProblemInputs):

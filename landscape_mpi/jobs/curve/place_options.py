@@ -1,4 +1,4 @@
-"""Options of the subcommands that evaluate places on paths. Imported before torch."""
+"""Add the options of the subcommands that evaluate places on paths. Imported before torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from landscape_mpi.options import (
     MOST_POINTS,
+    add_accept_device_option,
     add_device_option,
     add_limit_options,
     add_round_options,
@@ -20,9 +21,9 @@ def add_points_option(group: argparse._ActionsContainer, *, default: int, where:
     """Add --points.
 
     Args:
-        group: Where to add it.
-        default: How many, where none are asked for.
-        where: What they lie on.
+        group: Group that gets the option.
+        default: Default number of places.
+        where: Words for the paths.
     """
     group.add_argument(
         "--points",
@@ -39,22 +40,23 @@ def add_sample_options(group: argparse._ActionsContainer) -> None:
         "--splits",
         type=names_of("train", "test"),
         metavar="LIST",
-        help="train or train,test (default: those that the data have)",
+        help="train or train,test (default: the splits that the data have)",
     )
     add_limit_options(group, words="evaluate N of the training samples only")
 
 
 def add_run_options(group: argparse._ArgumentGroup, *, out: str) -> None:
-    """Add what a run may be told of its file, its ranks and its rounds.
+    """Add the options of a run's file, ranks and rounds.
 
     Args:
-        group: Where to add it.
-        out: What becomes of --out.
+        group: Group that gets the options.
+        out: Help text of --out.
     """
     group.add_argument("--out", type=file_path, required=True, metavar="FILE", help=out)
     group.add_argument(
-        "--fresh", action="store_true", help="start over instead of resuming what --out holds"
+        "--fresh", action="store_true", help="start over instead of resuming the run in --out"
     )
+    add_accept_device_option(group)
     add_device_option(group)
     group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
     add_round_options(group)

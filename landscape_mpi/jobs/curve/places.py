@@ -1,6 +1,6 @@
-"""Places t on paths between solutions, evaluated like the points of a surface: plan and file.
+"""Plan places t on paths between solutions, which are evaluated like points of a surface.
 
-Alpha of such a file is the place, from 0 to 1, beta the number of the path.
+In the file, alpha is the place, from 0 to 1, and beta is the number of the path.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMMAND = "landscape_mpi.curve"
 
 
 def arrays_of(points: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return points as rank 0 sends them, by ``point_<number>/<name>``."""
+    """Return points in the form that rank 0 sends, by ``point_<number>/<name>``."""
     return {
         f"point_{number}/{name}": values
         for number, point in enumerate(points)
@@ -39,47 +39,48 @@ def check_splits(splits: tuple[str, ...] | None) -> None:
     """Check that the training set is among the splits.
 
     Raises:
-        InputError: If it is not.
+        InputError: If it is missing.
     """
     if splits is not None and "train" not in splits:
         raise InputError(
             "--splits test: batch-norm's statistics are measured on the training set at every "
-            "place, so it is read anyway. Pass --splits train,test."
+            "place, so the training set is read anyway. Pass --splits train,test."
         )
 
 
 def check_number_of_places(asked: PlacesRequest, n: int) -> None:
-    """Check that a file that is there has as many places as are asked for.
+    """Check that an existing file has the requested number of places.
 
     Raises:
-        InputError: If it has n, and ``points`` says another number.
+        InputError: If it has n places, but another number is requested.
     """
     if n != asked.points:
         raise InputError(
-            f"{asked.file.out}: has {n} places, --points asks for {asked.points}. A resumed run "
-            f"needs the same: pass --points {n}, or a new --out, or --fresh to start over."
+            f"{asked.file.out}: has {n} places, but --points asks for {asked.points}. A resumed "
+            f"run needs the same number: pass --points {n}, or a new --out, or --fresh to start "
+            "over."
         )
 
 
 def make_plan(
     asked: PlacesRequest, inputs: Inputs | ProblemInputs, *, n_paths: int, reestimates: bool
 ) -> Plan:
-    """Return what is to be evaluated, and how. Local; call it on one rank.
+    """Return the plan of an evaluation. Local; call it on one rank.
 
     Args:
-        asked: How many places, and how to evaluate them.
+        asked: Request of the places and their evaluation.
         inputs: Network and data.
-        n_paths: How many paths there are.
+        n_paths: Number of paths.
         reestimates: Whether running statistics are measured at every place.
 
     Raises:
-        InputError: If the places on all of them are too many.
+        InputError: If all paths together have too many places.
     """
     check_number_of_points(asked.points, n_paths, option="--points")
     begun, n_pending = None, asked.points * n_paths
     is_problem, evaluation = isinstance(inputs, ProblemInputs), asked.evaluation
     if reestimates:
-        evaluation = replace(evaluation, ranks_per_point=1)  # which has the whole training set
+        evaluation = replace(evaluation, ranks_per_point=1)  # it has the whole training set
     if asked.file.resumes:
         begun, n_pending = stored_setting(asked.file.out), count_pending(asked.file.out)
         evaluation = as_begun(evaluation, begun)
@@ -106,15 +107,15 @@ def make_content(
     origin: Mapping[str, Any],
     **more: Any,
 ) -> SurfaceContent:
-    """Return what the file holds before anything is evaluated. Local.
+    """Return the content of the file before the evaluation. Local.
 
     Args:
-        plan: What is to be evaluated.
-        data: Which samples are evaluated.
+        plan: Plan of the evaluation.
+        data: Request of the evaluated samples.
         inputs: Network and data.
-        about: What the paths are, for the root's attributes.
-        source: What they are, in words.
-        origin: Where their ends came from, for the provenance.
+        about: Description of the paths, for the root's attributes.
+        source: Description of the paths in words.
+        origin: Origin of their ends, for the provenance.
         more: Other fields of SurfaceContent.
     """
     how = {

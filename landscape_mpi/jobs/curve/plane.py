@@ -1,4 +1,4 @@
-"""The subcommand plane: the plane that a curve and its ends lie in."""
+"""Define the subcommand plane: the plane through the ends of a curve and a bend."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ EXAMPLE = r"""    python -m landscape_mpi.curve plane curve.pt --out plane.h5
     python -m landscape_mpi.plot surface.h5
 
 The start of the curve is the center; alpha runs towards its end, beta towards the bend, orthogonal
-to alpha, both in units of distance. curve.pt is the checkpoint of its start as well. The grid
-covers curve and bends with a margin of 0.2 of their range, which --fit-path changes. Source:
+to alpha, both in units of distance. curve.pt is also the checkpoint of its start. The grid
+covers curve and bends with a margin of 0.2 of their range; --fit-path changes this margin. Source:
 Garipov et al. 2018, arXiv:1802.10026, figure 1.
 """
 
@@ -32,8 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--through",
         type=pair,
         metavar="I,J",
-        help="the two points of the curve that the plane goes through besides its start, which is "
-        "point 0: alpha runs towards the first (its end and the bend in the middle)",
+        help="the two points of the curve that the plane contains besides its start, which is "
+        "point 0; alpha points to the first one (the end and the bend in the middle)",
     )
     parser.add_argument(
         "--out", type=file_path, required=True, metavar="FILE", help="plane file, replaced"
@@ -44,11 +44,13 @@ def pair(text: str) -> tuple[int, int]:
     """Return two different whole numbers from 1.
 
     Raises:
-        ArgumentTypeError: If the text is something else.
+        ArgumentTypeError: If the text has another form.
     """
     numbers = [whole_from_1(part) for part in text.split(",")]
     if len(set(numbers)) != 2 or len(numbers) != 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not two different numbers, as 4,2.")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not two different whole numbers from 1, such as 4,2."
+        )
     return numbers[0], numbers[1]
 
 

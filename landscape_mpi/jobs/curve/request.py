@@ -1,4 +1,4 @@
-"""What is asked of curves and lines between solutions. Needs no torch."""
+"""Define the requests of curves and lines between solutions. Needs no torch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from landscape_mpi.engine.request import (
     Rounds,
 )
 
-MOST_BENDS = 1000  # beyond, the binomial coefficients of a Bezier curve exceed float64
+MOST_BENDS = 1000  # above this, the binomial coefficients of a Bezier curve exceed float64
 
 
 @dataclass(frozen=True)
 class PlacesRequest:
-    """Places t on paths, to be evaluated."""
+    """Hold the request of places t on paths."""
 
-    points: int  # of each path, both ends among them
+    points: int  # number on each path, both ends included
     file: FileRequest
     evaluation: Evaluation
     rounds: Rounds
@@ -28,21 +28,21 @@ class PlacesRequest:
 
 @dataclass(frozen=True)
 class CurveEvaluationRequest:
-    """Loss and error along a curve."""
+    """Hold the request of loss and error along a curve."""
 
     curve: Path
     places: PlacesRequest
-    splits: tuple[str, ...] | None = None  # None for those that the data have
+    splits: tuple[str, ...] | None = None  # None for the splits of the data
     limit: int | None = None
     subset: str | None = None
-    data_dir: Path | None = None  # where the data are now
+    data_dir: Path | None = None  # present place of the data
     download: bool = False
-    problem: ProblemSource | None = None  # where the curve's problem is now
+    problem: ProblemSource | None = None  # present name of the curve's problem
 
 
 @dataclass(frozen=True)
 class BarriersRequest:
-    """Barriers on the lines between solutions."""
+    """Hold the request of barriers on the lines between solutions."""
 
     solutions: list[Path]
     inputs: InputsRequest
@@ -53,7 +53,7 @@ class BarriersRequest:
 
 @dataclass(frozen=True)
 class CurvePlaneRequest:
-    """The plane through points of a curve."""
+    """Hold the request of the plane through points of a curve."""
 
     curve: Path
     out: Path
@@ -62,7 +62,7 @@ class CurvePlaneRequest:
 
 @dataclass(frozen=True)
 class CurveTrainingRequest:
-    """Training of the bends of a curve."""
+    """Hold the request of training the bends of a curve."""
 
     inputs: InputsRequest
     file: FileRequest
@@ -72,7 +72,7 @@ class CurveTrainingRequest:
     bends: int
     free_ends: bool
     epochs: int
-    batch_size: int | None  # None for that of the paper
+    batch_size: int | None  # None for the paper's
     lr: float
     momentum: float
     weight_decay: float
@@ -81,4 +81,4 @@ class CurveTrainingRequest:
     device: str
     threads: int | None
     precision: str
-    batches_per_step: int | None = None  # of a problem; None for one
+    batches_per_step: int | None = None  # batches of a problem per step; None for one

@@ -1,4 +1,4 @@
-"""Several solutions of one network, and the lines between each two of them."""
+"""Read several solutions of one network, and define the lines between each pair."""
 
 from __future__ import annotations
 
@@ -27,48 +27,48 @@ from landscape_mpi.store.lines import pairs_of
 
 T = TypeVar("T")
 State = dict[str, np.ndarray]
-N_TRIED = 16  # samples on which a matched solution has to be the function that it was
-# Of the largest output. Another order of sums moves it by 2e-6 in networks of 30 layers.
+N_TRIED = 16  # number of samples on which a matched solution must be the same function as before
+# Relative to the largest output. Another order of sums changes it by 2e-6 in 30 layers.
 MOST_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a matched solution is tried on."""
+    """Hold the network and the samples for a trial of matched solutions."""
 
     source: NetworkSource
-    unmoved: State  # tensors of the network that no line moves
-    inputs: torch.Tensor  # as the network sees them
+    unmoved: State  # tensors of the network that the lines do not move
+    inputs: torch.Tensor  # inputs as the network sees them
 
 
 @dataclass(frozen=True)
 class Solutions:
-    """What rank 0 has read."""
+    """Hold the solutions that rank 0 has read."""
 
     states: list[State]  # parameters and buffers that are floating-point numbers
-    units: list[Units]  # that may change places
-    trial: Trial | None  # None where nothing is matched
+    units: list[Units]  # units that may change places
+    trial: Trial | None  # None without matching
 
     @property
     def sha256(self) -> str:
-        """Return the digest of all, in their order."""
+        """Return the digest of all solutions, in their order."""
         return digest(*self.states)
 
 
 @dataclass(frozen=True)
 class Ends:
-    """The ends of all lines."""
+    """Hold the ends of all lines."""
 
-    points: list[State]  # the solutions, then those that were matched
-    lines: list[tuple[int, int]]  # of each pair the numbers of its points
+    points: list[State]  # the solutions, then the matched ones
+    lines: list[tuple[int, int]]  # for each pair the indices of its points
 
 
 def read_solutions(asked: BarriersRequest, inputs: Inputs | ProblemInputs) -> Solutions:
     """Read all checkpoints. Local; call it on one rank.
 
     Args:
-        asked: Which of which network, and whether to match them.
-        inputs: Of the first of them.
+        asked: Request of the solutions, their network, and the matching.
+        inputs: Inputs with the first solution.
     """
     units, trial = [], None
     if isinstance(inputs, Inputs) and asked.match == "weights":
@@ -84,21 +84,21 @@ def read_solutions(asked: BarriersRequest, inputs: Inputs | ProblemInputs) -> So
 
 
 def _floats(network: nn.Module) -> State:
-    """Return copies of what a line moves; counters stay."""
+    """Return copies of the tensors that a line moves, without counters."""
     found = tensors_of(network).items()
     return {name: values.copy() for name, values in found if values.dtype.kind == "f"}
 
 
 def check_number(asked: BarriersRequest) -> None:
-    """Check that there is a line.
+    """Check that there is at least one line.
 
     Raises:
         InputError: If fewer than two solutions are named, or fewer than three places.
     """
     if len(asked.solutions) < 2:
         raise InputError(
-            f"barriers: {asked.solutions[0]} is one solution, and a line needs two. Name more "
-            f"checkpoints of the same network."
+            f"barriers: {asked.solutions[0]} is one solution, but a line needs two. Name more "
+            "checkpoints of the same network."
         )
     if asked.places.points < 3:
         raise InputError(
@@ -110,13 +110,13 @@ def check_number(asked: BarriersRequest) -> None:
 def match_all(
     ranks: Ranks, solutions: Solutions | None, *, seed: int, names: Sequence[Path]
 ) -> Ends | None:
-    """Match the second of each pair to the first, if that is asked. Collective over the ranks.
+    """Match the second of each pair to the first, if requested. Collective over the ranks.
 
     Args:
-        ranks: All ranks of the run, which share the pairs.
-        solutions: On rank 0.
-        seed: Of the order in which layers are looked at.
-        names: Of the solutions, for messages.
+        ranks: All ranks of the run; they share the pairs.
+        solutions: Solutions, on rank 0.
+        seed: Seed of the order in which layers are visited.
+        names: Names of the solutions, for messages.
 
     Returns:
         The ends of the lines, on rank 0.
@@ -130,7 +130,7 @@ def match_all(
     known = ranks.comm.bcast(solutions, root=ROOT)
     network = agree(ranks, known.trial.source.build)
     pairs = pairs_of(len(known.states))
-    with one_thread():  # the same sums of products on any number of ranks
+    with one_thread():  # gives the same sums of products on any number of ranks
         own = [_match(known, network, *pair, seed=seed) for pair in pairs[ranks.rank :: ranks.size]]
     gathered = ranks.comm.gather(own, root=ROOT)
     matched = _in_order(gathered, len(pairs)) if gathered is not None else []
@@ -145,7 +145,7 @@ def match_all(
 def _match(
     known: Solutions, network: nn.Module, first: int, second: int, *, seed: int
 ) -> tuple[State, float]:
-    """Return a solution matched to another one, and how far its outputs moved by that."""
+    """Return a solution matched to another one, and the resulting change of its outputs."""
     assert known.trial is not None
     before, unmoved = known.states[second], known.trial.unmoved
     after = align(known.states[first], before, known.units, seed=seed)
@@ -153,24 +153,24 @@ def _match(
 
 
 def _in_order(gathered: list[list[T]], n: int) -> list[T]:
-    """Return n results of ranks that took turns."""
+    """Return n results, in order, of ranks that took turns."""
     return [gathered[k % len(gathered)][k // len(gathered)] for k in range(n)]
 
 
 def _check_kept(
     pairs: Sequence[tuple[int, int]], apart: Sequence[float], names: Sequence[Path], trial: Trial
 ) -> None:
-    """Check that every matched solution is the function that it was.
+    """Check that every matched solution is still the same function.
 
     Raises:
-        InputError: If one is not.
+        InputError: If one has changed.
     """
     for (first, second), moved in zip(pairs, apart, strict=True):
         if not moved <= MOST_DEVIATION:
             raise InputError(
-                f"--match weights: {names[second]}, its units in the order most like those of "
-                f"{names[first]}, is another function: on {len(trial.inputs)} training samples its "
-                f"outputs differ by {moved:.2g} of the largest. --model {trial.source.model} uses "
-                f"its units in a way that is not known here, so the line would lead to another "
-                f"network. Leave --match out."
+                f"--match weights: {names[second]}, after its units were permuted to match those "
+                f"of {names[first]}, is another function: on {len(trial.inputs)} training samples "
+                f"its outputs differ by {moved:.2g} of the largest. --model {trial.source.model} "
+                "uses its units in a way that is not known here, so the line would lead to "
+                "another network. Leave --match out."
             )

@@ -1,4 +1,4 @@
-"""Which running statistics of batch-norm are measured again at the places between solutions."""
+"""Decide whether batch-norm's running statistics are measured between solutions."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from landscape_mpi.tensor_names import is_statistic
 def measures_statistics(
     inputs: Inputs | ProblemInputs, points: Sequence[Mapping[str, Any]]
 ) -> bool:
-    """Return whether running statistics are measured at every place, and check that they can be.
+    """Return whether running statistics are measured at every place; check that this is possible.
 
-    A weighted mean of two statistics is not that of the network on the way: the loss rises where
-    the network itself has no barrier (Jordan et al. 2023, arXiv:2211.08403). Those of a problem
-    stay as they are where all points have the same, as those of layers that were frozen have.
+    A weighted mean of two statistics does not fit the network between them: the loss rises even if
+    the network itself has no barrier (Jordan et al. 2023, arXiv:2211.08403). A problem's statistics
+    are kept if all points have the same ones, as with frozen layers.
 
     Args:
-        inputs: What is evaluated.
-        points: Tensors of each solution by name.
+        inputs: Inputs of the evaluation.
+        points: Tensors of each solution, by name.
     """
     if isinstance(inputs, Inputs):
         return True
@@ -35,10 +35,10 @@ def measures_statistics(
 
 
 def other_statistics(points: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether solutions have other running statistics than the first of them.
+    """Return whether any solution's running statistics differ from the first one's.
 
     Args:
-        points: Arrays or tensors of each solution by name.
+        points: Arrays or tensors of each solution, by name.
     """
     first = points[0]
     names = [name for name in first if is_statistic(name)]

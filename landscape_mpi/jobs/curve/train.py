@@ -1,4 +1,4 @@
-"""The subcommand train: bends of a curve, so that the loss is low all along it."""
+"""Define the subcommand train: bends of a curve with low loss all along it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve train --start A.pt -
         --out curve.pt
 
 minimises the mean loss over t, uniform from 0 to 1, of a Bezier curve or a polygonal chain. Every
-rank draws a t of its own for its part of every batch. The same command again goes on from the last
-complete epoch. Source: Garipov et al. 2018, arXiv:1802.10026.
+rank draws its own t for its part of every batch. The same command resumes a killed run from the
+last complete epoch. Source: Garipov et al. 2018, arXiv:1802.10026.
 """
 KINDS = ("bezier", "polygon")
 
@@ -62,19 +62,19 @@ def _add_curve(group: argparse._ArgumentGroup) -> None:
             help=f"checkpoint that lies at t = {t}",
         )
     add_weights_options(group)
-    group.add_argument("--kind", choices=KINDS, default="bezier", help="of curve (bezier)")
+    group.add_argument("--kind", choices=KINDS, default="bezier", help="kind of curve (bezier)")
     group.add_argument(
         "--bends",
         type=whole_from_1,
         default=3,
         metavar="N",
-        help="points that make the curve, both ends among them, as in the paper (3)",
+        help="number of points that define the curve, both ends included, as in the paper (3)",
     )
     group.add_argument(
         "--free-ends",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="train the ends too (--no-free-ends)",
+        help="also train the ends (--no-free-ends)",
     )
 
 
@@ -89,14 +89,14 @@ def _add_recipe(group: argparse._ArgumentGroup) -> None:
         help="learning rate of the first half of the epochs; it then falls linearly to 1 %% of "
         "itself at 90 %% of them, and stays there (0.03)",
     )
-    group.add_argument("--momentum", type=number_from_0, default=0.9, help="of SGD (0.9)")
+    group.add_argument("--momentum", type=number_from_0, default=0.9, help="momentum of SGD (0.9)")
     group.add_argument(
         "--weight-decay",
         type=number_from_0,
         default=5e-4,
         metavar="X",
-        help="X / 2 times the squared norm of the weights at t is added to what is minimised, not "
-        "to the loss that is told (0.0005)",
+        help="add X / 2 times the squared norm of the weights at t to the minimised loss, not to "
+        "the printed one (0.0005)",
     )
     add_augmentation(group)
 
@@ -108,15 +108,15 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         type=file_path,
         required=True,
         metavar="FILE",
-        help="file of the curve, written after every epoch and gone on from",
+        help="file of the curve, written after every epoch; an existing one is resumed",
     )
     group.add_argument(
-        "--fresh", action="store_true", help="start over instead of going on from what --out holds"
+        "--fresh", action="store_true", help="start over instead of resuming the curve in --out"
     )
 
 
 def run(asked: CurveTrainingRequest, ranks: Ranks) -> int:
-    """Train the curve that is asked for. Collective over the ranks.
+    """Train the requested curve. Collective over the ranks.
 
     Returns:
         Exit status: 0 when all epochs are done, 75 after a stop signal.

@@ -1,4 +1,4 @@
-"""The training of a curve's bends, epoch by epoch, all ranks together."""
+"""Train a curve's bends epoch by epoch, on all ranks together."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ from landscape_mpi.zoo.trainer import Trainer
 
 @dataclass
 class CurveTraining(EpochByEpoch):
-    """A curve in training; lock is None on ranks that write nothing."""
+    """Hold a curve in training; lock is None on ranks that do not write."""
 
     asked: CurveTrainingRequest
     trainer: Trainer
     curve: CurveNetwork
-    states: list[dict[str, torch.Tensor]]  # of the points: with what is not trained, too
-    content: CurveContent  # of the file, but for what an epoch changes
-    setting: dict[str, Any]  # what decides the last bits as well: device, threads, ranks
+    states: list[dict[str, torch.Tensor]]  # points with untrained tensors
+    content: CurveContent  # content of the file without the parts that an epoch changes
+    setting: dict[str, Any]  # further causes of the last bits: device, threads, ranks
     lock: OutputLock | None
     history: History = field(default_factory=lambda: History([], {}))
 
     def after_epoch(self, epoch: Epoch) -> None:
-        """Write the curve as it is after an epoch."""
+        """Write the curve after an epoch."""
         self.history.epochs.append(epoch)
         self.keep(epoch.epoch, epoch.lr)
 
     def keep(self, epoch: int, lr: float) -> None:
-        """Write the curve as it is after so many epochs."""
+        """Write the curve after a number of epochs."""
         points = [
             state | moved
             for state, moved in zip(self.states, self.curve.named_points(), strict=True)
@@ -99,10 +99,10 @@ def run_training(
     """Train a curve until all epochs are done or a signal comes. Collective over the processes.
 
     Args:
-        asked: Which curve.
-        processes: Those who train.
-        stop: Asked after every epoch; it listens already.
-        log: What is said.
+        asked: Request of the curve.
+        processes: Processes that train.
+        stop: Signals that are checked after every epoch; already listening.
+        log: Messages of the training.
 
     Returns:
         Whether all epochs are done.
@@ -133,7 +133,7 @@ def run_training(
 
 
 def _read(asked: CurveTrainingRequest, processes: Processes) -> tuple[TrainingInputs, Ends]:
-    """Return what the curve is trained on, and what it joins. Collective over the processes."""
+    """Return the training inputs and the ends of the curve. Collective over the processes."""
     if asked.inputs.problem is not None:
         training = gather_problem(
             asked.inputs,
@@ -163,21 +163,21 @@ def _read(asked: CurveTrainingRequest, processes: Processes) -> tuple[TrainingIn
 
 
 def _check_options(asked: CurveTrainingRequest) -> None:
-    """Check what needs no file.
+    """Check the options that need no file.
 
     Raises:
-        InputError: If it cannot be.
+        InputError: If they are not valid.
     """
     least = 2 if asked.free_ends else 3
     if asked.bends < least:
         raise InputError(
-            f"--bends {asked.bends}: both ends count, so nothing of the curve could be trained. "
+            f"--bends {asked.bends}: both ends count, so no part of the curve could be trained. "
             f"Pass --bends {least} or more{', or --free-ends' if asked.bends == 2 else ''}."
         )
     if asked.bends > MOST_BENDS:
         raise InputError(
-            f"--bends {asked.bends}: each is a network of its own in memory and in --out, and "
-            f"there are at most {MOST_BENDS:,}. Pass fewer."
+            f"--bends {asked.bends}: each bend is a network in memory and in --out, and at most "
+            f"{MOST_BENDS:,} are allowed. Pass fewer."
         )
     if asked.momentum >= 1:
         raise InputError(f"--momentum {asked.momentum:g}: must be below 1, e.g. 0.9.")
@@ -191,7 +191,7 @@ def _set_up(
     ends: Ends,
     device: Device,
 ) -> tuple[CurveTraining, CurveFile | None]:
-    """Return the run, and what it goes on from. Collective over the processes."""
+    """Return the run and the state that it continues from. Collective over the processes."""
     content = _describe(asked, inputs, ends)
     opened = processes.on_root(lambda: _open(asked, content))
     lock = opened[0] if opened else None
@@ -219,7 +219,7 @@ def _make_recipe(asked: CurveTrainingRequest, batch_size: int, *, augment: bool)
         epochs=asked.epochs,
         batch_size=batch_size,
         lr=asked.lr,
-        weight_decay=0.0,  # of the points; that of the paper is of the place on the curve
+        weight_decay=0.0,  # would decay the points; the paper decays the weights at t
         augment=augment,
         seed=asked.seed,
         momentum=asked.momentum,
@@ -229,7 +229,7 @@ def _make_recipe(asked: CurveTrainingRequest, batch_size: int, *, augment: bool)
 
 
 def _describe(asked: CurveTrainingRequest, inputs: TrainingInputs, ends: Ends) -> CurveContent:
-    """Return what the file says before the first epoch."""
+    """Return the content of the file before the first epoch."""
     names = ("kind", "bends", "free_ends", "seed", "epochs", "lr", "momentum", "weight_decay")
     options = {name: getattr(asked, name) for name in names}
     if isinstance(inputs, ProblemInputs):
@@ -261,12 +261,12 @@ def _describe(asked: CurveTrainingRequest, inputs: TrainingInputs, ends: Ends) -
 def _open(
     asked: CurveTrainingRequest, content: CurveContent
 ) -> tuple[OutputLock, CurveFile | None]:
-    """Lock the file of the curve, and return what a run has left in it. Local."""
+    """Lock the file of the curve, and return the state of an earlier run. Local."""
     lock = OutputLock(asked.file.out)
     try:
         if not asked.file.out.exists() or (asked.file.fresh and not asked.file.out.stat().st_size):
             return lock, None
-        found = _read_left(asked.file.out)  # what is no curve is not replaced either
+        found = _read_left(asked.file.out)  # a file of another kind is not replaced either
         if asked.file.fresh:
             return lock, None
         check_identity(asked.file.out, found.content.identity, content.identity, place="--out")
@@ -277,17 +277,17 @@ def _open(
 
 
 def _read_left(out: Path) -> CurveFile:
-    """Return what --out holds.
+    """Return the curve in --out.
 
     Raises:
-        InputError: If that is no curve.
+        InputError: If it is not a curve.
     """
     try:
         return read_curve(out)
     except InputError as problem:
         raise InputError(
-            f"--out: {out} is there and holds no curve to go on from ({problem}) It is left alone: "
-            f"pass another --out, or remove it if nobody needs it."
+            f"--out: {out} exists but holds no curve to resume ({problem}) It is kept: pass "
+            "another --out, or remove the file if it is not needed."
         ) from problem
 
 
@@ -303,11 +303,11 @@ def _straight(ends: Ends, n_points: int) -> list[dict[str, torch.Tensor]]:
 
 
 def _go_on(training: CurveTraining, content: CurveContent) -> None:
-    """Take up what a run has left."""
+    """Load the state of an earlier run."""
     training.history = History([Epoch(**row) for row in content.history], {})
     training.trainer.n_done = content.n_done
     left = content.training
-    if left is None:  # it is done
+    if left is None:  # the run is complete
         return
     buffers = dict(training.curve.network.named_buffers())
     for name, values in left["buffers"].items():

@@ -72,7 +72,7 @@ def _create(path: Path, n_ranks: int) -> bool:
     """
     try:
         check_output(path)
-        lock = OutputLock(path)
+        lock = OutputLock(path, quiet=True)
         lock.release()
         create_surface(
             path,

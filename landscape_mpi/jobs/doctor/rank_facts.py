@@ -9,11 +9,11 @@ from pathlib import Path
 
 from landscape_mpi.cluster.binding import share_cores
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError
+from landscape_mpi.cluster.window import SHARED_MEMORY
 from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.engine import provenance
 from landscape_mpi.engine.rank_device import take_device
-
-SHARED_MEMORY = Path("/dev/shm")  # where MPI puts what the ranks of a node share
+from landscape_mpi.node_memory import node_memory
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,6 @@ def _driver_and_peers(device: Device) -> str:
     n_seen = len(device.visible())
     reached = f", and reaches the memory of {device.n_peers()} others" if n_seen > 1 else ""
     return f"; {device.driver()}; sees {n_seen} GPU{'s' * (n_seen > 1)}{reached}"
-
-
-def node_memory() -> tuple[int, int]:
-    """Return how much memory this node has, and how much of it is free, in bytes."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    kilobytes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
-    return 1024 * kilobytes["MemTotal"], 1024 * kilobytes["MemAvailable"]
 
 
 def _size_of(folder: Path) -> tuple[int, int] | None:

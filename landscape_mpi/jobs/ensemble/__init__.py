@@ -1,1 +1,1 @@
-"""Fast geometric ensembling: members collected along one run, and what they are worth."""
+"""Run fast geometric ensembling: collect members along one run, and evaluate them."""

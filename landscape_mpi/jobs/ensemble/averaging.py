@@ -1,4 +1,4 @@
-"""Which networks of a problem can be members: those whose average is a network by itself."""
+"""Check that the networks of a problem can be members, i.e. that they can be averaged."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from landscape_mpi.tensor_names import is_extra, listed
 def check_problem(training: ProblemTraining) -> None:
     """Check that a problem has a test split, and a network whose weights can be averaged.
 
-    The mean of the members' running statistics is not that of their average: they have to be
-    measured again (Izmailov et al. 2018, arXiv:1803.05407, algorithm 1).
+    The mean of the members' running statistics does not fit the average network: the statistics
+    must be measured again (Izmailov et al. 2018, arXiv:1803.05407, algorithm 1).
 
     Raises:
-        InputError: If it has not, or its running statistics cannot be measured.
+        InputError: If it has neither, or if its running statistics cannot be measured.
     """
     problem, name = training.problem, training.source.name
     if "test" not in problem.splits:
         raise InputError(
-            f"--problem: {name} has the data {', '.join(problem.splits)} and no test split, and an "
-            f"ensemble is compared with one network by the loss on it. Give its data a split of "
-            f"the name test."
+            f"--problem: {name} has the data {', '.join(problem.splits)} but no test split, and an "
+            "ensemble is compared with a network by the loss on that split. Give its data a split "
+            "named test."
         )
     refuse_what_has_no_mean(problem.network, name)
     training.statistics_by_first_batch().try_layers()
 
 
 def refuse_what_has_no_mean(network: nn.Module, name: str) -> None:
-    """Check that a problem's network has nothing but real tensors.
+    """Check that a problem's network has only real tensors.
 
     Args:
         network: The network.
-        name: Of the problem.
+        name: Name of the problem.
 
     Raises:
         InputError: If it has something else.
@@ -43,8 +43,8 @@ def refuse_what_has_no_mean(network: nn.Module, name: str) -> None:
     others = [key for key, value in state.items() if is_extra(key) or value.is_complex()]
     if others:
         raise InputError(
-            f"--problem: the network of {name} has what is no real tensor ({listed(others)}), so "
-            f"the weights of several members have no average here. Return a network of real "
-            f"tensors: torch.view_as_real in place of complex weights, buffers in place of "
-            f"get_extra_state()."
+            f"--problem: the network of {name} has state that is not a real tensor "
+            f"({listed(others)}), so the weights of several members cannot be averaged. Return a "
+            "network of real tensors: use torch.view_as_real instead of complex weights, and "
+            "buffers instead of get_extra_state()."
         )

@@ -1,4 +1,4 @@
-"""What the members, their averages and the networks beside them are worth on the test split."""
+"""Compare the members, their averages and other networks on the test split."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from landscape_mpi.zoo.networks import is_of_zoo
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an evaluation gave."""
+    """Hold the result of an evaluation."""
 
-    prediction: np.ndarray  # of the targets that count, float64 [n, n_classes]
-    state: State | None  # of an average, with its statistics
+    prediction: np.ndarray  # probabilities for the targets that count, float64 [n, n_classes]
+    state: State | None  # state of an average, with its statistics
 
 
 @dataclass(frozen=True)
 class Group:
-    """Networks whose outputs are averaged, and what the first k of them give, for every k."""
+    """Hold networks' scores, alone and as averages over the first k, for every k."""
 
     alone: tuple[Score, ...]
     together: tuple[Score, ...]
 
     @property
     def mean(self) -> Score:
-        """Return the mean over the networks, each alone."""
+        """Return the mean score of the single networks."""
         return Score(
             float(np.mean([one.loss for one in self.alone])),
             float(np.mean([one.error for one in self.alone])),
@@ -65,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is compared."""
+    """Hold all results of a comparison."""
 
     members: Group
     swa: Score
@@ -75,7 +75,7 @@ class Comparison:
 
 
 class TaskEvaluator:
-    """One rank's device and data."""
+    """Evaluate networks on one rank's device and data."""
 
     def __init__(self, network: nn.Module, data: DataSet, device: Device) -> None:
         n_threads = torch.get_num_threads() if device.is_host else 1
@@ -84,7 +84,7 @@ class TaskEvaluator:
             precision="fp32",
             batch=device.default_batch,
             threads=n_threads,
-            # The user's network may keep state between calls, or depend on the memory layout.
+            # A user's network may keep state between calls, or depend on the memory layout.
             steps=ALL if is_of_zoo(network) else PLAIN,
         )
         prepare_device(self._setting, network)
@@ -122,7 +122,7 @@ class TaskEvaluator:
 
 
 def compare(found: Sequence[Outcome], solutions: Solutions, targets: np.ndarray) -> Comparison:
-    """Return what the outcomes of tasks_of are worth."""
+    """Score the outcomes of the tasks of tasks_of."""
     by_kind = outcomes_of(found, solutions)
     average, single, others = by_kind.average, by_kind.single, by_kind.independent
     assert average.state is not None
@@ -136,19 +136,19 @@ def compare(found: Sequence[Outcome], solutions: Solutions, targets: np.ndarray)
 
 
 def group_of(outcomes: Sequence[Outcome], targets: np.ndarray) -> Group:
-    """Return what networks are worth alone, and the first ones of them together."""
+    """Score networks alone, and averages over the first ones."""
     predictions = [outcome.prediction for outcome in outcomes]
     together = tuple(score(average, targets) for average in growing_averages(predictions))
     return Group(tuple(score(one, targets) for one in predictions), together)
 
 
 def comparison_table(found: Comparison, solutions: Solutions, fge_epochs: float) -> Table:
-    """Return the rows of the comparison, epochs being all that it took from the beginning.
+    """Return the rows of the comparison, with all epochs counted from the beginning.
 
     Args:
-        found: What is compared.
-        solutions: With the epochs of those that were given.
-        fge_epochs: Epochs of the start and of all cycles, NaN where unknown.
+        found: Results of the comparison.
+        solutions: Solutions, with the epochs of the given ones.
+        fge_epochs: Epochs of the start and of all cycles; NaN if unknown.
     """
     rows: list[tuple[str, int, float, Score]] = []
     if found.single is not None and solutions.single is not None:
@@ -178,9 +178,9 @@ def tables_of(found: Comparison, collected: Sequence[int], n_batches: int) -> di
     """Return the tables of members and independent networks.
 
     Args:
-        found: What is compared.
-        collected: Iterations of the members.
-        n_batches: Of an epoch.
+        found: Results of the comparison.
+        collected: Iterations at which members were collected.
+        n_batches: Number of batches in an epoch.
     """
     time = time_of(collected, n_batches)
     tables: dict[str, Table] = {"member": time | found.members.columns()}
@@ -190,13 +190,13 @@ def tables_of(found: Comparison, collected: Sequence[int], n_batches: int) -> di
 
 
 def time_of(collected: Sequence[int], n_batches: int) -> dict[str, np.ndarray]:
-    """Return the columns that say when members were collected; see tables_of."""
+    """Return the columns with the times when members were collected; see tables_of."""
     iterations = np.array(collected)
     return {"iteration": iterations, "epoch": iterations / n_batches}
 
 
 def write_csv(path: Path, table: Table) -> None:
-    """Write the comparison as text; what is unknown is empty."""
+    """Write the comparison as CSV; unknown values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)

@@ -1,4 +1,4 @@
-"""What rank 0 tells of an ensemble."""
+"""Print rank 0's messages about an ensemble."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from landscape_mpi.store.ensemble import Table, score_names
 from landscape_mpi.zoo.recipe import Epoch
 
 NO_OUTPUTS = (
-    "members are compared by the problem's loss and metrics on its test split; an ensemble of "
-    "averaged outputs is left out, since the outputs of a problem may be anything"
+    "members are compared by the problem's loss and metrics on its test split; there is no "
+    "ensemble of averaged outputs, because the outputs of a problem may have any form"
 )
 
 
-# Of networks of classes: each column that is told, and how.
+# For classifiers: the printed columns and their formats.
 SCORES = {"test_loss": "{:9.4f}", "test_error": "{:8.2f} %"}
 
 
@@ -31,7 +31,7 @@ def say_start(
     device: Device,
     found: str,
 ) -> None:
-    """Say what is trained, from where and how, and how much of it is done."""
+    """Print the start, the cycles and the members of a run, and how much is done."""
     assert solutions is not None
     n_ranks, model = cycling.setting["ranks"], cycling.identity["model"]
     print(sizes_and_place(inputs, model, device, n_ranks))
@@ -54,24 +54,24 @@ def _named(solution: Solution) -> str:
 
 
 def say_epoch(epoch: Epoch, cycling: Cycling) -> None:
-    """Say what an epoch gave, and how many members there are."""
+    """Print the results of an epoch and the number of members."""
     line = progress_line(epoch, cycling.n_epochs)
     print(f"{line}  members {len(cycling.collected)}", flush=True)
 
 
 def say_comparison(table: Table, folder: Path, metrics: Sequence[str] | None = None) -> None:
-    """Say what everything is worth, and what to do next.
+    """Print the comparison and the next step.
 
     Args:
         table: The comparison.
-        folder: Of the run.
-        metrics: Names of the metrics of a problem; None for networks of classes.
+        folder: Folder of the run.
+        metrics: Names of a problem's metrics; None for classifiers.
     """
     names = list(table["name"])
     width = max(map(len, names))
     print(
-        "on the test split; epochs are all that the networks of a row took from the beginning, "
-        "where that is known"
+        "on the test split; epochs are the total from the beginning for the networks of a row, if "
+        "known"
     )
     scores = SCORES if metrics is None else dict.fromkeys(score_names(metrics), "{:9.4g}")
     heads = [name.replace("_", " ", 1) for name in scores]
@@ -92,7 +92,7 @@ def say_comparison(table: Table, folder: Path, metrics: Sequence[str] | None = N
     )
     if not {"one network", "mean independent"} & {*names}:
         print(
-            "no other network stands beside them: the same command with --single FILE or "
-            "--independent FILE ... compares, without training again"
+            "no other network is compared: repeat the command with --single FILE or --independent "
+            "FILE ... to compare without training again"
         )
     print(f"done: {folder}; next: python -m landscape_mpi.plot --ensemble {folder}", flush=True)

@@ -1,4 +1,4 @@
-"""The end of an ensemble's run: what it is worth is found out, written and told."""
+"""Finish an ensemble's run: evaluate it, and write and print the comparison."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compare_all(
     device: Device,
     processes: Processes,
 ) -> None:
-    """Evaluate all networks on all ranks, write and print what they give. Collective."""
+    """Evaluate all networks on all ranks; write and print the results. Collective."""
     tasks = processes.on_root(lambda: make_tasks(cycling, solutions))
     if isinstance(inputs, ProblemInputs):
         compare_by_problem(cycling, solutions, inputs, tasks, device, processes)
@@ -72,7 +72,7 @@ def compare_by_error(
     device: Device,
     processes: Processes,
 ) -> None:
-    """Compare by error and cross-entropy, also of averaged outputs. Collective."""
+    """Compare by error and cross-entropy, including averaged outputs. Collective."""
     data, network = inputs.data, cycling.network
     outcomes = evaluate_tasks(
         tasks, lambda: comparison.TaskEvaluator(network, data, device), processes
@@ -91,13 +91,13 @@ def compare_by_error(
 
 
 def make_tasks(cycling: Cycling, solutions: Solutions | None) -> list[Task]:
-    """Read the members and return what is to be evaluated. Local; call it on rank 0."""
+    """Read the members, and return the networks to evaluate. Local; call it on rank 0."""
     assert solutions is not None
     return tasks_of(read_members(cycling), solutions)
 
 
 def read_members(cycling: Cycling) -> list[State]:
-    """Return the members that the folder holds."""
+    """Return the members in the folder."""
     assert cycling.folder is not None
     numbers = range(1, len(cycling.collected) + 1)
     files = [cycling.folder.member(number) for number in numbers]
@@ -105,7 +105,7 @@ def read_members(cycling: Cycling) -> list[State]:
 
 
 def epochs_of(cycling: Cycling, solutions: Solutions) -> float:
-    """Return the epochs of the start and of all cycles, NaN where unknown."""
+    """Return the epochs of the start and of all cycles; NaN if unknown."""
     return solutions.start.epochs + cycling.n_epochs
 
 
@@ -114,7 +114,7 @@ def write_all(cycling: Cycling, average: State, tables: Mapping[str, Table]) -> 
 
     Args:
         cycling: The run.
-        average: Of the members' weights.
+        average: Average of the members' weights.
         tables: Members, independent networks and comparison.
     """
     folder, table = cycling.folder, tables["comparison"]

@@ -1,7 +1,7 @@
-"""The folder of an ensemble: its members, its file, and how to go on.
+"""Represent the folder of an ensemble: its members, its file, and the state to resume.
 
-After every epoch come the members collected in it, ``ensemble.h5``, and last ``resume.pt``, so
-that a run killed at any moment goes on from the last complete epoch.
+After every epoch, the members collected in it are written, then ``ensemble.h5``, and last
+``resume.pt``. So a run killed at any moment continues from the last complete epoch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def member_name(number: int) -> str:
 
 
 class EnsembleFolder(JobFolder):
-    """The folder of an ensemble."""
+    """Represent the folder of an ensemble."""
 
     format = "landscape_mpi ensemble run"
     files = r"member_\d{3,}\.pt|swa\.pt|ensemble\.h5|comparison\.csv"

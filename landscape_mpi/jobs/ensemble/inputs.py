@@ -1,4 +1,4 @@
-"""What an ensemble begins with: data, recipe, the start, and what it is compared with."""
+"""Gather the inputs of an ensemble: data, recipe, start, and the networks to compare with."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from landscape_mpi.zoo.trainer import Trainer
 
 @dataclass(frozen=True)
 class Solution:
-    """A trained network that was given."""
+    """Hold a given trained network."""
 
     path: Path
-    sha256: str  # of the file
-    state: State  # with the names and types of the network
-    epochs: float  # of training that it took, NaN where unknown
+    sha256: str  # digest of the file
+    state: State  # in the names and types of the network
+    epochs: float  # epochs of its training, NaN if unknown
 
 
 @dataclass(frozen=True)
 class Solutions:
-    """What rank 0 has read besides the data."""
+    """Hold the solutions that rank 0 has read besides the data."""
 
     start: Solution
     single: Solution | None
@@ -67,17 +67,17 @@ def _read_solutions(asked: EnsembleRequest, network: nn.Module) -> Solutions:
 def read_solution(
     path: Path, network: nn.Module, *, trust: bool = False, key: str | None = None
 ) -> Solution:
-    """Read a checkpoint as a network holds it. Local.
+    """Read a checkpoint in the form of a network. Local.
 
     Args:
         path: The file.
-        network: Of the same architecture, left as it is.
+        network: Network of the same architecture; it stays unchanged.
         trust: Run pickled code that it may hold.
-        key: Which of several weight sets to take.
+        key: Name of one of several sets of weights.
     """
     checkpoint = read_weights(path, trust=trust, key=key)
     before = copy.deepcopy(network.state_dict())
-    load_weights(network, checkpoint)  # not a copy of it: a module may keep what torch cannot copy
+    load_weights(network, checkpoint)  # not a copy: torch cannot copy all modules
     state = copy.deepcopy(network.state_dict())
     network.load_state_dict(before)
     epoch = checkpoint.record.get("epoch")
@@ -92,7 +92,7 @@ def set_up(
     device: Device,
     processes: Processes,
 ) -> Cycling:
-    """Return the run, its folder made and locked. Collective over the processes."""
+    """Return the run; make and lock its folder. Collective over the processes."""
     training.make_deterministic(device)
     processes.agree(lambda: check_inputs(asked, inputs))
     start = processes.share((solutions.start.state, solutions.start.epochs) if solutions else None)
@@ -138,7 +138,7 @@ def copies_of_parameters(network: nn.Module) -> State:
 
 
 def n_batches_of(inputs: training.TrainingInputs) -> int:
-    """Return the steps of an epoch."""
+    """Return the number of steps in an epoch."""
     return math.ceil(inputs.n_training / inputs.recipe.batch_size)
 
 
@@ -149,40 +149,40 @@ def cycle_of(asked: EnsembleRequest, inputs: training.TrainingInputs) -> Cycle:
 
 
 def check_inputs(asked: EnsembleRequest, inputs: training.TrainingInputs) -> None:
-    """Check that data and cycles are such that there is something to compare.
+    """Check that data and cycles give something to compare.
 
     Raises:
-        InputError: If there is no test split, no cycle comes to its minimum, or too many do.
+        InputError: If there is no test split, if no cycle reaches its minimum, or if too many do.
     """
     if isinstance(inputs, training.ProblemInputs):
         check_problem(inputs.training)
     elif "test" not in inputs.data.splits:
         raise InputError(
-            f"--data {asked.training.data.data}: has no test split, and an ensemble is compared "
-            f"with one network by the error on it. Give the data a test split."
+            f"--data {asked.training.data.data}: has no test split, but an ensemble is compared "
+            "with a network by the error on that split. Give the data a test split."
         )
     epochs = inputs.recipe.epochs
     cycle, n_batches = cycle_of(asked, inputs), n_batches_of(inputs)
     n_members = len(cycle.minima(epochs * n_batches))
     if n_members > MOST_NETWORKS:
         raise InputError(
-            f"--epochs {epochs}: in cycles of {float(asked.cycle):g} epochs, "
-            f"{n_members:,} members would be collected, and there are at most {MOST_NETWORKS:,}: "
-            f"each is a network on disk. Pass fewer --epochs, or a longer --cycle."
+            f"--epochs {epochs}: in cycles of {float(asked.cycle):g} epochs, {n_members:,} members "
+            f"would be collected, but at most {MOST_NETWORKS:,} are allowed, because each is a "
+            "network on disk. Pass fewer --epochs, or a longer --cycle."
         )
     if not n_members:
         first = cycle.length / 2 / n_batches
         raise InputError(
-            f"--epochs {epochs}: the learning rate comes to its first minimum, where a "
-            f"member is collected, after {first:g} epochs of cycles of {float(asked.cycle):g}. "
-            f"Pass more --epochs, or a shorter --cycle."
+            f"--epochs {epochs}: the learning rate reaches its first minimum, where a member is "
+            f"collected, only after {first:g} epochs, with cycles of {float(asked.cycle):g}. Pass "
+            "more --epochs, or a shorter --cycle."
         )
 
 
 def identity_of(
     asked: EnsembleRequest, inputs: training.TrainingInputs, solutions: Solutions | None
 ) -> dict[str, Any]:
-    """Return what makes two runs the same, by the name of the option, in plain types."""
+    """Return the values by option, in plain types, that equal runs must share."""
     unused = {"optimizer", "lr_drops", "l1", "l2", "label_noise"}
     known = inputs.identity(asked.training)
     identity = {name: value for name, value in known.items() if name not in unused}
@@ -201,7 +201,7 @@ def identity_of(
 def record_of(
     asked: EnsembleRequest, inputs: training.TrainingInputs, setting: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what every member says about its making, in plain types."""
+    """Return every member's record of its origin, in plain types."""
     identity = inputs.identity(asked.training)
     return {
         **{name: identity[name] for name in ("model", "data", "data_sha256")},

@@ -1,6 +1,6 @@
-"""The loss and the metrics of a problem, for its members, their average and other networks.
+"""Compare members, their average and other networks by a problem's loss and metrics.
 
-Outputs of a problem may be anything, so there is no error, and no average of what the members say.
+Outputs of a problem may have any form, so there is neither an error nor an average of outputs.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from landscape_mpi.store.ensemble import Table, score_names
 
 @dataclass(frozen=True)
 class ProblemOutcome:
-    """What an evaluation gave."""
+    """Hold the result of an evaluation."""
 
-    values: np.ndarray  # of the loss and each metric over the test split, float64 [n_functions]
-    state: State | None  # of an average
+    values: np.ndarray  # loss and each metric over the test split, float64 [n_functions]
+    state: State | None  # state of an average
 
 
 class ProblemEvaluator:
-    """One rank's device, batches and network, which takes the weights of one after the other."""
+    """Evaluate sets of weights one after the other in one rank's network."""
 
     def __init__(self, training: ProblemTraining, network: nn.Module, device: Device) -> None:
         """Take a network.
 
         Args:
-            training: With its batches on the device.
-            network: There too; it is left with other weights, in evaluation mode.
-            device: This rank's.
+            training: Training with its batches on the device.
+            network: Network on the device; afterwards it has other weights, in evaluation mode.
+            device: Device of this rank.
         """
         self._training, self._network, self._device = training, network, device
         self.n_samples = {name: len(split) for name, split in training.splits.items()}
 
     def evaluate(self, task: Task) -> ProblemOutcome:
-        """Evaluate a network on the test split, an average with statistics of its own."""
+        """Evaluate a network on the test split; measure statistics of an average first."""
         network, problem, device = self._network, self._training.problem, self._device
         network.load_state_dict(task.state)
         state = None
@@ -80,10 +80,10 @@ def value_tables(
     """Return the tables of members, independent networks and the comparison.
 
     Args:
-        found: What the tasks of tasks_of gave.
-        solutions: With the epochs of those that were given.
-        fge_epochs: Epochs of the start and of all cycles, NaN where unknown.
-        time: When the members were collected.
+        found: Outcomes of the tasks of tasks_of.
+        solutions: Solutions, with the epochs of the given ones.
+        fge_epochs: Epochs of the start and of all cycles; NaN if unknown.
+        time: Columns with the times when members were collected.
         metrics: Names of the problem's metrics.
     """
     by_kind, names = outcomes_of(found, solutions), score_names(metrics)
@@ -101,7 +101,7 @@ def _columns(names: Sequence[str], found: Sequence[ProblemOutcome]) -> dict[str,
 def _comparison(
     by_kind: Outcomes[ProblemOutcome], solutions: Solutions, fge_epochs: float, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the rows of the comparison, each of one network; see value_tables."""
+    """Return the rows of the comparison, one per network; see value_tables."""
     rows: list[tuple[str, float, np.ndarray]] = []
     if by_kind.single is not None and solutions.single is not None:
         rows.append(("one network", solutions.single.epochs, by_kind.single.values))

@@ -1,4 +1,4 @@
-"""What is asked of an ensemble. Needs no torch."""
+"""Define the request of an ensemble. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from landscape_mpi.jobs.training.request import TrainingRequest
 
 @dataclass(frozen=True)
 class EnsembleRequest:
-    """Members collected along cycles of the learning rate, and what they are compared with."""
+    """Hold the request to collect members along learning-rate cycles and to compare them."""
 
     training: TrainingRequest
     run: Path
     start: Path
-    cycle: Fraction  # epochs
+    cycle: Fraction  # length in epochs
     lr_low: float
     measures: int
     independent: list[Path]
@@ -24,5 +24,5 @@ class EnsembleRequest:
 
     @property
     def files(self) -> list[Path]:
-        """Return the checkpoints that are named."""
+        """Return the named checkpoints."""
         return [self.start, *([self.single] if self.single else []), *self.independent]

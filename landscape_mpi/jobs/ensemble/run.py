@@ -1,4 +1,4 @@
-"""The cycles of an ensemble, from the start or from where they were stopped, to the last."""
+"""Run the cycles of an ensemble, from the start or from where a run stopped, to the last."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from landscape_mpi.zoo.recipe import Epoch
 from landscape_mpi.zoo.trainer import Trainer
 
 State = dict[str, torch.Tensor]
-Row = dict[str, float]  # of the table "trace"
+Row = dict[str, float]  # columns of the table "trace"
 
 
 @dataclass
 class Cycling(EpochByEpoch):
-    """A run through the cycles; folder is None on ranks that write nothing."""
+    """Hold a run through the cycles; folder is None on ranks that do not write."""
 
     trainer: Trainer
     cycle: Cycle
-    measured: frozenset[int]  # after which iterations error and distance are measured
-    start: State  # parameters, on the device
-    start_epochs: float  # that they took, NaN where unknown
-    record: dict[str, Any]  # what every member says, besides epoch, iteration and lr
+    measured: frozenset[int]  # iterations after which error and distance are measured
+    start: State  # parameters of the start, on the device
+    start_epochs: float  # epochs of its training, NaN if unknown
+    record: dict[str, Any]  # record in every member, besides epoch, iteration and lr
     folder: EnsembleFolder | None
     identity: dict[str, Any]
     setting: dict[str, Any]
-    left: dict[str, Any] | None  # by a run before this one, to go on from
-    metrics: tuple[str, ...] | None  # of a problem; None for networks of classes
+    left: dict[str, Any] | None  # left by an earlier run, to continue from
+    metrics: tuple[str, ...] | None  # metrics of a problem; None for classifiers
     trace: list[Row] = field(default_factory=list)
-    collected: list[int] = field(default_factory=list)  # iterations, of all members
-    fresh: dict[int, State] = field(default_factory=dict)  # by number, of this epoch's, on root
+    collected: list[int] = field(default_factory=list)  # iterations of all members
+    fresh: dict[int, State] = field(default_factory=dict)  # this epoch's members by number, on root
     step: int = 0
 
     @property
@@ -58,16 +58,16 @@ class Cycling(EpochByEpoch):
         return self.trainer.network
 
     def epochs_until(self, iteration: int) -> float:
-        """Return how many epochs so many iterations are."""
+        """Return a number of iterations in epochs."""
         return iteration / self.trainer.n_batches
 
     def total_epochs(self, iteration: int) -> float:
-        """Return the epochs of the start, where they are known, and of so many iterations."""
+        """Return the epochs of the start, if known, and of a number of iterations."""
         before = 0.0 if math.isnan(self.start_epochs) else self.start_epochs
         return before + self.epochs_until(iteration)
 
     def after_step(self) -> None:
-        """Measure and collect where the cycle asks for it. Collective over the team."""
+        """Measure and collect when the cycle requires it. Collective over the team."""
         self.step += 1
         if self.step in self.measured:
             self.measure()
@@ -79,8 +79,8 @@ class Cycling(EpochByEpoch):
                 self.fresh[len(self.collected)] = copies
 
     def measure(self) -> None:
-        """Add a row to the trace, of the weights as they are. Collective over the team."""
-        loss, error = self.trainer.test()  # which also gives all the buffers of rank 0
+        """Add a row for the present weights to the trace. Collective over the team."""
+        loss, error = self.trainer.test()  # also gives the buffers of rank 0 to all
         assert loss is not None
         row: Row = {
             "iteration": self.step,
@@ -95,11 +95,11 @@ class Cycling(EpochByEpoch):
         self.trace.append(row)
 
     def after_epoch(self, epoch: Epoch) -> None:
-        """Write what the folder holds after an epoch."""
+        """Write the folder's files after an epoch."""
         self.keep()
 
     def keep(self) -> None:
-        """Write what the folder holds after an epoch. Local; call it on rank 0."""
+        """Write the folder's files after an epoch. Local; call it on rank 0."""
         assert self.folder is not None
         for number, state in self.fresh.items():
             self._write_member(number, state)
@@ -124,7 +124,7 @@ class Cycling(EpochByEpoch):
         write_state(self.folder.member(number), state, self.record | notes)
 
     def write_file(self, tables: Mapping[str, Table]) -> None:
-        """Write the ensemble file: the trace, and what else is known."""
+        """Write the ensemble file: the trace and all results so far."""
         assert self.folder is not None
         names = columns_of("trace", self.metrics)
         columns = {name: np.array([row[name] for row in self.trace]) for name in names}
@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
 
 @torch.no_grad()
 def distance(parameters: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]) -> float:
-    """Return the L2 norm of the difference of two sets of tensors, added up in float64."""
+    """Return the L2 norm of the difference of two sets of tensors, summed in float64."""
     squares = [
         (p.double() - others[name].double()).square().sum() for name, p in parameters.items()
     ]
@@ -163,10 +163,10 @@ def distance(parameters: Mapping[str, torch.Tensor], others: Mapping[str, torch.
 
 
 def begin_or_resume(cycling: Cycling, processes: Processes) -> str:
-    """Go on from what the folder holds, or begin. Collective over the processes.
+    """Continue from the folder's state, or begin. Collective over the processes.
 
     Returns:
-        What was found, in words; empty for a run that begins.
+        Description of the found state; empty for a run that begins.
     """
     content = cycling.left
     if content is None:
@@ -182,10 +182,10 @@ def begin_or_resume(cycling: Cycling, processes: Processes) -> str:
 
 
 def check_members(cycling: Cycling, collected: list[int]) -> None:
-    """Check that the members of a run that goes on are there. Local.
+    """Check that the members of a resumed run exist. Local.
 
     Raises:
-        InputError: If one is gone.
+        InputError: If one is missing.
     """
     if cycling.folder is None:
         return
@@ -193,6 +193,6 @@ def check_members(cycling: Cycling, collected: list[int]) -> None:
         path = cycling.folder.member(number)
         if not path.is_file():
             raise InputError(
-                f"--run: {path} is gone, one of {len(collected)} members that were collected. Put "
-                f"it back, or pass --fresh to start over."
+                f"--run: {path} is missing; it is one of {len(collected)} collected members. Put "
+                "it back, or pass --fresh to start over."
             )

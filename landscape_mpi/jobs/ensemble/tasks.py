@@ -1,7 +1,6 @@
-"""The networks that an ensemble is compared with, and how ranks share them out.
+"""List the networks that an ensemble is compared with, and share them out to ranks.
 
-Each network is evaluated by one rank alone, so that the number of ranks does not show in what is
-found.
+A single rank evaluates each network, so the results do not depend on the number of ranks.
 """
 
 from __future__ import annotations
@@ -16,23 +15,23 @@ from landscape_mpi.engine.processes import Processes
 from landscape_mpi.jobs.ensemble.inputs import Solutions
 from landscape_mpi.jobs.ensemble.run import State
 
-STATISTICS_COST = 3.0  # of a training sample whose statistics are measured, in test samples
+STATISTICS_COST = 3.0  # cost of measuring statistics on a training sample, in test samples
 Outcome = TypeVar("Outcome")
 Found = TypeVar("Found", covariant=True)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A network to evaluate."""
+    """Hold a network to evaluate."""
 
     state: State
-    averaged: bool = False  # whether its batch-norm statistics are to be measured first
+    averaged: bool = False  # whether to measure its batch-norm statistics first
 
 
 class Evaluator(Protocol[Found]):
-    """One rank's device and data."""
+    """Define an evaluator with one rank's device and data."""
 
-    n_samples: dict[str, int]  # or batches, of each split
+    n_samples: dict[str, int]  # number of samples, or batches, of each split
 
     def evaluate(self, task: Task) -> Found:
         """Evaluate a network on the test split."""
@@ -40,7 +39,7 @@ class Evaluator(Protocol[Found]):
 
 @dataclass(frozen=True)
 class Outcomes(Generic[Outcome]):
-    """What the evaluations gave, by what they are of."""
+    """Hold the results of evaluations by role of the network."""
 
     members: Sequence[Outcome]
     average: Outcome
@@ -49,7 +48,7 @@ class Outcomes(Generic[Outcome]):
 
 
 def tasks_of(members: Sequence[State], solutions: Solutions) -> list[Task]:
-    """Return the networks to evaluate: members, their average, the single one, the others."""
+    """Return the networks to evaluate: members, average, single and independent networks."""
     single = [solutions.single] if solutions.single else []
     others = [Task(solution.state) for solution in (*single, *solutions.independent)]
     average = Task(average_states(members), averaged=True)
@@ -57,9 +56,9 @@ def tasks_of(members: Sequence[State], solutions: Solutions) -> list[Task]:
 
 
 def outcomes_of(found: Sequence[Outcome], solutions: Solutions) -> Outcomes[Outcome]:
-    """Return what the tasks of tasks_of gave, by what they are of."""
+    """Return the results of the tasks of tasks_of by role of the network."""
     n_single, n_others = int(solutions.single is not None), len(solutions.independent)
-    n = len(found) - 1 - n_single - n_others  # members
+    n = len(found) - 1 - n_single - n_others  # number of members
     single = found[n + 1] if n_single else None
     return Outcomes(found[:n], found[n], single, found[n + 1 + n_single :])
 
@@ -69,11 +68,11 @@ def evaluate_tasks(
     make_evaluator: Callable[[], Evaluator[Outcome]],
     processes: Processes,
 ) -> list[Outcome] | None:
-    """Evaluate networks on the test split, shared out to the ranks. Collective over the processes.
+    """Evaluate networks on the test split, distributed over the ranks. Collective.
 
     Args:
-        tasks: On rank 0; None elsewhere.
-        make_evaluator: Called once on every rank.
+        tasks: Tasks, on rank 0; None elsewhere.
+        make_evaluator: Function that is called once on every rank.
         processes: All ranks.
 
     Returns:
@@ -102,7 +101,7 @@ def _cost(task: Task, n_samples: dict[str, int]) -> float:
 
 
 def share_out(costs: Sequence[float], n_ranks: int) -> list[list[int]]:
-    """Return which tasks each rank gets: the dearest first, each to the rank with least to do."""
+    """Return the tasks of each rank: the costliest first, each to the rank with the least work."""
     shares: list[list[int]] = [[] for _ in range(n_ranks)]
     load = [(0.0, rank) for rank in range(n_ranks)]
     for i in sorted(range(len(costs)), key=lambda i: -costs[i]):

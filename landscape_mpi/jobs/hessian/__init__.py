@@ -1,1 +1,1 @@
-"""A run that adds eigenvalues of the Hessian to the points of a surface."""
+"""Add eigenvalues of the Hessian to the points of a surface."""

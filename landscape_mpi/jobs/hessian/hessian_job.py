@@ -1,4 +1,4 @@
-"""The ends of the Hessian's spectrum at the points of a surface, added to its file."""
+"""Add the ends of the Hessian's spectrum at the points of a surface to its file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMMAND = "landscape_mpi.hessian"
 
 
 class HessianJob(GridJob):
-    """Smallest and largest eigenvalue at the points that are asked for."""
+    """Compute the smallest and the largest eigenvalue at the requested points."""
 
     is_tuned = False  # a product needs more memory than an evaluation; fit_solver chooses the batch
 
@@ -41,12 +41,12 @@ class HessianJob(GridJob):
         *,
         problem: ProblemSource | None = None,
     ) -> None:
-        """Take what is asked.
+        """Take the plan and the inputs.
 
         Args:
-            asked: What every rank knows.
-            root: On rank 0 what it has read.
-            problem: Where the problem is now; None for a network, or where the file names it.
+            asked: Plan that every rank knows.
+            root: Inputs that rank 0 has read, on rank 0.
+            problem: Present name of the problem; None for a network, or if the file names it.
         """
         self.asked, self._root, self.plan = asked, root, asked.surface
         self._problem = problem
@@ -54,15 +54,15 @@ class HessianJob(GridJob):
 
     @property
     def n_points(self) -> int:
-        """Return the number of points that are asked for."""
+        """Return the number of requested points."""
         return len(self.asked.points)
 
     @property
     def samples_per_point(self) -> None:
-        """Return None: points differ in the products that they take."""
+        """Return None, because points differ in the number of products."""
 
     def share(self, ranks: Ranks) -> SharedInputs:
-        """Send what rank 0 has read. Collective over the ranks."""
+        """Send the inputs that rank 0 has read. Collective over the ranks."""
         arrays, subject = self._root.arrays if self._root else {}, self.plan.subject
         if not isinstance(subject, ProblemSubject):
             return SharedNetwork(ranks, self.plan, arrays)
@@ -71,14 +71,14 @@ class HessianJob(GridJob):
         return SharedProblem(ranks, self.plan, arrays, source, limit=self.asked.limit)
 
     def fit(self, ranks: Ranks, prepared: Prepared) -> PointSolver:
-        """Set this rank up, so that its memory suffices. Collective over the ranks."""
+        """Set this rank up within its memory. Collective over the ranks."""
         chosen, stored = prepared.inputs.chosen, self.asked.center_outputs
         found = chosen.center_outputs[: len(stored)] if chosen is not None else ()
         agree(ranks, lambda: check_center(self.plan, stored, found))
         return fit_solver(ranks, self.asked, prepared.inputs, prepared.setting)
 
     def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
-        """Make room in the surface file, or check what is there. Local; on rank 0."""
+        """Allocate the datasets in the surface file, or check existing ones. Local; on rank 0."""
         assert self._root is not None
         assert isinstance(worker, PointSolver)
         known = self.asked.identity | {"device": worker.setting.kind}
@@ -94,12 +94,12 @@ class HessianJob(GridJob):
     def say_start(
         self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
     ) -> None:
-        """Say what is about to be computed, on what. Local; rank 0 prints."""
+        """Print the planned computation and its devices. Local; rank 0 prints."""
         assert isinstance(worker, PointSolver)
         hessian_messages.say_start(ranks, self.asked, worker, start)
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
-        """Say what the file holds and what to do next. Local; rank 0 prints."""
+        """Print the file's content and the next step. Local; rank 0 prints."""
         hessian_messages.say_end(ranks, self.asked, outcome)
 
 

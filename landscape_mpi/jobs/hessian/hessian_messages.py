@@ -1,4 +1,4 @@
-"""What rank 0 tells the user before and after a run over the Hessian."""
+"""Print rank 0's messages before and after a Hessian run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from landscape_mpi.zoo.subset import describe
 
 
 def say_start(ranks: Ranks, job: HessianPlan, solver: PointSolver, start: Start) -> None:
-    """Say what is about to be computed, on what. Local; rank 0 prints."""
+    """Print the planned computation and its devices. Local; rank 0 prints."""
     if not ranks.is_root:
         return
     surface, workers, kept = job.surface, start.workers, solver.plane.kept
@@ -42,7 +42,7 @@ def _which(job: HessianPlan) -> str:
 
 
 def say_end(ranks: Ranks, job: HessianPlan, outcome: Outcome) -> None:
-    """Say what the file holds and what to do next. Local; rank 0 prints."""
+    """Print the file's content and the next step. Local; rank 0 prints."""
     if not ranks.is_root:
         return
     names = ("hessian_min", "hessian_max", "hessian_min_residual", "hessian_max_residual")
@@ -71,7 +71,7 @@ def say_end(ranks: Ranks, job: HessianPlan, outcome: Outcome) -> None:
 
 
 def _converged(known: dict[str, np.ndarray], tolerance: float) -> np.ndarray:
-    """Return at which points both residuals are as small as asked, bool [n]."""
+    """Return the points at which both residuals are within the tolerance, bool [n]."""
     low, high, low_residual, high_residual = known.values()
     floor = FLOOR * np.maximum(np.abs(low), np.abs(high))
     good_low = low_residual <= tolerance * np.maximum(np.abs(low), floor)

@@ -1,4 +1,4 @@
-"""What a run over the Hessian is going to do: the surface file read again and checked."""
+"""Plan a Hessian run: read the surface file again, and check it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class HessianPlan:
-    """What every rank knows of the run before it starts; the same on all of them."""
+    """Hold the plan of a run; the same on every rank."""
 
-    surface: Plan  # the plane, its network and its data, limited
-    parameters: tuple[str, ...]  # names of those the Hessian is taken with respect to
-    points: np.ndarray  # flat indices into the grid, in the order to compute them, int64 [n]
-    total_weight: float | None  # the sum of the losses is divided by it; None if points differ
+    surface: Plan  # request of the plane, its network and its limited data
+    parameters: tuple[str, ...]  # names of the parameters to differentiate by
+    points: np.ndarray  # flat indices into the grid, in the order of computation, int64 [n]
+    total_weight: float | None  # divisor of the sum of the losses; None if points differ
     gauss_newton: bool
     solver: str  # lanczos or arpack
     tolerance: float
     max_products: int
     n_basis: int
-    budget_bytes: int | None  # None for a share of what is free
+    budget_bytes: int | None  # None for a share of the free memory
     identity: dict[str, Any]  # attributes of the eigenvalues, see store.hessian.IDENTITY
-    limit: int | None = None  # of the training data of a problem
-    center_outputs: tuple[float, ...] = ()  # of the surface, where they are of the same samples
+    limit: int | None = None  # digest of a problem's training data
+    center_outputs: tuple[float, ...] = ()  # losses of the surface, if they are of the same samples
 
     @property
     def path(self) -> Path:
@@ -59,18 +59,18 @@ class HessianPlan:
 
 @dataclass(frozen=True)
 class HessianInputs:
-    """What rank 0 keeps for itself until the others need it."""
+    """Hold rank 0's inputs until the other ranks need them."""
 
     arrays: dict[str, np.ndarray]  # see engine.plan.RootInputs
-    fresh: bool  # whether eigenvalues that are there are computed again
-    source: ProblemSource | None = None  # of a problem
+    fresh: bool  # whether existing eigenvalues are computed again
+    source: ProblemSource | None = None  # statistics of a problem
 
 
 def read_plan(ranks: Ranks, asked: HessianRequest) -> tuple[HessianPlan, HessianInputs | None]:
     """Read and check every input on rank 0. Collective over the ranks.
 
     Returns:
-        The plan, on every rank; what rank 0 has read, on rank 0.
+        The plan, on every rank; the inputs that rank 0 has read, on rank 0.
     """
     return plan_on_root(ranks, lambda: _read_on_root(asked))
 
@@ -106,19 +106,19 @@ def _check_kind(stored: StoredSurface) -> None:
     splits = stored.text("/", "splits")
     if "train" not in splits.split(","):
         raise InputError(
-            f"{stored.path}: was computed on the split {splits}, and the Hessian is that of the "
-            f"training loss. Compute the surface with --splits train, or train,test."
+            f"{stored.path}: was computed on the split {splits}, but the Hessian is that of the "
+            "training loss. Compute the surface with --splits train, or train,test."
         )
     if stored.text("/", "repeats") != "none":
         raise InputError(
-            f"{stored.path}: holds lines along several directions (--repeats), and eigenvalues are "
-            f"known here for a plane or one line. Compute the line with --seed instead."
+            f"{stored.path}: holds lines along several directions (--repeats), but eigenvalues are "
+            "only available for a plane or a single line. Compute the line with --seed instead."
         )
     if stored.text("/", "batch_norm") == "reestimate":
         raise InputError(
             f"{stored.path}: was computed with --batch-norm reestimate, whose statistics depend on "
-            f"the weights in a way that the Hessian here leaves out. Compute the surface with "
-            f"--batch-norm fixed."
+            "the weights in a way that this Hessian ignores. Compute the surface with "
+            "--batch-norm fixed."
         )
 
 
@@ -144,12 +144,12 @@ def _directions(
     inputs: AnyInputs,
     random: RandomDirections | None,
 ) -> dict[str, Direction]:
-    """Return the surface's directions, made or read again.
+    """Return the surface's directions; make or read them again.
 
     Raises:
-        InputError: If they are others.
+        InputError: If they differ.
     """
-    vectors: dict[str, Direction] = {axis: {} for axis in AXES}  # a line has nothing along beta
+    vectors: dict[str, Direction] = {axis: {} for axis in AXES}  # a line has no direction beta
     if random is not None:
         vectors |= random.make(inputs.network, inputs.state)
     else:
@@ -160,9 +160,10 @@ def _directions(
     known, found = stored.text("directions", "sha256"), directions.digest(*vectors.values())
     if known != found:
         raise InputError(
-            f"{stored.path}: lies along directions of SHA-256 {known[:16]}, those found now have "
-            f"{found[:16]}. Its eigenvalues must be of the same points: pass --directions with the "
-            f"file they were taken from, or run where the surface was computed."
+            f"{stored.path}: lies along directions of SHA-256 {known[:16]}, but those found now "
+            f"have {found[:16]}. Its eigenvalues must be of the same points: pass --directions "
+            "with the file of its directions, or run on the machine where the surface was "
+            "computed."
         )
     return vectors
 
@@ -171,15 +172,15 @@ def _file_of_directions(stored: StoredSurface) -> Path:
     """Return the file that holds the directions of a surface.
 
     Raises:
-        InputError: If they were made from checkpoints, and not kept.
+        InputError: If they were made from checkpoints but not saved.
     """
     source = stored.text("directions", "source")
     if stored.has_vectors:
         return stored.path
     if source.startswith(("to ", "random")) or "; " in source or "orthogonal" in source:
         raise InputError(
-            f"{stored.path}: lies along directions that were made for it ({source}) and are not "
-            f"in it. Compute the surface with --save-directions."
+            f"{stored.path}: lies along directions that were made for it ({source}) but are not "
+            "stored in it. Compute the surface with --save-directions."
         )
     return Path(source)
 
@@ -201,8 +202,8 @@ def _parameters(
     names = tuple(name for name, _ in inputs.network.named_parameters() if name in moved)
     if not names:
         raise InputError(
-            "--parameters moved: the directions of this surface move no parameter, only buffers, "
-            "so there is nothing to take derivatives in. Pass --parameters all."
+            "--parameters moved: the directions of this surface move only buffers and no "
+            "parameters, so there is nothing to differentiate by. Pass --parameters all."
         )
     return names
 
@@ -249,7 +250,7 @@ def _plan(
 
 
 def points_of_stride(n_alpha: int, n_beta: int, stride: int) -> np.ndarray:
-    """Return every stride-th point of both axes, counted from the middle, coarse to fine.
+    """Return every stride-th point of both axes, counted from the middle, from coarse to fine.
 
     Returns:
         Flat indices, int64 [n].

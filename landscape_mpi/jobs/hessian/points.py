@@ -1,4 +1,4 @@
-"""One rank's share of the eigenvalues of a point: products with its data, and where they start."""
+"""Compute one rank's share of a point's eigenvalues: products with its data, and starts."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ from landscape_mpi.store import schema
 T = TypeVar("T")
 
 GPU_BATCH = 512
-SHARE_OF_FREE = 0.5  # of the memory, kept between products by the ranks of a node together
-SHARE_OF_BASIS = 0.25  # of the memory, for the vectors of the basis
+SHARE_OF_FREE = 0.5  # share of the memory that a node's ranks together keep between products
+SHARE_OF_BASIS = 0.25  # share of the memory for the vectors of the basis
 SMALLEST_BASIS = 12
-MEMORY_BYTES = 1 << 30  # for the eigenvectors of finished points
-MOST_REMEMBERED = 64  # points
+MEMORY_BYTES = 1 << 30  # memory for the eigenvectors of finished points
+MOST_REMEMBERED = 64  # number of points
 RANDOM_START, NEIGHBOUR_START = 0, 1
-# Beside eigenvectors of length 1: enough that nothing orthogonal to them is missed.
+# Added to eigenvectors of length 1: enough to find directions orthogonal to them.
 RANDOM_PART = 0.1
-MIN_PRODUCTS = 6  # of a neighbour's eigenvectors, which may be others than the extreme ones here
+MIN_PRODUCTS = 6  # least number from a neighbour's eigenvectors: here others may be extreme
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A point whose eigenvectors are remembered."""
+    """Hold a point whose eigenvectors are remembered."""
 
     alpha: float
     beta: float
-    start: torch.Tensor  # their sum, float32 [n_parameters]
+    start: torch.Tensor  # sum of the eigenvectors, float32 [n_parameters]
 
 
 def fit_solver(
     ranks: Ranks, job: HessianPlan, inputs: SharedInputs, setting: Setting
 ) -> PointSolver:
-    """Set the ranks up, with smaller batches where one does not fit. Collective over the ranks.
+    """Set the ranks up, with smaller batches if one does not fit. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        job: What is asked.
-        inputs: What this rank has of the inputs.
-        setting: How to compute, but for the batch.
+        job: Plan of the run.
+        inputs: Inputs of this rank.
+        setting: How to compute, without the batch.
 
     Raises:
-        SharedInputError: If a batch that was asked for does not fit, or one sample.
+        SharedInputError: If a requested batch does not fit, or not even one sample.
     """
     setting = replace(
         setting, batch=job.surface.evaluation.batch or _choose_batch(job, inputs, setting)
@@ -93,8 +93,8 @@ def _choose_batch(job: HessianPlan, inputs: SharedInputs, setting: Setting) -> i
 def _try_on_all(
     ranks: Ranks, job: HessianPlan, inputs: SharedInputs, setting: Setting, group: Group
 ) -> tuple[PointSolver | None, str | None]:
-    """Set this rank up, or return how its memory fell short. Collective over the ranks."""
-    # Ranks of a node share its memory; a rank has its GPU's for itself.
+    """Set this rank up, or return why its memory did not suffice. Collective over the ranks."""
+    # The ranks of a node share its memory; a GPU's memory belongs to one rank.
     n_sharing = ranks.node.size if setting.device.is_host else 1
 
     def attempt() -> tuple[PointSolver | None, str | None]:
@@ -107,7 +107,7 @@ def _try_on_all(
 
 
 class PointSolver:
-    """This rank's network, directions and part of the data on its device."""
+    """Hold this rank's network, directions and part of the data on its device."""
 
     def __init__(
         self,
@@ -118,14 +118,14 @@ class PointSolver:
         *,
         n_sharing: int,
     ) -> None:
-        """Put everything on the device, and check products at the center. Local.
+        """Put all inputs on the device, and check products at the center. Local.
 
         Args:
-            job: What is asked.
-            inputs: What this rank has of the inputs.
+            job: Plan of the run.
+            inputs: Inputs of this rank.
             setting: How to compute.
             group: The ranks that share a point with this one.
-            n_sharing: Ranks that share the memory of this device.
+            n_sharing: Number of ranks that share the memory of this device.
 
         Raises:
             InputError: If the network has no Hessian; see HessianPlane.check_products.
@@ -157,7 +157,7 @@ class PointSolver:
         self.plane.leave()
 
     def _rows(self, n_samples: int) -> slice:
-        """Return this rank's rows: whole batches, as even as can be."""
+        """Return this rank's rows: whole batches, shared out as evenly as possible."""
         batch = self.setting.batch
         part = self.group.part(-(-n_samples // batch))
         return slice(min(part.start * batch, n_samples), min(part.stop * batch, n_samples))
@@ -178,7 +178,7 @@ class PointSolver:
             point: Flat index into [n_alpha, n_beta].
 
         Returns:
-            Float64 [n] on the leader of the group, without meaning elsewhere.
+            Float64 [n] on the leader of the group; not valid elsewhere.
         """
         surface = self._job.surface
         row, column = divmod(point, len(surface.beta))
@@ -187,15 +187,16 @@ class PointSolver:
         return np.full(len(schema.HESSIAN), np.nan) if values is None else values
 
     def lead(self, alpha: float, beta: float, work: Callable[[], T]) -> T | None:
-        """Go to a point and do work there that needs products. Collective over the group.
+        """Go to a point, and do work there that needs products. Collective over the group.
 
         Args:
             alpha: Coordinate along the first direction.
-            beta: Along the second.
-            work: Done by the leader, while the others do their part of each product.
+            beta: Coordinate along the second.
+            work: Function that the leader runs, while the others compute their part of each
+                product.
 
         Returns:
-            What the work gives, on the leader; None elsewhere.
+            Result of the work, on the leader; None elsewhere.
         """
         self.plane.move_to(alpha, beta)
         if self._job.total_weight is None:
@@ -232,7 +233,7 @@ class PointSolver:
         return find_ends(self.multiply, start, min_products=least, **how)  # type: ignore[arg-type]
 
     def _start(self, point: int, alpha: float, beta: float) -> tuple[torch.Tensor, int]:
-        """Return a start from the nearest finished point, or a random one, and which it is."""
+        """Return a start from the nearest finished point or a random one, and its kind."""
         drawn = random_vector(self.plane, point)
         if not self._finished:
             return drawn, RANDOM_START
@@ -247,7 +248,7 @@ class PointSolver:
             self._finished = [*self._finished, Finished(alpha, beta, start)][-self._n_remembered :]
 
     def multiply(self, vector: torch.Tensor) -> torch.Tensor:
-        """Return the product over all samples, on the leader, who has the others do their part."""
+        """Return the product over all samples, on the leader; the others compute their part."""
         if self.group.comm.size == 1:
             return self.plane.multiply(vector)
         self.group.comm.bcast(True, root=0)
@@ -256,7 +257,7 @@ class PointSolver:
         return torch.from_numpy(self._add_up(vector)).to(vector.device)
 
     def _serve(self) -> None:
-        """Do this rank's part of every product, until the leader has its eigenvalues."""
+        """Compute this rank's part of every product until the leader has its eigenvalues."""
         received = np.empty(self.plane.n_parameters, np.float32)
         while self.group.comm.bcast(None, root=0):
             self.group.comm.Bcast(received, root=0)

@@ -1,4 +1,4 @@
-"""What is asked of the Hessian of a surface. Needs no torch."""
+"""Define the request of a surface's Hessian. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from landscape_mpi.engine.request import Evaluation, MovedInputs, Rounds
 
 @dataclass(frozen=True)
 class Solver:
-    """How eigenvalues are found."""
+    """Hold how eigenvalues are found."""
 
-    tolerance: float  # of a residual, relative
-    max_products: int  # of a point
+    tolerance: float  # relative tolerance of a residual
+    max_products: int  # most products of a point
     solver: str  # lanczos or arpack
-    basis: int  # vectors kept
-    memory: float | None = None  # GB, for what is kept between products
+    basis: int  # number of vectors kept
+    memory: float | None = None  # memory for batches kept between products, GB
 
 
 @dataclass(frozen=True)
 class SpectrumRequest:
-    """More of the spectrum, at one point."""
+    """Hold the request of more of the spectrum at one point."""
 
-    top: int  # eigenvectors
+    top: int  # number of eigenvectors
     spectrum: tuple[float, float] | None = None  # the point; None for the ends at all points
     out: Path | None = None  # None for a file beside the surface
 
 
 @dataclass(frozen=True)
 class HessianRequest:
-    """Eigenvalues at the points of a surface file, or the spectrum at one point."""
+    """Hold the request of eigenvalues at a surface's points, or of the spectrum at one point."""
 
     surface: Path
     moved: MovedInputs
@@ -41,14 +41,14 @@ class HessianRequest:
     parameters: str  # moved or all
     stride: int
     gauss_newton: bool = False
-    directions: Path | None = None  # the file that they were taken from
-    limit: int | None = None  # training samples
+    directions: Path | None = None  # file of the surface's directions
+    limit: int | None = None  # number of training samples
     subset: str | None = None
     fresh: bool = False
 
     @property
     def spectrum_out(self) -> Path:
-        """Return the file of the spectrum: the one that is named, or one beside the surface."""
+        """Return the file of the spectrum: the named one, or one beside the surface."""
         alpha, beta = self.spectrum.spectrum or (0.0, 0.0)
         name = f"{self.surface.stem}.spectrum_{alpha:g}_{beta:g}.h5"
         return self.spectrum.out or self.surface.with_name(name)

@@ -1,4 +1,4 @@
-"""More of the spectrum at one point: leading eigenvectors, trace, density; all ranks together."""
+"""Compute leading eigenvectors, trace and density at one point, on all ranks together."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from landscape_mpi.jobs.hessian.points import PointSolver
 from landscape_mpi.jobs.hessian.request import HessianRequest
 from landscape_mpi.store.spectrum import Spectrum, write_spectrum
 
-N_DENSITY = 5  # random starts of the density
+N_DENSITY = 5  # number of random starts of the density
 TRACE_PRODUCTS = 60
-FIRST_SEED = 1000  # of the vectors that are drawn: others than those of points
+FIRST_SEED = 1000  # seed of the drawn vectors, different from the seed of points
 
 
 def compute_spectrum(
@@ -33,14 +33,14 @@ def compute_spectrum(
     solver: PointSolver,
     asked: HessianRequest,
 ) -> None:
-    """Compute the spectrum at a point and write it. Collective over the ranks.
+    """Compute the spectrum at a point, and write it. Collective over the ranks.
 
     Args:
-        ranks: All ranks of the run, which share every product.
-        job: What is asked.
-        inputs: What this rank has of the inputs.
-        solver: This rank's.
-        asked: The point, and how much of the spectrum.
+        ranks: All ranks of the run; they share every product.
+        job: Plan of the run.
+        inputs: Inputs of this rank.
+        solver: Solver of this rank.
+        asked: Request of the point and the parts of the spectrum.
 
     Raises:
         SharedInputError: If the eigenvalues are not found.
@@ -107,7 +107,7 @@ def _spectrum(
 def _curvature(
     plane: HessianPlane, inputs: SharedInputs, solver: PointSolver, axis: str
 ) -> float | None:
-    """Return d . H d / d . d of a direction of the plane, None where it moves no parameter here."""
+    """Return d . H d / d . d of a direction; None if it moves none of these parameters."""
     vector = plane.flat(inputs.directions[axis])
     square = float(vector.double() @ vector.double())
     if square == 0 or norm(inputs.directions[axis]) == 0:

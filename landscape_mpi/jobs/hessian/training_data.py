@@ -1,4 +1,4 @@
-"""The training data of a surface that a Hessian is taken of: samples of a network, or a problem."""
+"""Read the training data for the Hessian of a surface: samples, or a problem's batches."""
 
 from __future__ import annotations
 
@@ -24,36 +24,37 @@ from landscape_mpi.store.stored_surface import StoredSurface
 
 DEFAULT_LIMIT = 5000
 NO_OUTPUTS = (
-    "is the matrix J^T H J of the outputs of a network, which the loss of a problem does not tell"
+    "is the matrix J^T H J of the outputs of a network, but the loss of a problem does not show "
+    "these outputs"
 )
-FIRST = "first"  # of zoo.subset: which of its data a problem gives
+FIRST = "first"  # subset of zoo.subset that a problem gives
 
 AnyInputs = Inputs | ProblemInputs
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a surface was computed from, with as many of its training data as are asked for."""
+    """Hold the inputs of a surface, with the requested amount of its training data."""
 
     inputs: AnyInputs
-    identity: dict[str, object]  # attributes of the eigenvalues that say which data they are of
+    identity: dict[str, object]  # attributes of the eigenvalues that identify their data
     evaluation: Evaluation
-    total_weight: float | None = None  # of the losses; None where it is known at a point only
-    limit: int | None = None  # of a problem: training samples, or batches
-    center_outputs: tuple[float, ...] = ()  # in the file, if they are of the same samples
+    total_weight: float | None = None  # weight of the losses; None if known at a point
+    limit: int | None = None  # training samples, or batches, of a problem
+    center_outputs: tuple[float, ...] = ()  # losses in the file, if they are of the same samples
 
     @property
     def source(self) -> ProblemSource | None:
-        """Return where a problem comes from."""
+        """Return the source of the problem."""
         return self.inputs.source if isinstance(self.inputs, ProblemInputs) else None
 
 
 def read_training_data(asked: HessianRequest, stored: StoredSurface) -> TrainingData:
-    """Read what a surface was computed from, and check it. Local; call it on one rank.
+    """Read the inputs of a surface, and check them. Local; call it on one rank.
 
     Args:
-        asked: Which data, and where they are now.
-        stored: What the file says.
+        asked: Request of the data, with their present place.
+        stored: Content of the file.
     """
     if is_of_problem(stored):
         return _of_problem(asked, stored)
@@ -64,8 +65,8 @@ def _of_network(asked: HessianRequest, stored: StoredSurface) -> TrainingData:
     if asked.moved.problem is not None:
         raise InputError(
             f"--problem {asked.moved.problem.name}: {stored.path} is of the network "
-            f"{stored.text('/', 'model')} on {stored.text('/', 'data')}, and of no problem. Leave "
-            f"--problem out."
+            f"{stored.text('/', 'model')} on {stored.text('/', 'data')}, not of a problem. Leave "
+            "--problem out."
         )
     inputs = read_stored_inputs(asked.moved, stored)
     limit = asked.limit or min(DEFAULT_LIMIT, inputs.n_training)
@@ -77,7 +78,7 @@ def _of_network(asked: HessianRequest, stored: StoredSurface) -> TrainingData:
 
 
 def _choose_subset(asked: HessianRequest) -> str:
-    """Return the subset asked for, or that of the eigenvalues in the file, or the usual one."""
+    """Return the requested subset, or that of the eigenvalues in the file, or the default."""
     if asked.subset is None and not asked.fresh and has_hessian(asked.surface):
         known = stored_subset(asked.surface)
         return USUAL_SUBSET if known == ALL else known
@@ -101,6 +102,6 @@ def _of_problem(asked: HessianRequest, stored: StoredSurface) -> TrainingData:
         {source.counts: limit, "subset": FIRST if limit < source.n_counted else ALL},
         replace(asked.evaluation, batch=1),
         limit=limit,
-        # The mean loss of the first batch, which is one of the training data.
+        # The mean loss of the first batch, which is part of the training data.
         center_outputs=stored_setting(stored.path).center_outputs[:1] if is_same else (),
     )

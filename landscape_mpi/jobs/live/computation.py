@@ -9,9 +9,15 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from landscape_mpi.engine.adaptive.units import UNITS
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.jobs.live.checked_together import checked_together
-from landscape_mpi.jobs.live.keyword_values import check_flags, check_numbers, check_words
+from landscape_mpi.jobs.live.keyword_values import (
+    check_choices,
+    check_flags,
+    check_numbers,
+    check_words,
+)
 from landscape_mpi.jobs.live.keywords import check_keywords
 from landscape_mpi.jobs.live.live_problem import check_lendable, problem_of
 from landscape_mpi.problem import Problem
@@ -40,6 +46,8 @@ class SurfaceOptions(TypedDict, total=False):
     save_directions: bool  # keep the directions in the file
     splits: Sequence[str]  # which are evaluated (train)
     also: Sequence[str]  # further quantities, such as gradient_norm; see surface --help
+    adaptive: float  # how far losses may be off at points that are interpolated (all computed)
+    adaptive_unit: str  # of it: decades of loss + 0.1, or nat (decades)
     limit: int  # training samples, or batches where the data are in batches
     fresh: bool  # replace what is at out
     device: str | torch.device  # auto, cpu or cuda
@@ -114,7 +122,8 @@ def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
     """
     check_keywords(options, SurfaceOptions.__annotations__)
     whole = ("limit", "batch_size", "ranks_per_point")
-    check_numbers(CALLER, options, whole=whole, above_0=("round_seconds",))
+    check_numbers(CALLER, options, whole=whole, above_0=("round_seconds", "adaptive"))
+    check_choices(CALLER, options, {"adaptive_unit": UNITS})
     check_flags(CALLER, options, ("fresh", "save_directions"))
     check_words(CALLER, options, ("splits", "also", "ignore", "only"))
     seed = options.get("seed")
@@ -218,13 +227,15 @@ def _compute(
     asked = SurfaceRequest(
         request.InputsRequest(request.NetworkRequest(), data, problem=source),
         PlaneRequest(**_plane(x, y, options, to)),
-        request.FileRequest(path, options.get("fresh", False)),
+        request.FileRequest(path, options.get("fresh", False), accept_device=True),
         request.Evaluation(
             device=str(str(options.get("device", "auto"))),
             ranks_per_point=options.get("ranks_per_point"),
         ),
         request.Rounds(options.get("round_seconds", 30.0)),
         also=_quantities(options),
+        adaptive=options.get("adaptive"),
+        adaptive_unit=options.get("adaptive_unit"),
     )
 
     def make() -> QuietSurface:

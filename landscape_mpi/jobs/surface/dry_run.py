@@ -9,6 +9,7 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.layer_kinds import filters_in_words
 from landscape_mpi.compute.normalizations.normalization import find_normalization
 from landscape_mpi.compute.selection import abbreviated
+from landscape_mpi.engine.adaptive.self_check import least_points
 from landscape_mpi.engine.plan import Plan, RootInputs
 from landscape_mpi.engine.point_evaluator import group_ranks
 from landscape_mpi.engine.rank_settings import describe_workers
@@ -37,7 +38,7 @@ def say_run(
         f"moved: {_moved(inputs)}",
         *_layers(inputs, root),
         f"directions: {_directions(root)}",
-        f"points: {len(plan.alpha)} x {len(plan.beta)}, {plan.n_pending:,} left to compute",
+        f"points: {len(plan.alpha)} x {len(plan.beta)}, {_points_left(plan)}",
         f"samples: {subject.sizes} {subject.noun} at each point, for "
         f"{', '.join(subject.quantities)}",
         f"loss: {subject.loss_words}",
@@ -47,6 +48,16 @@ def say_run(
         f"batch {setting.batch}",
     )
     print("\n".join(lines), flush=True)
+
+
+def _points_left(plan: Plan) -> str:
+    if plan.tolerance is None:
+        return f"{plan.n_pending:,} left to compute"
+    least = least_points(len(plan.alpha), len(plan.beta))
+    return (
+        f"{plan.n_pending:,} without a value; the run computes at least {least:,}, and as many as "
+        f"their values ask for, and interpolates the others to {plan.tolerance.text}"
+    )
 
 
 def _moved(inputs: SharedInputs) -> str:

@@ -57,6 +57,8 @@ class SurfaceRequest:
     batch_norm: str | None = None  # fixed, move or reestimate; None for what users expect
     weight_decay: float | None = None
     also: tuple[str, ...] = ()  # quantities beside loss and error; see registry.QUANTITIES
+    adaptive: float | None = None  # how far losses that are not computed may be off
+    adaptive_unit: str | None = None  # of it: decades or nat; None for decades
 
     @property
     def running_statistics(self) -> str:

@@ -33,11 +33,23 @@ def describe(status: Status, *, now: datetime) -> str:
     share = int(100 * status.n_done / surface.n_points)  # 100 when all are there, not before
     lines = [
         f"{surface.path}: {about}{surface.shape[0]} x {surface.shape[1]} points",
-        f"{status.n_done:,} of {surface.n_points:,} points done ({share} %), last write {ago} ago",
+        f"{_how_far(status, share)}, last write {ago} ago",
     ]
+    if surface.interpolation is not None:
+        lines.append(surface.interpolation.check_words)
     if status.run is not None:
         lines += _run_lines(status, status.run)
     return "\n".join(lines)
+
+
+def _how_far(status: Status, share: int) -> str:
+    words = f"{status.n_done:,} of {status.surface.n_points:,} points"
+    found = status.surface.interpolation
+    if found is not None:
+        return f"{words} computed ({share} %), the others are interpolated to {found.tolerance}"
+    if status.is_adaptive:
+        return f"{words} computed ({share} %); more follow where their values ask for them"
+    return f"{words} done ({share} %)"
 
 
 def _run_lines(status: Status, run: Run) -> list[str]:
@@ -60,7 +72,7 @@ def _progress(status: Status, run: Run) -> str:
     if rate is None:
         return f"{outcome}; no round written yet"
     words = f"{outcome}; {run.n_points:,} points, {_rate(rate)}"
-    if n_left and run.ended is None:
+    if n_left and run.ended is None and not status.is_adaptive:
         words += f", {describe_duration(n_left / rate)} left"
     return words
 

@@ -19,18 +19,20 @@ from landscape_mpi.engine.inputs import Inputs
 from landscape_mpi.engine.plan import Plan, RootInputs, as_begun, plan_on_root
 from landscape_mpi.engine.problem_inputs import ProblemInputs
 from landscape_mpi.engine.problem_options import evaluation_of_problem
-from landscape_mpi.engine.request import Evaluation
+from landscape_mpi.engine.request import Evaluation, FileRequest
 from landscape_mpi.engine.subject_inputs import data_with_subset, read_subject
 from landscape_mpi.errors import InputError
+from landscape_mpi.jobs.surface.adaptive_options import describe_tolerance, tolerance_of
 from landscape_mpi.jobs.surface.also_options import check_also, subject_of
 from landscape_mpi.jobs.surface.plane_directions import PlaneDirections, choose_directions
 from landscape_mpi.jobs.surface.problem_options import check_goes_with_problem
 from landscape_mpi.jobs.surface.projected_path import choose_grid, path_on_surface
 from landscape_mpi.jobs.surface.request import SurfaceRequest
-from landscape_mpi.output import check_output
+from landscape_mpi.output import OutputLock, check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import REPEATS, Attributes, SurfaceContent
 from landscape_mpi.store.plane_curve import PlaneCurve
+from landscape_mpi.store.repair import describe_repair, repair_points
 from landscape_mpi.store.resume import (
     StoredSetting,
     check_replaceable,
@@ -57,18 +59,21 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     _check_batch_norm(asked)
     _check_points_at_once(asked)
     check_also(asked)
+    tolerance = tolerance_of(asked)
     file, wanted = asked.file, asked.inputs
     alpha, beta = choose_grid(asked.plane)
     check_output(file.out, inputs=[*wanted.files, *asked.plane.files])
     if file.out.exists() and file.fresh:
         check_replaceable(file.out)
+    if file.repair:
+        _repair(file)
     asked = replace(asked, inputs=replace(wanted, data=data_with_subset(wanted, file)))
     inputs = read_subject(asked.inputs)
     found = choose_directions(asked, inputs, alpha, beta)
     if asked.plane.repeats is not None:
         check_number_of_points(len(alpha), asked.plane.repeats, option="--repeats")
         beta = np.arange(asked.plane.repeats, dtype=np.float64)
-    plan = _plan(asked, alpha, beta, inputs, found)
+    plan = replace(_plan(asked, alpha, beta, inputs, found), tolerance=tolerance)
     path = path_on_surface(asked, inputs.state, found.vectors)
     content = replace(_content(asked, plan, inputs, found), path=path)
     if isinstance(path, PlaneCurve):
@@ -76,7 +81,25 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     if file.resumes:
         check_same_surface(file.out, content)
     arrays = inputs.arrays() | found.arrays()
-    return plan, RootInputs(arrays, content, file.fresh, found.layers)
+    return plan, RootInputs(arrays, content, file.fresh, file.accept_device, found.layers)
+
+
+def _repair(file: FileRequest) -> None:
+    """Take damaged points out of the file, and say which.
+
+    Raises:
+        InputError: If there is no such file, or another run is writing it.
+    """
+    if not file.resumes:
+        raise InputError(
+            f"--repair: computes damaged points of {file.out} again, and "
+            f"{'--fresh replaces it' if file.fresh else 'there is no such file'}. Leave one out."
+        )
+    lock = OutputLock(file.out)
+    try:
+        print(describe_repair(file.out, repair_points(file.out)), flush=True)
+    finally:
+        lock.release()
 
 
 def _check_tolerance(asked: Evaluation) -> None:
@@ -235,6 +258,7 @@ def _describe_surface(asked: SurfaceRequest, plan: Plan) -> dict:
         "data": asked.inputs.data.data,
         **plan.subject.attributes,
         "also": ",".join(plan.subject.also) or "none",
+        **describe_tolerance(plan.tolerance),
         "batch_norm": asked.running_statistics,
         "weight_decay": "none" if asked.weight_decay is None else asked.weight_decay,
         **asked.inputs.data.limit_attributes,

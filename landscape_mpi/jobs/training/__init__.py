@@ -1,1 +1,1 @@
-"""A training run, on one process or on ranks."""
+"""Run a training on one process or on ranks."""

@@ -1,4 +1,4 @@
-"""What a training run is begun with: data, recipe and network of the asked."""
+"""Gather the inputs of a training run: data, recipe and network."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ from landscape_mpi.zoo.training_task import TrainingTask
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every rank begins with; its network has the same weights on all."""
+    """Hold the inputs of every rank; the network has the same weights on all ranks."""
 
     data: DataSet
-    n_replaced: int  # training labels
+    n_replaced: int  # number of training labels
     recipe: Recipe
     network: nn.Module
-    metrics: ClassVar[None] = None  # those of a problem
+    metrics: ClassVar[None] = None  # metrics of a problem
 
     @property
     def n_training(self) -> int:
-        """Return the samples of an epoch."""
+        """Return the number of samples in an epoch."""
         return len(self.data.splits["train"].targets)
 
     def task(self, device: Device, processes: Processes, *, test: bool = True) -> TrainingTask:
-        """Return what the network is trained on, on the device.
+        """Return the training task on the device.
 
         Args:
-            device: Where.
-            processes: Those who train.
-            test: Evaluate the test split too, if there is one.
+            device: Device of the training.
+            processes: Processes that train.
+            test: Whether to evaluate the test split as well, if there is one.
         """
         splits = self.data.splits if test else {"train": self.data.splits["train"]}
         return SampleTask(replace(self.data, splits=splits), self.recipe, device=device.place)
 
     def identity(self, asked: TrainingRequest) -> dict[str, Any]:
-        """Return what makes two runs the same, by the name of the option, in plain types."""
+        """Return the values by option, in plain types, that equal runs must share."""
         return self.subject(asked.network.model) | _plain(self.recipe) | self.reading
 
     def subject(self, model: str) -> dict[str, Any]:
@@ -89,11 +89,11 @@ def gather_inputs(asked: TrainingRequest, processes: Processes) -> Inputs:
 
 @dataclass(frozen=True)
 class ProblemInputs:
-    """What every rank begins with where a problem is trained."""
+    """Hold the inputs of every rank if a problem is trained."""
 
     training: ProblemTraining
     recipe: Recipe
-    n_replaced: ClassVar[int] = 0  # training labels
+    n_replaced: ClassVar[int] = 0  # number of training labels
 
     @property
     def network(self) -> nn.Module:
@@ -107,16 +107,16 @@ class ProblemInputs:
 
     @property
     def n_training(self) -> int:
-        """Return the batches of an epoch."""
+        """Return the number of batches in an epoch."""
         return self.training.n_batches["train"]
 
     def task(self, device: Device, processes: Processes, *, test: bool = True) -> TrainingTask:
-        """Return what the network is trained on, on the device; see Inputs."""
+        """Return the training task on the device; see Inputs."""
         n, n_sharing = self.recipe.batch_size, processes.size
         return self.training.task(device, at_a_time=n, n_sharing=n_sharing, test=test)
 
     def identity(self, asked: TrainingRequest) -> dict[str, Any]:
-        """Return what makes two runs the same, by the name of the option, in plain types."""
+        """Return the values by option, in plain types, that equal runs must share."""
         unused = ("batch_size", "label_noise", "augment", "precision")
         known = {name: value for name, value in _plain(self.recipe).items() if name not in unused}
         return self.training.identity | {"batches_per_step": self.recipe.batch_size} | known
@@ -128,12 +128,12 @@ TrainingInputs = Inputs | ProblemInputs
 def gather_subject(
     asked: TrainingRequest, processes: Processes, *, from_start: bool = False
 ) -> TrainingInputs:
-    """Read what is trained, on what. Collective over the processes.
+    """Read the network and the data of a training. Collective over the processes.
 
     Args:
-        asked: Which training.
-        processes: Those who train.
-        from_start: Whether the weights come from a checkpoint later, so that a problem draws none.
+        asked: Request of the training.
+        processes: Processes that train.
+        from_start: Whether the weights come later from a checkpoint, so that a problem draws none.
     """
     if asked.problem is None:
         processes.on_root(lambda: refuse_batches(asked.recipe.batches_per_step))
@@ -153,22 +153,22 @@ def gather_subject(
 
 
 def refuse_batches(batches_per_step: int | None) -> None:
-    """Refuse batches of a step where there is no problem.
+    """Refuse --batches-per-step without a problem.
 
     Raises:
-        InputError: If some are asked for.
+        InputError: If it is given.
     """
     if batches_per_step is not None:
         raise InputError(
-            f"--batches-per-step {batches_per_step}: is about the batches of a --problem. Pass "
-            f"--batch-size with the samples of a step."
+            f"--batches-per-step {batches_per_step}: counts the batches of a --problem. Pass "
+            "--batch-size with the number of samples per step."
         )
 
 
 def make_network(asked: TrainingRequest, data: DataSet) -> tuple[nn.Module, int]:
-    """Return the network of --model, and the axis of its outputs along which the classes lie.
+    """Return the network of --model, and the axis of the classes in its outputs.
 
-    It has the weights that --seed gives it, or its own.
+    Its weights come from --seed, or are its own.
     """
     seed_generators(asked.recipe.seed)
     network = build_network(asked.network.model, sample=data.sample)
@@ -182,7 +182,7 @@ def set_up(
     device: Device,
     processes: Processes,
 ) -> Training:
-    """Return the run, its folder made and locked. Collective over the processes."""
+    """Return the run; make and lock its folder. Collective over the processes."""
     make_deterministic(device)
     identity = inputs.identity(asked)
     opened, folder = None, asked.run
@@ -211,16 +211,16 @@ def set_up(
 
 
 def make_deterministic(device: Device) -> None:
-    """Choose algorithms by which a seed gives one result."""
+    """Choose algorithms that give one result for one seed."""
     compute_repeatably()
     if not device.is_host:
-        # Operations that have no such algorithm say so in a warning.
+        # Operations without such an algorithm print a warning.
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe by the names of options, in plain types."""
+    """Return a recipe by option, in plain types."""
     return {
         "seed": recipe.seed,
         "epochs": recipe.epochs,
@@ -242,7 +242,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 def record_of(
     asked: TrainingRequest, inputs: TrainingInputs, setting: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what a checkpoint says about its making, in plain types."""
+    """Return a checkpoint's record of its origin, in plain types."""
     identity = inputs.identity(asked)
     return {
         **{name: identity[name] for name in ("model", "data", "data_sha256", "seed")},
@@ -252,18 +252,18 @@ def record_of(
 
 
 def made_here(module: str, processes: Processes) -> dict[str, dict[str, str]]:
-    """Return who makes the files of a run, and where, on rank 0, which writes them. Local."""
+    """Return the user, machine and versions for the files, on rank 0, which writes them. Local."""
     return {"provenance": made_by(module)} if processes.is_root else {}
 
 
 def read_data(asked: TrainingRequest) -> tuple[DataSet, int]:
-    """Return what --data names, with label noise, and how many labels that replaced."""
+    """Return the data of --data with label noise, and the number of replaced labels."""
     data = read_dataset(asked.data, ignore_index=asked.loss.ignore_index)
     return with_noise(data, share=asked.recipe.label_noise, seed=asked.recipe.seed)
 
 
 def make_recipe(asked: RecipeRequest, data: DataSet) -> Recipe:
-    """Return the recipe that is asked for."""
+    """Return the requested recipe."""
     size = asked.batch_size or BATCH_SIZE
     return _recipe_of(asked, size, augment=augments(asked.augment, data))
 
@@ -290,10 +290,10 @@ def _recipe_of(asked: RecipeRequest, batch_size: int, *, augment: bool) -> Recip
 
 
 def augments(choice: str, data: DataSet) -> bool:
-    """Return whether images are cropped and flipped: auto does so where classes allow it.
+    """Return whether images are cropped and flipped; auto does this if the classes allow it.
 
     Raises:
-        InputError: If that is asked for of what are no images.
+        InputError: If it is requested, but the inputs are not images.
     """
     if choice == "crop-flip" and data.sample.kind != "image":
         raise InputError(

@@ -1,4 +1,4 @@
-"""What a training on the batches of a problem is begun with."""
+"""Gather the inputs of a training on the batches of a problem."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from landscape_mpi.zoo.own_network import BUILD_SEED
 
 @dataclass(frozen=True)
 class ProblemTraining:
-    """A problem to train on, of this rank, and what tells its training batches from others."""
+    """Hold this rank's problem to train on, and the identity of its training batches."""
 
     source: ProblemSource
     sha256: str
-    splits: dict[str, ProblemSplit] = field(default_factory=dict)  # on the device, by task()
+    splits: dict[str, ProblemSplit] = field(default_factory=dict)  # on the device, after task()
 
     @property
     def problem(self) -> Problem:
@@ -53,12 +53,12 @@ class ProblemTraining:
 
     @property
     def n_batches(self) -> dict[str, int]:
-        """Return the batches of each split."""
+        """Return the number of batches of each split."""
         return {name: len(source_of(self.problem, name)) for name in self.problem.splits}
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return what makes it the same as another one, in plain types."""
+        """Return the values that must agree for two problems to be the same, in plain types."""
         return {
             "model": type(self.network).__name__,
             "data": self.source.name,
@@ -69,13 +69,13 @@ class ProblemTraining:
         }
 
     def task(self, device: Device, *, at_a_time: int, n_sharing: int, test: bool) -> BatchTask:
-        """Put the batches on the device, as far as they fit.
+        """Put the batches on the device if they fit.
 
         Args:
-            device: Where the network is trained.
-            at_a_time: Batches of a step.
-            n_sharing: Processes that share the memory of a node.
-            test: Evaluate the test batches too, where there are some.
+            device: Device of the training.
+            at_a_time: Number of batches in a step.
+            n_sharing: Number of processes that share the memory of a node.
+            test: Whether to evaluate the test batches as well, if there are any.
         """
         lent = {
             name: self._lent(name, device, n_sharing)
@@ -94,11 +94,11 @@ class ProblemTraining:
         )
 
     def statistics(self, batches: ProblemSplit, device: Device) -> ProblemStatistics:
-        """Return how the network's running statistics are measured on training batches.
+        """Return an object that measures the network's running statistics on training batches.
 
         Args:
-            batches: On the device, as the network is.
-            device: Where.
+            batches: Batches on the device of the network.
+            device: Device of the network.
         """
         problem = self.problem
         loss, seed, option = problem.functions[0], problem.seed, f"--problem {self.source.name}"
@@ -107,7 +107,7 @@ class ProblemTraining:
         )
 
     def statistics_by_first_batch(self) -> ProblemStatistics:
-        """Return how they are measured on the first batch, on the CPU."""
+        """Return a description of measuring them on the first batch, on the CPU."""
         source = source_of(self.problem, "train")
         first = ProblemSplit.of_problem(self.problem, source, slice(0, 1), device=CPU)
         return self.statistics(first, CPU)
@@ -122,17 +122,17 @@ class ProblemTraining:
 def gather_problem(
     asked: InputsRequest, processes: Processes, *, seed: int | None, **others: object
 ) -> ProblemTraining:
-    """Make the problem on every rank, its network with first weights. Collective.
+    """Make the problem on every rank, with initial weights in its network. Collective.
 
     Args:
-        asked: With a problem.
-        processes: Those who train.
-        seed: From which the problem's function draws the weights, if it draws any; data are drawn
-            as ever. None for weights that come later.
-        others: Further options that do not go with a problem, and their values.
+        asked: Request with a problem.
+        processes: Processes that train.
+        seed: Seed from which the problem's function draws the weights, if it draws any; it does not
+            affect the data. None for weights that come later.
+        others: Further options that a problem does not allow, and their values.
 
     Raises:
-        SharedInputError: If the ranks have other data.
+        SharedInputError: If the ranks have different data.
     """
     made = processes.agree(lambda: _make(asked, seed, others))
     known = processes.share(made.sha256)
@@ -144,7 +144,7 @@ def _make(asked: InputsRequest, seed: int | None, others: Mapping[str, object]) 
     """Return the problem.
 
     Raises:
-        InputError: If options do not go with it, or it has no training batches.
+        InputError: If options contradict it, or it has no training batches.
     """
     check_of_problem(asked, {f"--{name.replace('_', '-')}": v for name, v in others.items()})
     source = asked.problem
@@ -152,8 +152,8 @@ def _make(asked: InputsRequest, seed: int | None, others: Mapping[str, object]) 
     problem = source.get()
     if "train" not in problem.splits:
         raise InputError(
-            f"--problem: {source.name} has the data {', '.join(problem.splits)} and none to train "
-            f"on. Give its data a split of the name train."
+            f"--problem: {source.name} has the data {', '.join(problem.splits)} but none to train "
+            "on. Give its data a split named train."
         )
     _finish(problem, problem.network)
     if seed not in {None, BUILD_SEED} and source.spec is not None:
@@ -174,10 +174,11 @@ def _check_same(known: str, own: str) -> None:
     """Check that this rank has the training batches of rank 0.
 
     Raises:
-        InputError: If it has others.
+        InputError: If its batches differ.
     """
     if known != own:
         raise InputError(
-            "Problem: the ranks have other training data than rank 0. Every rank makes the problem "
-            "for itself: let it read the same data everywhere, and seed what it draws or shuffles."
+            "Problem: some ranks have other training data than rank 0. Every rank makes the "
+            "problem itself: let it read the same data everywhere, and seed its random draws and "
+            "shuffles."
         )

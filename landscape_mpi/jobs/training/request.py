@@ -1,4 +1,4 @@
-"""What is asked of a training. Needs no torch."""
+"""Define the request of a training. Needs no torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from landscape_mpi.engine.request import DataRequest, InputsRequest, LossRequest
 
 @dataclass(frozen=True)
 class RecipeRequest:
-    """How weights are trained."""
+    """Hold how weights are trained."""
 
     epochs: int
-    batch_size: int | None  # None for that of the paper
+    batch_size: int | None  # None for the paper's
     lr: float
     momentum: float
     nesterov: bool
@@ -24,16 +24,16 @@ class RecipeRequest:
     seed: int
     precision: str
     optimizer: str = "sgd"
-    lr_drops: tuple[Fraction, ...] | None = ()  # None for those of the paper
+    lr_drops: tuple[Fraction, ...] | None = ()  # None for the paper's
     l1: float = 0.0
     l2: float = 0.0
     label_noise: float = 0.0
-    batches_per_step: int | None = None  # of a problem; None for one
+    batches_per_step: int | None = None  # batches of a problem per step; None for one
 
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """Training of a network."""
+    """Hold the request of training a network."""
 
     network: NetworkRequest
     data: DataRequest
@@ -41,13 +41,13 @@ class TrainingRequest:
     recipe: RecipeRequest
     device: str
     threads: int | None
-    run: Path | None = None  # folder of all epochs
+    run: Path | None = None  # folder for all epochs
     save_epochs: str = "all"
     fresh: bool = False
-    out: Path | None = None  # checkpoint of the last weights
-    problem: ProblemSource | None = None  # in the place of model, data and loss
+    out: Path | None = None  # file for the last weights
+    problem: ProblemSource | None = None  # replaces model, data and loss
 
     @property
     def inputs(self) -> InputsRequest:
-        """Return what is trained, on what."""
+        """Return the request of the network and the data."""
         return InputsRequest(self.network, self.data, self.loss, self.problem)

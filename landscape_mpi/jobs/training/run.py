@@ -1,4 +1,4 @@
-"""A training run from its first epoch, or from where it was stopped, to its last."""
+"""Train from the first epoch, or from where a run stopped, to the last."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from landscape_mpi.zoo.weights import measure_weights
 
 
 class EpochByEpoch(ABC):
-    """A run that is trained epoch by epoch."""
+    """Define a run that is trained epoch by epoch."""
 
     trainer: Trainer
 
     @property
     def n_epochs(self) -> int:
-        """Return the epochs of the whole run."""
+        """Return the number of epochs of the whole run."""
         return self.trainer.recipe.epochs
 
     @abstractmethod
     def after_epoch(self, epoch: Epoch) -> None:
-        """Write what is kept of an epoch. Local; call it on rank 0."""
+        """Write the results of an epoch. Local; call it on rank 0."""
 
 
 @dataclass
 class Training(EpochByEpoch):
-    """What a run is made of; folder is None on ranks that write nothing, and without --run."""
+    """Hold the parts of a run; folder is None without --run and on ranks that do not write."""
 
     trainer: Trainer
-    identity: dict[str, Any]  # what makes two runs the same, by option
-    setting: dict[str, Any]  # what decides the last bits as well: device, threads, ranks
-    record: dict[str, Any]  # what every checkpoint says, besides epoch and lr
+    identity: dict[str, Any]  # options that must agree for two runs to be the same
+    setting: dict[str, Any]  # further causes of the last bits: device, threads, ranks
+    record: dict[str, Any]  # record in every checkpoint, besides epoch and lr
     folder: RunFolder | None
-    left: dict[str, Any] | None  # by a run before this one, to go on from
+    left: dict[str, Any] | None  # left by an earlier run, to continue from
     save_epochs: str
     history: History = field(default_factory=lambda: History([], {}))
 
@@ -62,12 +62,12 @@ class Training(EpochByEpoch):
         return self.trainer.network
 
     def after_epoch(self, epoch: Epoch) -> None:
-        """Write what the folder holds after an epoch."""
+        """Write the folder's files after an epoch."""
         self.history.epochs.append(epoch)
         self.keep(epoch.epoch, epoch.lr)
 
     def keep(self, epoch: int, lr: float) -> None:
-        """Write what the folder holds of the weights after so many epochs."""
+        """Write the folder's files with the weights after a number of epochs."""
         if self.folder is None:
             return
         self.history.add_measures(epoch, lr, measure_weights(self.network))
@@ -85,7 +85,7 @@ class Training(EpochByEpoch):
         )
 
     def write_last(self, out: Path) -> None:
-        """Write the last weights, with the history of the run."""
+        """Write the last weights with the history of the run."""
         last = self.history.epochs[-1]
         history = {"history": [asdict(epoch) for epoch in self.history.epochs]}
         about = {"epoch": last.epoch, "lr": last.lr}
@@ -100,10 +100,10 @@ class Training(EpochByEpoch):
 
 
 def begin_or_resume(training: Training, processes: Processes) -> str:
-    """Go on from what the folder holds, or begin. Collective over the processes.
+    """Continue from the folder's state, or begin. Collective over the processes.
 
     Returns:
-        What was found, in words; empty for a run without a folder.
+        Description of the found state; empty for a run without a folder.
     """
     content = training.left
     if content is None:
@@ -119,13 +119,13 @@ def begin_or_resume(training: Training, processes: Processes) -> str:
 def describe_resuming(
     n_done: int, n_epochs: int, *, was: dict[str, Any], now: dict[str, Any]
 ) -> str:
-    """Return how much of a run is done, and whether its last bits will be others.
+    """Describe how much of a run is done, and whether its last bits will differ.
 
     Args:
-        n_done: Epochs.
-        n_epochs: Of the whole run.
-        was: What it ran with: device, threads, ranks.
-        now: What it goes on with.
+        n_done: Number of epochs done.
+        n_epochs: Number of epochs of the whole run.
+        was: Its device, threads and ranks so far.
+        now: The same from now on.
     """
     words = f"resuming: {n_done} of {n_epochs} epochs are done"
     changed = [
@@ -137,19 +137,19 @@ def describe_resuming(
 
 
 def _load(training: Training, content: dict[str, Any]) -> None:
-    """Load the state, if it is of this network.
+    """Load the state if it is of this network.
 
     Raises:
-        InputError: If its names or shapes are others.
+        InputError: If its names or shapes differ.
     """
     stored = {name: tensor.shape for name, tensor in content["state"]["network"].items()}
     here = {name: tensor.shape for name, tensor in training.network.state_dict().items()}
     if stored != here:
         name = next(n for n in (stored | here) if stored.get(n) != here.get(n))
         raise InputError(
-            f"--run: its weights are not those of --model {training.identity['model']}: {name} is "
-            f"{_shape(stored.get(name))} there and {_shape(here.get(name))} in the network. "
-            "Build the network as it was, or pass --fresh to start over."
+            f"--run: its weights do not fit --model {training.identity['model']}: {name} is "
+            f"{_shape(stored.get(name))} there and {_shape(here.get(name))} in the network. Build "
+            "the network as before, or pass --fresh to start over."
         )
     training.trainer.load_state(content["state"])
 
@@ -166,22 +166,22 @@ def train_epochs(
     say: Callable[[Epoch], None],
     on_batch: Callable[[], object] = lambda: None,
 ) -> bool:
-    """Train until all epochs are done or a signal came. Collective over the processes.
+    """Train until all epochs are done or a signal comes. Collective over the processes.
 
     Args:
         training: The run, begun or resumed.
-        processes: Those who train.
-        stopped: Whether this rank was asked to stop.
-        say: Called on rank 0 when an epoch is kept.
-        on_batch: Called on every rank after each batch.
+        processes: Processes that train.
+        stopped: Function that tells whether this rank was asked to stop.
+        say: Function that is called on rank 0 when an epoch is written.
+        on_batch: Function that is called on every rank after each batch.
 
     Returns:
         Whether all epochs are done.
     """
     trainer = training.trainer
     while trainer.n_done < training.n_epochs:
-        # All ranks see the same loss, so a divergence ends all of them. What one rank meets alone
-        # ends the run at once: in the middle of an epoch, the others wait for its gradients.
+        # All ranks see the same loss, so a divergence ends all of them. An error on one rank alone
+        # ends the run at once, because the others wait for its gradients within an epoch.
         epoch = run_epoch(training, processes, on_batch)
         processes.on_root(partial(training.after_epoch, epoch))
         if processes.is_root:
@@ -194,7 +194,7 @@ def train_epochs(
 def run_epoch(
     training: EpochByEpoch, processes: Processes, on_batch: Callable[[], object]
 ) -> Epoch:
-    """Train for an epoch, with a bar on rank 0 where there is a terminal. Collective."""
+    """Train for an epoch, with a progress bar on rank 0 in a terminal. Collective."""
     trainer = training.trainer
     if not (processes.is_root and sys.stderr.isatty()):
         return trainer.run_epoch(on_batch)

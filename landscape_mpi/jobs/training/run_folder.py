@@ -1,7 +1,8 @@
-"""The folder of a training run: weights of epochs, log, weights file, and how to go on.
+"""Write and read the folder of a training run: weights, log, weights file, state to resume.
 
-``resume.pt`` is written last in every epoch and holds all that the other files say, so that
-a run killed at any moment goes on from the last complete epoch, its files as if undisturbed.
+``resume.pt`` is written last in every epoch and holds everything in the other files. So a run
+killed at any moment continues from the last complete epoch, and its files are the same as without
+the interruption.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ COLUMNS = (
 
 
 def checkpoint_name(epoch: int) -> str:
-    """Return the name of the file with the weights after so many epochs."""
+    """Return the name of the file with the weights after a number of epochs."""
     return f"epoch_{epoch:04d}.pt"
 
 
 def epochs_to_save(words: str, n_epochs: int) -> frozenset[int]:
-    """Return the epochs whose weights --save-epochs asks to keep; 0 is before training.
+    """Return the epochs whose weights --save-epochs keeps; 0 is before training.
 
     Args:
         words: ``all``; ``every:N``, which includes the first and the last; or numbers.
-        n_epochs: Of the run.
+        n_epochs: Number of epochs of the run.
 
     Raises:
-        InputError: If it is none of these, or names an epoch that never comes.
+        InputError: If the words have another form, or name an epoch after the last one.
     """
     if words == "all":
         return frozenset(range(n_epochs + 1))
@@ -65,18 +66,18 @@ def epochs_to_save(words: str, n_epochs: int) -> frozenset[int]:
 
 @dataclasses.dataclass
 class History:
-    """What a run has given so far."""
+    """Hold the results of a run so far."""
 
     epochs: list[Epoch]
-    measures: dict[str, np.ndarray]  # the datasets of a weights file; their first row: epoch 0
+    measures: dict[str, np.ndarray]  # datasets of a weights file; the first row is epoch 0
 
     @property
     def weights(self) -> WeightHistory:
-        """Return the measures as the weights file holds them."""
+        """Return the measures in the form of the weights file."""
         return WeightHistory(**self.measures)
 
     def add_measures(self, epoch: int, lr: float, measured: WeightMeasures) -> None:
-        """Add a row, of the weights after so many epochs."""
+        """Add a row for the weights after a number of epochs."""
         row = {
             "epoch": epoch,
             "lr": lr,
@@ -94,7 +95,7 @@ class History:
 
 
 class RunFolder(JobFolder):
-    """The folder of a training run."""
+    """Represent the folder of a training run."""
 
     format = "landscape_mpi training run"
     files = r"epoch_\d{4,}\.pt|log\.csv|weights\.h5"
@@ -108,12 +109,12 @@ class RunFolder(JobFolder):
         origin: Mapping[str, Any],
         **about: Any,
     ) -> None:
-        """Write log, weights file and, last, what the run goes on from.
+        """Write log, weights file and, last, the state to continue from.
 
         Args:
-            state: Of the trainer.
+            state: State of the trainer.
             history: All epochs so far.
-            origin: Who made them, and where.
+            origin: User, machine and versions.
             about: ``identity``, ``setting`` and ``names`` of the parameters.
         """
         self._write_log(history)

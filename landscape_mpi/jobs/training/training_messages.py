@@ -1,4 +1,4 @@
-"""What rank 0 tells of a training run."""
+"""Print rank 0's messages about a training run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landscape_mpi.zoo.recipe import Epoch
 
 
 def say_start(training: Training, inputs: TrainingInputs, device: Device, found: str) -> None:
-    """Say what is trained, on what and where, and how much of it is done."""
+    """Print what is trained on which data and device, and how much is done."""
     model, n_ranks = training.identity["model"], training.setting["ranks"]
     print(sizes_and_place(inputs, model, device, n_ranks))
     if isinstance(inputs, Inputs):
@@ -28,17 +28,17 @@ def _say_samples(inputs: Inputs) -> None:
     if size > n:
         print(
             f"--batch-size {size}: there are {n:,} training {NOUNS[data.sample.kind]}, so every "
-            f"step takes all of them, and an epoch is one step"
+            "step uses all of them, and an epoch is one step"
         )
     if errors := data.trivial_errors:
         words = ", ".join(f"{name} {error:.2f} %" for name, error in errors.items())
-        print(f"answering the commonest class alone has an error of: {words}")
+        print(f"always answering the commonest class would give an error of: {words}")
     if inputs.n_replaced:
         print(f"{inputs.n_replaced:,} training labels are replaced by other classes")
 
 
 def sizes_and_place(inputs: TrainingInputs, model: str, device: Device, n_ranks: int) -> str:
-    """Return how large network and data are, and where they are, in one line."""
+    """Return sizes and place of network and data in one line."""
     n_parameters = sum(parameter.numel() for parameter in inputs.network.parameters())
     where = place_of(device, n_ranks)
     if isinstance(inputs, ProblemInputs):
@@ -57,19 +57,19 @@ def sizes_and_place(inputs: TrainingInputs, model: str, device: Device, n_ranks:
 
 
 def place_of(device: Device, n_ranks: int) -> str:
-    """Return where a training computes."""
+    """Return the device and the processes of a training in words."""
     threads = f"CPU, threads: {torch.get_num_threads()}"
     where = threads if device.is_host else device.describe()
     return where + (f"; {n_ranks} ranks" if n_ranks > 1 else "")
 
 
 def say_epoch(epoch: Epoch, n_epochs: int) -> None:
-    """Say what an epoch gave."""
+    """Print the results of an epoch."""
     print(progress_line(epoch, n_epochs), flush=True)
 
 
 def progress_line(epoch: Epoch, n_epochs: int) -> str:
-    """Return what an epoch gave, in one line."""
+    """Return the results of an epoch in one line."""
     parts = [
         f"epoch {epoch.epoch:{len(str(n_epochs))}}/{n_epochs}",
         f"lr {epoch.lr:g}",
@@ -85,7 +85,7 @@ def _loss_and_error(loss: float, error: float | None) -> str:
 
 
 def say_end(training: Training, out: Path | None, finished: bool, signal: str | None) -> None:
-    """Say what was written, and what to do next."""
+    """Print the written files and the next step."""
     if not finished:
         say_stopped(signal, training.trainer.n_done, training.n_epochs, "epochs")
         return

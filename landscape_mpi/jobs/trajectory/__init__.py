@@ -1,1 +1,1 @@
-"""The path of training runs, and the plane that holds most of it."""
+"""Project the trajectories of trainings onto the plane that contains most of them."""

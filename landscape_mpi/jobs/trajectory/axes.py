@@ -1,4 +1,4 @@
-"""Which two directions a plane of runs has: principal components, random ones, or a file's."""
+"""Choose the two directions of a plane: principal components, random ones, or a file's."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SHAPING = ("x_direction", "y_direction", "components", "mean_centred", "seed", "
 
 @dataclass(frozen=True)
 class PathAxes:
-    """The directions that are asked for."""
+    """Hold the requested directions."""
 
-    kinds: tuple[str, str]  # of alpha and beta: pca1, pca2, ..., random or file
-    n_components: int  # 0 where no direction is a principal component
+    kinds: tuple[str, str]  # kinds of alpha and beta: pca1, pca2, ..., random or file
+    n_components: int  # 0 if neither direction is a principal component
     mean_centred: bool
     seed: int
     normalize: str
     file: Path | None
 
     def component(self, axis: int) -> int | None:
-        """Return which component an axis is, from 0; None for what is none."""
+        """Return the index of an axis's component; None if it is not a component."""
         number = self.kinds[axis].removeprefix("pca")
         return int(number) - 1 if number.isdecimal() else None
 
     def label(self, axis: int, shares: np.ndarray) -> str:
-        """Return the words for an axis in pictures."""
+        """Return the label of an axis in pictures."""
         number = self.component(axis)
         if number is not None:
             share = f"{100 * shares[number]:.1f} %"
@@ -54,9 +54,9 @@ class PathAxes:
 
         Args:
             axis: 0 for alpha, 1 for beta.
-            center: Weights to normalise a random one to, float32 [n_weights].
-            layout: Of the weights.
-            parameters: Names of all parameters, also of those that stay put.
+            center: Weights for the normalisation of a random direction, float32 [n_weights].
+            layout: Layout of the weights.
+            parameters: Names of all parameters, including fixed ones.
         """
         if self.file is not None:
             return _stored_vector(self.file, AXES[axis], layout)
@@ -76,10 +76,10 @@ def _ordinal(number: int) -> str:
 
 
 def choose_axes(asked: TrajectoryRequest) -> PathAxes:
-    """Return the directions that are asked for.
+    """Return the requested directions.
 
     Raises:
-        InputError: If they contradict one another.
+        InputError: If the options contradict each other.
     """
     given = {name: getattr(asked, name) for name in SHAPING}
     if asked.directions is not None:
@@ -87,20 +87,22 @@ def choose_axes(asked: TrajectoryRequest) -> PathAxes:
         clash = [name for name in names if getattr(asked, name) not in {None, False}]
         if clash:
             raise InputError(
-                f"--{clash[0].replace('_', '-')}: shapes directions that are made, and "
-                f"--directions {asked.directions} takes those of a file. Leave one out."
+                f"--{clash[0].replace('_', '-')}: applies to directions that are made, but "
+                f"--directions {asked.directions} reads them from a file. Leave one out."
             )
         return PathAxes(("file", "file"), 0, False, 0, "none", asked.directions)
     kinds = (asked.x_direction or "pca1", asked.y_direction or "pca2")
     if kinds[0] == kinds[1] != "random":
-        raise InputError(f"--y-direction: {kinds[1]} is the direction of x too, so it is no plane.")
+        raise InputError(
+            f"--y-direction: {kinds[1]} is also the direction of x, so the two do not span a plane."
+        )
     _check_kinds(kinds, asked)
     numbers = [int(kind.removeprefix("pca")) for kind in kinds if kind != "random"]
     n_components = max(numbers, default=0)
     if asked.components is not None and asked.components < n_components:
         raise InputError(
-            f"--components: {asked.components} are asked for, and an axis is pca{n_components}. "
-            f"Pass at least that many."
+            f"--components: {asked.components} are asked for, but an axis is pca{n_components}. "
+            f"Pass at least {n_components}."
         )
     n_components = max(n_components, asked.components or 2) if numbers else 0
     seed = 1 if asked.seed is None else asked.seed
@@ -109,7 +111,7 @@ def choose_axes(asked: TrajectoryRequest) -> PathAxes:
 
 
 def _check_kinds(kinds: tuple[str, str], asked: TrajectoryRequest) -> None:
-    """Refuse options that no direction would heed.
+    """Refuse options that apply to neither direction.
 
     Raises:
         InputError: If there is one.
@@ -119,8 +121,8 @@ def _check_kinds(kinds: tuple[str, str], asked: TrajectoryRequest) -> None:
         there = any(kind.startswith(other[:3]) for other in kinds)
         if getattr(asked, name) not in {None, False} and not there:
             raise InputError(
-                f"--{name.replace('_', '-')}: shapes a direction of kind {kind}, and the axes are "
-                f"{kinds[0]} and {kinds[1]}. Leave it out, or pass --y-direction {kind}."
+                f"--{name.replace('_', '-')}: applies to a direction of kind {kind}, but the axes "
+                f"are {kinds[0]} and {kinds[1]}. Leave it out, or pass --y-direction {kind}."
             )
 
 
@@ -128,7 +130,7 @@ def _stored_vector(path: Path, axis: str, layout: Layout) -> np.ndarray:
     stored = read_directions(path)
     where = f"--directions: {path}: {axis}"
     if axis not in stored:
-        raise InputError(f"{where}: is not there, and a plane needs two directions.")
+        raise InputError(f"{where}: is missing, but a plane needs two directions.")
     tensors = _by_name(stored[axis], layout, where)
     names = renamed_like(tensors, layout.shapes)
     tensors = {names[name]: values for name, values in tensors.items()}
@@ -148,10 +150,10 @@ def _stored_vector(path: Path, axis: str, layout: Layout) -> np.ndarray:
 
 
 def _by_name(stored: StoredDirection, layout: Layout, where: str) -> Mapping[str, np.ndarray]:
-    """Return tensors by name; a list is in the order of the weights, or of all tensors.
+    """Return tensors by name; a list has the order of the weights, or of all tensors.
 
     Raises:
-        InputError: If a list has another length than both.
+        InputError: If a list's length fits neither.
     """
     if isinstance(stored, dict):
         return stored

@@ -1,4 +1,4 @@
-"""The file of a plane of runs, and what is said of it."""
+"""Write the file of a plane of runs, and print its messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from landscape_mpi.zoo.training_run import TrainingRun
 
 
 def say_runs(runs: Runs) -> None:
-    """Say which checkpoints were found, in which order."""
+    """Print the found checkpoints and their order."""
     for words in runs.said:
         print(words)
     layout = runs.layout
@@ -33,7 +33,7 @@ def write_path(
     *,
     n_ranks: int,
 ) -> None:
-    """Write the plane file, and say what is in it. Local; call it on rank 0."""
+    """Write the plane file, and print its content. Local; call it on rank 0."""
     assert plane is not None
     trajectory = write_quietly(runs, axes, plane, asked, n_ranks=n_ranks)
     _say_paths(trajectory, plane)
@@ -56,7 +56,7 @@ def write_quietly(
     """Write the plane file. Local; call it on rank 0.
 
     Returns:
-        Where the runs lie in the plane.
+        Coordinates of the runs in the plane.
     """
     trajectory = describe_paths(runs, axes, plane)
     vectors = {a: runs.layout.unflatten(v) for a, v in zip(AXES, plane.vectors, strict=True)}

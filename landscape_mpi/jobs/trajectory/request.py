@@ -1,4 +1,4 @@
-"""What is asked of the plane of a training. Needs no torch."""
+"""Define the request of a training's plane. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TrajectoryRequest:
-    """Runs, what of them moves, along which directions; None for what is not asked for."""
+    """Hold the runs, the moving tensors and the directions; None for options not given."""
 
     runs: list[Path]
     out: Path

@@ -1,4 +1,4 @@
-"""The runs a plane is made of: found, looked through and compared, file by file."""
+"""Find the runs of a plane, and read and compare their files one by one."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ from landscape_mpi.zoo.weight_vector import (
 
 @dataclass(frozen=True)
 class Runs:
-    """The checkpoints of all runs, each once, and what of them moves; the same on every rank."""
+    """Hold the checkpoints of all runs, each once, and the moving tensors; same on every rank."""
 
     runs: tuple[TrainingRun, ...]
-    headers: dict[Path, Header]  # of every file, and of the center
-    files: tuple[Path, ...]  # the vectors, in the order of the runs
+    headers: dict[Path, Header]  # headers of every file and of the center
+    files: tuple[Path, ...]  # files of the vectors, in the order of the runs
     center: Path
     layout: Layout
-    parameters: tuple[str, ...]  # names of all, also of those that stay put
+    parameters: tuple[str, ...]  # names of all parameters, including fixed ones
     trust: bool
     key: str | None  # --checkpoint-key
-    said: tuple[str, ...]  # notes on the order, and on what was left out
+    said: tuple[str, ...]  # notes on the order and on files left out
 
     def rows_of(self, run: TrainingRun) -> list[int]:
-        """Return which of the vectors are a run's."""
+        """Return the rows of a run's vectors."""
         return [self.files.index(file) for file in run.files]
 
     @property
     def others(self) -> np.ndarray:
-        """Return which of the vectors are not the center itself, int64 [n]."""
+        """Return the rows of the vectors other than the center, int64 [n]."""
         center = self.headers[self.center].sha256
         others = [self.headers[file].sha256 != center for file in self.files]
         return np.flatnonzero(others)
 
 
 def read_runs(ranks: Ranks, asked: TrajectoryRequest) -> Runs:
-    """Find the runs and read every file's header. Collective over the ranks.
+    """Find the runs, and read every file's header. Collective over the ranks.
 
     Args:
-        ranks: All ranks of the run, each of which reads its share of the files.
-        asked: Which runs, and what of them moves.
+        ranks: All ranks of the run; each one reads its share of the files.
+        asked: Request of the plane.
     """
     found = on_root(ranks, lambda: _find(asked))
     runs, states = ranks.comm.bcast(found, root=ROOT)
@@ -95,7 +95,7 @@ def _in_order(
 
 
 def _words(ordered: list[OrderedRun], headers: dict[Path, Header]) -> tuple[str, ...]:
-    """Return notes on each run: its order, which weights were taken, what was left out."""
+    """Return notes on each run: its order, the chosen weights, and the files left out."""
     said: list[str] = []
     for one in ordered:
         run = one.run
@@ -111,10 +111,10 @@ def _words(ordered: list[OrderedRun], headers: dict[Path, Header]) -> tuple[str,
 
 
 def _find(asked: TrajectoryRequest) -> tuple[list[TrainingRun], bool]:
-    """Return the runs, their files in any order, and whether running statistics move.
+    """Return the runs, with files in any order, and whether running statistics move.
 
     Raises:
-        MissingInputError: If the center is not there.
+        MissingInputError: If the center is missing.
     """
     runs = find_runs(asked.runs)
     inputs = [file for run in runs for file in run.files]
@@ -133,7 +133,7 @@ def _find(asked: TrajectoryRequest) -> tuple[list[TrainingRun], bool]:
 
 
 def _read_headers(ranks: Ranks, files: list[Path], asked: TrajectoryRequest) -> dict[Path, Header]:
-    """Read every file once: its record, and its digest."""
+    """Read every file once for its record and its digest."""
 
     def read() -> list[Header]:
         own = files[ranks.rank :: ranks.size]

@@ -1,8 +1,8 @@
-"""All checkpoints from the first weight to the last, over ranks: a slab in memory at a time.
+"""Sweep over the weights of all checkpoints on ranks, with one slab in memory at a time.
 
-Every rank reads a stretch of the weights, its slab, from all files. A slab is worked on in
-chunks that do not depend on the ranks, and rank 0 takes the results in the order of the
-weights: what it sums comes out the same bits on any number of ranks.
+Every rank reads a stretch of the weights, its slab, from all files. A slab is processed in chunks
+that do not depend on the ranks, and rank 0 takes the results in the order of the weights. So its
+sums have the same bits on any number of ranks.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ from landscape_mpi.zoo.weight_vector import read_stretch
 
 T = TypeVar("T")
 
-SLAB_BYTES = 2**29  # of weights in memory, on each rank
+SLAB_BYTES = 2**29  # bytes of weights in memory, on each rank
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A chunk of weights of all checkpoints."""
+    """Hold a chunk of weights of all checkpoints."""
 
-    place: slice  # in the vector of weights
-    vectors: torch.Tensor  # float64 [n_files, n], less the center
+    place: slice  # place in the vector of weights
+    vectors: torch.Tensor  # float64 [n_files, n], with the center subtracted
 
 
 class Sweep:
-    """The weights of all checkpoints, chunk by chunk, as often as they are asked for."""
+    """Read the weights of all checkpoints chunk by chunk, any number of times."""
 
     def __init__(self, ranks: Ranks, runs: Runs) -> None:
-        """Divide the weights. Local."""
+        """Divide the weights into slabs. Local."""
         self._ranks = ranks
         self._runs = runs
         self._n_weights = runs.layout.n_weights
-        n_files = len(runs.files) + 1  # and the center
+        n_files = len(runs.files) + 1  # the files and the center
         self._chunk = chunk_length(n_files, self._n_weights)
         n_chunks = -(-self._n_weights // self._chunk)
         fit = max(1, SLAB_BYTES // (4 * n_files * self._chunk))
         self._slab = self._chunk * min(fit, -(-n_chunks // ranks.size))
         self.n_waves = -(-self._n_weights // (self._slab * ranks.size))
-        self._kept: tuple[int, np.ndarray] | None = None  # where one slab is all a rank has
+        self._kept: tuple[int, np.ndarray] | None = None  # if a rank has a single slab
 
     def work_off(
         self, work: Callable[[Stretch], T], take: Callable[[slice, T], None], *, what: str
     ) -> None:
-        """Do work on every chunk, and hand the results to rank 0. Collective over the ranks.
+        """Do work on every chunk, and pass the results to rank 0. Collective over the ranks.
 
         Args:
-            work: Called on the rank that has the chunk.
-            take: Called on rank 0 with the place of the chunk and what work returned, in the
-                order of the weights.
-            what: What is done, for the log.
+            work: Function that is called on the rank with the chunk.
+            take: Function that is called on rank 0 with the place of the chunk and the result of
+                work, in the order of the weights.
+            what: Name of the work, for the log.
         """
         for wave in range(self.n_waves):
             own = (wave * self._ranks.size + self._ranks.rank) * self._slab
             done = agree(self._ranks, partial(self._work_on_slab, own, work))
-            # Ranks without weights in this wave must enter too.
+            # Ranks without weights in this wave must still enter.
             for part in self._ranks.comm.gather(done, root=ROOT) or []:
                 for place, result in part:
                     take(place, result)
@@ -83,10 +83,10 @@ class Sweep:
         return results
 
     def _read(self, start: int) -> np.ndarray:
-        """Return the weights of a slab, the center's last, float32 [n_files + 1, n]."""
+        """Return the weights of a slab, float32 [n_files + 1, n]; the center's come last."""
         if self._kept is not None and self._kept[0] == start:
             return self._kept[1]
-        self._kept = None  # free before the next one is made
+        self._kept = None  # freed before the next one is allocated
         runs = self._runs
         n = min(self._slab, self._n_weights - start)
         slab = np.empty((len(runs.files) + 1, n), np.float32)

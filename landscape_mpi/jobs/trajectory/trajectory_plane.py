@@ -1,4 +1,4 @@
-"""The plane of runs: its two directions, and where every checkpoint lies in it."""
+"""Span the plane of runs by two directions, and project every checkpoint onto it."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from landscape_mpi.zoo.weight_vector import read_stretch
 
 @dataclass(frozen=True)
 class PathComponents:
-    """Principal components of the checkpoints, none where no axis is one."""
+    """Hold principal components of the checkpoints; none if no axis is one."""
 
     weights: np.ndarray  # float64 [n_files, n_components]: component = vectors.T @ weights
-    shares: np.ndarray  # float64 [n_components], of the sum of squares
-    along: np.ndarray  # float64 [n_files, n_components], coordinates
+    shares: np.ndarray  # share of the sum of squares, float64 [n_components]
+    along: np.ndarray  # coordinates, float64 [n_files, n_components]
 
 
 @dataclass(frozen=True)
 class PathPlane:
-    """What rank 0 knows in the end."""
+    """Hold the final result on rank 0."""
 
     vectors: np.ndarray  # float32 [2, n_weights]
     center: np.ndarray  # float32 [n_weights]
     components: PathComponents
     coordinates: np.ndarray  # float64 [n_files, 2]
     residual: np.ndarray  # float64 [n_files]
-    squares: np.ndarray  # float64 [n_files], of the distances from the center
+    squares: np.ndarray  # share of the distance from the center, float64 [n_files]
 
     @property
     def captured(self) -> float:
-        """Share of the sum of squares that lies in the plane."""
+        """Return the share of the sum of squares that lies in the plane."""
         total = float(self.squares.sum())
         return 1 - float((self.residual**2 * self.squares).sum()) / total if total else 1.0
 
 
 def span_plane(ranks: Ranks, runs: Runs, axes: PathAxes) -> PathPlane | None:
-    """Make the directions and project every checkpoint. Collective over the ranks.
+    """Make the directions, and project every checkpoint. Collective over the ranks.
 
     Returns:
         The plane, on rank 0.
@@ -56,7 +56,7 @@ def span_plane(ranks: Ranks, runs: Runs, axes: PathAxes) -> PathPlane | None:
     sums: list[Sums] = []
 
     def work(stretch: Stretch) -> tuple[np.ndarray, Sums]:
-        # The float32 that the file will hold is what is projected on.
+        # Projected on the float32 values that the file will hold.
         pieces = _pieces(stretch, axes, components, fixed).astype(np.float32)
         return pieces, sums_of(stretch.vectors, torch.from_numpy(pieces).double())
 
@@ -83,7 +83,7 @@ def _read_center(runs: Runs) -> np.ndarray:
 
 
 def _find_components(ranks: Ranks, runs: Runs, sweep: Sweep, axes: PathAxes) -> PathComponents:
-    """Return the components, on every rank; the Gram matrix costs a sweep of its own."""
+    """Return the components on every rank; the Gram matrix needs an additional sweep."""
     n_files = len(runs.files)
     if not axes.n_components:
         return PathComponents(np.empty((n_files, 0)), np.empty(0), np.empty((n_files, 0)))
@@ -110,7 +110,7 @@ def _find_components(ranks: Ranks, runs: Runs, sweep: Sweep, axes: PathAxes) -> 
 def _share_vectors(
     ranks: Ranks, runs: Runs, axes: PathAxes, center: np.ndarray | None
 ) -> dict[int, np.ndarray]:
-    """Return the directions that are no components, by axis, on every rank."""
+    """Return the directions that are not components, by axis, on every rank."""
     shared = {}
     for axis in (0, 1):
         if axes.component(axis) is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Sequence
@@ -99,17 +100,24 @@ def make_page(
         "ends": ends,
         "reload": reload_s if watched else None,
     }
+    script = "".join(_text(f"script/{name}.js") for name in SCRIPTS)
     titles = [tables.title_of(source.surface) for source in sources]
     return Template(_text("page.html")).substitute(
         title=escape(" and ".join(dict.fromkeys(titles))),
         style=_text("page.css"),
-        script="".join(_text(f"script/{name}.js") for name in SCRIPTS),
+        script=script,
+        scripts=" ".join(f"'sha256-{_hash(text)}'" for text in (script, _plotly())),
         articles="\n".join(_articles(sources)),
         count="one" if len(sources) == 1 else "several",
         command=escape(shlex.join(command)),
         library=_library(),
         data=pack_text(json.dumps(content, separators=(",", ":"))),
     )
+
+
+def _hash(script: str) -> str:
+    """Return what names a script in the policy of the page: the browser runs no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def pack_text(text: str) -> str:
@@ -141,8 +149,14 @@ def _article(number: int, name: str, source: Source) -> str:
 
 @cache
 def _library() -> str:
-    """Return plotly.js as its Python package brings it, packed."""
-    return pack_text(files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8"))
+    """Return plotly.js, packed."""
+    return pack_text(_plotly())
+
+
+@cache
+def _plotly() -> str:
+    """Return plotly.js as its Python package brings it."""
+    return files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")
 
 
 def _text(name: str) -> str:

@@ -73,6 +73,8 @@ def _facts(surface: Surface, provenance: Provenance) -> Iterator[tuple[str, str]
     done = max(int(mask.sum()) for mask in surface.done_of.values())
     grid = " × ".join(str(n) for n in surface.shape)
     yield "points", grid if done == surface.n_points else f"{done:,} of {grid}"
+    if surface.interpolation is not None:
+        yield "of them computed", f"{surface.n_points - surface.interpolation.n_points:,}"
     place, where = _middle(surface)
     for name, values in list(surface.values.items())[:4]:
         unit = {"percent": " %", "1": ""}.get(surface.units[name], f" {surface.units[name]}")

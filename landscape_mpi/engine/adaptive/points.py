@@ -1,0 +1,108 @@
+"""The points of a run with a tolerance: handed out level by level, then the rest is filled in.
+
+Rank 0 alone has them. It decides from what is computed, whoever did it and whenever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_mpi.engine.adaptive.refinement import carry_on
+from landscape_mpi.engine.adaptive.self_check import Check, Step, next_step
+from landscape_mpi.engine.adaptive.tolerance import Tolerance
+from landscape_mpi.store.schema import CHECK_ERROR, CHECK_ESTIMATE, ESTIMATE, is_loss
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What is written once all is computed that the tolerance asks for."""
+
+    points: np.ndarray  # interpolated, flat indices, int64 [n]
+    columns: dict[str, np.ndarray]  # their quantities and estimated errors, each float64 [n]
+    checked: np.ndarray  # points computed to check, flat indices, int64 [n_checked]
+    check_columns: dict[str, np.ndarray]  # what was found there
+
+
+class AdaptivePoints:
+    """What is computed so far, and which points follow from it."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        values: np.ndarray,
+        done: np.ndarray,
+        tolerance: Tolerance,
+        always: np.ndarray | None = None,
+    ) -> None:
+        """Begin, or go on.
+
+        Args:
+            names: Quantities of a point; those that are losses decide.
+            values: Float64 [n_quantities, n_alpha, n_beta]; where nothing is computed they do not
+                matter.
+            done: Which points are computed, bool [n_alpha, n_beta].
+            tolerance: How far losses that are not computed may be off.
+            always: Which points are computed whatever the values say, bool [n_alpha, n_beta].
+        """
+        self._names, self._tolerance, self._always = tuple(names), tolerance, always
+        self._values, self._done = values.copy(), done.copy()
+        self._losses = [k for k, name in enumerate(names) if is_loss(name)]
+        self._step: Step | None = None
+
+    @property
+    def n_done(self) -> int:
+        """Return how many points are computed."""
+        return int(self._done.sum())
+
+    def take(self, points: np.ndarray, values: np.ndarray) -> None:
+        """Take note of computed points.
+
+        Args:
+            points: Flat indices, int64 [n].
+            values: Float64 [n, n_quantities].
+        """
+        self._values.reshape(len(self._names), -1)[:, points] = values.T
+        self._done.ravel()[points] = True
+        self._step = None
+
+    def next_points(self) -> np.ndarray:
+        """Return the points to compute next, int64 [n]; none where nothing is left to compute."""
+        return self._find_step().pending
+
+    def last_check(self) -> Check | None:
+        """Return the last check that is complete."""
+        checks = self._find_step().checks
+        return checks[-1] if checks else None
+
+    def fill(self) -> Filled:
+        """Return the values of all points that are not computed, and what the checks found."""
+        step = self._find_step()
+        points = np.flatnonzero(~self._done)
+        columns = dict(zip(self._names, self._interpolated(step, points), strict=True))
+        for k, errors in zip(self._losses, step.answer.errors, strict=True):
+            scaled = self._tolerance.scaled(columns[self._names[k]])
+            in_nat = self._tolerance.loss_errors(scaled, errors.ravel()[points])
+            columns[f"{self._names[k]}{ESTIMATE}"] = in_nat
+        last = step.checks[-1]  # where earlier ones failed, points were added
+        found = {CHECK_ERROR: last.errors, CHECK_ESTIMATE: last.estimates}
+        return Filled(points, columns, last.points, found)
+
+    def _find_step(self) -> Step:
+        if self._step is None:
+            losses = self._values[self._losses]
+            self._step = next_step(losses, self._done, self._tolerance, self._always)
+        return self._step
+
+    def _interpolated(self, step: Step, points: np.ndarray) -> list[np.ndarray]:
+        """Return each quantity at some points."""
+        found = []
+        for k, grid in enumerate(self._values):
+            if k in self._losses:
+                scaled = step.answer.values[self._losses.index(k)].ravel()[points]
+                found.append(self._tolerance.losses(scaled))
+                continue
+            found.append(carry_on(grid[None], step.answer.used)[0].ravel()[points])
+        return found

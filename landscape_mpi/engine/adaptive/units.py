@@ -1,0 +1,3 @@
+"""The units of a tolerance. Imported before numpy."""
+
+UNITS = ("decades", "nat")

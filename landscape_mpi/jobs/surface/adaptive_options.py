@@ -1,0 +1,38 @@
+"""The tolerance of a surface of which not every point is computed."""
+
+from __future__ import annotations
+
+from landscape_mpi.engine.adaptive.tolerance import Tolerance
+from landscape_mpi.engine.adaptive.units import UNITS
+from landscape_mpi.errors import InputError
+from landscape_mpi.jobs.surface.request import SurfaceRequest
+from landscape_mpi.store.schema import ADAPTIVE
+
+
+def tolerance_of(asked: SurfaceRequest) -> Tolerance | None:
+    """Return how far losses that are not computed may be off, None where all are computed.
+
+    Raises:
+        InputError: If it does not go with something else that is asked for.
+    """
+    if asked.adaptive is None:
+        if asked.adaptive_unit is not None:
+            raise InputError(
+                f"--adaptive-unit {asked.adaptive_unit}: is the unit of --adaptive, which is not "
+                f"given, so every point is computed. Pass --adaptive too, or leave it out."
+            )
+        return None
+    if asked.plane.repeats is not None:
+        raise InputError(
+            f"--adaptive {asked.adaptive:g}: interpolates between neighbours, and the "
+            f"{asked.plane.repeats} lines of --repeats are no neighbours of one another. Leave one "
+            f"of the two out."
+        )
+    return Tolerance(asked.adaptive, asked.adaptive_unit or UNITS[0])
+
+
+def describe_tolerance(tolerance: Tolerance | None) -> dict[str, object]:
+    """Return the attributes of a file that say how far losses may be off."""
+    if tolerance is None:
+        return {ADAPTIVE: "none"}
+    return {ADAPTIVE: tolerance.value, "adaptive_unit": tolerance.unit}

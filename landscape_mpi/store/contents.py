@@ -1,0 +1,75 @@
+"""Check an HDF5 file that may come from anywhere, before anything of it is read into memory.
+
+A file of a few kilobytes can claim arrays of gigabytes that were never written, and can name other
+files whose contents would be taken for its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from landscape_mpi.errors import InputError
+from landscape_mpi.node_memory import check_fits, in_words
+
+ALWAYS_READ = 64 << 20  # bytes; more than those of 1000 x 1000 points of a quantity
+MOST_COMPRESSED = 1100  # gzip makes nothing smaller by more than 1032
+
+
+def check_contents(file: h5py.File, path: Path) -> None:
+    """Check that a file holds what it says, and nothing of other files. Local.
+
+    Args:
+        file: Any HDF5 file, open.
+        path: Its path, for the message.
+
+    Raises:
+        InputError: If it does not.
+    """
+    claimed = 0
+    for name, dataset in _datasets(file, path):
+        if dataset.is_virtual or dataset.external:
+            raise InputError(_not_its_own(path, name))
+        claimed += dataset.size * dataset.dtype.itemsize if dataset.shape else 0
+    held = path.stat().st_size
+    if claimed > max(ALWAYS_READ, MOST_COMPRESSED * held):
+        raise InputError(
+            f"{path}: says that it holds {in_words(claimed)} in a file of {in_words(held)}, which "
+            f"no compression gives: most of it was never written. It is damaged or not what it "
+            f"seems, so it is not read. Name the file that landscape_mpi.surface --out wrote."
+        )
+    check_fits(str(path), claimed)
+
+
+def _datasets(file: h5py.File, path: Path) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Give each dataset and its name; groups that hold each other are looked into once.
+
+    Raises:
+        InputError: If something is a link to another file, or to a name that may be one.
+    """
+    groups, seen = [("", file["/"])], set()
+    while groups:
+        place, group = groups.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:
+            continue
+        seen.add(address)
+        for name in group:
+            full = f"{place}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise InputError(_not_its_own(path, full))
+            node = group[name]
+            if isinstance(node, h5py.Group):
+                groups.append((full, node))
+            elif isinstance(node, h5py.Dataset):
+                yield full, node
+
+
+def _not_its_own(path: Path, name: str) -> str:
+    return (
+        f"{path}: {name} is a link, or lies in another file, and a file of results holds its own "
+        f"numbers. It is not read. Copy what it points to into one file (h5repack does so for "
+        f"virtual and external datasets), or name the file that landscape_mpi.surface --out wrote."
+    )

@@ -1,0 +1,113 @@
+"""What a surface file says of its interpolated points: which they are, and how far off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from landscape_mpi.store.schema import (
+    ADAPTIVE,
+    CHECK_ERROR,
+    CHECK_ESTIMATE,
+    ESTIMATE,
+    INTERPOLATED,
+    SPLITS,
+    is_loss,
+)
+
+LOSS_ESTIMATE = f"loss{ESTIMATE}"  # ends the names of the estimates of losses
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """The points of a surface that were not computed, and what is known of their errors."""
+
+    tolerance: str  # e.g. 0.03 decades
+    alpha: np.ndarray  # float64 [n_alpha]
+    beta: np.ndarray  # float64 [n_beta]
+    points: np.ndarray  # which are interpolated, bool [n_alpha, n_beta]
+    errors: dict[str, np.ndarray]  # by loss, in its unit: 0 where computed, NaN where nothing is
+    check_errors: np.ndarray  # in the unit of the tolerance, of points computed to check [n]
+    check_estimates: np.ndarray  # the errors that were estimated there [n]
+
+    @property
+    def n_points(self) -> int:
+        """Return how many points are interpolated."""
+        return int(self.points.sum())
+
+    def computed_places(self) -> np.ndarray:
+        """Return the coordinates of the computed points, float64 [n, 2]."""
+        rows, columns = np.nonzero(~self.points)
+        return np.stack([self.alpha[rows], self.beta[columns]], axis=1)
+
+    @property
+    def check_words(self) -> str:
+        """Return in a sentence what computing some of them has shown."""
+        return describe_check(self.check_errors, self.check_estimates, self.tolerance.split()[1])
+
+    @property
+    def title(self) -> str:
+        """Return in few words how many points are interpolated, for the title of a picture."""
+        share = 100 * self.n_points / self.points.size
+        return f"{share:.0f} % interpolated to {self.tolerance}"
+
+    @property
+    def words(self) -> str:
+        """Return in a sentence how many points are interpolated."""
+        n = self.points.size
+        return (
+            f"{self.n_points:,} of {n:,} points ({100 * self.n_points / n:.0f} %) are interpolated "
+            f"to {self.tolerance}"
+        )
+
+
+def describe_check(errors: np.ndarray, estimates: np.ndarray, unit: str) -> str:
+    """Return in words how estimated errors compare with those found.
+
+    Args:
+        errors: Found at points computed to check, NaN where the value is not finite, float64 [n].
+        estimates: Made before, float64 [n].
+        unit: Of both.
+    """
+    held, known = int((errors <= estimates).sum()), errors[np.isfinite(errors)]
+    largest = f"; largest error {known.max():.2g} {unit}" if known.size else ""
+    return (
+        f"of {len(errors):,} interpolated points computed to check, {held:,} within the estimate"
+        f"{largest}"
+    )
+
+
+def is_of_interpolation(file: h5py.File, name: str) -> bool:
+    """Return whether a dataset is about interpolation, and no quantity of its own."""
+    if CHECK_ERROR not in file:
+        return False
+    return name in {CHECK_ERROR, CHECK_ESTIMATE} or (
+        name.startswith(SPLITS) and name.endswith(ESTIMATE) and is_loss(name.removesuffix(ESTIMATE))
+    )
+
+
+def read_interpolation(file: h5py.File) -> Interpolation | None:
+    """Return what a file says of interpolated points, None where it has none.
+
+    Args:
+        file: Surface file, open.
+    """
+    points = file["done"][()] == INTERPOLATED
+    if CHECK_ERROR not in file or not points.any():
+        return None
+    names = [
+        name for name in file if is_of_interpolation(file, name) and name.endswith(LOSS_ESTIMATE)
+    ]
+    errors, estimates = (file[name][()].ravel() for name in (CHECK_ERROR, CHECK_ESTIMATE))
+    checked = ~np.isnan(estimates)
+    return Interpolation(
+        tolerance=f"{float(file.attrs[ADAPTIVE]):g} {file.attrs['adaptive_unit']}",
+        alpha=file["alpha"][()],
+        beta=file["beta"][()],
+        points=points,
+        errors={name.removesuffix(ESTIMATE): file[name][()] for name in names},
+        check_errors=errors[checked],
+        check_estimates=estimates[checked],
+    )

@@ -1,0 +1,46 @@
+"""compute_surface with a tolerance, in this process.
+
+Oracle: the same call without a tolerance, which computes every point.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import landscape_mpi as lm
+from landscape_mpi.errors import InputError
+
+GRID = {"x": (-1, 1, 33), "y": (-1, 1, 33), "progress": False}
+
+
+def case():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))
+    return network, (torch.randn(60, 5), torch.arange(60) % 3)
+
+
+def test_computed_points_are_exact_and_the_others_within_their_errors():
+    exact = lm.compute_surface(*case(), **GRID).values["train_loss"]
+    found = lm.compute_surface(*case(), **GRID, adaptive=0.02, adaptive_unit="nat")
+    losses, interpolated = found.values["train_loss"], found.interpolated
+    assert found.done.all()
+    assert 0.3 < interpolated.mean() < 0.9
+    assert np.array_equal(losses[~interpolated], exact[~interpolated])
+    errors = np.abs(losses - exact)[interpolated]
+    assert (errors <= found.errors["train_loss"][interpolated]).mean() >= 0.95
+    assert np.quantile(errors, 0.99) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"adaptive": 0}, "adaptive is 0, and not a finite number above 0"),
+        ({"adaptive": "little"}, "adaptive is 'little', and not a finite number above 0"),
+        ({"adaptive": 0.1, "adaptive_unit": "bits"}, "adaptive_unit.*bits.*decades"),
+        ({"adaptive_unit": "nat"}, "adaptive_unit nat: is the unit of adaptive, which is not"),
+    ],
+)
+def test_a_tolerance_that_is_none_is_refused(arguments, words):
+    with pytest.raises(InputError, match=words):
+        lm.compute_surface(*case(), **GRID, **arguments)

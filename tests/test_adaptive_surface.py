@@ -1,0 +1,245 @@
+"""Surfaces of which not every point is computed, by the command itself.
+
+Oracle for values and errors: the exact surface of the same network, computed point by point. Oracle
+for runs on several ranks, and for those that were killed: the file of one undisturbed rank, bit for
+bit. A killed run is one whose file lacks some of its flags, which are written last.
+"""
+
+import os
+import re
+import signal
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from test_surface import processes_running
+
+from landscape_mpi.store.reader import read_surface
+
+N = 41
+COMMON = ["--model=small_network:build", "--data=digits", "--limit=100", "--subset=first"]
+COMMON += ["--splits=train,test", "--only=none", "--ignore=none"]
+AXES = [f"--x=-6:6:{N}", f"--y=-6:6:{N}"]
+VALUES = ("train_loss", "train_error", "test_loss", "test_error")
+STORED = (*VALUES, "done", "train_loss_error", "test_loss_error", "check_error", "check_estimate")
+
+NETWORK = """
+import torch
+
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = torch.nn.Linear(64, 12), torch.nn.Linear(12, 10)
+
+    def forward(self, images):
+        return self.second(torch.sin(3 * self.first(images.flatten(1))))
+
+def build():
+    return Small()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small_network.py").write_text(NETWORK)
+    return folder
+
+
+def argv(out, *options):
+    return ["landscape_mpi.surface", *COMMON, *AXES, f"--out={out}", *options]
+
+
+@pytest.fixture(scope="module")
+def exact(folder, on_ranks):
+    path = folder / "exact.h5"
+    on_ranks(2, argv(path), check=True, cwd=folder)
+    return path
+
+
+@pytest.fixture(scope="module")
+def one_rank(folder, on_ranks):
+    """The file of one rank, and what it said."""
+    path = folder / "adaptive.h5"
+    told = on_ranks(1, argv(path, "--adaptive=0.02"), check=True, cwd=folder)
+    return path, told.stdout
+
+
+def stored(path, names=STORED):
+    with h5py.File(path) as file:
+        return {name: file[name][...] for name in names}
+
+
+def assert_same(path, reference):
+    expected = stored(reference)
+    for name, values in stored(path).items():
+        assert values.tobytes() == expected[name].tobytes(), name
+
+
+def test_computed_points_are_exact_and_the_others_within_their_errors(one_rank, exact):
+    found, true = stored(one_rank[0]), stored(exact, VALUES)
+    computed, interpolated = found["done"] == 1, found["done"] == 2
+    assert (computed | interpolated).all()
+    assert 0.1 < interpolated.mean() < 0.97
+    for name in VALUES:
+        assert np.array_equal(found[name][computed], true[name][computed]), name
+    for name in ("train_loss", "test_loss"):
+        errors = np.abs(found[name] - true[name])
+        within = errors <= found[f"{name}_error"]
+        assert within[computed].all()
+        assert within[interpolated].mean() >= 0.95
+        decades = np.abs(np.log10(found[name] + 0.1) - np.log10(true[name] + 0.1))
+        assert np.quantile(decades[interpolated], 0.99) <= 0.02
+    assert np.abs(found["train_error"] - true["train_error"])[interpolated].mean() < 2  # percent
+
+
+def test_the_run_says_how_many_points_it_took_and_what_its_check_found(one_rank):
+    path, said = one_rank
+    found = stored(path)
+    n, n_checked = int((found["done"] == 1).sum()), int(np.isfinite(found["check_error"]).sum())
+    n_held = int((found["check_error"] <= found["check_estimate"]).sum())
+    assert f"{n:,} of {N * N:,} points computed" in said
+    assert f"of {n_checked} interpolated points computed to check, {n_held} within" in said
+    assert n_checked >= 100
+    assert n_held >= 0.95 * n_checked
+    largest = re.search(r"largest error ([\d.e-]+) decades", said)[1]
+    assert float(largest) == pytest.approx(np.nanmax(found["check_error"]), rel=0.06)
+
+
+def test_checked_points_are_computed_points(one_rank):
+    found = stored(one_rank[0])
+    checked = np.isfinite(found["check_error"])
+    assert (found["done"][checked] == 1).all()
+    assert (found["train_loss_error"][checked] == 0).all()
+
+
+@pytest.mark.parametrize("n_ranks", [2, 3, 4])
+def test_any_number_of_ranks_takes_the_same_points_and_bits(
+    n_ranks, one_rank, folder, tmp_path, on_ranks
+):
+    out = tmp_path / "adaptive.h5"
+    options = ["--adaptive=0.02", "--round-seconds=0.3"]
+    on_ranks(n_ranks, argv(out, *options), check=True, cwd=folder)
+    assert_same(out, one_rank[0])
+
+
+@pytest.mark.parametrize(("share", "n_ranks"), [(0.05, 2), (0.4, 3), (0.9, 1), (1.0, 2)])
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(
+    share, n_ranks, one_rank, folder, tmp_path, on_ranks
+):
+    """With a share of 1 it was killed after its last point, before the others were filled in."""
+    out = tmp_path / "killed.h5"
+    out.write_bytes(one_rank[0].read_bytes())
+    with h5py.File(out, "r+") as file:
+        done = file["done"][...]
+        lost = (done == 2) | (np.random.default_rng(0).random(done.shape) >= share)
+        file["done"][...] = np.where(lost, 0, done)
+        for name in (*VALUES, "train_loss_error", "test_loss_error"):
+            file[name][...] = np.where(lost, np.nan, file[name][...])
+        for name in ("check_error", "check_estimate"):
+            file[name][...] = np.nan
+    on_ranks(n_ranks, argv(out, "--adaptive=0.02"), check=True, cwd=folder)
+    assert_same(out, one_rank[0])
+
+
+def test_a_signal_stops_it_and_the_same_command_goes_on(
+    one_rank, folder, tmp_path, start_mpiexec, alone
+):
+    out = tmp_path / "stopped.h5"
+    command = argv(out, "--adaptive=0.02", "--round-seconds=0.02")
+    process = start_mpiexec(2, command, cwd=folder)
+    assert any("points computed, " in line for line in process.stdout)
+    os.kill(processes_running(out)[-1], signal.SIGUSR1)
+    log, _ = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the run ended before the signal came: this machine was too quick or too busy")
+    assert process.returncode == 75
+    assert "run the same command again" in log
+    alone(command, cwd=folder, check=True)
+    assert_same(out, one_rank[0])
+
+
+def test_a_complete_file_is_left_as_it_is(one_rank, folder, on_ranks):
+    path, _ = one_rank
+    before = path.read_bytes()
+    told = on_ranks(2, argv(path, "--adaptive=0.02"), check=True, cwd=folder)
+    assert path.read_bytes() == before
+    assert "which are all" in told.stdout
+    assert "within the estimate" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--adaptive=0.1"], "--adaptive 0.02.*--adaptive 0.1.*pass --adaptive 0.02"),
+        ([], "--adaptive 0.02.*--adaptive none.*pass --adaptive 0.02"),
+        (["--adaptive=0.02", "--adaptive-unit=nat"], "tolerance in decades.*tolerance in nat"),
+        (["--adaptive-unit=nat"], "--adaptive-unit nat: .*Pass --adaptive too"),
+        (["--adaptive=0"], "--adaptive.*'0'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_touched(
+    options, words, one_rank, folder, on_ranks
+):
+    path, _ = one_rank
+    before = path.read_bytes()
+    told = on_ranks(1, argv(path, *options), cwd=folder)
+    assert told.returncode == 2
+    assert re.search(words, told.stderr, re.DOTALL), told.stderr
+    assert path.read_bytes() == before
+
+
+def test_lines_of_several_directions_are_no_neighbours(folder, tmp_path, on_ranks):
+    out = tmp_path / "lines.h5"
+    words = ["landscape_mpi.surface", *COMMON, "--x=-1:1:41", "--repeats=3", "--adaptive=0.1"]
+    told = on_ranks(1, [*words, f"--out={out}"], cwd=folder)
+    assert told.returncode == 2
+    assert "the 3 lines of --repeats are no neighbours" in told.stderr
+    assert not out.exists()
+
+
+def test_the_reader_tells_computed_from_interpolated(one_rank):
+    surface, found = read_surface(one_rank[0]), stored(one_rank[0])
+    assert surface.done.all()
+    assert set(surface.values) == set(VALUES)
+    interpolation = surface.interpolation
+    assert np.array_equal(interpolation.points, found["done"] == 2)
+    assert np.array_equal(interpolation.errors["test_loss"], found["test_loss_error"])
+    n = int((found["done"] == 2).sum())
+    assert interpolation.words.startswith(f"{n:,} of {N * N:,} points (")
+    assert interpolation.words.endswith("to 0.02 decades")
+
+
+def test_an_exact_file_keeps_its_version_and_has_no_interpolation(exact):
+    assert read_surface(exact).interpolation is None
+    with h5py.File(exact) as file:
+        assert file.attrs["format_version"] == 2
+        assert "check_error" not in file
+
+
+def test_an_interpolated_value_that_changed_is_damage(one_rank, tmp_path, folder, on_ranks):
+    out = tmp_path / "damaged.h5"
+    out.write_bytes(one_rank[0].read_bytes())
+    with h5py.File(out, "r+") as file:
+        place = tuple(np.argwhere(file["done"][...] == 2)[0])
+        file["train_loss_error"][place] = 0.5 * file["train_loss_error"][place]
+    told = on_ranks(1, argv(out, "--adaptive=0.02"), cwd=folder)
+    assert told.returncode == 2
+    assert "is damaged" in told.stderr
+
+
+def test_the_network_is_the_one_written_here(folder, exact):
+    """The exact surface, at its center, by a plain evaluation."""
+    scope = {}
+    exec(NETWORK, scope)
+    from landscape_mpi.zoo.datasets import load_dataset
+
+    data = load_dataset("digits")
+    samples = data.splits["train"].first(100)
+    images = (torch.from_numpy(samples.inputs).float() / 255 - data.mean[0]) / data.std[0]
+    logits = scope["build"]()(images)
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(samples.targets))
+    found = read_surface(exact)
+    assert found.values["train_loss"][found.center] == pytest.approx(loss.item(), rel=1e-5)

@@ -1,0 +1,235 @@
+"""Files that claim what they do not hold, or what no node can hold.
+
+Oracles: the address space of a process, which the system limits to little more than Python needs,
+and its processor time; without a check first, such a file ends it or keeps it busy.
+"""
+
+import gzip
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from surface_files import plane, write_surface
+
+from landscape_mpi import node_memory
+from landscape_mpi.errors import InputError
+from landscape_mpi.store import reader
+from landscape_mpi.zoo import image_folder, npz
+
+MORE_BYTES = 1 << 29  # than the imports need
+READ = """
+import resource, sys
+from pathlib import Path
+from landscape_mpi.errors import InputError
+from landscape_mpi.store import directions, ensemble, reader, resume, spectrum, status, weights
+from landscape_mpi.zoo import idx, image_folder, npz
+import PIL.Image, PIL.PngImagePlugin
+
+def resumed(path):
+    with resume.open_surface(path):
+        pass
+
+READERS = {
+    "surface": reader.read_surface,
+    "status": status.read_status,
+    "resumed": resumed,
+    "spectrum": spectrum.read_spectrum,
+    "ensemble": ensemble.read_ensemble,
+    "weights": weights.read_weights,
+    "directions": lambda path: directions.read_directions(path, option="--directions"),
+    "npz": lambda path: npz.load_npz(str(path)),
+    "idx": lambda path: idx.read_idx(path, n_dimensions=3),
+    "folder": lambda path: image_folder.load_folder(str(path))[0]["train"].of_rows(None),
+}
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+began = resource.getrusage(resource.RUSAGE_SELF)
+try:
+    READERS[sys.argv[1]](Path(sys.argv[2]))
+except InputError as problem:
+    print(problem)
+took = resource.getrusage(resource.RUSAGE_SELF)
+print(took.ru_utime + took.ru_stime - began.ru_utime - began.ru_stime, file=sys.stderr)
+"""
+
+
+def refusal(kind, path):
+    words = [sys.executable, "-c", READ, kind, str(path), str(MORE_BYTES)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stderr.splitlines()[-1]) < 5
+    (line,) = done.stdout.splitlines()
+    return line
+
+
+def hollow(path):
+    """Write a file of some kilobytes with gigabytes that were never written."""
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = "landscape_mpi surface"
+        file.attrs["format_version"] = 1
+        for name in ("alpha", "beta"):
+            file[name] = np.linspace(-1, 1, 20_000)
+        for name in ("train_loss", "train_error", "done"):
+            file.create_dataset(name, (20_000, 20_000), "f8", chunks=(1000, 1000))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["surface", "status", "resumed", "spectrum", "ensemble"])
+def test_a_file_that_was_never_written(kind, tmp_path):
+    path = hollow(tmp_path / "hollow.h5")
+    assert path.stat().st_size < 400_000
+    words = refusal(kind, path)
+    assert words.startswith(f"{path}: says that it holds 8.9 GiB in a file of 3")
+    assert "most of it was never written" in words
+
+
+@pytest.mark.parametrize("kind", ["weights", "directions"])
+def test_other_files_that_were_never_written(kind, tmp_path):
+    assert "most of it was never written" in refusal(kind, hollow(tmp_path / "hollow.h5"))
+
+
+@pytest.mark.parametrize("link", ["external", "soft", "virtual", "raw"])
+def test_numbers_of_another_file(link, tmp_path):
+    path, other = tmp_path / "mine.h5", tmp_path / "other.h5"
+    axis = np.linspace(-1, 1, 4)
+    for each in (path, other):
+        write_surface(each, axis, axis, {"train_loss": plane(axis, axis, lambda a, b: a + b)})
+    with h5py.File(path, "r+") as file:
+        del file["train_loss"]
+        if link == "external":
+            file["train_loss"] = h5py.ExternalLink(str(other), "train_loss")
+        if link == "soft":
+            file["train_loss"] = h5py.SoftLink("/done")
+        if link == "virtual":
+            layout = h5py.VirtualLayout((4, 4), "f8")
+            layout[...] = h5py.VirtualSource(str(other), "train_loss", (4, 4))
+            file.create_virtual_dataset("train_loss", layout)
+        if link == "raw":
+            file.create_dataset("train_loss", (4, 4), "f8", external=[(str(other), 0, 128)])
+    words = refusal("surface", path)
+    assert words.startswith(f"{path}: /train_loss is a link, or lies in another file, and a file")
+
+
+def test_groups_that_hold_each_other_end(tmp_path):
+    path = tmp_path / "circle.h5"
+    axis = np.linspace(-1, 1, 4)
+    write_surface(path, axis, axis, {"train_loss": plane(axis, axis, lambda a, b: a + b)})
+    with h5py.File(path, "r+") as file:
+        file["inner/outer"] = file["/"]
+    words = [sys.executable, "-c", READ, "surface", str(path), str(MORE_BYTES)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == ""
+
+
+def test_a_compressed_surface_is_read(tmp_path):
+    """As h5repack makes it: a constant takes a thousandth of its size."""
+    path = tmp_path / "packed.h5"
+    axis = np.linspace(-1, 1, 1500)
+    with h5py.File(path, "w") as file:
+        file.attrs["format"], file.attrs["format_version"] = "landscape_mpi surface", 1
+        file["alpha"], file["beta"] = axis, axis
+        for name in ("train_loss", "train_error", "test_loss", "test_error", "done"):
+            values = np.ones((1500, 1500), "u1" if name == "done" else "f8")
+            file.create_dataset(name, data=values, compression="gzip", compression_opts=9)
+    words = [sys.executable, "-c", READ, "surface", str(path), str(1 << 30)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+
+
+def header(shape, dtype="|u1"):
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+def test_an_array_that_claims_terabytes(tmp_path):
+    path = tmp_path / "mine.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", header((10**6, 1024, 1024, 3)))
+        archive.writestr("labels.npy", header((10**6,)))
+    words = refusal("npz", path)
+    assert words.startswith(f"{path}: images.npy says that it holds 2.9 TiB, and has 0 bytes: ")
+
+
+@pytest.mark.parametrize("kind", ["npz", "surface", "folder"])
+def test_more_than_the_memory_that_is_free(kind, tmp_path, monkeypatch):
+    table, path = tmp_path / "meminfo", tmp_path / "mine"
+    table.write_text("MemTotal: 2 kB\nMemAvailable: 1 kB\n")
+    monkeypatch.setattr(node_memory, "TABLE", table)
+    images = np.zeros((9, 16, 16), np.uint8)
+    if kind == "npz":
+        np.savez(path.with_suffix(".npz"), images=images, labels=np.zeros(9, np.uint8))
+        read, path = npz.load_npz, path.with_suffix(".npz")
+    elif kind == "surface":
+        axis = np.linspace(-1, 1, 20)
+        write_surface(path, axis, axis, {"train_loss": plane(axis, axis, lambda a, b: a + b)})
+        read = reader.read_surface
+    else:
+        for name in ("a", "b"):
+            (path / name).mkdir(parents=True)
+            for number, image in enumerate(images):
+                Image.fromarray(image).save(path / name / f"{number}.png")
+
+        def read(path):
+            image_folder.load_folder(path)[0]["train"].of_rows(None)
+
+    with pytest.raises(
+        InputError, match=r" says that it holds \d\.\d KiB, and this node has 1.0 KiB"
+    ):
+        read(str(path))
+
+
+def test_a_single_array_that_claims_terabytes(tmp_path):
+    path = tmp_path / "mine.npz"
+    path.write_bytes(header((10**6, 1024, 1024, 3)))
+    assert "is not a .npz file of numpy.savez" in refusal("npz", path)
+
+
+def test_a_gzip_bomb(tmp_path):
+    path = tmp_path / "images-idx3-ubyte.gz"
+    begin = struct.pack(">HBBIII", 0, 8, 3, 2, 3, 4) + bytes(24)
+    with gzip.open(path, "wb") as file:
+        file.write(begin)
+        for _ in range(200):
+            file.write(bytes(10 << 20))
+    words = refusal("idx", path)
+    assert f"{path}: has more than 24 bytes behind its header, which says [2, 3, 4]" in words
+
+
+def test_a_header_of_terabytes(tmp_path):
+    path = tmp_path / "images-idx3-ubyte"
+    path.write_bytes(struct.pack(">HBBIII", 0, 8, 3, 10**6, 1024, 1024))
+    words = refusal("idx", path)
+    assert words.startswith(f"{path}: says that it holds 976.6 GiB, and this node has ")
+    assert " of memory free, so it is not read." in words
+
+
+def test_a_png_bomb(tmp_path):
+    """An image of 50,000 x 50,000 pixels in a few kilobytes."""
+
+    def chunk(kind, content):
+        sum_ = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + sum_
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        size = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
+        image = chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        (tmp_path / name / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + image + chunk(b"IEND", b""))
+    words = refusal("folder", tmp_path)
+    assert words.startswith(f"{tmp_path}/a/x.png: says that it has more pixels than any image of a")
+    assert "2500000000 pixels" in words
+
+
+def test_the_limit_of_memory_is_one():
+    """What the tests above rely on."""
+    code = f"import numpy; numpy.ones({2 * MORE_BYTES // 8})"
+    limited = f"import resource as r; r.setrlimit(r.RLIMIT_AS, ({MORE_BYTES},) * 2); {code}"
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, check=False)
+    assert done.returncode != 0

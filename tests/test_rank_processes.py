@@ -1,0 +1,41 @@
+"""Oracle: the kernel's own table of sockets that listen."""
+
+RUN = """
+import os
+from pathlib import Path
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.compute.devices.cpu import CPU
+from landscape_mpi.engine.rank_processes import RankProcesses
+
+def listening():
+    inodes = {os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
+              if os.path.exists(f"/proc/self/fd/{n}")}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
+                found.add((words[1], words[9]))
+    return found
+
+ranks = start_ranks()
+processes = RankProcesses(ranks)
+before = listening()
+team = processes.form_team(CPU)
+places = sorted(place.split(":")[0] for place, _ in listening() - before)
+assert team.size == 2
+print("rank", ranks.rank, *places, flush=True)
+processes.leave()
+"""
+LOCAL = "0100007F"  # 127.0.0.1
+
+
+def test_training_listens_on_one_interface(tmp_path, mpiexec):
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    done = mpiexec(2, [script], check=True)
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("rank ")]
+    assert len(lines) == 2
+    for _, _, *places in lines:
+        assert set(places) <= {LOCAL}
+    assert any(places for _, _, *places in lines)
