@@ -25,7 +25,6 @@ from landscape_mpi.views.heights import Heights
 from landscape_mpi.views.mesh import build_mesh, to_polydata, write_vtp
 
 ALPHA, BETA = [-1.0, 0.0, 2.0], [-2.0, -1.0, 0.0, 1.0, 3.0]
-SLOWER = 3  # that the machine of a test may be, under load
 TYPES = {"Float64": "f8", "Int64": "i8", "UInt8": "u1", "Int32": "i4"}
 
 
@@ -216,17 +215,17 @@ def test_a_large_surface_is_written_quickly_and_in_little_memory(tmp_path):
     values = {"train_loss": 1.0 + axis[:, None] ** 2 + axis**2}
     path = surface_files.write_surface(tmp_path / "large.h5", axis, axis, values)
     code = (
-        "import re, sys, time\nfrom landscape_mpi import vtp\nbegin = time.perf_counter()\n"
+        "import re, sys, time\nfrom landscape_mpi import vtp\n"
         "vtp.main(sys.argv[1:])\n"
         "memory = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]\n"
-        "print(time.perf_counter() - begin, memory)\n"
+        "print(time.process_time(), memory)\n"
         "assert 'scipy' not in sys.modules"
     )
     argv = [sys.executable, "-c", code, str(path)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     seconds, kilobytes = map(float, done.stdout.splitlines()[-1].split())
     assert "1002001 points, 1000000 cells" in done.stdout
-    assert seconds < 5 * SLOWER
+    assert seconds < 10  # of processor
     assert kilobytes < 6e5
 
 

@@ -95,29 +95,38 @@ def build_mesh(
     if not surface.is_line:
         column = 3 + list(surface.values).index(quantity)
         table, faces = _cut(table, faces, heights, column, lid=lid)
-    values = dict(zip(surface.values, table.T[3:], strict=False))
-    unit = surface.units[quantity]
-    derived = {HEIGHT: np.clip(table[:, 2], *heights.ends)}
-    units = surface.units | {HEIGHT: log10_unit(unit) if heights.kind == "log" else unit}
-    for name in surface.values:
-        logarithm = logarithm_of(values[name])
-        if logarithm is not None:
-            derived[f"log10_{name}"] = logarithm
-            units[f"log10_{name}"] = log10_unit(surface.units[name])
-    for name, array in zip(interpolation, table.T[3 + len(values) :], strict=True):
-        derived[name] = array
-        units[name] = surface.units.get(name.removesuffix(ESTIMATE), "1")
+    arrays = iter(table.T[3:])
+    values = {name: next(arrays) for name in surface.values}
+    derived, units = _derive(surface, values, heights, surface.units[quantity])
+    derived = {HEIGHT: np.clip(table[:, 2], *heights.ends)} | derived
+    derived |= dict(zip(interpolation, arrays, strict=True))
     return Mesh(
         points=np.column_stack([table[:, :2], scale * derived[HEIGHT]]),
         polygons=faces,
         polylines=_lines_of(computed, shown) if surface.is_line else [],
         values=values,
         units=units,
-        height=describe_height(quantity, heights, unit, scale=scale),
+        height=describe_height(quantity, heights, surface.units[quantity], scale=scale),
         n_clipped=int(beyond.sum()),
         n_left_out=int((computed & ~finite).sum()),
         derived=derived,
     )
+
+
+def _derive(
+    surface: Surface, values: dict[str, np.ndarray], heights: Heights, unit: str
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the logarithms of quantities that have one, and the units of all arrays of a mesh."""
+    units = surface.units | {HEIGHT: log10_unit(unit) if heights.kind == "log" else unit}
+    units |= {name: _unit_of_estimate(surface, name) for name in _of_interpolation(surface)}
+    logarithms = {name: logarithm_of(array) for name, array in values.items()}
+    derived = {f"log10_{name}": array for name, array in logarithms.items() if array is not None}
+    units |= {name: log10_unit(surface.units[name.removeprefix("log10_")]) for name in derived}
+    return derived, units
+
+
+def _unit_of_estimate(surface: Surface, name: str) -> str:
+    return surface.units.get(name.removesuffix(ESTIMATE), "1")
 
 
 def _are_beyond(height: np.ndarray, heights: Heights) -> np.ndarray:
