@@ -10,7 +10,7 @@ SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-adaptive bench-gpu bench-hessian scaling tables lint clean
+.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-adaptive bench-gpu bench-hessian scaling tables docs lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -63,8 +63,11 @@ bench-hessian: setup  ## eigenvalues of ResNet-20: products, values and the time
 scaling: setup  ## simulate runs on up to 4,096 ranks: examples/scaling.md
 	$(PYTHON) examples/scaling.py
 
-tables: setup  ## write the tables of networks, data sets and so on into the documentation
+tables: setup  ## write the tables of networks, data sets, fields and so on into docs/
 	$(PYTHON) docs/tables.py
+
+docs: setup  ## build the documentation: build/site/index.html
+	@launch/build_docs.sh
 
 lint: setup  ## check style, types and shell scripts
 	$(PYTHON) -m ruff check .

@@ -1,9 +1,10 @@
 """Write the tables of what the commands can name into the documentation.
 
-    python docs/tables.py            # between their markers, in README.md and docs/*.md
+    python docs/tables.py            # between their markers, in *.md and docs/
     python docs/tables.py --check    # change nothing; status 1 if a table is not up to date
 
-The tables come from landscape_mpi/registry.py and the files that it names. A table stands between
+The tables come from landscape_mpi/registry.py and the files that it names, and those of the files'
+fields from landscape_mpi/store. A table stands between
 ``<!-- table: NAME -->`` and ``<!-- end of table -->``.
 """
 
@@ -11,10 +12,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from landscape_mpi.registry import DATA_SETS, NETWORKS, NORMALIZATIONS, PICTURES, QUANTITIES
+from landscape_mpi.store import ensemble, schema, spectrum, trajectory, weights
 
 ROOT = Path(__file__).parent.parent
 BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -53,12 +57,99 @@ def quantities() -> str:
     return table("`--also`", "", rows=rows)
 
 
+def surface_format() -> str:
+    """Return the format and the version of a surface file."""
+    mark = [("`format`", code(schema.FORMAT)), ("`format_version`", str(schema.FORMAT_VERSION))]
+    labels = ("`axis_labels`", ", ".join(map(code, schema.AXIS_LABELS)))
+    return table("attribute of the file", "", rows=[*mark, labels])
+
+
+def surface_fields() -> str:
+    """Return the table of the datasets of a surface file."""
+    known = [*schema.AXES, *schema.QUANTITIES.values(), *schema.BOOKKEEPING.values()]
+    return table(*FIELD_TITLES, rows=map(field_row, known))
+
+
+def adaptive_fields() -> str:
+    """Return the table of the datasets that interpolated points add."""
+    known = schema.adaptive_fields(tuple(schema.QUANTITIES.values()), "that of the tolerance")
+    return table(*FIELD_TITLES, rows=map(field_row, known))
+
+
+def hessian_fields() -> str:
+    """Return the table of the datasets that the eigenvalues add."""
+    known = [*schema.HESSIAN.values(), *schema.HESSIAN_BOOKKEEPING.values()]
+    return table(*FIELD_TITLES, rows=map(field_row, known))
+
+
+def field_row(field: schema.Field) -> tuple[str, ...]:
+    """Return the row of a dataset."""
+    return code(field.name), str(np.dtype(field.dtype)), field.units, field.long_name
+
+
+def trajectory_columns() -> str:
+    """Return the table of what is known of each checkpoint of a trajectory."""
+    texts = [(code(name), "text", words) for name, words in trajectory.TEXTS.items()]
+    return table("column", "unit", "", rows=[*described(trajectory.COLUMNS), *texts])
+
+
+def runs() -> str:
+    """Return the table of what is known of each run."""
+    rows = [(code(name), type_words(schema.RUN[name])) for name in schema.RUN.names or ()]
+    return table("column", "type", rows=rows)
+
+
+def type_words(kind: np.dtype) -> str:
+    """Return a type in words."""
+    return f"text, up to {kind.itemsize} bytes" if kind.kind == "S" else str(kind)
+
+
+def spectrum_fields() -> str:
+    """Return the table of the datasets of a spectrum file."""
+    return file_table(spectrum.FORMAT, spectrum.FORMAT_VERSION, described(spectrum.DATASETS))
+
+
+def weights_fields() -> str:
+    """Return the table of the datasets of a weights file."""
+    return file_table(weights.FORMAT, weights.FORMAT_VERSION, described(weights.DATASETS))
+
+
+def ensemble_fields() -> str:
+    """Return the table of the datasets of an ensemble file, by their groups."""
+    named = {
+        f"{group}/{name}": words
+        for group, columns in ensemble.TABLES.items()
+        for name, words in columns.items()
+    }
+    return file_table(ensemble.FORMAT, ensemble.FORMAT_VERSION, described(named))
+
+
+def described(fields: Mapping[str, tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Return a row for each dataset, from its unit and long name."""
+    return [(code(name), units, words) for name, (units, words) in fields.items()]
+
+
+def file_table(mark: str, version: int, rows: Iterable[tuple[str, ...]]) -> str:
+    """Return the table of a file, with its format in the head."""
+    return table(f"dataset of `{mark}`, version {version}", "unit", "", rows=rows)
+
+
+FIELD_TITLES = ("dataset", "type", "unit", "")
 TABLES: dict[str, Callable[[], str]] = {
     "networks": networks,
     "data": data,
     "normalizations": normalizations,
     "pictures": pictures,
     "quantities": quantities,
+    "ensemble_fields": ensemble_fields,
+    "weights_fields": weights_fields,
+    "spectrum_fields": spectrum_fields,
+    "runs": runs,
+    "trajectory_columns": trajectory_columns,
+    "hessian_fields": hessian_fields,
+    "surface_fields": surface_fields,
+    "adaptive_fields": adaptive_fields,
+    "surface_format": surface_format,
 }
 
 

@@ -15,6 +15,7 @@ from landscape_mpi.errors import (
     EXIT_BROKEN_PIPE,
     USERS_OWN,
     InputError,
+    missing_packages_named,
     nearest_name,
     tell_interrupts_apart,
     users_own,
@@ -110,7 +111,7 @@ def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:
     search_seldom()
     tell_interrupts_apart()
     try:
-        with users_own(USERS_OWN):
+        with users_own(USERS_OWN), missing_packages_named():
             status = main(sys.argv[1:])
         sys.stdout.flush()
         sys.exit(status)

@@ -1,4 +1,4 @@
-"""Curves of low loss between two solutions of a network, on MPI ranks.
+"""Find curves of low loss between two solutions of a network, on MPI ranks.
 
 python -m landscape_mpi.curve SUBCOMMAND --help lists the options of a subcommand. Source: Garipov
 et al. 2018, arXiv:1802.10026.

@@ -1,4 +1,4 @@
-r"""Fast geometric ensembling: many good networks along one short training.
+r"""Make a fast geometric ensemble: many good networks along one short training.
 
     python -m landscape_mpi.ensemble --model resnet20 --data cifar10 --data-dir /scratch/data \
         --start RUN/epoch_0160.pt --epochs 40 --cycle 4 --lr 0.05 --lr-low 0.0005 \

@@ -23,6 +23,14 @@ EXIT_UNWRITABLE = 1
 EXIT_BAD_INPUT = 2
 EXIT_BROKEN_PIPE = 141  # as a program ends that SIGPIPE ends
 EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal, run the same command again
+EXTRAS = {  # that bring a package which `pip install landscape_mpi` alone does not
+    "torch": "compute",
+    "mpi4py": "compute",
+    "safetensors": "compute",
+    "sklearn": "compute",
+    "pooch": "compute",
+    "plotly": "report",
+}
 
 
 class InputError(ValueError):
@@ -78,6 +86,27 @@ def unknown_name(where: str, name: str, known: Iterable[str]) -> InputError:
     near = nearest_name(name, choices)
     hint = f" Did you mean {near}?" if near else ""
     return InputError(f"{where}: {name!r} is not known.{hint} Known: {', '.join(choices)}.")
+
+
+@contextmanager
+def missing_packages_named() -> Iterator[None]:
+    """Turn the absence of an optional package into an InputError that names its extra.
+
+    Raises:
+        InputError: If the package belongs to an extra.
+        ModuleNotFoundError: If it is any other.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as problem:
+        package = (problem.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        extra = EXTRAS[package]
+        raise InputError(
+            f"this command needs {package}, which is not installed here. Install it with "
+            f"pip install 'landscape_mpi[{extra}]'."
+        ) from problem
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-r"""Extreme eigenvalues of the Hessian at every point of a surface, on MPI ranks.
+r"""Compute the extreme eigenvalues of the Hessian at every point of a surface, on MPI ranks.
 
     mpirun -n 32 python -m landscape_mpi.hessian resnet56.h5 --data-dir /scratch/data
 

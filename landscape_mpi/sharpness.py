@@ -1,4 +1,4 @@
-"""Sharpness of a surface's minimum in all of weight space, and the loss before training.
+"""Measure how sharp a minimum is in all of weight space, and the loss before training.
 
     python -m landscape_mpi.sharpness resnet56.h5 --limit 5000
 

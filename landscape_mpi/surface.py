@@ -1,4 +1,4 @@
-r"""Loss and error of a network on a line or a plane through weight space, on MPI ranks.
+r"""Evaluate loss and error on a line or a plane through weight space, on MPI ranks.
 
     mpirun -n 32 python -m landscape_mpi.surface \
         --model resnet56 --checkpoint resnet56.pt --data cifar10 --data-dir /scratch/data \

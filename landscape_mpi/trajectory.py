@@ -1,4 +1,4 @@
-r"""The plane through the checkpoints of a training, and its path in that plane, on MPI ranks.
+r"""Find the plane through the checkpoints of a training, and their path in it, on MPI ranks.
 
     mpirun -n 4 python -m landscape_mpi.trajectory RUN/ --out plane.h5
     mpirun -n 4 python -m landscape_mpi.surface --directions plane.h5 --fit-path \

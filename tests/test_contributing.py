@@ -49,8 +49,7 @@ def house(tmp_path_factory):
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(ROOT / "landscape_mpi", folder / "landscape_mpi")
     shutil.copytree(ROOT / "docs", folder / "docs")
-    for name in ("README.md", "ruff.toml"):
-        shutil.copy(ROOT / name, folder)
+    shutil.copy(ROOT / "ruff.toml", folder)
     for path, code in FILES.items():
         assert not (folder / path).exists()
         (folder / path).write_text(code)
@@ -199,9 +198,9 @@ def test_help_and_lists_have_them(house):
 
 def test_the_tables_have_them(house):
     house("docs/tables.py")
-    readme = (house.folder / "README.md").read_text()
+    pages = "".join(page.read_text() for page in (house.folder / "docs").rglob("*.md"))
     for name in NAMES.values():
-        assert f"\n| `{name}` | " in readme
+        assert f"\n| `{name}` | " in pages
 
 
 def test_what_the_page_shows_is_of_the_house_style(house):

@@ -102,8 +102,8 @@ def test_names_with_numbers_in_another_form_are_not_known(name):
         build_network(name, n_channels=1, n_classes=3)
 
 
-def test_every_network_the_readme_names_is_there():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
+def test_every_network_that_the_documentation_names_is_there():
+    text = (Path(__file__).parent.parent / "docs/how-to/networks.md").read_text()
     table = text.partition("| networks of the zoo | |")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in table.strip().splitlines()[1:]]
     names = re.findall("`(.+?)`", " ".join(rows))

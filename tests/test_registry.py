@@ -1,4 +1,4 @@
-"""Oracles: the files that the registry names, the text of README.md, sizes counted in arrays."""
+"""Oracles: the files that the registry names, the pages of docs/, sizes counted in arrays."""
 
 import importlib.util
 import re

@@ -57,18 +57,37 @@ def plain(name: str) -> str:
 LOCKS = ("requirements.lock", "requirements-mpi.lock", "requirements-vision.lock")
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "requirements-docs.lock"])
 def test_a_lock_holds_names_and_exact_versions_and_nothing_else(lock: str) -> None:
     assert lines_of(lock)
     assert [x for x in lines_of(lock) if not re.fullmatch(r"[\w.-]+==[0-9][0-9a-z.]*", x)] == []
 
 
-def test_the_lock_names_all_that_the_package_asks_for() -> None:
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [
+        ("requirements.lock", ("compute", "report", "animation", "topology", "xarray", "test")),
+        ("requirements-docs.lock", ("docs",)),
+    ],
+)
+def test_the_lock_names_all_that_the_package_asks_for(lock: str, extras: tuple[str, ...]) -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    asked = config["options"]["install_requires"] + config["options.extras_require"]["test"]
-    names = {plain(re.split("[<>=]", line)[0]) for line in asked.split()}
-    assert names <= {plain(line.split("==")[0]) for line in lines_of("requirements.lock")}
+    listed = config["options.extras_require"]
+    asked = [listed[extra] for extra in extras]
+    if "compute" in extras:
+        asked.append(config["options"]["install_requires"])
+    names = {plain(re.split(r"[<>=\[]", line)[0]) for line in "\n".join(asked).split()}
+    locked = {plain(line.split("==")[0]) for line in lines_of(lock)}
+    assert names - {"landscape-mpi"} <= locked
+
+
+def test_the_packages_of_the_documentation_are_beside_the_others() -> None:
+    names = [
+        {plain(line.split("==")[0]) for line in lines_of(f"requirements{kind}.lock")}
+        for kind in ("", "-docs")
+    ]
+    assert not names[0] & names[1]
 
 
 def test_the_lock_brings_no_gpu_libraries_of_its_own() -> None:

@@ -23,6 +23,7 @@ from landscape_mpi.errors import (
     USERS_OWN,
     InputError,
     UnwritableError,
+    missing_packages_named,
     tell_interrupts_apart,
     users_own,
 )
@@ -111,7 +112,7 @@ def run_guarded(
         if options is None:
             status = _say_once(problem, ranks)
         else:
-            with users_own(USERS_OWN):
+            with users_own(USERS_OWN), missing_packages_named():
                 status = main(options, ranks)
     except SharedInputError as error:
         status = _say_once(error, ranks)
@@ -221,8 +222,9 @@ def _leave_apart(fault: str) -> NoReturn:
 
 def _leave_without_mpi(error: Exception) -> NoReturn:
     print(
-        f"error: MPI: {error} The ranks of a run talk over MPI: install mpi4py and an MPI "
-        f"library (make setup does), or load your cluster's MPI module.",
+        f"error: MPI: {str(error).rstrip('.')}. The ranks of a run talk over MPI. Install mpi4py, "
+        f"which pip install 'landscape_mpi[compute]' does, and an MPI library (make setup installs "
+        f"both), or load your cluster's MPI module.",
         file=sys.stderr,
     )
     sys.exit(EXIT_BAD_INPUT)
