@@ -101,9 +101,7 @@ def build_mesh(
         if logarithm is not None:
             derived[f"log10_{name}"] = logarithm
             units[f"log10_{name}"] = log10_unit(surface.units[name])
-    for name, array in _of_interpolation(surface).items():
-        derived[name] = array.ravel()[kept]
-        units[name] = surface.units.get(name.removesuffix(ESTIMATE), "1")
+    _add_interpolation(surface, kept, derived, units)
     return Mesh(
         points=points,
         polygons=faces,
@@ -117,13 +115,17 @@ def build_mesh(
     )
 
 
-def _of_interpolation(surface: Surface) -> dict[str, np.ndarray]:
-    """Return which points are interpolated, 1 or 0, and the estimated errors of their losses."""
+def _add_interpolation(
+    surface: Surface, kept: np.ndarray, derived: dict[str, np.ndarray], units: dict[str, str]
+) -> None:
+    """Add which points are interpolated, 1 or 0, and the estimated errors of their losses."""
     found = surface.interpolation
     if found is None or found.points.shape != surface.shape:
-        return {}
-    errors = {f"{name}{ESTIMATE}": values for name, values in found.errors.items()}
-    return {"interpolated": found.points.astype(float), **errors}
+        return
+    derived["interpolated"], units["interpolated"] = found.points.ravel()[kept].astype(float), "1"
+    for name, errors in found.errors.items():
+        derived[f"{name}{ESTIMATE}"] = errors.ravel()[kept]
+        units[f"{name}{ESTIMATE}"] = surface.units[name]
 
 
 def log10_unit(unit: str) -> str:
