@@ -3,7 +3,7 @@
 import numpy as np
 from mpi4py import MPI
 
-from landscape_mpi.engine.adaptive.points import AdaptivePoints
+from landscape_mpi.engine.adaptive.points import AdaptivePoints, around_center
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import SurfaceContent, create_surface
@@ -25,7 +25,7 @@ def write_adaptive(path, axis, losses, tolerance, **attributes):
     )
     create_surface(path, content)
     values = np.stack([losses, np.minimum(90.0, 10 * losses)])
-    center = np.logical_and.outer(axis == 0, axis == 0)
+    center = around_center(axis, axis)
     points = AdaptivePoints(NAMES, values, np.zeros(losses.shape, bool), tolerance, center)
     while len(chosen := points.next_points()):
         points.take(chosen, values.reshape(2, -1)[:, chosen].T)

@@ -95,6 +95,11 @@ def test_computed_points_are_exact_and_the_others_within_their_errors(one_rank, 
     assert np.abs(found["train_error"] - true["train_error"])[interpolated].mean() < 2  # percent
 
 
+def test_the_center_and_its_neighbours_are_computed(one_rank):
+    middle = slice(N // 2 - 3, N // 2 + 4)
+    assert (stored(one_rank[0])["done"][middle, middle] == 1).all()
+
+
 def test_the_run_says_how_many_points_it_took_and_what_its_check_found(one_rank):
     path, said = one_rank
     found = stored(path)

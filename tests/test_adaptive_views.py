@@ -110,9 +110,10 @@ def test_python_and_xarray_have_the_mask_and_the_errors(path, flags):
     assert dataset.train_loss_error.attrs["units"] == "nat"
 
 
-def test_the_center_is_always_computed(tmp_path):
+def test_the_center_and_its_neighbours_are_always_computed(tmp_path):
     """The middle of 47 points is no node of the coarsest level, which has every fourth."""
     path = write_bowl(tmp_path / "odd.h5", n=47, tolerance=Tolerance(5.0))
     surface = read_surface(path)
-    assert not surface.interpolation.points[surface.center]
+    assert surface.center == (23, 23)
+    assert not surface.interpolation.points[20:27, 20:27].any()
     assert surface.interpolation.points.mean() > 0.8

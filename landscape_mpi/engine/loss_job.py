@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.engine import loss_messages, provenance
-from landscape_mpi.engine.adaptive.points import AdaptivePoints
+from landscape_mpi.engine.adaptive.points import AdaptivePoints, around_center
 from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
 from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.engine.grid_job import GridJob, Prepared
@@ -92,7 +92,7 @@ class LossJob(GridJob):
         if self.plan.tolerance is None:
             return pending_points(self.plan.out, order)
         values, done = computed_values(self.plan.out, self.columns.names)
-        center = np.logical_and.outer(self.plan.alpha == 0, self.plan.beta == 0)
+        center = around_center(self.plan.alpha, self.plan.beta)
         names, tolerance = self.columns.names, self.plan.tolerance
         self._adaptive = AdaptivePoints(names, values, done, tolerance, center)
         return self._adaptive.next_points()

@@ -15,6 +15,22 @@ from landscape_mpi.engine.adaptive.self_check import Check, Step, next_step
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.store.schema import CHECK_ERROR, CHECK_ESTIMATE, ESTIMATE, is_loss
 
+AROUND = 3  # points to each side of the center: minimum, sharpness and curvature are exact
+
+
+def around_center(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """Return which points lie around (0, 0), bool [n_alpha, n_beta]; none where it is no point.
+
+    Args:
+        alpha: Coordinates, float64 [n_alpha].
+        beta: Coordinates, float64 [n_beta].
+    """
+    near = [
+        np.abs(np.subtract.outer(np.arange(len(axis)), np.flatnonzero(axis == 0))) <= AROUND
+        for axis in (alpha, beta)
+    ]
+    return np.logical_and.outer(near[0].any(axis=1), near[1].any(axis=1))
+
 
 @dataclass(frozen=True)
 class Filled:
