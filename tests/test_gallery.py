@@ -73,10 +73,28 @@ def test_every_command_of_the_script_is_one(run_script, tmp_path):
         parse(words)
 
 
-def test_the_commands_for_the_paper_s_figures_are_ones(run_script):
-    checkpoints = {"RESNET20": "20.th", "RESNET56": "56.th", "DATA_DIR": "data"}
-    computed = run_script("paper.sh", **checkpoints).splitlines()
-    drawn = run_script("paper_pictures.sh").splitlines()
-    assert (len(computed), len(drawn)) == (4, 4)
-    for line in computed + drawn:
+def test_the_commands_for_the_paper_s_figures_are_ones(run_script, tmp_path):
+    given = {"WEIGHTS": "weights", "IMAGES": "images.npz", "LANDSCAPE_DATA": "data"}
+    computed = run_script("paper/planes.sh", **given).splitlines()
+    computed += run_script("paper/trajectory.sh", **given).splitlines()
+    computed += run_script("paper/small_networks.sh", **given).splitlines()
+    trained = [path.read_text() for path in (tmp_path / "out").glob("*.txt")]
+    assert (len(computed), len(trained)) == (20 + 4 + 11, 12)
+    for line in computed + trained:
         parse(shlex.split(line))
+
+
+def test_the_pictures_of_the_paper_s_page_are_there(tmp_path):
+    """Those of the surfaces in the repository are drawn again, with the same names and sizes."""
+    page = ROOT / "examples/paper/README.md"
+    named = set(re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text()))
+    assert named == {path.name for path in page.parent.glob("*.png")}
+    script = page.parent / "pictures.sh"
+    settings = os.environ | {"SURFACES": ""}
+    subprocess.run([script, tmp_path], env=settings, check=True, capture_output=True)
+    drawn = [path.name for path in tmp_path.glob("*.png")]
+    assert len(drawn) >= 5
+    for name in drawn:
+        with Image.open(tmp_path / name) as again, Image.open(page.parent / name) as kept:
+            assert again.size == kept.size
+            assert len(kept.convert("RGB").getcolors(1 << 20)) > 20

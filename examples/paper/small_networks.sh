@@ -7,11 +7,11 @@
 # Trained weights go to FOLDER (default: build/small_networks), a surface for each network to
 # examples/paper/planes; what is there is gone on with. On four ranks: RANKS=4.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+planes=$(dirname "${BASH_SOURCE[0]}")/planes
 data_dir=${LANDSCAPE_DATA:?name the folder of the data sets: LANDSCAPE_DATA=/scratch/data $0}
-folder=${1:-../../build/small_networks}
+folder=${1:-build/small_networks}
 read -ra on_ranks <<< "${ON_RANKS:-mpirun --bind-to none -n}"
-mkdir -p "$folder" planes
+mkdir -p "$folder" "$planes"
 
 # NAME MODEL DATA SAMPLES, then options of the training: the last weights, and the surface around them.
 # Only the first SAMPLES training samples are evaluated at each of 31 x 31 points.
@@ -20,10 +20,9 @@ network() {
     shift 4
     python -m landscape_mpi.train --model "$model" --data "$data" --data-dir "$data_dir" "$@" \
         --save-epochs 0 --run "$folder/$name" --out "$folder/$name.pt" > "$folder/$name.txt"
-    tail -n 1 "$folder/$name/log.csv"
     "${on_ranks[@]}" "${RANKS:-2}" python -m landscape_mpi.surface --model "$model" --data "$data" \
         --data-dir "$data_dir" --checkpoint "$folder/$name.pt" --limit "$samples" --subset first \
-        --x=-1:1:31 --y=-1:1:31 --out "planes/$name.h5"
+        --x=-1:1:31 --y=-1:1:31 --out "$planes/$name.h5"
 }
 
 # One convolution on MNIST: no penalty, the sum of all weights' magnitudes, and of their squares.

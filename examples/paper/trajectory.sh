@@ -8,11 +8,11 @@
 # and 30. Checkpoints go to FOLDER (default: build/trajectory), the surfaces, with 1,000 images at
 # each of 25 x 25 points, to examples/paper/planes.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+planes=$(dirname "${BASH_SOURCE[0]}")/planes
 images=${IMAGES:?name the file of the images: IMAGES=... $0}
-folder=${1:-../../build/trajectory}
+folder=${1:-build/trajectory}
 read -ra on_ranks <<< "${ON_RANKS:-mpirun --bind-to none -n}"
-mkdir -p "$folder" planes
+mkdir -p "$folder" "$planes"
 
 python -m landscape_mpi.train --model resnet20 --data "npz:$images" --epochs 40 --lr-drops 20,30 \
     --batch-size 128 --augment crop-flip --seed 1 --run "$folder/run" > "$folder/run.txt"
@@ -23,7 +23,7 @@ plane() {
         --out "$folder/$1.plane.h5"
     "${on_ranks[@]}" "${RANKS:-2}" python -m landscape_mpi.surface --model resnet20 \
         --checkpoint "$folder/run/epoch_0040.pt" --data "npz:$images" --limit 1000 --subset first \
-        --directions "$folder/$1.plane.h5" --x=fit:25 --y=fit:25 --out "planes/trajectory_$1.h5"
+        --directions "$folder/$1.plane.h5" --x=fit:25 --y=fit:25 --out "$planes/trajectory_$1.h5"
 }
 plane pca
 plane random --x-direction random --y-direction random
