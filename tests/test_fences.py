@@ -39,7 +39,9 @@ DEVICE_WORDS = {"cpu", "cuda", "xpu", "mps"}
 IN_PLAIN_ENGLISH = (
     "analysis",
     "compute",
+    "draw",
     "python",
+    "views",
     "zoo",
     *(f"jobs/{folder}" for folder in ("curve", "ensemble", "hessian", "training", "trajectory")),
 )

@@ -1,1 +1,1 @@
-"""What the commands that draw do, step by step, without torch and MPI: plot and vtp."""
+"""The steps of the commands that draw, plot and vtp, without torch and MPI."""

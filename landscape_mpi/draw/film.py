@@ -1,4 +1,4 @@
-"""Films: a surface that turns, or several, one after another."""
+"""Films: a turning surface, or several surfaces one after another."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_film(options: argparse.Namespace) -> None:
     """Check the options that go with --film.
 
     Raises:
-        InputError: If one is for pictures, or more is asked than a film shows.
+        InputError: If an option is only for pictures, or asks for more than a film shows.
     """
     if options.film is None:
         if options.seconds is not None:
@@ -76,7 +76,7 @@ def check_film(options: argparse.Namespace) -> None:
 
 
 def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
-    """Draw surfaces as a film, and print its name, and what is in it."""
+    """Draw surfaces as a film, and print its name and its contents."""
     from landscape_mpi.views.canvas import house_style
     from landscape_mpi.views.film import check_filmable, make_film
     from landscape_mpi.views.film_file import FPS, write_film

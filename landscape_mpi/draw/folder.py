@@ -1,4 +1,4 @@
-"""The folder that pictures go to, and their names in it."""
+"""The folder of the pictures, and their names in it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_folder(out_dir: Path | None) -> None:
 
 
 def check_distinct(pictures: Iterable[Path]) -> None:
-    """Refuse two pictures of one name.
+    """Refuse two pictures with the same name.
 
     Raises:
         InputError: If the second would overwrite the first.

@@ -1,4 +1,4 @@
-"""Lines on a mesh, in files of their own: levels, paths of trainings, curves between solutions."""
+"""Lines on a mesh in separate files: levels, paths of trainings, curves between solutions."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def build_lines(
     Args:
         surface: The surface.
         mesh: Its mesh.
-        out: File of the mesh, beside which the lines are written.
-        options: Of vtp.
-        shown: Heights, scale and lid of the mesh, as build_mesh takes them.
+        out: File of the mesh; the lines are written beside it.
+        options: Options of vtp.
+        shown: Heights, scale and lid of the mesh, the arguments of build_mesh.
 
     Raises:
         InputError: If one cannot be built, or cannot be written.
@@ -53,7 +53,7 @@ def build_lines(
 def build_levels(
     surface: Surface, mesh: Mesh, options: argparse.Namespace, heights: Heights
 ) -> Mesh | None:
-    """Build the lines that --contours asks for, None where it is not given.
+    """Build the lines that --contours asks for; return None without it.
 
     Raises:
         InputError: If the surface is a line, or no level is in its range.
@@ -79,7 +79,7 @@ def build_levels(
 
 
 def write_lines(lines: dict[str, Mesh], out: Path) -> None:
-    """Write lines into files of their own beside a .vtp, and print their names."""
+    """Write lines into separate files beside a .vtp, and print their names."""
     from landscape_mpi.views.mesh import write_vtp
 
     if out.suffix.lower() != ".vtp":
@@ -90,5 +90,5 @@ def write_lines(lines: dict[str, Mesh], out: Path) -> None:
 
 
 def place_beside(out: Path, what: str) -> Path:
-    """Return the file beside a mesh that holds lines on it, named as in LINES."""
+    """Return the file beside a mesh for its lines of a name in LINES."""
     return out.with_name(f"{out.stem}_{what}.vtp")

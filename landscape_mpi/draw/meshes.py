@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from landscape_mpi.views.mesh import Mesh
 
 
-MOST_DRAWN = 501  # points along an axis of a rendered mesh: a cell has three pixels then
+MOST_DRAWN = 501  # points along an axis of a rendered mesh: then a cell has three pixels
 
 
 def write_one(options: argparse.Namespace) -> None:
-    """Write the mesh of one surface, its lines and what shows them, and print what they are.
+    """Write the mesh of one surface, its lines, its script and its picture, and describe them.
 
     Raises:
-        InputError: If it cannot be a mesh, or a file cannot be written.
+        InputError: If the surface cannot be a mesh, or a file cannot be written.
     """
     from landscape_mpi.store.reader import check_computed, read_surface
     from landscape_mpi.views.mesh import build_mesh
@@ -92,7 +92,7 @@ def show(
 
 
 def choose_shape(surfaces: Sequence[Surface], options: argparse.Namespace) -> dict[str, Any]:
-    """Return heights, factor and lid of meshes, the same for all, as build_mesh takes them.
+    """Choose heights, factor and lid for all meshes, the arguments of build_mesh.
 
     Raises:
         InputError: If a surface lacks the quantity.
@@ -108,7 +108,7 @@ def choose_shape(surfaces: Sequence[Surface], options: argparse.Namespace) -> di
         check_quantity(surface, name)
     values = [surface.values[name][surface.done_of[name]] for surface in summed]
     unit, ends = summed[0].units[name], options.range or NO_ENDS
-    # A line of values is for curves over it: it keeps the values themselves.
+    # A line keeps the values themselves, since it is a curve over its axis.
     kind = options.kind or ("linear" if all(s.is_line for s in summed) else None)
     heights = choose_heights(values, unit, kind=kind, ends=ends)
     scale = options.scale or choose_factor(summed, name, heights, lid=options.lid)
@@ -119,7 +119,7 @@ def write_all(options: argparse.Namespace) -> None:
     """Write a mesh for each surface, or for each line of --repeats, and the .pvd of all.
 
     Raises:
-        InputError: If a surface cannot be a mesh, or an option is for one alone.
+        InputError: If a surface cannot be a mesh, or an option is only for a single one.
     """
     from landscape_mpi.store.reader import check_computed, read_surface
     from landscape_mpi.views.mesh import build_mesh, write_vtp
@@ -154,7 +154,7 @@ def write_all(options: argparse.Namespace) -> None:
 
 
 def write_mesh(mesh: Mesh, out: Path, *, watertight: bool) -> None:
-    """Write a mesh as the ending of its file says."""
+    """Write a mesh in the format of its file's suffix."""
     from landscape_mpi.views.mesh import write_vtp
     from landscape_mpi.views.solid import write_solid
 
@@ -165,10 +165,10 @@ def write_mesh(mesh: Mesh, out: Path, *, watertight: bool) -> None:
 
 
 def check_is_surface(surface: Surface) -> None:
-    """Check that a mesh can be made.
+    """Check that a mesh can be made of a surface.
 
     Raises:
-        InputError: If the file holds lines that lie in no common plane.
+        InputError: If the file holds lines without a common plane.
     """
     if surface.has_repeats:
         raise InputError(
@@ -179,7 +179,7 @@ def check_is_surface(surface: Surface) -> None:
 
 
 def describe(mesh: Mesh) -> list[str]:
-    """Return what is in the mesh: sizes, height and ranges."""
+    """Describe the mesh: its sizes, height and ranges."""
     import numpy as np
 
     z = mesh.points[:, 2]

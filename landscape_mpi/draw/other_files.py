@@ -1,4 +1,4 @@
-"""Pictures of what is no surface: weights of trainings, spectra, ensembles."""
+"""Pictures of files that are not surfaces: weights of trainings, spectra, ensembles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw_spectra(options: argparse.Namespace) -> None:
 
 
 def draw_ensembles(options: argparse.Namespace) -> None:
-    """Draw what happened in the run of each ensemble, and print the picture's name."""
+    """Draw the run of each ensemble, and print the picture's name."""
     from landscape_mpi.store.ensemble import read_ensemble
     from landscape_mpi.views.ensemble import draw_ensemble, picture_of
 
@@ -54,7 +54,7 @@ def draw_each(
 
 
 def draw_runs(options: argparse.Namespace) -> None:
-    """Draw the weights of training runs into one figure, and print its file."""
+    """Draw the weights of trainings into one figure, and print its file."""
     from landscape_mpi.store.weights import read_weights
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.page import page_for

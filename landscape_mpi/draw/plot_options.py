@@ -1,4 +1,4 @@
-"""The options of plot, and what is checked of them before anything is read."""
+"""The options of plot, and their checks before any file is read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_plot_parser(description: str | None) -> CommandParser:
     """Return the options of plot.
 
     Args:
-        description: What --help says of it.
+        description: Description of the command for --help.
     """
     parser = CommandParser(prog="python -m landscape_mpi.plot", description=description)
     parser.add_argument("surfaces", nargs="*", type=file_path, metavar="surface.h5")
@@ -182,10 +182,10 @@ def _add_output(parser: CommandParser) -> None:
 
 
 def check_what(options: argparse.Namespace) -> None:
-    """Check that one kind of files is to be drawn.
+    """Check that the options ask for one kind of files.
 
     Raises:
-        InputError: If several are, or none.
+        InputError: If they ask for several kinds, or for none.
     """
     asked = {"surfaces": options.surfaces, "--weights": options.weights}
     asked |= {"--spectrum": options.spectrum, "--ensemble": options.ensemble}
@@ -221,7 +221,7 @@ def check_what(options: argparse.Namespace) -> None:
 
 
 def fill_in(options: argparse.Namespace) -> None:
-    """Fill in what was not asked: a film shows one kind of picture, by default its surface.
+    """Fill in missing options: a film shows one kind of picture, by default a surface.
 
     Raises:
         InputError: If a kind is unknown.

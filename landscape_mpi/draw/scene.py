@@ -1,4 +1,4 @@
-"""The script by which ParaView opens what was written."""
+"""The script that opens the written files in ParaView."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def check_scene(options: argparse.Namespace, out: Path) -> None:
-    """Check that the script of --paraview can be written beside what it shows.
+    """Check that the script of --paraview can be written beside its mesh.
 
     Raises:
-        InputError: If it shows a .stl or .obj, or cannot be written.
+        InputError: If the mesh is a .stl or .obj, or the script cannot be written.
     """
     if not options.paraview:
         return
@@ -39,7 +39,7 @@ def write_scene(
     *,
     time: str | None = None,
 ) -> None:
-    """Write the script that opens what was written in ParaView, and print its name."""
+    """Write the script that opens the written files in ParaView, and print its name."""
     from landscape_mpi.views.paraview import write_script
 
     script = scene_of(out)
@@ -49,5 +49,5 @@ def write_scene(
 
 
 def scene_of(out: Path) -> Path:
-    """Return the script beside a mesh; NAME.py may well be the network's own."""
+    """Return the path of the script beside a mesh; NAME.py may be the file of the network."""
     return out.with_name(f"{out.stem}_paraview.py")

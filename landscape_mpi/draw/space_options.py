@@ -35,14 +35,14 @@ def add_lid(parser: CommandParser) -> None:
 
 
 def camera_of(options: argparse.Namespace) -> Camera | None:
-    """Return the camera that --camera asks for, None where it is to be chosen."""
+    """Return the camera that --camera asks for; None if it is chosen later."""
     from landscape_mpi.views.camera import Camera
 
     return None if options.camera is None else Camera(*options.camera)
 
 
 def look_of(options: argparse.Namespace) -> Look:
-    """Return how a mesh is to be drawn, as the options of vtp ask."""
+    """Return the look of a mesh from the options of vtp."""
     from dataclasses import replace
 
     from landscape_mpi.views.render_look import LOOKS
@@ -54,7 +54,7 @@ def look_of(options: argparse.Namespace) -> Look:
 
 
 def space_of(options: argparse.Namespace) -> Space:
-    """Return how surfaces are to stand in three dimensions, as the options of plot ask."""
+    """Return the view of surfaces in three dimensions from the options of plot."""
     from landscape_mpi.views.heights import NO_ENDS
     from landscape_mpi.views.space import Space
 

@@ -1,4 +1,4 @@
-"""Pictures of surfaces, one by one or side by side."""
+"""Pictures of surfaces, separate or side by side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
-    """Draw all pictures of surfaces as the options ask, and print what is in them."""
+    """Draw all pictures of surfaces that the options ask for, and print their contents."""
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.page import page_for
     from landscape_mpi.views.panel import summarize
@@ -48,7 +48,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
 
 
 def name_surfaces(surfaces: Sequence[Surface], options: argparse.Namespace) -> list[Surface]:
-    """Return the surfaces with the labels that the options give their files."""
+    """Return the surfaces with the labels of their files from the options."""
     if not options.label:
         return list(surfaces)
     labels = dict(zip(options.surfaces, options.label, strict=True))
@@ -70,7 +70,7 @@ def plan_each(
 def plan_comparisons(
     surfaces: Sequence[Surface], options: argparse.Namespace
 ) -> tuple[list[list[Panel]], list[list[Picture]]]:
-    """Return, as of one surface, the quantities of all and the pictures that compare them."""
+    """Return one entry: the quantities of all surfaces and the pictures that compare them."""
     from landscape_mpi.views.compare import (
         check_comparable,
         make_shared_panels,
@@ -107,7 +107,7 @@ def check_room(surfaces: Sequence[Surface], options: argparse.Namespace) -> None
     """Check that the pictures have room on the page.
 
     Raises:
-        InputError: If surfaces are to stand side by side in one column.
+        InputError: If surfaces should stand side by side in one column.
     """
     from landscape_mpi.views.picture_kind import find_kind
 

@@ -1,4 +1,4 @@
-"""The options of vtp, and what is checked of them."""
+"""The options of vtp, and their checks."""
 
 from __future__ import annotations
 
@@ -146,10 +146,10 @@ def _add_files(parser: CommandParser) -> None:
 
 
 def the_only(paths: Sequence[Path]) -> Path:
-    """Return the one file that is named.
+    """Return the only file that is named.
 
     Raises:
-        InputError: If there are several.
+        InputError: If several are named.
     """
     if len(paths) > 1:
         raise InputError(
@@ -163,7 +163,7 @@ def check_series(options: argparse.Namespace) -> None:
     """Check the options that go with --series.
 
     Raises:
-        InputError: If the file does not end in .pvd, or an option is for a single mesh.
+        InputError: If the file does not end in .pvd, or an option is only for a single mesh.
     """
     if options.series.suffix.lower() != ".pvd":
         raise InputError(
@@ -177,7 +177,7 @@ def check_series(options: argparse.Namespace) -> None:
 
 
 def check_look(options: argparse.Namespace) -> None:
-    """Check that what is asked of a picture is asked where one is drawn.
+    """Check that options of a picture come with a picture.
 
     Raises:
         InputError: If there is neither --render nor --paraview.
@@ -198,10 +198,10 @@ def check_look(options: argparse.Namespace) -> None:
 
 
 def check_mesh_name(out: Path, *, watertight: bool = False) -> None:
-    """Refuse to write a mesh into a file that is named as something else.
+    """Refuse to write a mesh into a file with the suffix of something else.
 
     Raises:
-        InputError: If the name does not end in .vtp, .stl or .obj, or a .vtp is to be a solid.
+        InputError: If the name does not end in .vtp, .stl or .obj, or a .vtp should be a solid.
     """
     if out.suffix.lower() not in MESHES:
         raise InputError(

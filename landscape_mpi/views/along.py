@@ -38,7 +38,7 @@ from landscape_mpi.views.line import (
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 
-WIDTH, HEIGHT = 5.2, 2.3  # inches, of one measure
+WIDTH, HEIGHT = 5.2, 2.3  # inches, for one measure
 KINDS = {"bezier": "Bezier curve", "polygon": "polygonal chain"}
 # By path, in the order of store.curve.PATHS.
 LOOKS: tuple[dict[str, Any], ...] = (
@@ -106,7 +106,7 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel], inches: float = H
 
 
 def _entries(panels: list[Panel], holes: list[Artist]) -> list[Artist]:
-    """Return the legend: which path is which colour, which split which dashes, and notes."""
+    """Return the legend: the colour of each path, the dashes of each split, and notes."""
     paths = ("the curve", "the straight line")
     entries: list[Artist] = [
         Line2D([], [], color=look["color"], linewidth=look["linewidth"], label=path + words)
@@ -122,7 +122,7 @@ def _entries(panels: list[Panel], holes: list[Artist]) -> list[Artist]:
 
 
 def _highest(panels: list[Panel]) -> list[str]:
-    """Return the highest error on each path, of the test set where there is one, for the legend."""
+    """Return the highest error on each path for the legend, of the test set if there is one."""
     errors = [
         panel for panel in panels if without_split(panel.name) == "error" and panel.finite.any()
     ]

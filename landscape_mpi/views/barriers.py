@@ -42,15 +42,15 @@ from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 
 WIDTH, HEIGHT = 8.2, 3.2  # inches, of the two pictures of one measure
-NARROW = (3.35, 5.0)  # of the same, one above the other
-ASIDE, ABOVE = 1.0, 0.7  # inches beside the words, and for title and legend
+NARROW = (3.35, 5.0)  # inches, of the two pictures one above the other
+ASIDE, ABOVE = 1.0, 0.7  # inches beside the text, and for title and legend
 SHADES = colormaps["Blues"]
-MOST_NUMBERS, MOST_IN_A_COLUMN = 12, 6  # solutions up to which the cells hold their numbers
+MOST_NUMBERS, MOST_IN_A_COLUMN = 12, 6  # with more solutions, the cells hold no numbers
 SPLIT_WORDS = {"train": "training set", "test": "test set"}
 
 
 def draw_barriers(panels: list[Panel]) -> Figure:
-    """Draw for each measure the lines of all pairs, and their barriers as a matrix."""
+    """Draw the lines of all pairs for each measure, and their barriers as a matrix."""
     surface = panels[0].surface
     groups = group_over_splits(panels)
     names = short_names(names_of(surface))
@@ -77,7 +77,7 @@ def draw_barriers(panels: list[Panel]) -> Figure:
 
 
 def draw_pairs_on(panels: list[Panel], canvas: Canvas) -> None:
-    """Draw the lines of all pairs, of quantities of one measure, on a canvas."""
+    """Draw the lines of all pairs on a canvas, for the quantities of one measure."""
     surface, axes = panels[0].surface, canvas.axes
     _draw_lines(axes, without_split(panels[0].name), panels, canvas.sides[1])
     axes.set_xlabel("place $t$ on the line")
@@ -87,7 +87,7 @@ def draw_pairs_on(panels: list[Panel], canvas: Canvas) -> None:
 
 
 def _place(figure: Figure, n: int) -> np.ndarray:
-    """Return n rows of axes for lines and for their matrix: side by side, or in one column."""
+    """Return n rows of axes for the lines and their matrix: side by side, or in one column."""
     if current_page().is_narrow:
         return figure.subplots(2 * n, 1, height_ratios=[1.0, 1.25] * n).reshape(n, 2)
     return figure.subplots(n, 2, squeeze=False, width_ratios=[1.25, 1.0])
@@ -119,7 +119,7 @@ def _draw_lines(axes: Axes, measure: str, panels: list[Panel], inches: float = H
 
 
 def _draw_matrix(axes: Axes, measure: str, panels: list[Panel], n: int) -> None:
-    """Draw the barriers of the first split above the diagonal, those of the second below."""
+    """Draw the barriers of the first split above the diagonal, those of the second below it."""
     upper = barriers_of(panels[0].surface, panels[0].name)
     lower = barriers_of(panels[-1].surface, panels[-1].name)
     matrix = np.triu(upper, 1) + np.tril(lower, -1)

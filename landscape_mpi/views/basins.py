@@ -1,7 +1,7 @@
-"""How many basins surfaces have, over the least persistence that counts: several in one picture.
+"""The number of basins over the least persistence that counts, of several surfaces in one picture.
 
-The deepest minimum never ends, so that each surface has one basin however much is asked for. What
-the other basins are: views/topology.py.
+The deepest minimum never ends, so each surface always has at least one basin. views/topology.py
+defines the other basins.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from landscape_mpi.views.topology_table import say_persistence
 
 COLUMNS = ("surface", "persistence", "unit", "basins")
 SIDES = (4.4, 3.0)  # inches
-TOLD = (0.01, 0.1, 1.0)  # persistence from which on basins are counted in words
-WEAKEST = 1e-4  # of the largest persistence: what is weaker may be rounding
+TOLD = (0.01, 0.1, 1.0)  # the text counts basins of at least this persistence
+WEAKEST = 1e-4  # of the largest persistence: weaker pairs may be rounding
 BEYOND = 2.0  # times the largest persistence: where the axis ends
-COUNTS = (1, 2, 3, 5)  # and ten, a hundred ... times as many: values at the axis
-APART = 1.1  # points between curves that have the same number
+COUNTS = (1, 2, 3, 5)  # and ten, a hundred ... times as many: ticks of the axis
+APART = 1.1  # points between curves that have the same number of basins
 
 
 def join_basins(found: Sequence[Topology]) -> JointPicture:
     """Return the picture of one or several surfaces, and its numbers.
 
     Args:
-        found: Of one quantity, measured in one unit.
+        found: Topology of each surface, of one quantity in one unit.
     """
     words = [_describe(topology) for topology in found]
     if len({topology.panel.surface.shape for topology in found}) > 1:
@@ -46,7 +46,7 @@ def join_basins(found: Sequence[Topology]) -> JointPicture:
 
 
 def count_basins(topology: Topology, persistence: float) -> int:
-    """Return how many basins have at least this persistence, the deepest always among them."""
+    """Return how many basins have at least this persistence; the deepest always counts."""
     return 1 + int((topology.others >= persistence).sum())
 
 
@@ -66,7 +66,7 @@ def _describe(topology: Topology) -> str:
 
 
 def _rows(found: Sequence[Topology]) -> Rows:
-    """Return a row for each persistence above which there are fewer basins; beyond all, one."""
+    """Return a row for each persistence above which fewer basins remain, in the end one."""
     rows: Rows = [COLUMNS]
     for topology in found:
         start = [topology.least, *np.unique(topology.others)]
@@ -120,11 +120,11 @@ def _frame(
     """Label two logarithmic axes with round values.
 
     Args:
-        axes: Empty ones.
-        found: What is drawn.
-        ends: Of the persistence.
-        most: Basins.
-        width: Of the axes, in inches.
+        axes: Empty axes.
+        found: Topology of each surface that is drawn.
+        ends: Ends of the axis of persistence.
+        most: Largest number of basins.
+        width: Width of the axes, in inches.
     """
     unit = found[0].unit
     axes.set_xlabel("least persistence that counts" + f" ({unit})" * bool(unit))

@@ -1,7 +1,7 @@
 """A colour bar beside axes that are already in a figure, and a legend below them.
 
-Both take their room from the axes where the figure has no layout engine; where it has one (layout=
-"constrained" or "tight"), the engine makes the room.
+Both take their room from the axes if the figure has no layout engine. If it has one
+(layout="constrained" or "tight"), the engine makes the room.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from matplotlib.colorbar import make_axes, make_axes_gridspec
 from matplotlib.transforms import Bbox, ScaledTranslation
 
 BAR = 0.15  # inches, width of a colour bar
-GAP = 0.1  # inches between it and flat axes
-GAP_IN_SPACE = 0.14  # likewise as a share of axes in space, whose labels stand there
+GAP = 0.1  # inches between the bar and flat axes
+GAP_IN_SPACE = 0.14  # the same as a share of axes in space, which have labels there
 WORDS = 0.75  # inches for the numbers of the bar and its label
-TITLE = 0.25  # inches for the title of what may stand below
-MOST = 0.4  # of the axes: what a bar takes at most
+TITLE = 0.25  # inches for the title of axes that may stand below
+MOST = 0.4  # the largest share of the axes that a bar takes
 UNDER = 0.06  # inches between the lowest label and the legend
-LINE = 0.2  # inches of a line of the legend
+LINE = 0.2  # inches, height of a line of the legend
 WIDER = 0.3  # inches by which a legend may be wider than axes
 PASSES = 2
 LEFT_BY_LAYOUT = 0.8  # of axes, when a layout engine has made room for labels, bar and legend
@@ -40,14 +40,14 @@ def inches_of(axes: Axes) -> tuple[float, float]:
 
 
 def sides_in_the_end(axes: Axes) -> tuple[float, float]:
-    """Return width and height that axes will have about when all is drawn, in inches."""
+    """Return the approximate width and height of axes once all is drawn, in inches."""
     share = LEFT_BY_LAYOUT if has_layout(axes) else 1.0
     width, height = inches_of(axes)
     return share * width, share * height
 
 
 def settle_layout(axes: Axes) -> None:
-    """Let the engine that places the axes of a figure do so, if there is one.
+    """Let the layout engine of a figure, if there is one, place its axes.
 
     It takes several passes until the room for labels and pictures of fixed aspect fit each other;
     drawing a figure makes one.
@@ -64,7 +64,7 @@ def bar_beside(axes: Axes, share: float) -> Axes:
 
     Args:
         axes: Flat or in space. Their picture keeps its aspect, and the bar stays beside it.
-        share: Of their height.
+        share: Height of the bar, as a share of their height.
     """
     width = inches_of(axes)[0]
     gap = GAP_IN_SPACE * width if axes.name == "3d" else GAP
@@ -106,7 +106,7 @@ def legend_under(axes: Axes, entries: Sequence[Artist]) -> None:
 
 
 class _Beside:
-    """Where a bar is drawn: beside the picture in the axes, also when that keeps its aspect."""
+    """The place of a bar: beside the picture in the axes, also if the picture keeps its aspect."""
 
     def __init__(self, axes: Axes, share: float, gap: float) -> None:
         self._axes, self._share, self._gap = axes, share, gap
@@ -122,13 +122,13 @@ class _Beside:
 
 
 def has_layout(axes: Axes) -> bool:
-    """Say whether an engine places the axes of their figure when it is drawn."""
+    """Say whether a layout engine places the axes when their figure is drawn."""
     figure = axes.get_figure(root=True)
     return figure is not None and figure.get_layout_engine() is not None
 
 
 def _is_of_grid(axes: Axes) -> bool:
-    """Say whether a bar can share the cell of a grid that axes are in."""
+    """Say whether the axes are in a cell of a grid, which a bar can share."""
     figure = axes.get_figure(root=True)
     engine = None if figure is None else figure.get_layout_engine()
     allowed = engine is None or engine.colorbar_gridspec
@@ -136,7 +136,7 @@ def _is_of_grid(axes: Axes) -> bool:
 
 
 def _make_room(axes: Axes, inches: float) -> None:
-    """Make axes so much lower, at their bottom."""
+    """Take this much height from the bottom of the axes."""
     height = inches_of(axes)[1]
     share = min(MOST, inches / height)
     spec = axes.get_subplotspec()
@@ -155,7 +155,7 @@ def _reach_below(axes: Axes) -> float:
     parts: list[Axis] = [axes.xaxis]
     if axes.name == "3d":
         parts.append(axes.yaxis)
-        figure.draw_without_rendering()  # before, nothing is known of where labels in space are
+        figure.draw_without_rendering()  # the places of labels in space are unknown before this
     axes.apply_aspect()
     boxes = [part.get_tightbbox() for part in parts]
     lowest = min((box.y0 for box in boxes if box is not None), default=axes.bbox.y0)

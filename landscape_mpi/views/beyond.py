@@ -1,4 +1,4 @@
-"""Where colours end before the values do: how much lies beyond, in words."""
+"""Words for the values that lie beyond the ends of the colours: how many, and how far."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import numpy as np
 from landscape_mpi.views.number_text import number_text
 from landscape_mpi.views.panel import Panel
 
-BEYOND = 1e-9  # of the end of the colours: what is closer is rounding
+BEYOND = 1e-9  # of the end of the colours: closer values are rounding
 
 
 def words_beyond(panel: Panel, *, short: bool = False) -> list[str]:
     """Return which share of the points lies beyond the colours, and how far the values go.
 
-    A value that is infinite lies beyond, one that is not a number does not count.
+    An infinite value lies beyond; NaN does not count.
 
     Args:
-        panel: What is drawn.
-        short: Leave out of what it is the share.
+        panel: The quantity that is drawn.
+        short: Leave out the words "of the plane is" or "of the line is".
 
     Returns:
-        A sentence for either side that has such points.
+        A sentence for each side that has such points.
     """
     if panel.scale is None or panel.scale.clipped is None:
         return []
@@ -44,7 +44,7 @@ def words_beyond(panel: Panel, *, short: bool = False) -> list[str]:
 
 
 def _percent(is_beyond: np.ndarray) -> str:
-    """Return the share of what is true in percent, never 0 or 100 unless that is exact."""
+    """Return the share of true entries in percent, 0 or 100 only if that is exact."""
     percent = 100.0 * float(is_beyond.mean())
     if 99.0 < percent < 100.0:
         return "over 99"

@@ -12,7 +12,7 @@ from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.visibility import Terrain, make_terrain
 
 RELIEF = 0.6  # height of the box, as a share of its longer side
-MIDDLE = 0.5  # of its height: a basin lies below, where the loss of guessing is unknown
+MIDDLE = 0.5  # of its height: a basin lies below it if the loss of guessing is unknown
 
 
 def floor_and_top(scale: Scale | None) -> tuple[float, float]:
@@ -32,7 +32,7 @@ def ranges_of(panel: Panel) -> np.ndarray:
 
 
 def sides_of_box(limits: np.ndarray) -> np.ndarray:
-    """Return the sides of the box, float64 [3]: true to the axes where they are comparable."""
+    """Return the sides of the box, float64 [3]: to scale if its axes are comparable."""
     width, depth = np.ptp(limits, axis=1)
     if max(width / depth, depth / width) > EQUAL_UP_TO:
         width = depth = 1.0
@@ -40,7 +40,7 @@ def sides_of_box(limits: np.ndarray) -> np.ndarray:
 
 
 def visible_heights(panel: Panel) -> np.ndarray:
-    """Return the heights that are drawn, float64 [n_alpha, n_beta]: NaN where nothing is."""
+    """Return the heights that are drawn, float64 [n_alpha, n_beta]: NaN where nothing is drawn."""
     heights = np.where(panel.finite, panel.heights, np.nan)
     if panel.standing is None:
         return heights
@@ -51,7 +51,7 @@ def visible_heights(panel: Panel) -> np.ndarray:
 
 
 def terrain_of(panel: Panel, limits: np.ndarray) -> Terrain:
-    """Return a surface in its box, with ranges of the axes, float64 [2, 2]."""
+    """Return a surface in its box, and the ranges of the axes, float64 [2, 2]."""
     box = sides_of_box(limits)
     floor, top = floor_and_top(panel.scale)
     heights = (visible_heights(panel) - floor) / (top - floor) * box[2]
@@ -60,7 +60,7 @@ def terrain_of(panel: Panel, limits: np.ndarray) -> Terrain:
 
 
 def basin_in(panel: Panel, limits: np.ndarray) -> Basin:
-    """Return the part of a surface below guessing, where that is known, else its lower half."""
+    """Return the part of a surface below the loss of guessing, or its lower half."""
     terrain = terrain_of(panel, limits)
     guess = guessing_loss(panel.surface, panel.name)
     if guess is None or panel.scale is None:

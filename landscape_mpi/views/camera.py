@@ -1,4 +1,4 @@
-"""Where a surface is seen from: the side from which most of its basin is visible."""
+"""The camera of a surface: on the side from which most of its basin is visible."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from landscape_mpi.views.visibility import Terrain, are_seen
 
 USUAL = -58.0  # degrees: an azimuth from which both axes are easy to read
-ALONG_AXIS = 10.0  # degrees from an axis within which its labels lie on one another
+ALONG_AXIS = 10.0  # degrees: closer to an axis, the labels of that axis overlap
 ELEVATION = 40.0
-AS_GOOD = 0.9  # of the largest visible share: an azimuth that is easier to read is preferred
-MOST_POINTS = 800  # of a basin whose visibility is tested
+AS_GOOD = 0.9  # of the largest visible share: from here on, an azimuth that is easier to read wins
+MOST_POINTS = 800  # points of a basin whose visibility is tested
 
 
 def _from_easy_to_hard() -> tuple[float, ...]:
@@ -32,7 +32,7 @@ AZIMUTHS = _from_easy_to_hard()
 
 @dataclass(frozen=True)
 class Camera:
-    """A direction to look from, as matplotlib has it: azimuth from the axis of alpha."""
+    """A direction to look from, as in matplotlib: the azimuth begins at the axis of alpha."""
 
     azimuth: float = USUAL  # degrees
     elevation: float = ELEVATION  # degrees above the plane
@@ -53,18 +53,18 @@ class Basin:
 
 
 def basin_of(terrain: Terrain, level: float) -> Basin:
-    """Return the points of a terrain up to a height over its lowest point, that one at least."""
+    """Return the points of a terrain up to a height over its lowest point, which is included."""
     index = np.argwhere(terrain.heights <= max(level, 0.0))
     return Basin(terrain, index[:: -(-len(index) // MOST_POINTS)])
 
 
 def share_seen(basin: Basin, camera: Camera) -> float:
-    """Return the share of a basin that is seen from a camera, from 0 to 1."""
+    """Return the share of a basin that a camera sees, from 0 to 1."""
     return float(are_seen(basin.terrain, basin.index, camera.towards).mean())
 
 
 def choose_camera(basins: Sequence[Basin]) -> Camera:
-    """Return the camera from which most of the basins is seen, one for all that stand together."""
+    """Return the one camera that sees most of all the basins that stand together."""
     cameras = [Camera(azimuth) for azimuth in AZIMUTHS]
     shares = [np.mean([share_seen(basin, camera) for basin in basins]) for camera in cameras]
     return next(c for c, s in zip(cameras, shares, strict=True) if s >= AS_GOOD * max(shares))

@@ -46,8 +46,8 @@ STYLE = {
     "pdf.fonttype": 42,  # journals refuse type 3 fonts
     "svg.hashsalt": "landscape_mpi",  # the same picture is the same file
 }
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue, on a screen
-LIGHTEST = 0.75  # luminance of a thin line that can be seen on white
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # shares of red, green and blue
+LIGHTEST = 0.75  # largest luminance of a thin line that can be seen on white
 HOLE: dict[str, Any] = {
     "facecolor": "0.85",
     "edgecolor": "0.45",
@@ -70,13 +70,13 @@ UNDATED: dict[str, dict[str, None]] = {
 
 LEFT, RIGHT, BOTTOM, TOP = 0.9, 2.0, 1.1, 0.7  # inches around the axes, cropped on writing
 LONG_SIDE = 4.2  # inches
-EQUAL_UP_TO = 2.5  # ratio of the ranges of the axes that still gets equal aspect
+EQUAL_UP_TO = 2.5  # largest ratio of the ranges of axes that gets equal aspect
 CHARACTER, TITLE_CHARACTER = 0.064, 0.078  # inches, mean width of a letter
 TICK_HEIGHT = 0.19  # inches
-LETTERS = 0.7  # of that: what the letters take of it
+LETTERS = 0.7  # of that: the part that the letters take
 BESIDE = 0.35  # inches between pictures of a row that share an axis
 NARROW = 3.0  # inches: narrower axes have short labels
-SNUG = 0.8  # of given axes: what a label may take before its letter alone stands there
+SNUG = 0.8  # share of given axes: a longer label is replaced by its letter
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ class Canvas:
     bar: Axes | None  # empty and not shown until there is a colour bar; None: taken from the axes
     bar_inches: float  # height of the colour bar
     limits: np.ndarray | None = None  # float64 [2, 2], ranges that all axes of a grid share
-    is_first: bool = True  # of its row: it alone has the labels of the vertical axis
-    is_last: bool = True  # of a grid: it alone has the colour bar, unless each has its own
-    is_given: bool = False  # whether the axes are somebody else's: their place is not ours
+    is_first: bool = True  # of its row: only this one has the labels of the vertical axis
+    is_last: bool = True  # of a grid: only this one has the colour bar, unless each has its own
+    is_given: bool = False  # whether the axes are the user's: then their place is fixed
     has_legend: bool = True
     is_lowest: bool = True  # of its column of a grid: it has the labels of the horizontal axis
     # Entries of the one legend of a grid, a list for each picture drawn; None: a legend of its own.
@@ -98,12 +98,12 @@ class Canvas:
 
     @property
     def sides(self) -> tuple[float, float]:
-        """Return width and height of the axes, in inches; about, if they are given."""
+        """Return width and height of the axes, in inches; approximate for given axes."""
         return (sides_in_the_end if self.is_given else inches_of)(self.axes)
 
     @property
     def is_narrow(self) -> bool:
-        """Say whether there is room for short labels only."""
+        """Say whether only short labels have room."""
         return not self.is_given and self.sides[0] < NARROW
 
 
@@ -117,7 +117,7 @@ def house_style(page: Page = SCREEN) -> Iterator[None]:
 def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int, page: Page = SCREEN) -> None:
     """Draw a figure in the style of the house, and write it.
 
-    It appears at path whole: somebody may be looking at the one before.
+    The file is replaced in one step, since somebody may be looking at the previous one.
 
     Raises:
         InputError: If the file cannot be written.
@@ -145,7 +145,7 @@ def make_canvas(
 ) -> Canvas:
     """Return a figure with axes of this size, in inches, and a bar beside them.
 
-    It has room for as many such pairs side by side as are asked for; this is the first.
+    The figure has room for n such pairs side by side; this is the first.
     """
     whole = np.array([n_beside * (LEFT + width + RIGHT), BOTTOM + height + TOP])
 
@@ -189,26 +189,26 @@ def is_comparable(x_range: float, y_range: float) -> bool:
 
 
 def scaled(inches: tuple[float, float]) -> tuple[float, float]:
-    """Return width and height, in inches, as the current page has them."""
+    """Scale width and height, in inches, to the current page."""
     return inches[0] * current_page().axes, inches[1] * current_page().axes
 
 
 def sheet(usual: tuple[float, float], narrow: tuple[float, float]) -> tuple[float, float]:
-    """Return width and height of a whole figure, in inches, as the current page has them.
+    """Return width and height of a whole figure on the current page, in inches.
 
     Args:
-        usual: For a screen, and for both columns of a page.
-        narrow: For one column, where panels stand one above the other.
+        usual: Sides for a screen, and for both columns of a page.
+        narrow: Sides for one column, where panels stand one above the other.
     """
     return scaled(narrow if current_page().is_narrow else usual)
 
 
 def title_of(surface: Surface, n_computed: int, inches: float = LONG_SIDE) -> str:
-    """Return model and data, or the file's name; how far a partial surface is.
+    """Return model and data, or the file's name, and the progress of a partial surface.
 
     Args:
         surface: The surface.
-        n_computed: How many of its points are.
+        n_computed: How many of its points are computed.
         inches: Length of a line on the usual page.
     """
     inches *= current_page().axes
@@ -228,17 +228,17 @@ def title_of(surface: Surface, n_computed: int, inches: float = LONG_SIDE) -> st
 
 
 def _name_of_data(data: str) -> str:
-    """Return what --data names without its folder: of npz:FILE and the like, the file alone."""
+    """Return the value of --data without its folder; for npz:FILE and the like, the file alone."""
     return Path(named_path(data) or "").name or data
 
 
 def label_of(surface: Surface, name: str, inches: float) -> str:
-    """Return long name and unit of a quantity, in lines of this length."""
+    """Return the long name and the unit of a quantity, in lines of this length."""
     return wrap(surface.long_names[name] + unit_of(surface, name), inches)
 
 
 def short_label_of(panel: Panel) -> str:
-    """Return name and unit of a quantity, for where there is little room."""
+    """Return the name and the unit of a quantity, for places with little room."""
     return plain(panel.name.replace("_", " ") + unit_of(panel.surface, panel.name))
 
 
@@ -249,7 +249,7 @@ def unit_of(surface: Surface, name: str) -> str:
 
 
 def axis_label(surface: Surface, name: str, inches: float) -> str:
-    """Return the Greek letter of an axis and what it is, in lines of this length."""
+    """Return the Greek letter of an axis and its meaning, in lines of this length."""
     # One letter stands in for the Greek one while the lines are counted.
     text = wrap("x: " + surface.long_names[name], inches)
     return rf"$\{name}$" + text[1:]
@@ -266,12 +266,12 @@ def plain(text: str) -> str:
 
 
 def color_map() -> Colormap:
-    """Return the map of colours of the page that is drawn on."""
+    """Return the colour map of the current page."""
     return colormaps[current_page().colors]
 
 
 def line_colors() -> Colormap:
-    """Return the map of the page for thin lines on white: what is too light for that is darker."""
+    """Return the page's colour map for thin lines on white, with the light colours darkened."""
     colors = color_map()(np.linspace(0.0, 1.0, 256))
     light = colors[:, :3] @ LUMINANCE
     colors[:, :3] *= np.minimum(1.0, LIGHTEST / np.maximum(light, LIGHTEST))[:, None]
@@ -286,7 +286,7 @@ def norm_of(scale: Scale) -> Normalize:
 
 
 def bar_ticks(scale: Scale) -> np.ndarray:
-    """Return the values that a colour bar is labelled with: round ones, and asked ends."""
+    """Return the labelled values of a colour bar: round ones, and the ends that were asked for."""
     if scale.clipped is not None:
         ends = [end for end in scale.clipped if end not in (scale.low, scale.high)]
         return np.union1d(scale.levels, ends)
@@ -306,7 +306,7 @@ def add_color_bar(
         return
     place = canvas.bar or bar_beside(canvas.axes, canvas.bar_inches / canvas.sides[1])
     place.set_visible(True)
-    # A contour set has its own word on what is beyond.
+    # A contour set itself says how it colours values beyond its ends.
     bar = canvas.figure.colorbar(mappable, cax=place, extend=beyond_colors(panel.scale))
     room = canvas.bar_inches / (TICK_HEIGHT * current_page().letters)
     ticks = thin_out(ticks, max(2, int(room)))
@@ -331,7 +331,7 @@ def beyond_colors(scale: Scale) -> str:
 
 
 def _are_apart(bar: Axes, heights: np.ndarray, least: float) -> np.ndarray:
-    """Say which ticks, rising, are so far from the one below as a share of the bar, bool [n]."""
+    """Say which rising ticks are this share of the bar above the last kept one, bool [n]."""
     scale = bar.yaxis.get_transform()
     bottom, top = scale.transform(np.array(bar.get_ylim()))
     places = (scale.transform(heights) - bottom) / (top - bottom)
@@ -344,7 +344,7 @@ def _are_apart(bar: Axes, heights: np.ndarray, least: float) -> np.ndarray:
 
 
 def thin_out(ticks: np.ndarray, most: int) -> np.ndarray:
-    """Return every k-th of the ticks, at most so many."""
+    """Return every k-th of the ticks, with the smallest k that keeps within the limit."""
     return ticks[:: max(1, -(-len(ticks) // most))]
 
 
@@ -364,19 +364,19 @@ def frame_plane(canvas: Canvas, surface: Surface, sides: tuple[float, float]) ->
 
 
 def round_ticks(inches: float, most: int = 100) -> MaxNLocator:
-    """Return what chooses the ticks of an axis so long, in inches; at most so many."""
+    """Return a locator of at most this many round ticks for an axis of this length in inches."""
     return MaxNLocator(min(most, max(3, int(1.4 * inches))), steps=[1, 2, 2.5, 5, 10])
 
 
 def label_with_room(canvas: Canvas, surface: Surface, name: str, inches: float) -> str:
-    """Return the label of an axis; of narrow ones, or given ones that are small, the letter."""
+    """Return the label of an axis, or only its letter on narrow or small given axes."""
     label = axis_label(surface, name, SNUG * inches if canvas.is_given else inches)
     is_short = canvas.is_narrow or (canvas.is_given and "\n" in label)
     return rf"$\{name}$" if is_short else label
 
 
 def edges_of(axis: np.ndarray) -> np.ndarray:
-    """Return the borders between points, float64 [n + 1]: halfway, and as far outside."""
+    """Return the borders of cells, float64 [n + 1]: halfway between points, as far outside."""
     if len(axis) == 1:
         return axis[0] + np.array([-0.5, 0.5])
     half = np.diff(axis) / 2
@@ -384,7 +384,7 @@ def edges_of(axis: np.ndarray) -> np.ndarray:
 
 
 def mark_center(axes: Axes, surface: Surface) -> list[Artist]:
-    """Mark (0, 0) where it is in the plane; return its entry for the legend."""
+    """Mark (0, 0) if it is in the plane; return its entry for the legend."""
     if not all(axis.min() <= 0 <= axis.max() for axis in (surface.alpha, surface.beta)):
         return []
     axes.plot(0.0, 0.0, zorder=5, clip_on=False, **CENTER)
@@ -397,7 +397,7 @@ def center_entry() -> Artist:
 
 
 def notes_of(panel: Panel) -> list[Artist]:
-    """Return the legend entries for what a colour cannot say."""
+    """Return the legend entries for points that colours cannot show."""
     notes = floor_notes(panel)
     if panel.smoothed > 1:
         label = f"smoothed: spline, {panel.smoothed} x finer than computed"
@@ -409,7 +409,7 @@ def notes_of(panel: Panel) -> list[Artist]:
 
 
 def floor_notes(panel: Panel) -> list[Artist]:
-    """Return the legend entry for what a scale hides: values it cannot show, where it is linear."""
+    """Return the legend entry for values that a scale cannot show, or for where it is linear."""
     if panel.scale is not None and panel.scale.kind == "symlog" and not panel.scale.is_constant:
         near = format_levels(np.array([panel.scale.threshold]))[0]
         text = f"linear from -{near} to {near}, logarithmic beyond"
@@ -458,9 +458,9 @@ def legend_below(figure: Figure, entries: Sequence[Any], most: int, **look: Any)
     """Put a legend below all axes of a figure with a layout, no wider than the figure.
 
     Args:
-        figure: With constrained layout.
-        entries: Of the legend.
-        most: Columns to begin with.
+        figure: A figure with constrained layout.
+        entries: Entries of the legend.
+        most: Number of columns to begin with.
         look: Further options of the legend.
     """
     place: dict[str, Any] = {"loc": "outside lower center", "frameon": False, **look}
@@ -472,5 +472,5 @@ def legend_below(figure: Figure, entries: Sequence[Any], most: int, **look: Any)
 
 
 def _extra_lines(canvas: Canvas) -> int:
-    """Return by how many lines the label of the horizontal axis is longer than one."""
+    """Return the number of lines of the label of the horizontal axis beyond the first."""
     return int(canvas.axes.get_xlabel().count("\n"))

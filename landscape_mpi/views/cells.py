@@ -1,9 +1,9 @@
-"""How the points of a surface join into faces, complete or as far as it is computed.
+"""The faces between the points of a surface, complete or partial.
 
 A complete grid gives one quad per cell. A partial one, which a coarse-to-fine run leaves in
 any pattern, gives the Delaunay triangulation of its computed points, so that the whole plane
-is there from the first rounds on. In both, a point that is not finite takes its faces with it:
-they are kept apart as holes, and nothing is drawn across them.
+is there from the first rounds on. In both, the faces at a point that is not finite are kept apart
+as holes, and nothing is drawn across them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ class Cells:
     """Faces over a grid; corners are flat indices into [n_alpha, n_beta], counterclockwise."""
 
     faces: np.ndarray  # int64 [n_faces, 4], or [n_faces, 3] where triangulated
-    holes: np.ndarray  # int64, like faces: those with a corner that is not finite
+    holes: np.ndarray  # int64, like faces: the faces with a corner that is not finite
     loose: np.ndarray  # int64 [n_loose], finite points that are in no face
-    loose_holes: np.ndarray  # int64 [n], computed points, not finite, in neither
+    loose_holes: np.ndarray  # int64 [n], computed points that are not finite and in no hole
 
 
 def connect(computed: np.ndarray, finite: np.ndarray) -> Cells:
     """Join the computed points into faces.
 
     Args:
-        computed: Where a point is computed, bool [n_alpha, n_beta].
-        finite: Where its value is finite, bool [n_alpha, n_beta].
+        computed: True at computed points, bool [n_alpha, n_beta].
+        finite: True at finite values, bool [n_alpha, n_beta].
     """
     finite = finite & computed
     faces = _quads(computed.shape) if computed.all() else _triangles(computed)

@@ -1,6 +1,6 @@
 """The mark of the center on a surface in three dimensions, seen from wherever the camera is.
 
-matplotlib draws a mark over whatever lies in front of it. So where a rim hides the center, the mark
+matplotlib draws a mark over whatever lies in front of it. So if a rim hides the center, the mark
 is a pin: it stands on the center, and only the part that rises above the rim is drawn.
 """
 
@@ -17,8 +17,8 @@ from landscape_mpi.views.canvas import CENTER
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.visibility import LEVEL_WITH, clearances
 
-ABOVE_RIM = 0.03  # of the longest side: where the pin begins to be drawn
-LENGTH = 0.12  # of the longest side: what is drawn of the pin
+ABOVE_RIM = 0.03  # of the longest side: height over the rim where the drawn part begins
+LENGTH = 0.12  # of the longest side: length of the drawn part
 PIN: dict[str, Any] = {**CENTER, "color": "black", "linestyle": "-", "linewidth": 1.1}
 PIN |= {"markerfacecolor": "white", "markevery": [-1]}
 
@@ -46,7 +46,7 @@ class CenterPin(Line3D):
         self._place = (shares * self._terrain.sides)[None]
 
     def draw(self, renderer: Any) -> None:
-        """Draw the mark as it is seen from where the axes look now."""
+        """Draw the mark for the present camera of the axes."""
         feet = self.heights_from(Camera(self.axes.azim, self.axes.elev))
         self.set_data_3d(np.zeros(len(feet)), np.zeros(len(feet)), feet)
         super().draw(renderer)

@@ -1,4 +1,4 @@
-"""Which quantities of a surface are shown."""
+"""The choice of the quantities of a surface that are shown."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ ONLY_IF_NAMED = (HESSIAN.keys() - HESSIAN_VALUES) | {ARC_LENGTH}
 
 
 def choose_quantities(surface: Surface, asked: list[str] | None) -> tuple[Surface, list[str]]:
-    """Return the quantities asked for, where None all those with a computed point.
+    """Return the quantities asked for, or, if None, all that have a computed point.
 
-    How eigenvalues were found (their residuals, products and starts), and how long a curve is, is
-    shown if it is named.
+    The details of eigenvalues (residuals, products and starts) and the length of a curve are shown
+    only if they are named.
 
     Args:
-        surface: As it was read.
+        surface: The surface as it was read.
         asked: Names, and sums of names.
 
     Returns:
         The surface, with the sums among its quantities, and the names.
 
     Raises:
-        InputError: If the surface has no such quantity, or nothing of it is computed.
+        InputError: If the surface has no such quantity, or none of its points is computed.
     """
     names = asked or [
         name for name in surface.values if surface.done_of[name].any() and name not in ONLY_IF_NAMED
@@ -36,11 +36,11 @@ def choose_quantities(surface: Surface, asked: list[str] | None) -> tuple[Surfac
 
 
 def check_quantity(surface: Surface, name: str) -> None:
-    """Check that there is something to show of a quantity.
+    """Check that a surface has a quantity, and that some of it is computed.
 
     Raises:
         unknown_name: If the surface has no such quantity.
-        InputError: If nothing of it is computed.
+        InputError: If none of its points is computed.
     """
     if name not in surface.values:
         raise unknown_name(f"{surface.path}: --quantity", name, surface.values)

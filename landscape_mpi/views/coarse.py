@@ -1,4 +1,4 @@
-"""Surfaces on coarser grids: what was computed at every k-th coordinate, or what is drawn of it."""
+"""Surfaces on coarser grids: computed at every k-th coordinate only, or thinned for a picture."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def on_its_own_grid(surface: Surface, name: str) -> Surface:
 
     Args:
         surface: Any surface.
-        name: Of a quantity. Where the surface is complete and the points of this quantity are
-            those of evenly spaced rows and columns, as ``hessian --stride`` leaves them, these
-            are a grid of their own: no point of it is missing.
+        name: Name of a quantity. If the surface is complete and this quantity lies on evenly spaced
+            rows and columns, as ``hessian --stride`` leaves it, these form a grid of their own,
+            in which no point is missing.
     """
     done = surface.done_of[name]
     if done.all() or not surface.done.all():
@@ -36,11 +36,11 @@ def on_its_own_grid(surface: Surface, name: str) -> Surface:
 
 
 def thinned(surface: Surface, most: int) -> Surface:
-    """Return a surface with at most so many coordinates along an axis, both ends among them.
+    """Return a surface with a largest number of coordinates along an axis; both ends are kept.
 
     Args:
         surface: Any surface; one that is small enough is returned as it is.
-        most: Coordinates of an axis, 2 or more.
+        most: Largest number of coordinates of an axis, 2 or more.
     """
     if max(surface.shape) <= most:
         return surface

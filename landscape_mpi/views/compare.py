@@ -1,7 +1,7 @@
 """Several surfaces in a grid: the same ranges, levels and colours, one colour bar, one legend.
 
-What differs between two such pictures differs between the networks, as in figure 1 of the paper
-(Li et al. 2018, arXiv:1712.09913): with and without skip connections.
+So a difference between two pictures is a difference between the networks, as in figure 1 of the
+paper (Li et al. 2018, arXiv:1712.09913): with and without skip connections.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from landscape_mpi.views.shaded import SIDES as SPACE_SIDES
 from landscape_mpi.views.space import Space
 
 MOST = 12
-SHARES = (1.0, 1.0, 0.66)  # of the usual sides, for 1 column and so on
-FAR = 100.0  # times that one range is as wide as another, and one scale would flatten that
+SHARES = (1.0, 1.0, 0.66)  # of the usual sides, for 1, 2 and 3 columns
+FAR = 100.0  # ratio of two ranges beyond which one scale would flatten the narrower
 APART = "ranges differ by more than 100 times, so each picture has one of its own"
 IN_SPACE: dict[str, Any] = {
     "bar_gap": 0.65,
@@ -50,18 +50,18 @@ IN_SPACE: dict[str, Any] = {
     "projection": "3d",
     "between": 0.7,
 }
-UNBROKEN = 1e3  # inches of a title that is folded later
+UNBROKEN = 1e3  # inches of a title line; the title is folded later
 LINE_SIDES = (4.0, 3.0)  # inches
 BORDER: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 
-WORTH_A_BORDER = 0.03  # of a range; half a cell of a heat map is less
+WORTH_A_BORDER = 0.03  # share of a range; half a cell of a heat map is smaller
 
 
 def check_comparable(surfaces: Sequence[Surface]) -> None:
     """Check that surfaces can stand side by side.
 
     Raises:
-        InputError: If they are one or too many, or of different kinds.
+        InputError: If there is one or too many, or if they are of different kinds.
     """
     if not 2 <= len(surfaces) <= MOST:
         raise InputError(
@@ -94,18 +94,18 @@ def make_shared_panels(
     ends: Ends = NO_ENDS,
     option: str = "--compare",
 ) -> list[list[Panel]]:
-    """Prepare the quantities asked for, where None those that all surfaces have.
+    """Prepare the quantities asked for, or, if None, all that the surfaces have in common.
 
     Args:
         surfaces: The surfaces.
         quantities: Names, and sums of names.
-        kind: Of scale, one of levels.SCALES; None for the usual one.
+        kind: Kind of scale, one of levels.SCALES; None for the usual one.
         levels: About how many levels, or the levels themselves; None for the usual ones.
-        ends: Where colours end.
-        option: What was asked, for messages.
+        ends: Ends of the colours.
+        option: The option that asked for it, for messages.
 
     Returns:
-        For each quantity the panels of all surfaces, whose scale is chosen from all their values.
+        For each quantity the panels of all surfaces, with one scale chosen from all their values.
 
     Raises:
         InputError: If a surface lacks a quantity, or they have none in common.
@@ -131,15 +131,15 @@ def plan_comparison(
     space: Space | None = None,
     heading: str | None = None,
 ) -> list[Picture]:
-    """Return the pictures that compare surfaces: per quantity and kind, or one of lines.
+    """Return the pictures that compare surfaces: one per quantity and kind, or one of all lines.
 
     Args:
-        rows: For each quantity the panels of all surfaces.
-        kinds: Of registry.PICTURES.
+        rows: The panels of all surfaces, a row for each quantity.
+        kinds: Kinds of pictures, keys of registry.PICTURES.
         out_dir: Folder of the pictures; None for that of the first surface.
-        suffix: Of the files.
+        suffix: Suffix of the files.
         smooth: Cells for each one computed, along an axis.
-        space: How surfaces stand in three dimensions; None for the usual way.
+        space: View in three dimensions; None for the usual one.
         heading: Title of each picture.
 
     Raises:
@@ -185,9 +185,9 @@ def draw_grid(
     """Draw one quantity of one or several surfaces, in rows of at most three.
 
     Args:
-        panels: Of the surfaces.
+        panels: The quantity of each surface.
         kind: One of registry.PICTURES.
-        limits: Ranges of the axes, float64 [2, 2]; None for those that hold all surfaces.
+        limits: Ranges of the axes, float64 [2, 2]; None for the ranges that hold all surfaces.
         heading: Title of the figure.
     """
     n, picture = len(panels), find_kind(kind)
@@ -217,7 +217,7 @@ def draw_grid(
 
 
 def draw_lines(rows: list[list[Panel]], *, heading: str | None = None) -> Figure:
-    """Draw lines side by side, on axes of the same ranges; rows are quantities."""
+    """Draw lines side by side on axes with the same ranges, a row for each quantity."""
     surfaces = [panel.surface for panel in rows[0]]
     n = len(surfaces)
     usual = scaled(LINE_SIDES)
@@ -237,15 +237,15 @@ def draw_lines(rows: list[list[Panel]], *, heading: str | None = None) -> Figure
 
 
 def part_far_ranges(panels: list[Panel], *, levels: int | list[float] | None = None) -> list[Panel]:
-    """Return panels with a scale of their own, where one for all would flatten some of them.
+    """Return panels with a scale each, if one scale for all would flatten some of them.
 
     Args:
         panels: One quantity of each surface, with one scale for all.
         levels: About how many levels.
 
     Returns:
-        The panels as they are where their scale ends the colours, or their ranges, in the heights
-        that are drawn, are alike within a factor of FAR.
+        The panels as they are, if their scale ends the colours, or if the ranges of their drawn
+        heights are alike within a factor of FAR.
     """
     scales = [panel.scale for panel in panels if panel.scale is not None]
     if not scales or scales[0].clipped is not None:
@@ -314,7 +314,7 @@ def _panels_of(
 
 
 def _draw_border(canvas: Canvas, surface: Surface, *, to_edges: bool) -> None:
-    """Draw where the data end, if that is inside the axes."""
+    """Draw the border of the data, if it lies inside the axes."""
     own = shared_limits([surface], to_edges=to_edges)
     assert canvas.limits is not None
     away = np.abs(own - canvas.limits) / np.ptp(canvas.limits, axis=1, keepdims=True)
@@ -334,13 +334,13 @@ def _draw_border(canvas: Canvas, surface: Surface, *, to_edges: bool) -> None:
 
 
 def _heads_of(panels: Sequence[Panel], inches: float) -> Heads:
-    """Return what stands over each picture, in so many inches: title, and what lies beyond."""
+    """Return the text over each picture of this width, in inches: its title, and values beyond."""
     words = [", ".join(words_beyond(panel, short=True)) for panel in panels]
     return fit_heads(_titles_of(panels), words if len(panels) > 1 else [""], inches)
 
 
 def _titles_of(panels: Sequence[Panel]) -> list[str]:
-    """Return titles, with the names of the files where they do not tell the surfaces apart."""
+    """Return titles, with the names of the files if the titles do not tell the surfaces apart."""
     titles = [title_of(panel.surface, panel.n_computed, UNBROKEN) for panel in panels]
     if len(set(titles)) == len(titles):
         return titles
@@ -354,6 +354,6 @@ def _titles_of(panels: Sequence[Panel]) -> list[str]:
     for title, panel, name in zip(titles, panels, names, strict=True):
         first, _, rest = title.partition("\n")
         known = plain(panel.surface.label or panel.surface.path.stem)
-        about = rest if first == known else title  # of no known network
+        about = rest if first == known else title  # the network is unknown
         found.append("\n".join(filter(None, [plain(name), about])))
     return found

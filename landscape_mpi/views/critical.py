@@ -1,4 +1,4 @@
-"""Minima, saddles and maxima on flat pictures: a shape each, the larger the more persistent."""
+"""Minima, saddles and maxima on flat pictures: a shape for each kind, larger if more persistent."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ MINIMUM: dict[str, Any] = {"marker": "o", "color": "#ff5a36", "edge": "black"}
 SADDLE: dict[str, Any] = {"marker": "D", "color": "white", "edge": "black"}
 MAXIMUM: dict[str, Any] = {"marker": "^", "color": "black", "edge": "white"}
 NOUNS = {"minima": "minimum", "saddles": "saddle", "maxima": "maximum"}
-SMALLEST, LARGEST = 9.0, 120.0  # points^2: of no persistence, and of all the picture's height
+SMALLEST, LARGEST = 9.0, 120.0  # points^2: for no persistence, for the whole height
 SHRINK = 0.4  # of the area, on a narrow page with small axes
-DIAMOND = 0.4  # of the area of the others, which looks as important
+DIAMOND = 0.4  # of the area of the others: then it looks equally important
 
 
 def with_critical(panel: Panel, least: float) -> Panel:
     """Return a panel whose flat pictures mark its minima, saddles and maxima.
 
     Args:
-        panel: Of a plane.
-        least: Persistence in heights of the panel, below which a point is left out.
+        panel: A quantity of a plane.
+        least: Smallest persistence of a point that is marked, in heights of the panel.
 
     Raises:
         InputError: If the surface is a line, or gudhi is not installed.
@@ -46,7 +46,7 @@ def with_critical(panel: Panel, least: float) -> Panel:
 
 
 def draw_critical(axes: Axes, panel: Panel) -> list[Artist]:
-    """Draw the minima, saddles and maxima of a panel that has them; return legend entries."""
+    """Draw the minima, saddles and maxima of a panel, if it has them; return the legend entries."""
     if panel.critical is None:
         return []
     topology = panel.critical
@@ -65,7 +65,7 @@ def draw_critical(axes: Axes, panel: Panel) -> list[Artist]:
 
 
 def critical_points(panel: Panel) -> np.ndarray:
-    """Return where a panel marks minima, saddles and maxima, float64 [n, 2]."""
+    """Return the points of the minima, saddles and maxima that a panel marks, float64 [n, 2]."""
     if panel.critical is None:
         return np.empty((0, 2))
     found = panel.critical
@@ -74,7 +74,7 @@ def critical_points(panel: Panel) -> np.ndarray:
 
 
 def area_of(persistence: np.ndarray, height: float, marker: str) -> np.ndarray:
-    """Return the areas of markers in points^2, for persistence within a picture so high."""
+    """Return the areas of markers in points^2, for persistence within a picture of this height."""
     share = np.clip(persistence / height, 0.0, 1.0) if height > 0 else np.ones(len(persistence))
     areas = SMALLEST + (LARGEST - SMALLEST) * np.sqrt(share)
     areas *= min(1.0, max(SHRINK, current_page().axes))

@@ -1,4 +1,4 @@
-"""A surface cut along a height: the line between what lies below and what lies above it.
+"""A surface cut along a height: the line between the part below and the part above.
 
 The cut goes through the faces, not along their edges, so that its border is smooth. A height is
 linear along the edges of the triangles into which the cut faces are divided.
@@ -15,13 +15,13 @@ import numpy as np
 class Cut:
     """Triangles of the old points and of new ones on their edges."""
 
-    kept: np.ndarray  # int64 [n, 3], faces on the side that stays
+    kept: np.ndarray  # int64 [n, 3], faces on the side that is kept
     beyond: np.ndarray  # int64 [m, 3], faces on the other side
-    ends: np.ndarray  # int64 [n_new, 2], old points between which each new point lies
+    ends: np.ndarray  # int64 [n_new, 2], the two old points around each new point
     shares: np.ndarray  # float64 [n_new], how far from the first to the second
 
     def extend(self, values: np.ndarray) -> np.ndarray:
-        """Return values at the old points followed by those at the new ones, [n + n_new, ...]."""
+        """Return the values at the old points, then those at the new ones, [n + n_new, ...]."""
         first, second = values[self.ends[:, 0]], values[self.ends[:, 1]]
         shares = self.shares.reshape(-1, *[1] * (values.ndim - 1))
         # A share of 0 or 1 keeps an infinite value on the other end out of the sum.
@@ -35,18 +35,18 @@ def triangles_of(polygons: np.ndarray) -> np.ndarray:
 
 
 def cut_above(heights: np.ndarray, polygons: np.ndarray, level: float) -> Cut:
-    """Cut faces along a height; what lies above it is beyond.
+    """Cut faces along a height; the part above it is beyond the cut.
 
     Args:
-        heights: Float64 [n_points], finite.
-        polygons: Int64 [n, 3 or 4], with the order of their corners kept.
+        heights: Heights of the points, float64 [n_points], finite.
+        polygons: Faces, int64 [n, 3 or 4]; the order of their corners is kept.
         level: The height. Points exactly on it belong to both sides.
     """
     triangles = triangles_of(polygons)
     above = heights > level
     count = above[triangles].sum(axis=1)
     crossed = triangles[(count == 1) | (count == 2)]
-    # Turned so that the corner that is alone on its side comes first.
+    # Turn the corners so that the one alone on its side comes first.
     alone_above = above[crossed].sum(axis=1) == 1
     which = np.argmax(above[crossed] == alone_above[:, None], axis=1)
     turned = crossed[np.arange(len(crossed))[:, None], (which[:, None] + np.arange(3)) % 3]
@@ -72,12 +72,12 @@ def cut_between(
     Args:
         points: Float64 [n, 3 or more]; the third column is the height, values may follow.
         polygons: Int64 [m, 3 or 4].
-        low: Where it is cut from below; -infinity for nowhere.
-        high: Where it is cut from above; infinity for nowhere.
-        lid: Draw what lies beyond flat at the cut, instead of leaving it out.
+        low: Lower cut; -infinity for none.
+        high: Upper cut; infinity for none.
+        lid: Draw the parts beyond flat at the cut, instead of leaving them out.
 
     Returns:
-        Points, old and new, and polygons: as they are where nothing is cut, otherwise triangles.
+        Points, old and new, and polygons: unchanged if nothing is cut, otherwise triangles.
     """
     for level, sign in ((high, 1.0), (low, -1.0)):
         used = points[polygons, 2] * sign
@@ -94,7 +94,7 @@ def cut_between(
 
 
 def _have_area(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Say which triangles are more than a line; a point on the cut leaves such ones, bool [n]."""
+    """Say which triangles have an area, bool [n]; a point on the cut leaves some without."""
     corners = points[triangles, :2]
     (x, y), (u, v) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
     return np.asarray(x * v - y * u != 0)
@@ -103,11 +103,11 @@ def _have_area(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def _points_between(
     heights: np.ndarray, turned: np.ndarray, level: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the new points on the two edges of each triangle's first corner, each point once.
+    """Return the new points on the two edges at each triangle's first corner, each point once.
 
     Returns:
-        Their ends, int64 [n_new, 2]; their shares, float64 [n_new]; the number of each among old
-        and new points by triangle, int64 [n, 2].
+        The ends of their edges, int64 [n_new, 2]; their shares, float64 [n_new]; and by triangle
+        the number of each among old and new points, int64 [n, 2].
     """
     edges = np.sort(np.concatenate([turned[:, [0, 1]], turned[:, [0, 2]]]), axis=1)
     keys, number = np.unique(edges[:, 0] * len(heights) + edges[:, 1], return_inverse=True)

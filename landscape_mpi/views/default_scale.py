@@ -1,6 +1,6 @@
-"""The scale of a quantity: the one place that every picture, film and page asks for it.
+"""The scale of a quantity, chosen here for all pictures, films and pages.
 
-A cross-entropy has colours from 0 to a multiple of guessing, since that is the same for any two
+The colours of a cross-entropy go from 0 to a multiple of guessing: it is the same for any two
 surfaces of one task, and the extremes of a plane are not.
 """
 
@@ -25,26 +25,26 @@ from landscape_mpi.views.levels import (
     suits_symlog,
 )
 
-GUESSES = 10.0 / math.log(10.0)  # colours end at that many times guessing: 10 nat for 10 classes
-LEAST_BELOW = 0.3  # of the plane: where less lies below that end, the scale is logarithmic
+GUESSES = 10.0 / math.log(10.0)  # colours end at this multiple of guessing: 10 nat for 10 classes
+LEAST_BELOW = 0.3  # of the plane: if less lies below that end, the scale is logarithmic
 ADDED = 0.1  # nat: heights in space are log10(loss + ADDED), so that a loss of 0 has one
-FIRST_LEVELS = (0.1, 0.5, 1.0)  # nat, as far as they lie below the first round one
+FIRST_LEVELS = (0.1, 0.5, 1.0)  # nat; those below the first round level are used
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 MOST_LEVELS = 10
-FEW_LINES = 3  # between the values: with fewer, there are others
+FEW_LINES = 3  # levels between the values: with fewer, others are added
 FURTHER_LINES = 8
-FEW_COLORS = 0.1  # of that end: values that reach no further would all have one colour
+FEW_COLORS = 0.1  # of that end: lower values would all have one colour
 
 
 @dataclass(frozen=True)
 class DefaultScale:
-    """How the values of a quantity are drawn."""
+    """The way in which the values of a quantity are drawn."""
 
-    kind: str  # of the colours in flat pictures, one of levels.SCALES
+    kind: str  # kind of the colours in flat pictures, one of levels.SCALES
     threshold: float  # magnitude from which on a symmetric log scale is logarithmic
-    top: float | None = None  # where colours end that begin at 0; None: both ends are the values'
-    levels: tuple[float, ...] = ()  # of the contour lines; none: round values between the ends
-    added: float | None = None  # heights in space are log10(value + added); None: as the colours
+    top: float | None = None  # where colours from 0 end; None: both ends are the values'
+    levels: tuple[float, ...] = ()  # contour lines; none: round values between the ends
+    added: float | None = None  # heights in space: log10(value + added); None: as colours
 
 
 def scale_of(
@@ -60,14 +60,14 @@ def scale_of(
     """Return the scale that surfaces share for a quantity, or None if no value is finite.
 
     Args:
-        surfaces: As read; all have the quantity.
-        name: Of the quantity.
+        surfaces: The surfaces as read; all have the quantity.
+        name: Name of the quantity.
         where: Files and quantity, for messages.
-        kind: Of scale that was asked for, one of levels.SCALES; None for the usual one.
+        kind: Kind of scale that was asked for, one of levels.SCALES; None for the usual one.
         levels: About how many levels, or the levels themselves; None for the usual ones.
-        ends: Where colours end; None for the usual end.
-        gives_way: Whether the options are for several quantities, so that what does not suit this
-            one gives way, and the notes of the scale say so. Else it is refused.
+        ends: Ends of the colours; None for the usual ones.
+        gives_way: Whether the options are for several quantities. Then an option that does not suit
+            this one is replaced, and the notes of the scale say so; otherwise it is refused.
 
     Raises:
         InputError: If the options do not suit the values.
@@ -97,7 +97,7 @@ def _values_of(surface: Surface, name: str) -> np.ndarray:
 def _fill_in(
     usual: DefaultScale, levels: int | list[float] | None, ends: Ends
 ) -> tuple[str, Ends, tuple[float, ...]]:
-    """Return kind, ends and lines of the usual scale, where the options leave them open."""
+    """Return kind, ends and lines, from the usual scale where the options leave them open."""
     low, high = ends
     if usual.top is None:
         has_0 = any(end is not None and end <= 0 for end in ends)
@@ -112,7 +112,7 @@ def _fill_in(
 
 
 def _with_some_lines(scale: Scale, finite: np.ndarray, where: str) -> Scale:
-    """Return the scale with further lines where few of its own lie between the values."""
+    """Return the scale with further lines if few of its own lie between the values."""
     inside = (scale.levels > scale.low) & (scale.levels < scale.high)
     own = make_scale(finite, where=where, levels=FURTHER_LINES)
     if inside.sum() >= FEW_LINES or scale.is_constant or own is None:
@@ -122,11 +122,11 @@ def _with_some_lines(scale: Scale, finite: np.ndarray, where: str) -> Scale:
 
 
 def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
-    """Return the scale of a quantity for all surfaces that have it, where nobody asks for one.
+    """Return the usual scale of a quantity for all surfaces that have it.
 
     Args:
-        surfaces: As read; some may lack the quantity.
-        name: Of the quantity.
+        surfaces: The surfaces as read; some may lack the quantity.
+        name: Name of the quantity.
     """
     known = [surface for surface in surfaces if name in surface.values]
     computed = [_values_of(surface, name) for surface in known]
@@ -157,12 +157,12 @@ def levels_to(top: float) -> list[float]:
 
 
 def round_to(value: float, digits: int = 2) -> float:
-    """Return a value with so many significant digits."""
+    """Round a value to a number of significant digits."""
     return float(f"{value:.{digits}g}")
 
 
 def _kind_of(each: Sequence[np.ndarray]) -> str:
-    """Return the kind of scale that any surface asks for and all can be drawn on."""
+    """Return a kind of scale that some surface asks for and that suits all of them."""
     if any(map(suits_log, each)):
         return "log" if min(values.min() for values in each) > 0 else "linear"
     return "symlog" if any(map(suits_symlog, each)) else "linear"

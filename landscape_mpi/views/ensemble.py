@@ -1,6 +1,6 @@
-"""An ensemble's run: learning rate, test error and distance from the start over its iterations.
+"""The run of an ensemble: learning rate, test error and distance from the start by iteration.
 
-For a problem, the test loss stands in the place of the error.
+For a problem, the test loss replaces the error.
 
 Source: Garipov et al. 2018, arXiv:1802.10026, section 4; circles are the members.
 """
@@ -20,7 +20,7 @@ from landscape_mpi.views.canvas import TITLE_CHARACTER, legend_below, sheet, wra
 
 SIZE, NARROW = (6.6, 6.2), (3.35, 5.6)  # inches
 ASIDE = 0.7  # inches of the figure beside the axes
-HEIGHTS = (1.0, 2.0, 1.2)  # of the panels, in shares
+HEIGHTS = (1.0, 2.0, 1.2)  # shares of the panels
 NETWORK, TOGETHER, ALONE, AVERAGE, OTHERS = "0.35", "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 MEMBER: dict[str, Any] = {
     "linestyle": "none",
@@ -29,14 +29,14 @@ MEMBER: dict[str, Any] = {
     "markerfacecolor": "none",
     "markeredgewidth": 1.2,
 }
-# What is compared, by the name of its row: a level across the panel of the error.
+# Levels across the panel of the error, by the name of their row.
 LEVELS: dict[str, tuple[str, str, Any]] = {
     "one network": ("one network", ALONE, "--"),
     "SWA of its members": ("average of the members' weights", AVERAGE, "-."),
     "independent ensemble": ("ensemble of {} independent networks", OTHERS, ":"),
 }
 ONE_OTHER = "one independent network"
-# The same for a problem: levels across the panel of the loss.
+# The same for a problem, across the panel of the loss.
 LOSS_LEVELS: dict[str, tuple[str, str, Any]] = {
     "one network": LEVELS["one network"],
     "SWA of its members": LEVELS["SWA of its members"],
@@ -45,7 +45,7 @@ LOSS_LEVELS: dict[str, tuple[str, str, Any]] = {
 
 
 def picture_of(path: Path, *, out_dir: Path | None, suffix: str) -> Path:
-    """Return the file of the figure: in the folder of the run, or beside its file."""
+    """Return the path of the figure: in the folder of the run, or beside its file."""
     folder = path if path.is_dir() else path.parent
     stem = "ensemble" if path.is_dir() else path.stem
     if out_dir is not None:
@@ -82,7 +82,7 @@ def draw_ensemble(content: EnsembleContent) -> Figure:
 
 
 def measured_of(content: EnsembleContent) -> tuple[str, str]:
-    """Return which column says what the networks are worth, and its label."""
+    """Return the column that rates the networks, error or loss, and its label."""
     if content.metrics is None:
         return "test_error", "test error (%)"
     units = str(content.attributes[LOSS_UNITS])
@@ -90,12 +90,12 @@ def measured_of(content: EnsembleContent) -> tuple[str, str]:
 
 
 def draw_trace(axes: Axes, trace: Table, column: str) -> None:
-    """Draw a quantity over the epochs, and circles where members were collected."""
+    """Draw a quantity over the epochs, with circles at the members."""
     epochs, values, collected = trace["epoch"], trace[column], trace["collected"] == 1
     marker = "" if len(epochs) > 1 else "."
     label = "the network as it is trained"
     axes.plot(epochs, values, color=NETWORK, linewidth=1.2, marker=marker, label=label)
-    if not collected.any():  # what is not clipped has a place, which no circle would not have
+    if not collected.any():  # without a circle, an unclipped plot has no extent
         return
     axes.plot(
         epochs[collected],
@@ -109,9 +109,9 @@ def draw_trace(axes: Axes, trace: Table, column: str) -> None:
 
 
 def draw_error(axes: Axes, content: EnsembleContent) -> None:
-    """Draw what the first members give together, and levels of what they are compared with."""
+    """Draw the error of the first members together, and levels to compare it with."""
     if "member" not in content.tables or "comparison" not in content.tables:
-        return  # the run is not at its end
+        return  # the run has not ended yet
     member, table = content.tables["member"], content.tables["comparison"]
     axes.plot(
         member["epoch"],
@@ -133,9 +133,9 @@ def draw_error(axes: Axes, content: EnsembleContent) -> None:
 
 
 def draw_loss(axes: Axes, content: EnsembleContent) -> None:
-    """Draw levels of the losses that the members of a problem are compared with."""
+    """Draw levels of losses to compare the members of a problem with."""
     if "comparison" not in content.tables:
-        return  # the run is not at its end
+        return  # the run has not ended yet
     table = content.tables["comparison"]
     n = len(content.tables["independent"]["test_loss"]) if "independent" in content.tables else 0
     for name, (words, color, dashes) in LOSS_LEVELS.items():
@@ -147,7 +147,7 @@ def draw_loss(axes: Axes, content: EnsembleContent) -> None:
 
 
 def title_of(content: EnsembleContent) -> str:
-    """Return what was trained, and how long a cycle is."""
+    """Return model and data, the number of members, and the length of a cycle."""
     known = content.attributes
     n_members = int((content.tables["trace"]["collected"] == 1).sum())
     noun = "member" if n_members == 1 else "members"

@@ -1,4 +1,4 @@
-"""Packages that only some commands need, and that not every installation has."""
+"""Optional packages, which only some commands need."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from landscape_mpi.errors import InputError
 
 
 def import_extra(name: str, otherwise: str) -> Any:
-    """Return a package.
+    """Import an optional package and return it.
 
     Args:
-        name: What Python imports.
-        otherwise: What is said where it is not installed.
+        name: Name that Python imports.
+        otherwise: Message if it is not installed.
 
     Raises:
         InputError: If it is not installed.

@@ -1,4 +1,4 @@
-"""Films of planes: a surface that turns, or the surfaces of successive checkpoints.
+"""Films of planes: a turning surface, or the surfaces of successive checkpoints.
 
 All frames of a film have one scale, one box and one size.
 """
@@ -27,33 +27,33 @@ from landscape_mpi.views.pictures import panels_for
 from landscape_mpi.views.space import Space
 
 TURN_S = 10.0  # seconds of a whole turn
-STEP_S = 0.5  # seconds that each of several surfaces is seen
-MOST_POINTS = 101  # along an axis of a surface in space: a frame shows no more of them
-N_LOOKS = 24  # frames at most whose extents make the box of all
+STEP_S = 0.5  # seconds for each of several surfaces
+MOST_POINTS = 101  # points along an axis of a surface in space: a frame shows no more
+N_LOOKS = 24  # largest number of frames whose extents make the common box
 
 
 @dataclass(frozen=True)
 class Film:
-    """Frames that can be drawn, in any order."""
+    """Frames that can be drawn in any order."""
 
     n_frames: int
     seconds: float
-    draw: Callable[[int], Figure]  # the frame of a number from 0
-    thinned_from: tuple[int, int] | None = None  # points of the grid, where not all are drawn
+    draw: Callable[[int], Figure]  # draws the frame with this number, from 0
+    thinned_from: tuple[int, int] | None = None  # points of the grid, if not all are drawn
 
     def box(self) -> Bbox:
-        """Return what holds all that is drawn in any frame, in inches."""
+        """Return the box that holds the drawing in every frame, in inches."""
         every = -(-self.n_frames // N_LOOKS)
         looks = [extent_of(self.draw(k)) for k in range(0, self.n_frames, every)]
         return Bbox.union(looks)
 
 
 def draw_pixels(figure: Figure, box: Bbox, size: tuple[int, int]) -> np.ndarray:
-    """Return what is drawn in a box.
+    """Return the pixels of a box of a figure.
 
     Args:
         figure: The figure.
-        box: In inches.
+        box: The box, in inches.
         size: Columns and rows, in pixels.
 
     Returns:
@@ -97,30 +97,30 @@ def make_film(
     fps: float,
     words: Sequence[str] = (),
 ) -> Film:
-    """Prepare a film: of one surface a turn, of several each for a while.
+    """Prepare a film: a turn of one surface, or several surfaces in turn.
 
     Args:
         surfaces: Planes, in the order of the film.
-        quantity: What is drawn; None for the first that all have.
+        quantity: Name of the quantity; None for the first that all have.
         kind: One of registry.PICTURES.
         scale: One of levels.SCALES; None for the usual one.
         levels: About how many levels, or the levels themselves; None for the usual ones.
-        ends: Where colours end.
+        ends: Ends of the colours.
         smooth: Cells for each one computed, along an axis.
-        space: How surfaces stand in three dimensions; None chooses all of it.
+        space: View in three dimensions; None chooses all of it.
         seconds: Length of the film.
         fps: Frames per second of a turn.
-        words: What stands over each of several surfaces, as ``epoch 10``.
+        words: Text over each of several surfaces, such as ``epoch 10``.
 
     Raises:
-        InputError: If a surface lacks the quantity, or cannot be drawn so.
+        InputError: If a surface lacks the quantity, or cannot be drawn in this way.
     """
     names = None if quantity is None else [quantity]
     prepare = partial(
         make_shared_panels, surfaces, kind=scale, levels=levels, ends=ends, option="--film"
     )
     row = prepare(names)[0]
-    if names is None:  # as if it were named: a film of one quantity has no others to give way for
+    if names is None:  # as if it were named, since a film has only one quantity
         row = prepare([row[0].name])[0]
     panels = panels_for([_drawn(panel, kind, smooth) for panel in row], kind, smooth, space)
     shapes = [
@@ -139,7 +139,7 @@ def make_film(
 
 
 def _drawn(panel: Panel, kind: str, smooth: int) -> Panel:
-    """Return a panel with no more points than a frame can show, unless more are asked for."""
+    """Return a panel with at most as many points as a frame can show, unless more are asked for."""
     if not find_kind(kind).is_in_space or smooth > 1:
         return panel
     surface = thinned(panel.surface, MOST_POINTS)
@@ -149,7 +149,7 @@ def _drawn(panel: Panel, kind: str, smooth: int) -> Panel:
 def _following(
     panels: Sequence[Panel], words: Sequence[str], kind: str, limits: np.ndarray
 ) -> Callable[[int], Figure]:
-    """Return what draws panels one after another, with words over each."""
+    """Return a function that draws panels one after another, with text over each."""
 
     def draw(k: int) -> Figure:
         figure = draw_grid([panels[k]], kind, limits=limits)
@@ -161,7 +161,7 @@ def _following(
 
 
 def _turning(panel: Panel, kind: str, n_frames: int) -> Callable[[int], Figure]:
-    """Return what draws a surface from all sides, one after another, on the same figure."""
+    """Return a function that draws a surface from all sides in turn, on the same figure."""
     figure = draw_grid([panel], kind)
     axes: Any = figure.axes[0]
     first = axes.azim

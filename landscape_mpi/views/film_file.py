@@ -19,19 +19,20 @@ from landscape_mpi.views.extra import import_extra
 from landscape_mpi.views.film import Film, draw_pixels
 
 WIDTHS = {".mp4": 960, ".gif": 560}  # pixels
-FPS = {".mp4": 20.0, ".gif": 10.0}  # of a turn
-SLOWEST = 10.0  # frames per second below which some players stumble: then frames are repeated
-# Of a GIF, the same in all frames: greys for letters, the map for the bar, the rest for the faces.
+FPS = {".mp4": 20.0, ".gif": 10.0}  # frames of a turn
+SLOWEST = 10.0  # some players stumble over fewer frames per second: then frames are repeated
+# The colours of a GIF, the same in all frames: greys for letters, the map for the bar, the rest
+# for the faces.
 N_GREYS, N_BAR, N_FACES = 28, 64, 164
-N_SAMPLED = 5  # frames that those of the faces are chosen from
+N_SAMPLED = 5  # frames from which the colours of the faces are chosen
 # Constant quality, and the index first, so that a browser need not load all of it to begin.
 H264 = ["-f", "mp4", "-crf", "20", "-movflags", "+faststart"]
 
-Frames = Callable[[int], np.ndarray]  # the frame of a number, uint8 [rows, columns, 3]
+Frames = Callable[[int], np.ndarray]  # draws a frame by its number, uint8 [rows, columns, 3]
 
 
 def check_film_name(path: Path) -> None:
-    """Check that a film can be written as its name says.
+    """Check that a film can be written in the format of its file name.
 
     Raises:
         InputError: If the name ends in neither .mp4 nor .gif, or a package is missing.
@@ -50,10 +51,10 @@ def write_film(film: Film, path: Path) -> str:
 
     Args:
         film: The film, drawn in the style of the house.
-        path: File to write, named as check_film_name wants it.
+        path: File to write, with a name that check_film_name accepts.
 
     Returns:
-        What was written: frames, seconds, pixels and megabytes.
+        Words for the file: frames, seconds, pixels and megabytes.
 
     Raises:
         InputError: If it cannot be written.
@@ -85,13 +86,13 @@ def _write_mp4(film: Film, frame: Frames, path: Path, size: tuple[int, int]) -> 
     file = ffmpeg.write_frames(
         str(path), size, fps=rate, output_params=H264, ffmpeg_log_level="error", **look
     )
-    with closing(file):  # which waits for ffmpeg, also when a frame could not be drawn
+    with closing(file):  # closing waits for ffmpeg, also if a frame could not be drawn
         file.send(None)
         for k in range(film.n_frames):
             pixels = frame(k)
             for _ in range(times):
                 file.send(pixels)
-    # Of a disk that was full at the end nothing is said.
+    # The writer does not report a disk that was full at the end.
     n_frames = ffmpeg.count_frames_and_secs(str(path))[0] if path.exists() else 0
     if n_frames != film.n_frames * times:
         raise OSError(f"{n_frames} of {film.n_frames * times} frames arrived")
@@ -111,7 +112,7 @@ def _write_gif(film: Film, frame: Frames, path: Path, size: tuple[int, int]) -> 
     first = next(others)
     hundredths = max(
         2, round(100 * film.seconds / film.n_frames)
-    )  # browsers slow shorter ones down
+    )  # browsers slow down shorter durations
     look: dict[str, Any] = {"save_all": True, "append_images": others, "loop": 0}
     first.save(path, format="GIF", duration=10 * hundredths, **look)
 
@@ -119,7 +120,7 @@ def _write_gif(film: Film, frame: Frames, path: Path, size: tuple[int, int]) -> 
 def _palette_of(pixels: np.ndarray) -> Image.Image:
     """Return an image with the palette for pixels [rows, columns, 3].
 
-    Each colour of theirs counts once, so that those of a small place are not left out.
+    Each colour counts once, so that the colours of a small area are not left out.
     """
     once = np.unique(pixels.reshape(-1, 3), axis=0)
     colored = once[np.ptp(once, axis=1) > 0] if (np.ptp(once, axis=1) > 0).any() else once
@@ -133,7 +134,7 @@ def _palette_of(pixels: np.ndarray) -> Image.Image:
 
 
 def _ffmpeg() -> Any:
-    """Return the package that has the encoder.
+    """Return the package with the encoder.
 
     Raises:
         InputError: If it is not installed.

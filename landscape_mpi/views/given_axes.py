@@ -1,4 +1,4 @@
-"""Pictures of a surface in axes that somebody else has made, with the code of all pictures.
+"""Pictures of a surface in axes that the user has made, drawn by the code of all pictures.
 
 The figure, its size and its style stay the user's: nothing here changes matplotlib's settings.
 """
@@ -35,18 +35,18 @@ BAR_IN_SPACE = 0.6  # of the height of axes in space
 
 @dataclass(frozen=True)
 class Look:
-    """What may be asked of a picture."""
+    """The options of a picture."""
 
     kind: str | None = None  # one of registry.PICTURES, or line; None for contour of a plane
-    quantity: str | Sequence[str] | None = None  # None for the first; of a line for all
-    scale: str | None = None  # of levels.SCALES; None for the usual one
+    quantity: str | Sequence[str] | None = None  # None for the first; for a line, None for all
+    scale: str | None = None  # one of levels.SCALES; None for the usual one
     levels: int | Sequence[float] | None = None  # None for the usual ones
     smooth: int = 1  # cells drawn for each one computed, along an axis
     critical: float | None = None  # least persistence of the points that are marked
     path: bool = True  # whether to draw trajectories, or a curve
-    colorbar: bool | None = None  # None for one where there is room
+    colorbar: bool | None = None  # None: a bar if there is room
     legend: bool = True
-    title: str | None = None  # None for network and data
+    title: str | None = None  # None: network and data
 
 
 def kind_of(surface: Surface, asked: str | None) -> str:
@@ -58,7 +58,7 @@ def kind_of(surface: Surface, asked: str | None) -> str:
 
     Raises:
         unknown_name: If there is no such kind.
-        InputError: If a surface like this one has no such picture.
+        InputError: If such a surface does not have this kind of picture.
     """
     kind = asked or (LINE if surface.is_line else "contour")
     if kind not in {*PICTURES, LINE}:
@@ -85,9 +85,9 @@ def draw_in(axes: Axes, surface: Surface, look: Look) -> None:
     """Draw a picture of a surface into axes.
 
     Args:
-        axes: Of any figure; in space for the kind ``surface``.
-        surface: As it was read, complete or not.
-        look: What is asked of the picture.
+        axes: Axes of any figure; in space for the kind ``surface``.
+        surface: The surface as it was read, complete or not.
+        look: Options of the picture.
 
     Raises:
         InputError: If the picture does not suit the surface or the axes.
@@ -110,7 +110,7 @@ def draw_in(axes: Axes, surface: Surface, look: Look) -> None:
 
 
 def page_in(axes: Axes) -> Page:
-    """Return the size of letters and axes, over the usual, as these axes have them."""
+    """Return a page with the sizes of these axes and their letters, over the usual ones."""
     usual = SCREEN.style()
     sizes = {
         "axes.titlesize": rcParams["axes.titlesize"],
@@ -128,7 +128,7 @@ def _canvas_in(axes: Axes, kind: str, look: Look) -> Canvas:
     width, height = sides_in_the_end(axes)
     share = BAR_IN_SPACE if _is_in_space(kind) else 1.0
     has_bar = look.colorbar
-    if has_bar is None:  # the vertical axis of a surface says what its bar would
+    if has_bar is None:  # the vertical axis of a surface replaces its bar
         has_bar = not _is_in_space(kind) or width > COLUMNS[1]
     return Canvas(
         figure,
@@ -175,7 +175,7 @@ def _panels_of(surface: Surface, look: Look) -> list[Panel]:
     if asked is None:
         of_line = [panel for panel in panels if measure_of(panel.name) in MEASURES]
         panels = of_line if surface.is_line and of_line else panels[:1]
-    # Here nobody reads what gave way to what, so each is refused that the options do not suit.
+    # Nobody would read notes about replaced options here, so unsuitable options are refused.
     return [make_panels(panel.surface, [panel.name], **how)[0] for panel in panels]
 
 
@@ -186,7 +186,7 @@ def _marked(panel: Panel, look: Look) -> Panel:
 def _draw_line(panels: list[Panel], canvas: Canvas) -> None:
     surface = panels[0].surface
     if surface.is_curve or surface.has_pairs:
-        # One measure in a pair of axes: the loss where nothing else is asked for.
+        # One measure fits a pair of axes: the loss, unless something else is asked for.
         group = next(iter(group_over_splits(panels).values()))
         (draw_along_on if surface.is_curve else draw_pairs_on)(group, canvas)
         return

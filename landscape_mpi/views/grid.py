@@ -1,4 +1,4 @@
-"""A grid of pictures in one figure: their places, their letters and titles, the one legend."""
+"""A grid of pictures in one figure: their places, letters and titles, and the one legend."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ LETTERS = "abcdefghijkl"
 PIECES = re.compile(r"[^\s_/]*[\s_/]+|[^\s_/]+")
 BAR_WIDTH, BAR_WORDS = 0.16, 0.75  # inches: a bar, and its numbers with a short label
 TITLE_LINE, WORDS_LINE = 0.19, 0.16  # inches
-TITLE_GAP = 0.16  # inches between the axes and what stands over them, together
-PAD = 0.08  # inches of that between the axes and the lowest letters
+TITLE_GAP = 0.16  # inches between the axes and the text over them, in all
+PAD = 0.08  # inches of that between the axes and the lowest text
 HEADING = 0.34  # inches of the title of the whole figure
-SMALLEST = 0.75  # of the usual letters of a title: a longer title takes another line
+SMALLEST = 0.75  # of the usual letters of a title: titles get no smaller, but take another line
 LETTER_ROOM = 0.22  # inches beside a title, on either side
 UNDER_AXES = 0.52  # inches from the axes to the legend
-TICKS = 0.4  # inches of the numbers and the label of an axis that is not the lowest
+TICKS = 0.4  # inches for the numbers and the label of an axis that is not the lowest
 
 
 @dataclass(frozen=True)
 class Heads:
-    """What stands over each picture of a grid."""
+    """The text over each picture of a grid."""
 
     titles: Sequence[str]
     words: Sequence[str]  # in small letters below the titles; empty for nothing
-    size: float  # of the letters of the titles, over the usual
+    size: float  # size of the titles, over the usual
 
     @property
     def inches(self) -> float:
-        """Return the height of the tallest."""
+        """Return the height of the tallest text."""
         title = max(text.count("\n") + 1 for text in self.titles)
         return (title * TITLE_LINE + self.below) * current_page().letters + TITLE_GAP
 
     @property
     def below(self) -> float:
-        """Return the height of the small letters, in inches of the usual page."""
+        """Return the height of the small text, in inches of the usual page."""
         return WORDS_LINE * max(text.count("\n") + bool(text) for text in self.words)
 
 
 def columns_of(n: int) -> int:
-    """Return how many pictures stand side by side."""
+    """Return the number of pictures side by side."""
     return 2 if n == 4 else min(n, MOST_COLUMNS)
 
 
 def fit_heads(titles: Sequence[str], words: Sequence[str], inches: float) -> Heads:
-    """Return titles that are no wider than their pictures, smaller or in more lines.
+    """Make titles fit the width of their pictures, by smaller letters or more lines.
 
     Args:
-        titles: As they are.
-        words: What stands below each of them.
+        titles: The titles, each in one line.
+        words: Small text below each title.
         inches: Width of a picture.
     """
     character = TITLE_CHARACTER * current_page().letters
@@ -79,7 +79,7 @@ def fit_heads(titles: Sequence[str], words: Sequence[str], inches: float) -> Hea
 
 
 def _fold(text: str, width: int) -> str:
-    """Return text in lines of at most so many letters, cut behind spaces, _ and / if possible."""
+    """Fold text into lines of at most this many letters, after spaces, _ and / if possible."""
     lines = [""]
     for piece in PIECES.findall(text):
         if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
@@ -90,13 +90,13 @@ def _fold(text: str, width: int) -> str:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the parts of a grid lie in its figure, in inches."""
+    """The places of the parts of a grid in its figure, in inches."""
 
     n: int
     sides: tuple[float, float]  # of the axes
-    step: float  # from a column to the next
-    over: float  # what stands between rows
-    head: float  # what stands over the first row
+    step: float  # from one column to the next
+    over: float  # height of the space between rows
+    head: float  # height of the text over the first row
 
     @property
     def columns(self) -> int:
@@ -119,7 +119,7 @@ class _Layout:
         return LEFT + self.width + RIGHT, BOTTOM + self.height + self.head
 
     def corner(self, k: int) -> tuple[float, float]:
-        """Return the left and the lower end of the axes of picture k."""
+        """Return the left and the lower edge of the axes of picture k."""
         row, column = divmod(k, self.columns)
         up = self.height - (row + 1) * self.sides[1] - row * self.over
         return LEFT + column * self.step, BOTTOM + up
@@ -142,14 +142,15 @@ def make_grid(
 
     Args:
         sides: Width and height of the axes, in inches.
-        n: How many.
+        n: Number of pictures.
         limits: Ranges of the axes, float64 [2, 2].
-        heads: What will stand over them.
+        heads: Text over the pictures.
         heading: Title of the figure.
-        has_own_bars: Whether each has a colour bar; else the last has one for all, as tall as all.
+        has_own_bars: Whether each picture has a colour bar; otherwise the last has one for all, as
+            tall as the grid.
         bar_gap: Inches between axes and bar.
         bar_share: Height of the bar, as a share of its axes.
-        projection: Of the axes.
+        projection: Projection of the axes.
         between: Inches between axes that are side by side.
     """
     own_bar = bar_gap + BAR_WIDTH + BAR_WORDS if has_own_bars else 0.0
@@ -187,7 +188,7 @@ def _add_axes(figure: Figure, inches: tuple[float, float, float, float], **optio
 
 
 def set_heads(grid: Sequence[Canvas], heads: Heads) -> None:
-    """Put letters, titles and small words over the pictures of a grid."""
+    """Put letters, titles and small text over the pictures of a grid."""
     letters = current_page().letters
     pad = 72.0 * (PAD + heads.below * letters)
     small = 7.5 * letters
@@ -214,11 +215,11 @@ def set_heads(grid: Sequence[Canvas], heads: Heads) -> None:
 def draw_legend(grid: Sequence[Canvas], notes: Sequence[str] = ()) -> None:
     """Draw the one legend of a grid, below it.
 
-    An entry that not all pictures have begins with the letters of those that have it.
+    An entry that some pictures lack begins with the letters of the pictures that have it.
 
     Args:
-        grid: Whose pictures are drawn.
-        notes: Words about all of them.
+        grid: The grid, with its pictures drawn.
+        notes: Notes about all pictures.
     """
     collected = grid[0].collected
     if collected is None:
@@ -239,7 +240,7 @@ def draw_legend(grid: Sequence[Canvas], notes: Sequence[str] = ()) -> None:
 
 
 def _place_legend(grid: Sequence[Canvas], entries: Sequence[Artist]) -> None:
-    """Put a legend below the lowest axes of a grid, no wider than the grid."""
+    """Put a legend below the lowest axes of a grid, at most as wide as the grid."""
     figure = grid[0].figure
     places = [canvas.axes.get_position() for canvas in grid]
     left, right = min(place.x0 for place in places), max(place.x1 for place in places)

@@ -1,4 +1,4 @@
-"""What a network that guesses has: the unit by which pictures of one task can be compared."""
+"""The loss of a network that guesses: the unit in which pictures of one task can be compared."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NAMES = ("train_loss", "test_loss")
 
 
 def guessing_loss(surface: Surface, quantity: str) -> float | None:
-    """Return the cross-entropy of answering every class alike, nat: ln C for C classes.
+    """Return the cross-entropy of equal probabilities for all classes, nat: ln C for C classes.
 
     Args:
-        surface: As read.
+        surface: The surface as read.
         quantity: One of its values.
 
     Returns:
-        None where the quantity is no cross-entropy of classes, in nat, of a known number.
+        None if the quantity is not a cross-entropy in nat, or the number of classes is unknown.
     """
     n_classes = surface.attributes.get(N_CLASSES)
     if quantity not in NAMES or n_classes is None or surface.units.get(quantity) != "nat":

@@ -1,4 +1,4 @@
-"""The heights of a surface in three dimensions: of meshes, pictures and films alike.
+"""The heights of a surface in three dimensions, for meshes, pictures and films.
 
 The height of a loss in nat is log10(loss + 0.1 nat). A plain logarithm would draw a minimum of
 0.001 nat as a needle two decades deep; without a logarithm one peak of 100 nat flattens the rest.
@@ -26,12 +26,12 @@ NO_ENDS: tuple[float | None, float | None] = (None, None)
 
 @dataclass(frozen=True)
 class Heights:
-    """How the values of a quantity become heights."""
+    """The map from the values of a quantity to heights."""
 
     kind: str = "linear"  # linear, log or symlog
     floor: float = 0.0  # added to a value before its logarithm
     low: float | None = None  # the surface is cut off below this value
-    high: float | None = None  # and above this one
+    high: float | None = None  # the surface is cut off above this value
     threshold: float = 1.0  # magnitude from which on symlog is logarithmic
 
     def of(self, values: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ class Heights:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Return the heights at which the surface is cut off; infinite where it is not."""
+        """Return the heights at which the surface is cut off; infinite for no cut."""
         low = -np.inf if self.low is None else float(self._at(self.low, -np.inf))
         return low, np.inf if self.high is None else float(self._at(self.high, np.inf))
 
@@ -84,10 +84,11 @@ def choose_heights(
     """Choose one kind of heights for all surfaces that stand together.
 
     Args:
-        values: One quantity of each surface, any shapes; what is not finite does not count.
-        unit: Of the quantity.
-        kind: linear, log or symlog; None chooses: log10(loss + 0.1 nat) for what is in nat and not
-            negative, symlog for what is not all positive and widely spread, otherwise linear.
+        values: One quantity of each surface, in any shape; only finite values count.
+        unit: Unit of the quantity.
+        kind: linear, log or symlog. None chooses log10(loss + 0.1 nat) for values in nat without
+            negative ones, symlog for widely spread values that are not all positive, otherwise
+            linear.
         ends: Values below and above which surfaces are cut off.
     """
     low, high = ends
@@ -103,11 +104,11 @@ def choose_heights(
 
 
 def check_ends(heights: Heights, values: np.ndarray, where: str) -> None:
-    """Check that something of a surface lies within --range.
+    """Check that some of a surface lies within --range.
 
     Args:
-        heights: With their ends.
-        values: The quantity, float64, at least one finite.
+        heights: The heights, with their ends.
+        values: The quantity, float64, with at least one finite value.
         where: File and quantity, for the message.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What flat pictures show of points that were interpolated: a dot where a value is computed."""
+"""Dots at the computed points of a flat picture, if other points were interpolated."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from matplotlib.lines import Line2D
 from landscape_mpi.views.panel import Panel
 
 COLOR = "0.1"
-SPACING = 0.3  # of the distance between points: how wide a dot is
-SMALLEST, LARGEST = 0.45, 1.6  # points of print
+SPACING = 0.3  # width of a dot, as a share of the distance between points
+SMALLEST, LARGEST = 0.45, 1.6  # typographic points
 
 
 def draw_computed(axes: Axes, panel: Panel) -> list[Artist]:
-    """Draw a dot at each computed point, where others are interpolated; return its legend entry.
+    """Draw a dot at each computed point, if others are interpolated; return its legend entry.
 
     Args:
-        axes: Of a flat picture.
-        panel: What is drawn.
+        axes: Axes of a flat picture.
+        panel: The quantity that is drawn.
     """
     interpolation = panel.surface.interpolation
     if interpolation is None:

@@ -17,15 +17,15 @@ LONGEST = 10**7  # points of one polyline; VTK's own limit would cut lines into 
 def build_isolines(mesh: Mesh, quantity: str, scale: Scale) -> Mesh | None:
     """Build the lines on which a quantity has the values of a scale's levels.
 
-    Between points it is the heights of the scale that are linear, as in ``views.plane``.
+    The heights of the scale are linear between points, as in ``views.plane``.
 
     Args:
-        mesh: Of a plane.
+        mesh: The mesh of a plane.
         quantity: The quantity.
         scale: Its scale, with the levels.
 
     Returns:
-        Polylines on the mesh with the array ``level``, or None where no level is reached.
+        Polylines on the mesh with the array ``level``, or None if no level is reached.
     """
     polydata = to_polydata(mesh)
     heights = numpy_to_vtk(np.ascontiguousarray(scale.height(mesh.values[quantity])), deep=True)

@@ -1,4 +1,4 @@
-"""A picture that shows several surfaces in one pair of axes, with the numbers it is made of."""
+"""A picture of several surfaces in one pair of axes, with its numbers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from landscape_mpi.views.table_file import Rows
 
 @dataclass(frozen=True)
 class JointPicture:
-    """A figure to be drawn, and its numbers."""
+    """A function that draws a figure, and the numbers of the figure."""
 
     draw: Callable[[], Figure]
-    words: Sequence[str] = ()  # lines to be printed
-    tables: Mapping[str, Rows] = field(default_factory=dict)  # by what their names add to that of
-    # the picture; each row for a line of a CSV, the first with the names of the columns
+    words: Sequence[str] = ()  # lines for the terminal
+    tables: Mapping[str, Rows] = field(default_factory=dict)  # by the ending of their name; rows
+    # are those of a CSV, and the first has the names of the columns
 
 
 def names_of(surfaces: Sequence[Surface]) -> list[str]:
-    """Return what the legend calls each surface: its label, else its network, else its file."""
+    """Return the name of each surface in the legend: its label, or its network, or its file."""
     labels = [surface.label for surface in surfaces if surface.label]
     if len(labels) == len(surfaces):
         return labels

@@ -1,7 +1,7 @@
-"""Labels on contour lines: never cut by the frame, never on one another or on the center.
+"""Labels on contour lines, never cut by the frame, on one another or on the center.
 
-Matplotlib's own placement looks for the straightest stretch of a line alone, which may be at
-the frame or under another label. Here several places on each line are tried in turn.
+Matplotlib's own placement only looks for the straightest stretch of a line, which may be at the
+frame or under another label. Here several places on each line are tried in turn.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 FONT_SIZE = 7.0  # points
 LOOK: dict[str, Any] = {"color": "0.1", "ha": "center", "va": "center"}
 PLACES = (0.5, 0.25, 0.75, 0.375, 0.625, 0.125, 0.875)  # shares of the length of a line
-CENTER_INCHES = 0.09  # half the width kept free for its mark
-POINT_INCHES = 0.025  # half of that for a checkpoint
+CENTER_INCHES = 0.09  # half the width that is kept free for the mark of the center
+POINT_INCHES = 0.025  # half the width for a checkpoint
 NOTHING = np.empty((0, 2))
-ROOM = 2.5  # lengths of its label that a line has at least
-YET_TO_SHRINK = 1.25  # at most, for axes that a layout engine places: labels keep their size then
+ROOM = 2.5  # a line is at least this many times as long as its label
+YET_TO_SHRINK = 1.25  # largest growth of axes with a layout engine: labels keep their size then
 
 
 def label_lines(
@@ -36,20 +36,20 @@ def label_lines(
     free: np.ndarray = NOTHING,
     marked: np.ndarray = NOTHING,
 ) -> None:
-    """Label each piece of each line that has the room, the text given for its level.
+    """Label each piece of each line that has room, with the text for its level.
 
     Args:
-        canvas: With the lines on its axes.
+        canvas: The canvas, with the lines on its axes.
         lines: The contour lines, a path for each level.
-        texts: For each level.
+        texts: A text for each level.
         free: Points of the plane that no label may hide, float64 [n, 2].
-        marked: Others, with marks as large as that of the center, float64 [n, 2].
+        marked: Further points, with marks as large as that of the center, float64 [n, 2].
     """
     _settle(canvas)
     frame = Bbox(canvas.axes.get_window_extent().get_points())
     taken = [_around(canvas, point, CENTER_INCHES) for point in ((0.0, 0.0), *marked)]
     taken += [_around(canvas, point, POINT_INCHES) for point in free]
-    # From the highest level: the innermost lines of a basin have the least room.
+    # Begin with the highest level: the innermost lines of a basin have the least room.
     for path, text in reversed(list(zip(lines.get_paths(), texts, strict=True))):
         for piece in path.to_polygons(closed_only=False):
             line = canvas.axes.transData.transform(np.asarray(piece))
@@ -59,7 +59,7 @@ def label_lines(
 
 
 def _settle(canvas: Canvas) -> None:
-    """Let axes that a layout engine or their aspect moves take their place."""
+    """Move axes to their final place, if a layout engine or their aspect moves them."""
     settle_layout(canvas.axes)
     canvas.axes.apply_aspect()
 
@@ -82,7 +82,7 @@ def _label_piece(
 
 
 def _growth(canvas: Canvas) -> float:
-    """Return how much larger labels may still become, over the axes."""
+    """Return how much larger labels may still become, relative to the axes."""
     return YET_TO_SHRINK if canvas.is_given and has_layout(canvas.axes) else 1.0
 
 
@@ -91,7 +91,7 @@ def _font_size() -> float:
 
 
 def _move(canvas: Canvas, label: Text, line: np.ndarray, length: np.ndarray, at: float) -> Bbox:
-    """Put the label at this length of the line and along it; return its extent."""
+    """Put the label at this length of the line, parallel to it; return its extent."""
     half = _font_size() * canvas.figure.dpi / 72
     stretch = at - half, at, at + half
     x, y = (np.interp(stretch, length, line[:, k]) for k in (0, 1))

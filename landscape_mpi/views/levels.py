@@ -1,7 +1,7 @@
 """The scale of a picture: its kind, its range, and its contour levels.
 
-A scale is linear, logarithmic, or symmetric logarithmic: linear around zero, as wide as its
-threshold says, and logarithmic beyond, on both sides.
+A scale is linear, logarithmic, or symmetric logarithmic: linear up to its threshold on both sides
+of zero, and logarithmic beyond.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from landscape_mpi.errors import InputError
 
 SCALES = ("linear", "log", "symlog")
 LOG_FROM_RATIO = 30.0  # linear levels leave a basin this deep empty
-SYMLOG_FROM_RATIO = 300.0  # likewise, of the largest magnitude to the middle one
-SYMLOG_DECADES = 6  # on each side, at most: what is smaller is drawn linearly
+SYMLOG_FROM_RATIO = 300.0  # the same, for the ratio of the largest magnitude to the middle one
+SYMLOG_DECADES = 6  # largest number on each side: smaller values are drawn linearly
 DEFAULT_LEVELS = 12
-CONSTANT_WITHIN = 1e-12  # of the largest magnitude: below it, differences are rounding
+CONSTANT_WITHIN = 1e-12  # of the largest magnitude: smaller differences are rounding
 
-# Mantissas of rising density; the sparsest is one level per several decades.
+# Mantissas of rising density; the sparsest gives one level per several decades.
 MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
 
-Ticks = Callable[[float, float, int], np.ndarray]  # of low, high and about how many
-Ends = tuple[float | None, float | None]  # of the colours; None for that of the values
+Ticks = Callable[[float, float, int], np.ndarray]  # of low, high, and about how many
+Ends = tuple[float | None, float | None]  # ends of the colours; None for those of the values
 NO_ENDS: Ends = (None, None)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What colours and levels a quantity is drawn with."""
+    """The colours and levels of a quantity."""
 
     kind: str  # one of SCALES
-    low: float  # smallest value drawn
-    high: float  # largest value drawn
+    low: float  # smallest value that is drawn
+    high: float  # largest value that is drawn
     levels: np.ndarray  # float64 [n], rising; inside (low, high) unless they are given
     bands: np.ndarray  # float64 [n + 2], the levels and an end on either side
     n_floored: int = 0  # zero or negative values, drawn at low on a log scale
     threshold: float = 1.0  # magnitude from which on a symmetric log scale is logarithmic
-    clipped: tuple[float, float] | None = None  # where colours end; None: at low and high
-    notes: tuple[str, ...] = ()  # what was asked for and does not suit the values
+    clipped: tuple[float, float] | None = None  # ends of the colours; None: low and high
+    notes: tuple[str, ...] = ()  # options that do not suit the values, in words
 
     @property
     def is_constant(self) -> bool:
@@ -58,7 +58,7 @@ class Scale:
         return self.kind == "log"
 
     def height(self, values: np.ndarray) -> np.ndarray:
-        """Return the values as they are drawn: log10 of them on a log scale."""
+        """Return the heights at which values are drawn: their log10 on a log scale."""
         if self.kind == "symlog":
             return to_symlog(values, self.threshold)
         return np.log10(values) if self.log else values
@@ -79,17 +79,17 @@ def make_scale(
     ends: Ends = NO_ENDS,
     usual: Sequence[float] = (),
 ) -> Scale | None:
-    """Choose the scale for values, or None if not one of them is finite.
+    """Choose the scale for values; return None if none is finite.
 
-    Given levels end the colours, and so do given ends, which come first.
+    The colours end at the given ends, or else at the first and the last given level.
 
     Args:
-        values: The quantity; what is not finite is left out of the choice.
+        values: The quantity; only finite values count.
         where: File and quantity, for messages.
         kind: One of SCALES; None chooses from the values.
         levels: About how many levels, or the levels themselves; None for DEFAULT_LEVELS.
-        ends: Where colours end.
-        usual: Levels where none are given, rising; none are round values between the ends.
+        ends: Ends of the colours.
+        usual: Rising levels to use if none are given; empty for round values between the ends.
 
     Raises:
         InputError: If a log scale has no positive value, no given level is in the range of the
@@ -120,10 +120,10 @@ def make_scale(
 
 
 def _checked_ends(scale: Scale, ends: Ends, where: str) -> Ends:
-    """Return the ends, if there is something between them that the scale can show.
+    """Return the ends, after checking that the scale can show some value between them.
 
     Raises:
-        InputError: If there is not.
+        InputError: If it cannot.
     """
     low, high = ends
     asked = ":".join("" if end is None else f"{end:g}" for end in ends)
@@ -145,7 +145,7 @@ def _checked_ends(scale: Scale, ends: Ends, where: str) -> Ends:
 def _clipped(
     scale: Scale, levels: int | list[float] | None, ends: Ends
 ) -> tuple[float, float] | None:
-    """Return where colours end: at the ends, else at the first and the last given level."""
+    """Return the ends of the colours: as given, or else the first and the last given level."""
     outer: Ends = NO_ENDS
     if isinstance(levels, list):
         given = _drawable(scale, levels)
@@ -168,7 +168,7 @@ def _with_levels(
     low, high = scale.clipped or (scale.low, scale.high)
     between = replace(scale, low=low, high=high)
     inner, bands = _levels_between(between, _ticks_of(between), levels or DEFAULT_LEVELS)
-    # Where colours are made to end, there is a line.
+    # A line marks each given end of the colours.
     given = [end for end in ends if end is not None and scale.clipped and end in scale.clipped]
     return replace(scale, levels=np.union1d(inner, given), bands=bands)
 
@@ -180,19 +180,19 @@ def _drawable(scale: Scale, levels: Sequence[float]) -> list[float]:
 def give_way(
     finite: np.ndarray, kind: str | None, levels: int | list[float] | None, ends: Ends
 ) -> tuple[str | None, int | list[float] | None, Ends, list[str]]:
-    """Return what of the options for several quantities suits the values of one of them.
+    """Replace the options for several quantities that do not suit the values of one of them.
 
-    What does not suit them gives way: a log scale to a symmetric one, given levels to levels of our
-    choice, a range to that of the values.
+    A symmetric scale replaces a log scale, levels of our choice replace given ones, and the
+    range of the values replaces a given range.
 
     Args:
-        finite: The values that are finite.
+        finite: The finite values.
         kind: One of SCALES, or None.
         levels: About how many levels, or the levels themselves, or None.
-        ends: Where colours end.
+        ends: Ends of the colours.
 
     Returns:
-        Kind, levels and ends, and notes that say what gave way.
+        Kind, levels and ends, and notes about the options that were replaced.
     """
     notes: list[str] = []
     if kind == "log" and finite.max() <= 0:
@@ -224,7 +224,7 @@ def is_constant(low: float, high: float) -> bool:
 
 
 def bands_within(scale: Scale) -> np.ndarray:
-    """Return the ends of the bands that have colours of their own, float64 [n], rising."""
+    """Return the rising ends of the bands that have colours of their own, float64 [n]."""
     if scale.clipped is None:
         return scale.bands
     low, high = scale.clipped
@@ -232,27 +232,27 @@ def bands_within(scale: Scale) -> np.ndarray:
 
 
 def without_clipping(scale: Scale) -> Scale:
-    """Return a scale over all its values, with levels of our choice where colours were clipped."""
+    """Return a scale over all its values, with levels of our choice if colours were clipped."""
     if scale.clipped is None:
         return scale
     return _with_levels(replace(scale, clipped=None), None, NO_ENDS, ())
 
 
 def choose_kind(finite: np.ndarray) -> str:
-    """Return the kind of scale that values ask for, one of SCALES."""
+    """Choose the kind of scale for values, one of SCALES."""
     if suits_log(finite):
         return "log"
     return "symlog" if suits_symlog(finite) else "linear"
 
 
 def suits_log(finite: np.ndarray) -> bool:
-    """Say whether the values ask for a log scale: all positive, and spread widely."""
+    """Say whether a log scale suits the values: all positive, and widely spread."""
     low, high = finite.min(), finite.max()
     return bool(low > 0 and high / LOG_FROM_RATIO > low)
 
 
 def suits_symlog(finite: np.ndarray) -> bool:
-    """Say whether the values ask for a symmetric log scale: not all positive, spread widely."""
+    """Say whether a symmetric log scale suits the values: not all positive, and widely spread."""
     magnitudes = np.abs(finite[finite != 0])
     if finite.min() > 0 or magnitudes.size == 0:
         return False
@@ -260,10 +260,10 @@ def suits_symlog(finite: np.ndarray) -> bool:
 
 
 def choose_threshold(finite: np.ndarray) -> float:
-    """Return from which magnitude on a symmetric log scale of these values is logarithmic.
+    """Return the magnitude from which on a symmetric log scale of these values is logarithmic.
 
-    A power of ten that a tenth of the values do not reach, and at most SYMLOG_DECADES below the
-    largest.
+    The threshold is a power of ten that a tenth of the values do not reach, and at most
+    SYMLOG_DECADES below the largest.
     """
     magnitudes = np.abs(finite[finite != 0])
     if magnitudes.size == 0:
@@ -275,13 +275,13 @@ def choose_threshold(finite: np.ndarray) -> float:
 
 
 def to_symlog(values: np.ndarray, threshold: float) -> np.ndarray:
-    """Return v / threshold up to there, and 1 + log10 of it beyond, with the sign of v."""
+    """Return v / threshold up to the threshold, 1 + log10 of that beyond, with the sign of v."""
     scaled = np.abs(values) / threshold
     return np.sign(values) * np.where(scaled > 1, 1 + np.log10(np.maximum(scaled, 1)), scaled)
 
 
 def from_symlog(heights: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the values that to_symlog gives these heights."""
+    """Return the values for heights from to_symlog."""
     far = np.abs(heights)
     beyond = np.power(10.0, np.maximum(far, 1) - 1)
     return np.sign(heights) * threshold * np.where(far > 1, beyond, far)
@@ -314,7 +314,7 @@ def _as_decimal(value: float) -> str:
 
 
 def _as_power(text: str) -> str:
-    """Return a number as mantissa times a power of ten, in mathtext."""
+    """Return a number as a mantissa times a power of ten, in mathtext."""
     mantissa, exponent = f"{Decimal(text).normalize():e}".split("e")
     if int(exponent) == 0 or mantissa == "0":
         return mantissa
@@ -325,7 +325,7 @@ def _as_power(text: str) -> str:
 
 
 def _levels_between(scale: Scale, ticks_of: Ticks, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the levels inside the ends of a scale, and the bands they and the ends bound."""
+    """Return the levels inside the ends of a scale, and the bands between levels and ends."""
     low, high = scale.low, scale.high
     if scale.is_constant:
         return np.empty(0), _around(low)
@@ -342,7 +342,7 @@ def _levels_between(scale: Scale, ticks_of: Ticks, levels: int) -> tuple[np.ndar
 
 
 def _ticks_of(scale: Scale) -> Ticks:
-    """Return what chooses the round values of a scale."""
+    """Return a function that chooses the round values of a scale."""
     if scale.kind == "symlog":
         return partial(_symlog_ticks, threshold=scale.threshold)
     return _log_ticks if scale.log else _linear_ticks
@@ -358,7 +358,7 @@ def _linear_ticks(low: float, high: float, n: int) -> np.ndarray:
 
 
 def _log_ticks(low: float, high: float, n: int) -> np.ndarray:
-    """Return about n round values spaced evenly in the logarithm, reaching past both ends."""
+    """Return about n round values, evenly spaced in the logarithm, from below low to above high."""
     decades = math.log10(high) - math.log10(low)
     if decades * len(MANTISSAS[-1]) < n / 2:  # less than about a decade
         linear = _linear_ticks(low, high, n)

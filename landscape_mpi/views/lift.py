@@ -18,11 +18,11 @@ def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], n
 
     Args:
         surface: The plane.
-        heights: Float64 [n_alpha, n_beta]; NaN where there is none.
+        heights: Heights of the surface, float64 [n_alpha, n_beta]; NaN where there is none.
 
     Returns:
-        From points, float64 [n, 2], to bilinear heights, float64 [n], NaN outside the plane
-        and beside a point without height.
+        A function from points, float64 [n, 2], to bilinear heights, float64 [n]; NaN outside the
+        plane and beside a point without height.
     """
     from scipy.interpolate import RegularGridInterpolator  # slow to import, and few have paths
 
@@ -35,12 +35,12 @@ def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], n
 
 
 def points_of(run: RunPath | PlaneCurve) -> np.ndarray:
-    """Return the checkpoints of a run, or the places of a curve, float64 [n, 2]."""
+    """Return the checkpoints of a training, or the places of a curve, float64 [n, 2]."""
     return np.stack([run["alpha"], run["beta"]], axis=1)
 
 
 def fine(points: np.ndarray, n: int = N_BETWEEN) -> np.ndarray:
-    """Return points [n, k] with others between them, so that a lifted line follows the surface."""
+    """Return points [n, k] and others between them, so that a lifted line follows the surface."""
     at = np.arange(len(points))
     fine = np.linspace(0, len(points) - 1, n * (len(points) - 1) + 1)
     return np.stack(

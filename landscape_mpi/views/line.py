@@ -1,4 +1,4 @@
-"""The picture of a line: losses and errors on two axes, or another quantity alone."""
+"""The picture of a line: losses and errors on two axes, or a single other quantity."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 
 SIDES = (5.0, 3.2)  # inches
-MARGIN = 0.05  # of the range of values, above and below
-MARKED_UP_TO = 60  # points: more would make the markers a band
-# Colour, marker and its size; an open square shows a loss that lies on an error.
+MARGIN = 0.05  # share of the range of values, above and below
+MARKED_UP_TO = 60  # points: the markers of more would merge into a band
+# Colour, marker and its size; an open square stays visible where a loss lies on an error.
 MEASURES = {"loss": ("#1f4e8c", "o", 3.0), "error": ("#b5451b", "s", 4.5)}
 OTHER = ("0.2", "o", 3.0)
 SPLITS = {"train": "-", "test": "--"}
 
 
 def draw_line(panels: list[Panel]) -> Figure:
-    """Draw quantities of one line: losses and errors on two axes, or a single other one."""
+    """Draw quantities of one line: losses and errors on two axes, or a single other quantity."""
     canvas = make_canvas(*scaled(SIDES))
     draw_line_on(panels, canvas)
     return canvas.figure
@@ -98,18 +98,18 @@ def measure_of(name: str) -> str:
 
 
 def split_of(name: str) -> str:
-    """Return the split of a quantity; empty for a quantity of none."""
+    """Return the split of a quantity; empty for a quantity without one."""
     split = name.partition("_")[0]
     return split if split in SPLITS else ""
 
 
 def without_split(name: str) -> str:
-    """Return what a quantity is of its split: loss, error, or the name of a metric."""
+    """Return the name of a quantity without its split: loss, error, or a metric."""
     return name.removeprefix(f"{split_of(name)}_") if split_of(name) else name
 
 
 def group_over_splits(panels: list[Panel]) -> dict[str, list[Panel]]:
-    """Return the panels of each quantity in the order they come in, training set first."""
+    """Return the panels of each quantity in their given order, training set first."""
     groups: dict[str, list[Panel]] = {}
     for panel in panels:
         groups.setdefault(without_split(panel.name), []).append(panel)
@@ -121,11 +121,11 @@ def group_over_splits(panels: list[Panel]) -> dict[str, list[Panel]]:
 
 
 def label_over_splits(measure: str, panels: list[Panel], inches: float) -> str:
-    """Return the label of an axis of one quantity: without its split, unless it has but one.
+    """Return the label of an axis of one quantity, with the split only if there is a single one.
 
     Args:
-        measure: As group_over_splits names it.
-        panels: Of the splits.
+        measure: Name from group_over_splits.
+        panels: The panels of the splits.
         inches: Length of a line.
     """
     surface, name = panels[0].surface, panels[0].name
@@ -135,7 +135,7 @@ def label_over_splits(measure: str, panels: list[Panel], inches: float) -> str:
 
 
 def group_by_measure(panels: list[Panel]) -> dict[str, list[Panel]]:
-    """Return the panels of each measure, in the order they come in."""
+    """Return the panels of each measure, in their given order."""
     groups: dict[str, list[Panel]] = {}
     for panel in panels:
         groups.setdefault(measure_of(panel.name), []).append(panel)
@@ -147,7 +147,7 @@ def _axes_for(left: Axes, n_groups: int) -> list[Axes]:
 
 
 def _draw_group(axes: Axes, measure: str, panels: list[Panel], inches: float) -> list[Artist]:
-    """Draw the panels of one measure against one axis so high; return their legend entries."""
+    """Draw the panels of one measure on an axis of this height; return their legend entries."""
     color, marker, size = MEASURES.get(measure, OTHER)
     entries: list[Artist] = []
     for panel in panels:
@@ -182,7 +182,7 @@ def _draw_group(axes: Axes, measure: str, panels: list[Panel], inches: float) ->
 
 
 def _end_axis(axes: Axes, panels: list[Panel]) -> None:
-    """End the vertical axis where all scales end their colours, if the values go on beyond."""
+    """End the vertical axis at the common end of the colours, if values lie beyond it."""
     scales = [panel.scale for panel in panels if panel.scale is not None]
     ends = [scale.clipped for scale in scales if scale.clipped is not None]
     if not ends or len(ends) < len(scales):
@@ -198,7 +198,7 @@ def _end_axis(axes: Axes, panels: list[Panel]) -> None:
 
 
 def _words_beyond(panels: list[Panel]) -> list[Artist]:
-    """Return the entries of the legend that say how much lies beyond the end of the axis."""
+    """Return legend entries for the values beyond the end of the axis."""
     entries: list[Artist] = []
     for panel in panels:
         name = f"{panel.name.replace('_', ' ')}: " if len(panels) > 1 else ""
@@ -219,18 +219,18 @@ def _draw_repeats(axes: Axes, panel: Panel, look: dict[str, Any], *, label: str)
 
 
 def shown_values(panel: Panel) -> np.ndarray:
-    """Return the values with NaN where not finite, at least the smallest of a log scale."""
+    """Return the values, NaN if not finite, raised to the smallest of a log scale."""
     values = np.where(panel.finite, panel.values, np.nan)
     return np.maximum(values, panel.scale.low) if panel.scale and panel.scale.log else values
 
 
 def scale_axis(axes: Axes, panels: list[Panel], inches: float) -> None:
-    """Give the vertical axis the kind of scale that all panels have, linear where they differ.
+    """Give the vertical axis the kind of scale of all panels, or a linear one if they differ.
 
     Args:
-        axes: Whose axis it is.
-        panels: What is drawn against it.
-        inches: Its height, which has room for so many labels.
+        axes: Axes whose vertical axis is scaled.
+        panels: Quantities that are drawn against it.
+        inches: Height of the axis, which limits the number of labels.
     """
     scales = [panel.scale for panel in panels if panel.scale is not None]
     if not scales:
@@ -244,12 +244,12 @@ def scale_axis(axes: Axes, panels: list[Panel], inches: float) -> None:
 
 
 def set_scale(axes: Axes, scale: Scale, inches: float) -> None:
-    """Give the vertical axis a logarithmic scale, or one that is so on both sides of zero.
+    """Give the vertical axis a logarithmic scale, or a symmetric one.
 
     Args:
-        axes: Whose axis it is.
-        scale: Not linear.
-        inches: Height of the axis, which has room for so many labels.
+        axes: Axes whose vertical axis is scaled.
+        scale: A scale that is not linear.
+        inches: Height of the axis, which limits the number of labels.
     """
     if scale.log:
         axes.set_yscale("log")
@@ -262,13 +262,13 @@ def set_scale(axes: Axes, scale: Scale, inches: float) -> None:
 
 
 def coordinate_of(surface: Surface) -> tuple[str, np.ndarray]:
-    """Return name and coordinates of the axis the line runs along."""
+    """Return the name and the coordinates of the axis along which the line runs."""
     along_alpha = len(surface.beta) == 1 or surface.has_repeats
     return ("alpha", surface.alpha) if along_alpha else ("beta", surface.beta)
 
 
 def _frame_line(axes: Axes, surface: Surface, canvas: Canvas) -> list[Artist]:
-    """Label the axis of the line; mark its center, where no marks do, and return the entry."""
+    """Label the axis of the line; mark its center, unless other marks do, and return the entry."""
     name, position = coordinate_of(surface)
     axes.xaxis.set_major_locator(round_ticks(canvas.sides[0], 7))
     if canvas.is_lowest:
@@ -297,9 +297,9 @@ def hatch_places(axes: Axes, position: np.ndarray, bad: np.ndarray) -> list[Arti
     """Hatch places of an axis; return the legend entry, if there are any.
 
     Args:
-        axes: Where to draw.
-        position: Of the places, float64 [n].
-        bad: Whether something is not finite there, bool [n].
+        axes: Axes to draw on.
+        position: Coordinates of the places, float64 [n].
+        bad: True where some value is not finite, bool [n].
     """
     if not bad.any():
         return []

@@ -1,4 +1,4 @@
-"""Solutions that lie in a plane or on a line, by letters: A is the center."""
+"""Letters at the solutions in a plane or on a line: A is the center."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DISC: dict[str, Any] = {
     "linestyle": "none",
 }
 LETTER: dict[str, Any] = {"fontsize": 7.5, "fontweight": "bold", "zorder": 7}
-ON_THE_GRID = 1e-6  # of the spacing: a mark so close to a point has its value
+ON_THE_GRID = 1e-6  # of the spacing: a mark this close to a point has the value of the point
 
 
 def draw_marks(axes: Axes, panel: Panel) -> list[Artist]:
@@ -74,7 +74,7 @@ def draw_marks_on_line(axes: Axes, panel: Panel) -> list[Artist]:
 
 
 def value_at(panel: Panel, mark: Mark) -> float | None:
-    """Return the value of a quantity at a mark, None where that is no computed grid point."""
+    """Return the value of a quantity at a mark, None if the mark is not a computed grid point."""
     places = []
     for axis, value in ((panel.surface.alpha, mark.alpha), (panel.surface.beta, mark.beta)):
         nearest = int(np.abs(axis - value).argmin())

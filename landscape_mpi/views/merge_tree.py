@@ -1,10 +1,10 @@
 """The merge tree of a surface beside its persistence diagram.
 
-The tree: a vertical line for each minimum, from its value up to that of the saddle where its pool
-meets a deeper one, and ends in it. The diagram: each pair by the values where it begins and ends;
-the farther from the diagonal, the more persistent. Both end a little above the highest of these
-points where the highest of the surface, up to which a minimum that never ends goes, would squeeze
-them.
+The tree has a vertical line for each minimum, from its value up to that of the saddle where its
+pool meets a deeper one and ends. The diagram shows each pair by the values where it begins and
+ends; pairs farther from the diagonal are more persistent. A minimum that never ends reaches up to
+the highest point of the surface. If that would squeeze the rest, both pictures end a little above
+the highest other point.
 
 Sources: Edelsbrunner & Harer 2010, "Computational Topology", chapter VII; Carr, Snoeyink, Axen
 2003, "Computing contour trees in all dimensions".
@@ -39,18 +39,18 @@ from landscape_mpi.views.topology import NONE, Topology
 
 SIDE, TREE_WIDTH = 3.6, 4.6  # inches
 MOST_BRANCHES = 60
-NUMBERED = 8  # minima, as in the table
-FEW = 200  # points of a diagram, up to which they are drawn large
-SQUEEZED = 0.75  # of the whole range: where less is left for what meets, the trunk is cut
+NUMBERED = 8  # largest number of minima, as in the table
+FEW = 200  # a diagram with at most this many points has large ones
+SQUEEZED = 0.75  # of the whole range: if the branches have less, the trunk is cut
 MARGIN = 0.1  # of the range
-BETWEEN_ENDS = 0.62  # of SIDE: what the layout leaves for the axes without their margins
-MANY = 20  # branches, from which on they are drawn thinner
+BETWEEN_ENDS = 0.62  # of SIDE: share that the layout leaves for the axes without margins
+MANY = 20  # with more branches, they are drawn thinner
 TRUNK: dict[str, Any] = {"colors": "0.25", "linewidths": 1.1, "zorder": 1.0}
 BRANCH: dict[str, Any] = {"colors": "0.45", "linewidths": 0.6, "zorder": 0.9}
 
 
 def draw_topology(found: Sequence[Topology]) -> Figure:
-    """Draw merge tree and persistence diagram of a surface; of several lines, the diagram alone."""
+    """Draw merge tree and persistence diagram of a surface; for several lines, only the diagram."""
     first = found[0]
     panel = first.panel
     n = 2 if len(found) == 1 else 1
@@ -75,11 +75,11 @@ def draw_topology(found: Sequence[Topology]) -> Figure:
 def order_leaves(into: np.ndarray, ends: np.ndarray) -> list[int]:
     """Return the branches of a tree from left to right, so that no two of their lines cross.
 
-    Those that end in a branch stand on its two sides in turn, the lowest end next to it.
+    The branches that end in one stand on its two sides in turn, the lowest end next to it.
 
     Args:
-        into: The branch each one ends in, NONE for a trunk, int64 [n].
-        ends: The height where it does, float64 [n].
+        into: The branch in which each one ends, NONE for a trunk, int64 [n].
+        ends: The height at which it ends, float64 [n].
     """
 
     def arrange(branch: int) -> list[int]:
@@ -93,7 +93,7 @@ def order_leaves(into: np.ndarray, ends: np.ndarray) -> list[int]:
 
 
 def _scale_of(found: Sequence[Topology]) -> Scale:
-    """Return a scale over the values that are shown: its ticks stand at the axes."""
+    """Return a scale over the values that are shown; it gives the ticks of the axes."""
     top = _highest_shown(found)
     values = np.concatenate(
         [t.panel.values[t.panel.finite & (t.panel.heights <= top)] for t in found]
@@ -105,7 +105,7 @@ def _scale_of(found: Sequence[Topology]) -> Scale:
 
 
 def _highest_shown(found: Sequence[Topology]) -> float:
-    """Return the largest height that is shown: where the last pools meet, or the highest of all."""
+    """Return the largest height that is shown: where the last pools meet, or the highest point."""
     finite = np.concatenate([t.panel.heights[t.panel.finite] for t in found])
     meeting = np.concatenate(
         [
@@ -169,7 +169,7 @@ def _draw_tree(axes: Axes, topology: Topology) -> None:
 
 
 def _say_top(axes: Axes, topology: Topology, x: float) -> None:
-    """Say up to which value a minimum at the upper edge of the axes goes on."""
+    """Write the value to which a minimum at the upper edge of the axes goes on."""
     highest = topology.panel.values[topology.panel.finite].max()
     low, high = axes.get_xlim()
     side, align = (4, "left") if x < (low + high) / 2 else (-4, "right")
@@ -227,7 +227,7 @@ def _entries(found: Sequence[Topology]) -> list[Artist]:
         f"{between} where two meet": SADDLE,
         "maximum, from its saddle": MAXIMUM,
     }
-    if len(found) > 1 or not len(found[0].others):  # no tree, or one without a branch
+    if len(found) > 1 or not len(found[0].others):  # no tree, or a tree without branches
         del words[f"{between} where two meet"]
     if not any(len(topology.maxima) for topology in found):
         del words["maximum, from its saddle"]

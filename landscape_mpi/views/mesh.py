@@ -1,8 +1,8 @@
 """A surface as a mesh for ParaView: points at (alpha, beta, height), quantities on the points.
 
 A complete plane gives quads; a partial one the triangles of ``views.cells``; a line gives
-polylines. Points that are not computed, or whose height is not finite, are left out together
-with their cells, and a polyline ends before such a height.
+polylines. Points that are not computed or have no finite height are left out together with their
+cells, and a polyline ends before such a point.
 
 Beside the quantities stand ``height``, the third coordinate before its factor, and log10 of every
 quantity that has one; on the cells the averages of their corners.
@@ -44,15 +44,15 @@ class Mesh:
     polylines: list[np.ndarray]  # int64 [n] each
     values: dict[str, np.ndarray]  # float64 [n_points] for each quantity of the surface
     units: dict[str, str]
-    height: str  # what the third coordinate is
-    n_clipped: int  # points that were beyond a cut
-    n_left_out: int  # computed points whose height is not finite
+    height: str  # the formula of the third coordinate
+    n_clipped: int  # number of points beyond a cut
+    n_left_out: int  # number of computed points without a finite height
     derived: dict[str, np.ndarray] = field(default_factory=dict)  # float64 [n_points], see below
-    dots: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # points by themselves
+    dots: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # points in no cell
 
     @property
     def n_cells(self) -> int:
-        """Return the number of polygons, polylines and points by themselves."""
+        """Return the number of polygons, polylines and single points."""
         return len(self.polygons) + len(self.polylines) + len(self.dots)
 
 
@@ -64,18 +64,18 @@ def build_mesh(
     scale: float = 1.0,
     lid: bool = False,
 ) -> Mesh:
-    """Build the mesh of a surface whose height is a quantity.
+    """Build the mesh of a surface, with a quantity as its height.
 
     Args:
         surface: The surface, complete or partial.
         quantity: Name of the quantity that is the height.
-        heights: How its values become heights, and where the surface is cut.
+        heights: The map from its values to heights, and the cuts.
         scale: Factor on the heights.
-        lid: Keep what lies beyond a cut, flat.
+        lid: Keep the parts beyond a cut, flat.
 
     Raises:
-        InputError: If the quantity is not there or has no finite value, if it has no logarithm,
-            or if the whole surface lies beyond a cut.
+        InputError: If the quantity is not there, has no finite value or has no logarithm, or if the
+            whole surface lies beyond a cut.
     """
     surface = with_sum(surface, quantity)
     computed = _computed(surface, quantity)
@@ -142,19 +142,19 @@ def _lay_points(
     table = np.stack([column[shown] for column in (*grid, *columns)], axis=1)
     if surface.is_line:
         return table, NO_FACES
-    number = np.cumsum(shown.ravel()) - 1  # of a kept point, by its place in the grid
+    number = np.cumsum(shown.ravel()) - 1  # number of a kept point, by its place in the grid
     return table, number[connect(computed, shown).faces]
 
 
 def _cut(
     table: np.ndarray, faces: np.ndarray, heights: Heights, column: int, *, lid: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a surface where it goes beyond its ends, and leave out the points beyond."""
+    """Cut a surface at its ends, and leave out the points beyond."""
     if not _are_beyond(table[:, 2], heights).any():
         return table, faces
     n_computed = len(table)
     table, faces = cut_between(table, faces, *heights.ends, lid=lid)
-    # Between points it is the height that is linear: the quantity on the cut is that of the cut.
+    # The height is linear between points: on the cut, the quantity has the value of the cut.
     table[n_computed:, column] = heights.values(table[n_computed:, 2])
     if lid:
         return table, faces
@@ -168,7 +168,7 @@ def _lines_of(computed: np.ndarray, shown: np.ndarray) -> list[np.ndarray]:
 
 
 def _of_interpolation(surface: Surface) -> dict[str, np.ndarray]:
-    """Return which points are interpolated, 1 or 0, and the estimated errors of their losses."""
+    """Return 1 for interpolated points, 0 for others, and the estimated errors of their losses."""
     found = surface.interpolation
     if found is None or found.points.shape != surface.shape:
         return {}
@@ -189,8 +189,8 @@ def shown_heights(
     Args:
         surface: The surface.
         quantity: Name of the quantity that is the height.
-        heights: How its values become heights, and where the surface is cut.
-        lid: Keep what lies beyond a cut, flat.
+        heights: The map from its values to heights, and the cuts.
+        lid: Keep the parts beyond a cut, flat.
 
     Returns:
         Float64 [n_alpha, n_beta], NaN where the mesh has no point.
@@ -217,9 +217,9 @@ def write_vtp(mesh: Mesh, path: Path) -> None:
     writer.SetInputData(to_polydata(mesh))
     writer.SetDataModeToAppended()
     writer.EncodeAppendedDataOn()
-    # Readers other than VTK's find plain numbers, and a mesh is a few megabytes at most.
+    # Without compression, other readers than VTK's find plain numbers; a mesh is a few megabytes.
     writer.SetCompressorTypeToNone()
-    vtkObject.GlobalWarningDisplayOff()  # VTK would print a page of its own
+    vtkObject.GlobalWarningDisplayOff()  # VTK would print a page itself
     with whole_file(path) as partial:
         writer.SetFileName(str(partial))
         if writer.Write() != 1:
@@ -249,7 +249,7 @@ def _raise_values(surface: Surface, quantity: str, heights: Heights) -> np.ndarr
 
 
 def describe_height(quantity: str, heights: Heights, unit: str, *, scale: float = 1.0) -> str:
-    """Return what the third coordinate of a mesh is."""
+    """Return the third coordinate of a mesh in words."""
     text = heights.word(quantity, unit)
     return text if scale == 1.0 else f"{scale:g} * {text}"
 
@@ -264,7 +264,7 @@ def runs_of(computed: np.ndarray, finite: np.ndarray) -> list[np.ndarray]:
 
 
 def to_polydata(mesh: Mesh) -> vtkPolyData:
-    """Return the mesh as VTK has it, with all arrays, which it shares where it can."""
+    """Return the mesh as VTK's class, with all arrays, shared if possible."""
     points = vtkPoints()
     points.SetDataTypeToDouble()
     points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.points)))
@@ -291,7 +291,7 @@ def _add_arrays_of_faces(polydata: vtkPolyData, mesh: Mesh) -> None:
 
 
 def to_polygons(polygons: np.ndarray) -> vtkCellArray:
-    """Return polygons [n, 3 or 4] as VTK has them."""
+    """Return polygons [n, 3 or 4] as VTK's class."""
     n, corners = polygons.shape
     array = vtkCellArray()
     array.SetData(_to_ids(corners * np.arange(n + 1)), _to_ids(polygons.ravel()))
@@ -299,7 +299,7 @@ def to_polygons(polygons: np.ndarray) -> vtkCellArray:
 
 
 def to_cells(cells: list[np.ndarray]) -> vtkCellArray:
-    """Return cells of any number of corners as VTK has them."""
+    """Return cells with any number of corners as VTK's class."""
     offsets = np.cumsum([0, *(len(cell) for cell in cells)])
     corners = np.concatenate(cells) if cells else np.empty(0)
     array = vtkCellArray()

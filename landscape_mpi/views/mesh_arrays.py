@@ -1,4 +1,4 @@
-"""What ParaView wants to know of a mesh beside its values: normals, cell averages, texture."""
+"""Arrays that ParaView uses beside the values of a mesh: normals, cell averages, texture."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def normals_of(points: np.ndarray, polygons: np.ndarray) -> np.ndarray:
-    """Return the unit normal at each point, the mean of its faces' weighted by their areas.
+    """Return the unit normal at each point: the mean of its faces' normals, weighted by area.
 
     Args:
         points: Float64 [n_points, 3].
         polygons: Int64 [n_polygons, 3 or 4], counterclockwise seen from above.
 
     Returns:
-        Float64 [n_points, 3], pointing up; straight up at a point of no face.
+        Float64 [n_points, 3], pointing up; straight up at a point without faces.
     """
     # Diagonals of a quad, sides of a triangle: their cross product is twice the area.
     first, last = points[polygons[:, 2]] - points[polygons[:, 0]], points[polygons[:, -1]]
@@ -48,7 +48,7 @@ def texture_of(points: np.ndarray) -> np.ndarray:
 
 
 def logarithm_of(values: np.ndarray) -> np.ndarray | None:
-    """Return log10 of values, NaN where they have none, or None where not one has."""
+    """Return log10 of values, NaN where there is none; return None if no value has one."""
     there = np.isfinite(values) & (values > 0)
     if not there.any():
         return None

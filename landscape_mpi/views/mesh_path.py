@@ -1,7 +1,7 @@
-"""Paths of training runs, or a curve between solutions, as polylines on the mesh of a surface.
+"""Paths of trainings, or a curve between solutions, as polylines on the mesh of a surface.
 
-Heights between the points of the grid are bilinear. What lies outside the plane, or beside a point
-that is not on the mesh, is left out, and the line is broken there.
+Heights between the points of the grid are bilinear. Parts outside the plane, or beside a point that
+is not on the mesh, are left out, and the line is broken there.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ def build_paths(
     scale: float = 1.0,
     lid: bool = False,
 ) -> dict[str, Mesh]:
-    """Build the paths of training runs, and a curve between solutions, on the mesh of a surface.
+    """Build the paths of trainings, and a curve between solutions, on the mesh of a surface.
 
     Args:
-        surface: With its trajectory, its curve, both or neither.
+        surface: The surface, with its trajectory, its curve, both or neither.
         quantity: Name of the quantity that is the height.
-        heights: How its values become heights, and where the surface is cut.
+        heights: The map from its values to heights, and the cuts.
         scale: Factor on the heights.
-        lid: Keep what lies beyond a cut, flat.
+        lid: Keep the parts beyond a cut, flat.
 
     Returns:
-        What there is to show. ``path``: the paths, which follow the mesh, and on them a point for
-        each checkpoint, with what is known of it; between two of them it is linear. ``curve``: the
-        curve, the straight line between its ends, and the points that make it, which the array
-        ``path`` tells apart: OF_CURVE, OF_STRAIGHT, OF_BENDS.
+        The lines by name, as far as the surface has them. ``path``: the paths, which follow the
+        mesh, with a point for each checkpoint and its values, which are linear between two
+        checkpoints. ``curve``: the curve, the straight line between its ends, and the points that
+        define it; the array ``path`` tells them apart: OF_CURVE, OF_STRAIGHT, OF_BENDS.
     """
     parts = {}
     if surface.trajectory is not None:
@@ -70,7 +70,7 @@ def build_paths(
 
 
 def _parts_of_run(number: int, run: RunPath) -> list[_Part]:
-    """Return the line of a run, and its checkpoints."""
+    """Return the line of a training, and its checkpoints."""
     names = ("epoch", "lr", "residual")
     table = np.column_stack([points_of(run), *(run[name] for name in names)])
     parts = []
@@ -104,7 +104,7 @@ def _parts_of_curve(curve: PlaneCurve) -> list[_Part]:
 
 
 def _lay(parts: list[_Part], surface: Surface, heights: np.ndarray, words: str) -> Mesh | None:
-    """Return the parts on a mesh with these heights [n_alpha, n_beta]; None if all is beside it."""
+    """Lay the parts on a mesh with these heights [n_alpha, n_beta]; None if all lie beside it."""
     flat = np.concatenate([part.flat for part in parts])
     on_it = lift_onto(surface, heights)(flat)
     kept = np.isfinite(on_it)

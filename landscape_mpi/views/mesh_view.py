@@ -1,4 +1,4 @@
-"""How meshes are seen: the range of their colours, their relief, and the camera of all."""
+"""The view of meshes: the range of their colours, their relief, and their common camera."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from landscape_mpi.views.render_look import Look
 from landscape_mpi.views.space import HeightScale, scale_of
 from landscape_mpi.views.visibility import make_terrain
 
-MIDDLE = 0.5  # of the heights: a basin lies below, where the loss of guessing is unknown
+MIDDLE = 0.5  # of the heights: a basin lies below if the loss of guessing is unknown
 
 
 @dataclass(frozen=True)
 class MeshView:
-    """What one picture of meshes, or a series of pictures, has in common."""
+    """The common view of one picture of meshes, or of a series of pictures."""
 
     look: Look
     camera: Camera
     stretch: float  # factor on the third coordinate
-    scale: HeightScale  # of the colours
+    scale: HeightScale  # ends of the colours
     quantity: str
     unit: str
 
     @property
     def colors_from_to(self) -> tuple[float, float]:
-        """Return the heights at which the colours begin and end, wider than nothing."""
+        """Return the heights at which the colours begin and end, which always differ."""
         low, high = self.scale.height(np.array([self.scale.low, self.scale.high]))
         return float(low), float(high) if high > low else float(low) + 1.0
 
     @property
     def ticks(self) -> tuple[list[float], list[str]]:
-        """Return the heights that the bar is labelled at, and the values there as texts."""
+        """Return the labelled heights of the bar, and the values there as texts."""
         levels = self.scale.levels if len(self.scale.levels) else np.array([self.scale.low])
         return [float(height) for height in self.scale.height(levels)], format_levels(levels)
 
     @property
     def title(self) -> str:
-        """Return what the bar shows and its unit, in short lines."""
+        """Return the quantity of the bar and its unit, in short lines."""
         words = self.quantity.replace("_", " ").replace("+", " + ")
         return textwrap.fill(words, 18) + (f"\n({self.unit})" if self.unit not in {"", "1"} else "")
 
@@ -61,15 +61,15 @@ def view_meshes(
     *,
     lid: bool = False,
 ) -> MeshView:
-    """Choose how meshes are seen.
+    """Choose the view of meshes.
 
     Args:
         surfaces: The surfaces, for their points on a grid.
         meshes: Their meshes.
         quantity: Name of the quantity that is the height.
-        heights: How its values became heights.
-        look: As asked.
-        lid: Whether what lies beyond a cut is drawn flat, and hides what is below.
+        heights: The map from its values to heights.
+        look: The look that was asked for.
+        lid: Whether the parts beyond a cut are drawn flat, and hide the surface below.
     """
     stretch = stretch_of(meshes, look.relief)
     values = np.concatenate([heights.values(mesh.derived[HEIGHT]) for mesh in meshes])

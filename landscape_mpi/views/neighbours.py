@@ -1,10 +1,10 @@
-"""Which points of a surface are neighbours, and the complexes that gudhi builds of them.
+"""The neighbours of the points of a surface, and the complexes that gudhi builds of them.
 
-On a grid, eight neighbours or four. With eight, what is low joins across the corners of the
-squares and what is high does not; with four it is the other way round: of two diagonals that
-cross, one alone can connect. Eight is the default here, as it counts no more minima than four: a
-smooth, narrow valley that runs slantwise over the grid breaks up into pools with four. What differs
-between the two comes from the grid rather than from the loss.
+A point of a grid has eight neighbours or four. With eight, low points join across the corners of
+the squares and high points do not; with four it is the other way round, since only one of two
+crossing diagonals can connect. Eight is the default, since it counts at most as many minima as
+four: a smooth, narrow valley that crosses the grid at an angle breaks up into pools with four. A
+difference between the two comes from the grid rather than from the loss.
 
 Sources: Wagner, Chen, Vuçini 2012, "Efficient Computation of Persistent Homology for Cubical Data":
 values on the vertices of a cubical complex (four), or on its squares (eight); gudhi's manual,
@@ -29,21 +29,21 @@ STEPS = {FOUR: ((1, 0), (0, 1)), EIGHT: ((1, 0), (0, 1), (1, 1), (1, -1))}
 
 @dataclass(frozen=True)
 class Neighbours:
-    """How the points of a surface are joined."""
+    """The way in which the points of a surface are joined."""
 
-    words: str  # what joins them
+    words: str  # the way, in words
     edges: np.ndarray  # int64 [n, 2], flat indices into [n_alpha, n_beta]
-    build: Callable[[np.ndarray], Any]  # gudhi's complex from a rank of each point, float64 [n]
+    build: Callable[[np.ndarray], Any]  # gudhi's complex from each point's rank, float64 [n]
 
 
 def join_points(panel: Panel, count: int = EIGHT) -> Neighbours:
     """Join the points of a surface to their neighbours.
 
-    A complete plane is a grid. One that is still being computed has the triangles that pictures
-    of it have, through its computed points; a line joins each computed point to the next.
+    A complete plane is a grid. A partial one has the triangles between its computed points that
+    its pictures have; a line joins each computed point to the next.
 
     Args:
-        panel: Of a plane or a line.
+        panel: A quantity of a plane or a line.
         count: 4 or 8, for a grid.
 
     Raises:
@@ -63,7 +63,7 @@ def join_points(panel: Panel, count: int = EIGHT) -> Neighbours:
 
 
 def import_gudhi() -> Any:
-    """Return gudhi, which only these numbers need.
+    """Import gudhi, which only these numbers need, and return it.
 
     Raises:
         InputError: If it is not installed.
@@ -95,7 +95,7 @@ def _join_grid(shape: tuple[int, ...], count: int) -> Neighbours:
 
 
 def _edges_along(index: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Return each two indices that are so many rows and columns apart, int64 [n, 2]."""
+    """Return the pairs of indices that are this many rows and columns apart, int64 [n, 2]."""
     turned = index if columns >= 0 else index[:, ::-1]
     columns = abs(columns)
     n_rows, n_columns = index.shape
@@ -110,7 +110,7 @@ def _join_triangles(triangles: np.ndarray) -> Neighbours:
 
     def build(ranks: np.ndarray) -> Any:
         tree = import_gudhi().SimplexTree()
-        # A face of two simplices keeps the smaller rank, so that each enters with its own.
+        # A face of two simplices keeps the smaller rank, so each one enters with its own rank.
         for simplices in (points[:, None], edges, triangles):
             tree.insert_batch(simplices.T, ranks[simplices].max(axis=1))
         return tree

@@ -1,4 +1,4 @@
-"""Ambient occlusion: shade in narrow places, where little of the sky is seen."""
+"""Ambient occlusion: shade in narrow places, from which little of the sky is seen."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 from vtkmodules.vtkRenderingOpenGL2 import vtkRenderStepsPass, vtkSSAOPass
 
-RADIUS = 0.12  # of the longer side of the plane: how far away something still takes light
-BIAS = 0.005  # of the same: below it, the faces of the mesh itself would
-SAMPLES = 16  # of the sky at each pixel; 128 take twice the time and look the same
+RADIUS = 0.12  # of the longer side of the plane: farther parts take no light
+BIAS = 0.005  # of the same: closer parts would shade their own mesh
+SAMPLES = 16  # samples of the sky at each pixel; 128 take twice the time and look the same
 
 
 def add_occlusion(renderer: Any, side: float) -> None:
     """Let a renderer draw with ambient occlusion.
 
     Args:
-        renderer: VTK's.
+        renderer: A renderer of VTK.
         side: The longer side of the plane, in the unit of the points.
     """
     shade = vtkSSAOPass()

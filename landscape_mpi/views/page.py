@@ -1,7 +1,7 @@
-"""What a picture is for: a screen, or one or two columns of a page; its letters, width, colours.
+"""The page of a picture: a screen, or one or two columns, with sizes of text and a colour map.
 
-Text keeps its size in points while the axes shrink or grow until the whole picture, cropped, is
-as wide as the column: a picture that is scaled afterwards has letters of any size.
+Text keeps its size in points while the axes shrink or grow until the whole picture, cropped, is as
+wide as the column. Scaling the picture afterwards would also scale its letters.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 PAD = 0.06  # inches of white around a picture
-COLUMNS = {1: 3.35, 2: 6.9}  # inches: what journals of two columns give
-SMALLEST = 0.15  # of the usual axes: below, the text alone is wider than the column
+COLUMNS = {1: 3.35, 2: 6.9}  # inches: the columns of journals with two columns
+SMALLEST = 0.15  # of the usual axes: on smaller ones, the text is wider than the column
 TRIES = 8
 CLOSE = 0.03  # inches
-PER_SHARE, STEEPEST = 4.5, 20.0  # inches that the usual axes add to a picture, about and at most
+PER_SHARE, STEEPEST = 4.5, 20.0  # inches beside the usual axes of a picture: usually, and at most
 
 
 @dataclass(frozen=True)
 class Page:
-    """How large the parts of a picture are."""
+    """The sizes of the parts of a picture, and its colour map."""
 
-    width: float | None = None  # inches of the whole picture; None: as wide as it comes
-    letters: float = 1.0  # size of all text, over the usual
-    axes: float = 1.0  # size of the axes, over the usual
-    colors: str = "viridis"  # map of colours, one of matplotlib
+    width: float | None = None  # inches of the whole picture; None: as needed
+    letters: float = 1.0  # size of all text, relative to the usual one
+    axes: float = 1.0  # size of the axes, relative to the usual one
+    colors: str = "viridis"  # colour map of matplotlib
 
     @property
     def is_narrow(self) -> bool:
-        """Say whether the page is one column, where no two things stand side by side."""
+        """Say whether the page is one column, too narrow for two things side by side."""
         return self.width is not None and self.width < COLUMNS[2]
 
     def style(self) -> dict[str, float]:
@@ -50,18 +50,18 @@ _page: ContextVar[Page] = ContextVar("page", default=SCREEN)
 
 
 def page_for(columns: int | None, colors: str | None = None) -> Page:
-    """Return the page for so many columns of a journal, None for a screen.
+    """Return the page for this number of columns of a journal, or for a screen.
 
     Args:
-        columns: 1 or 2, or None.
-        colors: Map of colours; None for the usual one.
+        columns: 1 or 2; None for a screen.
+        colors: Colour map; None for the usual one.
     """
     page = SCREEN if columns is None else Page(width=COLUMNS[columns], letters=8.0 / 9.0)
     return page if colors is None else replace(page, colors=colors)
 
 
 def current_page() -> Page:
-    """Return the page that is being drawn on."""
+    """Return the current page."""
     return _page.get()
 
 
@@ -76,14 +76,14 @@ def on_page(page: Page) -> Iterator[None]:
 
 
 def fit(draw: Callable[[], Figure], page: Page) -> tuple[Figure, Any]:
-    """Draw a figure as wide as its page.
+    """Draw a figure so that it is as wide as its page.
 
     Args:
-        draw: Draws it on the current page.
-        page: The page, with the axes to begin with.
+        draw: A function that draws it on the current page.
+        page: The page, with the first sizes of the axes.
 
     Returns:
-        The figure, and what of it to write, for matplotlib's ``bbox_inches``.
+        The figure, and the part of it to write, for matplotlib's ``bbox_inches``.
     """
     with on_page(page):
         figure = draw()
@@ -109,14 +109,14 @@ def fit(draw: Callable[[], Figure], page: Page) -> tuple[Figure, Any]:
             high = share
             if not fits and extent.width < box.width:
                 best, box = figure, extent
-        # Labels that take another line make the width jump: then halve what is left.
+        # Labels that take another line make the width jump: then halve the interval.
         per_share = (extent.width - last[1]) / (share - last[0]) if share != last[0] else PER_SHARE
         per_share = per_share if 1.0 < per_share < STEEPEST else PER_SHARE
         last = share, extent.width
         next_share = share + (page.width - 0.5 * CLOSE - extent.width) / per_share
         if not low < next_share < high:
             next_share = (low + high) / 2
-    width = max(page.width, box.width)  # what is too wide is not cut
+    width = max(page.width, box.width)  # a picture that is too wide is not cut
     middle = (box.x0 + box.x1) / 2
     return best, Bbox.from_extents(middle - width / 2, box.y0, middle + width / 2, box.y1)
 

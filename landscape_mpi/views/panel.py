@@ -1,4 +1,4 @@
-"""One quantity of one surface, with what every picture of it needs to know."""
+"""One quantity of one surface, prepared for all kinds of pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a surface stands in three dimensions."""
+    """The heights and the camera of a surface in three dimensions."""
 
     cut_at: tuple[float, float]  # heights below and above which it is cut, or infinite
     lid: bool = False  # whether it is drawn flat there instead
@@ -35,13 +35,13 @@ class Panel:
     surface: Surface
     name: str
     values: np.ndarray  # float64 [n_alpha, n_beta], NaN where not computed
-    heights: np.ndarray  # float64 [n_alpha, n_beta], what is drawn: log10 on a log scale
+    heights: np.ndarray  # float64 [n_alpha, n_beta], as drawn: log10 on a log scale
     computed: np.ndarray  # bool [n_alpha, n_beta]
     finite: np.ndarray  # bool [n_alpha, n_beta], computed and finite
     cells: Cells
-    scale: Scale | None  # None where nothing is finite
+    scale: Scale | None  # None if no value is finite
     smoothed: int = 1  # cells drawn for each one computed, along an axis
-    critical: Topology | None = None  # minima, saddles and maxima to be marked, as computed
+    critical: Topology | None = None  # minima, saddles and maxima to mark
     standing: Standing | None = None  # None for a flat picture
 
     @property
@@ -65,15 +65,15 @@ def make_panel(
     scale: Scale | None = None,
     is_one_of_several: bool = False,
 ) -> Panel:
-    """Prepare the quantity name of a surface.
+    """Prepare a quantity of a surface for pictures.
 
     Args:
         surface: The surface.
-        name: The quantity.
-        kind: Of scale, one of levels.SCALES; None for the usual one.
+        name: Name of the quantity.
+        kind: Kind of scale, one of levels.SCALES; None for the usual one.
         levels: About how many levels, or the levels themselves; None for the usual ones.
-        ends: Where colours end.
-        scale: One that other surfaces share, instead of one chosen here.
+        ends: Ends of the colours.
+        scale: A scale that other surfaces share; None chooses one here.
         is_one_of_several: Whether kind, levels and ends are meant for several quantities; see
             default_scale.scale_of.
     """
@@ -105,7 +105,7 @@ def _heights(values: np.ndarray, scale: Scale | None) -> np.ndarray:
 
 
 def summarize(panel: Panel) -> str:
-    """Return one line: range, where it is reached, value at the center, what is missing."""
+    """Return one line: the range and its points, the value at the center, the missing points."""
     surface = panel.surface
     raw = np.where(panel.finite, panel.values, np.nan)
     parts = [f"{panel.n_computed} of {surface.n_points} points"]

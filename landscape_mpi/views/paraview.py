@@ -1,4 +1,4 @@
-"""A Python script for ParaView, which opens a mesh and its lines looking right."""
+"""A Python script for ParaView, which opens a mesh and its lines with their look."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from landscape_mpi.views.mesh import HEIGHT, Mesh
 from landscape_mpi.views.mesh_view import MeshView, box_of
 from landscape_mpi.views.occlusion import BIAS, RADIUS
 
-N_SHADES = 33  # of the colour map, between which ParaView's are linear
-SIZE = (1600, 1200)  # pixels, where no size is asked for
-ABOVE = 0.002  # how high lines lie over the faces that would hide them, as a share of their sides
-FROM_THE_FRONT = (-90.0, 8.0)  # degrees: for lines, which have no depth
-# What each file of lines is coloured by, with the colours of the array's whole numbers, and how
-# wide its lines are. Told apart on viridis, of which all but pink lacks something.
+N_SHADES = 33  # colours of the map; ParaView's are linear between them
+SIZE = (1600, 1200)  # pixels, if no size is asked for
+ABOVE = 0.002  # height of lines over the faces that would hide them, as a share of the sides
+FROM_THE_FRONT = (-90.0, 8.0)  # degrees, for lines, which have no depth
+# For each file of lines: the array that colours it, the colours of the array's whole numbers, and
+# the width of its lines. These colours stand out on viridis.
 LOOKS: dict[str, tuple[str | None, tuple[str, ...], float]] = {
     "contours": (None, ("0.1",), 2.0),
     "path": ("run", ("#e6399b", "#ff8c1a", "white", "#56b4e9", "#8c564b", "black"), 5.0),
@@ -57,15 +57,15 @@ def write_script(
     *,
     time: str | None = None,
 ) -> None:
-    """Write the script.
+    """Write the script for ParaView.
 
     Args:
         path: File to write.
-        surface: The .vtp of the mesh, or the .pvd of all.
-        meshes: All that the file shows, for the box.
+        surface: The .vtp of the mesh, or the .pvd of all meshes.
+        meshes: All meshes of the file, for the box around them.
         lines: Files of lines on the mesh, by the keys of LOOKS.
         view: Colours, relief, light and camera.
-        time: What the time of a series is, as ``epoch``; None for a single mesh.
+        time: Meaning of the time of a series, such as ``epoch``; None for a single mesh.
     """
 
     def beside(file: Path) -> str:
@@ -116,7 +116,7 @@ def ticks_of(low: float, high: float) -> list[float]:
 
 
 def title_of(view: MeshView) -> str:
-    """Return what the heights are, in short lines: ParaView's bar is labelled with heights."""
+    """Return the formula of the heights in short lines: ParaView labels its bar with heights."""
     if view.scale.kind == "linear":
         return view.title
     words = f"{view.quantity} + {view.scale.floor:g}" if view.scale.floor else view.quantity

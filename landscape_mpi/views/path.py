@@ -1,4 +1,4 @@
-"""The paths of training runs, or a curve between solutions, on a picture of their plane."""
+"""The paths of trainings, or a curve between solutions, on a picture of their plane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landscape_mpi.store.trajectory import RunPath
 from landscape_mpi.views.canvas import count_points, plain
 from landscape_mpi.views.lift import fine, points_of
 
-# Told apart on viridis, on white, and by most people who see colours in another way.
+# These colours stand out on viridis and on white, also for most colour-blind people.
 RUN_COLORS = ("black", "#e6399b", "#ff8c1a", "#56b4e9", "#8c564b", "#b8b8b8")
 DROPPED = "#e3120b"
 STRAIGHT = "#e3120b"
@@ -28,9 +28,9 @@ BEND: dict[str, Any] = {
     "markeredgewidth": 1.2,
 }
 CURVE_END: dict[str, Any] = {**BEND, "marker": "o", "color": "black", "markeredgecolor": "white"}
-OUT_OF_PLANE = 0.005  # residual of a curve that is worth a word
+OUT_OF_PLANE = 0.005  # residual of a curve from which on the legend mentions it
 SAME_PLACE = 0.003  # of the range of an axis: a pixel or two
-DENSE = 120  # checkpoints from which on dots are smaller
+DENSE = 120  # with more checkpoints, dots are smaller
 HALO = {"color": "white", "solid_joinstyle": "round", "alpha": 0.8}  # sets a line off any colour
 
 Lift = Callable[[np.ndarray], tuple[np.ndarray, ...]]  # points [n, 2] to coordinates of the axes
@@ -42,15 +42,15 @@ def flat(points: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def draw_paths(axes: Any, surface: Surface, *, starred: bool, lift: Lift = flat) -> list[Artist]:
-    """Draw the path of every run: a line, a dot per checkpoint, red where the rate dropped.
+    """Draw the path of every training: a line, a dot per checkpoint, red where the rate dropped.
 
-    Or a curve, its bends, and the straight line between its ends.
+    A curve gets its bends, and the straight line between its ends.
 
     Args:
-        axes: Of the plane, or of space; what lies outside its range is cut off.
-        surface: With its trajectory or its curve.
-        starred: Whether the center is marked: an end that lies there has no mark of its own.
-        lift: What turns points of the plane into coordinates of the axes.
+        axes: Axes of the plane, or of space; parts outside their ranges are cut off.
+        surface: The surface, with its trajectory or its curve.
+        starred: Whether the center has a star: then an end that lies there gets no further mark.
+        lift: A function from points of the plane to coordinates of the axes.
 
     Returns:
         Entries for the legend.
@@ -88,7 +88,7 @@ def inside(surface: Surface, points: np.ndarray) -> np.ndarray:
 
 
 def points_to_keep_free(surface: Surface) -> np.ndarray:
-    """Return points of the paths that a label should not lie on, float64 [n, 2]."""
+    """Return points of the paths that labels should not cover, float64 [n, 2]."""
     if surface.curve is not None:
         bends = np.stack([surface.curve["bend_alpha"], surface.curve["bend_beta"]], axis=1)
         return np.concatenate([points_of(surface.curve), fine(bends[[0, -1]], 60), bends])
@@ -99,7 +99,7 @@ def points_to_keep_free(surface: Surface) -> np.ndarray:
 
 
 def _ends_at_center(surface: Surface, run: RunPath) -> bool:
-    """Say whether a path ends where the star of the center is drawn, over what lies there."""
+    """Say whether a path ends under the star of the center."""
     ranges = np.array([np.ptp(axis) for axis in (surface.alpha, surface.beta)])
     return bool((np.abs(points_of(run)[-1]) <= SAME_PLACE * ranges).all())
 

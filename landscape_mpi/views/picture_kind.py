@@ -17,13 +17,13 @@ from landscape_mpi.views.panel import Panel
 class PictureKind:
     """A kind of picture of a plane, which --kind names."""
 
-    draw_on: Callable[[Panel, Canvas | None], Canvas]  # on a canvas, where None on one of its own
-    words: str  # what it shows, for the documentation
-    is_smoothed: bool = True  # whether --smooth applies; else the points are shown as they are
+    draw_on: Callable[[Panel, Canvas | None], Canvas]  # draws on a canvas, or on a new one if None
+    words: str  # its contents in words, for the documentation
+    is_smoothed: bool = True  # whether --smooth applies; otherwise the points are shown as they are
     reaches_edges: bool = False  # whether cells reach half a spacing beyond the points
     is_in_space: bool = False  # whether it has three dimensions
-    # Of one or several surfaces in one pair of axes, with its numbers; None for one that has its
-    # surfaces side by side.
+    # Makes one picture of several surfaces in one pair of axes, with its numbers; None for a kind
+    # that has its surfaces side by side.
     join: Callable[[Sequence[Panel]], JointPicture] | None = None
 
     def __call__(self, panel: Panel) -> Figure:

@@ -1,4 +1,4 @@
-"""Which pictures a surface gives, and what their files are called."""
+"""The pictures of a surface, and the names of their files."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Picture:
 
     path: Path
     draw: Callable[[], Figure]
-    words: Sequence[str] = ()  # lines that say what is in it
-    tables: Mapping[Path, Rows] = field(default_factory=dict)  # the numbers it shows, by file
+    words: Sequence[str] = ()  # lines about its contents, for the terminal
+    tables: Mapping[Path, Rows] = field(default_factory=dict)  # its numbers, by file
 
 
 def make_panels(
@@ -48,7 +48,7 @@ def make_panels(
     """Prepare the quantities asked for; see choose_quantities.
 
     Raises:
-        InputError: If the surface has no such quantity, or nothing of it is computed.
+        InputError: If the surface has no such quantity, or none of its points is computed.
     """
     surface, names = choose_quantities(surface, quantities)
     if surface.is_line:  # a line has no levels
@@ -67,9 +67,10 @@ def plan_pictures(
     smooth: int = 1,
     space: Space | None = None,
 ) -> list[Picture]:
-    """Return the pictures of one surface's panels: per quantity and kind, or those of a line.
+    """Return the pictures of a surface: one per quantity and kind, or those of a line.
 
-    Where eigenvalues are known, also the loss beside their ratio, as in the paper's figure 7.
+    If eigenvalues are known, there is also one of the loss beside their ratio, as in figure 7 of
+    the paper.
 
     Raises:
         InputError: If a line is to be smooth, or a surface with holes.
@@ -104,12 +105,12 @@ def plan_pictures(
 def join_pictures(
     panels: Sequence[Panel], kind: str, path: Path, *, heading: str | None = None
 ) -> Picture | None:
-    """Return the picture of surfaces in one pair of axes, None for a kind with axes for each.
+    """Return the picture of surfaces in one pair of axes; None for a kind with axes for each.
 
     Args:
         panels: One quantity of each surface.
         kind: One of registry.PICTURES.
-        path: Of the picture; its tables lie beside it.
+        path: File of the picture; its tables lie beside it.
         heading: Title of the picture.
     """
     join = find_kind(kind).join
@@ -130,16 +131,16 @@ def join_pictures(
 def panels_for(
     panels: Sequence[Panel], kind: str, smooth: int, space: Space | None = None
 ) -> list[Panel]:
-    """Return panels as a kind of picture draws them: standing, smooth, or the points as they are.
+    """Prepare panels for a kind of picture: standing, smooth, or with the points as they are.
 
     Args:
         panels: Surfaces that stand together.
         kind: One of registry.PICTURES.
         smooth: Cells for each one computed, along an axis.
-        space: How they stand where the picture has three dimensions; None chooses all of it.
+        space: View in three dimensions, if the picture has them; None chooses all of it.
 
     Raises:
-        InputError: If a surface is to be smooth and has holes, or --range leaves nothing of it.
+        InputError: If a surface should be smooth and has holes, or if --range leaves nothing of it.
     """
     picture = find_kind(kind)
     if picture.is_in_space:

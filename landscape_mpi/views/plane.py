@@ -1,6 +1,6 @@
 """Flat pictures of a plane: contour, filled contour, heat map.
 
-On a log scale it is the logarithm that is contoured: between points it is far closer to linear
+On a log scale the contours are those of the logarithm: between points it is far closer to linear
 than the values, which would push every line of a steep wall to its foot.
 """
 
@@ -51,11 +51,11 @@ from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths, points_to_keep_free
 from landscape_mpi.views.picture_kind import PictureKind
 
-DOT = 90.0  # points^2: larger than the star of the center, which may lie on it
+DOT = 90.0  # points^2: larger than the star of the center, which may lie on top
 
 
 def draw_contour_on(panel: Panel, canvas: Canvas | None, *, n_beside: int = 1) -> Canvas:
-    """Draw labelled contour lines on a canvas, where None on one of their own."""
+    """Draw labelled contour lines on a canvas, or on a new one if it is None."""
     canvas = start_plane(panel, panel.surface.alpha, panel.surface.beta, canvas, n_beside=n_beside)
     _draw_holes(canvas.axes, panel)
     lines, levels = None, np.empty(0)
@@ -84,7 +84,7 @@ def draw_beside(first: Panel, second: Panel) -> Figure:
 
 
 def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
-    """Draw filled contours on a canvas, where None on one of their own."""
+    """Draw filled contours on a canvas, or on a new one if it is None."""
     canvas = start_plane(panel, panel.surface.alpha, panel.surface.beta, canvas)
     _draw_holes(canvas.axes, panel)
     if panel.scale is not None:
@@ -106,7 +106,7 @@ def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
 
 
 def draw_heatmap_on(panel: Panel, canvas: Canvas | None) -> Canvas:
-    """Draw one cell per point, nothing interpolated, on a canvas, where None on one of its own."""
+    """Draw one cell per point, not interpolated, on a canvas, or on a new one if it is None."""
     x, y = edges_of(panel.surface.alpha), edges_of(panel.surface.beta)
     canvas = start_plane(panel, x, y, canvas)
     _hatch(canvas.axes, _rectangles(x, y, panel.computed & ~panel.finite))
@@ -129,11 +129,11 @@ def start_plane(
     """Return a canvas with the title, the axes and the labels of a flat picture.
 
     Args:
-        panel: What is to be drawn.
-        x: Places along alpha; the picture reaches from the least to the largest.
-        y: Along beta.
-        canvas: One of a row; None for one of its own.
-        n_beside: Pictures side by side that its figure has room for.
+        panel: The quantity that is drawn.
+        x: Coordinates along alpha; the picture reaches from the smallest to the largest.
+        y: Coordinates along beta.
+        canvas: A canvas of a row; None for a new one.
+        n_beside: Number of pictures side by side for which its figure has room.
     """
     ends = np.array([[axis.min(), axis.max()] for axis in (x, y)])
     if canvas is not None and canvas.limits is not None:
@@ -142,7 +142,7 @@ def start_plane(
     canvas = canvas or make_canvas(*sides, n_beside=n_beside)
     if canvas.is_given:
         canvas.axes.set_aspect("equal" if is_comparable(*np.ptp(ends, axis=1)) else "auto")
-        canvas.axes.set_anchor("W")  # where a layout engine sees what the labels need
+        canvas.axes.set_anchor("W")  # where a layout engine sees how much room the labels need
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
     canvas.axes.set_xlim(*ends[0])
     canvas.axes.set_ylim(*ends[1])
@@ -151,11 +151,11 @@ def start_plane(
 
 
 def finish_plane(canvas: Canvas, panel: Panel, notes: Sequence[Patch] = ()) -> None:
-    """Add what lies on a flat picture: center, solutions, paths, critical points, legend.
+    """Add the marks of a flat picture: center, solutions, paths, critical points, legend.
 
     Args:
-        canvas: As start_plane gave it.
-        panel: What was drawn.
+        canvas: The canvas from start_plane.
+        panel: The quantity that was drawn.
         notes: Further entries of the legend.
     """
     critical = draw_critical(canvas.axes, panel)
@@ -192,7 +192,7 @@ def _contours(
 
 
 def _draw_loose(axes: Axes, panel: Panel, **look: Any) -> None:
-    """Draw the points that no face holds as dots."""
+    """Draw the points that are in no face as dots."""
     loose = panel.cells.loose
     if len(loose):
         x, y = _points(panel)[loose].T
@@ -210,13 +210,13 @@ def _draw_holes(axes: Axes, panel: Panel) -> None:
 
 
 def _levels_inside(panel: Panel, scale: Scale) -> np.ndarray:
-    """Return the levels that lie between the values of the panel: others have no line."""
+    """Return the levels that lie between the values of the panel: the others have no line."""
     finite = panel.values[panel.finite]
     return scale.levels[(scale.levels > finite.min()) & (scale.levels < finite.max())]
 
 
 def _round_ends(scale: Scale) -> np.ndarray:
-    """Return the ends of the bands without those that are the value of a point, as 0.137."""
+    """Return the ends of the bands, without those that are the value of a point, such as 0.137."""
     ends = bands_within(scale)
     is_round = np.array([float(f"{end:.2g}") == end for end in ends])
     return ends[is_round | np.isin(ends, scale.levels) | ~np.isin(ends, (scale.low, scale.high))]
@@ -237,7 +237,7 @@ def _hatch(axes: Axes, polygons: np.ndarray) -> None:
 
 
 def _rectangles(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Return the cells of the points where it is true, float64 [n, 4, 2]."""
+    """Return the cells of the points that are true, float64 [n, 4, 2]."""
     i, j = np.nonzero(where)
     corners = (i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)
     return np.stack([np.stack([x[a], y[b]], axis=1) for a, b in corners], axis=1)

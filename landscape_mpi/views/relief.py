@@ -1,4 +1,4 @@
-"""How high a mesh is: the factor from heights to the third coordinate."""
+"""The relief of a mesh: the factor from heights to the third coordinate."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def choose_factor(
     """Return the factor that makes meshes half as high as their plane is wide, one for all.
 
     Args:
-        surfaces: All that stand together; lines keep their heights, with a factor of 1.
+        surfaces: All surfaces that stand together; lines have a factor of 1.
         quantity: Name of the quantity that is the height.
-        heights: How its values become heights.
-        lid: Whether what lies beyond a cut is kept, flat.
+        heights: The map from its values to heights.
+        lid: Whether the parts beyond a cut are kept, flat.
     """
     planes = [surface for surface in surfaces if not surface.is_line]
     shown = [shown_heights(plane, quantity, heights, lid=lid) for plane in planes]

@@ -30,21 +30,21 @@ from landscape_mpi.views.occlusion import add_occlusion
 from landscape_mpi.views.render_bar import draw_bar
 from landscape_mpi.views.render_look import Look
 
-WIDTH = 1600  # pixels, where no size is asked for
-FLATTEST, TALLEST = 0.4, 1.2  # height of a picture over its width, where no size is asked for
+WIDTH = 1600  # pixels, if no size is asked for
+FLATTEST, TALLEST = 0.4, 1.2  # height of a picture over its width, if no size is asked for
 BAR = 1 / 6  # of the picture's width
 FILLED = 0.95  # of the rest of the picture, along the side that is filled first
 LINE = 1.6  # width of a line in pixels
 LINE_COLOR = 0.1
-# Pixels drawn for each one of the picture, along a side: the mean of them has smooth edges. More
-# where no shade makes each of them costly.
+# Pixels drawn for each one of the picture, along a side: their mean has smooth edges. More are
+# drawn without shade, since each is cheaper then.
 FINER, FINER_WITH_SHADE = 2.0, 1.5
-QUICKLY = 3  # of PNG's levels of compression: a third of the time of the usual one, 15 % larger
-ABOVE = 0.001  # of the longer side: how far lines lie above the faces that would hide them
+QUICKLY = 3  # PNG's level of compression: a third of the time of the usual one, 15 % larger
+ABOVE = 0.001  # of the longer side: height of lines over the faces that would hide them
 
 
 def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = None) -> None:
-    """Draw a mesh coloured by its height, with its bar where asked, into a PNG.
+    """Draw a mesh coloured by its height into a PNG, with a bar if asked for.
 
     Args:
         mesh: The mesh.
@@ -59,7 +59,7 @@ def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = 
         raise InputError(
             f"{path}: the surface has no faces to render. Draw it with landscape_mpi.plot."
         )
-    vtkObject.GlobalWarningDisplayOff()  # about the screens that are not there
+    vtkObject.GlobalWarningDisplayOff()  # messages about missing screens
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
     renderer, look = vtkRenderer(), view.look
     points = mesh.points * [1.0, 1.0, view.stretch]
@@ -87,11 +87,11 @@ def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = 
 
 
 def size_of(points: np.ndarray, view: MeshView) -> tuple[int, int]:
-    """Return width and height of the picture: as asked, or as the surface fills it.
+    """Return width and height of the picture: as asked for, or so that the surface fills it.
 
     Args:
-        points: Of the drawn surface, float64 [n, 3].
-        view: With its look and camera.
+        points: Points of the drawn surface, float64 [n, 3].
+        view: The view, with its look and camera.
     """
     if view.look.size is not None:
         return view.look.size
@@ -174,16 +174,16 @@ def _add_lamps(renderer: Any, view: MeshView) -> None:
 
 
 def place_camera(renderer: Any, points: np.ndarray, view: MeshView, aspect: float) -> np.ndarray:
-    """Look at points so that they fill the picture along one side.
+    """Place the camera so that points fill the picture along one side.
 
     Args:
-        renderer: VTK's.
-        points: Float64 [n, 3].
-        view: With its camera.
+        renderer: A renderer of VTK.
+        points: Points to look at, float64 [n, 3].
+        view: The view, with its camera.
         aspect: Width of the picture over its height.
 
     Returns:
-        Where points are seen, from -1 to 1 before the picture is filled, float64 [n, 2].
+        The places of the points, from -1 to 1 before the picture is filled, float64 [n, 2].
     """
     camera = renderer.GetActiveCamera()
     camera.SetFocalPoint(0.0, 0.0, 0.0)
@@ -203,7 +203,7 @@ def place_camera(renderer: Any, points: np.ndarray, view: MeshView, aspect: floa
 
 
 def _project(camera: Any, points: np.ndarray, aspect: float) -> np.ndarray:
-    """Return where a camera sees points [n, 3] in the picture, from -1 to 1, float64 [n, 2]."""
+    """Return the places in the picture of points [n, 3], from -1 to 1, float64 [n, 2]."""
     matrix = camera.GetCompositeProjectionTransformMatrix(aspect, -1.0, 1.0)
     rows = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
     seen = points @ rows[:, :3].T + rows[:, 3]
@@ -227,11 +227,11 @@ def _pixels_of(renderer: Any, size: tuple[int, int], look: Look) -> np.ndarray:
     grab.SetInput(window)
     grab.SetInputBufferTypeToRGBA()
     grab.ReadFrontBufferOff()
-    grab.ShouldRerenderOff()  # else it would draw all of it again
+    grab.ShouldRerenderOff()  # otherwise it would draw everything again
     grab.Update()
     width, height, _ = grab.GetOutput().GetDimensions()
     flat = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars())
     large = np.ascontiguousarray(flat.reshape(height, width, 4)[::-1])
-    # Means of colours weighted by how much is covered: no rim of the ground is left on the edges.
+    # The colours are weighted by coverage, so the edges have no rim in the colour of the ground.
     small = Image.fromarray(large, "RGBA").convert("RGBa").resize(size, Image.Resampling.BOX)
     return np.asarray(small.convert("RGBA"))

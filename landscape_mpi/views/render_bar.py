@@ -1,4 +1,4 @@
-"""The scalar bar of a rendered mesh, drawn by matplotlib: round values, whatever the heights."""
+"""The scalar bar of a rendered mesh, drawn by matplotlib for its labels of round values."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from landscape_mpi.views.mesh_view import MeshView
 
 DPI = 100
 LETTER = 0.016  # height of a letter, as a share of the picture's width
-TALL = 0.62  # of the bar, as a share of the picture's height
-THICK = 0.16  # of the bar, as a share of its strip
-LEFT = 0.12  # of the strip, left of the bar
-MIDDLE = 0.46  # of the picture's height, of the bar: the title stands above it
+TALL = 0.62  # height of the bar, as a share of the picture's height
+THICK = 0.16  # width of the bar, as a share of its strip
+LEFT = 0.12  # share of the strip left of the bar
+MIDDLE = 0.46  # middle of the bar, as a share of the picture's height: the title stands above it
 
 
 def draw_bar(view: MeshView, width: int, height: int) -> np.ndarray:
     """Draw the strip of a picture that holds the bar.
 
     Args:
-        view: With colours, labels and title.
-        width: Of the strip, in pixels.
-        height: Of the picture, in pixels.
+        view: The view, with colours, labels and title.
+        width: Width of the strip, in pixels.
+        height: Height of the picture, in pixels.
 
     Returns:
         Uint8 [height, width, 4], transparent where nothing is drawn.

@@ -1,4 +1,4 @@
-"""How a mesh is drawn by VTK and by ParaView: colours, light, relief, camera, bar, size."""
+"""The look of a mesh in VTK and ParaView: colours, light, relief, camera, bar, size."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from landscape_mpi.views.camera import Camera
 class Lamp:
     """A light that shines along parallel rays."""
 
-    azimuth: float  # degrees, from the camera's to the left as the picture shows it
+    azimuth: float  # degrees to the left of the camera, as seen in the picture
     elevation: float  # degrees above the plane
     strength: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """All that a picture of a mesh may have."""
+    """The options of a picture of a mesh."""
 
     relief: float = 0.6  # height of the surface, as a share of the longer side of its plane
-    colors: str = "viridis"  # a map of matplotlib
-    camera: Camera | None = None  # None chooses the one that sees most of the basin
+    colors: str = "viridis"  # colour map of matplotlib
+    camera: Camera | None = None  # None chooses the camera that sees most of the basin
     bar: bool = True
     size: tuple[int, int] | None = None  # pixels; None makes a picture as tall as the surface needs
     lamps: tuple[Lamp, ...] = (Lamp(40.0, 65.0, 1.0),)
-    # A face that looks straight up has the very colour of the bar: 0.45 + 0.55 = 1.
+    # A face that looks straight up has the same colour as the bar: 0.45 + 0.55 = 1.
     ambient: float = 0.45
     diffuse: float = 0.55 / 0.9063  # over the sine of the lamp's elevation
     specular: float = 0.0
-    occlusion: bool = False  # darken what lies in narrow places
+    occlusion: bool = False  # darken narrow places
     transparent: bool = False  # the ground
     box: bool = True  # with axes, where ParaView draws it
 

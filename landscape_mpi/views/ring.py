@@ -1,6 +1,7 @@
 """The ring: median of a quantity over the distance from the center, with its band.
 
-The band holds what 5 to 95 % of the directions have. Several surfaces stand in one pair of axes.
+The band reaches from the 5th to the 95th percentile of the directions. Several surfaces stand in
+one pair of axes.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ from landscape_mpi.views.picture_kind import PictureKind
 from landscape_mpi.views.ring_table import RingNumbers
 
 SIDES = (4.4, 3.0)  # inches
-SEEN_FROM = 0.25  # of the loss of guessing: where no value is as high, its line would flatten all
-MARGIN = 0.04  # of the range of values, above and below
-BANDS = (0.25, 0.18, 0.12)  # opacity, of one, of two and of more
-FEW = 2  # surfaces whose bands are told apart without edges
+SEEN_FROM = 0.25  # of the loss of guessing: if no value is as high, it would flatten the curves
+MARGIN = 0.04  # share of the range of values, above and below
+BANDS = (0.25, 0.18, 0.12)  # opacity of one band, of two, and of more
+FEW = 2  # with more surfaces, bands need edges
 EDGE: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.6, "zorder": 1.1}
 GUESSING: dict[str, Any] = {"color": "0.35", "linestyle": (0, (1, 2)), "linewidth": 1.0}
 REACHED: dict[str, Any] = {
@@ -67,7 +68,7 @@ def join_rings(panels: Sequence[Panel]) -> JointPicture:
 
 
 def draw_ring_on(panel: Panel, canvas: Canvas | None) -> Canvas:
-    """Draw the ring of one surface on a canvas, where None on one of its own."""
+    """Draw the ring of one surface on a canvas, or on a new one if it is None."""
     canvas = canvas or make_canvas(*scaled(SIDES))
     _draw_on(canvas, [panel], [ring_table.measure_rings(panel.surface, panel.name)])
     return canvas
@@ -117,9 +118,9 @@ def _frame(canvas: Canvas, panel: Panel, found: Sequence[RingNumbers]) -> None:
 
 
 def _scale_of(panels: Sequence[Panel], found: Sequence[RingNumbers]) -> Scale | None:
-    """Return a scale of the kind that the panels have, over what is drawn; None for nothing.
+    """Return a scale of the panels' kind for the drawn values; None if there are none.
 
-    Where the colours of the panels end, the axis ends.
+    The axis ends where the colours of the panels end.
     """
     scales = [panel.scale for panel in panels if panel.scale is not None]
     values = np.concatenate([_drawn(numbers) for numbers in found])
@@ -140,7 +141,7 @@ def _scale_of(panels: Sequence[Panel], found: Sequence[RingNumbers]) -> Scale | 
 
 
 def _drawn(numbers: RingNumbers) -> np.ndarray:
-    """Return the ends of the bands that are drawn, float64 [n]; none where no circle has any."""
+    """Return the ends of the bands that are drawn, float64 [n]; empty if no circle has a band."""
     rings = numbers.rings
     if ring_table.why_nothing(rings):
         return np.empty(0)
@@ -148,7 +149,7 @@ def _drawn(numbers: RingNumbers) -> np.ndarray:
 
 
 def _seen_guessing(numbers: RingNumbers, values: np.ndarray) -> float | None:
-    """Return the loss of guessing, None where it is far above all that is drawn."""
+    """Return the loss of guessing, None if it is far above all drawn values."""
     level = numbers.guessing
     return level if level is not None and values.max() > SEEN_FROM * level else None
 
@@ -157,10 +158,10 @@ def _set_values(axes: Axes, scale: Scale, inches: float, is_cut: tuple[bool, boo
     """Give the vertical axis its kind of scale, its range and its ticks.
 
     Args:
-        axes: Whose axis it is.
-        scale: Of what is drawn.
+        axes: Axes whose vertical axis is scaled.
+        scale: Scale of the drawn values.
         inches: Height of the axis.
-        is_cut: Whether bands go on below and above, so that the axis ends with the scale.
+        is_cut: Whether bands continue below and above; then the axis ends with the scale.
     """
     if scale.kind == "linear":
         axes.yaxis.set_major_locator(round_ticks(1.6 * inches))
@@ -203,7 +204,7 @@ def _draw_curves(
 
 
 def _remarks(panel: Panel, numbers: RingNumbers) -> Iterator[str]:
-    """Yield what the title of a surface alone says, and whether there is nothing to be seen."""
+    """Yield remarks for the title of a single surface: what is missing, and warnings."""
     surface = panel.surface
     if panel.n_computed < surface.n_points:
         yield f"{panel.n_computed} of {count_points(surface.n_points)}"
@@ -229,7 +230,7 @@ def _draw_guessing(axes: Axes, found: Sequence[RingNumbers], scale: Scale) -> li
 
 
 def _notes(panels: Sequence[Panel], found: Sequence[RingNumbers]) -> list[str]:
-    """Return what the curves do not show, in words."""
+    """Return notes about points that the curves do not show."""
     notes = []
     if bad := sum(panel.n_not_finite for panel in panels):
         notes.append(f"not finite: {count_points(bad)}")

@@ -1,4 +1,4 @@
-"""The numbers of a quantity on circles around the center: in words, and as rows of tables."""
+"""The numbers of a quantity on circles around the center, in words and as rows of tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from landscape_mpi.views.coarse import on_its_own_grid
 from landscape_mpi.views.guessing import guessing_loss
 from landscape_mpi.views.table_file import Rows
 
-AT = 0.5  # distance from the center at which median and band are given
+AT = 0.5  # distance from the center at which the median and the band are stated
 CIRCLES = ("surface", "radius", "median", "percentile_5", "percentile_95")
 NUMBERS = (
     "surface",
@@ -37,29 +37,29 @@ class RingNumbers:
 
     @property
     def guessing(self) -> float | None:
-        """Return the loss of guessing, where the quantity is a cross-entropy of classes."""
+        """Return the loss of guessing, if the quantity is a cross-entropy of classes."""
         return guessing_loss(self.surface, self.name)
 
     @property
     def unit(self) -> str:
-        """Return the unit to stand behind a number, nothing for a pure number."""
+        """Return the unit to write after a number, empty for a pure number."""
         unit = self.surface.units[self.name]
         return {"1": "", "": "", "percent": " %"}.get(unit, f" {unit}")
 
 
 def measure_rings(surface: Surface, name: str) -> RingNumbers:
-    """Return the numbers of a quantity on circles around the center.
+    """Measure a quantity on circles around the center.
 
     Args:
         surface: A plane, complete or not.
-        name: One of its quantities.
+        name: Name of one of its quantities.
     """
     surface = on_its_own_grid(surface, name)
     return RingNumbers(surface, name, find_rings(surface.alpha, surface.beta, surface.values[name]))
 
 
 def describe(numbers: RingNumbers) -> str:
-    """Return where the median reaches guessing, and median and band at one distance, in words."""
+    """Describe where the median reaches guessing, and the median and the band at one distance."""
     missing = why_nothing(numbers.rings)
     if missing:
         return missing
@@ -69,7 +69,7 @@ def describe(numbers: RingNumbers) -> str:
 
 
 def why_nothing(rings: Rings) -> str:
-    """Return why no circle has numbers, in words; nothing where one has."""
+    """Return the reason why no circle has numbers; empty if one has."""
     if len(rings.radius) == 1:
         return f"no circle lies within the plane around {name_center(rings)}"
     if not rings.is_known[1:].any():
@@ -78,7 +78,7 @@ def why_nothing(rings: Rings) -> str:
 
 
 def name_center(rings: Rings) -> str:
-    """Return what the circles are drawn around, in words."""
+    """Return the name of the center of the circles."""
     if rings.center == (0.0, 0.0):
         return "the center"
     alpha, beta = rings.center
@@ -86,7 +86,7 @@ def name_center(rings: Rings) -> str:
 
 
 def _reach(numbers: RingNumbers) -> str:
-    """Say where the median is as high as guessing; nothing of what is no cross-entropy."""
+    """Say where the median reaches guessing; empty if the quantity is not a cross-entropy."""
     if numbers.guessing is None:
         return ""
     rings, level = numbers.rings, f"guessing ({numbers.guessing:.4g}{numbers.unit})"
@@ -102,7 +102,7 @@ def _reach(numbers: RingNumbers) -> str:
 
 
 def _band(numbers: RingNumbers) -> str:
-    """Say what the median and its band are at one distance."""
+    """State the median and its band at one distance."""
     rings = numbers.rings
     radius = AT if math.isfinite(rings.at(AT)[1]) else float(rings.radius[rings.is_known][-1])
     low, median, high = rings.at(radius)
@@ -125,9 +125,9 @@ def list_circles(found: Sequence[RingNumbers]) -> Rows:
 
 
 def list_numbers(found: Sequence[RingNumbers]) -> Rows:
-    """Return a row for each surface: where its median reaches guessing, and the band at one place.
+    """Return a row for each surface: where its median reaches guessing, its band at one distance.
 
-    What is not known is an empty cell.
+    An unknown number is an empty cell.
     """
     rows: Rows = [NUMBERS]
     for numbers in found:

@@ -19,7 +19,7 @@ NUMBER = re.compile(r"(\d+)$")
 
 
 def split_repeats(surface: Surface) -> list[Surface]:
-    """Return each line of a file with --repeats as a surface of its own, others as they are."""
+    """Return each line of a file with --repeats as a separate surface, other surfaces unchanged."""
     if "repeats" not in surface.attributes:
         return [surface]
     attributes = {name: v for name, v in surface.attributes.items() if name != "repeats"}
@@ -41,7 +41,7 @@ def split_repeats(surface: Surface) -> list[Surface]:
 
 
 def times_of(paths: Sequence[Path], *, option: str = "--series") -> list[float]:
-    """Return a time for each file: the number its name ends in, or its place where one has none.
+    """Return a time for each file: the number at the end of its name, or its place if one has none.
 
     Raises:
         InputError: If two names end in the same number.
@@ -60,7 +60,7 @@ def times_of(paths: Sequence[Path], *, option: str = "--series") -> list[float]:
 
 
 def word_of(paths: Sequence[Path]) -> str:
-    """Return what the numbers count that names end in: ``epoch`` for epoch_10.h5; else ``time``."""
+    """Return the word before the numbers of names: ``epoch`` for epoch_10.h5; else ``time``."""
     words = {NUMBER.sub("", path.stem).strip("_- .") for path in paths}
     numbered = all(NUMBER.search(path.stem) for path in paths)
     found = re.split(r"[^A-Za-z]", words.pop())[-1] if numbered and len(words) == 1 else ""
@@ -71,8 +71,8 @@ def write_series(meshes: Sequence[Path], times: Sequence[float], path: Path) -> 
     """Write the .pvd that names files and their times, in the order of time.
 
     Args:
-        meshes: The .vtp files, named in it relative to its own folder.
-        times: Of each.
+        meshes: The .vtp files; the .pvd names them relative to its folder.
+        times: A time for each file.
         path: File to write.
     """
     root = ET.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")

@@ -50,27 +50,27 @@ from landscape_mpi.views.space import camera_for
 
 SIDES = (4.8, 4.2)  # inches
 LIGHT = LightSource(azdeg=225, altdeg=50)
-DARKEST = 0.5  # share of its colour that a face turned from the light keeps
-ZOOM, ZOOM_IN_GIVEN = 0.95, 0.85  # the latter keeps the labels within the axes, about
-MATHTEXT = re.compile(r"[${}^\s]")  # what takes no room
-LABEL_INCHES = 3.0  # length of the longer edge of the box, about
+DARKEST = 0.5  # share of its colour that a face turned away from the light keeps
+ZOOM, ZOOM_IN_GIVEN = 0.95, 0.85  # the second one keeps the labels roughly within the axes
+MATHTEXT = re.compile(r"[${}^\s]")  # things that take no room
+LABEL_INCHES = 3.0  # approximate length of the longer edge of the box
 
 
 def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
     """Draw the values as a shaded surface over the plane; heights are log10 on a log scale.
 
     Args:
-        panel: What is drawn.
-        canvas: One with a projection; None for one of its own.
+        panel: The quantity that is drawn.
+        canvas: A canvas with a projection; None for a new one.
     """
     if canvas is None:
         canvas = make_canvas(*scaled(SIDES), bar_share=0.6, bar_gap=0.65, projection="3d")
-        if current_page().is_narrow:  # the vertical axis says what the bar would
+        if current_page().is_narrow:  # the vertical axis replaces the bar
             canvas = replace(canvas, is_last=False)
-    if panel.scale is not None and panel.standing is None:  # levels clip flat pictures alone
+    if panel.scale is not None and panel.standing is None:  # levels only clip flat pictures
         panel = replace(panel, scale=without_clipping(panel.scale))
     if canvas.is_given:
-        canvas.axes.set_anchor("W")  # the words of the vertical axis stand to the right
+        canvas.axes.set_anchor("W")  # the label of the vertical axis stands to the right
     canvas.axes.computed_zorder = False  # floor, surface, center: in the order drawn
     canvas.axes.set_title(title_of(panel.surface, panel.n_computed))
     _frame_box(canvas, panel)
@@ -102,7 +102,7 @@ def _frame_box(canvas: Canvas, panel: Panel) -> None:
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     axes.set_zlim(*floor_and_top(panel.scale))
-    # Letters keep their size where the axes shrink, and then fewer of them have room.
+    # Letters keep their size when the axes shrink, so fewer of them have room.
     room = min(1.0, canvas.sides[0] / SIDES[0] / current_page().letters)
     for axis, side, turn in zip((axes.xaxis, axes.yaxis), box[:2], (0.0, 90.0), strict=True):
         axis.set_major_locator(CornerFreeLocator(axes, turn, max(2, int(4 * side * room))))
@@ -123,7 +123,7 @@ def _label_heights(axes: Axes3D, panel: Panel, room: float) -> None:
         texts = format_levels(ticks)
         axes.set_zticks(list(panel.scale.height(ticks)), labels=texts)
         longest = max(len(MATHTEXT.sub("", text.replace(r"\times", "x"))) for text in texts)
-    # An axis in space centers the texts of its ticks on a fixed distance, however long they are.
+    # An axis in space centers the labels of its ticks at a fixed distance, whatever their length.
     beyond = max(0, longest - 4)
     axes.zaxis.set_tick_params(pad=3.5 + 2.5 * beyond)
     unit = unit_of(panel.surface, panel.name) if current_page().is_narrow else ""
@@ -175,7 +175,7 @@ def _brightness(polygons: np.ndarray, box: np.ndarray, ends: tuple[float, float]
 
 
 def _draw_holes(axes: Axes3D, panel: Panel) -> None:
-    """Show on the floor of the box what is not finite."""
+    """Show the points that are not finite on the floor of the box."""
     points = _points(panel)
     points[:, 2] = floor_and_top(panel.scale)[0]
     if len(panel.cells.holes):
@@ -195,13 +195,13 @@ def _draw_paths(axes: Axes3D, panel: Panel, *, starred: bool) -> list[Artist]:
 
 
 def camera_of(panel: Panel) -> Camera:
-    """Return where a surface is seen from: as it stands with others, or chosen for it alone."""
+    """Return the camera of a surface: shared with others, or chosen for it alone."""
     given = None if panel.standing is None else panel.standing.camera
     return given or (Camera() if panel.scale is None else camera_for([panel]))
 
 
 def _mark_center(canvas: Canvas, panel: Panel) -> list[Artist]:
-    """Mark the center where it can be seen, else by a pin that stands out of the surface."""
+    """Mark the center if it can be seen, otherwise by a pin that stands out of the surface."""
     center = panel.surface.center
     if center is None or not np.isfinite(visible_heights(panel)[center]):
         return []

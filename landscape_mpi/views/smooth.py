@@ -1,8 +1,8 @@
-"""A finer look by splines between the points of a surface, only where somebody asks for it.
+"""A finer look by splines between the points of a surface, only if the user asks for it.
 
-The spline goes through every point. Between them it may swing: there it is cut off at the
+The spline goes through every point. Between them it may overshoot: there it is cut off at the
 smallest and the largest of the 4 x 4 points around, so that no picture shows a depth or a height
-that nothing computed has.
+beyond the computed values.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ DEGREE = 3
 
 
 def smooth_panel(panel: Panel, times: int) -> Panel:
-    """Return a panel with so many times as many cells along each axis, by a cubic spline.
+    """Return a panel with ``times`` as many cells along each axis, by a cubic spline.
 
-    What is refined are the heights: the logarithms on a log scale.
+    The spline refines the heights: the logarithms on a log scale.
 
     Args:
-        panel: Of a plane.
-        times: 1 returns the panel as it is.
+        panel: A quantity of a plane.
+        times: Cells for each one along an axis; 1 returns the panel as it is.
 
     Raises:
-        InputError: If points are missing or not finite, between which no spline can be trusted.
+        InputError: If points are missing or not finite: no spline between them can be trusted.
     """
     if times == 1 or panel.scale is None or panel.scale.is_constant:
         return panel
@@ -57,7 +57,7 @@ def smooth_panel(panel: Panel, times: int) -> Panel:
 
 
 def refine_axis(axis: np.ndarray, times: int) -> np.ndarray:
-    """Return coordinates with times - 1 others between each two, float64 [times * (n - 1) + 1]."""
+    """Return coordinates with times - 1 others in each gap, float64 [times * (n - 1) + 1]."""
     at = np.arange(times * (len(axis) - 1) + 1) / times
     return np.interp(at, np.arange(len(axis)), axis)
 
@@ -68,9 +68,9 @@ def refine_heights(
     """Return heights on the refined axes, within the range of the 4 x 4 points around each.
 
     Args:
-        heights: Float64 [n_alpha, n_beta], all finite.
+        heights: Heights of the points, float64 [n_alpha, n_beta], all finite.
         alpha: Coordinates, rising or falling.
-        beta: Likewise.
+        beta: Coordinates, rising or falling.
         times: Cells for each one along an axis.
     """
     from scipy.interpolate import RectBivariateSpline  # slow to import, and few ask for it
@@ -88,7 +88,7 @@ def refine_heights(
 
 
 def _around(heights: np.ndarray, times: int, choose: np.ufunc) -> np.ndarray:
-    """Return the least or greatest of the points around each refined one, the axes in turn."""
+    """Return the smallest or largest of the points around each refined one, axis by axis."""
     for axis in (0, 1):
         n = heights.shape[axis]
         cell = np.minimum(np.arange(times * (n - 1) + 1) // times, n - 2)

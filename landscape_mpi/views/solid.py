@@ -19,22 +19,22 @@ BASE = 0.1  # thickness under the lowest point, as a share of the longest side
 
 
 def close(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a solid whose top is a surface: with walls along every border, and a flat base.
+    """Close a surface to a solid, with walls along every border and a flat base.
 
     Args:
-        points: Float64 [n, 3].
-        triangles: Int64 [m, 3], counterclockwise seen from above.
+        points: Points of the surface, float64 [n, 3].
+        triangles: Faces, int64 [m, 3], counterclockwise seen from above.
 
     Returns:
         Points, float64 [2 n, 3], and triangles, int64 [k, 3], counterclockwise seen from outside.
-        Every edge belongs to two of them; to four where holes touch in a corner.
+        Every edge belongs to two triangles, or to four where holes touch in a corner.
     """
     floor = points[:, 2].min() - BASE * np.ptp(points, axis=0).max()
     below = points.copy()
     below[:, 2] = floor
     n = len(points)
     edges = np.concatenate([triangles[:, [k, (k + 1) % 3]] for k in range(3)])
-    # An edge that no neighbour runs along in the other direction is on a border.
+    # An edge is on a border if no neighbour has it in the other direction.
     number = edges[:, 0] * n + edges[:, 1]
     border = edges[~np.isin(number, edges[:, 1] * n + edges[:, 0])]
     a, b = border.T
@@ -44,11 +44,11 @@ def close(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def write_solid(mesh: Mesh, path: Path, *, watertight: bool = False) -> None:
-    """Write the faces of a mesh as binary STL or as OBJ, as the name of the file says.
+    """Write the faces of a mesh as binary STL or as OBJ, by the suffix of the file.
 
     Args:
-        mesh: With faces.
-        path: Ends in one of SUFFIXES.
+        mesh: A mesh with faces.
+        path: File to write, with one of SUFFIXES.
         watertight: Add walls and a base.
 
     Raises:
@@ -72,7 +72,7 @@ def write_solid(mesh: Mesh, path: Path, *, watertight: bool = False) -> None:
     writer.SetInputData(polydata)
     if isinstance(writer, vtkSTLWriter):
         writer.SetFileTypeToBinary()
-    vtkObject.GlobalWarningDisplayOff()  # VTK would print a page of its own
+    vtkObject.GlobalWarningDisplayOff()  # VTK would print a page itself
     with whole_file(path) as partial:
         writer.SetFileName(str(partial))
         if writer.Write() != 1:

@@ -1,4 +1,4 @@
-"""How surfaces stand in three dimensions: their heights, where they are cut, the camera."""
+"""Surfaces in three dimensions: their heights, their cuts and their camera."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ ABOUT = 4  # levels that label a bar or an axis
 
 @dataclass(frozen=True)
 class Space:
-    """How surfaces are to be shown in three dimensions, as options ask."""
+    """The options of surfaces in three dimensions."""
 
-    kind: str | None = None  # of heights: linear, log or symlog; None chooses from the values
+    kind: str | None = None  # kind of heights: linear, log or symlog; None chooses from the values
     ends: tuple[float | None, float | None] = NO_ENDS  # values below and above which they are cut
     camera: Camera | None = None  # None chooses from the surfaces
-    lid: bool = False  # whether what is beyond an end is drawn flat instead of left out
+    lid: bool = False  # whether parts beyond an end are drawn flat instead of left out
 
 
 @dataclass(frozen=True)
 class HeightScale(Scale):
-    """The scale of heights: as a Scale, with a number added to values before their logarithm."""
+    """The scale of heights: a Scale that adds a number to values before their logarithm."""
 
     floor: float = 0.0
 
     def height(self, values: np.ndarray) -> np.ndarray:
-        """Return the values as they are drawn."""
+        """Return the heights at which values are drawn."""
         return np.log10(values + self.floor) if self.log else super().height(values)
 
     def value(self, heights: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def stand_up(panels: Sequence[Panel], space: Space) -> list[Panel]:
 
     Args:
         panels: One quantity of one or several planes.
-        space: As the options ask.
+        space: The options.
 
     Raises:
         InputError: If all values of a surface lie beyond --range.
@@ -77,12 +77,12 @@ def scale_of(heights: Heights, values: np.ndarray) -> HeightScale:
     """Return the scale of heights: its ends and the round values that label it.
 
     Args:
-        heights: With their ends.
-        values: Of all that stand together, finite, float64 [n].
+        heights: The heights, with their ends.
+        values: Finite values of all surfaces that stand together, float64 [n].
     """
     shown = np.clip(values, heights.low, heights.high)
     floor = heights.floor
-    # What lies below the floor is as good as zero: the scale begins there, for any two networks.
+    # Losses below the floor are as good as zero: the scale begins there, for any two networks.
     low = 0.0 if floor and shown.min() < floor else None
     marked = np.maximum(shown, floor) if floor else shown
     kind = heights.kind if not floor or marked.max() > floor else "linear"
@@ -108,10 +108,10 @@ def scale_of(heights: Heights, values: np.ndarray) -> HeightScale:
 def levels_on(
     heights: Heights, values: np.ndarray, levels: int | list[float], *, where: str
 ) -> Scale | None:
-    """Return the scale whose levels are drawn as lines on a surface; none lies on a lid.
+    """Return a scale with the levels that are drawn as lines on a surface, without those on a lid.
 
     Args:
-        heights: Of the surface, with their ends.
+        heights: Heights of the surface, with their ends.
         values: The quantity at its points, float64 [n].
         levels: About how many levels, or the levels themselves.
         where: File and quantity, for messages.
@@ -142,7 +142,7 @@ def _raise_panel(panel: Panel, scale: HeightScale, heights: Heights) -> Panel:
     if panel.scale is None:
         return panel
     values = panel.values
-    if heights.kind == "log":  # what has no logarithm is drawn as the smallest, and a note says so
+    if heights.kind == "log":  # a note says that values without a logarithm are raised
         values = np.where(values > -heights.floor, values, scale.low)
     drawn = np.where(panel.finite, heights.of(values), np.nan)
     return replace(panel, scale=scale, heights=drawn)

@@ -1,4 +1,4 @@
-"""The density of the Hessian's eigenvalues at a point, with those that stand out.
+"""The density of the Hessian's eigenvalues at a point, and the largest eigenvalues.
 
 Source: Ghorbani et al. 2019, arXiv:1901.10159, figures 1 to 3.
 """
@@ -17,7 +17,7 @@ from landscape_mpi.views.page import current_page
 SIZE, NARROW = (6.4, 3.8), (3.35, 2.9)  # inches
 DENSITY, LEADING, PLANE = "#0072b2", "#d55e00", "#009e73"
 ASIDE = 0.8  # inches of the figure beside the axes
-DECADES = 8  # of the density below its largest value
+DECADES = 8  # decades of the density below its largest value
 CURVATURES = {"alpha": "--", "beta": ":"}
 
 
@@ -59,7 +59,7 @@ def draw_spectrum(spectrum: Spectrum) -> Figure:
     axes.set_title(wrap(title_of(spectrum), room), fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
-    if current_page().is_narrow:  # beside the axes there is no room that the density leaves free
+    if current_page().is_narrow:  # the density leaves no room for it inside the axes
         legend_below(figure, axes.get_legend_handles_labels()[0], 1)
     else:
         axes.legend(frameon=False, loc="upper right")
@@ -67,7 +67,7 @@ def draw_spectrum(spectrum: Spectrum) -> Figure:
 
 
 def title_of(spectrum: Spectrum) -> str:
-    """Return what the spectrum is of, in a line."""
+    """Return the surface, the point, the number of eigenvalues and the trace, in a line."""
     known = spectrum.attributes
     n, trace = int(str(known["n_parameters"])), float(str(known["trace"]))
     stem = Path(str(known["surface"])).stem

@@ -1,4 +1,4 @@
-"""A surface in numbers, and whether it looks right, in words: needs neither MPI nor torch."""
+"""A surface in numbers, with warnings if it does not look right. Needs neither MPI nor torch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from landscape_mpi.store.sharpness import Width
 from landscape_mpi.views import ring_table
 from landscape_mpi.views.guessing import guessing_loss
 
-RADII = (0.1, 0.5, 1.0)  # of the boxes of epsilon-sharpness
-RISE = 0.1  # of a level set above the center, in the unit of the loss
+RADII = (0.1, 0.5, 1.0)  # sizes of the boxes of epsilon-sharpness
+RISE = 0.1  # heights of level sets above the center, in the unit of the loss
 PART = 10  # for a loss that goes below 0: the level is at 1 / PART of the way to the median loss
-LOWER = 1e-3  # share of the center's loss by which another point must be lower to be told
-FEW_STEPS = 4  # a basin narrower than this shows nothing but its walls
-BASINS = 3  # a good range is about so many basins wide
-CHANCE = 50.0  # percent of error above which a plateau is one of guessing
+LOWER = 1e-3  # a point is mentioned if it is lower than the center by this share of its loss
+FEW_STEPS = 4  # a narrower basin shows only its walls
+BASINS = 3  # a good range is about this many basins wide
+CHANCE = 50.0  # percent: a plateau of more error is one of guessing
 PLATEAU = 2.0  # percent: errors so close to the largest belong to it
 STATISTICS = {
     "fixed": "the center's running statistics everywhere; far from it they do not fit the weights, "
@@ -33,7 +33,7 @@ STATISTICS = {
     "move": "running statistics that move along with the weights; they are right at both ends",
     "reestimate": "running statistics measured again at every point",
 }
-DESERT = 0.5  # share of the points on the plateau that is too much
+DESERT = 0.5  # too large a share of the points on the plateau
 
 
 def say_summary(path: Path) -> int:
@@ -47,16 +47,16 @@ def say_summary(path: Path) -> int:
 
 
 def summary_of(surface: Surface) -> str:
-    """Return a surface in numbers, as --summary prints it."""
+    """Return a surface in numbers, in the words of --summary."""
     _check_surface(surface)
     return "\n".join(describe(surface))
 
 
 def _check_surface(surface: Surface) -> None:
-    """Check that there is a minimum in the middle to speak of.
+    """Check that a surface has a center with a minimum.
 
     Raises:
-        InputError: If the file is of lines between solutions.
+        InputError: If the file holds lines between solutions.
     """
     if CURVE in surface.attributes or SOLUTIONS in surface.attributes:
         raise InputError(
@@ -70,7 +70,7 @@ def describe(surface: Surface) -> list[str]:
     """Return a surface in numbers, line by line.
 
     Args:
-        surface: As it was read, complete or not.
+        surface: The surface as it was read, complete or not.
 
     Raises:
         InputError: If none of its points is computed.
@@ -96,8 +96,8 @@ def describe(surface: Surface) -> list[str]:
 def _angle(surface: Surface) -> Iterator[str]:
     """Say how far from orthogonal the two directions are.
 
-    Source: Li et al. 2018, arXiv:1712.09913, section 7.1: sqrt(2 / (pi n)) is expected of two
-    random ones.
+    Source: Li et al. 2018, arXiv:1712.09913, section 7.1: two random ones have sqrt(2 / (pi n)) on
+    average.
     """
     cosine, n = (surface.about_directions.get(name, math.nan) for name in ("cosine", "n_moved"))
     if math.isfinite(cosine) and n > 0:
@@ -124,7 +124,7 @@ def _repeats(surface: Surface, name: str) -> str:
 
 
 def _unit(surface: Surface, name: str) -> str:
-    """Return the unit of a loss, to stand behind a number; empty if it has none."""
+    """Return the unit of a loss to write after a number; empty if it has none."""
     unit = surface.units[name]
     return "" if unit in {"1", ""} else f" {unit}"
 
@@ -180,7 +180,7 @@ def _numbers_at_center(
 
 
 def _rings(surface: Surface, name: str) -> Iterator[str]:
-    """Say at which distance the median over the directions of a plane is that of guessing."""
+    """Say at which distance the median over the directions of a plane reaches guessing."""
     if not surface.is_line and guessing_loss(surface, name) is not None:
         yield ring_table.describe(ring_table.measure_rings(surface, name))
 
@@ -202,14 +202,14 @@ def _sharpness_in_boxes(
 
 
 def _levels(loss: np.ndarray, value: float) -> list[tuple[float, str]]:
-    """Return the levels whose widths are given, with words that describe them.
+    """Return the levels for which widths are stated, with words that describe them.
 
     Args:
-        loss: Of the surface, float64 [n_alpha, n_beta].
-        value: At the center, finite.
+        loss: Loss of the surface, float64 [n_alpha, n_beta].
+        value: Loss at the center, finite.
 
     Returns:
-        No level below the loss of the center, from which a width is measured.
+        Only levels above the loss of the center, since widths are measured from there.
     """
     if not _goes_below_0(loss):
         levels = [(2 * value, "up to twice that"), (value + RISE, f"up to {RISE:g} more")]
@@ -278,7 +278,7 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
 
 
 def _statistics(surface: Surface) -> Iterator[str]:
-    """Say which running statistics batch-norm had, where the network has any."""
+    """Say which running statistics batch-norm had, if the network has any."""
     known = surface.attributes
     there = re.search(r"\b[1-9]\d* batch-norms", str(known.get("preparation", "")))
     if not there and not known.get("running_statistics"):
@@ -335,7 +335,7 @@ def _check_range(surface: Surface, loss: np.ndarray, center: tuple[int, int]) ->
             )
         elif found.total < FEW_STEPS * step:
             reach, n, what = float(f"{BASINS * found.total / 2:.1g}"), len(axis), "is wide"
-            if reach >= np.abs(axis).max():  # narrower it shows no more
+            if reach >= np.abs(axis).max():  # a narrower range would show no more
                 reach, what = float(np.abs(axis).max()), "has few points"
                 n = 2 * math.ceil(reach * FEW_STEPS / found.total) + 1
             yield (

@@ -1,24 +1,26 @@
 """Minima, saddles and maxima of a surface, and how persistent they are.
 
 Water that rises over the surface fills a pool at each minimum. Where two pools meet, at a saddle,
-the one with the higher bottom ends (the elder rule), and its persistence is how far the water rose
-in it: how high one has to climb to leave its basin for a deeper one. Where water closes a ring
-around an island, at another saddle, the island begins to sink; it ends at its maximum. In terms of
-homology: the sublevel sets in dimensions 0 and 1. What the grid leaves open is settled here:
+the one with the higher bottom ends (the elder rule). Its
+persistence is the rise of the water in it: the climb from its minimum to a deeper basin. Where
+water closes a ring around an island, at another saddle, the island begins to sink; it ends at its
+maximum. In terms of homology, these are the sublevel sets in dimensions 0 and 1. This module
+decides
+what the grid leaves open:
 
 - Neighbours: views/neighbours.py.
 - Ties: of equal values, the one that comes first in the order [alpha, beta] is lower (Edelsbrunner
-  & Mücke 1990, "Simulation of simplicity"), and a pair without persistence is none. So a plateau is
-  at most one point, and the pairs do not change under a rising map of the values: they are the same
-  for a loss and its logarithm.
+  & Mücke 1990, "Simulation of simplicity"), and a pair without persistence does not count. So a
+    plateau is at most one point, and the pairs do not change under a rising map of the values: they
+    are the same for a loss and its logarithm.
 - The border: a minimum there begins a pool and counts, though the loss may fall beyond; a maximum
   there closes no ring and does not. A complete plane then has
   minima - saddles + maxima = 1, a saddle counting once for each pair that it ends or begins.
 - Points that are not computed, NaN or infinite are left out: holes, around which a ring may close
   that never ends. Each such ring lowers the sum by 1, each piece that holes cut off raises it by 1.
-- The deepest minimum never ends. Its persistence is that up to the highest point.
+- The deepest minimum never ends. Its persistence is measured up to the highest point.
 - A line has minima, and maxima where two of them meet.
-- Coordinates only say where a point is: the spacing of the grid does not count.
+- Coordinates only name a point: the spacing of the grid does not count.
 
 Sources: Edelsbrunner & Harer 2010, "Computational Topology", chapters VI and VII (pairs, elder
 rule, persistence); Carr, Snoeyink, Axen 2003 (merge trees); gudhi's manual, "Cubical complex".
@@ -38,10 +40,10 @@ NONE = -1
 
 @dataclass(frozen=True)
 class Pairs:
-    """Minima or maxima, each with the saddle it is paired with; the most persistent first."""
+    """Minima or maxima, each with the saddle of its pair; the most persistent first."""
 
     point: np.ndarray  # int64 [n], flat index into [n_alpha, n_beta]
-    saddle: np.ndarray  # int64 [n], likewise, NONE for a minimum that never ends
+    saddle: np.ndarray  # int64 [n], flat index too, NONE for a minimum that never ends
     persistence: np.ndarray  # float64 [n], in heights of the panel
 
     def __len__(self) -> int:
@@ -58,28 +60,28 @@ class Topology:
     """The critical points of a quantity of a surface, and its merge tree."""
 
     panel: Panel
-    neighbours: str  # what joins the points, in words
+    neighbours: str  # the way in which points are joined, in words
     minima: Pairs
-    into: np.ndarray  # int64 [n_minima], the minimum each merges into, NONE where it never ends
-    share: np.ndarray  # float64 [n_minima], of the points from which one descends to it
+    into: np.ndarray  # int64 [n_minima], the minimum into which each merges, NONE if it never ends
+    share: np.ndarray  # float64 [n_minima], share of the points from which one descends to it
     maxima: Pairs
     rings: np.ndarray  # int64 [n], saddles that close rings around points left out
-    least: float = 0.0  # persistence of the pairs that were asked for, in heights of the panel
+    least: float = 0.0  # smallest persistence that was asked for, in heights of the panel
 
     @property
     def is_line(self) -> bool:
-        """Say whether the surface is a line: where two minima meet is then a maximum."""
+        """Say whether the surface is a line: then two minima meet at a maximum."""
         return min(self.panel.surface.shape) == 1
 
     @property
     def saddles(self) -> np.ndarray:
-        """Return the saddles: those of minima, of maxima, and of rings; int64 [n]."""
+        """Return the saddles of minima, of maxima, and of rings, int64 [n]."""
         ended = self.minima.saddle[self.minima.saddle != NONE]
         return np.concatenate([ended, self.maxima.saddle, self.rings])
 
     @property
     def saddle_persistence(self) -> np.ndarray:
-        """Return the persistence of the pair of each saddle, infinite for a ring, float64 [n]."""
+        """Return the persistence of each saddle's pair, infinite for a ring, float64 [n]."""
         ended = self.minima.persistence[self.minima.saddle != NONE]
         rings = np.full(len(self.rings), np.inf)
         return np.concatenate([ended, self.maxima.persistence, rings])
@@ -109,10 +111,10 @@ def find_topology(panel: Panel, *, neighbours: int = EIGHT, least: float = 0.0) 
     """Find the minima, saddles and maxima of a quantity, and pair them.
 
     Args:
-        panel: The quantity, of which some points are finite; persistence is measured in its
-            heights, which are decades on a logarithmic scale.
+        panel: The quantity, with some finite points; persistence is measured in its heights, which
+            are decades on a logarithmic scale.
         neighbours: 4 or 8.
-        least: Persistence below which a pair is left out.
+        least: Smallest persistence of a pair that is kept.
 
     Raises:
         InputError: If gudhi is not installed, or too few points are computed to join them.
@@ -123,7 +125,7 @@ def find_topology(panel: Panel, *, neighbours: int = EIGHT, least: float = 0.0) 
     edges = _edges_by_rank(joined.edges, ranks, len(order))
     sinks = _descend(edges, len(order))
     parents = _parents(pools, edges, sinks)
-    # The most persistent first; of equal ones that which ends last, so that parents come first.
+    # The most persistent first; of equal ones the one that ends last, so that parents come first.
     heights = panel.heights.ravel()[order]
     persistence = _persistence(pools, heights)
     ranked = np.lexsort((-pools[:, 1], -persistence, pools[:, 1] < len(order)))
@@ -144,9 +146,9 @@ def find_topology(panel: Panel, *, neighbours: int = EIGHT, least: float = 0.0) 
 
 
 def keep_persistent(topology: Topology, least: float) -> Topology:
-    """Return the pairs of at least this persistence; basins of others go to what they merge into.
+    """Keep the pairs of at least this persistence; other basins join the one they merge into.
 
-    A pair without persistence is left out in any case; a minimum that never ends stays.
+    A pair without persistence is always left out; a minimum that never ends stays.
     """
 
     def number(pairs: Pairs) -> int:
@@ -168,11 +170,11 @@ def keep_persistent(topology: Topology, least: float) -> Topology:
 
 
 def rank_points(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
-    """Put the finite points of a panel into an order without ties, the lowest first.
+    """Sort the finite points of a panel without ties, the lowest first.
 
     Returns:
-        Their flat indices in this order, int64 [n]; and the rank of each point of the grid, float64
-        [n_points], n for those left out.
+        The flat indices in this order, int64 [n]; and the rank of each point of the grid, float64
+        [n_points], n for points left out.
     """
     finite = np.flatnonzero(panel.finite)
     order = finite[np.argsort(panel.values.ravel()[finite], kind="stable")]
@@ -182,7 +184,7 @@ def rank_points(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _intervals(joined: Neighbours, ranks: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return where pools begin and end, and islands, as ranks int64 [n, 2]; n where they do not."""
+    """Return the beginnings and ends of pools and of islands as ranks, int64 [n, 2]; n for none."""
     complex_ = joined.build(ranks)
     complex_.compute_persistence(homology_coeff_field=2)
     found = []
@@ -201,7 +203,7 @@ def _edges_by_rank(edges: np.ndarray, ranks: np.ndarray, n: int) -> np.ndarray:
 
 
 def _descend(edges: np.ndarray, n: int) -> np.ndarray:
-    """Return the minimum at which one ends who always goes to the lowest neighbour, int64 [n]."""
+    """Return for each point the minimum below it, by steps to the lowest neighbour, int64 [n]."""
     sinks = np.arange(n)
     np.minimum.at(sinks, edges[:, 1], edges[:, 0])
     while not np.array_equal(sinks, sinks[sinks]):
@@ -210,10 +212,10 @@ def _descend(edges: np.ndarray, n: int) -> np.ndarray:
 
 
 def _parents(pools: np.ndarray, edges: np.ndarray, sinks: np.ndarray) -> np.ndarray:
-    """Return the pool that each one flows into where it ends, as ranks int64 [n].
+    """Return the pool into which each one flows at its end, as ranks, int64 [n].
 
     Args:
-        pools: Ranks of minimum and saddle, int64 [n, 2].
+        pools: Ranks of the minimum and the saddle of each pool, int64 [n, 2].
         edges: Ranks of the ends of each edge, the lower first; sorted by the higher.
         sinks: The minimum below each point, int64 [n_points].
 
@@ -221,7 +223,7 @@ def _parents(pools: np.ndarray, edges: np.ndarray, sinks: np.ndarray) -> np.ndar
         The rank of the other minimum, n_points for a pool that never ends.
     """
     n = len(sinks)
-    # A pool that has ended points to that it flowed into, at last to one that has not.
+    # A pool that has ended points to the one it flowed into; the last one has not ended.
     flows = {int(pool): int(pool) for pool in pools[:, 0]}
     parents = {int(pool): n for pool in pools[:, 0]}
     for saddle in np.unique(pools[pools[:, 1] < n, 1]):
@@ -241,7 +243,7 @@ def _root(flows: dict[int, int], pool: int) -> int:
 
 
 def _persistence(pairs: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """Return how far each pair reaches, up to the highest point where it never ends."""
+    """Return the persistence of each pair, up to the highest point if it never ends."""
     ends = np.append(heights, heights.max())
     return np.asarray(ends[pairs[:, 1]] - heights[pairs[:, 0]], dtype=np.float64)
 
@@ -260,7 +262,7 @@ def coordinates_of(panel: Panel, points: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def on_border(panel: Panel, points: np.ndarray) -> np.ndarray:
-    """Say which points lie on the border of the grid, bool [n]; of a line, at its ends."""
+    """Say which points lie on the border of the grid, or at the ends of a line, bool [n]."""
     found = np.zeros(len(points), dtype=bool)
     for index, n in zip(
         np.unravel_index(points, panel.surface.shape), panel.surface.shape, strict=True

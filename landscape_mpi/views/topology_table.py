@@ -1,4 +1,4 @@
-"""The minima, saddles and maxima of surfaces in words and numbers, and as a table of values."""
+"""The minima, saddles and maxima of surfaces in words, and as a table of values."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ COLUMNS = (
     "share",
     "on_border",
 )
-SHARES = (0.1, 1.0, 10.0)  # percent of the surface's height, from which on basins are counted
-LISTED = 8  # minima
+SHARES = (0.1, 1.0, 10.0)  # percent of the surface's height, of the counted basins
+LISTED = 8  # largest number of minima in the list
 
 
 def describe(found: Sequence[Topology]) -> list[str]:
-    """Return what was found in words: a surface, or a line of words for each of several lines."""
+    """Describe the topology in words: of a surface, or of each of several lines in one line."""
     if len(found) == 1:
         return [_title(found[0]), *_counts(found[0]), *_basins(found[0]), *_list_minima(found[0])]
     lines = [f"{_title(found[0])}, {len(found)} lines, each by itself"]
@@ -91,7 +91,7 @@ def _basins(topology: Topology) -> Iterator[str]:
 
 
 def say_persistence(topology: Topology) -> str:
-    """Return the largest persistence beside the deepest minimum, and that of all together."""
+    """State the largest persistence besides the deepest minimum, and the sum without it."""
     others = topology.others
     largest, total = (_amount(topology, value) for value in (others.max(), others.sum()))
     share = 100 * others.max() / topology.height
@@ -112,7 +112,7 @@ def _number(n: int, one: str, more: str) -> str:
 
 
 def _list_minima(topology: Topology) -> Iterator[str]:
-    """Say where the most persistent minima are, in columns."""
+    """List the places of the most persistent minima, in columns."""
     minima = topology.minima.first(LISTED)
     alpha, beta = coordinates_of(topology.panel, minima.point)
     values = topology.panel.values.ravel()[minima.point]
@@ -133,11 +133,12 @@ def _list_minima(topology: Topology) -> Iterator[str]:
 def write_table(found: Sequence[Topology], path: Path) -> None:
     """Write all points as comma-separated values, whole or not at all.
 
-    A row for each minimum, saddle and maximum. Minima and maxima are numbered by falling
-    persistence; saddles as those of minima, of maxima, and of rings around points left out, whose
-    persistence is infinite: a point that is the saddle of two pairs has two rows. Minima and maxima
-    name the saddle they are paired with (minima of a line: the maximum). Minima also have the
-    number of that they merge into, which is the merge tree, and their share of the points.
+    Each minimum, saddle and maximum has a row. Minima and maxima are numbered by falling
+    persistence. The saddles are those of minima, of maxima, and of rings around points left out,
+    which have infinite persistence; a point that is the saddle of two pairs has two rows. Minima
+    and maxima name the saddle of their pair (minima of a line: the maximum). Minima also have the
+    number of the minimum into which they merge, which gives the merge tree, and their share of the
+    points.
     """
     rows: Rows = [COLUMNS]
     for line, topology in enumerate(found, 1):
@@ -176,7 +177,7 @@ def _rows_of(
     persistence: np.ndarray,
     *tree: Sequence[object] | np.ndarray,
 ) -> Iterator[list[object]]:
-    """Return the rows of points of one kind; tree: their last columns, 0 where there is none."""
+    """Return the rows of points of one kind; ``tree`` is their last columns, 0 without a tree."""
     alpha, beta = coordinates_of(topology.panel, points)
     values = topology.panel.values.ravel()[points]
     border = on_border(topology.panel, points)

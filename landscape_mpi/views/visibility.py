@@ -1,4 +1,4 @@
-"""Which points of a surface are seen from a direction, by marching along rays over its heights.
+"""The points of a surface that are seen from a direction, by marching along rays over its heights.
 
 A ray goes from a point towards the camera. The point is hidden where the surface rises above its
 ray. Rays are parallel: the camera is far away.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST = 101  # points along an axis: more would take time and change no choice
-LEVEL_WITH = 1e-3  # of the longest side: what rises less above a ray does not hide its point
+LEVEL_WITH = 1e-3  # of the longest side: a smaller rise above a ray does not hide its point
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,8 @@ def make_terrain(
 
     Args:
         alpha: Coordinates, rising or falling.
-        beta: Likewise.
-        heights: Float64 [n_alpha, n_beta], in the unit of the sides; where NaN, nothing stands in
-            the way.
+        beta: Coordinates, rising or falling.
+        heights: Heights, float64 [n_alpha, n_beta], in the unit of the sides; NaN hides nothing.
         sides: Lengths of the plane, float64 [2].
     """
     low = np.nanmin(heights) if np.isfinite(heights).any() else 0.0
@@ -49,11 +48,11 @@ def make_terrain(
 
 
 def clearances(terrain: Terrain, places: np.ndarray, towards: np.ndarray) -> np.ndarray:
-    """Return how high something over each place must stand to be seen, float64 [n].
+    """Return the height over each place from which on something is seen, float64 [n].
 
     Args:
         terrain: The surface.
-        places: In the box, float64 [n, 2].
+        places: Places in the box, float64 [n, 2].
         towards: Unit vector towards the camera, float64 [3], with a third component above zero.
     """
     flat = float(np.hypot(*towards[:2]))
@@ -72,7 +71,7 @@ def are_seen(terrain: Terrain, index: np.ndarray, towards: np.ndarray) -> np.nda
 
     Args:
         terrain: The surface.
-        index: Places in the grid, int64 [n, 2].
+        index: Indices of grid points, int64 [n, 2].
         towards: Unit vector towards the camera, float64 [3].
     """
     needed = clearances(terrain, terrain.place_of(index), towards)
@@ -83,7 +82,7 @@ def are_seen(terrain: Terrain, index: np.ndarray, towards: np.ndarray) -> np.nda
 def _heights_at(heights: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Return bilinear heights at fractional indices [2, ...], -infinity outside the grid.
 
-    scipy.ndimage has this too, and takes longer to import than all pictures need for it.
+    scipy.ndimage has this too, but its import takes longer than this function in all pictures.
     """
     last = np.array(heights.shape) - 1
     inside = ((index >= 0) & (index <= last.reshape(2, *[1] * (index.ndim - 1)))).all(axis=0)

@@ -1,4 +1,4 @@
-"""The weights of training runs: their norm over the epochs, and their histogram at the end.
+"""The weights of trainings: their norm over the epochs, and their histogram at the end.
 
 Source: Li et al. 2018, arXiv:1712.09913, figure 2 (b, c, e, f).
 """
@@ -29,14 +29,14 @@ RING: dict[str, Any] = {
     "markersize": 6.0,
     "markerfacecolor": "white",
 }
-N_NAMED = 4  # runs in the name of a file
-N_COLUMNS = 4  # of the legend
-MARKED_UP_TO = 12  # epochs: more would make the markers a band
-SHARE_SHOWN = 0.99  # of the weights, of the run whose weights reach furthest
+N_NAMED = 4  # largest number of runs in the name of a file
+N_COLUMNS = 4  # columns of the legend
+MARKED_UP_TO = 12  # epochs: the markers of more would merge into a band
+SHARE_SHOWN = 0.99  # share of the weights, for the run with the widest weights
 
 
 def check_number(runs: Sequence[WeightsFile]) -> None:
-    """Check that there is a look for each run.
+    """Check that there are enough looks for the runs.
 
     Raises:
         InputError: If there are too many.
@@ -60,7 +60,7 @@ def picture_of(runs: Sequence[WeightsFile], *, out_dir: Path | None, suffix: str
 
 
 def draw_weights(runs: Sequence[WeightsFile]) -> Figure:
-    """Draw the weight norms of runs over their epochs, and their last weights' histograms."""
+    """Draw the weight norms of runs over their epochs, and the histograms of their last weights."""
     figure = Figure(figsize=sheet(SIZE, NARROW), layout="constrained")
     norms, histogram = figure.subplots(*((2, 1) if current_page().is_narrow else (1, 2)))
     reach = 1.1 * max(map(_reach, runs))
@@ -78,7 +78,7 @@ def draw_weights(runs: Sequence[WeightsFile]) -> Figure:
 
 
 def labels_of(runs: Sequence[WeightsFile]) -> list[str]:
-    """Return a name for each run: its folder's, longer where two are the same."""
+    """Return a name for each run: that of its folder, longer if two are the same."""
     return short_names([Path(run.path).resolve().parent for run in runs], endings=True)
 
 
@@ -99,8 +99,8 @@ def density_of(run: WeightsFile) -> tuple[np.ndarray, np.ndarray]:
     """Return the edges of the bins and the density of the last weights in them.
 
     Returns:
-        Edges, float64 [n_bins + 1], and density, float64 [n_bins]: with the weights outside the
-        bins, its integral is 1.
+        Edges, float64 [n_bins + 1], and density, float64 [n_bins]: its integral and the share of
+        weights outside the bins sum to 1.
     """
     edges, counts = run.history.histogram_edges[-1], run.history.histogram[-1]
     n = max(1, counts.sum() + run.history.n_outside[-1].sum())
@@ -108,7 +108,7 @@ def density_of(run: WeightsFile) -> tuple[np.ndarray, np.ndarray]:
 
 
 def coarse(edges: np.ndarray, density: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a histogram with every n bins in one, n odd, so that one of them is around zero."""
+    """Merge every n bins of a histogram, with n odd so that one bin is around zero."""
     first = (len(density) // 2 - n // 2) % n
     starts = np.unique([0, *range(first, len(density), n)])
     new = np.append(edges[starts], edges[-1])
@@ -126,7 +126,7 @@ def _draw_histogram(axes: Axes, run: WeightsFile, look: dict[str, Any], *, reach
 
 
 def _reach(run: WeightsFile) -> float:
-    """Return how far from zero most of the last weights lie."""
+    """Return the largest distance from zero of most of the last weights."""
     edges, density = density_of(run)
     share = density * np.diff(edges)
     centers = np.abs(edges[:-1] + edges[1:]) / 2
@@ -144,7 +144,7 @@ def _frame(norms: Axes, histogram: Axes, runs: Sequence[WeightsFile]) -> None:
     norms.set_ylim(0, 1.1 * float(all_norms[np.isfinite(all_norms)].max(initial=0.0)) or 1.0)
     norms.margins(x=0.02)
     if all(len(run.history.epoch) == 1 for run in runs):
-        norms.set_xlim(-0.5, 0.5)  # before training: there is no other epoch yet
+        norms.set_xlim(-0.5, 0.5)  # before training, when there is only one epoch
     last = {int(run.history.epoch[-1]) for run in runs}
     when = f"after epoch {last.pop()}" if len(last) == 1 else "after the last epoch"
     histogram.set_title(f"weights {when}")

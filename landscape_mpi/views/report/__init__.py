@@ -1,1 +1,1 @@
-"""One self-contained HTML page of surfaces: what is in it, its tables, its script and its look."""
+"""One self-contained HTML page of surfaces: its contents, its tables, its script and its look."""

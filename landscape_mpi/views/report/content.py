@@ -1,8 +1,8 @@
-"""What the script of the page draws: the numbers of each surface, packed.
+"""The contents of the page: the numbers of each surface, packed for its script.
 
-Arrays are base64 of little-endian float64, float32, int32 or uint8: the values as the file has
-them, NaN and infinity included, rounded to float32 where no picture shows it. On the page the axes
-rise, whatever they do in the file.
+Arrays are base64 of little-endian float64, float32, int32 or uint8: the values of the
+file, with NaN and infinity, rounded to float32 if no picture shows the difference. On the page
+the axes always rise.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from landscape_mpi.views.path import DROPPED, RUN_COLORS, STRAIGHT
 from landscape_mpi.views.report.gaps import find_gaps
 from landscape_mpi.views.space import Space, stand_up
 
-Packed = dict[str, Any]  # what json can write
+Packed = dict[str, Any]  # values that json can write
 KINDS = {"f8": "<f8", "f4": "<f4", "i4": "<i4", "u1": "|u1"}
 UNSEEN = 1e-5  # of the range of the values: a picture has some thousand pixels
 CURVE_LINES = ("curve", "straight line")
 
 
 def pack_surface(surface: Surface, names: list[str]) -> Packed:
-    """Return what is drawn of a surface.
+    """Pack the values of a surface that the page draws.
 
     Args:
-        surface: As it was read, with sums among its quantities where they were asked for.
-        names: Of the quantities to show.
+        surface: The surface as it was read, with the sums that were asked for.
+        names: Names of the quantities to show.
     """
     order = [np.argsort(axis) for axis in (surface.alpha, surface.beta)]
     turn: Callable[[np.ndarray], np.ndarray] = lambda values: values[np.ix_(*order)]  # noqa: E731
@@ -63,16 +63,16 @@ def pack_surface(surface: Surface, names: list[str]) -> Packed:
 
 
 def pack_scales(surfaces: Sequence[Surface], names: Iterable[str]) -> Packed:
-    """Return how each quantity is drawn where nobody says how."""
+    """Pack the usual scale of each quantity."""
     return {name: asdict(default_scale(surfaces, name)) for name in names}
 
 
 def choose_view(surfaces: Sequence[Surface], names: Sequence[str]) -> Packed:
-    """Return angles from which most of the basins is seen in the first quantity, degrees.
+    """Choose the angles that show most of the basins of the first quantity, degrees.
 
     Args:
-        surfaces: All of the page; lines, and surfaces without the quantity, do not count.
-        names: Quantities, the first to be drawn first.
+        surfaces: All surfaces of the page; only planes with the quantity count.
+        names: Names of the quantities; the first one is drawn first.
     """
     planes = [surface for surface in surfaces if not surface.is_line and names[0] in surface.values]
     panels = [make_panel(surface, names[0]) for surface in planes]
@@ -85,24 +85,24 @@ def pack(values: np.ndarray, kind: str) -> str:
     """Return an array in the order of its memory as base64.
 
     Args:
-        values: Any shape.
+        values: An array of any shape.
         kind: One of KINDS.
     """
     return base64.b64encode(np.ascontiguousarray(values, KINDS[kind]).tobytes()).decode()
 
 
 def kind_for(values: np.ndarray) -> str:
-    """Return f4 if nothing that is shown changes as values become float32, else f8.
+    """Return f4 if float32 changes nothing that is shown, otherwise f8.
 
     Args:
-        values: float64, any shape.
+        values: An array of float64, of any shape.
     """
     finite = values[np.isfinite(values)]
     if not finite.size:
         return "f4"
     with np.errstate(over="ignore", under="ignore"):
         rounded = finite.astype("f4").astype("f8")
-    relative = np.finfo("f4").eps * np.abs(finite)  # of subnormal numbers, less than that is kept
+    relative = np.finfo("f4").eps * np.abs(finite)  # subnormal numbers keep fewer digits than that
     error = np.abs(rounded - finite)
     few = (error <= relative) & (error <= UNSEEN * np.ptp(finite))
     return "f4" if few.all() or np.array_equal(rounded, finite) else "f8"
@@ -147,7 +147,7 @@ def _pack_gaps(computed: np.ndarray) -> Packed | None:
 
 
 def lines_of(surface: Surface) -> list[str]:
-    """Return what each line of a file of lines is; one empty word where there is one line."""
+    """Return a name for each line of a file of lines; a single line has an empty one."""
     if surface.is_curve:
         return list(CURVE_LINES[: surface.shape[1]])
     if surface.has_pairs:

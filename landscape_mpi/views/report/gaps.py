@@ -1,4 +1,4 @@
-"""What stands in a picture between the points that are computed so far."""
+"""The values that a picture shows between the points computed so far."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Gaps:
 
 
 def find_gaps(computed: np.ndarray) -> Gaps | None:
-    """Return how the points that are not computed lie between those that are.
+    """Find the points that are not computed and lie between computed ones.
 
     Args:
-        computed: Where a point is computed, bool [n_alpha, n_beta].
+        computed: True at computed points, bool [n_alpha, n_beta].
 
     Returns:
-        Those inside the Delaunay triangulation of the computed points, which the pictures of a
-        partial surface draw as well; None where there is no such point.
+        The points inside the Delaunay triangulation of the computed ones, which the other pictures
+        of a partial surface also draw; None if there is no such point.
     """
     known, missing = np.argwhere(computed), np.argwhere(~computed)
     if not len(missing) or len(known) < 3 or np.linalg.matrix_rank(known - known[0]) < 2:

@@ -1,7 +1,7 @@
 """The page: a frame of HTML, its look, its script, plotly.js and the surfaces, in one file.
 
-plotly.js and the numbers are compressed, and unpacked by the browser itself (DecompressionStream):
-that takes the page from about 6 MB to about 2.
+plotly.js and the numbers are compressed, and the browser unpacks them (DecompressionStream): this
+reduces the page from about 6 MB to about 2.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from landscape_mpi.views.report import tables
 from landscape_mpi.views.report.content import choose_view, pack_scales, pack_surface
 from landscape_mpi.views.report.tables import escape
 
-RELOAD_S = 10  # between two looks of a page that is being watched
-# The script of the page, a noun in each file; they become one, so any may call any other.
+RELOAD_S = 10  # s between two checks of a page that is being watched
+# The script of the page, one noun per file; the files are joined, so each may call any other.
 SCRIPTS = (
     "state",
     "unpacking",
@@ -59,7 +59,7 @@ SCRIPTS = (
 
 @dataclass(frozen=True)
 class Source:
-    """A surface, and where it comes from."""
+    """A surface and its file."""
 
     surface: Surface
     provenance: Provenance
@@ -78,16 +78,16 @@ def make_page(
     """Return the page as text.
 
     Args:
-        sources: At least one, each with computed points.
-        quantities: To show; None for all that are computed.
-        command: That makes this page again, word by word.
-        scale: To begin with, one of levels.SCALES; None lets the values say.
-        ends: Of the values that are drawn to begin with; None for an end of our choice.
-        watched: Whether the file is written again and the page should look for it.
-        reload_s: How often it then does, s.
+        sources: At least one source, each with computed points.
+        quantities: Names to show; None for all that are computed.
+        command: The words of the command that makes this page again.
+        scale: First scale, one of levels.SCALES; None chooses from the values.
+        ends: First range of the values that are drawn; None chooses an end.
+        watched: Whether the file is written again and the page should look for the new one.
+        reload_s: Time between two looks, s.
 
     Raises:
-        InputError: If a surface has no such quantity, or nothing of it is computed.
+        InputError: If a surface has no such quantity, or none of its points is computed.
     """
     chosen = [choose_quantities(source.surface, quantities) for source in sources]
     surfaces = [surface for surface, _ in chosen]
@@ -116,12 +116,12 @@ def make_page(
 
 
 def _hash(script: str) -> str:
-    """Return what names a script in the policy of the page: the browser runs no other."""
+    """Return the hash that allows a script in the policy of the page: the browser runs no other."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def pack_text(text: str) -> str:
-    """Return text, compressed, as base64; the same text is always the same."""
+    """Compress text and return it as base64, the same for the same text."""
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
@@ -155,7 +155,7 @@ def _library() -> str:
 
 @cache
 def _plotly() -> str:
-    """Return plotly.js as its Python package brings it."""
+    """Return plotly.js from its Python package."""
     return files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The words of the page: what a surface is, its numbers, and where it comes from, as HTML."""
+"""The text of the page as HTML: the facts of a surface, its numbers, and its provenance."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from landscape_mpi.store.provenance import Provenance, RunRecord
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.summary import describe
 
-INDENT = "  "  # of a line under a heading
+INDENT = "  "  # indentation of a line under a heading
 UNKNOWN = {"", "none", "None", "unknown"}
-# Attributes of the file's root, its directions and its provenance, in the words of the table.
+# Attributes of the file's root, its directions and its provenance, with their names in the table.
 WHAT = {
     "model": "network",
     "preparation": "network, as evaluated",
@@ -60,7 +60,7 @@ def title_of(surface: Surface) -> str:
 
 
 def facts(surface: Surface, provenance: Provenance) -> str:
-    """Return the few numbers a reader looks for first, as a list of terms."""
+    """Return the few numbers that a reader looks for first, as a list of terms."""
     told = dict(_facts(surface, provenance))
     items = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
@@ -113,7 +113,7 @@ def numbers(surface: Surface) -> str:
 
 
 def provenance_table(surface: Surface, provenance: Provenance) -> str:
-    """Return where a surface comes from, as a table, and its runs as another."""
+    """Return the provenance of a surface as a table, and its runs as another."""
     rows = [("file", str(surface.path)), ("points", " × ".join(str(n) for n in surface.shape))]
     rows += _who(provenance)
     rows += _rows(surface.attributes, WHAT)
@@ -131,7 +131,7 @@ def provenance_table(surface: Surface, provenance: Provenance) -> str:
 
 
 def _who(provenance: Provenance) -> Iterator[tuple[str, str]]:
-    """Say who began the file, where, and how long its runs took; what is not known, too."""
+    """Say who began the file, where, and how long its runs took, or that this is unknown."""
     known = provenance.attributes
     yield "who ran it", _shown(known.get("user")) or UNSAID
     hosts = {run.texts["hosts"]: None for run in provenance.runs if run.texts.get("hosts")}
@@ -144,7 +144,7 @@ def _who(provenance: Provenance) -> Iterator[tuple[str, str]]:
 
 
 def command_of(provenance: Provenance) -> str | None:
-    """Return the command that made a surface, None where its file does not tell."""
+    """Return the command that made a surface, None if its file does not have it."""
     return _shown(provenance.attributes.get("command")) or None
 
 
@@ -181,7 +181,7 @@ def _run_cells(number: int, run: RunRecord) -> tuple[str, ...]:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the two largest of its units."""
+    """Return a time in its two largest units."""
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
