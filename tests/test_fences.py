@@ -38,8 +38,10 @@ DEVICE_WORDS = {"cpu", "cuda", "xpu", "mps"}
 # Rooms whose docstrings begin with a verb, and words with which none of them does.
 IN_PLAIN_ENGLISH = (
     "analysis",
+    "cluster",
     "compute",
     "draw",
+    "engine",
     "python",
     "views",
     "zoo",

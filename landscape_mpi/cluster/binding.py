@@ -1,4 +1,4 @@
-"""Which GPU and how many cores each rank takes, decided from what the ranks of a node see."""
+"""The GPU and the cores of each rank, chosen from those that the ranks of a node see."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from landscape_mpi.errors import InputError
 def assign_gpus(seen: Sequence[Sequence[str]], *, host: str, mask: str) -> list[int]:
     """Give each rank of a node a GPU of its own.
 
-    Ranks that all see every GPU get them in order; ranks that a launcher has already bound
-    to one GPU each keep it.
+    If all ranks see every GPU, they get them in order; ranks that a launcher has already bound to
+    one GPU keep it.
 
     Args:
-        seen: For each rank of the node the identities of the GPUs it sees.
+        seen: Identities of the GPUs that each rank of the node sees.
         host: Name of the node, for the message.
-        mask: Variable that shows a process some GPUs alone, for the message.
+        mask: Variable that limits the GPUs that a process sees, for the message.
 
     Returns:
-        For each rank the index of its GPU among those it sees.
+        The index of each rank's GPU among those it sees.
 
     Raises:
         InputError: If a rank is left without a GPU.
@@ -35,7 +35,7 @@ def assign_gpus(seen: Sequence[Sequence[str]], *, host: str, mask: str) -> list[
 
 
 def _take(rank: int, seen: Sequence[Sequence[str]], taken: dict[str, int], tried: set) -> bool:
-    """Find a GPU for rank, moving others where they see more than one (Kuhn's matching)."""
+    """Find a GPU for a rank, moving other ranks if they see several (Kuhn's matching)."""
     free_first = sorted(seen[rank], key=lambda gpu: gpu in taken)
     for gpu in free_first:
         if gpu in tried:
@@ -65,8 +65,7 @@ def _too_few(seen: Sequence[Sequence[str]], host: str, mask: str) -> str:
 def share_cores(ranks: Ranks) -> int:
     """Return how many threads this rank may run. Collective over the node.
 
-    Cores are those this process may run on; ranks that may run on the same ones share them
-    evenly, so a launcher's binding is respected.
+    Ranks that may run on the same cores share them evenly, so a launcher's binding is respected.
     """
     allowed = tuple(sorted(os.sched_getaffinity(0)))
     everyone = ranks.node.allgather(allowed)

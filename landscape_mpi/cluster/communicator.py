@@ -1,4 +1,4 @@
-"""The ranks of a run, and how they agree.
+"""The ranks of a run, and their agreement on errors.
 
 Importing this module starts MPI.
 """
@@ -27,15 +27,15 @@ LONGEST_PAUSE_S = 2e-3
 
 
 class SharedInputError(InputError):
-    """Bad input of which every rank knows: all of them stop, rank 0 says why."""
+    """Bad input that every rank knows: all of them stop, and rank 0 prints the reason."""
 
 
 @dataclass
 class Steps:
-    """The steps of this process between two meetings of the ranks, for a thread that looks on."""
+    """The steps of this process between two meetings of the ranks, for a thread that watches."""
 
-    n: int = 0  # meetings that have begun
-    is_waiting: bool = False  # whether it is in one
+    n: int = 0  # number of meetings that have begun
+    is_waiting: bool = False  # whether this process is in a meeting
 
 
 STEPS = Steps()
@@ -48,21 +48,21 @@ class Ranks:
     comm: MPI.Intracomm
     node: MPI.Intracomm  # the ranks that share this rank's memory, in the order of comm
     host: str
-    set_up_watch: SetUpWatch | None = None  # ends with the first round
+    set_up_watch: SetUpWatch | None = None  # the watch of the set-up; ends with the first round
 
     @property
     def rank(self) -> int:
-        """Number of this process, 0 is the root."""
+        """Return the number of this process; 0 is the root."""
         return self.comm.rank
 
     @property
     def size(self) -> int:
-        """Number of processes."""
+        """Return the number of processes."""
         return self.comm.size
 
     @property
     def is_root(self) -> bool:
-        """Whether this is rank 0."""
+        """Say whether this is rank 0."""
         return self.comm.rank == ROOT
 
 
@@ -73,15 +73,15 @@ def start_ranks(comm: MPI.Intracomm = MPI.COMM_WORLD) -> Ranks:
 
 
 def describe_world() -> tuple[int, str]:
-    """Return how many processes MPI joined, and the library, e.g. ``Open MPI 4.1.4``. Local."""
+    """Return the number of processes that MPI joined, and its library with version. Local."""
     vendor, version = MPI.get_vendor()
     return MPI.COMM_WORLD.size, f"{vendor} {'.'.join(map(str, version))}"
 
 
 def looks_at(request: MPI.Request) -> Iterator[None]:
-    """Wait for what MPI is doing, giving the caller a turn after every look at it.
+    """Wait for an operation of MPI, and yield to the caller after every look at it.
 
-    A blocking call looks without a pause, and keeps a core that others could compute on.
+    A blocking call looks without a pause, and occupies a core that others could use.
     """
     pause_s = SHORTEST_PAUSE_S
     while not request.Test():
@@ -91,7 +91,7 @@ def looks_at(request: MPI.Request) -> Iterator[None]:
 
 
 def meet(comm: MPI.Comm) -> None:
-    """Wait until all ranks are here, leaving the cores to those that compute. Collective."""
+    """Wait until all ranks are here, without occupying a core. Collective."""
     STEPS.n += 1
     STEPS.is_waiting = True
     for _ in looks_at(comm.Ibarrier()):
@@ -100,11 +100,11 @@ def meet(comm: MPI.Comm) -> None:
 
 
 def is_met_by_all(apart: MPI.Comm, seconds: float) -> bool:
-    """Return whether all ranks come here within a time. Collective over those that come.
+    """Say whether all ranks come here within a time. Collective over those that come.
 
     Args:
-        apart: Communicator on which ranks wait for one another nowhere else.
-        seconds: How long to wait for the others.
+        apart: Communicator that is used for no other wait.
+        seconds: Longest wait for the others.
     """
     end = time.monotonic() + seconds
     return all(time.monotonic() <= end for _ in looks_at(apart.Ibarrier()))
@@ -118,7 +118,7 @@ def on_root(ranks: Ranks, work: Callable[[], T]) -> T | None:
         work: Called on rank 0 only.
 
     Returns:
-        What work returned on rank 0, None elsewhere.
+        The result of work on rank 0, None elsewhere.
 
     Raises:
         SharedInputError: On every rank, if work raised an InputError.
@@ -136,18 +136,18 @@ def on_root(ranks: Ranks, work: Callable[[], T]) -> T | None:
 
 
 def agree(ranks: Ranks, work: Callable[[], T]) -> T:
-    """Do work on every rank and go on only if it went well on all. Collective over the ranks.
+    """Do work on every rank, and continue only if all succeed. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        work: Called on every rank; may communicate within the node only, and there so that an
-            error in it is raised after all communication.
+        work: Called on every rank; may communicate only within the node, and must finish that
+            before it raises an error.
 
     Returns:
-        What work returned on this rank.
+        The result of work on this rank.
 
     Raises:
-        SharedInputError: On every rank, with the words of the first rank that raised an
+        SharedInputError: On every rank, with the message of the first rank that raised an
             InputError.
     """
     result, problem = None, None
@@ -163,7 +163,7 @@ def agree(ranks: Ranks, work: Callable[[], T]) -> T:
 
 
 def stop_together(problem: str | None) -> None:
-    """Stop if there is a problem, which is the same on all ranks. Local.
+    """Stop if there is a problem, which must be the same on all ranks. Local.
 
     Raises:
         SharedInputError: If there is one.

@@ -1,4 +1,4 @@
-"""What must be the same on every rank, compared by words."""
+"""The comparison of values that must be equal on all ranks, as words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def compare_words(ranks: Ranks, where: str, words: Mapping[str, str], way_out: s
     Args:
         ranks: All ranks.
         where: Beginning of the message.
-        words: What this rank has.
+        words: The words of this rank, by name.
         way_out: End of the message.
 
     Raises:

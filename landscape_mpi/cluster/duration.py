@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def describe_duration(seconds: float) -> str:
-    """Return a duration as a person says it, e.g. ``2 h 05 min``."""
+    """Return a duration in words, e.g. ``2 h 05 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""Ranks that compute one point together, each on its own part of the data."""
+"""Ranks that compute one point together, each on a part of the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mpi4py import MPI
 from landscape_mpi.cluster.communicator import Ranks, stop_together
 from landscape_mpi.errors import InputError
 
-WORTH_SPLITTING = 1.05  # a longer run than the shortest by this factor is still good enough
+WORTH_SPLITTING = 1.05  # a run that is longer than the shortest by this factor is good enough
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,22 @@ class Group:
     """This rank's group among all groups; the first rank of a group leads it."""
 
     comm: MPI.Intracomm  # the ranks of this group
-    index: int  # of this group
+    index: int  # number of this group
     of_rank: tuple[int, ...]  # group of every rank of the run
 
     @property
     def n_groups(self) -> int:
-        """Number of groups."""
+        """Return the number of groups."""
         return self.of_rank[-1] + 1
 
     @property
     def is_leader(self) -> bool:
-        """Whether this rank reports the points of its group."""
+        """Say whether this rank reports the points of its group."""
         return self.comm.rank == 0
 
     @property
     def leaders(self) -> list[int]:
-        """Rank of each group's leader."""
+        """Return the rank of each group's leader."""
         return [self.of_rank.index(group) for group in range(self.n_groups)]
 
     def free(self) -> None:
@@ -43,12 +43,12 @@ class Group:
         self.comm.Free()
 
     def part(self, n: int) -> slice:
-        """Return this rank's part of n things in a row, as even as can be."""
+        """Return this rank's part of n things in a row, as even as possible."""
         ends = [n * place // self.comm.size for place in range(self.comm.size + 1)]
         return slice(ends[self.comm.rank], ends[self.comm.rank + 1])
 
     def any(self, value: bool) -> bool:
-        """Return whether it is true on some rank. Collective over the group."""
+        """Say whether the flag is true on some rank. Collective over the group."""
         return value if self.comm.size == 1 else self.comm.allreduce(value, op=MPI.LOR)
 
     def agree(self, work: Callable[[], object]) -> None:
@@ -60,7 +60,7 @@ class Group:
             work: Called on every rank; does not communicate.
 
         Raises:
-            SharedInputError: On all of them, with the message of the first rank that met bad input.
+            SharedInputError: On all ranks, with the message of the first one that met bad input.
         """
         problem = None
         try:
@@ -71,10 +71,10 @@ class Group:
         stop_together(next((text for text in told if text is not None), None))
 
     def gather(self, part: np.ndarray) -> np.ndarray | None:
-        """Put the parts of all ranks one after the other. Collective over the group.
+        """Join the parts of all ranks in their order. Collective over the group.
 
         Args:
-            part: This rank's, [n_local]; of one type on all ranks.
+            part: This rank's part, [n_local]; of the same type on all ranks.
 
         Returns:
             All parts in the order of the ranks on the leader, None elsewhere.
@@ -91,7 +91,7 @@ def make_groups(ranks: Ranks, ranks_per_point: int) -> Group:
 
     Args:
         ranks: All ranks of the run.
-        ranks_per_point: Ranks in a group; more where they cannot be shared out evenly.
+        ranks_per_point: Ranks in a group; more if they cannot be shared out evenly.
     """
     of_rank = group_of_ranks(ranks.size, ranks_per_point)
     index = of_rank[ranks.rank]
@@ -100,18 +100,18 @@ def make_groups(ranks: Ranks, ranks_per_point: int) -> Group:
 
 
 def group_of_ranks(n_ranks: int, ranks_per_point: int) -> list[int]:
-    """Return the group of every rank: as many groups as can be filled, no rank left over."""
+    """Return the group of every rank: as many full groups as possible, and no rank left over."""
     n_groups = max(1, n_ranks // ranks_per_point)
     return [rank * n_groups // n_ranks for rank in range(n_ranks)]
 
 
 def choose_ranks_per_point(*, n_points: int, n_ranks: int, n_batches: Sequence[int]) -> int:
-    """Return the group size with which a run is shortest: 1 unless points are few.
+    """Return the group size with which a run is shortest: 1 unless there are few points.
 
     Args:
         n_points: Points left to compute.
         n_ranks: Ranks of the run.
-        n_batches: Batches of each split, the parts in which data can be shared out.
+        n_batches: Batches of each split; data are shared out in batches.
     """
 
     def length(ranks_per_point: int) -> int:

@@ -1,7 +1,7 @@
-"""The entry of every command that runs on ranks: one message, one status, no rank left waiting.
+"""The entry of every command that runs on ranks: one message, one status, and no waiting rank.
 
-A rank that raises before a barrier leaves the others in it for ever, so an exception
-nobody expected is printed with the rank and host it came from, and ends the whole job.
+A rank that raises before a barrier leaves the others in it for ever. So an unexpected exception is
+printed with its rank and host, and ends the whole job.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 ALIKE_S = 3.0  # ranks that meet the same bad input meet it within this time
-LEFT, LEFT_S = 1, 0.5  # tag of the word that a rank has left, and how long it may take to come
-ABORT_S = 10  # for MPI to end the job; then the system ends this process
-SAY_S = 2.0  # time in which the first process says what is wrong with all of them
+LEFT, LEFT_S = 1, 0.5  # tag of the message that a rank has left, and the longest wait for it
+ABORT_S = 10  # time for MPI to end the job; then the system ends this process
+SAY_S = 2.0  # time for the first process to print the problem of all of them
 
 
 def run_on_ranks(
@@ -46,20 +46,20 @@ def run_on_ranks(
     *,
     without_mpi: Callable[[Exception], int] | None = None,
 ) -> NoReturn:
-    """Parse the command line, start MPI, run main on every rank and leave with its status.
+    """Parse the command line, start MPI, run main on every rank and exit with its status.
 
     Args:
         main: Called with the options and the ranks; returns the exit status.
         parse: Turns the arguments into options. ``--help`` ends here, before MPI starts.
-        without_mpi: Of a command that examines MPI, and so runs on processes that MPI has not
-            joined: called where MPI cannot be started, with the reason; returns the exit status.
+        without_mpi: For a command that examines MPI, and so also runs on processes that MPI has not
+            joined. Called with the reason if MPI cannot be started; returns the exit status.
     """
     search_seldom()
     tell_interrupts_apart()
     options, problem = parse_or_problem(parse, sys.argv[1:])
     try:
         from landscape_mpi.cluster.communicator import describe_world, start_ranks
-    except (ImportError, RuntimeError) as error:  # no mpi4py, or no MPI library beneath it
+    except (ImportError, RuntimeError) as error:  # mpi4py or its MPI library is missing
         if without_mpi is not None and options is not None:
             sys.exit(without_mpi(error))
         _leave_without_mpi(error)
@@ -69,7 +69,7 @@ def run_on_ranks(
     if fault is not None and without_mpi is None:
         _leave_apart(fault)
     if fault is not None and not is_first(os.environ):
-        sys.exit(0)  # the first one says it
+        sys.exit(0)  # the first process prints the reason
     if getattr(options, "stall_seconds", None) is not None:
         from landscape_mpi.cluster.set_up_watch import watch_set_up
 
@@ -80,7 +80,7 @@ def run_on_ranks(
 def parse_or_problem(
     parse: Callable[[Sequence[str]], argparse.Namespace], arguments: Sequence[str]
 ) -> tuple[argparse.Namespace | None, InputError | None]:
-    """Return the options, or what is wrong with the arguments: one rank will say it."""
+    """Return the options, or the problem with the arguments, which one rank will print."""
     try:
         return parse(arguments), None
     except InputError as problem:
@@ -97,7 +97,7 @@ def run_guarded(
 
     Args:
         main: Called with the options and the ranks.
-        options: Options of the command, None if there was a problem with them.
+        options: Options of the command, None if there is a problem with them.
         problem: That problem, the same on every rank.
         ranks: All ranks of the run.
 
@@ -106,9 +106,9 @@ def run_guarded(
     """
     from landscape_mpi.cluster.communicator import SharedInputError, meet
 
-    apart = ranks.comm.Dup()  # ranks wait for one another on it only at the end
+    apart = ranks.comm.Dup()  # used only for the wait at the end
     try:
-        # Every rank parsed the same words, so no rank waits for another here.
+        # Every rank parsed the same words, so all ranks come here, or none.
         if options is None:
             status = _say_once(problem, ranks)
         else:
@@ -132,10 +132,11 @@ def run_guarded(
 
 
 def _say_apart(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> int:
-    """Say what this rank met, perhaps alone: a network may raise for this rank's samples only.
+    """Report bad input that perhaps only this rank met: a network may raise for its samples only.
 
-    If all ranks met it, rank 0 says it, and all leave as after any bad input. If not, the others
-    wait for this rank for ever: it says it, leaves without MPI, and the launcher ends the others.
+    If all ranks met it, rank 0 prints it, and all leave as after any bad input. If not, the others
+    would wait for this rank for ever. So it prints the problem and leaves without MPI, and the
+    launcher ends the others.
     """
     from landscape_mpi.cluster.communicator import is_met_by_all
 
@@ -145,7 +146,7 @@ def _say_apart(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> int:
 
 
 def leave_alone(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> NoReturn:
-    """Say what this rank alone has met, and leave without MPI: the launcher ends the others."""
+    """Print the problem of this rank alone, and leave without MPI: the launcher ends the others."""
     where = f"[{ranks.rank}/{ranks.size} {ranks.host}] "
     print(f"{where}error: {problem}", file=sys.stderr, flush=True)
     for other in set(range(ranks.size)) - {ranks.rank}:
@@ -154,9 +155,9 @@ def leave_alone(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> NoRe
 
 
 def end_job(ranks: Ranks, apart: MPI.Intracomm) -> None:
-    """End all ranks after an exception that nobody expected; print it, unless one has left.
+    """End all ranks after an unexpected exception; print it, unless a rank has left.
 
-    A rank that has left alone has said why, and others may meet a lost connection to it.
+    A rank that left alone has printed its reason, and others may only see a lost connection to it.
 
     Args:
         ranks: All ranks of the run.
@@ -179,11 +180,11 @@ def _say_once(problem: InputError | None, ranks: Ranks) -> int:
 
 
 def _end_unwritten(error: UnwritableError, ranks: Ranks) -> NoReturn:
-    """Say it and end the job at once.
+    """Print the error and end the job at once.
 
-    After a write that failed, HDF5's own exit handler can crash, and MPI_Abort would run it.
-    Launchers end the other ranks with the first that leaves MPI without a word, except for srun:
-    it lets them wait until they take this rank for one that hangs.
+    After a failed write, HDF5's own exit handler can crash, and MPI_Abort would run it. Most
+    launchers end all ranks when one leaves without MPI_Finalize. With srun the others wait until
+    their watch takes this rank for a hung one.
     """
     print(f"[{ranks.rank}/{ranks.size} {ranks.host}] error: {error}", file=sys.stderr, flush=True)
     if started_by_srun(os.environ):
@@ -194,7 +195,7 @@ def _end_unwritten(error: UnwritableError, ranks: Ranks) -> NoReturn:
 
 
 def _skip_exit_handlers(status: int) -> None:
-    """Have this process leave with a status before any other handler of its exit runs.
+    """Make this process exit with a status before any other exit handler runs.
 
     Handlers run in the reverse order of their registration, so this one is the first.
     """
@@ -203,7 +204,7 @@ def _skip_exit_handlers(status: int) -> None:
 
 
 def _print_traceback(ranks: Ranks) -> None:
-    """Print the exception with rank and host before every line, in one write."""
+    """Print the exception in one write, with rank and host before every line."""
     prefix = f"[{ranks.rank}/{ranks.size} {ranks.host}] "
     lines = traceback.format_exc().splitlines()
     sys.stderr.write("".join(f"{prefix}{line}\n" for line in lines))
@@ -211,7 +212,7 @@ def _print_traceback(ranks: Ranks) -> None:
 
 
 def _leave_apart(fault: str) -> NoReturn:
-    """Say from one process that MPI did not join them into one run, and leave."""
+    """Print from one process that MPI did not join them into one run, and leave."""
     if is_first(os.environ):
         print(f"error: {fault}", file=sys.stderr, flush=True)
     else:  # a launcher may end all processes when the first one leaves

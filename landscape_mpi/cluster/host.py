@@ -7,5 +7,5 @@ import socket
 
 
 def host_name() -> str:
-    """Return the name of this node: SLURM's own, which its commands take, or the system's."""
+    """Return the name of this node: the one that SLURM's commands accept, or the system's."""
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()

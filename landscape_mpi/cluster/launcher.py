@@ -1,21 +1,21 @@
-"""The launcher that started this process, and how many it started, as the environment tells."""
+"""The launcher of this process and its number of processes, read from the environment."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
-# In which launchers tell a process its rank: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray),
-# PALS (PBS on Cray) and Flux.
+# Variables with the rank of a process: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray), PALS
+# (PBS on Cray) and Flux.
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PALS_RANKID", "FLUX_TASK_RANK")
 SRUN_TASKS = "SLURM_STEP_NUM_TASKS"  # of a step; a batch script and a shell of salloc have none
-# In which launchers tell how many processes they started, and what to call the launcher.
+# Variables with the number of started processes, and names for their launchers.
 SIZES = {
     "OMPI_COMM_WORLD_SIZE": "Open MPI's mpirun",
     "PMI_SIZE": "the launcher (PMI_SIZE)",
     "MV2_COMM_WORLD_SIZE": "MVAPICH's mpirun",
     "MVP_COMM_WORLD_SIZE": "MVAPICH's mpirun",
-    "PALS_LOCAL_SIZE": "PALS",  # on this node: the number of all is in PMI_SIZE, if anywhere
+    "PALS_LOCAL_SIZE": "PALS",  # on this node: only PMI_SIZE may hold the number of all
     "FLUX_JOB_SIZE": "Flux",
     SRUN_TASKS: "srun",
 }
@@ -29,31 +29,31 @@ PLACES = (*RANKS, "MV2_COMM_WORLD_RANK", "MVP_COMM_WORLD_RANK", "SLURM_PROCID")
 
 
 def started_by_launcher() -> bool:
-    """Return whether mpirun, mpiexec or srun started this process.
+    """Say whether mpirun, mpiexec or srun started this process.
 
-    For commands that also run without MPI.
+    Commands that also run without MPI need this.
     """
     is_one_of_many = sizes_told(os.environ).get(SRUN_TASKS, 1) > 1
     return is_one_of_many or any(name in os.environ for name in RANKS)
 
 
 def started_by_srun(environment: Mapping[str, str]) -> bool:
-    """Return whether this process is a task of srun itself, with no mpirun between.
+    """Say whether this process is a task of srun itself, without an mpirun in between.
 
     Args:
-        environment: Of the process.
+        environment: Environment of the process.
     """
     told = sizes_told(environment)
     return told.get(SRUN_TASKS, 1) > 1 and "OMPI_COMM_WORLD_SIZE" not in told
 
 
 def sizes_told(environment: Mapping[str, str]) -> dict[str, int]:
-    """Return how many processes each launcher started, by the variable that tells it.
+    """Return the number of processes that each launcher started, by the variable that holds it.
 
-    If one launcher runs inside another, as mpirun in a step of srun, each tells its own number.
+    If one launcher runs inside another, as mpirun in a step of srun, each has its own number.
 
     Args:
-        environment: Of the process.
+        environment: Environment of the process.
     """
     told = {name: environment[name] for name in SIZES if environment.get(name, "").isdecimal()}
     # A command in a shell (--pty), or in a job submitted from a task, is not a task of that step.
@@ -67,7 +67,7 @@ def find_fault(environment: Mapping[str, str], *, n_ranks: int, library: str) ->
     """Return an error message if MPI joined fewer processes than each launcher started, or None.
 
     Args:
-        environment: Of the process.
+        environment: Environment of the process.
         n_ranks: Processes that MPI joined.
         library: The MPI library in use, with its version.
     """
@@ -86,5 +86,5 @@ def find_fault(environment: Mapping[str, str], *, n_ranks: int, library: str) ->
 
 
 def is_first(environment: Mapping[str, str]) -> bool:
-    """Return whether this process is the launcher's first, or the launcher does not say."""
+    """Say whether this process is the launcher's first, or the launcher does not tell."""
     return all(environment.get(name, "0") == "0" for name in PLACES)

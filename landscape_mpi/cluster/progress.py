@@ -1,4 +1,4 @@
-"""How far the run is: a bar on a terminal, one plain line per round in a log."""
+"""The progress of the run: a bar on a terminal, one plain line per round in a log."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Progress:
 
         Args:
             n_points: Points of the surface.
-            n_done: Of these, computed by earlier runs.
-            samples_per_point: Samples a point evaluates, over all splits; None where points
-                differ in their work, and the rate is that of points.
-            noun: What the samples are.
+            n_done: Points that earlier runs computed.
+            samples_per_point: Samples of a point, over all splits; None if points differ in their
+                work: then the rate counts points.
+            noun: Noun for the samples.
             shown: Whether to print; true on one rank.
             bar: Show a bar, or nothing; None for a bar on a terminal and lines elsewhere.
-            is_open: Whether computed points may ask for others, so that nobody knows how many
-                there are going to be.
+            is_open: Whether computed points may ask for others, so that the final number is
+                unknown.
         """
         self.n_computed = 0
         self._n_points, self._is_open = n_points, is_open
@@ -90,6 +90,6 @@ class Progress:
 
 def _new_bar(n_points: int | None, n_done: int) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tqdm, in a notebook that has no ipywidgets
+        warnings.simplefilter("ignore")  # from tqdm, in a notebook without ipywidgets
         from tqdm.auto import tqdm
     return tqdm(total=n_points, initial=n_done, unit="point", dynamic_ncols=True)

@@ -1,7 +1,7 @@
-"""A ring of ranks in which each hears its left neighbour: who is silent is known by name.
+"""A ring of ranks in which each hears its left neighbour, so that a silent rank is known by name.
 
-A word is one small message that nobody waits for, so a stopped rank holds nobody up, the load
-is the same with any number of ranks, and rank 0 is watched like every other. A single rank sends
+Each word is a small message without waiting, so a stopped rank delays no other one, the load is
+the same with any number of ranks, and rank 0 is watched like every other rank. A single rank sends
 nothing: MPICH does not send a message to the rank itself before it is received.
 """
 
@@ -16,7 +16,7 @@ from landscape_mpi.cluster.communicator import Ranks, looks_at
 
 
 class Ring:
-    """This rank between its neighbours. Any thread may call it, as far as MPI allows threads."""
+    """This rank between its neighbours. Any thread may call it, if MPI allows threads."""
 
     def __init__(self, ranks: Ranks) -> None:
         """Join the ring. Collective over the ranks.
@@ -37,15 +37,15 @@ class Ring:
         self._one_at_a_time = threading.Lock()
 
     def speak(self, point_seconds: float) -> None:
-        """Say to the right neighbour that this rank is alive. Local.
+        """Tell the right neighbour that this rank is alive. Local.
 
         Args:
-            point_seconds: What a point usually takes here, s; 0 if that is not known.
+            point_seconds: Usual time of a point here, s; 0 if unknown.
         """
         if self._is_alone:
             return
         with self._one_at_a_time:
-            if self._sent.Test():  # else it has not even taken the word before this one
+            if self._sent.Test():  # otherwise it has not even received the previous word
                 self._send(point_seconds, is_last=False)
 
     def _send(self, point_seconds: float, *, is_last: bool) -> None:
@@ -53,11 +53,11 @@ class Ring:
         self._sent = self.comm.Isend(self._word, dest=self._right)
 
     def hear(self) -> float | None:
-        """Take what the left neighbour has said since the last time. Local.
+        """Receive the words of the left neighbour since the last call. Local.
 
         Returns:
-            What a point usually takes there, s, 0 if it does not know; None if it was silent. A
-            single rank is its own neighbour, and never silent.
+            Usual time of a point there, s, 0 if unknown; None if it was silent. A single rank is
+            its own neighbour, and never silent.
         """
         if self._is_alone:
             return 0.0
@@ -72,7 +72,7 @@ class Ring:
         return float(self._taken[0])
 
     def leave(self) -> None:
-        """Take every word that is still under way. Collective over the ranks."""
+        """Receive every word that is still under way. Collective over the ranks."""
         if not self._is_alone:
             self._finish_sending()
             self._send(0.0, is_last=True)
@@ -82,6 +82,6 @@ class Ring:
         self.comm.Free()
 
     def _finish_sending(self) -> None:
-        """Wait until the last word is sent, and take what comes in: all ranks may wait at once."""
+        """Wait until the last word is sent, receiving words meanwhile, as all ranks may wait."""
         for _ in looks_at(self._sent):
             self.hear()

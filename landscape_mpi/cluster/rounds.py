@@ -1,4 +1,4 @@
-"""Rounds: rank 0 hands out shards, every group of ranks computes its own, all write together."""
+"""Rounds: rank 0 hands out shards, every group computes its own, and all ranks write together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from landscape_mpi.errors import InputError
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What one rank computed in one round."""
+    """The results of one rank in one round."""
 
     points: np.ndarray  # flat indices into the grid, int64 [n_local]
     values: np.ndarray  # float64 [n_local, n_quantities]
@@ -26,12 +26,12 @@ class ShardResult:
     problem: str | None = None  # message of bad input at the next point, which was not evaluated
 
 
-# Of flat indices into the grid, int64 [n]; returns float64 [n, n_quantities].
+# Takes flat indices into the grid, int64 [n]; returns float64 [n, n_quantities].
 EvaluatePoints = Callable[[np.ndarray], np.ndarray]
 
 
 def one_by_one(evaluate_point: Callable[[int], np.ndarray]) -> EvaluatePoints:
-    """Return what evaluates some points, one after the other.
+    """Return a function that evaluates some points one after the other.
 
     Args:
         evaluate_point: Returns the values of a point, float64 [n_quantities].
@@ -41,11 +41,11 @@ def one_by_one(evaluate_point: Callable[[int], np.ndarray]) -> EvaluatePoints:
 
 @dataclass(frozen=True)
 class RoundReport:
-    """What rank 0 knows when a round is written."""
+    """The state of the run on rank 0 when a round is written."""
 
-    n_points: int  # written in this round
-    n_pending: int  # still to compute
-    seconds: float  # from handing the shards out to the end of the write, s
+    n_points: int  # points written in this round
+    n_pending: int  # points still to compute
+    seconds: float  # time from handing the shards out to the end of the write, s
     balance: float  # computing time of the slowest rank over the mean, 1 is even
 
 
@@ -71,15 +71,15 @@ def run_rounds(
         group: The ranks that compute a point together with this one.
         pending: On rank 0 the points to compute, in order, int64 [n]; None elsewhere.
         n_quantities: Values a point has.
-        round_seconds: How long a round is meant to last, s.
+        round_seconds: Intended length of a round, s.
         evaluate_points: Returns the values of some points, float64 [n, n_quantities], on the
             leader of the group; called on all ranks of the group for the same points.
-        points_at_once: How many it is given; fewer only where no more are left.
+        points_at_once: Number of points of a call; fewer only if no more are left.
         write_round: Writes a shard; called on every rank in every round.
         report: Called on rank 0 after every round.
-        stop: Asked after every point, so that a signal ends this rank's shard early.
+        stop: Checked after every point, so that a signal ends this rank's shard early.
         watch: Ends the job if a rank hangs.
-        more: Called on rank 0 once all are written; returns points that follow from their values.
+        more: Called on rank 0 once all are written; returns further points, chosen from values.
 
     Returns:
         Whether all points are done; False after a stop signal.
@@ -114,7 +114,7 @@ def run_rounds(
 def _next_shards(
     plan: ShardPlan | None, group: Group, more: Callable[[], np.ndarray] | None
 ) -> list[np.ndarray] | None:
-    """Return the shard of every rank, those of a group being the same; None when all is done."""
+    """Return the shard of every rank, the same within a group; None when all points are done."""
     if plan is None:
         return None
     if not plan.n_pending and more is not None:
@@ -130,12 +130,12 @@ def _in_blocks(shard: np.ndarray, n: int) -> list[np.ndarray]:
 
 
 def _deadline(plan: ShardPlan | None, shards: list[np.ndarray] | None) -> float | None:
-    """Return when ranks stop even if they are not done, s; None when all is done."""
+    """Return the time at which ranks stop even if not done, s; None at the end of the run."""
     return plan.deadline_seconds if plan is not None and shards is not None else None
 
 
 def _nothing(n_quantities: int) -> ShardResult:
-    """Return what a rank writes whose group's leader writes for it."""
+    """Return the empty result of a rank whose leader writes for its group."""
     return ShardResult(np.empty(0, np.int64), np.empty((0, n_quantities)), np.empty(0))
 
 
@@ -181,7 +181,7 @@ def _compute_shard(
 
 
 def _record(plan: ShardPlan, told: Sequence[tuple[int, float]], began: float) -> RoundReport:
-    """Tell the plan how fast each group was, and return the report of the round."""
+    """Record the speed of each group in the plan, and return the report of the round."""
     for index, (n_points, seconds) in enumerate(told):
         plan.record(index, n_points=n_points, seconds=seconds)
     busy = np.array([seconds for _, seconds in told])

@@ -1,9 +1,9 @@
-"""Ranks that hang before their first round: while they import, read, call user code or start a GPU.
+"""The watch over ranks before their first round: imports, files, user code and GPUs may hang.
 
-A thread in each rank looks at what its main thread is in. A rank that waits for the others is not
-to blame; one that stays in its own work is, and says where in the code it is. A process that is
-stopped cannot say so itself: its right neighbour in the ring does. watch.py takes over with the
-first round.
+A thread in each rank looks at the present step of its main thread. A rank that waits for the others
+is not to blame. A rank that stays in its own work is, and prints its place in the code. A stopped
+process cannot print: its right neighbour in the ring does. watch.py takes over with the first
+round.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from landscape_mpi.cluster.ring import Ring
 from landscape_mpi.cluster.watch import LONGEST_LOOK_S, USUAL_POINTS, Awake, end_stalled
 from landscape_mpi.errors import HERE, place_in_code
 
-SHORTEST_LIMIT_S = 45.0  # an import of torch takes half as long where many ranks share few cores
+SHORTEST_LIMIT_S = 45.0  # an import of torch takes half of it if many ranks share few cores
 
 
 class SetUpWatch:
@@ -34,9 +34,9 @@ class SetUpWatch:
 
         Args:
             ranks: All ranks of the run.
-            stall_seconds: How long a rank may be silent in a round, s. Before the first one, when
-                nobody knows how long a step takes, it may be USUAL_POINTS times longer.
-            shortest_limit_s: The limit of a step is at least that, s.
+            stall_seconds: Longest silence of a rank in a round, s. Before the first round, when the
+                length of a step is unknown, it is USUAL_POINTS times longer.
+            shortest_limit_s: Least limit of a step, s.
         """
         self._ranks = ranks
         self._ring = Ring(ranks)
@@ -51,7 +51,7 @@ class SetUpWatch:
     def end(self) -> None:
         """End the watch, if it has not ended. Collective over the ranks."""
         if not self._over.is_set():
-            meet(self._ranks.comm)  # watched until all are here
+            meet(self._ranks.comm)  # the watch goes on until all are here
             self._over.set()
             self._thread.join()
             self._ring.leave()
@@ -84,7 +84,7 @@ class SetUpWatch:
         end_stalled(self._ranks, words, self._ring.left_host, may_ask=self._may_talk)
 
     def _accuse_self_in_turn(self, seconds: float) -> None:
-        """End the job, unless others may be to blame and have not had the time to say so."""
+        """End the job, unless other ranks may be to blame and have not had time to report."""
         frame = sys._current_frames()[threading.main_thread().ident or 0]
         frames = traceback.extract_stack(frame)
         # A line of this package that calls C may call MPI, and wait there for the rank that hangs.
@@ -102,10 +102,10 @@ class SetUpWatch:
 
 
 def watch_set_up(ranks: Ranks, *, stall_seconds: float) -> Ranks:
-    """Return ranks that are watched from now on. Collective over the ranks.
+    """Begin the watch over ranks, and return them. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        stall_seconds: How long a rank may be silent in a round, s.
+        stall_seconds: Longest silence of a rank in a round, s.
     """
     return replace(ranks, set_up_watch=SetUpWatch(ranks, stall_seconds=stall_seconds))

@@ -1,8 +1,8 @@
-"""How many points each rank gets in a round, from the speeds measured so far.
+"""The number of points of each rank in a round, from the speeds measured so far.
 
-A round ends for all ranks together, or the others wait for the last. Its shards are what the
-speeds promise; speeds vary, so a rank also stops at the round's deadline and gives the rest of
-its shard back. Ranks that wait for a slow one then do so for half a point, whatever slowed it.
+A round should end for all ranks together, or the others wait for the last one. The measured speeds
+give the sizes of the shards. Speeds vary, so a rank also stops at the round's deadline and gives
+the rest of its shard back. Then ranks wait for a slow one for only half a point.
 """
 
 from __future__ import annotations
@@ -10,42 +10,41 @@ from __future__ import annotations
 import numpy as np
 
 MEMORY = 0.5  # weight of the rounds before the last one in the speed of a rank
-SPARE = 1.25  # more points in a shard than its rank is going to do, for one that got faster
-SHORTEST_ROUND = 0.25  # of a full one; points for less are shared out among the rounds before
-# Up to here, for each rank, points are the last round; of more, so much is left for it, since
-# what the round before has measured shares out a few points well, and many badly.
+SPARE = 1.25  # shards have more points than expected, for a rank that got faster
+SHORTEST_ROUND = 0.25  # of a full round: a shorter last round is merged into the previous ones
+# Up to MOST_LAST_POINTS points per rank form the last round. Of more, LAST_SHARE is left for it:
+# the speeds of the previous round share out a few points well, and many badly.
 MOST_LAST_POINTS = 16
 LAST_SHARE = 0.2
-MOST_UNEVEN = 4.0  # times the median: a rank with a slower point had a mishap, and sets no pace
-LATE = 1.25  # of the time the last round is to take; what is not done then is shared out again
+MOST_UNEVEN = 4.0  # times the median: a slower point was a mishap, and does not set the pace
+LATE = 1.25  # of the expected time of the last round; then unfinished points are shared out again
 
 
 class ShardPlan:
-    """The points still to compute, and how fast each rank has been."""
+    """The points still to compute, and the measured speed of each rank."""
 
     def __init__(
         self, pending: np.ndarray, n_ranks: int, *, round_seconds: float, at_once: int = 1
     ) -> None:
-        """Begin with no speed known: the first round measures one point a rank.
+        """Begin without known speeds: the first round measures one point per rank.
 
         Args:
             pending: Flat indices in the order to compute them, int64 [n].
             n_ranks: Number of ranks.
-            round_seconds: How long a round is meant to last, s.
-            at_once: Points that a rank computes together; what is said of a point here then holds
-                for such a block of them.
+            round_seconds: Intended length of a round, s.
+            at_once: Points that a rank computes together; here, a point then means such a block.
         """
         self._order, self._at_once = pending, at_once
         self._left = np.arange(-(-len(pending) // at_once))  # blocks in that order, rising
-        self._shards: list[np.ndarray] = []  # such blocks, by rank
+        self._shards: list[np.ndarray] = []  # blocks handed out, by rank
         self._given_back: list[np.ndarray] = []
         self._round_seconds = round_seconds
         self._n_blocks, self._seconds = np.zeros(n_ranks), np.zeros(n_ranks)
-        self.deadline_seconds = np.inf  # of the round handed out last, from its beginning, s
+        self.deadline_seconds = np.inf  # deadline of the last round, from its beginning, s
 
     @property
     def n_pending(self) -> int:
-        """Points not handed out, or given back."""
+        """Return the number of points that are not handed out, or given back."""
         return sum(len(self._points(blocks)) for blocks in (self._left, *self._given_back))
 
     def _points(self, blocks: np.ndarray) -> np.ndarray:
@@ -53,7 +52,7 @@ class ShardPlan:
         return self._order[places[places < len(self._order)]]
 
     def add(self, points: np.ndarray) -> None:
-        """Go on with further points, at the speeds known so far; all before must be done.
+        """Add further points and keep the known speeds; all previous ones must be done.
 
         Args:
             points: Flat indices in the order to compute them, int64 [n].
@@ -75,35 +74,34 @@ class ShardPlan:
         return [self._points(blocks) for blocks in self._shards]
 
     def _plan_round(self) -> tuple[np.ndarray, float]:
-        """Return the points of each rank, and when it stops even if they are not done, s."""
+        """Return the number of points of each rank, and the deadline of the round, s."""
         cost = self._point_seconds()
         n_left = len(self._left)
         if np.isnan(cost).all():
             return shard_sizes(cost, n_points=n_left, round_seconds=self._round_seconds), np.inf
-        # A rank not measured yet is taken to be as slow as the slowest, so that it delays nobody.
+        # A rank without a measurement counts as the slowest, so that it does not delay the others.
         cost = np.where(np.isnan(cost), np.nanmax(cost), cost)
         everything = shard_sizes(cost, n_points=n_left, round_seconds=np.inf)
         seconds = round_length(cost, n_points=n_left, round_seconds=self._round_seconds)
         if np.isinf(seconds):
             return everything, LATE * float((everything * cost).max()) + float(cost.mean())
         counts = np.ceil(SPARE * seconds / cost).astype(np.int64)
-        # Half a point late or early, on most ranks; one whose points take long is never late.
+        # Most ranks end half a point late or early; a rank with long points is never late.
         deadline = seconds + 0.5 * float(np.median(cost))
         return (counts if counts.sum() <= n_left else everything), deadline
 
     def _point_seconds(self) -> np.ndarray:
-        """Return the time of a point on each rank, s, float64 [n_ranks]; NaN is not known."""
+        """Return the time of a point on each rank, s, float64 [n_ranks]; NaN if unknown."""
         with np.errstate(invalid="ignore"):
             return np.maximum(self._seconds / self._n_blocks, 1e-9)
 
     def record(self, rank: int, *, n_points: int, seconds: float) -> None:
-        """Note what a rank has done in the round that ended; the rest of its shard is left to do.
+        """Record the work of a rank in the last round; the rest of its shard is left to do.
 
         Args:
             rank: The rank.
-            n_points: Points it computed, the first of its shard; with none, its speed stays as
-                it was known.
-            seconds: Time it took for them, s.
+            n_points: Points it computed, the first of its shard; with none, its known speed stays.
+            seconds: Time for them, s.
         """
         n_blocks = -(-n_points // self._at_once)
         self._given_back.append(self._shards[rank][n_blocks:])
@@ -113,18 +111,18 @@ class ShardPlan:
 
 
 def is_over(n_done: float, elapsed: float, deadline_seconds: float) -> bool:
-    """Return whether a rank stops before its next point, which would end past the deadline.
+    """Say whether a rank stops before its next point, which would end past the deadline.
 
     Args:
         n_done: Points of the shard that it has done, at least 1.
         elapsed: Time since the round began, s.
-        deadline_seconds: Of the round, s.
+        deadline_seconds: Deadline of the round, s.
     """
     return elapsed + elapsed / n_done > deadline_seconds
 
 
 def round_length(cost: np.ndarray, *, n_points: int, round_seconds: float) -> float:
-    """Return how long the next round is to last, so that none is short at the end.
+    """Return the intended length of the next round, so that the last one is not too short.
 
     Args:
         cost: Time of a point on each rank, s, float64 [n_ranks].
@@ -132,7 +130,7 @@ def round_length(cost: np.ndarray, *, n_points: int, round_seconds: float) -> fl
         round_seconds: Length of a round, s; a point of a slow rank may make it longer.
 
     Returns:
-        Seconds; infinite where all that is left is the last round.
+        Seconds; infinite if the last round can take all points.
     """
     left_s = n_points / float((1 / cost).sum())
     slowest = min(float(cost.max()), MOST_UNEVEN * float(np.median(cost)))
@@ -146,22 +144,22 @@ def round_length(cost: np.ndarray, *, n_points: int, round_seconds: float) -> fl
 
 
 def shard_sizes(point_seconds: np.ndarray, *, n_points: int, round_seconds: float) -> np.ndarray:
-    """Return how many points each rank gets, so that all end the round together.
+    """Return the number of points of each rank, so that all end the round together.
 
     Args:
-        point_seconds: Time of a point on each rank, s, float64 [n_ranks]; NaN is not known.
+        point_seconds: Time of a point on each rank, s, float64 [n_ranks]; NaN if unknown.
         n_points: Points left.
         round_seconds: Length of a round, s; a point that takes longer is a round of its own.
 
     Returns:
-        Points per rank, int64 [n_ranks], n_points in all or fewer; some may be 0 when fewer
-        points than ranks are left.
+        Points per rank, int64 [n_ranks], at most n_points in all; some may be 0 if fewer points
+        than ranks are left.
     """
     unknown = np.isnan(point_seconds)
     if unknown.all():
         sizes = np.ones(len(point_seconds), np.int64)
     else:
-        # A rank not measured yet is taken to be as slow as the slowest, so that it delays nobody.
+        # A rank without a measurement counts as the slowest, so that it does not delay the others.
         cost = np.where(unknown, np.nanmax(point_seconds), point_seconds)
         sizes = np.maximum(1, np.minimum(round_seconds / cost, n_points).astype(np.int64))
     if sizes.sum() <= n_points:

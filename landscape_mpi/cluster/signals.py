@@ -1,7 +1,7 @@
 """Signals that end a run cleanly: the first asks, a later one ends the process at once.
 
-A launcher may pass one signal on twice, so what follows within a second is the same one. What
-comes when all is done comes too late: it must not make a failure of a run that is complete.
+A launcher may pass one signal on twice, so a second one within a second counts as the same. A
+signal after the end of the work is ignored: it must not turn a complete run into a failure.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ LISTENING_FILE = "LANDSCAPE_LISTENING_FILE"  # names a file to make once all ran
 
 
 class StopRequest:
-    """Whether this rank was asked to stop."""
+    """A request to stop this rank, made by a signal."""
 
     def __init__(self) -> None:
-        self.name: str | None = None  # the signal that asked
+        self.name: str | None = None  # the signal of the request
         self._came_at = 0.0
 
     @property
     def came(self) -> bool:
-        """Whether a signal has come."""
+        """Say whether a signal has come."""
         return self.name is not None
 
     def listen(self, ranks: Ranks | None) -> None:
-        """Take the stop signals from now on, and let the job script know that all ranks do.
+        """Handle the stop signals from now on, and tell the job script once all ranks do.
 
         Collective; call it in the main thread. A process that runs alone has no ranks.
         """
@@ -49,7 +49,7 @@ class StopRequest:
                 Path(path).touch()
 
     def ask(self, number: int, frame: FrameType | None) -> None:
-        """Ask to stop, as the handler of a signal; later ones end the process at once."""
+        """Handle a signal as a request to stop; later signals end the process at once."""
         if self.name is None:
             self.name, self._came_at = signal.Signals(number).name, time.monotonic()
         elif time.monotonic() - self._came_at > SAME_SIGNAL_S:
@@ -58,9 +58,10 @@ class StopRequest:
 
 
 def ignore_stop_signals() -> None:
-    """Let signals of job scripts and schedulers pass; for the end of a process.
+    """Ignore signals of job scripts and schedulers at the end of a process.
 
-    Python gives its signals back before it ends MPI, and one of them would then kill the process.
+    Python restores its signal handlers before it ends MPI, and then a signal would kill the
+    process.
     """
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -1,9 +1,9 @@
-"""Ranks that hang: which one, on which node, and an end that lets the job start again.
+"""The watch over hung ranks: it names rank and node, and ends the job so that it can restart.
 
-Three eyes see what one would miss. A rank that waits for the others does so awake, and hears
-its left neighbour (ring.py): it knows when that one is stopped, or its node gone. A thread in
-each rank, which needs no MPI, sees its own rank hang in a point, on a GPU or a file system.
-And where all ranks are in one collective call, their threads ask around in the ring.
+There are three ways to find a hung rank. A rank that waits for the others hears its left neighbour
+(ring.py), and knows if that one is stopped or its node is gone. A thread in each rank, without MPI,
+sees its own rank hang in a point, on a GPU or on a file system. If all ranks are in one collective
+call, their threads ask around in the ring.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from landscape_mpi.cluster.communicator import Ranks, looks_at
 from landscape_mpi.cluster.ring import Ring
 from landscape_mpi.errors import EXIT_REQUEUE
 
-STALL_FILE = "LANDSCAPE_STALL_FILE"  # names a file that takes the host of a rank that hangs
-USUAL_POINTS = 10  # a point that takes as long as so many of them is not slow but hangs
-LONGEST_LOOK_S = 1.0  # between two looks of the thread at its rank
-ABORT_S = 10  # for MPI to end the job; then this process ends, and the launcher with it
+STALL_FILE = "LANDSCAPE_STALL_FILE"  # names a file for the host of a hung rank
+USUAL_POINTS = 10  # a point that takes as long as this many usual ones hangs
+LONGEST_LOOK_S = 1.0  # time between two looks of the thread at its rank
+ABORT_S = 10  # time for MPI to end the job; then this process ends, and the launcher with it
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What the main thread of a rank is in: a point, or a call that all ranks are in."""
+    """The present task of the main thread of a rank: a point, or a call that all ranks are in."""
 
     words: str
     is_shared: bool
 
 
 class Awake:
-    """Time since a beginning, without that in which this process was suspended itself."""
+    """Time since a beginning, without the time in which this process itself was suspended."""
 
     def __init__(self, longest_step_s: float) -> None:
         """Begin now.
 
         Args:
-            longest_step_s: More time than this between two looks at the clock, s, and this process
-                was suspended, like all others perhaps: so much of it counts.
+            longest_step_s: Longest counted time between two looks at the clock, s. After more time,
+                this process was suspended, perhaps with all others.
         """
         self._longest_step_s = longest_step_s
         self.restart()
@@ -71,15 +71,15 @@ class Watch:
 
         Args:
             ranks: All ranks of the run.
-            stall_seconds: How long a rank may be silent, s; a rank with slow points may be for
-                USUAL_POINTS of them, and before any point is known for that many times longer.
+            stall_seconds: Longest silence of a rank, s; for a rank with slow points, the time of
+                USUAL_POINTS of them, and before any point is known, USUAL_POINTS times longer.
         """
         if ranks.set_up_watch is not None:
             ranks.set_up_watch.end()
         self._ranks = ranks
         self._ring = Ring(ranks)
         self._stall_seconds = stall_seconds
-        self._word_seconds = stall_seconds / 10  # between two words
+        self._word_seconds = stall_seconds / 10  # time between two words
         self._look_seconds = min(LONGEST_LOOK_S, self._word_seconds / 2)
         self._spoke_at = time.monotonic()
         self._n_points, self._points_s = 0, 0.0
@@ -100,14 +100,14 @@ class Watch:
             self._ring.leave()
 
     def begin_point(self, point: int) -> None:
-        """Say that this rank begins a point. Local."""
+        """Record that this rank begins a point. Local."""
         self._task = Task(f"point {point}", is_shared=False)
 
     def end_point(self, seconds: float) -> None:
-        """Say that the point is done. Local.
+        """Record that the point is done. Local.
 
         Args:
-            seconds: Time it took, s.
+            seconds: Time of the point, s.
         """
         self._task = Task("the step to the next point", is_shared=False)
         self._n_points += 1
@@ -115,12 +115,12 @@ class Watch:
         self._speak_if_due()
 
     def meet(self, purpose: str) -> None:
-        """Wait until all ranks are here, for something they do together. Collective.
+        """Wait until all ranks are here, before a common step. Collective.
 
-        Waiting so leaves the core to the ranks that compute, which a blocking call does not.
+        This wait leaves the core to the ranks that compute; a blocking call would occupy it.
 
         Args:
-            purpose: What comes next, e.g. ``the write of a round``.
+            purpose: The common step, e.g. ``the write of a round``.
         """
         self._task = None
         silence = Awake(self._word_seconds)
@@ -128,19 +128,19 @@ class Watch:
             self._speak_if_due()
             if self._hears_left():
                 silence.restart()
-            # Its own thread is to speak first, which knows what it hangs in.
+            # Its own thread should report first, since it knows the task that hangs.
             elif silence.seconds() > self.limit_s + 2 * self._word_seconds:
                 self._accuse_left(silence.seconds())
         self._task = Task(purpose, is_shared=True)
 
     @property
     def point_seconds(self) -> float:
-        """What a point usually takes on this rank, s; 0 if that is not known."""
+        """Return the usual time of a point on this rank, s; 0 if unknown."""
         return self._points_s / max(1, self._n_points)
 
     @property
     def limit_s(self) -> float:
-        """How long a rank may be silent, s."""
+        """Return the longest silence of a rank, s."""
         usual_s = max(self.point_seconds, self._left_point_s) or self._stall_seconds
         return max(self._stall_seconds, USUAL_POINTS * usual_s)
 
@@ -172,14 +172,14 @@ class Watch:
                     self._accuse_self(task, took.seconds())
 
     def _ask_around(self, task: Task) -> None:
-        """Find out whether the left neighbour is stopped, for as long as the task lasts.
+        """Find out whether the left neighbour is stopped, as long as the task lasts.
 
-        In a call of many ranks all of them hang but one of them is to blame: that one is silent,
-        and its right neighbour ends the job before this returns to a rank that would blame itself.
+        In a call of many ranks all of them hang, but only one is to blame. It is silent, and its
+        right neighbour ends the job before this returns to a rank that would blame itself.
         """
         silence, asked = Awake(self._word_seconds), Awake(self._word_seconds)
         patience_s = 2 * self._word_seconds + 3 * max(self.point_seconds, self._left_point_s)
-        # One after the other, rank 0 first, so that not all of them say the same.
+        # One after the other, rank 0 first, so that not all ranks print the same.
         turn_s = self._ranks.rank if task.is_shared else 0
         while asked.seconds() < patience_s + self._word_seconds + turn_s:
             if self._over.wait(self._look_seconds) or self._task is not task:
@@ -218,12 +218,12 @@ class Watch:
 
 
 def end_stalled(ranks: Ranks, words: str, host: str, *, may_ask: bool) -> NoReturn:
-    """End the job so that it starts again. Local.
+    """End the job so that it can start again. Local.
 
     Args:
         ranks: All ranks of the run.
-        words: Sentences that say which rank hangs.
-        host: Its node; empty where no node is to blame.
+        words: Sentences that name the hung rank.
+        host: Node of that rank; empty if no node is to blame.
         may_ask: Whether any thread may call MPI.
     """
     where = f", and without {host} if it hangs there again" if host else ""
@@ -234,7 +234,7 @@ def end_stalled(ranks: Ranks, words: str, host: str, *, may_ask: bool) -> NoRetu
     sys.stderr.flush()
     signal.alarm(ABORT_S)
     if path := os.environ.get(STALL_FILE):
-        with contextlib.suppress(OSError):  # the job has to end, noted or not
+        with contextlib.suppress(OSError):  # the job must end, even if the note cannot be written
             Path(path).write_text(f"{host}\n")
     if may_ask or threading.current_thread() is threading.main_thread():
         ranks.comm.Abort(EXIT_REQUEUE)

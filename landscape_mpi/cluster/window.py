@@ -1,7 +1,7 @@
 """Arrays that rank 0 has read, one copy in the memory of each node.
 
-A thousand ranks that each opened the data set would ask the file system for a thousand
-files at once, and keep a thousand copies.
+If a thousand ranks each opened the data set, the file system would have to serve a thousand files
+at once, and memory would hold a thousand copies.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, agree
 from landscape_mpi.errors import InputError
 from landscape_mpi.node_memory import in_words
 
-SHARED_MEMORY = Path("/dev/shm")  # where MPI puts it on Linux
+SHARED_MEMORY = Path("/dev/shm")  # the place of MPI's shared memory on Linux
 ALIGNMENT_BYTES = 64
 MESSAGE_BYTES = 1 << 30  # MPI counts are 32-bit
 
@@ -30,7 +30,7 @@ class NodeArrays(dict[str, np.ndarray]):
 
         Args:
             ranks: All ranks of the run.
-            arrays: On rank 0 the arrays; not looked at elsewhere.
+            arrays: On rank 0 the arrays; ignored elsewhere.
         """
         super().__init__()
         described = _describe(arrays or {}) if ranks.is_root else None
@@ -46,24 +46,24 @@ class NodeArrays(dict[str, np.ndarray]):
             for name, array in (arrays or {}).items():
                 self[name][...] = array
         _send_to_leaders(ranks, memory if is_leader else None)
-        # Nobody reads before its node's leader has all of it.
+        # No rank reads before the leader of its node has everything.
         ranks.node.Barrier()
 
     def free(self) -> None:
-        """Give the memory back; the arrays are gone then. Collective over the node."""
+        """Give the memory back; then the arrays are gone. Collective over the node."""
         self.clear()
         self._window.Free()
 
 
 def _check_room(host: str, n_bytes: int) -> None:
-    """Check that the shared memory of this node has room: without, MPI ends by a bus error. Local.
+    """Check the room in this node's shared memory: without it, MPI ends in a bus error. Local.
 
     Raises:
-        InputError: If it has not.
+        InputError: If it has no room.
     """
     try:
         free = shutil.disk_usage(SHARED_MEMORY).free
-    except OSError:  # where there is none, MPI shares memory in another way
+    except OSError:  # without it, MPI shares memory in another way
         return
     if n_bytes > free:
         raise InputError(
@@ -75,7 +75,7 @@ def _check_room(host: str, n_bytes: int) -> None:
 
 
 def _describe(arrays: Mapping[str, np.ndarray]) -> tuple[dict, int]:
-    """Return dtype, shape and offset of each array, and the size of all, in bytes."""
+    """Return dtype, shape and offset of each array, and the total size in bytes."""
     layout, end = {}, 0
     for name, array in arrays.items():
         start = -(-end // ALIGNMENT_BYTES) * ALIGNMENT_BYTES

@@ -1,1 +1,1 @@
-"""Any quantity of a network at the points of a grid, on ranks: joins the four rooms below."""
+"""Any quantity of a network at the points of a grid, on ranks; joins the four rooms below."""

@@ -1,4 +1,4 @@
-"""Checkpoints that a command's options name: how they are read, and what the log says of them."""
+"""Checkpoints that a command's options name, read and described in the log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from landscape_mpi.zoo.checkpoint import Checkpoint, fitted, load_state, read_ch
 
 
 def read_weights(path: Path, *, trust: bool = False, key: str | None = None) -> Checkpoint:
-    """Read a checkpoint, and print which of its weights are taken. Local; call it on one rank.
+    """Read a checkpoint, and print which of its weights are used. Local; call it on one rank.
 
     Args:
         path: The file or folder.
-        trust: Run pickled code that it may hold.
-        key: Which of several weight sets to take.
+        trust: Whether to run pickled code that it may hold.
+        key: Name of one of several sets of weights.
     """
     checkpoint = read_checkpoint(path, trust=trust, key=key)
     _say(checkpoint, checkpoint.notes)
@@ -23,18 +23,18 @@ def read_weights(path: Path, *, trust: bool = False, key: str | None = None) -> 
 
 
 def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint into a network, and print what of it is left out. Local.
+    """Load a checkpoint into a network, and print the parts that are left out. Local.
 
     Args:
         network: Network to fill, in place.
-        checkpoint: As read_weights returned it.
+        checkpoint: A checkpoint from read_weights.
     """
     load_state(network, checkpoint)
     say_fit(network, checkpoint)
 
 
 def say_fit(network: nn.Module, checkpoint: Checkpoint) -> None:
-    """Print what a network leaves out of a checkpoint. Local."""
+    """Print the parts of a checkpoint that a network leaves out. Local."""
     _say(checkpoint, fitted(checkpoint, network).notes[len(checkpoint.notes) :])
 
 

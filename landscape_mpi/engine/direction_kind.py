@@ -1,4 +1,4 @@
-"""What each direction of a plane is asked to be, and the names of its axes. Needs no torch."""
+"""The kind of each direction of a plane, and the names of its axes. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ AXES = ("alpha", "beta")
 
 @dataclass(frozen=True)
 class DirectionKind:
-    """One direction, as it is asked for."""
+    """One direction that was asked for."""
 
     name: str  # random, to, file, gradient, same or none
-    option: str = ""  # which asks for it, for messages
-    file: Path | None = None  # of to and file
-    seed: int | None = None  # of random; None for that of --seed
-    axis: str = ""  # which direction of a file, or which stream of random numbers
-    only: tuple[str, ...] | None = None  # for this axis alone; None for what --only says
+    option: str = ""  # the option that asks for it, for messages
+    file: Path | None = None  # file of ``to`` and ``file``
+    seed: int | None = None  # seed of ``random``; None for --seed
+    axis: str = ""  # number of a direction in a file, or of a stream of random numbers
+    only: tuple[str, ...] | None = None  # for this axis alone; None for the value of --only
 
     @property
     def words(self) -> str:
-        """What it is, in a few words."""
+        """Return the kind of direction in a few words."""
         if self.name == "file":
             return str(self.file)
         words = f"to {self.file}" if self.name == "to" else self.name

@@ -1,4 +1,4 @@
-"""What a run is going to take, measured on the ranks it would run on."""
+"""An estimate of a run, measured on the ranks that it would use."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.point_evaluator import fit_evaluator, group_ranks
 from landscape_mpi.engine.shared_inputs import SharedInputs
 
-MEASURED_SAMPLES = 2000  # a point of so few is measured in seconds
+MEASURED_SAMPLES = 2000  # a point of this few samples is measured in seconds
 
 
 def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> int:
-    """Print on rank 0 what the run of a plan will take. Collective over the ranks.
+    """Print an estimate of a run on rank 0. Collective over the ranks.
 
     Returns:
         Exit status 0.
@@ -55,13 +55,13 @@ def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Settin
 
 
 def measure_ranks(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Measured:
-    """Evaluate points on every rank at once, each on its own. Collective over the ranks.
+    """Evaluate separate points on every rank at the same time. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        plan: What is evaluated.
-        inputs: What this rank has of the inputs.
-        setting: How to evaluate.
+        plan: The plan of the run.
+        inputs: This rank's inputs.
+        setting: The setting of the evaluation.
     """
     alone = replace(plan, evaluation=replace(plan.evaluation, ranks_per_point=1))
     evaluator = fit_evaluator(ranks, alone, inputs, setting)

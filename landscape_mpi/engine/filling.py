@@ -1,4 +1,4 @@
-"""Datasets of a file filled round by round, and the record of who filled them."""
+"""The datasets of a file, filled round by round, and the record of the run that fills them."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from landscape_mpi.store.writer import RoundWriter, open_writer, writer_descript
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins; the same on every rank but for the points, which rank 0 hands out."""
+    """The start of a run; the same on every rank but for the points, which rank 0 hands out."""
 
     workers: Workers
     n_pending: int  # points without a value
-    row: int  # of the table of runs
+    row: int  # row of the table of runs
     pending: np.ndarray | None  # on rank 0, in the order to compute them, int64 [n]
     lock: OutputLock | None  # on rank 0, held until the run ends
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; the same on every rank."""
+    """The end of a run; the same on every rank."""
 
     finished: bool
-    signal: str | None  # what stopped it
+    signal: str | None  # the signal that stopped it
 
 
 @dataclass(frozen=True)
 class Columns:
     """The datasets of a file that a command fills."""
 
-    names: tuple[str, ...]  # of the values of a point
-    prefix: str  # of the datasets that keep the books: done, seconds, rank
+    names: tuple[str, ...]  # datasets of the values of a point
+    prefix: str  # prefix of the datasets done, seconds and rank
     command: str  # the module that fills them
 
     @property
@@ -64,12 +64,12 @@ class Columns:
 
 
 class PointWorker(Protocol):
-    """What a rank computes points with."""
+    """The evaluator of a rank, with words for the log."""
 
     setting: Setting
     group: Group  # the ranks that share a point with this one
-    preparation: str  # what was done to the network, for the log and the file
-    launching: str  # how the batches of a point are started, for the log
+    preparation: str  # changes to the network, for the log and the file
+    launching: str  # the way the batches of a point are started, for the log
 
     def evaluate_points(self, points: np.ndarray) -> np.ndarray:
         """Return the values of some points, float64 [n, n_values]. Collective over the group."""
@@ -89,13 +89,13 @@ def fill_columns(
 
     Args:
         ranks: All ranks of the run.
-        plan: Which file, and how long a round is.
-        worker: This rank's.
-        columns: Where its values go.
-        start: Where to begin.
-        stop: Asked after every point; it listens already.
-        progress: Told of every round.
-        adaptive: On rank 0, where the plan has a tolerance: the points that follow from values.
+        plan: The plan, with the file and the length of a round.
+        worker: This rank's evaluator.
+        columns: Datasets for its values.
+        start: The start of the run.
+        stop: A request to stop, read after every point; it listens already.
+        progress: Reports every round.
+        adaptive: On rank 0, if the plan has a tolerance: chooses points from values.
     """
     if start.n_pending == 0:
         return Outcome(finished=True, signal=None)
@@ -137,7 +137,7 @@ def _write_and_tell(
     adaptive: AdaptivePoints | None,
     result: ShardResult,
 ) -> None:
-    """Write a round, then tell rank 0 its values where they decide what follows. Collective."""
+    """Write a round, then send its values to rank 0 if they decide the next points. Collective."""
     _write(writer, columns, result, ranks.rank, estimates=_estimates(columns, plan))
     if plan.tolerance is None:
         return
@@ -157,7 +157,7 @@ def _estimates(columns: Columns, plan: Plan) -> tuple[str, ...]:
 def _write_filled(
     writer: RoundWriter, columns: Columns, adaptive: AdaptivePoints | None, plan: Plan
 ) -> None:
-    """Write from rank 0 what was not computed, after the check of it. Collective over the ranks.
+    """Write the interpolated points from rank 0, after their check. Collective over the ranks.
 
     Ranks without points must still enter.
     """

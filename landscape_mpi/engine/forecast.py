@@ -1,4 +1,4 @@
-"""What a run takes, from what a sample costs on each rank; needs no MPI."""
+"""The duration of a run, from the cost of a sample on each rank; needs no MPI."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DISTURBED = 1.1  # a share of what the machine does that no undisturbed measurem
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one precision."""
+    """The measurement of one precision."""
 
     precision: str
     sample_seconds: np.ndarray  # time of a sample on each rank, s, float64 [n_ranks]
@@ -54,7 +54,7 @@ def seconds_per_point(evaluate_point: Callable[[int], object], n_points: int) ->
 
 
 def run_seconds(sample_seconds: np.ndarray, *, n_points: int, n_samples: int) -> float:
-    """Return how long a run takes whose points are shared out by the speed of the ranks.
+    """Return the duration of a run whose points are shared out by the speed of the ranks.
 
     Args:
         sample_seconds: Time of a sample on each rank, s, float64 [n_ranks].
@@ -67,14 +67,14 @@ def run_seconds(sample_seconds: np.ndarray, *, n_points: int, n_samples: int) ->
 
 
 def group_seconds(sample_seconds: np.ndarray, of_rank: Sequence[int]) -> np.ndarray:
-    """Return what a sample costs ranks that share the data of a point evenly.
+    """Return the time of a sample for ranks that share the data of a point evenly.
 
     Args:
         sample_seconds: Time of a sample on each rank, s, float64 [n_ranks].
         of_rank: Group of each rank, int [n_ranks].
 
     Returns:
-        Of each group, s, float64 [n_groups]: its slowest rank ends last.
+        Time of each group, s, float64 [n_groups]: that of its slowest rank.
     """
     groups = np.asarray(of_rank)
     members = [sample_seconds[groups == group] for group in range(groups.max() + 1)]
@@ -83,21 +83,21 @@ def group_seconds(sample_seconds: np.ndarray, of_rank: Sequence[int]) -> np.ndar
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do."""
+    """The work of a run."""
 
     grid: tuple[int, int]  # points along alpha and beta
     n_pending: int  # points of the grid that are not done
-    n_samples: int  # of a point
-    noun: str  # what they are, e.g. images
-    quantities: tuple[str, ...] = ()  # what is computed of a point, where it is to be said
+    n_samples: int  # samples of a point
+    noun: str  # noun for the samples, e.g. images
+    quantities: tuple[str, ...] = ()  # quantities of a point, if they should be mentioned
 
 
 def describe(measured: Measured, work: Work, of_rank: Sequence[int]) -> str:
-    """Return what was measured and what a run takes, line by line.
+    """Describe the measurement and the estimate of a run, line by line.
 
     Args:
-        measured: Of the run's precision, on all of its ranks.
-        work: What the run has to do.
+        measured: Measurement in the run's precision, on all of its ranks.
+        work: The work of the run.
         of_rank: Group of each rank; the ranks of a group share a point.
     """
     n_samples, noun = work.n_samples, work.noun
@@ -120,14 +120,14 @@ def describe(measured: Measured, work: Work, of_rank: Sequence[int]) -> str:
 def describe_adaptive(
     measured: Measured, work: Work, of_rank: Sequence[int], *, least: int, tolerance: str
 ) -> str:
-    """Return what a run takes whose points depend on their values, in a sentence.
+    """Describe the estimate of a run whose points depend on values, in a sentence.
 
     Args:
-        measured: Of the run's precision, on all of its ranks.
-        work: What computing every point would be.
+        measured: Measurement in the run's precision, on all of its ranks.
+        work: The work of computing every point.
         of_rank: Group of each rank.
-        least: Points that it computes at least.
-        tolerance: With its unit.
+        least: Least number of points that it computes.
+        tolerance: The tolerance, with its unit.
     """
     n_points = work.grid[0] * work.grid[1]
     n_done = n_points - work.n_pending
@@ -145,7 +145,7 @@ def describe_adaptive(
 
 
 def _describe_limits(measured: Measured, sample_s: float, n_samples: int) -> list[str]:
-    """Return how much of what the machine does is used, and what limits the run."""
+    """Describe the used share of the machine, and the limit of the run."""
     operations_s, moved_s = measured.ideal_seconds()
     limit = "matrix products" if operations_s >= moved_s else "memory traffic"
     floor_s = max(operations_s, moved_s)

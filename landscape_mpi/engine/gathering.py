@@ -1,4 +1,4 @@
-"""The processes that train a network together: this one alone, or all ranks of a run."""
+"""The processes that train a network together: only this one, or all ranks of a run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def gather_processes(ranks: Ranks | None) -> Processes:
-    """Return the processes of these ranks, or of this process alone where there are none."""
+    """Return the processes of these ranks, or only this process without ranks."""
     if ranks is None:
         return Processes()
-    from landscape_mpi.engine.rank_processes import RankProcesses  # which starts MPI
+    from landscape_mpi.engine.rank_processes import RankProcesses  # starts MPI
 
     return RankProcesses(ranks)

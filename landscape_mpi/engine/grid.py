@@ -9,21 +9,21 @@ import numpy as np
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import MOST_POINTS
 
-MOST_OF_ALL = 10_000_000  # points of a file: the order of more takes gigabytes on rank 0
+MOST_OF_ALL = 10_000_000  # points of a file: sorting more takes gigabytes on rank 0
 
 
 def parse_axis(text: str, *, option: str) -> np.ndarray:
-    """Return the coordinates of an axis written MIN:MAX:N, or of the one point VALUE.
+    """Parse the coordinates of an axis: MIN:MAX:N, or one point VALUE.
 
     Args:
         text: E.g. ``-1:1:51``; both ends are included.
         option: Option that named it, for the message.
 
     Returns:
-        Coordinates, float64 [n], rising; a value that rounding left beside 0 is 0.
+        Coordinates, float64 [n], rising; a value that is 0 but for rounding is 0.
 
     Raises:
-        InputError: If the text is no axis, or N does not fit MIN and MAX.
+        InputError: If the text is not an axis, or N does not fit MIN and MAX.
     """
     parts = text.split(":")
     form = f"Write {option}=MIN:MAX:N, e.g. {option}=-1:1:51, or {option}=VALUE for one point."
@@ -76,7 +76,7 @@ def check_number_of_points(n_alpha: int, n_beta: int, *, option: str) -> None:
         option: Option that asked for them, for the message.
 
     Raises:
-        InputError: If they are too many.
+        InputError: If there are too many.
     """
     n_points = n_alpha * n_beta
     if n_points > MOST_OF_ALL:
@@ -87,12 +87,12 @@ def check_number_of_points(n_alpha: int, n_beta: int, *, option: str) -> None:
 
 
 def fit_axis(extent: tuple[float, float], n: int, *, margin: float, option: str) -> np.ndarray:
-    """Return coordinates that cover a path and have 0 among them.
+    """Return coordinates that cover a path and include 0.
 
     Args:
-        extent: Least and largest coordinate of the path; 0 is one of them or between them.
-        n: How many, at least 3.
-        margin: What to add on either side at least, as a share of the extent.
+        extent: Smallest and largest coordinate of the path; 0 is one of them or between them.
+        n: Number of coordinates, at least 3.
+        margin: Least margin on either side, as a share of the extent.
         option: Option that asked for it, for the message.
 
     Returns:
@@ -112,7 +112,7 @@ def fit_axis(extent: tuple[float, float], n: int, *, margin: float, option: str)
             f"{option}=MIN:MAX:N."
         )
     low, high = extent[0] - margin * span, extent[1] + margin * span
-    step = (high - low) / (n - 2)  # one step more than needed, to shift 0 onto the grid
+    step = (high - low) / (n - 2)  # one more step than needed, to shift 0 onto the grid
     return (np.arange(n) - math.ceil(-low / step)) * step
 
 
@@ -134,7 +134,7 @@ def coarse_to_fine(n_alpha: int, n_beta: int) -> np.ndarray:
 
 
 def axis_levels(n: int) -> np.ndarray:
-    """Return for each index of an axis the level at which it appears, 0 for the ends.
+    """Return the level at which each index of an axis appears, 0 for the ends.
 
     Args:
         n: Points of the axis.

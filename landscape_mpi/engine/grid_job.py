@@ -1,4 +1,4 @@
-"""The one script of all commands that compute values at the points of a grid, on ranks."""
+"""The steps of all commands that compute values at the points of a grid, on ranks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from landscape_mpi.store.runs import next_row, settle_killed_run
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a rank has before its worker is set up."""
+    """The inputs and the setting of a rank before its worker is set up."""
 
     inputs: SharedInputs
     setting: Setting
@@ -34,38 +34,38 @@ class Prepared:
 
 
 class GridJob(ABC):
-    """Values at the points of a grid: what they are, how they are computed, which file they fill.
+    """Values at the points of a grid: their kind, their computation and their file.
 
-    The same on every rank, but for what only rank 0 has read.
+    The job is the same on every rank, except for the inputs that only rank 0 has read.
     """
 
     plan: Plan
     columns: Columns
-    bar: bool | None = None  # show a bar, or nothing; None for what suits where it runs
+    bar: bool | None = None  # show a bar, or nothing; None: a bar on a terminal
     is_tuned = True  # whether batch, compilation and points at once are chosen before fit
 
     @abstractmethod
     def share(self, ranks: Ranks) -> SharedInputs:
-        """Send what rank 0 has read. Collective over the ranks."""
+        """Send the inputs that rank 0 has read. Collective over the ranks."""
 
     @abstractmethod
     def fit(self, ranks: Ranks, prepared: Prepared) -> PointWorker:
-        """Set this rank up, so that its memory suffices. Collective over the ranks."""
+        """Set this rank up so that its memory suffices. Collective over the ranks."""
 
     @abstractmethod
     def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
-        """Make the file, or check that it is the one to go on with. Local; on rank 0."""
+        """Make the file, or check that it is the one to resume. Local; on rank 0."""
 
     @abstractmethod
     def pending(self) -> np.ndarray:
         """Return the points to compute, in their order, int64 [n]. Local; on rank 0."""
 
     def adaptive(self) -> AdaptivePoints | None:
-        """Return what decides on further points, on rank 0 of a run with a tolerance."""
+        """Return the chooser of further points, on rank 0 of a run with a tolerance."""
         return None
 
     def n_left(self, pending: np.ndarray) -> int:
-        """Return how many points have no value yet, where these are to be computed next."""
+        """Return the number of points without a value; ``pending`` are the next to compute."""
         return len(pending)
 
     @property
@@ -75,27 +75,27 @@ class GridJob(ABC):
 
     @property
     def samples_per_point(self) -> int | None:
-        """Return the samples that a point takes, None where their number says nothing."""
+        """Return the number of samples of a point, None if it does not measure the work."""
         return sum(self.plan.subject.n_samples.values())
 
     @abstractmethod
     def say_start(
         self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
     ) -> None:
-        """Say what is about to be computed, on what. Local; rank 0 prints."""
+        """Describe the coming computation and its devices. Local; rank 0 prints."""
 
     @abstractmethod
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
-        """Say what the file holds and what to do next. Collective over the ranks."""
+        """Describe the contents of the file and the next step. Collective over the ranks."""
 
 
 def run_grid_job(ranks: Ranks, job: GridJob, stop: StopRequest) -> int:
-    """Compute the points of a job that are left. Collective over the ranks.
+    """Compute the remaining points of a job. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        job: What to compute.
-        stop: Asked after every point; it listens already.
+        job: The job.
+        stop: A request to stop, read after every point; it listens already.
 
     Returns:
         Exit status: 0 when all points are done, 75 after a stop signal.
@@ -113,7 +113,7 @@ def run_grid_job(ranks: Ranks, job: GridJob, stop: StopRequest) -> int:
 
 
 def prepare(ranks: Ranks, job: GridJob) -> Prepared:
-    """Bind the ranks, share the inputs and choose how to evaluate. Collective over the ranks."""
+    """Bind the ranks, share the inputs and choose the setting. Collective over the ranks."""
     plan = job.plan
     setting = bind_rank(ranks, plan)
     inputs = job.share(ranks)
@@ -125,14 +125,14 @@ def prepare(ranks: Ranks, job: GridJob) -> Prepared:
 
 
 def begin_or_resume(ranks: Ranks, job: GridJob, worker: PointWorker, prepared: Prepared) -> Start:
-    """Make the file of a job, or go on with the one that is there. Collective over the ranks."""
+    """Make the file of a job, or resume an existing one. Collective over the ranks."""
     workers = describe_workers(ranks, worker.setting, worker.group)
 
     def begin() -> tuple[np.ndarray, int, int, OutputLock] | None:
         if not ranks.is_root:
             return None
         out, columns = job.plan.out, job.columns
-        lock = OutputLock(out)  # before looking: two runs may start at the same moment
+        lock = OutputLock(out)  # lock before looking: two runs may start at the same moment
         job.open_file(worker, prepared, workers)
         settle_killed_run(out, table=columns.table, flags=columns.flags)
         pending = job.pending()
@@ -146,7 +146,7 @@ def begin_or_resume(ranks: Ranks, job: GridJob, worker: PointWorker, prepared: P
 def fill(
     ranks: Ranks, job: GridJob, worker: PointWorker, start: Start, stop: StopRequest
 ) -> Outcome:
-    """Compute the points that are left and write them. Collective over the ranks."""
+    """Compute the remaining points and write them. Collective over the ranks."""
     progress = Progress(
         n_points=job.n_points,
         n_done=job.n_points - start.n_pending,

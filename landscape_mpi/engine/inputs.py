@@ -1,4 +1,4 @@
-"""What rank 0 reads for a run over a surface: network, weights and data, all of it checked."""
+"""The inputs that rank 0 reads and checks for a run over a surface: network, weights and data."""
 
 from __future__ import annotations
 
@@ -54,27 +54,27 @@ from landscape_mpi.zoo.used_samples import UsedSamples
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run needs to know of the world, on rank 0."""
+    """The inputs of a run, on rank 0."""
 
     source: NetworkSource
     network: nn.Module  # with its weights, in evaluation mode, on the CPU
     state: dict[str, np.ndarray]  # its parameters and buffers, as they are in training mode
-    dataset: DataSet  # the splits asked for, limited
+    dataset: DataSet  # the splits that were asked for, limited
     loss: LossChoice
     checkpoint: Checkpoint | None
     types: tuple[str, ...]  # floating-point types of the weights, as they were stored or built
-    sha256: dict[str, str]  # of weights_sha256, data_sha256, checkpoint_sha256
+    sha256: dict[str, str]  # values of weights_sha256, data_sha256, checkpoint_sha256
 
     @property
     def subject(self) -> NetworkSubject:
-        """Return what every rank needs to know of them."""
+        """Return the part of them that every rank needs."""
         n_samples = {name: len(split.targets) for name, split in self.dataset.splits.items()}
         data = self.dataset
         return NetworkSubject(n_samples, self.source, self.loss, data.mean, data.std)
 
     @property
     def n_training(self) -> int:
-        """Return the number of training samples, of a run that has some."""
+        """Return the number of training samples of a run with a training split."""
         return len(self.dataset.splits["train"].targets)
 
     @property
@@ -88,18 +88,18 @@ class Inputs:
         return ()
 
     def with_weights(self, checkpoint: Checkpoint) -> nn.Module:
-        """Return the network with other weights, in training mode, and say what is left out."""
+        """Return the network with other weights, in training mode, and print the parts left out."""
         network = self.source.build()
         load_checkpoint(network, checkpoint)
         return network
 
     def outputs_with(self, state: Mapping[str, np.ndarray]) -> torch.Tensor:
-        """Return what the network gives for a few samples with other parameters and buffers."""
+        """Return the network's outputs for a few samples with other parameters and buffers."""
         network = self.source.build_with(state).eval()
         return torch.as_tensor(call(network, first_inputs(self.dataset, network)))
 
     def network_copy(self) -> nn.Module:
-        """Return the network built once more, with its weights, in training mode."""
+        """Build the network once more, with its weights, in training mode."""
         return self.source.build_with(self.state)
 
     def fresh_network(self, seed: int) -> nn.Module:
@@ -119,7 +119,7 @@ class Inputs:
         )
 
     def layer_kinds(self) -> LayerKinds:
-        """Return the kinds of the network's parameters, by a trial on samples where necessary."""
+        """Return the kinds of the network's parameters, from a trial on samples if necessary."""
         if not has_unknown(self.network):
             return known_kinds(self.network)
         inputs = first_inputs(self.dataset, self.network)
@@ -138,7 +138,7 @@ def read_inputs(asked: InputsRequest, *, digest_of_all: bool = False) -> Inputs:
     """Read and check network, weights and data. Local; call it on one rank.
 
     Args:
-        asked: What is evaluated.
+        asked: The request for network, data and loss.
         digest_of_all: See load_dataset.
     """
     model = asked.network.model
@@ -175,7 +175,7 @@ def read_inputs(asked: InputsRequest, *, digest_of_all: bool = False) -> Inputs:
 
 
 def _read_used(asked: InputsRequest, digest_of_all: bool) -> DataSet:
-    """Return the samples that are asked for, as exact as they are."""
+    """Return the samples that are asked for, without rounding."""
     data = asked.data
     return read_dataset(
         data,
@@ -213,7 +213,7 @@ def read_dataset(
     """Read a data set.
 
     Args:
-        asked: Which; the splits and the limit in it are not looked at.
+        asked: The request; its splits and its limit are not used.
         ignore_index: The target that does not count; see LossRequest.
         exact: See load_dataset.
         used: See load_dataset.
@@ -234,14 +234,14 @@ def read_dataset(
 
 
 def with_subset(asked: DataRequest, file: FileRequest) -> DataRequest:
-    """Return what is asked with a subset: that asked for, that of the file resumed, or the usual.
+    """Fill in the subset of a request: as asked, as in the resumed file, or the usual one.
 
     Args:
-        asked: The data.
-        file: What the run fills.
+        asked: The request for data.
+        file: The file that the run fills.
 
     Raises:
-        InputError: If a subset is asked for, and no limit.
+        InputError: If a subset is asked for without a limit.
     """
     if asked.subset is not None and asked.limit is None:
         raise InputError(

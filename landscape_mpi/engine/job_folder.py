@@ -1,7 +1,7 @@
-"""A folder that a run fills and goes on from, locked for as long as it does.
+"""A folder that a run fills and resumes from, locked during the run.
 
-``resume.pt`` is written last, whenever a part of the run is complete, and holds all that the run
-goes on from; what makes two runs the same stands in it.
+``resume.pt`` is written last, whenever a part of the run is complete. It holds the state to resume
+from and the identity of the run.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.output import OutputLock, whole_file
 
 RESUME = "resume.pt"
-OF_ALL = r"|resume\.pt|\..*\.(partial|lock)"  # files of every kind of run
-OWN = "landscape_mpi "  # begins the format of every kind of run
+OF_ALL = r"|resume\.pt|\..*\.(partial|lock)"  # files that every kind of run has
+OWN = "landscape_mpi "  # beginning of the format of every kind of run
 Folder = TypeVar("Folder", bound="JobFolder")
-UNSAID = {"class_axis": -1, "ignore_index": "none"}  # by runs from before they said it
+UNSAID = {"class_axis": -1, "ignore_index": "none"}  # kind of older runs, which do not state it
 
 
 class JobFolder:
     """The folder of one kind of run, locked for this process until it is released."""
 
-    format: ClassVar[str]  # which its resume.pt says of itself
-    files: ClassVar[str]  # regular expression of the names of what such a run writes
-    begun: ClassVar[frozenset[str]] = frozenset()  # what is written before the first resume.pt
+    format: ClassVar[str]  # stated in its resume.pt
+    files: ClassVar[str]  # regular expression for the names of files that such a run writes
+    begun: ClassVar[frozenset[str]] = frozenset()  # files written before the first resume.pt
 
     def __init__(self, path: Path) -> None:
-        """Make the folder, if it is not there, and lock it.
+        """Make the folder if it is missing, and lock it.
 
         Args:
             path: Value of --run.
 
         Raises:
-            InputError: If that cannot be, or another run has it.
+            InputError: If that fails, or another run has locked it.
         """
         self.path = path
         try:
@@ -50,21 +50,21 @@ class JobFolder:
         self._lock = OutputLock(path / RESUME)
 
     def release(self) -> None:
-        """Let others have it."""
+        """Unlock the folder."""
         self._lock.release()
 
     def clear(self, inputs: Sequence[Path] = ()) -> None:
-        """Remove what a run of this kind has written, and nothing else.
+        """Remove the files that a run of this kind has written, and nothing else.
 
         Args:
             inputs: Files that the command reads.
 
         Raises:
-            InputError: If an input would be removed, or what another kind of run goes on from.
+            InputError: If that would remove an input, or the state of another kind of run.
         """
         if (self.path / RESUME).exists():
             self._load()
-        # First what makes it a run: a folder half cleared is then begun again.
+        # resume.pt goes first: a half-cleared folder then begins again.
         names = sorted(os.listdir(self.path), key=lambda name: name != RESUME)
         files = [self.path / name for name in names if self._is_own(name)]
         for file in inputs:
@@ -80,13 +80,13 @@ class JobFolder:
         return bool(re.fullmatch(self.files + OF_ALL, name)) and not name.endswith(".lock")
 
     def read(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return what a run has left to go on from, None where there is none.
+        """Return the state to resume from, None if there is none.
 
         Args:
-            identity: What makes two runs the same, by option; see check_identity.
+            identity: Identity of the run, by option; see check_identity.
 
         Raises:
-            InputError: If there is another run, a damaged one, or something else.
+            InputError: If the folder holds another run, a damaged one, or something else.
         """
         path = self.path / RESUME
         if not path.exists():
@@ -102,10 +102,10 @@ class JobFolder:
         return content
 
     def _load(self) -> dict[str, Any] | None:
-        """Return what resume.pt holds, None where it is damaged.
+        """Return the contents of resume.pt, None if it is damaged.
 
         Raises:
-            InputError: If it is of another kind of run.
+            InputError: If it belongs to another kind of run.
         """
         try:
             content = torch.load(self.path / RESUME, weights_only=True, map_location="cpu")
@@ -120,10 +120,10 @@ class JobFolder:
         return content if found == self.format else None
 
     def _check_unused(self) -> None:
-        """Check that there is nothing, or what a run writes before its first resume.pt.
+        """Check that the folder is empty, or holds only files from before the first resume.pt.
 
         Raises:
-            InputError: If there are other things, or weights of a run whose resume.pt is gone.
+            InputError: If it holds other files, or weights of a run whose resume.pt is gone.
         """
         names = sorted(os.listdir(self.path))
         others = [name for name in names if name not in self.begun and not name.startswith(".")]
@@ -134,10 +134,10 @@ class JobFolder:
             )
 
     def write_resume(self, **content: Any) -> None:
-        """Write what the run goes on from.
+        """Write the state to resume from.
 
         Args:
-            content: Plain types and tensors; ``identity`` says what makes two runs the same.
+            content: Plain types and tensors; ``identity`` is the identity of the run.
         """
         with whole_file(self.path / RESUME) as partial, partial.open("wb") as file:
             torch.save({"format": self.format, **content}, file)
@@ -153,14 +153,14 @@ def open_folder(
     fresh: bool,
     inputs: Sequence[Path] = (),
 ) -> tuple[Folder, dict[str, Any] | None]:
-    """Return the folder of a run, and what it holds to go on from.
+    """Open the folder of a run, and return it with its state to resume from.
 
     Args:
-        kind: Of the run.
+        kind: Kind of the run.
         path: Value of --run.
-        identity: What makes two runs the same.
-        fresh: Remove what a run has left there.
-        inputs: Files that the command reads, which are not to be removed.
+        identity: Identity of the run.
+        fresh: Whether to remove the files of a previous run.
+        inputs: Files that the command reads, which must not be removed.
     """
     folder = kind(path)
     try:
@@ -175,14 +175,13 @@ def open_folder(
 def check_identity(
     path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], *, place: str = "--run"
 ) -> None:
-    """Check that a run is the one that is asked for.
+    """Check that a stored run is the one that is asked for.
 
     Args:
-        path: Of the file that the stored one is of.
-        stored: What it was begun with: by the name of the option, or, of a file that an option
-            names, ``<option>_sha256``.
-        asked: What the command line says now.
-        place: The option that says where the run is kept.
+        path: File of the stored run.
+        stored: Its options by name, and for files that options name, ``<option>_sha256``.
+        asked: The same for the present command line.
+        place: The option that names the place of the run.
 
     Raises:
         InputError: If they differ, naming the first difference.

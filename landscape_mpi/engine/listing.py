@@ -1,4 +1,4 @@
-"""What --list prints, for every command that has it."""
+"""The list that --list prints, for every command that has it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from landscape_mpi.engine.quantities.quantity import list_quantities
 
 
 def say_list(what: str) -> int:
-    """Print the networks, data sets or quantities there are; return the exit status.
+    """Print the known networks, data sets or quantities; return the exit status.
 
     Args:
         what: ``models``, ``data`` or ``quantities``.
@@ -14,7 +14,7 @@ def say_list(what: str) -> int:
     if what == "quantities":
         print(list_quantities())
         return 0
-    from landscape_mpi.zoo.listing import LISTS  # which loads torch
+    from landscape_mpi.zoo.listing import LISTS  # loads torch
 
     print(LISTS[what]())
     return 0

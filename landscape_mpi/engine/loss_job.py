@@ -45,13 +45,13 @@ class LossJob(GridJob):
         command: str,
         asked: InputsRequest | None = None,
     ) -> None:
-        """Take what is asked.
+        """Store the plan and the inputs.
 
         Args:
-            plan: What every rank knows.
-            root: On rank 0 what it has read.
+            plan: The plan, known to every rank.
+            root: On rank 0, the inputs that it has read.
             command: The module that runs, for the table of runs.
-            asked: What is evaluated; needed where it is a problem.
+            asked: The request; needed for a problem.
         """
         self.plan, self._root, self._asked = plan, root, asked
         self._adaptive: AdaptivePoints | None = None
@@ -60,11 +60,11 @@ class LossJob(GridJob):
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what rank 0 has to send; nothing elsewhere."""
+        """Return the arrays that rank 0 sends; nothing on other ranks."""
         return self._root.arrays if self._root else {}
 
     def share(self, ranks: Ranks) -> SharedInputs:
-        """Send what rank 0 has read. Collective over the ranks."""
+        """Send the inputs that rank 0 has read. Collective over the ranks."""
         asked = self._asked
         if asked is None or asked.problem is None:
             return SharedNetwork(ranks, self.plan, self.arrays)
@@ -72,11 +72,11 @@ class LossJob(GridJob):
         return SharedProblem(ranks, self.plan, self.arrays, asked.problem, limit=limit)
 
     def fit(self, ranks: Ranks, prepared: Prepared) -> PointEvaluator:
-        """Set this rank up, so that its memory suffices. Collective over the ranks."""
+        """Set this rank up so that its memory suffices. Collective over the ranks."""
         return fit_evaluator(ranks, self.plan, prepared.inputs, prepared.setting)
 
     def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
-        """Make the file, or check that it is the one to go on with. Local; on rank 0."""
+        """Make the file, or check that it is the one to resume. Local; on rank 0."""
         assert self._root is not None
         content = _complete(self._root.content, worker, prepared, workers)
         if self.plan.out.exists() and not self._root.fresh:
@@ -98,26 +98,26 @@ class LossJob(GridJob):
         return self._adaptive.next_points()
 
     def adaptive(self) -> AdaptivePoints | None:
-        """Return what decides on further points, on rank 0 of a run with a tolerance."""
+        """Return the chooser of further points, on rank 0 of a run with a tolerance."""
         return self._adaptive
 
     def n_left(self, pending: np.ndarray) -> int:
-        """Return how many points have no value yet."""
+        """Return the number of points without a value."""
         return len(pending) if self._adaptive is None else count_pending(self.plan.out)
 
     def say_start(
         self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
     ) -> None:
-        """Say what is about to be computed, on what. Local; rank 0 prints."""
+        """Describe the coming computation and its devices. Local; rank 0 prints."""
         loss_messages.say_start(ranks, self.plan, self._root, worker, prepared.precision, start)
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
-        """Say what the file holds and what to do next. Collective over the ranks."""
+        """Describe the contents of the file and the next step. Collective over the ranks."""
         loss_messages.say_end(ranks, self.plan, outcome, self._adaptive)
 
 
 def _without_device_model(path: Path, content: SurfaceContent) -> SurfaceContent:
-    """Leave the devices out of what must be the same, and say if others began the file."""
+    """Leave the devices out of the identity, and say if other devices began the file."""
     own = dict(content.attributes["/"])
     now, before = own.pop(DEVICE_MODEL), stored_device_model(path)
     if before not in {None, now}:
@@ -132,7 +132,7 @@ def _without_device_model(path: Path, content: SurfaceContent) -> SurfaceContent
 def _complete(
     content: SurfaceContent, worker: PointWorker, prepared: Prepared, workers: Workers
 ) -> SurfaceContent:
-    """Add what is known only once the ranks are bound."""
+    """Add the attributes that are known only once the ranks are bound."""
     setting, known, chosen = worker.setting, content.attributes, prepared.inputs.chosen
     precision: Precision = prepared.precision
     how = {

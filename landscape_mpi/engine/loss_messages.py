@@ -1,4 +1,4 @@
-"""What rank 0 tells the user before and after a run."""
+"""The messages of rank 0 before and after a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def say_start(
     precision: Precision,
     start: Start,
 ) -> None:
-    """Say what is about to be computed, on what. Local; rank 0 prints."""
+    """Describe the coming computation and its devices. Local; rank 0 prints."""
     content = root.content if root else None
     if not ranks.is_root:
         return
@@ -65,7 +65,7 @@ def say_start(
 
 
 def _say_types(known: Mapping[str, object]) -> None:
-    """Print the types of weights that are not all float32."""
+    """Print the types of the weights, if not all are float32."""
     types, computed_in = str(known["checkpoint_types"]), str(known.get("computed_in", "float32"))
     if types in {"", "float32"}:
         return
@@ -80,7 +80,7 @@ def _at_once(setting: Setting) -> str:
 
 
 def sharing(workers: Workers) -> str:
-    """Return how many ranks share a point, as the end of a sentence."""
+    """Return the number of ranks that share a point, as the end of a sentence."""
     n = workers.ranks_per_point
     return "" if n == "1" else f", {n} ranks sharing each point"
 
@@ -147,13 +147,13 @@ def _say_binding(ranks: Ranks) -> None:
 def say_end(
     ranks: Ranks, plan: Plan, outcome: Outcome, adaptive: AdaptivePoints | None = None
 ) -> None:
-    """Say what the file holds and what to do next. Local; rank 0 prints.
+    """Describe the contents of the file and the next step. Local; rank 0 prints.
 
     Args:
         ranks: All ranks of the run.
-        plan: What was computed.
-        outcome: How the run ended.
-        adaptive: On rank 0, where the plan has a tolerance: which points it took.
+        plan: The plan of the run.
+        outcome: The end of the run.
+        adaptive: On rank 0, if the plan has a tolerance: the points that it chose.
     """
     if not ranks.is_root:
         return
@@ -187,7 +187,7 @@ def _adaptive_words(plan: Plan, adaptive: AdaptivePoints) -> str:
 
 
 def _trivial_errors(file: h5py.File) -> dict[str, str]:
-    """Return what stands beside an error: the one that needs no network."""
+    """Return the text beside an error: the error without any network."""
     start = "trivial_error_"
     return {
         f"{name.removeprefix(start)}_error": f"; {value:.6g} for the commonest class alone"
@@ -197,13 +197,13 @@ def _trivial_errors(file: h5py.File) -> dict[str, str]:
 
 
 def summary(name: str, values: np.ndarray, points: np.ndarray, plan: Plan) -> str:
-    """Return in one line from where to where values go.
+    """Describe the range of values in one line.
 
     Args:
-        name: Of the quantity.
-        values: At some points, float64 [n].
-        points: Flat indices into the grid, int64 [n].
-        plan: With the grid.
+        name: Name of the quantity.
+        values: Values at some points, float64 [n].
+        points: Flat indices of these points in the grid, int64 [n].
+        plan: The plan, with the grid.
     """
     finite = values[np.isfinite(values)]
     words = []

@@ -1,4 +1,4 @@
-"""Trials of losses on a few samples before a run: do they suit, and which targets count?"""
+"""Trials of losses on a few samples before a run: their fit, and the targets that count."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from landscape_mpi.zoo.networks import (
 )
 
 N_TRIED = (3, 1)  # a loss that works for a batch of 3 may fail for the last one, of 1
-N_COMMON = 4  # commonest targets, each of which is tried, since one of them may not count
-MOST_COUNTED = 1_000_000  # targets, to find the common ones
-SMALLEST_LOSS = 1e-3  # that tells by how much another is larger
+N_COMMON = 4  # each of these commonest targets is tried, since one of them may not count
+MOST_COUNTED = 1_000_000  # targets to search for the common ones
+SMALLEST_LOSS = 1e-3  # only cross-entropies above this are compared
 UNCLEAR = "its classes may lie along axis 1 or -1, so pass --class-axis for an error; "
 Batch = tuple[torch.Tensor, torch.Tensor]  # outputs and targets
 
@@ -36,14 +36,14 @@ def choose_loss(asked: LossRequest, network: nn.Module, data: DataSet, *, model:
     """Try a loss on some samples of each split. Local.
 
     Args:
-        asked: Which loss, and how outputs and targets are read, as far as the user says it.
-        network: With its weights, in evaluation mode, on the CPU.
-        data: The splits to be evaluated.
-        model: What --model names, for messages.
+        asked: The request for the loss, as far as the user states it.
+        network: The network with its weights, in evaluation mode, on the CPU.
+        data: The splits to evaluate.
+        model: Value of --model, for messages.
 
     Returns:
-        The loss with the error beside it. Classes have an error: another output than the target's
-        is the largest (``bce``: a logit on the wrong side of 0). Numbers to predict have none.
+        The loss and its error. Classes have an error: the largest output is not the target's
+        (``bce``: a logit is on the wrong side of 0). Numbers to predict have none.
 
     Raises:
         InputError: If the loss is not known, fails, or does not suit network or data.
@@ -89,7 +89,7 @@ def _find_own(name: str) -> OwnLoss:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A network's outputs for some samples, on which to try a loss."""
+    """A network's outputs for some samples, to try a loss on."""
 
     outputs: torch.Tensor
     targets: torch.Tensor
@@ -100,11 +100,11 @@ class _Trial:
 
     @property
     def split(self) -> Split:
-        """Return the split that the samples are of."""
+        """Return the split of the samples."""
         return self.data.splits[self.part]
 
     def with_ours(self, name: str) -> LossChoice:
-        """Return a loss of losses.FUNCTIONS, tried.
+        """Try a loss of losses.FUNCTIONS, and return it.
 
         Raises:
             InputError: If it does not suit.
@@ -125,7 +125,7 @@ class _Trial:
         return choice
 
     def with_own(self, own: OwnLoss) -> LossChoice:
-        """Return the user's own loss, tried.
+        """Try the user's own loss, and return it.
 
         Raises:
             InputError: If it fails, or returns something else.
@@ -144,7 +144,7 @@ class _Trial:
         return NOUNS[self.split.kind]
 
     def _error(self, name: str) -> tuple[str | None, int]:
-        """Return the error beside a loss, and the axis along which the classes lie."""
+        """Return the error beside a loss, and the axis of the classes."""
         if name == "bce":
             return "sign", -1
         if name == "cross_entropy":
@@ -158,7 +158,7 @@ class _Trial:
         return ("largest output", axes[0]) if len(axes) == 1 else (None, -1)
 
     def _axes_that_fit(self) -> list[int]:
-        """Return along which axes the outputs can have the classes that the targets name."""
+        """Return the axes of the outputs that can hold the classes of the targets."""
         counted = self.data.counted(self.part)
         if counted.dtype.kind != "i" or counted.min() < 0:
             return []
@@ -198,7 +198,7 @@ class _Trial:
 def _find_uncounted(
     own: OwnLoss, network: nn.Module, data: DataSet, asked: LossRequest, model: str
 ) -> int | None:
-    """Return the target that does not count in a loss of the user's own, None if all count.
+    """Return the target that does not count in the user's own loss, None if all count.
 
     Raises:
         InputError: If a target has no loss, or -100 has one, and --ignore-index is not given.
@@ -208,7 +208,7 @@ def _find_uncounted(
     ignored = data.ignored
     for split in data.splits.values():
         found = _silent_targets(own, _telling_batches(network, split, data, model))
-        if found is None:  # one loss for a whole sample does not show which targets count
+        if found is None:  # a single loss for a whole sample does not show which targets count
             continue
         if asked.ignore_index is None and ignored == LEFT_OUT and (split.targets == LEFT_OUT).any():
             ignored = _check_left_out(own, found.silent, data)
@@ -242,14 +242,14 @@ def _telling_batches(
 
 @dataclass(frozen=True)
 class _Silence:
-    """Targets that have no loss, or no weight, whatever the outputs are."""
+    """Targets that have no loss, or no weight, for any outputs."""
 
     silent: set[int]
     brings_weights: bool
 
 
 def _silent_targets(own: OwnLoss, batches: Iterator[Batch]) -> _Silence | None:
-    """Return which targets do not count; None where the loss is not one for each target."""
+    """Return the targets that do not count; None if the loss is not one per target."""
     numbers: set[int] = set()
     loud: set[int] = set()
     brings_weights = False
@@ -269,7 +269,7 @@ def _silent_targets(own: OwnLoss, batches: Iterator[Batch]) -> _Silence | None:
 def _losses_of_two(
     own: OwnLoss, outputs: torch.Tensor, targets: torch.Tensor
 ) -> Iterator[torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the losses of outputs and of their negatives, for which a loss may not be made."""
+    """Yield the losses of outputs and of their negatives, which a loss may not accept."""
     yield own(outputs, targets)
     with contextlib.suppress(InputError):
         yield own(-outputs, targets)
@@ -303,10 +303,10 @@ def _refuse_silent(own: OwnLoss, number: int, asked: LossRequest) -> NoReturn:
 def _told_of_weights(
     own: OwnLoss, network: nn.Module, choice: LossChoice, data: DataSet, model: str
 ) -> str:
-    """Return a note that a loss is the cross-entropy times weights of classes; empty if it is not.
+    """Return a note if a loss is the cross-entropy times weights of classes; otherwise empty.
 
     Raises:
-        InputError: If it returns weights by which its losses are not multiplied.
+        InputError: If it returns weights, but its losses are not multiplied by them.
     """
     split = next(iter(data.splits.values()))
     batches = _telling_batches(network, split, data, model)
@@ -337,9 +337,9 @@ def _vary(values: torch.Tensor) -> bool:
 def _factors(
     own: OwnLoss, outputs: torch.Tensor, targets: torch.Tensor, choice: LossChoice
 ) -> torch.Tensor | None:
-    """Return for some targets the loss divided by the cross-entropy, and the weight, [n, 2].
+    """Return the loss divided by the cross-entropy, and the weight, for some targets, [n, 2].
 
-    None if the loss is not the cross-entropy times a factor that does not depend on the outputs.
+    None means that the loss is not the cross-entropy times a factor independent of the outputs.
     """
     plain = Loss(FUNCTIONS["cross_entropy"], None, choice.class_axis, choice.ignored)
     factors, weights = [], torch.ones_like(targets, dtype=torch.float32)

@@ -21,12 +21,12 @@ CONTRACT = ("outputs", "targets")
 
 @dataclass(frozen=True)
 class LossChoice:
-    """What every rank needs to know to make the loss; the same on all of them."""
+    """The description from which every rank makes the loss."""
 
     name: str  # a key of losses.FUNCTIONS, or package.module:function
     error: str | None = None  # a key of losses.ERRORS
     one_loss: bool = False  # whether a sample has one loss, of however many targets
-    class_axis: int = -1  # of the outputs
+    class_axis: int = -1  # axis of the classes in the outputs
     ignored: int | None = None  # the target that does not count
     class_weights: tuple[float, ...] | None = None
     brings_weights: bool = False  # whether the user's function returns them beside the losses
@@ -35,7 +35,7 @@ class LossChoice:
 
     @property
     def units(self) -> str:
-        """Unit of the loss."""
+        """Return the unit of the loss."""
         return UNITS.get(self.name, "1")
 
     @property
@@ -46,7 +46,7 @@ class LossChoice:
 
     @property
     def attributes(self) -> dict[str, object]:
-        """Return the attributes of a file that describe it."""
+        """Return the attributes of a file that describe the loss."""
         return {
             "loss": self.name,
             "error": self.error or "none",
@@ -59,7 +59,7 @@ class LossChoice:
     def total_weight(self, targets: np.ndarray) -> float | None:
         """Return the number by which the sum of the losses is divided for their mean.
 
-        None if the user's function returns the weights, which may change with the outputs.
+        None if the user's function returns the weights, which may depend on the outputs.
         """
         if self.brings_weights:
             return None
@@ -89,11 +89,11 @@ class LossChoice:
 
 
 class OwnLoss:
-    """The user's function, whose faults are told in the user's words."""
+    """The user's function, with errors reported in terms of the user's code."""
 
     def __init__(self, spec: str, *, one_loss: bool | None = None) -> None:
         self.spec = spec
-        self._one_loss = one_loss  # None where it is still to be found out
+        self._one_loss = one_loss  # None if not yet known
         self._function: Callable[..., object] = find_function(
             "--loss", spec, arguments=CONTRACT, returns="the loss of every sample"
         )
@@ -114,7 +114,7 @@ class OwnLoss:
         Raises:
             UserCodeError: If the function fails.
             InputError: If it returns something else.
-            OutOfMemoryError: If the device is too small for it, which smaller batches may help.
+            OutOfMemoryError: If the device is too small for it; smaller batches may help.
         """
         if isinstance(self._function, nn.Module):
             self._function.to(outputs.device)
@@ -124,7 +124,7 @@ class OwnLoss:
             raise
         except Exception as problem:
             if recording.is_underway():
-                raise  # it cannot be recorded, and goes on without
+                raise  # it cannot be recorded, and runs without
             raise UserCodeError(
                 f"--loss: {self.spec} failed on {_given(outputs, targets)}", problem
             ) from problem

@@ -1,4 +1,4 @@
-"""How every rank builds a run's network, and the checks that it is the one of its checkpoint."""
+"""The construction of a run's network on every rank, and checks that it suits its checkpoint."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from landscape_mpi.zoo.own_network import (
     unwrapped,
 )
 
-N_TRIED = 4  # samples that show whether networks are alike, and what unknown layers do
+N_TRIED = 4  # samples to compare networks and to try unknown layers
 SAME_FUNCTION = 1e-6  # relative
 
 
 @dataclass(frozen=True)
 class NetworkSource:
-    """How every rank builds the network; its weights come from rank 0."""
+    """The construction of the network on every rank; its weights come from rank 0."""
 
     model: str
     sample: Sample
     extra: Mapping[str, object] = field(default_factory=dict)  # see tensors.extra_state_of
 
     def build(self, *, seed: int = BUILD_SEED) -> nn.Module:
-        """Build the network in training mode, on the CPU, with weights of no meaning.
+        """Build the network in training mode, on the CPU, with arbitrary weights.
 
         Args:
-            seed: Of the generators, so that what the function draws is alike on every rank.
+            seed: Seed of the generators, so that the function draws the same on every rank.
         """
         return computable(self.build_as_it_is(seed=seed)).train()
 
@@ -79,21 +79,21 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint | None, data: DataSe
 
 
 def first_inputs(data: DataSet, network: nn.Module) -> torch.Tensor:
-    """Return a few real samples as the network sees them."""
+    """Return a few real samples as inputs of the network."""
     split = next(iter(data.splits.values())).first(N_TRIED)
     samples = ResidentSplit(split.inputs, split.targets, mean=data.mean, std=data.std, device="cpu")
     return _as_seen(samples.batch(slice(0, N_TRIED)), network)
 
 
 def _as_seen(inputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
-    """Return inputs in the plain layout, in the type that a network computes in."""
+    """Return inputs in the plain layout, in the type of the network's computation."""
     return inputs.to(type_of(network)) if inputs.is_floating_point() else inputs
 
 
 def check_drawn(
     source: NetworkSource, checkpoint: Checkpoint, network: nn.Module, data: DataSet
 ) -> None:
-    """Check that a checkpoint holds all that the network's function draws at random.
+    """Check that a checkpoint holds everything that the network's function draws at random.
 
     Raises:
         InputError: If another seed gives other outputs.
@@ -103,7 +103,7 @@ def check_drawn(
     found = [call(one, inputs) for one in (network, network, other)]
     outputs, again, of_other = (one for one in found if isinstance(one, torch.Tensor))
     if not torch.equal(outputs.nan_to_num(), again.nan_to_num()):
-        return  # outputs change from call to call, which Agreement.check_plain refuses later
+        return  # outputs that change from call to call are refused later by Agreement.check_plain
     apart = relative(of_other, outputs, scale_of=outputs)
     if apart > SAME_FUNCTION:
         raise InputError(
@@ -123,7 +123,7 @@ def check_statistics(network: nn.Module, *, option: str = "--model") -> None:
         option: What named it, for the message.
 
     Raises:
-        InputError: If it has none, and takes those of the batch also in evaluation mode.
+        InputError: If it has none, and uses those of the batch even in evaluation mode.
     """
     found = [
         name
@@ -142,12 +142,12 @@ def check_statistics(network: nn.Module, *, option: str = "--model") -> None:
 def check_finished(
     network: nn.Module, state: Mapping[str, np.ndarray], *, option: str = "--model"
 ) -> None:
-    """Check that a call has not made further parameters.
+    """Check that a call has not created further parameters.
 
     Args:
         network: After the call.
         state: Its parameters and buffers before it.
-        option: What named the network, for the message.
+        option: The option that named the network, for the message.
 
     Raises:
         InputError: If it has.

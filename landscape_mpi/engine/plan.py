@@ -1,4 +1,4 @@
-"""What a run is going to do: read and checked on rank 0, known to every rank."""
+"""The plan of a run: read and checked on rank 0, known to every rank."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Kept = TypeVar("Kept")
 
 @dataclass(frozen=True)
 class Directions:
-    """Where the directions of a plane come from; of paths, which have none, nothing."""
+    """The origin of the directions of a plane; empty for paths, which have none."""
 
-    random: RandomDirections | None = None  # None where no direction is random
-    sent: tuple[str, ...] = ()  # axes whose direction rank 0 sends, others are made on every rank
-    sha256: str | None = None  # of those that the file has; None where there are none
-    repeats: int | None = None  # lines along directions of their own; beta is their number from 0
+    random: RandomDirections | None = None  # None if no direction is random
+    sent: tuple[str, ...] = ()  # axes whose direction rank 0 sends; every rank makes the others
+    sha256: str | None = None  # digest of those in the file; None if there are none
+    repeats: int | None = None  # number of lines with separate directions; beta counts them from 0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What every rank knows of the run before it starts; the same on all of them."""
+    """The plan of a run, the same on all ranks."""
 
     out: Path
     alpha: np.ndarray  # float64 [n_alpha]
@@ -47,28 +47,28 @@ class Plan:
     evaluation: Evaluation = field(default_factory=Evaluation)
     rounds: Rounds = field(default_factory=Rounds)
     directions: Directions = field(default_factory=Directions)
-    paths: Paths | None = None  # that alpha and beta are places on; None where they span a plane
+    paths: Paths | None = None  # alpha and beta are places on it; None if they span a plane
     reestimates: bool = False  # whether batch-norm statistics are measured at every point
-    begun: StoredSetting | None = None  # how the file that is resumed was begun
-    tolerance: Tolerance | None = None  # of points that are not computed; None where all are
+    begun: StoredSetting | None = None  # the setting with which the resumed file was begun
+    tolerance: Tolerance | None = None  # for points that are not computed; None if all are computed
 
     @property
     def n_points(self) -> int:
-        """Points of the grid."""
+        """Return the number of points of the grid."""
         return len(self.alpha) * len(self.beta)
 
     @property
     def n_together(self) -> int:
-        """Points left that do not wait for the values of others: of a tolerance, about a level."""
+        """Return the number of points left that need no other values, with a tolerance a level."""
         if self.tolerance is None:
             return self.n_pending
         return min(self.n_pending, coarsest_points(len(self.alpha), len(self.beta)))
 
     def content(self, attributes: Mapping[str, Attributes], **more: Any) -> SurfaceContent:
-        """Return what the file holds before anything is evaluated.
+        """Return the contents of the file before any evaluation.
 
         Args:
-            attributes: By group.
+            attributes: Attributes by group.
             more: Other fields of SurfaceContent.
         """
         return SurfaceContent(
@@ -88,7 +88,7 @@ class Plan:
 
 
 def as_begun(asked: Evaluation, begun: StoredSetting) -> Evaluation:
-    """Return an evaluation as the file that is resumed was begun, where that decides its bits."""
+    """Return an evaluation with the resumed file's settings where they decide the last bits."""
     return replace(
         asked,
         precision=begun.precision if asked.precision == "auto" else asked.precision,
@@ -100,14 +100,14 @@ def as_begun(asked: Evaluation, begun: StoredSetting) -> Evaluation:
 
 @dataclass(frozen=True)
 class RootInputs:
-    """What rank 0 keeps for itself until the others need it."""
+    """The inputs that rank 0 keeps until the others need them."""
 
     # ``state/...``, ``<split>/...``, ``alpha/...``, ``beta/...``; of paths ``point_<number>/...``
     arrays: dict[str, np.ndarray]
-    content: SurfaceContent  # of the file, but for what is known once the ranks are bound
-    fresh: bool  # whether a file that is there is replaced
+    content: SurfaceContent  # attributes of the file, except those known once the ranks are bound
+    fresh: bool  # whether an existing file is replaced
     accept_device: bool = False  # whether other models of devices may have begun the file
-    layers: LayerKinds | None = None  # of the network, where directions are chosen here
+    layers: LayerKinds | None = None  # kinds of the network's layers, if directions are chosen here
 
 
 def plan_on_root(
@@ -117,10 +117,10 @@ def plan_on_root(
 
     Args:
         ranks: All ranks of the run.
-        read: Called on rank 0; returns what all are told, and what rank 0 keeps for itself.
+        read: Called on rank 0; returns the plan for all ranks, and the inputs that rank 0 keeps.
 
     Returns:
-        What all are told, on every rank; what rank 0 keeps, on rank 0.
+        The plan on every rank; on rank 0 also the inputs that it keeps.
     """
     planned, kept = on_root(ranks, read) or (None, None)
     return ranks.comm.bcast(planned, root=ROOT), kept

@@ -1,4 +1,4 @@
-"""One rank's share of a point: its part of the data, and the values its group makes of it."""
+"""One rank's share of a point: its part of the data, and the values that its group computes."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
 def fit_evaluator(
     ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting
 ) -> PointEvaluator:
-    """Set the ranks up, with smaller batches where one does not fit. Collective over the ranks.
+    """Set the ranks up, with smaller batches if one does not fit. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        plan: What is asked.
-        inputs: What this rank has of the inputs.
-        setting: How to compute, if the memory of every device suffices.
+        plan: The plan of the run.
+        inputs: This rank's inputs.
+        setting: The setting, if the memory of every device suffices.
 
     Raises:
-        SharedInputError: If a batch that was asked for, or that the file was begun with, does
-            not fit; or if one sample does not.
+        SharedInputError: If a batch that was asked for, or that the file was begun with, does not
+            fit; or if one sample does not.
     """
     while True:
         group = group_ranks(ranks, plan, setting)
@@ -81,7 +81,7 @@ def fit_evaluator(
 def _try_on_all(
     ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting, group: Group
 ) -> tuple[PointEvaluator | None, str | None]:
-    """Set this rank up, or return how its memory fell short. Collective over the ranks."""
+    """Set this rank up, or return the error of its memory. Collective over the ranks."""
     where = f"{plan.subject.option}: {plan.subject.model} raised at the center"
 
     def attempt() -> tuple[PointEvaluator | None, str | None]:
@@ -104,7 +104,7 @@ def _try_on_all(
 
 
 def _in_turn(ranks: Ranks, setting: Setting, work: Callable[[], T]) -> T:
-    """Do work; if it compiles, first on one rank of the node, so that the others find its code."""
+    """Do work; if it compiles, one rank of the node begins, and the others use its code."""
     if not setting.compiled:
         return work()
     if ranks.node.rank > 0:
@@ -129,13 +129,13 @@ class PointEvaluator:
         """Put everything on the device, and try it at the center. Local.
 
         Args:
-            plan: What is asked.
-            inputs: What this rank has of the inputs.
-            setting: How to compute.
+            plan: The plan of the run.
+            inputs: This rank's inputs.
+            setting: The setting of the evaluation.
             group: The ranks that share a point with this one.
 
         Raises:
-            InputError: If the network is no function of its weights and its input.
+            InputError: If the network is not a function of its weights and its input.
         """
         self.setting = setting
         self.group = group
@@ -160,13 +160,13 @@ class PointEvaluator:
         self.chosen = inputs.chosen
         if not is_checked(inputs, setting):
             check_evaluation(plan, inputs, setting, self._planes[0])
-        # A whole batch, which has to fit into the memory of every rank's device.
+        # A whole batch must fit into the memory of every rank's device.
         samples = inputs.samples(first_split, slice(0, setting.batch), setting.device)
         self.center_loss = float(self._planes[0].losses_at(0.0, 0.0, samples).double().mean())
         self._planes[0].forget(samples)
         if setting.device.can_record:
             for plane in self._planes:
-                plane.compute_losses(0.0, 0.0)  # recorded now, when memory can still be made
+                plane.compute_losses(0.0, 0.0)  # recorded now, while memory can still be freed
             for value_at in self._beside:
                 value_at(0.0, 0.0)
         used = self._stack or self._planes[0]
@@ -185,7 +185,7 @@ class PointEvaluator:
             points: Flat indices into [n_alpha, n_beta], int64, ``setting.points`` or fewer.
 
         Returns:
-            float64 [n, n_quantities]; on the leader of the group, without meaning elsewhere.
+            Values, float64 [n, n_quantities], on the leader of the group; meaningless elsewhere.
         """
         if self._stack is None:
             return one_by_one(self.evaluate_point)(points)
@@ -203,7 +203,7 @@ class PointEvaluator:
             point: Flat index into [n_alpha, n_beta].
 
         Returns:
-            The values on the leader of the group, without meaning elsewhere.
+            The values on the leader of the group; meaningless elsewhere.
         """
         row, column = divmod(point, len(self._plan.beta))
         alpha, beta = float(self._plan.alpha[row]), float(self._plan.beta[column])
@@ -231,9 +231,9 @@ class PointEvaluator:
         return users_own(f"{subject.option}: {subject.model} raised at {where} of the plane")
 
     def _whole(self, samples: ResidentSplit) -> tuple[torch.Tensor, ...] | None:
-        """Return what is kept of all samples of a split, on the device, to the leader.
+        """Send the kept losses of all samples of a split to the leader, on its device.
 
-        The sum over them is then the one that a single rank makes, bit for bit.
+        Their sum is then that of a single rank, bit for bit.
         """
         if self.group.comm.size == 1:
             return samples.kept
@@ -249,21 +249,21 @@ def stack_points(
     setting: Setting,
     plane: PointLosses,
 ) -> StackedLossPlane:
-    """Prepare to evaluate several points at once, which must change nothing but the time. Local.
+    """Prepare to evaluate several points at once, which must only change the time. Local.
 
     Args:
-        inputs: What this rank has of the inputs.
+        inputs: This rank's inputs.
         splits: Samples by the name of their split, on the setting's device.
-        setting: How to evaluate.
+        setting: The setting of the evaluation.
         plane: Evaluates one point at a time.
 
     Raises:
-        InputError: If the losses are others, or the network does not compute so.
+        InputError: If the losses differ, or the network cannot be computed in this way.
     """
     try:
         stack = inputs.stacked_plane(splits, setting)
         fault = stack.find_fault(plane)
-    except Exception as problem:  # what a network does may not be known for several points
+    except Exception as problem:  # some operations of a network may not support several points
         if isinstance(problem, torch.OutOfMemoryError | InputError):
             raise
         fault = f"it does not compute with stacked weights ({' '.join(str(problem).split())[:200]})"
@@ -276,15 +276,15 @@ def stack_points(
 
 
 def compare_losses(ranks: Ranks, loss: float, *, option: str = "--model") -> None:
-    """Check that all ranks have one network. Collective over the ranks.
+    """Check that all ranks have the same network. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        loss: Of the same few samples at the center, on this rank.
-        option: What named the network, for the message.
+        loss: Loss of the same few samples at the center, on this rank.
+        option: The option that named the network, for the message.
 
     Raises:
-        SharedInputError: On every rank, if they have not.
+        SharedInputError: On every rank, if they do not.
     """
     losses = ranks.comm.allgather((loss, ranks.host))
     for rank, (other, host) in enumerate(losses):

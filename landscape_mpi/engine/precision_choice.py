@@ -1,4 +1,4 @@
-"""The type of a run's matrix products: as asked, or the fastest that is right for this surface."""
+"""The type of a run's matrix products: as asked, or the fastest that suits this surface."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ TRIED_SAMPLES = 512
 
 @dataclass(frozen=True)
 class Precision:
-    """The type a run computes in, and what is known of it."""
+    """The type of a run's computation, and its measured deviation."""
 
     name: str
-    trials: tuple[Trial, ...]  # those made before this run; empty for fp32 and on resuming
-    deviation: float  # from fp32, relative
-    n_points: int  # where it was measured
+    trials: tuple[Trial, ...]  # trials made before this run; empty for fp32 and on resuming
+    deviation: float  # deviation from fp32, relative
+    n_points: int  # number of points of the measurement
     n_samples: int
-    warning: str = ""  # by how much the type changes this surface, if by more than the tolerance
+    warning: str = ""  # warning about a deviation beyond the tolerance
 
 
 def choose_precision(
     ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting
 ) -> tuple[Setting, Precision]:
-    """Measure on rank 0 what the types do at this surface, and take one. Collective over the ranks.
+    """Measure the types on this surface on rank 0, and choose one. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        plan: What is asked.
-        inputs: What this rank has of the inputs.
-        setting: How to compute, but for the precision.
+        plan: The plan of the run.
+        inputs: This rank's inputs.
+        setting: The setting without the precision.
 
     Returns:
-        The setting with the precision, the same on all ranks, and how it came about.
+        The setting with the precision, the same on all ranks, and the reasons for it.
     """
     if plan.begun is not None:
         begun = plan.begun
@@ -62,7 +62,7 @@ def choose_precision(
 
 
 def measure_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
-    """Measure, with smaller batches where one does not fit; found for the run later.
+    """Measure, with smaller batches if one does not fit; the run finds its own batch later.
 
     Raises:
         InputError: If a single sample does not fit.
@@ -83,7 +83,7 @@ def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
     names = setting.device.precisions() if is_free else (plan.evaluation.precision,)
     split, n_samples = next(iter(plan.subject.n_samples.items()))
     n_tried = min(n_samples, max(TRIED_SAMPLES, setting.batch))
-    rows = rows_of(USUAL_SUBSET, n_tried, n_samples)  # the first may all be of one class
+    rows = rows_of(USUAL_SUBSET, n_tried, n_samples)  # the first samples may all be of one class
     samples = inputs.samples(split, rows, setting.device)
 
     def make_plane(precision: str) -> PointLosses:
@@ -111,10 +111,10 @@ def describe_deviation(
     *,
     tolerance: float,
 ) -> str:
-    """Return in a sentence by how much a type changes a surface; empty within the tolerance.
+    """Describe the deviation of a type on a surface in a sentence; empty within the tolerance.
 
     Args:
-        fp32: The trial of fp32, with which the type is compared.
+        fp32: The trial of fp32, for comparison.
         taken: The trial of the type.
         points: Alpha and beta of the points tried, the last one nearest to the center.
         n_samples: Samples evaluated at each of them.
@@ -136,13 +136,13 @@ def describe_deviation(
 
 
 def points_to_try(alpha: np.ndarray, beta: np.ndarray) -> list[tuple[float, float]]:
-    """Return the corners of a grid, points half way to them, and the one nearest to the center.
+    """Return the corners of a grid, points halfway to them, and the point nearest to the center.
 
-    Far corners may have no finite loss to compare.
+    Points halfway help if far corners have no finite loss.
 
     Args:
         alpha: Coordinates along the first direction, float64 [n_alpha].
-        beta: Along the second, float64 [n_beta].
+        beta: Coordinates along the second direction, float64 [n_beta].
     """
     rows, columns = (_places(axis) for axis in (alpha, beta))
     ends = [(a, b) for a in (rows[0], rows[-1]) for b in (columns[0], columns[-1])]
@@ -153,13 +153,13 @@ def points_to_try(alpha: np.ndarray, beta: np.ndarray) -> list[tuple[float, floa
 
 
 def _places(axis: np.ndarray) -> tuple[int, int, int, int, int]:
-    """Return the first place of an axis, that nearest to 0, the last, and those half way."""
+    """Return the first place of an axis, the one nearest to 0, the last, and those halfway."""
     last, middle = len(axis) - 1, int(np.abs(axis).argmin())
     return 0, middle // 2, middle, (middle + last + 1) // 2, last
 
 
 def describe_trials(precision: Precision) -> str:
-    """Return what was measured, e.g. ``bf16 deviates by 0.0004 and is 3.1 times as fast; ...``."""
+    """Describe the trials, e.g. ``bf16 deviates by 0.0004 and is 3.1 times as fast; ...``."""
     if not precision.trials:
         return "none"
     words = [_describe(trial) for trial in precision.trials[1:]]

@@ -1,4 +1,4 @@
-"""What rank 0 reads for a run over a problem: its network, weights and batches, checked."""
+"""The inputs that rank 0 reads and checks for a run over a problem: network, weights, batches."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ from landscape_mpi.zoo.own_network import float_types
 
 @dataclass(frozen=True)
 class ProblemInputs:
-    """What a run over a problem needs to know of the world, on rank 0."""
+    """The inputs of a run over a problem, on rank 0."""
 
     source: ProblemSource
     subject: ProblemSubject
     network: nn.Module  # the user's own object, with its weights, in evaluation mode
     state: dict[str, np.ndarray]  # its parameters and buffers, as they are in training mode
-    sources: dict[str, BatchSource]  # the batches of the splits asked for, limited
+    sources: dict[str, BatchSource]  # the batches of the splits that were asked for, limited
     checkpoint: Checkpoint | None
     types: tuple[str, ...]  # floating-point types of the weights, as they were stored or built
-    sha256: dict[str, str]  # of weights_sha256, data_sha256, checkpoint_sha256
-    finished: tuple[float, ...]  # metrics with a finish, of the first batch at the center
+    sha256: dict[str, str]  # values of weights_sha256, data_sha256, checkpoint_sha256
+    finished: tuple[float, ...]  # metrics with a finish, for the first batch at the center
 
     @property
     def trivial_errors(self) -> dict[str, float]:
-        """Return nothing: a problem has no error that needs no network."""
+        """Return nothing: a problem has no error that is known without a network."""
         return {}
 
     @property
@@ -64,19 +64,19 @@ class ProblemInputs:
         return self.source.get()
 
     def with_weights(self, checkpoint: Checkpoint) -> nn.Module:
-        """Return the network with other weights, in training mode, and say what is left out."""
+        """Return the network with other weights, in training mode, and print the parts left out."""
         network = self._copy()
         load_weights(network, checkpoint)
         return network
 
     def outputs_with(self, state: Mapping[str, np.ndarray]) -> torch.Tensor:
-        """Return what the loss makes of the first batch with other parameters and buffers."""
+        """Return the loss of the first batch with other parameters and buffers."""
         network = self._copy()
         fill_network(network, state, self.subject.extra, option=self.subject.option)
         return self._loss_of_first(network.eval())
 
     def layer_kinds(self) -> LayerKinds:
-        """Return the kinds of the network's parameters, by a trial on a batch where necessary."""
+        """Return the kinds of the network's parameters, from a trial on a batch if necessary."""
         if not has_unknown(self.network):
             return known_kinds(self.network)
         return find_kinds(self._copy().eval(), self._loss_of_first)
@@ -102,14 +102,14 @@ def first_loss(
     *,
     function: BatchFunction | None = None,
 ) -> torch.Tensor:
-    """Return sum and count of the loss of a split's first batch, or another one, float64 [2].
+    """Return the sum and the count of the loss of one batch, usually the first, float64 [2].
 
     Args:
         problem: The problem.
         source: Batches of the split.
         network: In evaluation mode, on the CPU.
-        number: Of the batch.
-        function: What is called; None for the loss.
+        number: Number of the batch.
+        function: The function to call; None for the loss.
     """
     batch = moved(source.read(number), "cpu", type_of(problem))
     with Generators().seeded(batch_seed(problem.seed, number)):
@@ -120,7 +120,7 @@ def first_loss(
 def _finished(problem: Problem, source: BatchSource, network: nn.Module) -> tuple[float, ...]:
     """Return the values of the metrics that have a finish, of the first batch.
 
-    A finish that raises for this mean alone gives nan: the mean over a split may suit it.
+    A finish that raises for this mean gives NaN, since the mean over a split may suit it.
     """
     values = []
     for function in problem.functions:
@@ -143,7 +143,7 @@ def check_counted(problem: Problem, source: BatchSource, network: nn.Module) -> 
         network: In evaluation mode, on the CPU.
 
     Raises:
-        InputError: If none does.
+        InputError: If no batch counts.
     """
     for number in range(len(source)):
         if float(first_loss(problem, source, network, number)[1]) != 0:
@@ -162,12 +162,12 @@ def read_problem(
     """Read and check a problem. Local; call it on one rank.
 
     Args:
-        source: Where it comes from.
-        network: Which weights it is to have; its own where no checkpoint is named.
-        data: Which splits, and how many of the training samples or batches.
+        source: Source of the problem.
+        network: The request for its weights; its own without a checkpoint.
+        data: The request for splits and for the number of training samples or batches.
 
     Raises:
-        InputError: If something does not suit.
+        InputError: If a part of the problem does not suit a run.
     """
     problem = source.get()
     check_movable(problem.network)
@@ -205,22 +205,22 @@ def read_problem(
 
 
 def training_digest(problem: Problem) -> str:
-    """Return the SHA-256 of what tells a problem's training batches from others, all of them."""
+    """Return the SHA-256 that identifies all training batches of a problem."""
     return digest_tree([source_of(problem, "train").fingerprint()])
 
 
 def batches_of(
     problem: Problem, splits: tuple[str, ...] | None, limit: int | None
 ) -> dict[str, BatchSource]:
-    """Return the batches of the splits asked for, the training split limited.
+    """Return the batches of the splits that were asked for, with the training split limited.
 
     Args:
         problem: The problem.
-        splits: Their names; None for those that it has.
-        limit: Training samples, or batches where the data are in batches; None for all.
+        splits: Names of the splits; None for all that it has.
+        limit: Training samples, or batches if the data are in batches; None for all.
 
     Raises:
-        InputError: If a split is not there, or the limit is beyond it.
+        InputError: If a split is missing, or the limit exceeds it.
     """
     found = {}
     for name in splits or problem.splits:
@@ -241,14 +241,14 @@ def batches_of(
 
 
 def limited(source: BatchSource, limit: int) -> BatchSource:
-    """Return the source of the first samples, or of the first batches where data are in batches.
+    """Return the source of the first samples, or of the first batches if data are in batches.
 
     Args:
-        source: Of the training data.
-        limit: How many.
+        source: Source of the training data.
+        limit: Number of samples or batches.
 
     Raises:
-        InputError: If there are not so many.
+        InputError: If there are fewer.
     """
     few = source.limited(limit)
     if few.n_counted < limit:

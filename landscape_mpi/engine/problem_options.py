@@ -1,4 +1,4 @@
-"""Which options go with a problem, which has a network, data and a loss of its own."""
+"""The options that go with a problem, which has a network, data and a loss of its own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ABOUT_NETWORKS = (
 
 
 def check_of_problem(asked: InputsRequest, others: Mapping[str, object]) -> None:
-    """Check that nothing is asked for that a problem decides itself, or cannot do.
+    """Refuse options for things that a problem decides itself, or cannot do.
 
     Args:
-        asked: With a problem.
+        asked: The request, with a problem.
         others: Further options that do not go with one, and their values.
 
     Raises:
-        InputError: If something is.
+        InputError: If there is such an option.
     """
     data, loss, usual = asked.data, asked.loss, LossRequest()
     given = {
@@ -49,5 +49,5 @@ def check_of_problem(asked: InputsRequest, others: Mapping[str, object]) -> None
 
 
 def evaluation_of_problem(asked: Evaluation) -> Evaluation:
-    """Return how a problem's batches are evaluated: as they are, one after the other."""
+    """Return the evaluation of a problem's batches: unchanged, one after the other."""
     return replace(asked, precision="fp32", batch=1, compile="off", points_at_once=1)

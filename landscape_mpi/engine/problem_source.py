@@ -1,4 +1,4 @@
-"""Where a problem comes from: a function that every rank calls, or Python, where it is live.
+"""The source of a problem: a function that every rank calls, or a live object in Python.
 
 Importing this module does not import torch: options name problems before they are read.
 """
@@ -18,10 +18,10 @@ LIVE = "a problem in Python"
 
 
 class ProblemSource:
-    """A problem as it was named, made once on each rank that asks for it."""
+    """A named or live problem, made once on each rank that asks for it."""
 
     def __init__(self, problem: Problem | str) -> None:
-        """Take a problem.
+        """Store a problem, or the name of its function.
 
         Args:
             problem: The problem itself, or ``package.module:function`` that returns it.
@@ -33,7 +33,7 @@ class ProblemSource:
 
     @property
     def name(self) -> str:
-        """Return its name for files and messages."""
+        """Return the name of the problem for files and messages."""
         return LIVE if self.spec is None else self.spec
 
     def get(self) -> Problem:
@@ -66,10 +66,10 @@ class ProblemSource:
         return made
 
     def another_network(self, *, seed: int | None = None) -> nn.Module:
-        """Return a further network like the problem's, with weights of no meaning.
+        """Return a further network like the problem's, with arbitrary weights.
 
         Args:
-            seed: From which its function draws them; None for the seed of the problem itself.
+            seed: Seed for its function; None for the seed of the problem itself.
         """
         if self.spec is not None:
             return _ready(self._made(seed)).network
@@ -78,13 +78,13 @@ class ProblemSource:
     def set_aside(self) -> None:
         """Copy a live network before its first call in this run, for take_unused().
 
-        What the network keeps from its first call, the copy has not. Where the network was called
-        before this run, nothing can be done: the copy then has what it kept.
+        The copy lacks anything that the network keeps from its first call. If the network was
+        called before this run, the copy cannot avoid it.
         """
         if self.spec is None:
             try:
                 self._unused = self._copied()
-            except Exception:  # from the network's own code
+            except Exception:  # raised by the network's own code
                 self._unused = None
 
     def take_unused(self) -> nn.Module | None:
@@ -96,14 +96,14 @@ class ProblemSource:
         """Return a copy of a live network.
 
         Raises:
-            InputError: If its own code makes none.
+            InputError: If its own code fails to copy it.
         """
         from landscape_mpi.compute.ties import tie_again, ties_of
 
         network = self.get().network
         try:
             made = copy.deepcopy(network)
-        except Exception as problem:  # from the network's own code
+        except Exception as problem:  # raised by the network's own code
             raise InputError(
                 f"Problem: this needs a second network, and copy.deepcopy(network) raised "
                 f"{in_one_line(problem)}. Mend that, or name a function that makes the problem: "
@@ -124,7 +124,7 @@ def _ready(problem: Problem) -> Problem:
     own = (parameter for parameter in problem.network.parameters() if not parameter.is_meta)
     if any(
         parameter.device != CPU.place for parameter in own
-    ):  # what has no weights is refused later
+    ):  # an object without weights is refused later
         converted(problem.network, CPU.name)  # for the checks; each rank takes its own device later
     if problem.dtype is not None:
         check_movable(problem.network)

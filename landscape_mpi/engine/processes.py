@@ -1,4 +1,4 @@
-"""One process that trains a network alone, without MPI; rank_processes.py has those of a run."""
+"""One process that trains a network alone, without MPI; for a run see rank_processes.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Processes:
-    """One process alone: does on its own what ranks do together."""
+    """One process alone, with the methods of the ranks of a run."""
 
     size = 1
     is_root = True
@@ -38,7 +38,7 @@ class Processes:
         return self.share(data)
 
     def scatter(self, parts: Sequence[T] | None) -> T:
-        """Return this rank's of the parts that rank 0 has, one for each. Collective."""
+        """Return this rank's part of those that rank 0 has, one for each rank. Collective."""
         assert parts is not None
         return parts[0]
 
@@ -55,7 +55,7 @@ class Processes:
 
         Args:
             asked: ``auto``, or a kind of device.
-            threads: Of the CPU; None for all cores that are this rank's.
+            threads: Number of CPU threads; None for all cores of this rank.
 
         Raises:
             InputError: If a GPU is asked for and torch finds none.
@@ -69,4 +69,4 @@ class Processes:
         return ALONE
 
     def leave(self) -> None:
-        """End what the processes began, when its work is done. Collective."""
+        """Clean up when the work is done. Collective."""

@@ -1,6 +1,6 @@
-"""Who made a file, on what, with what: words for it.
+"""The origin of a file in words: its author, command, machine and versions.
 
-Importing this module does not start MPI: one process trains without.
+Importing this module does not start MPI, since one process trains without it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from landscape_mpi.engine.inputs import Inputs
     from landscape_mpi.engine.problem_inputs import ProblemInputs
 
-NO_USER = "LANDSCAPE_NO_USER"  # set to anything but 0, it keeps the name of the user out of files
+NO_USER = "LANDSCAPE_NO_USER"  # any value except 0 keeps the name of the user out of files
 
 
 def command_line(module: str) -> str:
-    """Return the command that is running, as it can be typed again."""
+    """Return the running command so that it can be typed again."""
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def made_by(module: str) -> dict[str, str]:
-    """Return what every file says of its making: the command, who ran it, commit, versions.
+    """Return the origin that every file states: command, user, commit and versions.
 
     Args:
         module: The command that runs, as after ``python -m``.
@@ -50,11 +50,11 @@ def made_by(module: str) -> dict[str, str]:
 
 
 def of_inputs(module: str, inputs: Inputs | ProblemInputs) -> dict[str, object]:
-    """Return what a file of values says of its making, and of what it is made from.
+    """Return the origin of a file of values, with that of its inputs.
 
     Args:
         module: The command that runs, as after ``python -m``.
-        inputs: What rank 0 has read.
+        inputs: The inputs that rank 0 has read.
     """
     return {
         **made_by(module),
@@ -65,12 +65,12 @@ def of_inputs(module: str, inputs: Inputs | ProblemInputs) -> dict[str, object]:
 
 
 def user_name() -> str:
-    """Return who runs this, empty where LANDSCAPE_NO_USER says not to, or nobody knows."""
+    """Return the user's name; empty if it is unknown, or LANDSCAPE_NO_USER asks for that."""
     if os.environ.get(NO_USER, "0") not in {"", "0"}:
         return ""
     try:
         return getpass.getuser()
-    except (KeyError, ImportError, OSError):  # a container with a user of no name
+    except (KeyError, ImportError, OSError):  # a container with a user without a name
         return ""
 
 
@@ -84,7 +84,7 @@ def versions() -> str:
 
 
 def _version_of_mpi() -> str:
-    """Return it where MPI was started, and nothing where it was not."""
+    """Return the version of MPI if MPI was started, otherwise nothing."""
     if "mpi4py.MPI" not in sys.modules:
         return ""
     import mpi4py
@@ -102,8 +102,8 @@ def _own_version() -> str:
 
 
 def git_commit() -> str:
-    """Return the commit of this package's source tree, ``unknown`` where there is none."""
-    # Not the package's __file__, which is empty where a folder of its name shadows it.
+    """Return the commit of this package's source tree, ``unknown`` if there is none."""
+    # The package's __file__ is empty if a folder of the same name shadows it.
     tree = Path(__file__).resolve().parents[2]
     # An installed package may lie in a virtual environment inside somebody else's repository.
     if _git(tree, "rev-parse", "--show-toplevel") != str(tree):

@@ -21,7 +21,7 @@ DEFAULT_SEED = 1
 
 @dataclass(frozen=True)
 class Shaping:
-    """How directions that are made are drawn and scaled, and what they move."""
+    """The drawing and the scaling of random directions, and the parameters that they move."""
 
     seed: int = DEFAULT_SEED
     normalize: str = DEFAULT_NORMALIZE
@@ -35,7 +35,7 @@ class RandomDirections:
 
     shaping: Shaping
     kinds: Mapping[str, DirectionKind]  # by axis; the others are not random
-    layers: LayerKinds  # of the network's parameters, as rank 0 found them
+    layers: LayerKinds  # kinds of the network's parameters, found by rank 0
 
     def make(
         self, network: nn.Module, state: Mapping[str, np.ndarray], *, repeat: int = 0
@@ -43,9 +43,9 @@ class RandomDirections:
         """Return the random directions for a network with these weights, float32, by axis.
 
         Args:
-            network: Tells which of its parameters are what.
+            network: The network, for the roles of its parameters.
             state: Its weights.
-            repeat: Added to the seeds.
+            repeat: Number that is added to the seeds.
         """
         made = {}
         for axis, kind in self.kinds.items():
@@ -54,7 +54,8 @@ class RandomDirections:
             moved = set(moved_names(network, ignore=self.shaping.ignore, only=only, norms=norms))
             made[axis] = directions.random_direction(
                 {name: values for name, values in state.items() if name in moved},
-                # A network may make further layers when it is called, which others do not have.
+                # A network may create further layers when it is called, which other ranks do not
+                # have.
                 among=[name for name, _ in network.named_parameters() if name in state],
                 seed=repeat + (self.shaping.seed if kind.seed is None else kind.seed),
                 axis=kind.axis,

@@ -1,4 +1,4 @@
-"""The device of each rank: one of its own, and of one kind for all."""
+"""The device of each rank: a separate one, of the same kind for all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _choose(ranks: Ranks, asked: str) -> Device:
     """Return the device of this rank. Collective over the node.
 
     Raises:
-        InputError: If there is none for it.
+        InputError: If no device is left for it.
     """
     kind_asked, index = kind_and_index(asked)
     if index is not None and ranks.size > 1:
@@ -75,14 +75,14 @@ def _check_one_kind(ranks: Ranks, device: Device) -> None:
 
 
 def _say_what_is_unused(ranks: Ranks, asked: str, device: Device) -> None:
-    """Say if this node has GPUs that torch does not see. Local; on rank 0."""
+    """Print a note if this node has GPUs that torch does not see. Local; on rank 0."""
     words = describe_passed_over(asked) if device.is_host else None
     if words is not None:
         print(f"node {ranks.host}: {words}", flush=True)
 
 
 def _say_mixed_models(ranks: Ranks, device: Device) -> None:
-    """Say if ranks compute on several models of one kind of GPU. Collective over the ranks."""
+    """Print a note if ranks use several models of GPU. Collective over the ranks."""
     models = ranks.comm.allgather((device.model(), ranks.host))
     if device.is_host or not ranks.is_root:
         return
@@ -98,6 +98,6 @@ def _say_mixed_models(ranks: Ranks, device: Device) -> None:
 
 
 def describe(ranks: Ranks, device: Device) -> str:
-    """Return the name of this rank's device, with its memory where others differ. Collective."""
+    """Return the name of this rank's device, with its memory if others differ. Collective."""
     models = set(ranks.comm.allgather(device.model()))
     return device.describe() if len(models) == 1 else device.model()

@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 def _listen(host: str) -> socket.socket:
-    """Return a socket on one interface: that by which the host's name is known.
+    """Return a socket on one interface: the one that the host's name resolves to.
 
-    Torch listens on all of them. A host that knows itself as a loopback address, as Debian sets
-    it up, is reached by others on another one, which it cannot tell.
+    Torch listens on all interfaces. If a host's name is a loopback address, as Debian sets it up,
+    other hosts reach it on another address, which the host does not know.
     """
     address = socket.gethostbyname(host)
     is_known_to_others = address == host or not ipaddress.ip_address(address).is_loopback
@@ -73,7 +73,7 @@ class RankProcesses(Processes):
         return replace(empty, splits=splits)
 
     def scatter(self, parts: Sequence[T] | None) -> T:
-        """Return this rank's of the parts that rank 0 has, one for each. Collective."""
+        """Return this rank's part of those that rank 0 has, one for each rank. Collective."""
         return self._ranks.comm.scatter(parts, root=ROOT)
 
     def gather(self, value: T) -> list[T] | None:
@@ -89,7 +89,7 @@ class RankProcesses(Processes):
 
         Args:
             asked: ``auto``, or a kind of device.
-            threads: Of the CPU; None for this rank's share of the node's cores.
+            threads: Number of CPU threads; None for this rank's share of the node's cores.
         """
         device = take_device(self._ranks, asked)
         torch.set_num_threads(threads or share_cores(self._ranks))
@@ -101,7 +101,7 @@ class RankProcesses(Processes):
         if self.size == 1:
             return ALONE
         if self._ranks.node.size == self.size:
-            # One node talks to itself, whatever its name is resolved to.
+            # A single node uses the loopback address, whatever its name resolves to.
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         rank = self._ranks.rank
         distributed.init_process_group(

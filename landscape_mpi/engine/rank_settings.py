@@ -1,4 +1,4 @@
-"""The ranks as workers: what each computes on, and how."""
+"""The setting of each rank: its device, threads and batch."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from landscape_mpi.engine.rank_device import describe, take_device
 
 @dataclass(frozen=True)
 class Workers:
-    """What the ranks of a run are, in words."""
+    """The ranks of a run in words."""
 
     n_ranks: int
     devices: str  # e.g. "32 x NVIDIA H200"
-    models: str  # of the devices, each once, with all that decides their last bits
+    models: str  # distinct models of devices, with all that decides their last bits
     hosts: str  # e.g. "8 x n1, 8 x n2"
-    threads: str  # of a rank, e.g. "2 threads", or "1 to 2 threads" where ranks differ
-    ranks_per_point: str  # e.g. "1", or "2 to 3" where they cannot be shared out evenly
+    threads: str  # threads of a rank, e.g. "2 threads", or "1 to 2 threads" if ranks differ
+    ranks_per_point: str  # e.g. "1", or "2 to 3" if they cannot be shared out evenly
 
 
 def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
     """Choose this rank's device, threads and batch. Collective over the ranks.
 
     Returns:
-        The setting; in float32 where the precision is still to be measured.
+        The setting; in float32 if the precision is not measured yet.
 
     Raises:
-        SharedInputError: If they would compute in a type that their device does not have.
+        SharedInputError: If their device does not have the type of the computation.
     """
     device = take_device(ranks, plan.evaluation.device)
     agree(ranks, lambda: check_available(plan.evaluation.precision, device))
@@ -47,7 +47,7 @@ def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
 
 
 def describe_workers(ranks: Ranks, setting: Setting, group: Group) -> Workers:
-    """Return what the ranks of this run are. Collective over the ranks."""
+    """Describe the ranks of this run. Collective over the ranks."""
     told = ranks.comm.allgather((describe(ranks, setting.device), ranks.host, setting.threads))
     devices, hosts, threads = zip(*told, strict=True)
     models = sorted(set(ranks.comm.allgather(setting.device.model())))

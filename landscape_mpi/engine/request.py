@@ -1,6 +1,6 @@
-"""What is asked of a run, as plain data: made from a command line, from a file, or from Python.
+"""The request for a run as plain data, made from a command line, from a file, or from Python.
 
-Nothing below a command knows which of them it came from. Needs no torch.
+Nothing below a command knows its origin. Needs no torch.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ def flat(request: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class NetworkRequest:
-    """Which network, and where its weights are."""
+    """A network and the place of its weights."""
 
-    model: str = ""  # of the zoo, or package.module:function
+    model: str = ""  # name in the zoo, or package.module:function
     checkpoint: Path | None = None
     trust_checkpoint: bool = False  # whether pickled code in it may run
-    checkpoint_key: str | None = None  # which of several weight sets
+    checkpoint_key: str | None = None  # one of several sets of weights
 
 
 @dataclass(frozen=True)
 class DataRequest:
-    """Which samples, and how they are read."""
+    """Samples, and the way they are read."""
 
-    data: str = ""  # of the zoo, a file, or package.module:function
+    data: str = ""  # name in the zoo, a file, or package.module:function
     data_dir: Path | None = None
     download: bool = False
-    mean: tuple[float, ...] | None = None  # of the pixels per channel; None for the data's own
+    mean: tuple[float, ...] | None = None  # of the pixels per channel; None for that of the data
     std: tuple[float, ...] | None = None
-    splits: tuple[str, ...] | None = ("train",)  # None for those that the data have
+    splits: tuple[str, ...] | None = ("train",)  # None for all splits of the data
     limit: int | None = None  # training samples, None for all
-    subset: str | None = None  # which of them; see zoo.subset
+    subset: str | None = None  # choice of the samples; see zoo.subset
 
     @property
     def limit_attributes(self) -> dict[str, object]:
-        """Return the attributes of a file that say which training samples it is of."""
+        """Return the attributes of a file that identify its training samples."""
         return (
             {"limit": "none"}
             if self.limit is None
@@ -66,7 +66,7 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class LossRequest:
-    """Which loss, and how outputs and targets are read; None for what is found out on samples."""
+    """A loss, and the way outputs and targets are read; None is replaced by a trial on samples."""
 
     loss: str = "cross_entropy"
     ignore_index: int | str | None = None  # or none
@@ -82,11 +82,11 @@ class InputsRequest:
     network: NetworkRequest
     data: DataRequest
     loss: LossRequest = field(default_factory=LossRequest)
-    problem: ProblemSource | None = None  # in the place of model, data and loss
+    problem: ProblemSource | None = None  # replaces model, data and loss
 
     @property
     def center_name(self) -> str:
-        """Return what the weights of the center are of: a file, a network or a problem."""
+        """Return the origin of the weights of the center: a file, a network or a problem."""
         if self.network.checkpoint is not None:
             return str(self.network.checkpoint)
         spec = None if self.problem is None else self.problem.spec
@@ -94,7 +94,7 @@ class InputsRequest:
 
     @property
     def files(self) -> list[Path]:
-        """Return the files that are read, which no output may replace."""
+        """Return the files that are read; no output may replace them."""
         files = [self.network.checkpoint] if self.network.checkpoint else []
         if self.problem is not None:
             return files
@@ -106,7 +106,7 @@ class InputsRequest:
 
 @dataclass(frozen=True)
 class MovedInputs:
-    """Where the inputs of a file are now; None where they are as the file names them."""
+    """The present places of the inputs of a file; None for the place that the file names."""
 
     checkpoint: Path | None = None
     trust_checkpoint: bool = False
@@ -118,30 +118,30 @@ class MovedInputs:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How points are to be evaluated; None for what is measured, or taken from the file."""
+    """The evaluation of points; None for values that are measured, or taken from the file."""
 
     device: str = "auto"  # or cpu, cuda
     precision: str = "fp32"  # or tf32, bf16, auto
     tolerance: float | None = None  # relative deviation of a precision from fp32
     batch: int | None = None  # samples of a forward pass
     compile: str = "off"  # auto, on or off
-    points_at_once: int | None = 1  # with their weights stacked
+    points_at_once: int | None = 1  # points at once, with their weights stacked
     ranks_per_point: int | None = None
 
     @property
     def compiled(self) -> bool | None:
-        """Return whether torch.compile is used, None for what measures faster."""
+        """Return whether torch.compile is used, None for the faster way."""
         return COMPILED[self.compile]
 
     @property
     def largest_deviation(self) -> float:
-        """Return the relative deviation from fp32 beyond which a precision is not taken."""
+        """Return the relative deviation from fp32 beyond which a precision is refused."""
         return DEFAULT_TOLERANCE if self.tolerance is None else self.tolerance
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """How long a round is, and when a rank is taken to hang."""
+    """The length of a round, and the limit after which a rank counts as hung."""
 
     round_seconds: float = 30.0
     stall_seconds: float = 300.0
@@ -149,14 +149,14 @@ class Rounds:
 
 @dataclass(frozen=True)
 class FileRequest:
-    """Where results go."""
+    """The file of the results."""
 
     out: Path
-    fresh: bool = False  # whether to start over instead of resuming what is there
-    repair: bool = False  # whether to compute points again that are damaged
-    accept_device: bool = False  # whether to go on with what other models of devices began
+    fresh: bool = False  # whether to start over instead of resuming the file
+    repair: bool = False  # whether to compute damaged points again
+    accept_device: bool = False  # whether to resume a file that other models of devices began
 
     @property
     def resumes(self) -> bool:
-        """Return whether there is a file to go on with."""
+        """Say whether there is a file to resume."""
         return self.out.exists() and not self.fresh

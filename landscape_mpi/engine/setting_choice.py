@@ -1,6 +1,6 @@
-"""The batch of a run, whether its network is compiled, and how many points it takes at once.
+"""The batch of a run, the compilation of its network, and the number of points at once.
 
-Asked for, stored, or measured.
+Each is asked for, stored, or measured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from landscape_mpi.engine.shared_inputs import SharedInputs
 
 @dataclass(frozen=True)
 class Tuned:
-    """The choices of rank 0 for all ranks, without what is a rank's own, such as its device."""
+    """The choices of rank 0 for all ranks, without those of a single rank, such as its device."""
 
     batch: int
     compiled: bool
@@ -34,7 +34,7 @@ class Tuned:
     channels_last: bool
 
     def on(self, setting: Setting) -> Setting:
-        """Return a rank's setting with what was chosen."""
+        """Return a rank's setting with these choices."""
         steps = replace(setting.steps, channels_last=self.channels_last)
         return replace(
             setting, batch=self.batch, compiled=self.compiled, points=self.points, steps=steps
@@ -46,12 +46,12 @@ def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Se
 
     Args:
         ranks: All ranks of the run.
-        plan: What is asked.
-        inputs: What this rank has of the inputs.
-        setting: How to compute, with the precision.
+        plan: The plan of the run.
+        inputs: This rank's inputs.
+        setting: The setting, with the precision.
 
     Returns:
-        The setting with all of it; each rank keeps its own device and threads.
+        The complete setting; each rank keeps its own device and threads.
     """
     setting = replace(
         setting,
@@ -68,7 +68,7 @@ def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Se
 
 
 def with_batch(plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:
-    """Return a setting with its batch: that asked for, that of a CPU, or a GPU's first one."""
+    """Return a setting with its batch: as asked, that of a CPU, or the first one for a GPU."""
     if plan.evaluation.batch is not None or not setting.device.is_host:
         return setting
     cost = inputs.cost()
@@ -78,17 +78,17 @@ def with_batch(plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:
 def measure(
     plan: Plan, inputs: SharedInputs, setting: Setting, *, n_ranks: int
 ) -> tuple[Tuned, str]:
-    """Return what measures faster, and why. Local.
+    """Measure the choices and return the faster ones, with reasons. Local.
 
     Args:
-        plan: What is asked; what it asks for is not measured.
-        inputs: What this rank has of the inputs.
-        setting: How to compute otherwise.
+        plan: The plan; choices that it states are not measured.
+        inputs: This rank's inputs.
+        setting: The rest of the setting.
         n_ranks: Ranks of the run.
     """
     split, n_samples = next(iter(plan.subject.n_samples.items()))
     layout = ""
-    if plan.evaluation.batch is None:  # one that is given fixes the last bits
+    if plan.evaluation.batch is None:  # a given one fixes the last bits
         setting, layout = _with_layout(inputs, setting, split, n_samples)
 
     def make_plane(batch: int, compiled: bool, n_timed: int) -> PointLosses:
@@ -126,9 +126,9 @@ def measure(
 def _with_layout(
     inputs: SharedInputs, setting: Setting, split: str, n_samples: int
 ) -> tuple[Setting, str]:
-    """Return a setting with the faster order of channels in memory, and what was measured.
+    """Return a setting with the faster order of channels in memory, and the measurement.
 
-    Tensor cores want channels last; only kernels of plain float32 leave the choice open.
+    Tensor cores need channels last; only kernels of plain float32 leave the choice open.
     """
     if setting.precision != "fp32" or not setting.steps.channels_last:
         return setting, ""

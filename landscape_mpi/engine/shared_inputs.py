@@ -1,6 +1,6 @@
-"""What every rank has of the inputs: weights and directions, one copy a node, and what they are of.
+"""The inputs on every rank: weights and directions, with one copy per node.
 
-A subclass knows how points are evaluated with them.
+A subclass evaluates points with them.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class SharedInputs(ABC):
     """The arrays of the node, and the directions made from them."""
 
     def __init__(self, ranks: Ranks, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
-        """Send what rank 0 has read. Collective over the ranks.
+        """Send the inputs that rank 0 has read. Collective over the ranks.
 
         Args:
             ranks: All ranks of the run.
-            plan: What is asked.
-            arrays: On rank 0 what it read, emptied here; nothing elsewhere.
+            plan: The plan of the run.
+            arrays: On rank 0, the arrays that it read, emptied here; nothing elsewhere.
         """
         self._plan = plan
         self._arrays = NodeArrays(ranks, arrays)
         arrays.clear()  # the node's copy is enough
-        self.chosen: Chosen | None = None  # once it is; see choose_steps
+        self.chosen: Chosen | None = None  # once it is known; see choose_steps
         self._kept: tuple[Setting, PointLosses[Any]] | None = None
         network = agree(ranks, self._begin)
         self.directions = self._read_directions(network)
@@ -55,7 +55,7 @@ class SharedInputs(ABC):
 
     @abstractmethod
     def _begin(self) -> torch.nn.Module:
-        """Prepare what this rank needs of its own, and return a network for its names. Local."""
+        """Prepare this rank's own objects, and return a network for its names. Local."""
 
     @abstractmethod
     def build(self) -> torch.nn.Module:
@@ -63,7 +63,7 @@ class SharedInputs(ABC):
 
     @abstractmethod
     def cost(self) -> SampleCost | None:
-        """Return what a sample costs in a forward pass, None where that cannot be counted."""
+        """Return the cost of a sample in a forward pass, None if that cannot be counted."""
 
     @abstractmethod
     def _agreement_of(
@@ -75,7 +75,7 @@ class SharedInputs(ABC):
         """Prepare to compare evaluations of the first split with the plain one.
 
         Args:
-            setting: How the run will evaluate.
+            setting: The setting of the run.
         """
         plan = self._plan
         split, n_samples = next(iter(plan.subject.n_samples.items()))
@@ -104,18 +104,18 @@ class SharedInputs(ABC):
 
         Args:
             splits: The samples.
-            setting: How to evaluate.
-            repeat: Which of the lines that are asked for.
+            setting: The setting of the evaluation.
+            repeat: Number of the line, of those that are asked for.
             exact: Evaluate in float64.
         """
 
     @abstractmethod
     def moved_loss(self, samples: Any, setting: Setting, *, quick: bool = False) -> MovedLoss:
-        """Return the loss of samples, which are on the setting's device, to be differentiated.
+        """Return the loss of samples on the setting's device, for differentiation.
 
         Args:
-            samples: Of one split.
-            setting: How to compute.
+            samples: Samples of one split.
+            setting: The setting of the evaluation.
             quick: See OutputLosses.
         """
 
@@ -125,7 +125,7 @@ class SharedInputs(ABC):
 
     @abstractmethod
     def means(self, kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarray:
-        """Return the values of a point from what is kept of its splits, float64 [n_quantities]."""
+        """Return the values of a point from the kept sums of its splits, float64 [n_quantities]."""
 
     def network(self) -> torch.nn.Module:
         """Return the network with its weights in evaluation mode, on the CPU."""
@@ -146,10 +146,10 @@ class SharedInputs(ABC):
         return {axis: made.get(axis, {}) for axis in AXES}
 
     def _motion(self, repeat: int) -> Motion:
-        """Return where the points of the run lie.
+        """Return the map from the points of the run to weights.
 
         Args:
-            repeat: Which of the lines that are asked for.
+            repeat: Number of the line, of those that are asked for.
         """
         paths = self._plan.paths
         if paths is None:
@@ -166,15 +166,15 @@ class SharedInputs(ABC):
 
     @property
     def n_bytes(self) -> int:
-        """Memory that they take on each node, bytes."""
+        """Return the memory that the arrays take on each node, bytes."""
         return sum(values.nbytes for values in self._arrays.values())
 
     def keep(self, plane: PointLosses[Any] | None, setting: Setting) -> None:
         """Keep an evaluation, so that the run need not prepare the same one again.
 
         Args:
-            plane: The evaluation; it takes the run's samples later. None to keep nothing.
-            setting: How it evaluates. On GPUs nothing is kept: a recording belongs to its samples.
+            plane: The evaluation; it gets the run's samples later. None to keep nothing.
+            setting: Its setting. On GPUs nothing is kept: a recording belongs to its samples.
         """
         if plane is not None and setting.device.is_host:
             self._kept = setting, plane
@@ -195,7 +195,7 @@ class SharedInputs(ABC):
 
 
 def training_of(splits: Mapping[str, Any]) -> Any:
-    """Return the training split, or the first one where it is not evaluated."""
+    """Return the training split, or the first one if it is not evaluated."""
     return splits.get("train", next(iter(splits.values())))
 
 
@@ -204,11 +204,11 @@ def compare_digests(ranks: Ranks, sha256: str, *, of_file: str | None = None) ->
 
     Args:
         ranks: All ranks of the run.
-        sha256: Digest of this rank's.
-        of_file: Digest of those that rank 0 writes into the file; None where there are none.
+        sha256: Digest of this rank's directions.
+        of_file: Digest of those that rank 0 writes into the file; None if there are none.
 
     Raises:
-        SharedInputError: On every rank, if they have not.
+        SharedInputError: On every rank, if some rank made others.
     """
     everyone = ranks.comm.allgather((sha256, ranks.host))
     for rank, (other, host) in enumerate(everyone):

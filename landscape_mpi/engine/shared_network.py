@@ -1,4 +1,4 @@
-"""A network, its samples and its loss on every rank: what the fast evaluation is made of."""
+"""A network, its samples and its loss on every rank, for the fast evaluation."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from landscape_mpi.engine.subject import NetworkSubject
 
 
 class SharedNetwork(SharedInputs):
-    """What every rank has of a network and of its data."""
+    """A network and its data on every rank."""
 
     def __init__(self, ranks: Ranks, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
-        """Send what rank 0 has read. Collective over the ranks; see SharedInputs."""
+        """Send the inputs that rank 0 has read. Collective over the ranks; see SharedInputs."""
         assert isinstance(plan.subject, NetworkSubject)
         self.subject = plan.subject
         self._unused: torch.nn.Module | None = None
@@ -42,7 +42,7 @@ class SharedNetwork(SharedInputs):
         self.loss = self.subject.loss.load()
         network = self.build()
         self._type = type_of(network)
-        self._unused = network  # only its names are read; a network may take long to build
+        self._unused = network  # only its names are read; building a network may take long
         return network
 
     def build(self) -> torch.nn.Module:
@@ -61,7 +61,7 @@ class SharedNetwork(SharedInputs):
 
     @property
     def sample(self) -> torch.Tensor:
-        """Two samples as the network sees them, on the CPU, in the plain layout."""
+        """Return two samples as inputs of the network, on the CPU, in the plain layout."""
         first_split = next(iter(self.subject.n_samples))
         sample = self.samples(first_split, slice(0, 2), CPU).batch(slice(0, 2))
         return sample.to(self._type) if sample.is_floating_point() else sample
@@ -115,7 +115,7 @@ class SharedNetwork(SharedInputs):
     def moved_loss(
         self, samples: ResidentSplit, setting: Setting, *, quick: bool = False
     ) -> MovedLoss:
-        """Return the loss of samples on the setting's device, to be differentiated."""
+        """Return the loss of samples on the setting's device, for differentiation."""
         losses = OutputLosses(
             samples,
             self.loss,
@@ -137,10 +137,10 @@ class SharedNetwork(SharedInputs):
         )
 
     def cost(self) -> SampleCost | None:
-        """Return what a sample costs in a forward pass, None where that cannot be counted."""
+        """Return the cost of a sample in a forward pass, None if that cannot be counted."""
         return sample_cost_if_known(self.network(), self.sample)
 
     def means(self, kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarray:
-        """Return loss and error of each split, or the loss alone, float64 [n_quantities]."""
+        """Return the loss and the error of each split, or only the loss, float64 [n_quantities]."""
         values = mean_values(kept)
         return values if self.subject.loss.error else values[::2]

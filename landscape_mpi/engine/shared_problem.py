@@ -1,4 +1,4 @@
-"""A problem on every rank: its own network, and its own part of the batches."""
+"""A problem on every rank, each with a separate network and part of the batches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SAME_PROBLEM = "Every rank makes the problem for itself: let it make the same on
 
 
 class SharedProblem(SharedInputs):
-    """What every rank has of a problem."""
+    """A problem and its data on every rank."""
 
     def __init__(
         self,
@@ -47,17 +47,17 @@ class SharedProblem(SharedInputs):
         *,
         limit: int | None,
     ) -> None:
-        """Send what rank 0 has read, and make the problem here. Collective over the ranks.
+        """Send the inputs of rank 0, and make the problem here. Collective over the ranks.
 
         Args:
             ranks: All ranks of the run.
-            plan: What is asked.
-            arrays: On rank 0 what it read, emptied here; nothing elsewhere.
-            source: Where the problem comes from.
-            limit: Of the training data.
+            plan: The plan of the run.
+            arrays: On rank 0, the arrays that it read, emptied here; nothing elsewhere.
+            source: Source of the problem.
+            limit: Limit of the training data.
 
         Raises:
-            SharedInputError: If the ranks have other problems or other data.
+            SharedInputError: If ranks have different problems or data.
         """
         assert isinstance(plan.subject, ProblemSubject)
         self.subject, self._source, self._limit = plan.subject, source, limit
@@ -79,10 +79,10 @@ class SharedProblem(SharedInputs):
         return network
 
     def _compare_data(self, ranks: Ranks) -> None:
-        """Compare networks and batches, now that the network is finished everywhere.
+        """Compare networks and batches, now that the network is finished on all ranks.
 
         Raises:
-            SharedInputError: If they are others on some rank.
+            SharedInputError: If some rank has others.
         """
         network = self.problem.network
         kinds = {
@@ -198,7 +198,7 @@ class SharedProblem(SharedInputs):
     def moved_loss(
         self, samples: ProblemSplit, setting: Setting, *, quick: bool = False
     ) -> MovedLoss:
-        """Return the loss of batches on the setting's device, to be differentiated."""
+        """Return the loss of batches on the setting's device, for differentiation."""
         loss, seed = self.problem.functions[0], self.problem.seed
         losses = ProblemLosses(samples, loss, seed=seed, device=setting.device)
         network, center = self._held(setting.device), self._part("state")
@@ -213,7 +213,7 @@ class SharedProblem(SharedInputs):
         raise InputError("--points-at-once: is for networks of --model. Leave it out.")
 
     def cost(self) -> None:
-        """Return None: what a loss of the user's does cannot be counted."""
+        """Return None: the cost of the user's loss cannot be counted."""
 
     def means(self, kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarray:
         """Return the loss and the metrics of each split, float64 [n_quantities]."""
@@ -221,7 +221,7 @@ class SharedProblem(SharedInputs):
 
 
 def _words_of(problem: Problem) -> dict[str, str]:
-    """Return what of a problem must be the same on every rank, besides weights and data."""
+    """Return the parts of a problem that must be equal on all ranks, besides weights and data."""
     functions = problem.functions
     return {
         "loss": name_of(problem.loss),

@@ -1,4 +1,4 @@
-"""The choice of the steps that make a run's network fast and do not change its numbers."""
+"""The choice of steps that make a run's network faster without changing its numbers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SAME_OUTPUTS = 1e-3  # relative; a resumed run may be on another machine, which 
 def choose_steps(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:
     """Compare the fast evaluation with the plain one on rank 0. Collective over the ranks.
 
-    A resumed run takes the steps of its file.
+    A resumed run uses the steps of its file.
 
     Args:
         ranks: All ranks of the run.
-        plan: What is asked.
-        inputs: What this rank has of the inputs.
-        setting: How to compute, with a batch that fits; it need not be that of the run.
+        plan: The plan of the run.
+        inputs: This rank's inputs.
+        setting: The setting, with a batch that fits; it may differ from that of the run.
 
     Returns:
         The setting with the steps; ``inputs.chosen`` then has them too, with the reasons.
@@ -73,10 +73,10 @@ def _choose_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Cho
 
 
 def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float]) -> None:
-    """Check that a network's outputs at the center are those from when its file was begun.
+    """Check that a network's outputs at the center are those stored when its file was begun.
 
     Args:
-        plan: Of the run, with the file.
+        plan: The plan of the run, with the file.
         stored: Chosen.center_outputs in the file.
         found: Chosen.center_outputs now.
 
@@ -97,9 +97,9 @@ def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float]) ->
 
 
 def is_checked(inputs: SharedInputs, setting: Setting) -> bool:
-    """Return whether rank 0 has compared exactly this evaluation with the plain one.
+    """Say whether rank 0 has compared exactly this evaluation with the plain one.
 
-    Also true for types other than fp32, whose deviation choose_precision measures.
+    It is also true for types other than fp32, since choose_precision measures their deviation.
     """
     chosen = inputs.chosen
     if setting.precision != "fp32":
@@ -114,10 +114,10 @@ def check_evaluation(
     """Check that a plane agrees with the plain network, in the setting of the run. Local.
 
     Args:
-        plan: What is asked.
-        inputs: What this rank has of the inputs.
-        setting: How the plane evaluates.
-        plane: To be checked.
+        plan: The plan of the run.
+        inputs: This rank's inputs.
+        setting: The setting of the plane.
+        plane: The plane to check.
 
     Raises:
         InputError: If it does not agree.

@@ -1,4 +1,4 @@
-"""The network, weights and data of a surface file, read again: its names stand in the file."""
+"""The network, weights and data of a surface file, read again by the names in the file."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ WAYS = {
 
 
 def read_stored_inputs(moved: MovedInputs, stored: StoredSurface) -> Inputs:
-    """Read what a surface was computed from. Local; call it on one rank.
+    """Read the inputs of a surface again. Local; call it on one rank.
 
     Args:
-        moved: Where it is now.
-        stored: What the file says, which is of no problem.
+        moved: Present places of the inputs.
+        stored: The stored surface, not one of a problem.
 
     Raises:
-        InputError: If it is no longer what it was.
-        MissingInputError: If it is no longer where it was.
+        InputError: If an input has changed.
+        MissingInputError: If an input is missing.
     """
     asked = stored_request(moved, stored)
     try:
@@ -54,11 +54,11 @@ def read_stored_inputs(moved: MovedInputs, stored: StoredSurface) -> Inputs:
 
 
 def stored_request(moved: MovedInputs, stored: StoredSurface) -> InputsRequest:
-    """Return what was asked for when a surface was begun.
+    """Return the request with which a surface was begun.
 
     Args:
-        moved: Where it is now.
-        stored: What the file says.
+        moved: Present places of the inputs.
+        stored: The stored surface.
     """
     root = partial(stored.text, "/")
     data_dir, limit = stored.text("provenance", "data_dir"), root("limit")
@@ -85,12 +85,12 @@ def stored_request(moved: MovedInputs, stored: StoredSurface) -> InputsRequest:
 
 
 def stored_network(moved: MovedInputs, stored: StoredSurface, *, model: str = "") -> NetworkRequest:
-    """Return which network was asked for when a surface was begun, and with which weights.
+    """Return the request for network and weights with which a surface was begun.
 
     Args:
-        moved: Where they are now.
-        stored: What the file says.
-        model: Of --model; empty for that of a problem.
+        moved: Present places of the inputs.
+        stored: The stored surface.
+        model: Value of --model; empty for a problem.
     """
     checkpoint = stored.text("provenance", "checkpoint")
     key = stored.text("provenance", "checkpoint_key")
@@ -106,9 +106,9 @@ def some_samples(inputs: Inputs, n: int, subset: str, path: Path) -> Inputs:
     """Return inputs with some of the training samples, and no other split.
 
     Args:
-        inputs: With a training split.
+        inputs: Inputs with a training split.
         n: Number of samples.
-        subset: Which samples; see zoo.subset.
+        subset: Choice of the samples; see zoo.subset.
         path: The surface file, for the message.
 
     Raises:
@@ -140,12 +140,12 @@ def check_digests(
     """Check that weights and data are those that a surface was computed from.
 
     Args:
-        stored: What the file says.
-        sha256: Digests of those found now, by the names that they have in the file.
-        ways: What to do where they differ, by the same names.
+        stored: The stored surface.
+        sha256: Digests of the present ones, by their names in the file.
+        ways: The way out if they differ, by the same names.
 
     Raises:
-        InputError: If they are others.
+        InputError: If they differ.
     """
     for name, way_out in ways.items():
         known, found = stored.text("provenance", name), sha256[name]

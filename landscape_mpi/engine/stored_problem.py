@@ -1,4 +1,4 @@
-"""The problem of a surface file, made again: the name of its function stands in the file."""
+"""The problem of a surface file, made again by the name of its function in the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAYS = {
 
 
 def is_of_problem(stored: StoredSurface) -> bool:
-    """Return whether a surface is that of a problem."""
+    """Say whether a surface is that of a problem."""
     return "problem" in stored.attributes["/"]
 
 
@@ -30,16 +30,16 @@ def check_of_stored_problem(
     others: Mapping[str, object],
     whys: Mapping[str, str] | None = None,
 ) -> None:
-    """Check that nothing is asked of a problem's surface that the problem decides itself.
+    """Refuse options for things that the problem of a surface decides itself.
 
     Args:
-        moved: Where its inputs are now.
-        stored: What the file says.
+        moved: Present places of its inputs.
+        stored: The stored surface.
         others: Further options that do not go with one, and their values.
-        whys: What some of them are, in words; the others are about networks and data.
+        whys: Reasons against some of them, in words; the others are about networks and data.
 
     Raises:
-        InputError: If something is.
+        InputError: If there is such an option.
     """
     given = {"--data-dir": moved.data_dir, "--download": moved.download, **others}
     for option, value in given.items():
@@ -57,8 +57,8 @@ def read_stored_problem(moved: MovedInputs, stored: StoredSurface) -> ProblemInp
     Local; call it on one rank.
 
     Args:
-        moved: Where it is now.
-        stored: What the file says.
+        moved: Present places of its inputs.
+        stored: The stored surface.
 
     Raises:
         InputError: If it is another problem, or was never named.
@@ -88,8 +88,8 @@ def some_batches(inputs: ProblemInputs, n: int) -> ProblemInputs:
     """Return inputs with the first of the training data, and no other split.
 
     Args:
-        inputs: With a training split.
-        n: Number of samples, or of batches where the data are in batches.
+        inputs: Inputs with a training split.
+        n: Number of samples, or of batches if the data are in batches.
     """
     source = limited(inputs.sources["train"], n)
     subject = replace(inputs.subject, n_samples={"train": len(source)})

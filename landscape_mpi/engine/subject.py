@@ -1,4 +1,4 @@
-"""What is evaluated, as every rank knows it: a network with samples and a loss, or a problem."""
+"""The subject of an evaluation on every rank: a network with samples and a loss, or a problem."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from landscape_mpi.zoo.dataset import NOUNS
 
 ERRORS = {None: "no error beside it", "largest output": "error: another output is the largest"}
 
-CROSS_ENTROPY = "cross_entropy"  # as --loss names it
+CROSS_ENTROPY = "cross_entropy"  # value of --loss
 
 
 @dataclass(frozen=True)
 class Subject(ABC):
-    """What is evaluated at every point."""
+    """The subject of an evaluation: a network with samples and a loss, or a problem."""
 
-    n_samples: dict[str, int]  # what ranks share out, by split, in the order of evaluation
-    also: tuple[str, ...] = field(default=(), kw_only=True)  # of registry.QUANTITIES
+    n_samples: dict[str, int]  # things that ranks share, by split, in the order of evaluation
+    also: tuple[str, ...] = field(default=(), kw_only=True)  # names in registry.QUANTITIES
 
     @property
     @abstractmethod
@@ -34,16 +34,16 @@ class Subject(ABC):
     @property
     @abstractmethod
     def option(self) -> str:
-        """Return what named the network, as the beginning of a message."""
+        """Return the option that named the network, as the beginning of a message."""
 
     @property
     @abstractmethod
     def plain_way_out(self) -> str:
-        """Return how to evaluate as torch does where the evaluation of a run goes wrong."""
+        """Return the options that evaluate as torch does, if the evaluation of a run goes wrong."""
 
     @property
     def sizes(self) -> str:
-        """Return how many samples, or batches, each split has."""
+        """Return the number of samples or batches of each split."""
         return " + ".join(f"{n:,} {name}" for name, n in self.n_samples.items())
 
     @abstractmethod
@@ -52,18 +52,18 @@ class Subject(ABC):
 
         Args:
             batch: Samples of a batch, or batches that are computed at a time.
-            problem: What the device says.
+            problem: Message of the device.
         """
 
     @property
     @abstractmethod
     def noun(self) -> str:
-        """Return what is shared out, e.g. ``images``."""
+        """Return a noun for the things that ranks share out, e.g. ``images``."""
 
     @property
     @abstractmethod
     def loss_fields(self) -> tuple[Field, ...]:
-        """Return the datasets of what the losses of a point give."""
+        """Return the datasets for the losses of a point."""
 
     @property
     @abstractmethod
@@ -73,28 +73,28 @@ class Subject(ABC):
     @property
     @abstractmethod
     def attributes(self) -> dict[str, object]:
-        """Return the attributes of a file that describe it."""
+        """Return the attributes of a file that describe the subject."""
 
     @property
     def limited(self) -> str:
-        """Return what a limit counts."""
+        """Return a noun for the things that a limit counts."""
         return "samples"
 
     def computed_in(self, precision: str) -> str:
         """Return the type of the computation, in words.
 
         Args:
-            precision: Of the setting.
+            precision: Precision of the setting.
         """
         return precision
 
     @abstractmethod
     def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
-        """Return what is no longer what it was, as the end of a sentence.
+        """Describe the change since the file was begun, as the end of a sentence.
 
         Args:
             before: Chosen.center_outputs when the file was begun.
-            now: Those of this run.
+            now: Chosen.center_outputs of this run.
         """
 
     @property
@@ -105,7 +105,7 @@ class Subject(ABC):
     @property
     @abstractmethod
     def lines(self) -> tuple[str, ...]:
-        """Return what the log says of it, line by line."""
+        """Describe the subject for the log, line by line."""
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -147,7 +147,7 @@ class NetworkSubject(Subject):
 
     @property
     def plain_way_out(self) -> str:
-        """Return which options evaluate as torch does."""
+        """Return the options that evaluate as torch does."""
         return (
             "Pass --precision fp32, --compile off and --points-at-once 1, or start over with "
             "--fresh."
@@ -168,12 +168,12 @@ class NetworkSubject(Subject):
 
     @property
     def noun(self) -> str:
-        """Return what the samples are, e.g. ``images``."""
+        """Return a noun for the samples, e.g. ``images``."""
         return NOUNS[self.source.sample.kind]
 
     @property
     def is_of_classes(self) -> bool:
-        """Return whether the loss is the cross-entropy of classes, and not a user's function."""
+        """Say whether the loss is the cross-entropy of classes, and not a user's function."""
         return self.loss.name == CROSS_ENTROPY
 
     @property
@@ -191,7 +191,7 @@ class NetworkSubject(Subject):
 
     @property
     def attributes(self) -> dict[str, object]:
-        """Return the attributes of a file that describe it."""
+        """Return the attributes of a file that describe the subject."""
         return {
             **self.loss.attributes,
             **({schema.N_CLASSES: self.source.sample.n_classes} if self.is_of_classes else {}),
@@ -201,7 +201,7 @@ class NetworkSubject(Subject):
         }
 
     def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
-        """Return what is no longer what it was, as the end of a sentence."""
+        """Describe the change since the file was begun, as the end of a sentence."""
         return (
             f"a network whose outputs for the first sample add up to {before[0]:.6g} at the "
             f"center, and now {now[0]:.6g}, with the same weights. Something that the state dict "
@@ -210,12 +210,12 @@ class NetworkSubject(Subject):
 
     @property
     def loss_words(self) -> str:
-        """Return the loss, and over what its mean is."""
+        """Describe the loss, and the things over which its mean is taken."""
         return f"{self.loss.name}, {self.loss.words}"
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Return how pixels are normalised, and the loss where it is not the usual one."""
+        """Describe the normalisation of pixels, and the loss if it is not the usual one."""
         lines, loss = [], self.loss
         if self.mean:  # images
             lines.append(f"pixels: mean {_listed(self.mean)}, std {_listed(self.std)}")
@@ -231,20 +231,20 @@ class ProblemSubject(Subject):
     """A problem: batches, and functions of the network and a batch."""
 
     name: str  # package.module:function, or live
-    network: str  # its class
+    network: str  # class of the network
     functions: tuple[str, ...]  # names of the loss and the metrics
-    units: str  # of the loss
+    units: str  # unit of the loss
     seed: int
-    dtype: str  # of the conversion, none for as it is
-    loss: str  # its name in the user's code
+    dtype: str  # type of the conversion, empty for none
+    loss: str  # name of the loss in the user's code
     types: str  # floating-point types of the network
-    counts: str  # what a limit counts, samples or batches
+    counts: str  # samples or batches, which a limit counts
     extra: Mapping[str, object] = field(default_factory=dict, compare=False)  # see tensors.Extra
-    metric_units: tuple[str, ...] = ()  # of the metrics, in their order
+    metric_units: tuple[str, ...] = ()  # units of the metrics, in their order
 
     @property
     def model(self) -> str:
-        """Return the class of the network, and where it comes from."""
+        """Return the class of the network, and its origin."""
         return f"{self.network} of {self.name}"
 
     @property
@@ -254,7 +254,7 @@ class ProblemSubject(Subject):
 
     @property
     def plain_way_out(self) -> str:
-        """Return what chooses once more how to evaluate."""
+        """Return the options that choose the evaluation once more."""
         return "Start over with --fresh."
 
     def too_large_words(self, batch: int, problem: str) -> str:
@@ -266,7 +266,7 @@ class ProblemSubject(Subject):
 
     @property
     def noun(self) -> str:
-        """Return what is shared out."""
+        """Return a noun for the things that ranks share out."""
         return "batches"
 
     @property
@@ -291,7 +291,7 @@ class ProblemSubject(Subject):
 
     @property
     def attributes(self) -> dict[str, object]:
-        """Return the attributes of a file that describe it."""
+        """Return the attributes of a file that describe the subject."""
         return {
             "model": self.network,
             "data": self.name,
@@ -306,7 +306,7 @@ class ProblemSubject(Subject):
 
     @property
     def limited(self) -> str:
-        """Return what a limit counts."""
+        """Return a noun for the things that a limit counts."""
         return self.counts
 
     def computed_in(self, precision: str) -> str:
@@ -314,7 +314,7 @@ class ProblemSubject(Subject):
         return self.types
 
     def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
-        """Return what is no longer what it was, as the end of a sentence."""
+        """Describe the change since the file was begun, as the end of a sentence."""
         changes = [
             f"whose {name} on the first batch is {old:.6g} at the center, and now {new:.6g}"
             for name, old, new in zip(self.functions, before, now, strict=False)
@@ -328,12 +328,12 @@ class ProblemSubject(Subject):
 
     @property
     def loss_words(self) -> str:
-        """Return the loss, and over what its mean is."""
+        """Describe the loss, and the things over which its mean is taken."""
         return f"{self.loss}, the sum over all batches divided by the sum of their counts"
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Return what is computed, and the seed of its random numbers."""
+        """Describe the computation, and the seed of its random numbers."""
         metrics = f"; metrics: {', '.join(self.functions[1:])}" if len(self.functions) > 1 else ""
         return (f"loss: {self.loss_words}{metrics}; random numbers of batches from {self.seed}",)
 

@@ -1,4 +1,4 @@
-"""What rank 0 reads of what is evaluated, whether it is a network with samples or a problem."""
+"""The inputs that rank 0 reads, for a network with samples or for a problem."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from landscape_mpi.engine.request import DataRequest, FileRequest, InputsRequest
 
 
 def read_subject(asked: InputsRequest, *, digest_of_all: bool = False) -> Inputs | ProblemInputs:
-    """Read and check what is to be evaluated. Local; call it on one rank.
+    """Read and check the inputs of an evaluation. Local; call it on one rank.
 
     Args:
-        asked: Which.
-        digest_of_all: Of a network, read all of its data; see load_dataset.
+        asked: The request.
+        digest_of_all: For a network, whether to read all of its data; see load_dataset.
     """
     if asked.problem is None:
         return read_inputs(asked, digest_of_all=digest_of_all)
@@ -22,11 +22,11 @@ def read_subject(asked: InputsRequest, *, digest_of_all: bool = False) -> Inputs
 
 
 def data_with_subset(asked: InputsRequest, file: FileRequest) -> DataRequest:
-    """Return what is asked of the data, and which samples a limit takes: of a problem the first.
+    """Return the request for data with the subset of a limit; a problem uses the first samples.
 
     Args:
-        asked: What is evaluated.
-        file: What the run fills.
+        asked: The request.
+        file: The file that the run fills.
     """
     if asked.problem is not None:
         return replace(asked.data, subset="first")

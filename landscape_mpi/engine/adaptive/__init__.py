@@ -1,1 +1,1 @@
-"""Fewer points at a known error: which points to compute, and what stands at the others."""
+"""Fewer points at a known error: the choice of the points, and the interpolation of the others."""

@@ -1,4 +1,4 @@
-"""The sub-grid of a level of the coarse-to-fine order, and values carried on to the next one."""
+"""The sub-grid of a level of the coarse-to-fine order, and the prediction of the next level."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from landscape_mpi.engine.grid import axis_levels
 
-BASE_NODES = 11  # per axis: the level with so many is computed whole
-STENCIL = 4  # nodes of an axis that a new one is interpolated from: a cubic
+BASE_NODES = 11  # per axis: the level with this many points is computed whole
+STENCIL = 4  # a new node is interpolated from this many: a cubic
 
 
 @dataclass(frozen=True)
@@ -21,27 +21,27 @@ class LevelGrid:
 
     @property
     def select(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what takes the nodes out of an array [..., n_alpha, n_beta]."""
+        """Return the index that takes the nodes out of an array [..., n_alpha, n_beta]."""
         rows, columns = np.ix_(self.alpha, self.beta)
         return rows, columns
 
     def places_of(self, coarse: LevelGrid) -> tuple[np.ndarray, np.ndarray]:
-        """Return what takes the nodes of a coarser level out of an array [..., a, b]."""
+        """Return the index that takes the nodes of a coarser level out of an array [..., a, b]."""
         return LevelGrid(
             np.searchsorted(self.alpha, coarse.alpha), np.searchsorted(self.beta, coarse.beta)
         ).select
 
     def is_new(self, coarse: LevelGrid) -> np.ndarray:
-        """Return whether nodes are not of a coarser level, bool [a, b]."""
+        """Say which nodes are not in a coarser level, bool [a, b]."""
         new = np.ones((len(self.alpha), len(self.beta)), bool)
         new[self.places_of(coarse)] = False
         return new
 
 
 def level_grids(n_alpha: int, n_beta: int) -> list[LevelGrid]:
-    """Return the levels of a grid, from the one below that computed whole to the finest.
+    """Return the levels of a grid, from the last before the whole one to the finest.
 
-    The first is for comparison alone: it tells how well the second could have been predicted.
+    The first is only for comparison: it shows how well it would have predicted the second.
     """
     levels = [axis_levels(n_alpha), axis_levels(n_beta)]
     finest = max(int(of_axis.max()) for of_axis in levels)
@@ -58,7 +58,7 @@ def level_grids(n_alpha: int, n_beta: int) -> list[LevelGrid]:
 
 
 def coarsest_points(n_alpha: int, n_beta: int) -> int:
-    """Return how many points the level that is computed whole has.
+    """Return the number of points of the level that is computed whole.
 
     Args:
         n_alpha: Points along alpha.
@@ -71,13 +71,13 @@ def coarsest_points(n_alpha: int, n_beta: int) -> int:
 def predict(values: np.ndarray, coarse: LevelGrid, fine: LevelGrid) -> np.ndarray:
     """Interpolate the values of a level at the nodes of a finer one.
 
-    Cubic along one axis after the other; linear beside what is not finite; not finite where a
-    neighbour along an axis is not: nothing is interpolated across such a point.
+    The interpolation is cubic along one axis after the other, linear beside a value that is not
+    finite, and not finite if a neighbour along an axis is not, so no such point is bridged.
 
     Args:
-        values: float64 [..., a, b] of the coarse level.
-        coarse: Where they are.
-        fine: Where they are wanted; a node of both keeps its value only where all are finite.
+        values: Values of the coarse level, float64 [..., a, b].
+        coarse: Grid of these values.
+        fine: Grid to predict; a node of both keeps its value only if all are finite.
 
     Returns:
         float64 [..., a', b'].

@@ -1,6 +1,6 @@
-"""The points of a run with a tolerance: handed out level by level, then the rest is filled in.
+"""The points of a run with a tolerance: computed level by level, then the rest is filled in.
 
-Rank 0 alone has them. It decides from what is computed, whoever did it and whenever.
+Only rank 0 has them. It decides from the computed values, whichever run computed them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AROUND = 3  # points to each side of the center: minimum, sharpness and curvatur
 
 
 def around_center(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """Return which points lie around (0, 0), bool [n_alpha, n_beta]; none where it is no point.
+    """Say which points lie around (0, 0), bool [n_alpha, n_beta]; none if it is not a point.
 
     Args:
         alpha: Coordinates, float64 [n_alpha].
@@ -34,16 +34,16 @@ def around_center(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Filled:
-    """What is written once all is computed that the tolerance asks for."""
+    """The results to write once all points that the tolerance asks for are computed."""
 
-    points: np.ndarray  # interpolated, flat indices, int64 [n]
+    points: np.ndarray  # interpolated points, flat indices, int64 [n]
     columns: dict[str, np.ndarray]  # their quantities and estimated errors, each float64 [n]
-    checked: np.ndarray  # points computed to check, flat indices, int64 [n_checked]
-    check_columns: dict[str, np.ndarray]  # what was found there
+    checked: np.ndarray  # points computed as a check, flat indices, int64 [n_checked]
+    check_columns: dict[str, np.ndarray]  # results of the check there
 
 
 class AdaptivePoints:
-    """What is computed so far, and which points follow from it."""
+    """The points computed so far, and the next ones that follow from them."""
 
     def __init__(
         self,
@@ -53,15 +53,15 @@ class AdaptivePoints:
         tolerance: Tolerance,
         always: np.ndarray | None = None,
     ) -> None:
-        """Begin, or go on.
+        """Begin a run, or continue one.
 
         Args:
-            names: Quantities of a point; those that are losses decide.
-            values: Float64 [n_quantities, n_alpha, n_beta]; where nothing is computed they do not
-                matter.
-            done: Which points are computed, bool [n_alpha, n_beta].
-            tolerance: How far losses that are not computed may be off.
-            always: Which points are computed whatever the values say, bool [n_alpha, n_beta].
+            names: Quantities of a point; the losses among them decide.
+            values: Float64 [n_quantities, n_alpha, n_beta]; values of points that are not computed
+                do not matter.
+            done: True at computed points, bool [n_alpha, n_beta].
+            tolerance: Largest error of interpolated losses.
+            always: True at points that are computed in any case, bool [n_alpha, n_beta].
         """
         self._names, self._tolerance, self._always = tuple(names), tolerance, always
         self._values, self._done = values.copy(), done.copy()
@@ -70,11 +70,11 @@ class AdaptivePoints:
 
     @property
     def n_done(self) -> int:
-        """Return how many points are computed."""
+        """Return the number of computed points."""
         return int(self._done.sum())
 
     def take(self, points: np.ndarray, values: np.ndarray) -> None:
-        """Take note of computed points.
+        """Record computed points.
 
         Args:
             points: Flat indices, int64 [n].
@@ -85,16 +85,16 @@ class AdaptivePoints:
         self._step = None
 
     def next_points(self) -> np.ndarray:
-        """Return the points to compute next, int64 [n]; none where nothing is left to compute."""
+        """Return the points to compute next, int64 [n]; empty if nothing is left."""
         return self._find_step().pending
 
     def last_check(self) -> Check | None:
-        """Return the last check that is complete."""
+        """Return the last complete check."""
         checks = self._find_step().checks
         return checks[-1] if checks else None
 
     def fill(self) -> Filled:
-        """Return the values of all points that are not computed, and what the checks found."""
+        """Return the values of all points that are not computed, and the results of the checks."""
         step = self._find_step()
         points = np.flatnonzero(~self._done)
         columns = dict(zip(self._names, self._interpolated(step, points), strict=True))
@@ -102,7 +102,7 @@ class AdaptivePoints:
             scaled = self._tolerance.scaled(columns[self._names[k]])
             in_nat = self._tolerance.loss_errors(scaled, errors.ravel()[points])
             columns[f"{self._names[k]}{ESTIMATE}"] = in_nat
-        last = step.checks[-1]  # where earlier ones failed, points were added
+        last = step.checks[-1]  # points were added where earlier checks failed
         found = {CHECK_ERROR: last.errors, CHECK_ESTIMATE: last.estimates}
         return Filled(points, columns, last.points, found)
 
@@ -113,7 +113,7 @@ class AdaptivePoints:
         return self._step
 
     def _interpolated(self, step: Step, points: np.ndarray) -> list[np.ndarray]:
-        """Return each quantity at some points."""
+        """Return each quantity at some points, interpolated."""
         found = []
         for k, grid in enumerate(self._values):
             if k in self._losses:

@@ -1,8 +1,8 @@
-"""Which points a tolerance asks for, level by level, from the values of coarser levels alone.
+"""The points that a tolerance asks for, level by level, from the values of coarser levels alone.
 
-Each level is predicted from the one before. By how much the computed values of a level differ
-from that (the hierarchical surplus) says how far off the next prediction is going to be nearby;
-where that is more than the tolerance, the next level is computed, elsewhere it is predicted.
+Each level is predicted from the one before. The difference between the computed values of
+a level and this prediction (the hierarchical surplus) estimates the error of the next prediction
+nearby. If that exceeds the tolerance, the next level is computed there; elsewhere it is predicted.
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from scipy.ndimage import convolve, maximum_filter
 from landscape_mpi.engine.adaptive.level_grid import LevelGrid, level_grids, predict
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 
-COVERED = 0.9  # share of surpluses that the estimate of the level before is to cover
-DECAY = (0.25, 2.0)  # bounds of what a surplus may be of those of the level before
-ENOUGH = 30  # surpluses of a level, to measure that
-MOST = 1e300  # what overflows counts as this
-UNSEEN_DECAY = 0.5  # of what is only estimated, from one level to the next
+COVERED = 0.9  # share of surpluses that the estimate from the previous level should cover
+DECAY = (0.25, 2.0)  # bounds of the ratio of a surplus to those of the previous level
+ENOUGH = 30  # smallest number of surpluses of a level to measure that
+MOST = 1e300  # values that overflow count as this
+UNSEEN_DECAY = 0.5  # the same ratio for estimates without a measurement
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is known, and how carefully to read it."""
+    """The known values, and how cautiously to use them."""
 
     values: np.ndarray  # in the unit of the tolerance, float64 [n_losses, n_alpha, n_beta]
-    done: np.ndarray  # computed, bool [n_alpha, n_beta]
-    settled: np.ndarray  # computed and to be used wherever it lies, bool [n_alpha, n_beta]
+    done: np.ndarray  # computed points, bool [n_alpha, n_beta]
+    settled: np.ndarray  # computed points to use wherever they lie, bool [n_alpha, n_beta]
     missed: np.ndarray  # error of interpolations found wrong, 0 elsewhere, as values
-    reach: int  # nodes of a level, around one found wrong, that are taken to be as wrong
-    factor: float  # on every estimate
+    reach: int  # nodes around a wrong one that count as equally wrong
+    factor: float  # factor on every estimate
     tolerance: Tolerance
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a tolerance asks for, or what stands where all of that is computed."""
+    """The points that a tolerance asks for, or the values of the grid once they are computed."""
 
     pending: np.ndarray  # points to compute next, flat indices, int64 [n]
-    used: np.ndarray  # computed points that values come from, bool [n_alpha, n_beta]
-    values: np.ndarray  # float64 [n_losses, n_alpha, n_beta]; of the finest level reached
-    errors: np.ndarray  # estimated, 0 where computed, as values
+    used: np.ndarray  # computed points that give the values, bool [n_alpha, n_beta]
+    values: np.ndarray  # float64 [n_losses, n_alpha, n_beta], from the finest level reached
+    errors: np.ndarray  # estimated errors, 0 where computed, same shape as values
 
 
 @dataclass
 class _Level:
-    """A level: its values, and what is known of how well it could be predicted."""
+    """A level: its values, and the errors of its prediction."""
 
     grid: LevelGrid
     values: np.ndarray  # float64 [n_losses, a, b]
-    errors: np.ndarray  # estimated, 0 where computed
-    surplus: np.ndarray  # of new nodes, or its estimate; 0 elsewhere
+    errors: np.ndarray  # estimated errors, 0 where computed
+    surplus: np.ndarray  # surpluses of new nodes, or their estimates; 0 elsewhere
     new: np.ndarray  # bool [a, b]
-    decay: np.ndarray  # what the next surplus is of this one, float64 [n_losses]
+    decay: np.ndarray  # ratio of the next surplus to this one, float64 [n_losses]
 
 
 def refine(question: Question) -> Answer:
-    """Return the points of the first level that lacks some, or the whole grid's values.
+    """Return the missing points of the first incomplete level, or the values of the whole grid.
 
     Args:
-        question: What is known.
+        question: The known values.
     """
     shape = question.done.shape
     below, base, *finer = level_grids(*shape)
@@ -87,13 +87,13 @@ def refine(question: Question) -> Answer:
 
 
 def within_range(values: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Return values with those that are not used kept within the range of those that are.
+    """Keep values that are not computed within the range of the computed ones.
 
     A cubic may overshoot; below the lowest computed loss it could make a negative one.
 
     Args:
         values: Float64 [n, n_alpha, n_beta].
-        used: Which are computed, bool [n_alpha, n_beta].
+        used: True at computed values, bool [n_alpha, n_beta].
     """
     known = np.isfinite(values) & used
     low = np.min(values, axis=(1, 2), keepdims=True, where=known, initial=np.inf)
@@ -102,11 +102,11 @@ def within_range(values: np.ndarray, used: np.ndarray) -> np.ndarray:
 
 
 def carry_on(values: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Return values at all points from those that are used, as refine predicts losses.
+    """Predict values at all points from the used ones, as refine predicts losses.
 
     Args:
         values: Float64 [n, n_alpha, n_beta].
-        used: Which of them are computed, all of the coarsest level, bool [n_alpha, n_beta].
+        used: True at computed points to use; all of the coarsest level, bool [n_alpha, n_beta].
     """
     _, grid, *finer = level_grids(*used.shape)
     found = values[..., *grid.select]
@@ -132,7 +132,7 @@ def _base_level(question: Question, below: LevelGrid, base: LevelGrid) -> _Level
 
 
 def _finite_difference(values: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Return |values - prediction|, 0 where it is not finite: all is computed there anyway."""
+    """Return |values - prediction|, or 0 if not finite: all points there are computed anyway."""
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(values - prediction)
     return np.where(np.isfinite(difference), difference, 0.0)
@@ -141,7 +141,7 @@ def _finite_difference(values: np.ndarray, prediction: np.ndarray) -> np.ndarray
 def _look_ahead(
     question: Question, level: _Level, grid: LevelGrid
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the prediction of a level, the surpluses of the one before nearby, the estimate."""
+    """Return the prediction of a level, the nearby surpluses of the previous one, the estimate."""
     floor = question.tolerance.floor
     roughness = np.maximum(_nearby(level, grid), floor)
     estimate = question.factor * level.decay[:, None, None] * roughness
@@ -163,7 +163,7 @@ def _nearby(level: _Level, grid: LevelGrid) -> np.ndarray:
 
 
 def _corners(coarse: LevelGrid, fine: LevelGrid) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return what takes the corners of the coarse cell of each fine node, four times."""
+    """Return four indices, one for each corner of the coarse cell of each fine node."""
     sides = [
         (
             np.searchsorted(old, new, side="right") - 1,
@@ -175,7 +175,7 @@ def _corners(coarse: LevelGrid, fine: LevelGrid) -> list[tuple[np.ndarray, np.nd
 
 
 def _missed_nearby(question: Question, grid: LevelGrid) -> np.ndarray:
-    """Return the largest error found within reach of each node, as values of the level."""
+    """Return the largest error found within reach of each node, in the shape of the level."""
     steps = [question.reach * int(np.diff(x).max(initial=1)) for x in (grid.alpha, grid.beta)]
     size = (1, *(2 * step + 1 for step in steps))
     return np.asarray(maximum_filter(question.missed, size)[..., *grid.select])
@@ -188,7 +188,7 @@ def _asked(
     prediction: np.ndarray,
     estimate: np.ndarray,
 ) -> np.ndarray:
-    """Return which nodes of a level are to be computed, bool [a, b]."""
+    """Say which nodes of a level should be computed, bool [a, b]."""
     too_far = ~(estimate <= question.tolerance.value) | ~np.isfinite(prediction)
     return too_far.any(axis=0) & grid.is_new(coarse)
 
@@ -216,7 +216,7 @@ def _next_level(
 def _measure_decay(
     before: np.ndarray, found: np.ndarray, roughness: np.ndarray, computed: np.ndarray
 ) -> np.ndarray:
-    """Return by how much surpluses are to be multiplied to cover most of the next ones."""
+    """Return the factor with which surpluses cover most of those of the next level."""
     if computed.sum() < ENOUGH:
         return before
     ratios = found[:, computed] / roughness[:, computed]

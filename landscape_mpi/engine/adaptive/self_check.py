@@ -1,7 +1,7 @@
-"""The points of a tolerance, and the check that they are enough: a sample of the others, computed.
+"""The points of a tolerance, and the check that they suffice, on a computed sample of the others.
 
-Everything here follows from values and flags alone, so that a run on other ranks, or one that
-was killed and goes on, decides the same.
+Everything here depends only on values and flags, so a run on other ranks, or one that resumes
+after a kill, makes the same decisions.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from landscape_mpi.engine.adaptive.refinement import MOST, Answer, Question, ref
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 
 HOLDING = 0.95  # share of the checked estimates that must hold
-LEAST_CHECKED, MOST_CHECKED = 100, 500  # 500 tell a share of 95 % to within 1 %
-CHECKED = 0.02  # of the interpolated points, between these
-MOST_SCALING = 1.25  # of all estimates after a check that fails; what is local is refined locally
+LEAST_CHECKED, MOST_CHECKED = 100, 500  # 500 points measure a share of 95 % to within 1 %
+CHECKED = 0.02  # share of the interpolated points, between the two numbers above
+MOST_SCALING = 1.25  # largest growth of all estimates after a failed check
 
 
 @dataclass(frozen=True)
 class Check:
-    """What computing some interpolated points has shown."""
+    """The errors found by computing some interpolated points."""
 
     points: np.ndarray  # flat indices, int64 [n]
-    errors: np.ndarray  # observed in the worst loss, in the tolerance's unit, float64 [n]
-    estimates: np.ndarray  # made before, float64 [n]
+    errors: np.ndarray  # observed errors of the worst loss, in the tolerance's unit, float64 [n]
+    estimates: np.ndarray  # estimates from before, float64 [n]
     holds: np.ndarray  # whether the estimate covers the error, bool [n]
 
     @property
     def is_passed(self) -> bool:
-        """Return whether enough estimates held."""
+        """Say whether enough estimates held."""
         return bool(self.holds.size == 0 or self.holds.mean() >= HOLDING)
 
 
 @dataclass(frozen=True)
 class Step:
-    """What to compute next; where nothing is left, what the grid holds."""
+    """The points to compute next, or, if none are left, the values of the grid."""
 
     pending: np.ndarray  # flat indices, int64 [n], in their order
     answer: Answer
-    checks: tuple[Check, ...]  # those that are complete, in their order
+    checks: tuple[Check, ...]  # complete checks, in their order
 
     @property
     def is_last(self) -> bool:
-        """Return whether all that the tolerance asks for is computed."""
+        """Say whether all points that the tolerance asks for are computed."""
         return not len(self.pending)
 
 
@@ -55,10 +55,10 @@ def next_step(
     """Return the points to compute next.
 
     Args:
-        losses: Of computed points; others are not looked at, float64 [n_losses, n_alpha, n_beta].
-        done: Which are computed, bool [n_alpha, n_beta].
-        tolerance: How far the others may be off.
-        always: Which are computed whatever the values say, bool [n_alpha, n_beta].
+        losses: Losses, used only at computed points, float64 [n_losses, n_alpha, n_beta].
+        done: True at computed points, bool [n_alpha, n_beta].
+        tolerance: Largest error of the other points.
+        always: True at points that are computed in any case, bool [n_alpha, n_beta].
     """
     values = tolerance.scaled(np.where(done, losses, np.nan))
     always = np.zeros(done.shape, bool) if always is None else always
@@ -77,7 +77,7 @@ def next_step(
 
 
 def least_points(n_alpha: int, n_beta: int) -> int:
-    """Return how many points of a grid are computed at least: the coarsest level, and a check.
+    """Return the least number of computed points of a grid: the coarsest level and a check.
 
     Args:
         n_alpha: Points along alpha.
@@ -88,19 +88,19 @@ def least_points(n_alpha: int, n_beta: int) -> int:
 
 
 def _n_checked(n: int) -> int:
-    """Return how many of so many interpolated points are computed to check them."""
+    """Return the number of interpolated points that are computed as a check."""
     return min(n, int(np.clip(np.ceil(CHECKED * n), LEAST_CHECKED, MOST_CHECKED)))
 
 
 def _choose(candidates: np.ndarray, *, seed: int) -> np.ndarray:
-    """Return a random sample of points, the same for one seed with any version of NumPy."""
+    """Return a random sample of points, the same for a seed in any version of NumPy."""
     places = np.flatnonzero(candidates)
     drawn = np.random.PCG64(seed).random_raw(candidates.size)[places]
     return places[np.argsort(drawn, kind="stable")[: _n_checked(len(places))]]
 
 
 def _judge(question: Question, answer: Answer, chosen: np.ndarray) -> tuple[Check, Question]:
-    """Return how estimates compare with computed values, and what to ask after that."""
+    """Compare estimates with computed values, and return the next question."""
     n_losses, tolerance = len(answer.values), question.tolerance
     found, said, estimates = (
         x.reshape(n_losses, -1)[:, chosen] for x in (question.values, answer.values, answer.errors)
@@ -111,7 +111,7 @@ def _judge(question: Question, answer: Answer, chosen: np.ndarray) -> tuple[Chec
     known = np.where(np.isfinite(errors), errors, MOST)
     with np.errstate(over="ignore"):
         ratios = known / np.maximum(estimates, tolerance.floor)
-    worst = ratios.argmax(axis=0)  # of the losses of a point
+    worst = ratios.argmax(axis=0)  # the worst of the losses of a point
     places = worst, np.arange(len(chosen))
     check = Check(chosen, errors[places], estimates[places], holds[places])
     missed = question.missed.copy()

@@ -1,4 +1,4 @@
-"""How far an interpolated loss may be off, in the unit in which it is meant."""
+"""The largest error of an interpolated loss, with its unit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 OFFSET = 0.1  # added to a loss before its logarithm, as pictures do
-FLOOR = 0.01  # of the tolerance; no estimate is smaller, or a wrong one could never be scaled up
+FLOOR = 0.01  # of the tolerance: the smallest estimate; 0 could never be scaled up
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an interpolated loss may be off."""
+    """The largest error of an interpolated loss."""
 
     value: float
     unit: str = "decades"
@@ -24,13 +24,13 @@ class Tolerance:
 
     @property
     def text(self) -> str:
-        """Return it as the file and messages have it, e.g. 0.03 decades."""
+        """Return the tolerance as files and messages write it, e.g. 0.03 decades."""
         return f"{self.value:g} {self.unit}"
 
     def scaled(self, losses: np.ndarray) -> np.ndarray:
-        """Return losses in the unit: log10(loss + 0.1), or as they are.
+        """Return losses in the unit of the tolerance: log10(loss + 0.1), or unchanged.
 
-        Where a loss has no logarithm, the result is NaN, and such a point is never interpolated.
+        If a loss has no logarithm, the result is NaN, and such a point is never interpolated.
         """
         if self.unit == "nat":
             return losses
@@ -45,11 +45,11 @@ class Tolerance:
             return np.asarray(10.0**scaled - OFFSET)
 
     def loss_errors(self, scaled: np.ndarray, errors: np.ndarray) -> np.ndarray:
-        """Return errors in the unit of the loss: the larger of both sides, which is above.
+        """Return errors in the unit of the loss, on the upper side, which is the larger one.
 
         Args:
             scaled: Values in the unit of the tolerance.
-            errors: Their errors in it.
+            errors: Their errors in that unit.
         """
         if self.unit == "nat":
             return errors

@@ -1,4 +1,4 @@
-"""How steep the loss is: the norm of its gradient in the parameters that the directions move."""
+"""The steepness of the loss: the norm of its gradient in the parameters that directions move."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _prepare(loss: MovedLoss, setting: Setting) -> ValueAt:
-    from landscape_mpi.compute.gradient_plane import GradientPlane  # which loads torch
+    from landscape_mpi.compute.gradient_plane import GradientPlane  # loads torch
 
     if not loss.parameters:
         raise InputError(

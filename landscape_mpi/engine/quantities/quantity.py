@@ -20,13 +20,13 @@ class Quantity:
     """A number of every point and split, which --also names.
 
     ``prepare(loss, setting)`` is called once on each rank for each split, with all of its samples;
-    it returns what gives the value at a point. The file then has it as ``train_NAME`` or
+    it returns a function that gives the value at a point. The file then has it as ``train_NAME`` or
     ``test_NAME``, written and resumed as the loss is.
     """
 
     prepare: Callable[[MovedLoss, Setting], ValueAt]
-    words: str  # what it is, for --help, the file and the documentation
-    units: str | None = None  # None for those of the loss
+    words: str  # meaning, for --help, the file and the documentation
+    units: str | None = None  # None for the units of the loss
 
 
 def find_quantity(name: str) -> Quantity:
@@ -40,10 +40,10 @@ def find_quantity(name: str) -> Quantity:
 
 
 def quantities_in_words() -> str:
-    """Return what every quantity is, for --help."""
+    """Describe every quantity, for --help."""
     return "; ".join(f"{name}: {find_quantity(name).words}" for name in QUANTITIES)
 
 
 def list_quantities() -> str:
-    """Return the quantities, one a line, for --list."""
+    """List the quantities, one per line, for --list."""
     return "\n".join(f"{name:24}{find_quantity(name).words}" for name in QUANTITIES)
