@@ -43,6 +43,7 @@ IN_PLAIN_ENGLISH = (
     "draw",
     "engine",
     "python",
+    "store",
     "views",
     "zoo",
     *(f"jobs/{folder}" for folder in ("curve", "ensemble", "hessian", "training", "trajectory")),

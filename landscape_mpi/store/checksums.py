@@ -1,8 +1,8 @@
 """Checksums of a surface file: HDF5 does not notice when bytes of values or of texts change.
 
-A point has one over its place and all that is stored of it, written before its flag. All that
-stays as it was made has one together, the seal. It is looked at before anything else: damaged
-texts can crash the HDF5 library. What leads to it has checksums of HDF5's own, in the format
+Each point has a checksum of its place and its stored values, written before its flag. All parts
+that never change have one together, the seal. It is checked before anything else, since damaged
+texts can crash the HDF5 library. The structure of the file has HDF5's own checksums, in the format
 since 1.8, which creation.py asks for.
 """
 
@@ -19,8 +19,8 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.store import schema
 
 SEAL = "provenance/seal"
-SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a checksum of its own
-# What h5py raises where a file makes no sense.
+SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a separate checksum
+# Exceptions of h5py for a damaged file.
 UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -36,7 +36,7 @@ class DamagedFileError(InputError):
 
 
 def point_checksums(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return a checksum of every point: one that changes with any single value of it.
+    """Return a checksum of every point that changes with any single value of it.
 
     Args:
         columns: Coordinates and values by dataset, float64 or int32, each [n].
@@ -44,8 +44,8 @@ def point_checksums(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     Returns:
         uint64 [n].
 
-    Source: the finalizer of SplitMix64 (Steele, Lea and Flood 2014, section 3) for each word; it
-    is a bijection, so that one word that differs never gives the same sum.
+    Source: the finalizer of SplitMix64 (Steele, Lea and Flood 2014, section 3) for each word. It
+    is a bijection, so a single different word always gives a different sum.
     """
     mixed = np.zeros(len(next(iter(columns.values()))), np.uint64)
     for name in sorted(columns):
@@ -76,9 +76,9 @@ def place_columns(file: h5py.File, points: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def seal(path: Path) -> None:
-    """Keep the checksum of all that stays as it is now. Local; nobody may be writing the file.
+    """Store the checksum of all parts that never change. Local; nobody may be writing the file.
 
-    Whoever adds something to a surface file seals it again.
+    Code that adds something to a surface file must seal it again.
     """
     with h5py.File(path, "r", locking=False) as file:
         digest, begin = _digest(file, path), file[SEAL].id.get_offset()
@@ -88,30 +88,30 @@ def seal(path: Path) -> None:
 
 
 def check_seal(file: h5py.File, path: Path) -> None:
-    """Check that nothing has changed that stays as it was made. Local.
+    """Check the seal: that no part has changed that never should. Local.
 
     Args:
         file: Surface file, open.
-        path: Its path.
+        path: Path of the file.
 
     Raises:
-        DamagedFileError: If something has.
+        DamagedFileError: If such a part has changed.
     """
     if file[SEAL][...].tobytes() != _digest(file, path):
         raise DamagedFileError(path, "what no run changes, such as texts and axes, has changed")
 
 
 def check_points(file: h5py.File, path: Path) -> None:
-    """Check that computed points are as they were written. Local; also beside a running job.
+    """Check that computed points are unchanged. Local; works beside a running job.
 
     Args:
         file: Surface file, open.
         path: Its path, for the message.
 
     Raises:
-        DamagedFileError: If they are not.
+        DamagedFileError: If some have changed.
     """
-    done = file["done"][...]  # before the values: a job writes them in the other order
+    done = file["done"][...]  # before the values: a job writes flags last
     differ = damaged_points(file, path)
     if len(differ):
         row, column = np.unravel_index(differ[0], done.shape)
@@ -124,7 +124,7 @@ def check_points(file: h5py.File, path: Path) -> None:
 
 
 def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
-    """Return the computed points that are not as they were written, flat indices, int64 [n]. Local.
+    """Return the computed points that have changed, flat indices, int64 [n]. Local.
 
     Args:
         file: Surface file, open.
@@ -133,7 +133,7 @@ def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
     Raises:
         DamagedFileError: If there are flags that no run writes.
     """
-    done = file["done"][...].ravel()  # before the values: a job writes them in the other order
+    done = file["done"][...].ravel()  # before the values: a job writes flags last
     _check_flags(file, path, done)
     points = np.flatnonzero(done)
     values = {name: file[name][...].ravel()[points] for name in _covered(file)}
@@ -149,13 +149,13 @@ def _check_flags(file: h5py.File, path: Path, done: np.ndarray) -> None:
 
 
 def _covered(file: h5py.File) -> list[str]:
-    """Return what runs write of a point; what is known without is there from the start."""
-    # By their names: a text that lists them may be damaged, and is not read before the seal.
+    """Return the datasets that runs write for a point; others are complete from the start."""
+    # Found by name, since a text that lists them may be damaged and is read only after the seal.
     return [name for name in file if name.startswith(schema.SPLITS) or name in {"seconds", "rank"}]
 
 
 def _digest(file: h5py.File, path: Path) -> bytes:
-    """Return the SHA-256 of a file's bytes but for those that a run, of any command, changes."""
+    """Return the SHA-256 of a file's bytes without those that a run of any command changes."""
     changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
     later = (
         schema.CHECK_ERROR,

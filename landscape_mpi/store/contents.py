@@ -1,7 +1,7 @@
-"""Check an HDF5 file that may come from anywhere, before anything of it is read into memory.
+"""Check an HDF5 file from anywhere, before any of it is read into memory.
 
-A file of a few kilobytes can claim arrays of gigabytes that were never written, and can name other
-files whose contents would be taken for its own.
+A file of a few kilobytes can claim arrays of gigabytes that were never written, and can link to
+other files, whose contents would be taken for its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import h5py
 from landscape_mpi.errors import InputError
 from landscape_mpi.node_memory import check_fits, in_words
 
-ALWAYS_READ = 64 << 20  # bytes; more than those of 1000 x 1000 points of a quantity
-MOST_COMPRESSED = 1100  # gzip makes nothing smaller by more than 1032
+ALWAYS_READ = 64 << 20  # bytes; more than 1000 x 1000 points of a quantity
+MOST_COMPRESSED = 1100  # gzip's largest ratio is 1032
 
 
 def check_contents(file: h5py.File, path: Path) -> None:
-    """Check that a file holds what it says, and nothing of other files. Local.
+    """Check that a file holds the data it claims, and nothing of other files. Local.
 
     Args:
         file: Any HDF5 file, open.
@@ -44,10 +44,10 @@ def check_contents(file: h5py.File, path: Path) -> None:
 
 
 def _datasets(file: h5py.File, path: Path) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Give each dataset and its name; groups that hold each other are looked into once.
+    """Yield each dataset and its name; groups that contain each other are visited once.
 
     Raises:
-        InputError: If something is a link to another file, or to a name that may be one.
+        InputError: If there is a link to another file, or to a name that may be one.
     """
     groups, seen = [("", file["/"])], set()
     while groups:

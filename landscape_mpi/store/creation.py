@@ -1,8 +1,8 @@
-"""Make an empty surface file: every dataset and attribute is in it before a rank opens it.
+"""Make an empty surface file, with every dataset and attribute, before a rank opens it.
 
-Fixed shapes, contiguous, allocated early and closed after creation: a file made so stays
-readable, with every finished round in it, when a rank is killed. Files that grow during
-the run do not.
+Datasets have fixed shapes, are contiguous and allocated early, and the file is closed after
+creation. So it stays readable, with every finished round, if a rank is killed. Files that grow
+during the run do not.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
 @dataclass(frozen=True)
 class SurfaceContent:
-    """What is known of a surface before its first point."""
+    """The contents of a surface file before its first point."""
 
     alpha: np.ndarray  # float64 [n_alpha]
     beta: np.ndarray  # float64 [n_beta]
@@ -44,21 +44,21 @@ class SurfaceContent:
     fields: Mapping[str, schema.Field] = field(default_factory=dict)  # of quantities beyond those
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
     marks: Sequence[Mark] = ()
-    path: PlanePath | None = None  # that runs in this plane
+    path: PlanePath | None = None  # path in this plane
     adaptive: tuple[schema.Field, ...] = ()  # datasets of files with interpolated points
-    axis_words: Mapping[str, str] = field(default_factory=dict)  # what an axis is, where unusual
+    axis_words: Mapping[str, str] = field(default_factory=dict)  # meaning of an axis, if unusual
 
 
 def create_surface(path: Path, content: SurfaceContent) -> None:
     """Write a surface file without points. Local; call it on one rank.
 
-    The file appears at path whole or not at all, in the place of one that was there.
+    The file appears at path whole or not at all, and replaces an older one.
 
     Args:
-        path: Where to write.
-        content: What the file says of itself.
+        path: File to write.
+        content: The contents of the file.
     """
-    # Made in memory: after a write that failed, on a full disk, HDF5 cannot even close its file.
+    # Made in memory, since HDF5 cannot even close its file after a failed write on a full disk.
     image = BytesIO()
     with h5py.File(image, "w", libver=LIBVER) as file:
         _write_content(file, content)
@@ -93,7 +93,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
         if item.name in content.known:
             dataset[...] = content.known[item.name]
         if schema.ARC_LENGTH in content.known and item.name in content.quantities:
-            dataset.attrs["coordinates"] = schema.ARC_LENGTH  # in the words of CF
+            dataset.attrs["coordinates"] = schema.ARC_LENGTH  # in the terms of the CF conventions
     file.create_group("directions")
     write_directions(file, content.vectors)
     write_marks(file, content.marks)
@@ -146,7 +146,7 @@ def create_runs(provenance: h5py.Group, *, table: str = "runs") -> None:
 
 
 def n_bytes_of(content: SurfaceContent) -> int:
-    """Return about how large a file will be, bytes: its values, vectors and table of runs."""
+    """Estimate the size of a file in bytes: its values, vectors and table of runs."""
     names = (*content.quantities, *content.known)
     fields = (
         *(_quantity(name, content) for name in names),

@@ -1,4 +1,4 @@
-"""What the file of an evaluated curve is: a surface file, alpha the place t, beta the path.
+"""The file of an evaluated curve: a surface file where alpha is the place t, and beta the path.
 
 Path 0 is the curve, path 1 the straight line between its ends.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
 
 CURVE = "curve"  # attribute of the file: bezier or polygon
-BENDS = "bends"  # attribute: points that make the curve, both ends among them
+BENDS = "bends"  # attribute: points that define the curve, with both ends
 AXIS_WORDS = {"alpha": "place t on the path", "beta": "path: 0 the curve, 1 the straight line"}
 PATHS = ("curve", "straight line")  # by number
 
@@ -25,21 +25,21 @@ PATHS = ("curve", "straight line")  # by number
 class AlongPath:
     """A quantity along one path; NaN where a value is not finite."""
 
-    path: str  # of PATHS
+    path: str  # one of PATHS
     ends: tuple[float, float]
     least: float
     greatest: float
     t_greatest: float
-    mean: float  # over t
-    mean_length: float  # over the length of the path
+    mean: float  # mean over t
+    mean_length: float  # mean over the length of the path
 
 
 def along_paths(surface: Surface, name: str) -> list[AlongPath]:
-    """Return what a quantity is along both paths, from all places that are there.
+    """Return a quantity along both paths, from all places in the file.
 
     Args:
-        surface: Of a curve, complete.
-        name: Of the quantity.
+        surface: The surface of a curve, complete.
+        name: Name of the quantity.
 
     Source: Garipov et al. 2018, arXiv:1802.10026, section 5: minimum, maximum and mean.
     """

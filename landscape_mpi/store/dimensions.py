@@ -1,7 +1,7 @@
-"""Dimensions with names, by HDF5's dimension scales: xarray and netCDF know axes by them.
+"""Named dimensions, by HDF5's dimension scales: xarray and netCDF identify axes by them.
 
-Without one, a dataset of n values is taken to lie along any dimension of its name, of the groups
-above too, whatever the length of that.
+Without one, xarray and netCDF take a dataset of n values to lie along any dimension of its name,
+even in the groups above and of another length.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def name_rows(group: h5py.Group, scale: str, names: Iterable[str], *, dimension:
         group: Open for writing.
         scale: Dataset of one dimension.
         names: Datasets that lie along it.
-        dimension: Of those datasets.
+        dimension: Number of the dimension in those datasets.
     """
     if not group[scale].is_scale:
         group[scale].make_scale(scale)
@@ -30,14 +30,14 @@ def name_rows(group: h5py.Group, scale: str, names: Iterable[str], *, dimension:
 def number_rows(
     group: h5py.Group, scale: str, long_name: str, names: Iterable[str], *, dimension: int = 0
 ) -> None:
-    """Number a dimension of some datasets from 0 on, where nothing else names it. Local.
+    """Number a dimension of some datasets from 0 on, if nothing else names it. Local.
 
     Args:
         group: Open for writing.
-        scale: What a row is called; a new dataset, int64 [n].
-        long_name: What its number says.
+        scale: Name of a row; becomes a new dataset, int64 [n].
+        long_name: Meaning of its number.
         names: Datasets that lie along it, at least one.
-        dimension: Of those datasets.
+        dimension: Number of the dimension in those datasets.
     """
     names = list(names)
     dataset = group.create_dataset(scale, data=np.arange(group[names[0]].shape[dimension]))

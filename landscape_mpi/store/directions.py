@@ -1,4 +1,4 @@
-"""The directions of a file: ours, by parameter name, or those of the reference implementation.
+"""The directions of a file: our own, by parameter name, or those of the reference implementation.
 
 The reference implementation (Li et al. 2018) stores the groups ``xdirection`` and
 ``ydirection``, each a list of tensors named 0, 1, 2, ... in the network's order.
@@ -24,16 +24,16 @@ GROUPS = {"alpha": ("directions/alpha", "xdirection"), "beta": ("directions/beta
 def read_directions(
     path: Path, *, option: str = "--directions", more: bool = False
 ) -> dict[str, StoredDirection]:
-    """Return the directions a file holds, by axis.
+    """Read the directions of a file, by axis.
 
     Args:
         path: A surface file written with --save-directions, a plane file, or a direction
             file of the reference implementation.
-        option: Which names it, for messages.
-        more: Return also those that lie along no axis, by their number.
+        option: The option that names it, for messages.
+        more: Whether to return also those along no axis, by their number.
 
     Returns:
-        For ``alpha``, and ``beta`` where there is one, the tensors by name or as a list.
+        For ``alpha``, and for ``beta`` if there is one, the tensors by name or as a list.
 
     Raises:
         InputError: If the file cannot be read or holds no directions.
@@ -65,15 +65,15 @@ def read_directions(
 
 
 def axis_of_number(number: int) -> str:
-    """Return where the direction of a number lies: 0 along alpha, 1 along beta, 2 nowhere yet."""
+    """Return the axis of a direction: alpha for 0, beta for 1, the number itself for others."""
     axes = list(GROUPS)
     return axes[number] if number < len(axes) else str(number)
 
 
 def kept_vectors(path: Path, axis: str) -> dict[str, np.ndarray]:
-    """Return the vectors along an axis that a surface file holds; nothing where it holds none.
+    """Return the vectors along an axis of a surface file; empty if it holds none.
 
-    A file that is none, or damaged, is for others to refuse.
+    Other checks refuse a damaged file, or one that is not a surface.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
@@ -83,7 +83,7 @@ def kept_vectors(path: Path, axis: str) -> dict[str, np.ndarray]:
 
 
 def names_of_direction(path: Path, axis: str) -> list[str]:
-    """Return the parameters that a direction of a file of ours moves."""
+    """Return the parameters that a direction in one of our files moves."""
     with h5py.File(path, "r", locking=False) as file:
         return list(file[GROUPS[axis][0]])
 

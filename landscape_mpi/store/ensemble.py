@@ -1,4 +1,4 @@
-"""The file of an ensemble: what happened while its members were collected, and what they give."""
+"""The file of an ensemble: the trace of its training, and the results of its members."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from landscape_mpi.store.provenance import GROUP as PROVENANCE
 
 FORMAT = "landscape_mpi ensemble"
 FORMAT_VERSION = 1
-NAME = "ensemble.h5"  # in the folder of a run
+NAME = "ensemble.h5"  # name in the folder of a run
 _SCORES = {
     "test_loss": ("nat", "mean cross-entropy over the test split"),
     "test_error": ("percent", "misclassified test samples"),
@@ -31,7 +31,7 @@ _TIME = {
     "iteration": ("1", "steps of training since the start"),
     "epoch": ("1", "epochs since the start"),
 }
-# Of every table its columns, with unit and long name.
+# The columns of every table, with unit and long name.
 TABLES: dict[str, dict[str, tuple[str, str]]] = {
     "trace": {
         **_TIME,
@@ -49,20 +49,20 @@ TABLES: dict[str, dict[str, tuple[str, str]]] = {
         **_SCORES,
     },
 }
-# What needs outputs of classes, or an average of outputs: a problem has its metrics instead.
+# Columns that need outputs of classes, or an average of outputs; a problem has its metrics instead.
 OF_CLASSES = frozenset({"test_error", *_GROWING})
 # Attributes of an ensemble of a problem; the last one has names with commas between them, or none.
 PROBLEM, LOSS_UNITS, METRICS = "problem", "loss_units", "metrics"
-Table = Mapping[str, np.ndarray]  # columns of one length
+Table = Mapping[str, np.ndarray]  # columns of equal length
 
 
 @dataclass(frozen=True)
 class EnsembleContent:
-    """All that an ensemble file holds; tables that are not known yet are not there."""
+    """The contents of an ensemble file; tables that are not known yet are missing."""
 
     tables: Mapping[str, Table]  # by the keys of TABLES; names are text
-    attributes: Attributes  # what was trained, how, from which start
-    origin: Attributes = field(default_factory=dict)  # who made it, where, by which command
+    attributes: Attributes  # the training: its network, data, options and start
+    origin: Attributes = field(default_factory=dict)  # user, machine and command
 
     @property
     def metrics(self) -> tuple[str, ...] | None:
@@ -74,7 +74,7 @@ def metrics_of(attributes: Attributes) -> tuple[str, ...] | None:
     """Return the names of the metrics of a problem; None for networks of classes.
 
     Args:
-        attributes: Of the file; files of problems had no metrics at first.
+        attributes: Attributes of the file; older files of problems had no metrics.
     """
     if PROBLEM not in attributes:
         return None
@@ -122,7 +122,7 @@ def write_ensemble(path: Path, content: EnsembleContent) -> None:
 
 
 def _meaning(name: str, column: str, content: EnsembleContent) -> tuple[str, str]:
-    """Return unit and long name of a column."""
+    """Return the unit and the long name of a column."""
     scores = () if content.metrics is None else score_names(content.metrics)
     if column not in scores:
         return TABLES[name][column]
@@ -141,16 +141,16 @@ def _name_rows(group: h5py.Group, columns: list[str]) -> None:
 
 
 def _stored(values: np.ndarray) -> np.ndarray:
-    """Return text as h5py writes it, all else as it is."""
+    """Return text in the form that h5py writes, other values unchanged."""
     return values.astype(h5py.string_dtype()) if values.dtype.kind in "UO" else values
 
 
 def read_ensemble(path: Path) -> EnsembleContent:
-    """Read an ensemble file, or that in the folder of a run.
+    """Read an ensemble file, or the one in the folder of a run.
 
     Raises:
         MissingInputError: If there is none.
-        InputError: If it is something else.
+        InputError: If it is another kind of file.
     """
     file_path = path / NAME if path.is_dir() else path
     if not file_path.exists():

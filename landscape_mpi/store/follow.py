@@ -19,12 +19,13 @@ def follow_surfaces(paths: Sequence[Path], *, pause_s: float = PAUSE_S) -> Itera
         pause_s: Time between two looks at the files, s.
 
     Yields:
-        Those with computed points, each time there are more of them; the last time all.
+        The surfaces with computed points, whenever there are more points; the last time all of
+        them.
     """
     seen: list[int] = []
     n_drawn = 0
     while True:
-        # Before reading: what is written in the meantime is seen at the next look.
+        # Before reading, so that the next look sees anything written in the meantime.
         changed = [path.stat().st_mtime_ns if path.exists() else 0 for path in paths]
         if changed != seen:
             seen = changed

@@ -1,7 +1,7 @@
-"""The eigenvalues in a surface file: room for them, what they are of, and which are left.
+"""The eigenvalues in a surface file: their datasets, their identity, and the points that are left.
 
-The file grows once, before its eigenvalues are computed, as a copy that takes its place whole:
-a run that is killed then leaves the surface as it was.
+The file grows once, before its eigenvalues are computed, by a copy that replaces it in one step, so
+a killed run leaves the surface intact.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from landscape_mpi.store.resume import UNSAID, attribute_text, open_surface
 GROUP = "hessian"
 RUNS = schema.HESSIAN_RUNS.removeprefix("provenance/")
 FLAGS = "hessian_done"
-ALL = "all"  # of the training samples that the surface has
+ALL = "all"  # limit of the training samples of the surface
 STARTS = "0: a random vector; 1: the eigenvectors of the nearest point that its rank had finished"
 
-# What must agree, in the order in which a difference explains itself best.
+# Attributes that must agree; the first difference in this order gives the clearest message.
 IDENTITY = (
     ("samples", "{} training samples", "pass --limit {}"),
-    ("batches", "{} training batches", "pass --limit {}"),  # of a problem whose data are batches
+    ("batches", "{} training batches", "pass --limit {}"),  # for a problem whose data are batches
     ("subset", "the training samples {}", "pass --subset {}"),
     ("parameters", "the parameters {}", "pass --parameters {}"),
     ("matrix", "the matrix {}", "pass, or leave out, --gauss-newton"),
@@ -40,7 +40,7 @@ IDENTITY = (
 
 
 def has_hessian(path: Path) -> bool:
-    """Return whether a surface file has room for eigenvalues."""
+    """Say whether a surface file has room for eigenvalues."""
     with open_surface(path) as file:
         return FLAGS in file
 
@@ -50,10 +50,10 @@ def check_same_hessian(path: Path, attributes: Attributes) -> None:
 
     Args:
         path: Surface file with eigenvalues.
-        attributes: What this run would say of them; those not known yet are not compared.
+        attributes: Attributes of this run; those not known yet are not compared.
 
     Raises:
-        InputError: If they are of another matrix, or found in another way; with both values.
+        InputError: If the matrix or the method differs; the message shows both values.
     """
     with open_surface(path) as file:
         known = dict(file[GROUP].attrs)
@@ -72,7 +72,7 @@ def check_same_hessian(path: Path, attributes: Attributes) -> None:
 
 
 def stored_subset(path: Path) -> str:
-    """Return which training samples the eigenvalues of a file are of.
+    """Return the choice of training samples of the eigenvalues in a file.
 
     Args:
         path: Surface file with eigenvalues.
@@ -82,13 +82,13 @@ def stored_subset(path: Path) -> str:
 
 
 def make_room(path: Path, attributes: Attributes) -> None:
-    """Add the datasets of the eigenvalues to a surface file, or empty those that are there.
+    """Add the datasets of the eigenvalues to a surface file, or clear existing ones.
 
     Local; call it on one rank, before the file is opened by all.
 
     Args:
         path: Surface file.
-        attributes: What the eigenvalues are of and how they are found.
+        attributes: Attributes of the eigenvalues: their matrix and their method.
     """
     with whole_file(path) as partial:
         shutil.copyfile(path, partial)
@@ -117,7 +117,7 @@ def _add_datasets(file: h5py.File) -> None:
 
 
 def pending_eigenvalues(path: Path, order: np.ndarray) -> np.ndarray:
-    """Return those of some points whose eigenvalues are not computed, in their order.
+    """Return the points, of some, whose eigenvalues are not computed, in their order.
 
     Args:
         path: Surface file with room for eigenvalues.

@@ -1,4 +1,4 @@
-"""What a surface file says of its interpolated points: which they are, and how far off."""
+"""The interpolated points of a surface file, with their estimated errors."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from landscape_mpi.store.schema import (
     is_loss,
 )
 
-LOSS_ESTIMATE = f"loss{ESTIMATE}"  # ends the names of the estimates of losses
+LOSS_ESTIMATE = f"loss{ESTIMATE}"  # ending of the names of the estimates of losses
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """The points of a surface that were not computed, and what is known of their errors."""
+    """The interpolated points of a surface, and their estimated and observed errors."""
 
     tolerance: str  # e.g. 0.03 decades
     alpha: np.ndarray  # float64 [n_alpha]
     beta: np.ndarray  # float64 [n_beta]
-    points: np.ndarray  # which are interpolated, bool [n_alpha, n_beta]
-    errors: dict[str, np.ndarray]  # by loss, in its unit: 0 where computed, NaN where nothing is
-    check_errors: np.ndarray  # in the unit of the tolerance, of points computed to check [n]
-    check_estimates: np.ndarray  # the errors that were estimated there [n]
+    points: np.ndarray  # interpolated points, bool [n_alpha, n_beta]
+    errors: dict[str, np.ndarray]  # by loss, in its unit: 0 at computed points, NaN without a value
+    check_errors: np.ndarray  # found by the check, in the unit of the tolerance [n]
+    check_estimates: np.ndarray  # the errors estimated there [n]
 
     @property
     def n_points(self) -> int:
-        """Return how many points are interpolated."""
+        """Return the number of interpolated points."""
         return int(self.points.sum())
 
     def computed_places(self) -> np.ndarray:
@@ -44,18 +44,18 @@ class Interpolation:
 
     @property
     def check_words(self) -> str:
-        """Return in a sentence what computing some of them has shown."""
+        """Describe the result of the check in a sentence."""
         return describe_check(self.check_errors, self.check_estimates, self.tolerance.split()[1])
 
     @property
     def title(self) -> str:
-        """Return in few words how many points are interpolated, for the title of a picture."""
+        """Return the number of interpolated points in a few words, for the title of a picture."""
         share = 100 * self.n_points / self.points.size
         return f"{share:.0f} % interpolated to {self.tolerance}"
 
     @property
     def words(self) -> str:
-        """Return in a sentence how many points are interpolated."""
+        """Return the number of interpolated points in a sentence."""
         n = self.points.size
         return (
             f"{self.n_points:,} of {n:,} points ({100 * self.n_points / n:.0f} %) are interpolated "
@@ -64,12 +64,13 @@ class Interpolation:
 
 
 def describe_check(errors: np.ndarray, estimates: np.ndarray, unit: str) -> str:
-    """Return in words how estimated errors compare with those found.
+    """Compare estimated errors with observed ones, in words.
 
     Args:
-        errors: Found at points computed to check, NaN where the value is not finite, float64 [n].
-        estimates: Made before, float64 [n].
-        unit: Of both.
+        errors: Errors found at points computed as a check, NaN if the value is not finite, float64
+            [n].
+        estimates: Their estimates, float64 [n].
+        unit: Unit of both.
     """
     held, known = int((errors <= estimates).sum()), errors[np.isfinite(errors)]
     largest = f"; largest error {known.max():.2g} {unit}" if known.size else ""
@@ -80,7 +81,7 @@ def describe_check(errors: np.ndarray, estimates: np.ndarray, unit: str) -> str:
 
 
 def is_of_interpolation(file: h5py.File, name: str) -> bool:
-    """Return whether a dataset is about interpolation, and no quantity of its own."""
+    """Say whether a dataset is about interpolation, and not a separate quantity."""
     if CHECK_ERROR not in file:
         return False
     return name in {CHECK_ERROR, CHECK_ESTIMATE} or (
@@ -89,7 +90,7 @@ def is_of_interpolation(file: h5py.File, name: str) -> bool:
 
 
 def read_interpolation(file: h5py.File) -> Interpolation | None:
-    """Return what a file says of interpolated points, None where it has none.
+    """Read the interpolated points of a file; return None if it has none.
 
     Args:
         file: Surface file, open.

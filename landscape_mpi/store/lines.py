@@ -1,4 +1,4 @@
-"""What the file of several lines is: a surface file, alpha the place t, beta the pair.
+"""The file of several lines: a surface file where alpha is the place t, and beta the pair.
 
 Pairs of the solutions 0, 1, 2, ... are numbered (0, 1), (0, 2), ..., (1, 2), ...
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
 
 SOLUTIONS = "solutions"  # attribute of the file: the checkpoints, in their order
-MATCH = "match"  # likewise: whether the second of each pair was matched to the first, and how
+MATCH = "match"  # attribute: whether and how the second of each pair was matched to the first
 AXIS_WORDS = {
     "alpha": "place t on the line",
     "beta": "pair of solutions: (0, 1), (0, 2), ..., (1, 2), ...",
@@ -23,7 +23,7 @@ AXIS_WORDS = {
 
 
 def pairs_of(n: int) -> list[tuple[int, int]]:
-    """Return each two of n solutions once, the smaller number first."""
+    """Return each pair of n solutions once, the smaller number first."""
     return list(itertools.combinations(range(n), 2))
 
 
@@ -33,22 +33,22 @@ def names_of(surface: Surface) -> list[str]:
 
 
 def labels_of(n: int) -> list[str]:
-    """Return a letter for each of n solutions; numbers from 1 where letters do not suffice."""
+    """Return a letter for each of n solutions, or numbers from 1 if there are too few letters."""
     if n <= len(string.ascii_uppercase):
         return list(string.ascii_uppercase[:n])
     return [str(k + 1) for k in range(n)]
 
 
 def barriers_of(surface: Surface, name: str) -> np.ndarray:
-    """Return the barrier of each line: the largest rise above the straight line of its ends.
+    """Return the barrier of each line: the largest rise above the straight line between its ends.
 
     Args:
-        surface: Of lines; its places t begin at 0 and end at 1.
-        name: Of a quantity.
+        surface: A surface of lines; its places t begin at 0 and end at 1.
+        name: Name of a quantity.
 
     Returns:
-        float64 [n, n], symmetric, 0 for a solution with itself; NaN where an end is not finite,
-        a place of the line is NaN, or the line is not complete.
+        float64 [n, n], symmetric, 0 for a solution with itself; NaN if an end is not finite, a
+        place of the line is NaN, or the line is not complete.
 
     Source: Frankle et al. 2020, arXiv:1912.05671, "error barrier height".
     """
@@ -68,11 +68,11 @@ def not_finite_of(surface: Surface, name: str) -> dict[tuple[int, int], np.ndarr
     """Return the lines on which a quantity is NaN or infinite somewhere, by their pairs.
 
     Args:
-        surface: Of lines.
-        name: Of a quantity.
+        surface: A surface of lines.
+        name: Name of a quantity.
 
     Returns:
-        The places t where it is, float64, rising; places that are not computed do not count.
+        The places t without a finite value, float64, rising; only computed places count.
     """
     there = surface.done_of[name] & ~np.isfinite(surface.values[name])
     pairs = pairs_of(len(names_of(surface)))

@@ -1,4 +1,4 @@
-"""The group ``marks``: which solutions lie in a plane, and where."""
+"""The group ``marks``: the solutions in a plane, and their places."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Mark:
 
 
 def write_marks(file: h5py.File, marks: Sequence[Mark]) -> None:
-    """Write marks into a new surface file; nothing where there are none."""
+    """Write marks, if there are any, into a new surface file."""
     if not marks:
         return
     group = file.create_group(GROUP)
@@ -41,7 +41,7 @@ def write_marks(file: h5py.File, marks: Sequence[Mark]) -> None:
 
 
 def read_marks(file: h5py.File) -> tuple[Mark, ...]:
-    """Return the marks of a surface file, empty where it has none."""
+    """Return the marks of a surface file, empty if it has none."""
     if GROUP not in file:
         return ()
     group = file[GROUP]
@@ -51,9 +51,9 @@ def read_marks(file: h5py.File) -> tuple[Mark, ...]:
 
 
 def _told_apart(file: h5py.File, names: list[str]) -> list[str]:
-    """Return names of which none is there twice, where the file says which files they are of.
+    """Return unique names of the marks, if the file states the checkpoints behind them.
 
-    Older files have the last part of a path alone, for each mark.
+    Older files only have the last part of each path.
     """
     if len({*names}) == len(names) or not {"provenance", "directions"} <= file.keys():
         return names

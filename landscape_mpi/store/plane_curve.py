@@ -1,4 +1,4 @@
-"""The group ``curve/``: where a curve of low loss, and the points that make it, lie in a plane."""
+"""The group ``curve/``: a curve of low loss in a plane, and the points that define it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ BENDS = {
     "bend_beta": "coordinate along the second direction of each point that makes the curve",
     "bend_residual": "its distance from the plane over the distance from the start",
 }
-IN_PLANE = 1e-4  # residual up to which a point counts as one of the plane
+IN_PLANE = 1e-4  # residual up to which a point counts as in the plane
 
 
 @dataclass(frozen=True)
 class PlaneCurve:
-    """A curve in a plane, and the points that make it; the first and the last are the ends."""
+    """A curve in a plane, and the points that define it; the first and the last are its ends."""
 
     columns: Mapping[str, np.ndarray]  # float64 [n], the keys of COLUMNS
     bends: Mapping[str, np.ndarray]  # float64 [n_bends], the keys of BENDS
     attributes: Mapping[str, Any]  # center, center_sha256, label_alpha, kind, start, end, ...
 
     def __getitem__(self, column: str) -> np.ndarray:
-        """Return a column of the curve or of the points that make it, float64."""
+        """Return a column of the curve or of the points that define it, float64."""
         return self.columns[column] if column in self.columns else self.bends[column]
 
     def extent(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -71,7 +71,7 @@ def write_plane_curve(file: h5py.File, curve: PlaneCurve) -> None:
 
 
 def read_plane_curve(file: h5py.File) -> PlaneCurve | None:
-    """Return the curve of an open file, None where it has none."""
+    """Return the curve of an open file, None if it has none."""
     group = file.get(GROUP)
     if not isinstance(group, h5py.Group):
         return None

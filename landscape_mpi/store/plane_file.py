@@ -1,4 +1,4 @@
-"""The file of a plane: its two directions, and the runs or the curve they were made of."""
+"""The file of a plane: its two directions, and the trainings or the curve behind them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class PlaneContent:
-    """All that a plane file holds."""
+    """The contents of a plane file."""
 
     vectors: Mapping[str, Mapping[str, np.ndarray]]  # by axis and parameter, float32
     path: PlanePath
@@ -28,13 +28,13 @@ class PlaneContent:
 
 
 def check_plane_replaceable(path: Path) -> None:
-    """Check that nothing but a plane file would be replaced. Local.
+    """Check that only a plane file would be replaced. Local.
 
     Args:
-        path: Value of --out, a file or nothing yet.
+        path: Value of --out; the file may not exist yet.
 
     Raises:
-        InputError: If there is something else.
+        InputError: If another kind of file is there.
     """
     if not path.exists() or not path.stat().st_size:
         return

@@ -1,4 +1,4 @@
-"""What lies in a plane besides points: the paths of training runs, or a curve between solutions."""
+"""The path in a plane: the paths of trainings, or a curve between solutions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PlanePath = Trajectory | PlaneCurve
 
 
 def write_path(file: h5py.File, path: PlanePath) -> None:
-    """Write its group into a file that is open for writing. Local."""
+    """Write the group of a path into a file that is open for writing. Local."""
     if isinstance(path, Trajectory):
         write_trajectory(file, path)
     else:
@@ -22,7 +22,7 @@ def write_path(file: h5py.File, path: PlanePath) -> None:
 
 
 def path_of(path: Path) -> PlanePath | None:
-    """Return what lies in the plane of a file, None where nothing does.
+    """Return the path in the plane of a file, None if there is none.
 
     Raises:
         InputError: If the file cannot be read.

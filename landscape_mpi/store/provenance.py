@@ -1,4 +1,4 @@
-"""The group ``provenance/``: where a surface file comes from, and who filled it."""
+"""The group ``provenance/``: the origin of a surface file, and the runs that filled it."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class RunRecord:
 
     @property
     def seconds(self) -> float | None:
-        """Return how long it took, s; None where its end is not known."""
+        """Return the duration, s; None if the end is unknown."""
         return None if self.ended is None else (self.ended - self.started).total_seconds()
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a file says of its origin; empty in files of the reference implementation."""
+    """The origin of a file; empty for files of the reference implementation."""
 
     attributes: Mapping[str, Any] = field(default_factory=dict)
     runs: tuple[RunRecord, ...] = ()
-    point_seconds: float | None = None  # of all points on their ranks, s
+    point_seconds: float | None = None  # sum over all points of the time on their ranks, s
 
 
 def read_provenance(path: Path) -> Provenance:
-    """Read where a surface file comes from. Local, and without a lock.
+    """Read the origin of a surface file. Local, and without a lock.
 
     Args:
         path: A file that read_surface has read.
@@ -76,7 +76,7 @@ def _record(row: Any) -> RunRecord:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as Python's types, text as str."""
+    """Return a value as a Python type, text as str."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value.item() if isinstance(value, np.generic) else value

@@ -2,8 +2,8 @@
 
 The reference implementation is the one of Li et al. 2018 (tomgoldstein/loss-landscape). Its
 arrays have the shape (nx, ny), but position k of their flat order was filled with the point
-(x[k % nx], y[k // nx]), the order of ``numpy.meshgrid(x, y)``; -1 stands for not computed, and 1
-where the smallest eigenvalue is not.
+(x[k % nx], y[k // nx]), the order of ``numpy.meshgrid(x, y)``; -1 means not computed, or 1 for the
+smallest eigenvalue.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from landscape_mpi.store.schema import (
 )
 from landscape_mpi.store.trajectory import Trajectory, read_trajectory
 
-# Files of ours that are no surfaces: what they are, and what they are for.
+# Our files that are not surfaces: their kind and their use.
 OTHERS = {
     "landscape_mpi weights": "the weights of a training run, and no surface. Draw it: python -m "
     "landscape_mpi.plot --weights.",
@@ -56,7 +56,7 @@ OTHERS = {
     "landscape_mpi plane": "a plane's directions, and no surface. Compute one along them: python "
     "-m landscape_mpi.surface --directions.",
 }
-# By our name: theirs, and the value that stands for not computed.
+# By our name: the reference's name, and its value for points that are not computed.
 REFERENCE = {
     "train_loss": ("train_loss", -1.0),
     "train_error": ("train_acc", -1.0),
@@ -75,7 +75,7 @@ class Surface:
     alpha: np.ndarray  # float64 [n_alpha]
     beta: np.ndarray  # float64 [n_beta]; one entry for a line
     values: dict[str, np.ndarray]  # float64 [n_alpha, n_beta], NaN where not computed
-    done: np.ndarray  # whether there is a value, bool [n_alpha, n_beta]
+    done: np.ndarray  # True where there is a value, bool [n_alpha, n_beta]
     done_of: dict[str, np.ndarray]  # bool [n_alpha, n_beta] for each quantity
     units: dict[str, str]  # of quantities and axes, "1" for a pure number
     long_names: dict[str, str]  # of quantities and axes
@@ -84,8 +84,8 @@ class Surface:
     marks: tuple[Mark, ...] = ()  # solutions that lie in the plane
     trajectory: Trajectory | None = None  # the paths of runs in this plane
     curve: PlaneCurve | None = None  # a curve between solutions in this plane
-    label: str | None = None  # what pictures call it; None for its network and data
-    interpolation: Interpolation | None = None  # None where every value is computed
+    label: str | None = None  # name in pictures; None for its network and data
+    interpolation: Interpolation | None = None  # None if every value is computed
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -104,12 +104,12 @@ class Surface:
 
     @property
     def has_repeats(self) -> bool:
-        """Say whether beta counts lines along alpha, each with a direction of its own."""
+        """Say whether beta counts lines along alpha, each with a separate direction."""
         return "repeats" in self.attributes or self.is_curve or self.has_pairs
 
     @property
     def has_pairs(self) -> bool:
-        """Say whether beta counts pairs of solutions, alpha being the place t between them."""
+        """Say whether beta counts pairs of solutions, and alpha is the place t between them."""
         return SOLUTIONS in self.attributes
 
     @property
@@ -119,16 +119,16 @@ class Surface:
 
     @property
     def center(self) -> tuple[int, int] | None:
-        """Return the indices [alpha, beta] of the point (0, 0), or None if it is no grid point."""
+        """Return the indices [alpha, beta] of (0, 0), or None if it is not a grid point."""
         indices = _index_of_zero(self.alpha), _index_of_zero(self.beta)
         return None if None in indices else indices  # type: ignore[return-value]
 
 
 def read_surface(path: str | Path) -> Surface:
-    """Read a surface file; one that a running job still writes is read as far as it is.
+    """Read a surface file, also a partial one that a running job still writes.
 
     Raises:
-        InputError: If the file cannot be read, is of no known kind, or contradicts itself.
+        InputError: If the file cannot be read, is of an unknown kind, or contradicts itself.
     """
     path = Path(path)
     _check_is_file(path)
@@ -143,10 +143,10 @@ def read_surface(path: str | Path) -> Surface:
 
 
 def open_beside_others(path: Path) -> h5py.File:
-    """Open a file to read it, whoever else has it open.
+    """Open a file for reading, even if others have it open.
 
     Raises:
-        OSError: If HDF5 cannot.
+        OSError: If HDF5 cannot open it.
     """
     try:
         # A running job holds the lock of its file.
@@ -154,7 +154,7 @@ def open_beside_others(path: Path) -> h5py.File:
     except OSError as problem:
         if "locking flag" not in str(problem):
             raise
-        # This process has it open already, as xarray does; a file is open in one way at a time.
+        # This process already has it open, as xarray does; HDF5 opens a file in one way at a time.
         return h5py.File(path, "r")
 
 
@@ -162,7 +162,7 @@ def check_computed(surface: Surface) -> None:
     """Refuse a surface without a single computed point.
 
     Raises:
-        InputError: If nothing is computed yet.
+        InputError: If no point is computed yet.
     """
     if not any(done.any() for done in surface.done_of.values()):
         raise InputError(
@@ -259,7 +259,7 @@ def _add_ratio(
     units: dict[str, str],
     long_names: dict[str, str],
 ) -> None:
-    """Add the ratio of the eigenvalues to what is known of a surface that has both."""
+    """Add the ratio of the eigenvalues to the quantities of a surface that has both."""
     if set(HESSIAN_VALUES) <= values.keys():
         values[RATIO.name] = _ratio(*(values[name] for name in HESSIAN_VALUES))
         done_of[RATIO.name] = np.all([done_of[name] for name in HESSIAN_VALUES], axis=0)
@@ -267,7 +267,7 @@ def _add_ratio(
 
 
 def _ratio(least: np.ndarray, greatest: np.ndarray) -> np.ndarray:
-    """Return |least / greatest|, not a number where both are zero: 0 is convex.
+    """Return |least / greatest|, NaN if both are zero; 0 is convex.
 
     Source: Li et al. 2018, arXiv:1712.09913, figure 7.
     """
@@ -367,7 +367,7 @@ def _check_shapes(file: h5py.File, path: Path, shape: tuple[int, ...], names: li
 
 
 def _is_quantity(file: h5py.File, name: str, shape: tuple[int, int]) -> bool:
-    # hessian_done, hessian_seconds and the like keep the books of a later command.
+    # hessian_done, hessian_seconds and the like belong to the records of a later command.
     if any(name == kept or name.endswith(f"_{kept}") for kept in BOOKKEEPING):
         return False
     if is_of_interpolation(file, name):
@@ -377,7 +377,7 @@ def _is_quantity(file: h5py.File, name: str, shape: tuple[int, int]) -> bool:
 
 
 def _done_mask(file: h5py.File, name: str, shape: tuple[int, int]) -> np.ndarray:
-    """Return the flags of a quantity: its own, those of its family (hessian_done), or all's."""
+    """Return the flags of a quantity: its own, its family's (hessian_done), or the grid's."""
     words = name.split("_")
     candidates = ["_".join([*words[:n], "done"]) for n in range(len(words), -1, -1)]
     flags = next(flag for flag in candidates if flag in file and file[flag].shape == shape)
@@ -385,7 +385,7 @@ def _done_mask(file: h5py.File, name: str, shape: tuple[int, int]) -> np.ndarray
 
 
 def _is_there(flags: h5py.Dataset) -> np.ndarray:
-    """Return where flags tell of a value, computed or interpolated."""
+    """Say which flags stand for a value, computed or interpolated."""
     return np.isin(flags[()], (COMPUTED, INTERPOLATED))
 
 
@@ -404,7 +404,7 @@ def _no_quantities(file: h5py.File, path: Path, wanted: str) -> InputError:
 def _index_of_zero(axis: np.ndarray) -> int | None:
     nearest = int(np.argmin(np.abs(axis)))
     spacing = np.abs(np.diff(axis)).min() if len(axis) > 1 else 1.0
-    # linspace puts 1e-17 where 0 was meant
+    # linspace gives 1e-17 instead of 0
     return nearest if abs(axis[nearest]) <= 1e-9 * spacing else None
 
 

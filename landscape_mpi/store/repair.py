@@ -1,4 +1,4 @@
-"""Take damaged points out of a surface file, so that a run computes them again."""
+"""Remove damaged points from a surface file, so that a run computes them again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from landscape_mpi.store.checksums import SEAL, check_seal, damaged_points
 from landscape_mpi.store.contents import check_contents
 
-SHOWN = 20  # points that are named
+SHOWN = 20  # largest number of points in the message
 
 
 def repair_points(path: Path) -> np.ndarray:
-    """Mark the points as not computed whose checksums fail. Local; nobody may be writing the file.
+    """Mark points with wrong checksums as not computed. Local; nobody may be writing the file.
 
-    What lies outside the points is not repaired: a later check refuses it.
+    Damage outside the points is not repaired: a later check refuses it.
 
     Args:
         path: Surface file.
@@ -25,7 +25,7 @@ def repair_points(path: Path) -> np.ndarray:
         Indices [alpha, beta] of those points, int64 [n, 2].
 
     Raises:
-        DamagedFileError: If anything but values of points has changed.
+        DamagedFileError: If anything besides values of points has changed.
     """
     with h5py.File(path, "r", locking=False) as file:
         check_contents(file, path)
@@ -43,11 +43,11 @@ def repair_points(path: Path) -> np.ndarray:
 
 
 def describe_repair(path: Path, places: np.ndarray) -> str:
-    """Return what was repaired, in words.
+    """Describe the repair in words.
 
     Args:
         path: Surface file.
-        places: What repair_points() returned.
+        places: Result of repair_points().
     """
     if not len(places):
         return f"{path}: --repair finds no damaged point"

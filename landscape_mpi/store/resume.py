@@ -1,4 +1,4 @@
-"""Whether a file is the surface a run asks for, and which of its points are left."""
+"""The check that a file is the surface of a request, and the points that are left in it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from landscape_mpi.store.checksums import (
 from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import SurfaceContent
 
-DEVICE_MODEL = "device_model"  # not in older files, which are then taken to be the same
+DEVICE_MODEL = "device_model"  # missing in older files, which then count as the same
 DATA_WAY_OUT = (
     "pass the data it was begun with (if a function of --data draws random numbers, seed its "
     "generator)"
 )
-# What must agree: group and name of the attribute, what to call it, and the way out. In the
-# order in which a difference explains itself best.
+# Attributes that must agree: group, name, words for it, and the way out. The first difference in
+# this order gives the clearest message.
 IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ("/", "problem", "the problem {}", "go on with the one it was begun with"),
     ("/", "model", "model {}", "pass --model {}"),
@@ -78,7 +78,7 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ),
 )
 
-# The way out where a problem brings what an option names otherwise.
+# The way out if a problem brings a part that an option names otherwise.
 OF_PROBLEMS = {
     "model": "give the problem this network",
     "loss": "give the problem this loss",
@@ -86,7 +86,7 @@ OF_PROBLEMS = {
     "data_sha256": "give the problem the data it was begun with (seed what is drawn or shuffled)",
 }
 
-# Values in files that do not store these attributes: older ones, and those of another kind.
+# Values for files without these attributes: older ones, and those of another kind.
 UNSAID = {
     "points_at_once": 1,
     "class_axis": -1,
@@ -96,27 +96,27 @@ UNSAID = {
     schema.ADAPTIVE: "none",
     "problem_units": "1",
 }
-# Apart by more than what processors and libraries make of a mean: another function.
+# Processors and libraries change a mean by less than this; more means another function.
 SAME_FINISHED = 1e-4
 USUAL_SUBSET = "random:0"
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MARK_BYTES = 4096  # at the beginning of a file, where its mark is: what is written first
+MARK_BYTES = 4096  # at the beginning of a file, which holds its mark and is written first
 
 
 @dataclass(frozen=True)
 class StoredSetting:
-    """How the points of a file are computed, as far as it decides their last bits."""
+    """The part of a setting that decides the last bits of the points in a file."""
 
     precision: str
     batch: int
     compiled: bool
     points_at_once: int
-    deviation: float  # of the precision from fp32 on this surface, relative
+    deviation: float  # deviation of the precision from fp32 on this surface, relative
     steps: str | None  # names with commas between them; None in older files
     left_out: tuple[str, ...]  # steps, with the reasons
-    center_outputs: tuple[float, ...]  # of a few samples
-    precision_warning: str = ""  # by how much the precision changes the loss, if beyond tolerance
+    center_outputs: tuple[float, ...]  # outputs for a few samples
+    precision_warning: str = ""  # warning about a deviation beyond the tolerance
 
 
 def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
@@ -127,18 +127,18 @@ def pending_points(path: Path, order: np.ndarray) -> np.ndarray:
         order: All points in the order to compute them, int64 [n_points].
 
     Returns:
-        Those of order that are not done, in that order.
+        The points of order that are not done, in that order.
     """
     with open_surface(path) as file:
         return order[file["done"][...].ravel()[order] == 0]
 
 
 def computed_values(path: Path, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values of a surface file, and which of them are computed.
+    """Return the values of a surface file, and the mask of computed points.
 
     Args:
         path: Surface file.
-        names: Of the quantities.
+        names: Names of the quantities.
 
     Returns:
         Float64 [n_quantities, n_alpha, n_beta]; bool [n_alpha, n_beta].
@@ -152,7 +152,7 @@ def check_replaceable(path: Path) -> None:
     """Check that a file may be replaced: that it is a surface file, damaged or not, or empty.
 
     Raises:
-        InputError: If it is something else, or can no longer be told from it.
+        InputError: If it is another file, or too damaged to identify.
     """
     if path.stat().st_size and not _has_mark(path):
         raise InputError(
@@ -163,14 +163,14 @@ def check_replaceable(path: Path) -> None:
 
 
 def _has_mark(path: Path) -> bool:
-    """Return whether a file is, or was, a surface file."""
+    """Say whether a file is, or was, a surface file."""
     with path.open("rb") as file:
         begins = file.read(MARK_BYTES)
     return begins.startswith(SIGNATURE) and schema.FORMAT.encode() in begins
 
 
 def stored_setting(path: Path) -> StoredSetting:
-    """Return how a surface file was begun.
+    """Return the setting with which a surface file was begun.
 
     Args:
         path: File to resume.
@@ -192,19 +192,19 @@ def stored_setting(path: Path) -> StoredSetting:
 
 
 def stored_device_model(path: Path) -> str | None:
-    """Return on which models of devices a surface file was begun; None where it does not say."""
+    """Return the models of devices that began a surface file; None if it does not say."""
     with open_surface(path) as file:
         found = file.attrs.get(DEVICE_MODEL)
         return None if found is None else str(found)
 
 
 def choose_subset(path: Path, asked: str | None, *, fresh: bool) -> str:
-    """Return the subset asked for, or that of the file that is resumed, or the usual one.
+    """Return the subset that was asked for, or that of the resumed file, or the usual one.
 
     Args:
         path: File that the run fills.
         asked: The subset asked for, or None.
-        fresh: Whether a file that is there is replaced.
+        fresh: Whether an existing file is replaced.
     """
     if asked is None and path.exists() and not fresh:
         with suppress(InputError), open_surface(path) as file:  # a later check reports these
@@ -213,7 +213,7 @@ def choose_subset(path: Path, asked: str | None, *, fresh: bool) -> str:
 
 
 def count_pending(path: Path) -> int:
-    """Return how many points of a surface file are not computed."""
+    """Return the number of points of a surface file that are not computed."""
     with open_surface(path) as file:
         return int((file["done"][...] == 0).sum())
 
@@ -223,8 +223,8 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
     """Open a surface file and check it.
 
     Raises:
-        DamagedFileError: If it is not what its checksums say.
-        InputError: If it is no surface file, or one of another version.
+        DamagedFileError: If its checksums fail.
+        InputError: If it is not a surface file, or has another version.
     """
     try:
         file = h5py.File(path, "r", locking=False)
@@ -272,11 +272,11 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
 
     Args:
         path: File to resume.
-        content: What this run would have written into a new file; attributes that are not in
-            it, because they are not known yet, are not compared.
+        content: The contents that this run would write into a new file; attributes that are not
+            known yet are missing in it and are not compared.
 
     Raises:
-        InputError: If grid or identity differ; the message shows both values.
+        InputError: If the grid or the identity differs; the message shows both values.
     """
     axes = (("alpha", "--x", content.alpha), ("beta", "--y", content.beta))
     with open_surface(path) as file:
@@ -303,7 +303,7 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
 
 
 def _check_finished(path: Path, stored: Sequence[float], asked: Sequence[float]) -> None:
-    """Check that means become metrics as they did: what finishes a metric is in no file.
+    """Check that means become the same metrics as before, since no file holds their finish.
 
     Raises:
         InputError: If the finished values of the first batch differ.
@@ -321,7 +321,7 @@ def _check_finished(path: Path, stored: Sequence[float], asked: Sequence[float])
 
 
 def attribute_text(value: object) -> str:
-    """Return an attribute as it stands on the command line."""
+    """Return an attribute in its form on the command line."""
     if value is None:
         return "none"
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -1,8 +1,8 @@
-"""What a surface file holds: names, units and long names, the same everywhere.
+"""The contents of a surface file: names, units and long names, the same everywhere.
 
 Arrays on the grid are indexed [alpha, beta] and have the shape (n_alpha, n_beta); a line
 has n_beta = 1. A point is computed where ``done`` is 1: NaN and infinity are results. It is
-interpolated between those where ``done`` is 2, which only files of ``--adaptive`` have.
+interpolated where ``done`` is 2, which only files of ``--adaptive`` have.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 FORMAT = "landscape_mpi surface"
-N_CLASSES = "n_classes"  # root attribute, where the loss is the cross-entropy of classes
+N_CLASSES = "n_classes"  # root attribute, if the loss is the cross-entropy of classes
 FORMAT_VERSION = 2  # 1 had no checksums
-ADAPTIVE_VERSION = 3  # of files in which points may be interpolated
-COMPUTED, INTERPOLATED = 1, 2  # of the flags in done; 0 is neither
+ADAPTIVE_VERSION = 3  # version of files in which points may be interpolated
+COMPUTED, INTERPOLATED = 1, 2  # flags in done; 0 is neither
 AXIS_LABELS = ("alpha", "beta")  # order of variation of the indexes, slowest first
 
 
@@ -35,11 +35,11 @@ AXES = (
     Field("beta", "f8", "1", "coordinate along the second direction", 0.0),
 )
 
-PRECISION_WARNING = "precision_warning"  # of the root: what a lower precision changes, in words
+PRECISION_WARNING = "precision_warning"  # root attribute: the effect of a lower precision, in words
 WEIGHT_DECAY_TERM = "weight_decay_term"
 ARC_LENGTH = "arc_length"
-SPLITS = ("train_", "test_")  # begin the names of what a surface run computes of a point
-KNOWN = (WEIGHT_DECAY_TERM, ARC_LENGTH)  # there from the start, without computing
+SPLITS = ("train_", "test_")  # beginnings of the names of quantities that a surface run computes
+KNOWN = (WEIGHT_DECAY_TERM, ARC_LENGTH)  # complete from the start, without computing
 QUANTITIES = {
     field.name: field
     for field in (
@@ -70,7 +70,7 @@ BOOKKEEPING = {
     )
 }
 
-# What landscape_mpi.hessian adds: values of a point, and what is known of how they came about.
+# Datasets that landscape_mpi.hessian adds: values of a point, and details of their computation.
 HESSIAN = {
     field.name: field
     for field in (
@@ -83,7 +83,7 @@ HESSIAN = {
     )
 }
 HESSIAN_VALUES = ("hessian_min", "hessian_max")
-# Of both, made when they are read.
+# Made from both when they are read.
 RATIO = Field(
     "hessian_ratio", "f8", "1", "|smallest / largest eigenvalue| of the Hessian", float("nan")
 )
@@ -99,23 +99,23 @@ HESSIAN_BOOKKEEPING = {
 }
 
 
-# What a run with a tolerance adds, beside the errors of each loss.
+# Datasets that a run with a tolerance adds, beside the errors of each loss.
 ADAPTIVE = "adaptive"  # root attribute: the tolerance; its unit is in adaptive_unit
 CHECK_ERROR, CHECK_ESTIMATE = "check_error", "check_estimate"
-ESTIMATE = "_error"  # ends the name of a loss's estimated error
+ESTIMATE = "_error"  # ending of the name of a loss's estimated error
 
 
 def is_loss(name: str) -> bool:
-    """Return whether a quantity is the loss of a split, whose interpolation keeps a tolerance."""
+    """Say whether a quantity is the loss of a split, whose interpolation keeps a tolerance."""
     return name in {f"{split}loss" for split in SPLITS}
 
 
 def adaptive_fields(quantities: tuple[Field, ...], unit: str) -> tuple[Field, ...]:
-    """Return the datasets that files with interpolated points have besides.
+    """Return the additional datasets of files with interpolated points.
 
     Args:
-        quantities: What is computed of a point.
-        unit: Of the tolerance.
+        quantities: Quantities of a point.
+        unit: Unit of the tolerance.
     """
     words = "estimated error of the interpolated {}, 0 where it is computed"
     errors = (
@@ -137,7 +137,7 @@ def quantities_of(splits: tuple[str, ...], *, error: bool = True) -> tuple[str, 
 
     Args:
         splits: Splits that are evaluated.
-        error: Whether they have an error: numbers to predict have none.
+        error: Whether they have an error; numbers to predict have none.
     """
     measures = ("loss", "error") if error else ("loss",)
     return tuple(f"{split}_{measure}" for split in splits for measure in measures)
@@ -153,12 +153,12 @@ RUN = np.dtype(
         ("points", "i8"),  # computed by this run
         ("ranks", "i4"),
         ("ranks_per_point", "S16"),  # 1, or e.g. 2 to 3
-        ("threads", "S32"),  # of a rank, e.g. 2 threads
+        ("threads", "S32"),  # threads of a rank, e.g. 2 threads
         ("devices", "S512"),
         ("hosts", "S512"),
         ("versions", "S256"),
         ("writer", "S32"),  # parallel HDF5, or rank 0 gathers
         ("command", "S2048"),
-        ("user", "S64"),  # empty where nobody is to know; a file without it keeps being one
+        ("user", "S64"),  # empty if the user hides it; older files without it stay valid
     ]
 )

@@ -1,4 +1,4 @@
-"""How sharp a minimum is, in numbers, from the values of a surface alone.
+"""The sharpness of a minimum in numbers, from the values of a surface alone.
 
 All of them are in the units of the plane: alpha = 1 is the length of the direction, which
 filter normalisation makes that of the weights. Numbers of surfaces along other kinds of
@@ -11,44 +11,45 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEIGHBOURS = 2  # points on either side of the center that the quadratic is fitted to
-ROUNDING = 1e-9  # of the values' spread: curvature below it is none
+NEIGHBOURS = 2  # points on either side of the center for the fit of the quadratic
+ROUNDING = 1e-9  # of the values' spread: a smaller curvature counts as zero
 
 
 @dataclass(frozen=True)
 class Width:
-    """How far a level set reaches from the center along an axis, to both sides."""
+    """The extent of a level set from the center along an axis, to both sides."""
 
-    below: float  # distance, >= 0; infinite where the level is not reached in the grid
+    below: float  # distance, >= 0; infinite if the grid ends before the level
     above: float
 
     @property
     def total(self) -> float:
-        """Whole width; infinite where an end is not in the grid."""
+        """Return the whole width; infinite if an end is not in the grid."""
         return self.below + self.above
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """Second derivatives of the loss in the plane, of a quadratic fitted at the center."""
+    """Second derivatives of the loss in the plane, from a quadratic fitted at the center."""
 
-    hessian: np.ndarray  # loss per squared unit of the axes, float64 [2, 2], or [1, 1] of a line
-    residual: float  # of the fit, root mean square, in the unit of the loss
+    hessian: np.ndarray  # loss per squared unit of the axes, float64 [2, 2], or [1, 1] for a line
+    residual: float  # residual of the fit, root mean square, in the unit of the loss
 
     @property
     def eigenvalues(self) -> np.ndarray:
-        """Curvatures along the principal axes, rising, float64 [2] or [1]."""
+        """Return the curvatures along the principal axes, rising, float64 [2] or [1]."""
         return np.linalg.eigvalsh(self.hessian)
 
 
 def width(axis: np.ndarray, loss: np.ndarray, center: int, level: float) -> Width:
-    """Return how far the loss stays at or below a level, going out from the center.
+    """Return how far the loss stays at or below a level on both sides of the center.
 
     Args:
         axis: Coordinates, rising or falling, float64 [n].
-        loss: Along the axis through the center, float64 [n]; what is not finite is above it.
-        center: Place of the center, whose loss is at or below the level.
-        level: Loss.
+        loss: Loss along the axis through the center, float64 [n]; a value that is not finite is
+            above the level.
+        center: Index of the center, whose loss is at or below the level.
+        level: Loss of the level.
     """
     heights = np.where(np.isfinite(loss), loss, np.inf)
     sides = [
@@ -60,7 +61,7 @@ def width(axis: np.ndarray, loss: np.ndarray, center: int, level: float) -> Widt
 
 
 def _reach(axis: np.ndarray, heights: np.ndarray, level: float) -> float:
-    """Return the distance at which heights first cross the level, between points linearly."""
+    """Return the distance at which heights first cross the level, linear between points."""
     higher = np.flatnonzero(heights > level)
     if higher.size == 0:
         return np.inf
@@ -74,7 +75,7 @@ def _reach(axis: np.ndarray, heights: np.ndarray, level: float) -> float:
 def epsilon_sharpness(
     alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray, center: float, radius: float
 ) -> float | None:
-    """Return how much the loss can rise in a box around the center, percent.
+    """Return the largest rise of the loss in a box around the center, percent.
 
     Args:
         alpha: Coordinates, float64 [n_alpha].
@@ -84,8 +85,8 @@ def epsilon_sharpness(
         radius: Half the side of the box.
 
     Returns:
-        100 (max L - L(0)) / (1 + L(0)), over the points of the grid in the box; None where
-        box_rise is None, or where the loss at the center is below 0, for which it is not defined.
+        100 (max L - L(0)) / (1 + L(0)), over the points of the grid in the box; None if box_rise is
+        None, or if the loss at the center is below 0, where it is not defined.
 
     Source: Keskar et al. 2017, arXiv:1609.04836, Metric 2.1, here in the plane.
     """
@@ -96,7 +97,7 @@ def epsilon_sharpness(
 def box_rise(
     alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray, center: float, radius: float
 ) -> float | None:
-    """Return how much the loss can rise in a box around the center, in its own unit.
+    """Return the largest rise of the loss in a box around the center, in its own unit.
 
     Args:
         alpha: Coordinates, float64 [n_alpha].
@@ -106,8 +107,8 @@ def box_rise(
         radius: Half the side of the box.
 
     Returns:
-        max L - L(0) over the points of the grid in the box; None where the box is larger than the
-        grid or holds no point besides the center.
+        max L - L(0) over the points of the grid in the box; None if the box is larger than the grid
+        or holds only the center.
     """
     axes = [axis for axis in (alpha, beta) if len(axis) > 1]
     slack = 1e-9 * radius
@@ -129,10 +130,10 @@ def fit_quadratic(
         alpha: Coordinates, float64 [n_alpha].
         beta: Coordinates, float64 [n_beta].
         loss: Float64 [n_alpha, n_beta].
-        center: Place of the center.
+        center: Indices of the center.
 
     Returns:
-        None where too few of those points are finite.
+        The quadratic; None if too few of those points are finite.
     """
     rows, columns = (_around(place, n) for place, n in zip(center, loss.shape, strict=True))
     a, b = (mesh.ravel() for mesh in np.meshgrid(alpha[rows], beta[columns], indexing="ij"))
@@ -164,7 +165,7 @@ def _around(place: int, n: int) -> slice:
 
 
 def convex_height(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> float | None:
-    """Return the lowest loss at which the surface bends down: below it, it is convex.
+    """Return the lowest loss at which the surface bends down; below it, the surface is convex.
 
     Args:
         alpha: Coordinates, evenly spaced, float64 [n_alpha].
@@ -172,10 +173,10 @@ def convex_height(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> floa
         loss: Float64 [n_alpha, n_beta].
 
     Returns:
-        In the unit of the loss; None where no inner point bends down.
+        A loss in its unit; None if the surface bends down at no inner point.
 
-    Source: Li et al. 2018, arXiv:1712.09913, section 6: networks that are initialised below it
-    train well.
+    Source: Li et al. 2018, arXiv:1712.09913, section 6: networks train well if their first loss is
+    below it.
     """
     smallest, inner = _curvatures(alpha, beta, loss)
     bends = inner[smallest < -ROUNDING * np.ptp(loss[np.isfinite(loss)])] if inner.size else inner
@@ -192,7 +193,7 @@ def non_convex_share(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> f
 
     Returns:
         Share of the points whose Hessian in the plane, by central differences, has a negative
-        eigenvalue; None where no inner point has finite neighbours.
+        eigenvalue; None if no inner point has finite neighbours.
     """
     smallest, _ = _curvatures(alpha, beta, loss)
     if smallest.size == 0:
@@ -204,8 +205,8 @@ def non_convex_share(alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray) -> f
 def _curvatures(
     alpha: np.ndarray, beta: np.ndarray, loss: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest curvature and the loss of the inner points that have one, each [n]."""
-    # Differences of infinities, and squares beyond what numbers hold: left out below.
+    """Return the smallest curvature and the loss of all inner points with a curvature, each [n]."""
+    # Differences of infinities, and squares that overflow, are left out below.
     with np.errstate(invalid="ignore", over="ignore"):
         if 1 in loss.shape:
             smallest, inner = np.diff(loss.ravel(), 2), loss.ravel()[1:-1]
@@ -231,10 +232,10 @@ def barrier(axis: np.ndarray, loss: np.ndarray) -> float | None:
         loss: Float64 [n].
 
     Returns:
-        At least 0, in the unit of the loss; None if 0 or 1 is not a point of the grid, or the loss
-        there is not finite.
+        The rise, at least 0, in the unit of the loss; None if 0 or 1 is not a point of the grid, or
+        the loss there is not finite.
 
-    Source: Frankle et al. 2020, arXiv:1912.05671, "error barrier height", of the loss.
+    Source: Frankle et al. 2020, arXiv:1912.05671, "error barrier height", here of the loss.
     """
     spacing = np.abs(np.diff(axis)).min() if len(axis) > 1 else 1.0
     ends = [np.flatnonzero(np.abs(axis - end) <= 1e-9 * spacing) for end in (0.0, 1.0)]

@@ -1,7 +1,7 @@
-"""The spectrum file: what is known of the Hessian's eigenvalues at one point of a surface.
+"""The spectrum file: the Hessian's eigenvalues at one point of a surface.
 
-Its leading eigenvectors are directions as a surface file has them: the first lies along alpha, the
-second along beta, so that a new surface can be computed along them.
+Its leading eigenvectors are stored like the directions of a surface file: the first along alpha,
+the second along beta, so that a new surface can be computed along them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from landscape_mpi.store.directions import axis_of_number, write_directions
 
 FORMAT = "landscape_mpi spectrum"
 FORMAT_VERSION = 1
-# Of every dataset: unit and long name.
+# Unit and long name of every dataset.
 DATASETS = {
     "eigenvalue": ("nat", "largest eigenvalues of the Hessian, falling"),
     "residual": ("nat", "length of H u - eigenvalue u"),
@@ -33,17 +33,17 @@ DATASETS = {
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What a spectrum file holds, but for its vectors."""
+    """The contents of a spectrum file, without its vectors."""
 
     eigenvalue: np.ndarray  # float64 [k]
     residual: np.ndarray  # float64 [k]
     place: np.ndarray  # float64 [n]
     density: np.ndarray  # float64 [n]
-    attributes: Attributes  # trace, both ends, the plane's own curvature, and what it is of
+    attributes: Attributes  # trace, both ends, the plane's own curvature, and the origin
 
     @property
     def loss_units(self) -> str:
-        """Return the unit of the loss, which is that of its eigenvalues."""
+        """Return the unit of the loss, which is also that of the eigenvalues."""
         return str(self.attributes.get("loss_units", "nat"))
 
 
@@ -54,7 +54,7 @@ def write_spectrum(
 
     Args:
         path: File to write or replace.
-        spectrum: What is known.
+        spectrum: Its contents.
         vectors: Unit eigenvectors by parameter, float32, in the order of the eigenvalues.
     """
     with whole_file(path) as partial, h5py.File(partial, "w") as file:
@@ -72,7 +72,7 @@ def write_spectrum(
 
 
 def _in_units(units: str, of_loss: str) -> str:
-    """Return a unit of a cross-entropy as that of another loss."""
+    """Convert a unit of a cross-entropy to that of another loss."""
     if of_loss in {"", "1"}:
         return "1"
     inverse = f"1/({of_loss})" if "/" in of_loss else f"1/{of_loss}"
@@ -80,7 +80,7 @@ def _in_units(units: str, of_loss: str) -> str:
 
 
 def check_is_spectrum(path: Path) -> None:
-    """Check that a file that is there is a spectrum file, which may be replaced.
+    """Check that an existing file is a spectrum file, which may be replaced.
 
     Raises:
         InputError: If it is something else.

@@ -1,4 +1,4 @@
-"""How far a surface file is, and who fills it; also while they do."""
+"""The progress of a surface file, and its runs, also while one is filling it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Run:
     number: int  # from 1
     started: datetime
     ended: datetime | None  # None while it runs, and for ever if it was killed
-    outcome: str  # empty where ended is None
-    n_points: int | None  # None where the runs before it are no longer all in the table
+    outcome: str  # empty if ended is None
+    n_points: int | None  # None if the table has lost some runs before it
     n_ranks: int
     devices: str
     hosts: str
@@ -29,33 +29,33 @@ class Run:
 
 @dataclass(frozen=True)
 class Status:
-    """What a surface file says of its progress."""
+    """The progress of a surface file."""
 
     surface: Surface
     last_write: datetime
     run: Run | None  # the last one; None in files without a table of runs, or before the first
-    seconds: np.ndarray  # of each point on its rank, s, float64 [n_alpha, n_beta]
+    seconds: np.ndarray  # time of each point on its rank, s, float64 [n_alpha, n_beta]
     rank: np.ndarray  # int32 [n_alpha, n_beta]
 
     @property
     def n_done(self) -> int:
-        """Points that are computed."""
+        """Return the number of computed points."""
         return int(self.computed.sum())
 
     @property
     def computed(self) -> np.ndarray:
-        """Which points are computed, not interpolated, bool [n_alpha, n_beta]."""
+        """Say which points are computed, not interpolated, bool [n_alpha, n_beta]."""
         found = self.surface.interpolation
         return self.surface.done if found is None else self.surface.done & ~found.points
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether points follow from the values of others, so that their number is not known."""
+        """Say whether points follow from the values of others, so that their number is unknown."""
         return self.surface.attributes.get(ADAPTIVE, "none") != "none"
 
     @property
     def points_per_s(self) -> float | None:
-        """Rate of the last run up to its last round; None where no round tells."""
+        """Return the rate of the last run up to its last round; None without such a round."""
         if self.run is None or not self.run.n_points:
             return None
         elapsed = (self.run.ended or self.last_write) - self.run.started
@@ -66,9 +66,9 @@ class Status:
         """Return the computing time of the slowest rank of the last run over the mean.
 
         Args:
-            order: All points in the order in which runs compute them, int64 [n_points]: the
-                last run has the last of those that are done. Where a run chose its points by
-                their values, there is no such order.
+            order: All points in the order in which runs compute them, int64 [n_points]. The last
+                run computed the last of the done points. If a run chose its points by their values,
+                there is no such order.
         """
         if self.run is None or not self.run.n_points or self.is_adaptive:
             return None
@@ -79,13 +79,13 @@ class Status:
 
 
 def read_status(path: Path) -> Status:
-    """Read how far a surface file is. Local, and without a lock.
+    """Read the progress of a surface file. Local, and without a lock.
 
     Args:
         path: A surface file; one of the reference implementation has no runs.
 
     Raises:
-        InputError: If it is none, or cannot be read.
+        InputError: If it is not a surface file, or cannot be read.
     """
     surface = read_surface(path)
     with h5py.File(path, "r", locking=False) as file:
@@ -113,7 +113,7 @@ def _last_run(runs: np.ndarray, n_done: int) -> Run | None:
     row = taken[-1]
     words = {name: row[name].decode() for name in ("started", "ended", "outcome")}
     n_points: int | None = int(row["points"])
-    if not words["ended"]:  # entered at its end only
+    if not words["ended"]:  # entered only at its end
         n_points = n_done - int(taken["points"][:-1].sum()) if len(taken) < MAX_RUNS else None
     return Run(
         number=len(taken),

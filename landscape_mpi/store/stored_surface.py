@@ -1,4 +1,4 @@
-"""What a surface file says of the plane it lies on, for commands that add to it."""
+"""The plane and the attributes of a surface file, for commands that add to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from landscape_mpi.store.resume import attribute_text, open_surface
 
 @dataclass(frozen=True)
 class StoredSurface:
-    """What a surface file says of the plane it lies on."""
+    """The plane and the attributes of a surface file."""
 
     path: Path
     alpha: np.ndarray  # float64 [n_alpha]
@@ -26,16 +26,16 @@ class StoredSurface:
     has_vectors: bool  # whether it holds its directions
 
     def text(self, group: str, name: str) -> str:
-        """Return an attribute as it stands on the command line, ``none`` where there is none."""
+        """Return an attribute in its form on the command line, ``none`` if there is none."""
         return attribute_text(self.attributes[group].get(name))
 
 
 def read_stored_surface(path: Path) -> StoredSurface:
-    """Read what a surface file says of itself.
+    """Read the plane and the attributes of a surface file.
 
     Raises:
-        InputError: If it is of a curve, or of lines between solutions.
-        MissingInputError: If it is not there.
+        InputError: If it holds a curve, or lines between solutions.
+        MissingInputError: If it is missing.
     """
     if not path.exists():
         raise MissingInputError(

@@ -11,14 +11,14 @@ from landscape_mpi.store.reader import Surface
 
 
 def with_sum(surface: Surface, name: str) -> Surface:
-    """Return a surface with a sum among its quantities; as it is where name is no sum.
+    """Return a surface with a sum among its quantities; unchanged if the name is not a sum.
 
     Args:
         surface: Surface with the terms.
-        name: Names of quantities with + between them, spaces or not.
+        name: Names of quantities with + between them, with or without spaces.
 
     Raises:
-        InputError: If a term is not there, or the terms have different units.
+        InputError: If a term is missing, or the terms have different units.
     """
     if name in surface.values or "+" not in name:
         return surface

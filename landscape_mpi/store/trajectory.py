@@ -1,4 +1,4 @@
-"""The group ``trajectory/``: where the checkpoints of training runs lie in a plane."""
+"""The group ``trajectory/``: the places of the checkpoints of trainings in a plane."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RunPath:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The paths of runs, and what is known of the plane they lie in."""
+    """The paths of runs, and the attributes of their plane."""
 
     runs: tuple[RunPath, ...]
     attributes: Mapping[str, Any]  # center, center_sha256, label_alpha, label_beta, shares, ...
@@ -85,7 +85,7 @@ def _write(group: h5py.Group, name: str, values: np.ndarray, units: str, long_na
 
 
 def read_trajectory(file: h5py.File) -> Trajectory | None:
-    """Return the trajectory of an open file, None where it has none."""
+    """Return the trajectory of an open file, None if it has none."""
     group = file.get(GROUP)
     if not isinstance(group, h5py.Group):
         return None

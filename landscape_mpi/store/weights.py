@@ -17,7 +17,7 @@ from landscape_mpi.store.provenance import GROUP as PROVENANCE
 
 FORMAT = "landscape_mpi weights"
 FORMAT_VERSION = 1
-# Of every dataset: unit and long name. Weights have two dimensions or more.
+# Unit and long name of every dataset. Weights have two dimensions or more.
 DATASETS = {
     "epoch": ("1", "passes over the training set; 0 is before training"),
     "lr": ("1", "learning rate of the epoch"),
@@ -29,7 +29,7 @@ DATASETS = {
     "n_outside": ("1", "number of weights below and above the bins"),
 }
 NAMES = "parameter_names"
-COLUMNS = (  # what lies along the second dimension: its name, its long name, and of what
+COLUMNS = (  # second dimensions: name, long name and dataset
     ("bin", "number of the bin", "histogram"),
     ("edge", "number of the edge", "histogram_edges"),
     ("side", "0 below the bins, 1 above them", "n_outside"),
@@ -38,7 +38,7 @@ COLUMNS = (  # what lies along the second dimension: its name, its long name, an
 
 @dataclass(frozen=True)
 class WeightHistory:
-    """What the weights were after each epoch, the first row before training."""
+    """Norms and histograms of the weights after each epoch; the first row is before training."""
 
     epoch: np.ndarray  # int64 [n]
     lr: np.ndarray  # float64 [n]
@@ -72,9 +72,9 @@ def write_weights(
     Args:
         path: File to write or replace.
         history: All epochs so far.
-        names: Of the parameters.
-        attributes: What the file says of itself.
-        origin: Who made it, where, and by which command, for the group ``provenance/``.
+        names: Names of the parameters.
+        attributes: Attributes of the file.
+        origin: User, machine and command, for the group ``provenance/``.
     """
     with whole_file(path) as partial, h5py.File(partial, "w") as file:
         file.attrs["format"] = FORMAT
@@ -100,7 +100,7 @@ def _describe(dataset: h5py.Dataset, units: str, long_name: str) -> None:
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Read a weights file, or that in the folder of a training run.
+    """Read a weights file, or the one in the folder of a training run.
 
     Raises:
         MissingInputError: If there is none.

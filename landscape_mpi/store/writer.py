@@ -1,4 +1,4 @@
-"""Write rounds into a surface file: values first, then the flags that say they are there.
+"""Write rounds into a surface file: values first, then the flags that mark them as done.
 
 With parallel HDF5 all ranks write together; without it rank 0 gathers and writes.
 """
@@ -19,12 +19,12 @@ from landscape_mpi.store.checksums import place_columns, point_checksums
 
 
 def has_parallel_hdf5() -> bool:
-    """Return whether h5py here was built for MPI."""
+    """Say whether this h5py was built for MPI."""
     return bool(h5py.get_config().mpi)
 
 
 def writer_description() -> str:
-    """Return how files are written here, for the log and the file."""
+    """Return the way files are written here, for the log and the file."""
     return "parallel HDF5" if has_parallel_hdf5() else "serial HDF5, gathered on rank 0"
 
 
@@ -46,16 +46,16 @@ class RoundWriter(Protocol):
         Args:
             points: Flat indices into [n_alpha, n_beta], int64 [n_local].
             columns: Values by dataset, each [n_local]; the same datasets on every rank.
-            flags: Dataset of the flags that say the points are there.
-            flag: What they say of these.
+            flags: Dataset of the flags that mark the points as done.
+            flag: Value of the flag for these points.
 
         Raises:
             ValueError: If points and values differ in length.
-            UnwritableError: On a rank where it failed, as the other methods do.
+            UnwritableError: On a rank where the write failed, as in the other methods.
         """
 
     def write_beside(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        """Write what has no flags and no checksum. Collective over comm, as write_round is."""
+        """Write values without flags and checksums. Collective over comm, like write_round."""
 
     def write_run(self, number: int, run: np.ndarray, *, table: str = "runs") -> None:
         """Write a row of the table of runs."""
@@ -72,7 +72,7 @@ def open_writer(path: Path, *, comm: Any) -> RoundWriter:
         comm: The mpi4py communicator of all ranks that write.
 
     Returns:
-        The writer this h5py allows; its methods are collective over comm too.
+        The writer for this h5py; its methods are also collective over comm.
     """
     if has_parallel_hdf5():
         return CollectiveWriter(path, comm=comm)
@@ -86,7 +86,7 @@ def _check_columns(points: np.ndarray, columns: Mapping[str, np.ndarray]) -> Non
 
 
 def _rows(points: np.ndarray, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict]:
-    """Return points and values in the order of the file, which MPI-IO wants."""
+    """Return points and values in the order of the file, which MPI-IO needs."""
     _check_columns(points, columns)
     order = np.argsort(points, kind="stable")
     return points[order], {name: values[order] for name, values in columns.items()}
@@ -103,13 +103,13 @@ def _with_checksums(
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say of an error that the file cannot be written.
+    """Turn an error of a write into an UnwritableError.
 
-    It is raised at once and on this rank alone: after a collective write that failed on one rank,
-    the others may be in another one for ever.
+    It is raised at once and only on this rank: after a collective write that failed on one rank,
+    the others may wait in the next one for ever.
 
     Raises:
-        UnwritableError: If HDF5 or the system does.
+        UnwritableError: If HDF5 or the system raises an error.
     """
     try:
         yield
@@ -118,7 +118,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 class CollectiveWriter:
-    """Every rank writes its own points, all in one collective call a dataset."""
+    """Every rank writes its own points, in one collective call per dataset."""
 
     def __init__(self, path: Path, *, comm: Any) -> None:
         self._path, self._comm = path, comm
@@ -133,7 +133,7 @@ class CollectiveWriter:
         flags: str = "done",
         flag: int = schema.COMPUTED,
     ) -> None:
-        """Write this rank's points. Collective over comm, as RoundWriter says."""
+        """Write this rank's points. Collective over comm; see RoundWriter."""
         points, columns = _rows(points, columns)
         with _writing(self._path):
             self._write(points, _with_checksums(self._file, points, columns, flags))
@@ -141,7 +141,7 @@ class CollectiveWriter:
             self._write(points, {flags: np.full(len(points), flag, np.uint8)})
 
     def write_beside(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        """Write what has no flags. Collective over comm, as RoundWriter says."""
+        """Write values without flags. Collective over comm; see RoundWriter."""
         points, columns = _rows(points, columns)
         with _writing(self._path):
             self._write(points, columns)
@@ -151,7 +151,7 @@ class CollectiveWriter:
             self._write_dataset(name, points, values)
         self._file.flush()
         self._comm.Barrier()
-        # Open MPI 4.1 keeps a write that failed for itself, and one rank may write for others.
+        # Open MPI 4.1 does not report a failed write, and one rank may write for others.
         for name, values in columns.items():
             self._read_back(name, points, values)
         self._comm.Barrier()
@@ -200,13 +200,13 @@ def _selections(shape: Sequence[int], points: np.ndarray) -> tuple[Any, Any]:
 
 
 class GatheringWriter:
-    """Rank 0 gathers what the ranks computed and writes it: for an h5py without MPI."""
+    """Rank 0 gathers the values of all ranks and writes them, for an h5py without MPI."""
 
     def __init__(self, path: Path, *, comm: Any) -> None:
         self._path, self._comm = path, comm
         with _writing(path):
             self._file = h5py.File(path, "r+", locking=False) if comm.rank == 0 else None
-            # Held open: closing one writes what HDF5 still has of it, and h5py ignores errors.
+            # Held open: closing one writes the rest of its data, and h5py ignores errors then.
             self._open = [] if self._file is None else _all_datasets(self._file)
 
     def write_round(
@@ -217,17 +217,17 @@ class GatheringWriter:
         flags: str = "done",
         flag: int = schema.COMPUTED,
     ) -> None:
-        """Write this rank's points. Collective over comm, as RoundWriter says."""
+        """Write this rank's points. Collective over comm; see RoundWriter."""
         _check_columns(points, columns)
         gathered = self._comm.gather((points, dict(columns)), root=0)
         if self._file is not None:
             with _writing(self._path):
                 _write_gathered(self._file, gathered, flags, flag)
-        # A round is over when it is on disk, on every rank.
+        # A round is over on every rank only once it is on disk.
         self._comm.Barrier()
 
     def write_beside(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        """Write what has no flags. Collective over comm, as RoundWriter says."""
+        """Write values without flags. Collective over comm; see RoundWriter."""
         gathered = self._comm.gather((points, dict(columns)), root=0)
         if self._file is not None:
             with _writing(self._path):
@@ -257,7 +257,7 @@ def _all_datasets(file: h5py.File) -> list[h5py.Dataset]:
 
 
 def _joined(gathered: Sequence[tuple[np.ndarray, dict]]) -> tuple[np.ndarray, dict]:
-    """Return what the ranks sent as one, in the order of the file."""
+    """Join the parts of all ranks, in the order of the file."""
     points = np.concatenate([part for part, _ in gathered])
     names = gathered[0][1]
     columns = {name: np.concatenate([part[name] for _, part in gathered]) for name in names}
