@@ -45,7 +45,7 @@ _HOME = {  # module of each public name
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for.
+    """Import a public name when it is first used.
 
     Raises:
         AttributeError: If there is no such name.

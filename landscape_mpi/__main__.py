@@ -39,7 +39,7 @@ def main() -> int:
     """List the commands, or run the one that is named.
 
     Returns:
-        Exit status of the list; a command leaves with its own.
+        Exit status of the list; a command exits with its own.
     """
     words = sys.argv[1:]
     if not words or words[0] in {"-h", "--help", "help"}:
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def overview() -> str:
-    """Return the commands in groups, each with the first sentence of its own help."""
+    """Return the commands in groups, each with the first sentence of its help."""
     parts = [USAGE]
     for title, names in GROUPS.items():
         rows = [f"  {name:<11} {first_sentence(name)}" for name in names]
@@ -78,12 +78,12 @@ def run(name: str, arguments: list[str]) -> None:
     """Run a command in this process, as ``python -m landscape_mpi.NAME`` does.
 
     Args:
-        name: Of the command.
-        arguments: Words behind the name.
+        name: Name of the command.
+        arguments: Words after the name.
     """
     sys.argv = [f"landscape-mpi {name}", *arguments]
     here = os.getcwd()
-    if here not in sys.path:  # python -m puts it there, a console script does not
+    if here not in sys.path:  # python -m adds it, a console script does not
         sys.path.insert(0, here)
     runpy.run_module(f"landscape_mpi.{name}", run_name="__main__", alter_sys=True)
 

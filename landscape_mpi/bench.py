@@ -23,7 +23,7 @@ MOST_CLASSES, MOST_RANKS = 1_000_000, 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure every precision in turn and say what it gives."""
+    """Measure every precision in turn and print the results."""
     options = make_parser().parse_args(arguments)
     shape = image_shape(options.image_shape)
     # After parsing, so that --help does not wait for torch.
@@ -93,7 +93,7 @@ def make_parser() -> CommandParser:
 
 
 def threads_of(asked: int | None) -> int:
-    """Return the cores of a rank.
+    """Return the number of cores of a rank.
 
     Raises:
         InputError: If more are asked for than this process may use.

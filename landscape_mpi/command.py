@@ -1,4 +1,4 @@
-"""What all commands share: a parser that raises, and an end with one message and a status."""
+"""The common parts of all commands: a parser that raises, an end with one message and a status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Argument parser whose errors are InputErrors: on many ranks one of them prints."""
+    """Argument parser that raises InputError, so that only one of many ranks prints."""
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -35,7 +35,7 @@ class CommandParser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        """Parse args; an unknown option is answered with the nearest known one.
+        """Parse args; name the nearest known option for an unknown one.
 
         Raises:
             InputError: If an option is unknown, missing or has a value it cannot take.
@@ -45,7 +45,7 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_args(words, namespace)
 
     def _refuse_unknown(self, words: Sequence[str]) -> None:
-        """Name an unknown option first: the one it was meant to be would be called missing."""
+        """Report an unknown option first, or the intended one would be reported as missing."""
         for word in words:
             asked = word.split("=")[0]
             if not asked.startswith("--") or asked in self._option_string_actions or asked == "--":
@@ -55,7 +55,7 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"{asked} is not an option of this command.{hint}")
 
     def error(self, message: str) -> NoReturn:
-        """Raise the parser's complaint as an InputError.
+        """Raise the parser's message as an InputError.
 
         Raises:
             InputError: Always.
@@ -67,14 +67,14 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class SayAndEnd(argparse.Action):
-    """Says something and ends there, as --help does: other options are not needed."""
+    """Option that prints something and exits, like --help, without the other options."""
 
     def __init__(self, *, say: Callable[[Any], int], **settings: Any) -> None:
         """Prepare the action.
 
         Args:
-            say: Prints what the option's value asks for, and returns the exit status.
-            settings: Of the option.
+            say: Prints the text for the option's value, and returns the exit status.
+            settings: Settings of the option.
         """
         super().__init__(**settings)
         self._say = say
@@ -86,16 +86,16 @@ class SayAndEnd(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Say it."""
+        """Print the text and exit."""
         run_alone(lambda _: self._say(values))
 
 
 def request_of(kind: type[T], options: argparse.Namespace) -> T:
-    """Return a request with the options of its fields' names, and so in each of its parts.
+    """Fill a request and its parts with the options that have the names of their fields.
 
     Args:
         kind: A dataclass, some of whose fields may be dataclasses.
-        options: As parsed. A field that the command has no option for keeps its default.
+        options: Parsed options. A field without an option keeps its default.
     """
     types, given = typing.get_type_hints(kind), {}
     for item in dataclasses.fields(kind):  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ def request_of(kind: type[T], options: argparse.Namespace) -> T:
 
 
 def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Run a command of one process and leave with its status; bad input is one line, status 2."""
+    """Run a command of one process and exit with its status; bad input is one line, status 2."""
     search_seldom()
     tell_interrupts_apart()
     try:
@@ -118,6 +118,6 @@ def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
-    except BrokenPipeError:  # what reads it, as head does, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as head, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class Subcommand(Protocol):
-    """What a module of jobs/curve has."""
+    """The interface of a module of jobs/curve."""
 
-    REQUEST: type  # what is asked of it, filled with its options
+    REQUEST: type  # class of its request, filled with its options
     SUMMARY: str  # one line
-    EXAMPLE: str  # a command line, and what it does
+    EXAMPLE: str  # a command line, and its effect
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add its options."""
 
     def run(self, asked: Any, ranks: Ranks) -> int:
-        """Do it, and return the exit status. Collective over the ranks."""
+        """Run the subcommand, and return the exit status. Collective over the ranks."""
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {
@@ -81,7 +81,7 @@ def _parser_of_all() -> CommandParser:
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
-    """Do what the subcommand does. Collective over the ranks.
+    """Run the subcommand. Collective over the ranks.
 
     Returns:
         Exit status.

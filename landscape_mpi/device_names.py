@@ -1,6 +1,6 @@
-"""The words for devices: what --device and device= take, and why they do not take the rest.
+"""The words for devices that --device and device= accept, and reasons against others.
 
-A process alone may name one GPU, such as ``cuda:1``; ranks take those that belong to their places.
+A single process may name one GPU, such as ``cuda:1``; ranks take those of their places.
 """
 
 from __future__ import annotations
@@ -8,22 +8,22 @@ from __future__ import annotations
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.registry import DEVICES
 
-AUTO = "auto"  # GPUs where there are any, else the CPU
+AUTO = "auto"  # GPUs if there are any, otherwise the CPU
 DEVICE_NAMES = (AUTO, *DEVICES)
 GPUS = tuple(name for name in DEVICES if name != "cpu")
 GPU_WORDS = {"gpu", "nvidia", "amd", "rocm", "hip", "intel"}
 
 
 def check_device(name: str, option: str) -> str:
-    """Return a word for a device, if it is one.
+    """Check a word for a device, and return it.
 
     Args:
-        name: What was asked for.
-        option: That asked, for the message.
+        name: The word that was asked for.
+        option: The option that asked, for the message.
 
     Raises:
-        InputError: If it is none.
-        unknown_name: If nothing is called so.
+        InputError: If it cannot be used here.
+        unknown_name: If there is no such word.
     """
     if name in DEVICE_NAMES:
         return name
@@ -44,6 +44,6 @@ def check_device(name: str, option: str) -> str:
 
 
 def kind_and_index(name: str) -> tuple[str, int | None]:
-    """Return the kind of a device, and its index where the name has one."""
+    """Return the kind of a device, and its index if the name has one."""
     kind, _, index = name.partition(":")
     return kind, int(index) if index.isascii() and index.isdecimal() else None

@@ -41,10 +41,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
-    """Look at everything and say it. Collective over the ranks.
+    """Check everything and print the findings. Collective over the ranks.
 
     Returns:
-        Exit status: 0, or 2 where something is wrong.
+        Exit status: 0, or 2 if something is wrong.
     """
     from landscape_mpi.jobs.doctor.examination import examine
 
@@ -52,7 +52,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
 
 
 def say_without_mpi(problem: Exception) -> int:
-    """Say what there is where MPI cannot be started, and return the exit status."""
+    """Print the findings if MPI cannot be started, and return the exit status."""
     from landscape_mpi.engine.provenance import versions
 
     print(f"versions    {versions()}")

@@ -53,11 +53,11 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 
-MOST_MEASURES = 1000  # of a cycle
+MOST_MEASURES = 1000  # epochs of a cycle
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make an ensemble alone as the arguments ask; return the exit status."""
+    """Make an ensemble in this process as the arguments ask; return the exit status."""
     return ensemble(parse(arguments), None)
 
 
@@ -65,7 +65,7 @@ def ensemble(options: argparse.Namespace, ranks: Ranks | None) -> int:
     """Make the ensemble that the options ask for, on ranks or alone. Collective over the ranks.
 
     Returns:
-        Exit status: 0 when all is done, 75 after a stop signal.
+        Exit status: 0 at the end, 75 after a stop signal.
     """
     stop = StopRequest()
     stop.listen(ranks)
@@ -102,7 +102,7 @@ def ensemble(options: argparse.Namespace, ranks: Ranks | None) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options of the command line, with those of a recipe that it leaves no choice of.
+    """Return the options of the command line, with the fixed ones of its recipe.
 
     Raises:
         InputError: If they do not go together.
@@ -214,7 +214,7 @@ def epochs_above_0(text: str) -> Fraction:
     """Return a number of epochs above 0 and up to MOST_EPOCHS, exactly as it is written.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not such a number.
     """
     if number_above_0(text) > MOST_EPOCHS:
         raise argparse.ArgumentTypeError(f"{text!r} is above {MOST_EPOCHS:,}.")
@@ -225,7 +225,7 @@ def even_number(text: str) -> int:
     """Return an even number above 0 and up to MOST_MEASURES.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not such a number.
     """
     if whole_up_to(MOST_MEASURES)(text) % 2:
         raise argparse.ArgumentTypeError(f"{text!r} is odd: the middle of a cycle is one of them.")
@@ -233,7 +233,7 @@ def even_number(text: str) -> int:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Check that options go together, and fill in what depends on others.
+    """Check that options go together, and fill in those that depend on others.
 
     Raises:
         InputError: If they do not.

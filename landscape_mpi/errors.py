@@ -1,8 +1,8 @@
-"""Errors a user can mend, and the words they share.
+"""Errors that a user can fix, and their common words.
 
-Every message says where, what is there, what was asked, why it matters and the way out.
-A command prints it once and ends with status 2, or with 1 where a file that it fills can no
-longer be written; any other exception is a defect and keeps its traceback.
+Every message says where, what is there, what was asked, why it matters and the way out. A command
+prints it once and ends with status 2, or with 1 if its file can no longer be written. Any other
+exception is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from types import FrameType
 from typing import NoReturn
 
 HERE = str(Path(__file__).parent)
-USERS_OWN = "code of your own raised"  # where no option names it
+USERS_OWN = "code of your own raised"  # if no option names it
 EXIT_UNWRITABLE = 1
 EXIT_BAD_INPUT = 2
-EXIT_BROKEN_PIPE = 141  # as a program ends that SIGPIPE ends
+EXIT_BROKEN_PIPE = 141  # the status of a program that SIGPIPE ended
 EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal, run the same command again
-EXTRAS = {  # that bring a package which `pip install landscape_mpi` alone does not
+EXTRAS = {  # extras with packages that `pip install landscape_mpi` alone does not install
     "torch": "compute",
     "mpi4py": "compute",
     "safetensors": "compute",
@@ -34,32 +34,32 @@ EXTRAS = {  # that bring a package which `pip install landscape_mpi` alone does 
 
 
 class InputError(ValueError):
-    """Input that the user can mend."""
+    """Input that the user can fix."""
 
 
 class MissingInputError(InputError, FileNotFoundError):
-    """A file the user named that is not there."""
+    """A missing file that the user named."""
 
 
 class UserCodeError(InputError):
-    """An exception of the user's own code: a function that an option names, or what it returned."""
+    """An exception in the user's own code: in a function that an option names, or in its result."""
 
     def __init__(self, where: str, problem: BaseException) -> None:
-        """Put what failed into one line, and under it the traceback in the user's code.
+        """Put the failure into one line, with the traceback in the user's code below.
 
         Args:
-            where: Option and what was done, e.g. ``--model: nets:build failed``.
+            where: Option and failed step, e.g. ``--model: nets:build failed``.
             problem: The exception.
         """
         super().__init__(f"{where}: {in_one_line(problem)}\n{user_traceback(problem)}")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C itself; a KeyboardInterrupt that code of the user's raises is none."""
+    """Ctrl-C itself, unlike a KeyboardInterrupt that the user's code raises."""
 
 
 class UnwritableError(Exception):
-    """A file that was being filled and can no longer be written."""
+    """A file that a run fills and can no longer write."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(
@@ -69,18 +69,18 @@ class UnwritableError(Exception):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like name, or None if nothing is near."""
+    """Return the known name most similar to a name, or None if none is similar."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return near[0] if near else None
 
 
 def unknown_name(where: str, name: str, known: Iterable[str]) -> InputError:
-    """Return the error for a name that is none of the known ones.
+    """Return the error for a name that is not among the known ones.
 
     Args:
         where: Option or file that named it, e.g. ``--model``.
-        name: What was asked.
-        known: The names there are, in the order to list them.
+        name: The name that was asked for.
+        known: The known names, in the order to list them.
     """
     choices = list(known)
     near = nearest_name(name, choices)
@@ -94,7 +94,7 @@ def missing_packages_named() -> Iterator[None]:
 
     Raises:
         InputError: If the package belongs to an extra.
-        ModuleNotFoundError: If it is any other.
+        ModuleNotFoundError: If it is any other package.
     """
     try:
         yield
@@ -111,12 +111,12 @@ def missing_packages_named() -> Iterator[None]:
 
 @contextmanager
 def users_own(where: str, *, library_too: bool = False) -> Iterator[None]:
-    """Turn an exception of the user's code into a UserCodeError; one of ours stays a defect.
+    """Turn an exception of the user's code into a UserCodeError; one of our own stays a defect.
 
     Args:
-        where: Option and what was done, e.g. ``--model: nets:build raised at alpha = 1``.
-        library_too: Whether all that is called is the user's choice, so that an exception which
-            passed through libraries alone is the user's, too.
+        where: Option and failed step, e.g. ``--model: nets:build raised at alpha = 1``.
+        library_too: Whether the user chose everything that is called. Then an exception that passed
+            only through libraries also counts as the user's.
 
     Raises:
         UserCodeError: If the exception passed through the user's code. An OutOfMemoryError stays
@@ -125,7 +125,7 @@ def users_own(where: str, *, library_too: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except BaseException as problem:  # SystemExit and KeyboardInterrupt are raised like any other
+    except BaseException as problem:  # user code may also raise SystemExit and KeyboardInterrupt
         is_known = isinstance(problem, (InputError, Interrupted, UnwritableError))
         is_known |= type(problem).__name__ == "OutOfMemoryError"
         frames = traceback.extract_tb(problem.__traceback__)
@@ -135,7 +135,7 @@ def users_own(where: str, *, library_too: bool = False) -> Iterator[None]:
 
 
 def tell_interrupts_apart() -> None:
-    """Let Ctrl-C raise Interrupted, where Python listens to it; call it in the main thread."""
+    """Let Ctrl-C raise Interrupted, if Python handles it; call it in the main thread."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 
@@ -152,7 +152,7 @@ def in_one_line(problem: BaseException) -> str:
 
 
 def _place(problem: BaseException) -> str:
-    """Return file and line of an exception; nothing where it is a line of ours."""
+    """Return the file and the line of an exception; empty for a line of this package."""
     if isinstance(problem, SyntaxError):
         return f"{problem.filename}:{problem.lineno}"
     frames = traceback.extract_tb(problem.__traceback__)
@@ -168,17 +168,17 @@ def _last_of_user(frames: traceback.StackSummary) -> traceback.FrameSummary:
 
 
 def place_in_code(frames: traceback.StackSummary) -> str:
-    """Return where a stack is: in the user's own code if it passes through it.
+    """Return the place of a stack, in the user's own code if it passes through it.
 
     Args:
-        frames: The outermost first.
+        frames: Frames of the stack, the outermost first.
     """
     last = _last_of_user(frames)
     return f"{last.filename}:{last.lineno} ({last.name})"
 
 
 def user_traceback(problem: BaseException) -> str:
-    """Return an exception's traceback without the frames that lead to the user's code.
+    """Return an exception's traceback without the frames before the user's code.
 
     Args:
         problem: The exception, with its causes.
@@ -193,7 +193,7 @@ def user_traceback(problem: BaseException) -> str:
 
 
 def _from_user_code(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
-    """Return the frames from the first one of the user's code; without one, those below ours."""
+    """Return the frames from the first one of the user's code; without one, those below our own."""
     for i, frame in enumerate(frames):
         if _is_users(frame):
             return frames[i:]

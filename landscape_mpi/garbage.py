@@ -1,7 +1,7 @@
-"""Python's search for garbage: seldom, since nothing that a command imports becomes garbage.
+"""Python's garbage collection: rare, since nothing that a command imports becomes garbage.
 
-Torch and its company are half a million objects. Looking through them all, twice while they are
-imported and twice more when the process ends, was a fifth of what a small job costs a rank.
+Torch and other imports make half a million objects. Scanning them all, twice during the imports and
+twice more at the end of the process, took a fifth of the processor time of a small job on a rank.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from __future__ import annotations
 import atexit
 import gc
 
-YOUNG = 20_000  # objects made before the young ones are looked through; Python 3.11 has 700
-OLDER = (20, 100)  # times that, before older ones are
-LITTLE = 64 << 20  # bytes that may wait to be found
+YOUNG = 20_000  # new objects before the young ones are scanned; Python 3.11 has 700
+OLDER = (20, 100)  # times that, before older ones are scanned
+LITTLE = 64 << 20  # bytes that may wait for a scan
 ALWAYS = LITTLE + 1
 
-_waiting = 0  # bytes, at most, of what is no longer used
+_waiting = 0  # largest size of unused memory, bytes
 
 
 def search_seldom() -> None:
-    """Let this process look for garbage less often, and not at all when it ends."""
+    """Make this process scan for garbage less often, and not at all at its end."""
     gc.set_threshold(YOUNG, *OLDER)
-    atexit.register(gc.freeze)  # what is alive is out of sight then
+    atexit.register(gc.freeze)  # then live objects are not scanned
 
 
 def make_room(n_bytes: int) -> None:
-    """Free what was used before, where it may be much.
+    """Free memory that is no longer used, if it may be large.
 
-    Networks that torch has traced are cycles, which are found by a search and by nothing else.
+    Networks that torch has traced form cycles, which only a scan finds.
 
     Args:
-        n_bytes: What is used from now on, until the next call.
+        n_bytes: Memory that is used from now on, until the next call.
     """
     global _waiting
     if _waiting > LITTLE:

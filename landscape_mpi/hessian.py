@@ -169,10 +169,10 @@ def _add_spectrum_options(parser: CommandParser) -> None:
 
 
 def point(text: str) -> tuple[float, float]:
-    """Return the coordinates of a point.
+    """Parse the coordinates of a point.
 
     Raises:
-        ArgumentTypeError: If the text is no two finite numbers.
+        ArgumentTypeError: If the text is not two finite numbers.
     """
     values = numbers(text)
     if len(values) != 2 or not all(map(math.isfinite, values)):
@@ -196,7 +196,7 @@ def _add_run_options(parser: CommandParser) -> None:
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
-    """Compute the eigenvalues the options ask for. Collective over the ranks.
+    """Compute the eigenvalues that the options ask for. Collective over the ranks.
 
     Returns:
         Exit status: 0 when all points are done, 75 after a stop signal.
@@ -204,7 +204,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     stop = StopRequest()
     if options.spectrum is None:
         stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
-    # Torch and HDF5 are imported here, once the command line is known to be good.
+    # Torch and HDF5 are imported here, once the command line has been checked.
     from landscape_mpi.engine.grid_job import prepare, run_grid_job
     from landscape_mpi.jobs.hessian.hessian_job import HessianJob
     from landscape_mpi.jobs.hessian.plan import read_plan

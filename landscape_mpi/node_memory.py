@@ -1,4 +1,4 @@
-"""The memory of this node, and whether what a file claims to hold fits into it."""
+"""The memory of this node, and the check that the arrays of a file fit into it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ TABLE = Path("/proc/meminfo")
 
 
 def node_memory() -> tuple[int, int]:
-    """Return how much memory this node has, and how much of it is free, in bytes."""
+    """Return the whole and the free memory of this node, in bytes."""
     lines = TABLE.read_text().splitlines()
     kilobytes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
     return 1024 * kilobytes["MemTotal"], 1024 * kilobytes["MemAvailable"]
 
 
 def check_fits(where: str, n_bytes: int) -> None:
-    """Check that something fits into the free memory of this node, before it is read.
+    """Check that an array fits into the free memory of this node, before it is read.
 
     Args:
         where: File and array, for the message.
-        n_bytes: What it claims to hold.
+        n_bytes: Claimed size of the array.
 
     Raises:
         InputError: If it does not.

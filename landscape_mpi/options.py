@@ -16,13 +16,13 @@ from landscape_mpi.registry import COLOR_MAPS, DATA_SETS, HOOK, NETWORKS, REVERS
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 10**9
 MOST_LEVELS = 200
-FEWEST_PIXELS, MOST_PIXELS = 200, 8_000  # of a side of a picture that VTK draws
-# Beyond these a run would have no end or no room, and the number is a slip.
+FEWEST_PIXELS, MOST_PIXELS = 200, 8_000  # pixels of a side of a picture that VTK draws
+# Larger numbers are typing errors: the run would not end, or not fit into memory.
 MOST_EPOCHS = 100_000
-MOST_POINTS = 100_000  # of an axis, or of a path
+MOST_POINTS = 100_000  # points of an axis, or of a path
 MOST_THREADS = 1024
-MOST_NETWORKS = 1000  # that are made one after the other, or of which all are kept
-MOST_VECTORS = 1000  # of the length of all weights, in memory together
+MOST_NETWORKS = 1000  # of things that are made one after the other, or all kept
+MOST_VECTORS = 1000  # vectors as long as all weights, together in memory
 NETWORKS_AND_DATA = {
     "models": "the networks with their numbers of parameters",
     "data": "the data sets and how to get their files",
@@ -30,16 +30,16 @@ NETWORKS_AND_DATA = {
 
 
 def whole_from_1(text: str) -> int:
-    """Return a whole number from 1 to LARGEST_COUNT.
+    """Parse a whole number from 1 to LARGEST_COUNT.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     return _whole(text, LARGEST_COUNT, "10**9")
 
 
 def whole_up_to(most: int) -> Callable[[str], int]:
-    """Return a type for whole numbers from 1 to the most that makes sense."""
+    """Return a type for whole numbers from 1 to a largest sensible one."""
 
     def parse(text: str) -> int:
         return _whole(text, most, f"{most:,}")
@@ -54,10 +54,10 @@ def _whole(text: str, most: int, words: str) -> int:
 
 
 def seed_number(text: str) -> int:
-    """Return a seed.
+    """Parse a seed.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     if not text.isascii() or not text.isdecimal() or int(text) > LARGEST_SEED:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1.")
@@ -65,7 +65,7 @@ def seed_number(text: str) -> int:
 
 
 def subset_name(text: str) -> str:
-    """Return which samples a limit takes: ``first``, or ``random:SEED``.
+    """Parse the choice of samples of a limit: ``first``, or ``random:SEED``.
 
     Raises:
         ArgumentTypeError: If the text is neither.
@@ -82,7 +82,7 @@ def add_limit_options(group: argparse._ActionsContainer, *, words: str) -> None:
     """Add --limit and --subset.
 
     Args:
-        group: Where to add them.
+        group: Parser or group for them.
         words: Help of --limit.
     """
     group.add_argument("--limit", type=whole_from_1, metavar="N", help=words)
@@ -97,10 +97,10 @@ def add_limit_options(group: argparse._ActionsContainer, *, words: str) -> None:
 
 
 def number_from_0(text: str) -> float:
-    """Return a finite number of at least 0.
+    """Parse a finite number of at least 0.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     values = numbers(text)
     if len(values) > 1 or not 0 <= values[0] < math.inf:
@@ -109,10 +109,10 @@ def number_from_0(text: str) -> float:
 
 
 def number_above_0(text: str) -> float:
-    """Return a finite number above 0.
+    """Parse a finite number above 0.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     value = number_from_0(text)
     if value == 0:
@@ -121,7 +121,7 @@ def number_above_0(text: str) -> float:
 
 
 def levels(text: str) -> int | list[float]:
-    """Return a number of contour levels, or the levels themselves.
+    """Parse a number of contour levels, or the levels themselves.
 
     Raises:
         ArgumentTypeError: If the text is neither.
@@ -143,10 +143,10 @@ def levels(text: str) -> int | list[float]:
 
 
 def value_range(text: str) -> tuple[float | None, float | None]:
-    """Return the ends of the values that are drawn, LOW:HIGH; None for an end that is left out.
+    """Parse the ends of the values that are drawn, LOW:HIGH; None for an end that is left out.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     low, colon, high = text.partition(":")
     try:
@@ -163,10 +163,10 @@ def value_range(text: str) -> tuple[float | None, float | None]:
 
 
 def camera_angles(text: str) -> tuple[float, float]:
-    """Return where a surface is seen from, AZIMUTH,ELEVATION in degrees.
+    """Parse the angles of a camera, AZIMUTH,ELEVATION in degrees.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     try:
         azimuth, elevation = map(float, text.split(","))
@@ -181,10 +181,10 @@ def camera_angles(text: str) -> tuple[float, float]:
 
 
 def picture_size(text: str) -> tuple[int, int]:
-    """Return the width and the height of a picture in pixels, from WxH.
+    """Parse the width and the height of a picture in pixels, WxH.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     width, _, height = text.lower().partition("x")
     sides = [int(side) if side.isdecimal() and side.isascii() else 0 for side in (width, height)]
@@ -197,10 +197,10 @@ def picture_size(text: str) -> tuple[int, int]:
 
 
 def color_map(text: str) -> str:
-    """Return the name of a map of colours, as registry.COLOR_MAPS has it, or that with ``_r``.
+    """Parse the name of a colour map in registry.COLOR_MAPS, also with ``_r``.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     name = text.removesuffix(REVERSED)
     if name not in COLOR_MAPS:
@@ -214,10 +214,10 @@ def color_map(text: str) -> str:
 
 
 def list_of_names(text: str) -> list[str]:
-    """Return the names between commas.
+    """Parse names between commas.
 
     Raises:
-        ArgumentTypeError: If there is none.
+        ArgumentTypeError: If there is no name.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -226,10 +226,10 @@ def list_of_names(text: str) -> list[str]:
 
 
 def pixel_density(text: str) -> int:
-    """Return the dots per inch of a picture.
+    """Parse the dots per inch of a picture.
 
     Raises:
-        ArgumentTypeError: If the text is no whole number from 20 to 2400.
+        ArgumentTypeError: If the text is not a whole number from 20 to 2400.
     """
     if not text.isdecimal() or not 20 <= int(text) <= 2400:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 20 to 2400.")
@@ -237,10 +237,10 @@ def pixel_density(text: str) -> int:
 
 
 def share(text: str) -> float:
-    """Return a number from 0 to 1.
+    """Parse a number from 0 to 1.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not valid.
     """
     value = number_from_0(text)
     if value > 1:
@@ -249,10 +249,10 @@ def share(text: str) -> float:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Return numbers written with commas between them.
+    """Parse numbers with commas between them.
 
     Raises:
-        ArgumentTypeError: If one of them is no number.
+        ArgumentTypeError: If one of them is not a number.
     """
     try:
         return tuple(float(part) for part in text.split(","))
@@ -284,10 +284,10 @@ def names_of(*known: str, none: str | None = None) -> Callable[[str], tuple[str,
 
 
 def patterns_and(*words: str, none: str | None = None) -> Callable[[str], tuple[str, ...]]:
-    """Return a type for patterns with commas between them, and words of a meaning of their own.
+    """Return a type for patterns with commas between them, and special words among them.
 
     Args:
-        words: The words, which come first in what is returned, in this order; then the patterns.
+        words: The special words; the result has them first, in this order, and then the patterns.
         none: A word that stands for nothing.
     """
 
@@ -305,12 +305,12 @@ def patterns_and(*words: str, none: str | None = None) -> Callable[[str], tuple[
 
 
 def file_path(text: str) -> Path:
-    """Return a path, ~ replaced by the home folder."""
+    """Parse a path, with ~ replaced by the home folder."""
     return Path(text).expanduser()
 
 
 class _NameNetwork(argparse.Action):
-    """Keeps --model, and writes --output behind it in brackets, whichever of them comes first."""
+    """Action that stores --model with --output after it in brackets, in either order."""
 
     def __call__(
         self,
@@ -319,7 +319,7 @@ class _NameNetwork(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Keep the value; both options together make the name of the network."""
+        """Store the value; both options together make the name of the network."""
         model, entry = namespace.model, namespace.output
         if model is not None and entry is not None:
             model = model.removesuffix(f"[{entry}]")
@@ -358,9 +358,9 @@ def add_problem_option(
     """Add --problem to a parser or a group of it.
 
     Args:
-        group: Where to add it.
+        group: Parser or group for it.
         source: engine.problem_source.ProblemSource.
-        what: What else there is to say.
+        what: Further text of its help.
     """
     group.add_argument(
         "--problem",
@@ -372,7 +372,7 @@ def add_problem_option(
 
 
 def settle_subject(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Check that a network and data are named, or a problem in their place."""
+    """Check that either a network and data are named, or a problem."""
     if options.problem is None:
         missing = [f"--{name}" for name in ("model", "data") if getattr(options, name) is None]
         if missing:
@@ -397,10 +397,10 @@ def add_list_option(
     """Add --list to a parser or a group of it.
 
     Args:
-        group: Where to add it.
+        group: Parser or group for it.
         action: command.SayAndEnd.
         say: Prints the list that is asked for.
-        lists: What each list has, by its name.
+        lists: Contents of each list, by its name.
     """
     group.add_argument(
         "--list",
@@ -456,7 +456,7 @@ def add_reading_options(group: argparse._ArgumentGroup) -> None:
 
 
 def ignored_number(text: str) -> int | str:
-    """Return the number of --ignore-index, or ``none``.
+    """Parse the value of --ignore-index: a number, or ``none``.
 
     Raises:
         ArgumentTypeError: If the text is neither.
@@ -470,7 +470,7 @@ def ignored_number(text: str) -> int | str:
 
 
 def class_weights(text: str) -> tuple[float, ...]:
-    """Return the weights of classes.
+    """Parse the weights of classes.
 
     Raises:
         ArgumentTypeError: If they are not finite, below 0, or all 0.
@@ -484,10 +484,10 @@ def class_weights(text: str) -> tuple[float, ...]:
 
 
 def device_name(text: str) -> str:
-    """Return a word for a device.
+    """Parse a word for a device.
 
     Raises:
-        ArgumentTypeError: If it is none.
+        ArgumentTypeError: If the text is not such a word.
     """
     try:
         return check_device(text, "--device")
@@ -541,9 +541,9 @@ def add_epochs_option(group: argparse._ActionsContainer, *, default: int, what: 
     """Add --epochs of a training to a group of a parser.
 
     Args:
-        group: Where to add it.
-        default: How many, where none are asked for.
-        what: Whose they are, where that does not go without saying.
+        group: Parser or group for it.
+        default: Number of epochs, if none is asked for.
+        what: Owner of the epochs, if it is not obvious.
     """
     group.add_argument(
         "--epochs",
@@ -573,8 +573,8 @@ def add_sgd_options(group: argparse._ActionsContainer, *, momentum: float | None
     """Add --momentum, --nesterov and --weight-decay of SGD to a group of a parser.
 
     Args:
-        group: Where to add them.
-        momentum: What it is where none is asked for: 0.9, or None to tell that from 0.9 asked for.
+        group: Parser or group for them.
+        momentum: Value if none is asked for: 0.9, or None to tell this from 0.9 asked for.
     """
     group.add_argument("--momentum", type=share, default=momentum, help="of sgd (0.9)")
     group.add_argument(
@@ -607,7 +607,7 @@ def add_weights_options(group: argparse._ActionsContainer) -> None:
 
 
 def add_moved_inputs(group: argparse._ArgumentGroup) -> None:
-    """Add what a command that reads a surface's inputs again may have to be told of them."""
+    """Add the options for a command that reads a surface's inputs again."""
     group.add_argument(
         "--checkpoint", type=file_path, metavar="FILE", help="trained weights: a file or a folder"
     )
@@ -616,7 +616,7 @@ def add_moved_inputs(group: argparse._ArgumentGroup) -> None:
 
 
 def add_moved_data(group: argparse._ArgumentGroup) -> None:
-    """Add what a command that reads a file's data again may have to be told of them."""
+    """Add the options for a command that reads a file's data again."""
     group.add_argument(
         "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
     )
@@ -636,7 +636,7 @@ def add_accept_device_option(group: argparse._ArgumentGroup) -> None:
 
 
 def add_round_options(group: argparse._ArgumentGroup) -> None:
-    """Add what a run in rounds may be told of their length, and of ranks that hang."""
+    """Add the options for the length of rounds, and for ranks that hang."""
     group.add_argument(
         "--round-seconds",
         type=number_above_0,

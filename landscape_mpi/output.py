@@ -1,4 +1,4 @@
-"""Files that are written: where they may be, whole or not at all, by one run at a time."""
+"""Output files: at an allowed path, whole or not at all, and by one run at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO
 
 from landscape_mpi.errors import InputError, MissingInputError
 
-# What file systems answer that have no locks.
+# Errors of file systems without locks.
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -22,11 +22,11 @@ def check_output(path: Path, *, inputs: Iterable[Path] = ()) -> None:
 
     Args:
         path: Value of --out.
-        inputs: Files the command reads, which it must not write over.
+        inputs: Files that the command reads, which it must not overwrite.
 
     Raises:
         InputError: If path is a directory, an input, or cannot be written.
-        MissingInputError: If the directory it is to lie in is not there.
+        MissingInputError: If its directory is missing.
     """
     folder = path.parent
     try:
@@ -55,16 +55,15 @@ def check_output(path: Path, *, inputs: Iterable[Path] = ()) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a name to write to; what stands there in the end appears at path in one step.
+    """Yield a temporary path to write to; in the end, its file appears at path in one step.
 
-    After an error, path is what it was before. A link is followed: what it points to is
-    replaced.
+    After an error, path is unchanged. If path is a link, its target is replaced.
 
     Args:
         path: File to make or replace.
 
     Raises:
-        InputError: If path is no ordinary file, or the system cannot write it, e.g. on a full
+        InputError: If path is not an ordinary file, or the system cannot write it, e.g. on a full
             disk.
     """
     target = path.resolve()
@@ -81,14 +80,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 class OutputLock:
-    """One run at a time on one file; the system gives the lock up when the run dies."""
+    """A lock for one run at a time on a file; the system releases it when the run dies."""
 
     def __init__(self, path: Path, *, quiet: bool = False) -> None:
-        """Take the lock; where there are no locks, say so.
+        """Take the lock; print a note if there are no locks.
 
         Args:
-            path: The file that is going to be written; the lock lies beside it.
-            quiet: Whether to leave it to the caller to say so.
+            path: The file to write; the lock lies beside it.
+            quiet: Whether to leave the note to the caller.
 
         Raises:
             InputError: If another run has it.
@@ -107,7 +106,7 @@ class OutputLock:
 
     def _say_who_has_it(self) -> None:
         words = f"process {os.getpid()} on {socket.gethostname()}"
-        with suppress(OSError):  # on a full disk the lock holds as well
+        with suppress(OSError):  # the lock also holds on a full disk
             os.ftruncate(self._file.fileno(), 0)
             os.write(self._file.fileno(), words.encode())
 
@@ -116,11 +115,11 @@ class OutputLock:
             try:
                 file = self._path.open("a+")
                 self._lock(file, path)
-            except OSError as problem:  # also where a link leads to a folder that is not there
+            except OSError as problem:  # also if a link leads to a missing folder
                 raise InputError(
                     f"{path}: cannot be written ({problem.strerror}: {self._path.parent})."
                 ) from problem
-            # The run that had it may have removed the file in the meantime.
+            # The run that held it may have removed the file in the meantime.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
                     return file
@@ -142,6 +141,6 @@ class OutputLock:
             self.holds = False
 
     def release(self) -> None:
-        """Give the lock up."""
+        """Release the lock."""
         self._path.unlink(missing_ok=True)
         self._file.close()

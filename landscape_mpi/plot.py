@@ -30,7 +30,7 @@ from landscape_mpi.draw.surfaces import draw_pictures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the surfaces, draw their pictures, print what was written."""
+    """Read the surfaces, draw their pictures, and print the names of the files."""
     options = make_parser().parse_args(arguments)
     check_what(options)
     check_film(options)
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from landscape_mpi.store.reader import check_computed, read_surface
 
     if options.watch:
-        with contextlib.suppress(KeyboardInterrupt):  # how one stops watching
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the watch
             for surfaces in follow_surfaces(options.surfaces):
                 draw_pictures(surfaces, options)
         return 0

@@ -1,6 +1,6 @@
-"""What a loss landscape is made of: a network, its data, and a loss of the network on a batch.
+"""The parts of a loss landscape: a network, its data, and a loss of the network on a batch.
 
-Importing this file does not import torch: whoever has a network has imported torch already.
+Importing this file does not import torch: a user with a network has already imported it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DTYPES = ("float32", "float64", "bfloat16")
 WORDS = (str, bytes, bytearray)
 EXAMPLE = "Pass a function: def loss(network, batch): ... return losses"
 
-Finish = Callable[[float], float]  # makes a metric of the mean over a split, e.g. math.exp
+Finish = Callable[[float], float]  # turns the mean over a split into a metric, e.g. math.exp
 OfBatch = Callable[["nn.Module", Any], "torch.Tensor | tuple[torch.Tensor, torch.Tensor]"]
 
 
@@ -30,13 +30,13 @@ OfBatch = Callable[["nn.Module", Any], "torch.Tensor | tuple[torch.Tensor, torch
 class BatchFunction:
     """The loss, or a metric: a function of the network and a batch."""
 
-    name: str  # as it stands in the file
+    name: str  # its name in the file
     function: OfBatch
-    finish: Finish | None = None  # None where the mean itself is the value
+    finish: Finish | None = None  # None if the mean itself is the value
 
     @property
     def units(self) -> str:
-        """Return the unit of a metric, which its function may have as an attribute."""
+        """Return the unit of a metric, which may be an attribute of its function."""
         units = getattr(self.function, "units", "1")
         return units if isinstance(units, str) else "1"
 
@@ -45,8 +45,8 @@ class BatchFunction:
 class Problem:
     """A network, its data and a loss, of any kind.
 
-    The loss of a split is the sum over its batches of what ``loss`` gives, divided by the sum of
-    the counts. The network is called in evaluation mode and without gradients; a loss that needs
+    The loss of a split is the sum of ``loss`` over its batches, divided by the sum of the counts.
+    The network is called in evaluation mode and without gradients; a loss that needs
     gradients turns them on (``with torch.enable_grad():``).
 
     Args:
@@ -60,15 +60,15 @@ class Problem:
         metrics: Further functions of the same kind by name, or pairs (function, finish): finish is
             applied to the mean over the split, as in ``{"perplexity": (loss, math.exp)}``. A
             function that has a unit names it: ``error.units = "percent"``.
-        seed: Of the random numbers of every batch, which are the same at every point.
+        seed: Seed of the random numbers of every batch, which are the same at every point.
         batch_size: Samples in a batch of a Dataset or of tensors.
         collate: Makes a batch from a list of samples of a Dataset; torch's own if None.
         dtype: One of DTYPES, into which the network and the floating-point tensors of the batches
             are converted; None to leave them as they are.
-        units: Of the loss.
+        units: Unit of the loss.
 
     Raises:
-        InputError: If something of this is not what it must be.
+        InputError: If one of these values is not as described.
 
     >>> import torch
     >>> batches = [{"x": torch.randn(8, 2), "y": torch.randn(8)} for _ in range(4)]
@@ -112,7 +112,7 @@ class Problem:
 
     @property
     def functions(self) -> tuple[BatchFunction, ...]:
-        """Return the loss, and then the metrics in the order in which they are given."""
+        """Return the loss, and then the metrics in their given order."""
         return (BatchFunction("loss", self.loss), *self._metrics())
 
     def _metrics(self) -> Iterator[BatchFunction]:

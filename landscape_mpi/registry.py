@@ -1,4 +1,4 @@
-"""All that a command line can name, and where it is written: one line for each.
+"""All names of a command line, with the place of their code: one line for each.
 
 A line gives the name and the place, ``module:object``. The module is imported when the object is
 asked for, so that ``--help`` waits for none of them. CONTRIBUTING.md shows what to write there.
@@ -13,17 +13,17 @@ from typing import Any, Generic, TypeVar
 from landscape_mpi.errors import unknown_name
 
 T = TypeVar("T")
-HOOK = "package.module:function"  # how a network or data of the user's own are named
+HOOK = "package.module:function"  # form of the user's own networks and data
 
 
 class Registry(Generic[T]):
-    """Things by name, in the order in which they are listed."""
+    """Things by name, in the order of lists."""
 
     def __init__(self, option: str, places: Mapping[str, str]) -> None:
-        """Keep where the things are.
+        """Store the places of the things.
 
         Args:
-            option: Which names them, for messages.
+            option: The option that names them, for messages.
             places: ``module:object`` by name; modules are those of this package.
         """
         self.option = option
@@ -46,7 +46,7 @@ class Registry(Generic[T]):
         return found
 
     def place(self, name: str) -> str:
-        """Return where a thing is, ``module:object``."""
+        """Return the place of a thing, ``module:object``."""
         return self._places[name]
 
     def items(self) -> Iterator[tuple[str, T]]:
@@ -71,7 +71,7 @@ DATA_SETS: Registry[Any] = Registry(
         HOOK: "zoo.own_data:DATA_SET",
     },
 )
-# Families of networks, each by one that is in it.
+# Families of networks, each named by one member.
 NETWORKS: Registry[Any] = Registry(
     "--model",
     {
@@ -124,7 +124,7 @@ PICTURES: Registry[Any] = Registry(
         "ring": "views.ring:RING",
     },
 )
-# Maps of matplotlib, perceptually uniform ones first and then those that diverge from a middle.
+# Colour maps of matplotlib: perceptually uniform ones, then those that diverge from a middle.
 COLOR_MAPS: tuple[str, ...] = (
     "viridis",
     "plasma",
@@ -144,11 +144,11 @@ COLOR_MAPS: tuple[str, ...] = (
     "PiYG",
     "PuOr",
 )
-REVERSED = "_r"  # after the name of a map: from its end to its beginning
+REVERSED = "_r"  # after the name of a map: reversed
 
 
 def named_path(data: str) -> str | None:
-    """Return the file or folder that --data names, None where it names none.
+    """Return the file or folder that --data names, None if it names none.
 
     Args:
         data: ``npz:FILE``, ``folder:DIR`` or another name of a data set.

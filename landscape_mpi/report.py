@@ -40,7 +40,7 @@ SCALES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the surfaces, write their page, print where it is."""
+    """Read the surfaces, write their page, and print its path."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = make_parser().parse_args(words)
     # After parsing, so that --help does not wait for h5py.
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out or options.surfaces[0].with_suffix(".html")
     check_page(out, options.surfaces)
     if options.watch:
-        with contextlib.suppress(KeyboardInterrupt):  # how one stops watching
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the watch
             for surfaces in follow_surfaces(options.surfaces):
                 write_page(surfaces, out, options, words)
         return 0
@@ -62,10 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_page(out: Path, surfaces: Sequence[Path]) -> None:
-    """Check what is known before a file is read: the page's name, and how many surfaces it has.
+    """Check the page's name and the number of surfaces, before any file is read.
 
     Raises:
-        InputError: If the page is not named as one, cannot be written, or would be too much.
+        InputError: If the name is not that of a page, or the page cannot be written or is too
+            large.
     """
     if len(surfaces) > MOST_SURFACES:
         raise InputError(

@@ -32,7 +32,7 @@ from landscape_mpi.options import (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Say how sharp the minimum is; return the exit status."""
+    """Print the sharpness of the minimum; return the exit status."""
     options = parse(arguments)
     from landscape_mpi.jobs.surface.sharpness import say_sharpness
 
@@ -83,10 +83,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def radii(text: str) -> tuple[float, ...]:
-    """Return numbers above 0, written with commas between them.
+    """Parse numbers above 0 with commas between them.
 
     Raises:
-        ArgumentTypeError: If one of them is none.
+        ArgumentTypeError: If one of them is not such a number.
     """
     return tuple(number_above_0(part) for part in text.split(","))
 

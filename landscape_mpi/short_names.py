@@ -1,4 +1,4 @@
-"""Short names of files, for labels: as much of each path as tells it apart from the others."""
+"""Short names of files for labels: only the parts of each path that distinguish it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import PurePath
 
 
 def short_names(paths: Iterable[str | PurePath], *, endings: bool = False) -> list[str]:
-    """Return a name for each path: its last part, and of those before it what tells it apart.
+    """Return a name for each path: its last part, and the earlier parts that distinguish it.
 
     Args:
-        paths: As they were named; no file needs to be there. The same path twice has one name.
-        endings: Whether endings as .pt stay. They do, too, where nothing else differs.
+        paths: Paths as the user named them; no file needs to exist. Equal paths have equal names.
+        endings: Whether endings such as .pt stay. They also stay if nothing else differs.
     """
     whole = [PurePath(os.path.normpath(path)) for path in paths]
     bare = whole if endings else [path.with_name(path.stem) for path in whole]

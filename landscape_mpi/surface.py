@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 
 
 def say_status(path: Path) -> int:
-    """Say how far a surface file is."""
+    """Print the progress of a surface file."""
     from landscape_mpi.jobs.surface import status
 
     return status.say_status(path)
 
 
 def say_summary(path: Path) -> int:
-    """Say what a surface file shows."""
+    """Print the summary of a surface file."""
     from landscape_mpi.views import summary
 
     return summary.say_summary(path)
@@ -261,7 +261,7 @@ def _add_evaluation_options(parser: CommandParser) -> None:
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
-    """Compute the surface the options ask for. Collective over the ranks.
+    """Compute the surface that the options ask for. Collective over the ranks.
 
     Returns:
         Exit status: 0 when all points are done, 75 after a stop signal.
@@ -270,7 +270,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     ends_early = options.estimate or options.dry_run
     if not ends_early:
         stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
-    # Torch and HDF5 are imported here, once the command line is known to be good.
+    # Torch and HDF5 are imported here, once the command line has been checked.
     from landscape_mpi.engine.estimate import say_estimate
     from landscape_mpi.engine.grid_job import prepare, run_grid_job
     from landscape_mpi.engine.loss_job import LossJob

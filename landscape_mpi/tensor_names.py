@@ -1,4 +1,4 @@
-"""Names of tensors: what they tell of the tensors, and how names of two networks correspond."""
+"""Names of tensors: their meaning, and the correspondence between those of two networks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 
-# Of DataParallel, torch.compile, FSDP and activation checkpointing, wherever they stand in a name.
+# Words of DataParallel, torch.compile, FSDP and activation checkpointing, anywhere in a name.
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-STATISTICS = ("running_mean", "running_var")  # of batch-norm
-EXTRA_STATE = "_extra_state"  # of a module, in its state dict, which may be anything
+STATISTICS = ("running_mean", "running_var")  # statistics of batch-norm
+EXTRA_STATE = "_extra_state"  # extra state of a module in its state dict, which may be anything
 N_LISTED = 5
 
 
 @dataclass(frozen=True)
 class NameFit:
-    """How the names of one network become those of another."""
+    """A map from the names of one network to those of another."""
 
-    prefix: str  # in front of the names that fit
+    prefix: str  # prefix of the names that fit
     names: dict[str, str]  # name here: name in the other network
 
 
@@ -28,12 +28,12 @@ def last_word(name: str) -> str:
 
 
 def is_statistic(name: str) -> bool:
-    """Return whether a tensor of this name holds running means or variances."""
+    """Say whether a tensor of this name holds running means or variances."""
     return last_word(name) in STATISTICS
 
 
 def is_extra(name: str) -> bool:
-    """Return whether an entry of a state dict comes from a module's get_extra_state()."""
+    """Say whether an entry of a state dict comes from a module's get_extra_state()."""
     return last_word(name) == EXTRA_STATE
 
 
@@ -50,14 +50,14 @@ def _without_wrappers(name: str) -> str:
 
 
 def inner_names(names: Iterable[str]) -> dict[str, str]:
-    """Return each name without the words of wrappers and the modules that all names are in."""
+    """Return each name without the words of wrappers and the common modules of all names."""
     plain = plain_names(names)
     outer = (shared_modules(plain.values()) or [""])[-1]
     return {name: short.removeprefix(outer) for name, short in plain.items()}
 
 
 def shared_modules(names: Iterable[str]) -> list[str]:
-    """Return the modules that all names are in: ``a.`` and ``a.b.``."""
+    """Return the common modules of all names: ``a.`` and ``a.b.``."""
     modules = [name.split(".")[:-1] for name in names]
     same = takewhile(lambda level: len(set(level)) == 1, zip(*modules, strict=False))
     return list(accumulate(f"{level[0]}." for level in same))
@@ -66,16 +66,16 @@ def shared_modules(names: Iterable[str]) -> list[str]:
 def all_fits(names: Collection[str], wanted: Collection[str]) -> list[NameFit]:
     """Return the ways in which wanted names are found among the names.
 
-    All wanted names may have the same modules in front, which the names do not have. The names may
-    have any modules in front, and there may be others beside them.
+    All wanted names may begin with the same modules, which the names lack. The names may begin with
+    any modules, and there may be other names.
 
     Args:
-        names: Names that are there, e.g. in a checkpoint.
+        names: Existing names, e.g. in a checkpoint.
         wanted: Names of the network.
 
     Returns:
-        The ways, those that find most names first; if two find as many, the one that changes less
-        comes first.
+        The ways, with those that find the most names first; of two that find equally many, the one
+        that changes less comes first.
     """
     ours, theirs = plain_names(names), plain_names(wanted)
     fits = [
@@ -90,7 +90,7 @@ def all_fits(names: Collection[str], wanted: Collection[str]) -> list[NameFit]:
 
 
 def best_fits(names: Collection[str], wanted: Collection[str]) -> list[NameFit]:
-    """Return those of all_fits that find the most names."""
+    """Return the ways of all_fits that find the most names."""
     fits = all_fits(names, wanted)
     return [fit for fit in fits if len(fit.names) == len(fits[0].names)]
 
@@ -106,7 +106,7 @@ def _fits(ours: dict[str, str], wanted: dict[str, str]) -> list[NameFit]:
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:
-    """Yield all ways to take modules off the front of a name."""
+    """Yield all ways to remove modules from the front of a name."""
     modules = name.split(".")
     for n in range(len(modules)):
         prefix = "".join(f"{module}." for module in modules[:n])
@@ -114,7 +114,7 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of the others."""
     items = list(names)
     more = f" and {len(items) - N_LISTED:,} more" if len(items) > N_LISTED else ""
     return ", ".join(items[:N_LISTED]) + more
@@ -123,7 +123,7 @@ def listed(names: Iterable[str]) -> str:
 def renamed_like(names: Collection[str], wanted: Collection[str]) -> dict[str, str]:
     """Return for each name the corresponding name of another network, or itself.
 
-    If several ways fit equally, names stay as they are if that is one of them.
+    If several ways fit equally and one of them keeps the names, they stay.
     """
     fits = best_fits(names, wanted)
     return {name: name for name in names} | (fits[0].names if fits else {})

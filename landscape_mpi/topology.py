@@ -72,7 +72,7 @@ def show_surface(surfaces: Sequence[Surface], options: argparse.Namespace) -> No
 
 
 def compare_surfaces(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
-    """Print, write and draw how many basins surfaces have, over the least persistence."""
+    """Print, write and draw the number of basins of surfaces over the least persistence."""
     from landscape_mpi.views.basins import join_basins
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.page import page_for
@@ -88,10 +88,10 @@ def compare_surfaces(surfaces: Sequence[Surface], options: argparse.Namespace) -
 
 
 def check_together(options: argparse.Namespace) -> None:
-    """Check that as many surfaces are named as one picture shows.
+    """Check that the number of surfaces suits one picture.
 
     Raises:
-        InputError: If they are too few or too many, or --columns has nothing to be for.
+        InputError: If there are too few or too many, or if --columns has no picture to apply to.
     """
     n = len(options.surfaces)
     if options.compare and not 2 <= n <= MOST:
@@ -132,10 +132,10 @@ def find_each(surfaces: Sequence[Surface], options: argparse.Namespace) -> list[
 
 
 def _check_comparable(first: Topology, other: Topology) -> None:
-    """Check that the basins of two surfaces are of one kind.
+    """Check that the basins of two surfaces are of the same kind.
 
     Raises:
-        InputError: If one is of a line and the other of a plane, or their units differ.
+        InputError: If one surface is a line and the other a plane, or their units differ.
     """
     paths = [topology.panel.surface.path for topology in (first, other)]
     if first.is_line != other.is_line:
@@ -153,10 +153,10 @@ def _check_comparable(first: Topology, other: Topology) -> None:
 
 
 def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
-    """Return the points of a surface, or those of each line along a direction of its own.
+    """Return the points of a surface, or those of each line with a separate direction.
 
     Raises:
-        InputError: If the file holds lines between solutions, or nothing that is finite.
+        InputError: If the file holds lines between solutions, or no finite value.
     """
     from landscape_mpi.views.choice import choose_quantities
     from landscape_mpi.views.panel import make_panel

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train alone as the arguments ask; return the exit status."""
+    """Train in this process as the arguments ask; return the exit status."""
     return train(parse(arguments), None)
 
 
@@ -64,7 +64,7 @@ def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
         Exit status: 0 when all epochs are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    if options.run is not None:  # without a folder nothing could be taken up again
+    if options.run is not None:  # without a folder nothing could be resumed
         stop.listen(ranks)
     from landscape_mpi.engine.gathering import gather_processes
     from landscape_mpi.jobs.training import run, training_messages
@@ -95,7 +95,7 @@ def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options of the command line, the defaults of an optimizer filled in."""
+    """Return the options of the command line, with the defaults of the optimizer."""
     summary, _, details = (__doc__ or "").partition("\n\n")
     parser = CommandParser(
         prog="python -m landscape_mpi.train",
@@ -190,10 +190,10 @@ def _add_run(parser: CommandParser) -> None:
 
 
 def drops(text: str) -> tuple[Fraction, ...]:
-    """Return epochs or shares of all epochs, none for ``none``.
+    """Parse epochs or shares of all epochs; empty for ``none``.
 
     Raises:
-        ArgumentTypeError: If the text is no list of these.
+        ArgumentTypeError: If the text is not a list of these.
     """
     words = [] if text == "none" else text.split(",")
     try:
@@ -208,7 +208,7 @@ def drops(text: str) -> tuple[Fraction, ...]:
 
 
 def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
-    """Fill in what depends on other options; refuse those that belong to others.
+    """Fill in options that depend on others; refuse those that belong to another choice.
 
     Raises:
         InputError: If options do not go together.
@@ -239,7 +239,7 @@ def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Check what is going to be written, before hours of training."""
+    """Check the output files before hours of training."""
     from landscape_mpi.jobs.training.run_folder import epochs_to_save
 
     epochs_to_save(options.save_epochs, options.epochs)
@@ -256,7 +256,7 @@ def check_is_checkpoint(path: Path) -> None:
     """Check that a file to be replaced is a checkpoint.
 
     Raises:
-        InputError: If it is something else.
+        InputError: If it is another kind of file.
     """
     if path.exists() and not zipfile.is_zipfile(path):
         raise InputError(

@@ -113,10 +113,10 @@ def _add_direction_options(parser: CommandParser) -> None:
 
 
 def direction_kind(text: str) -> str:
-    """Return the kind of a direction.
+    """Parse the kind of a direction.
 
     Raises:
-        ArgumentTypeError: If the text is none.
+        ArgumentTypeError: If the text is not a kind of direction.
     """
     if text != "random" and not re.fullmatch(r"pca[1-9][0-9]{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not one of pca1, pca2, ..., random.")
@@ -124,12 +124,12 @@ def direction_kind(text: str) -> str:
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
-    """Make the plane the options ask for. Collective over the ranks.
+    """Make the plane that the options ask for. Collective over the ranks.
 
     Returns:
         Exit status.
     """
-    # Torch and HDF5 are imported here, once the command line is known to be good.
+    # Torch and HDF5 are imported here, once the command line has been checked.
     from landscape_mpi.cluster.communicator import agree, on_root
     from landscape_mpi.compute.subspace import one_thread
     from landscape_mpi.jobs.trajectory.axes import choose_axes

@@ -27,7 +27,7 @@ from landscape_mpi.draw.vtp_options import make_vtp_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the surface, build its mesh and its lines, write them, print what they are."""
+    """Read the surface, build its mesh and its lines, write them, and describe them."""
     options = make_parser().parse_args(arguments)
     (write_one if options.series is None else write_all)(options)
     return 0

@@ -35,7 +35,8 @@ EVERYWHERE = {
 }
 SHARED = EVERYWHERE | {"command", "options"}
 DEVICE_WORDS = {"cpu", "cuda", "xpu", "mps"}
-# Rooms whose docstrings begin with a verb, and words with which none of them does.
+# Rooms whose docstrings begin with a verb, like those of the files beside them, and words with
+# which none of them does.
 IN_PLAIN_ENGLISH = (
     "analysis",
     "cluster",
@@ -313,10 +314,11 @@ def test_most_functions_are_short() -> None:
 
 
 def test_docstrings_begin_with_a_verb() -> None:
+    rooms = (PACKAGE / room for room in IN_PLAIN_ENGLISH)
+    paths = [*PACKAGE.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
     offenders = [
         f"{module_name(path)}.{name}: {words}"
-        for room in IN_PLAIN_ENGLISH
-        for path in sorted((PACKAGE / room).rglob("*.py"))
+        for path in sorted(paths)
         for name, words in docstrings(path)
         if re.split(r"\W", words, maxsplit=1)[0] in NO_VERBS
     ]
