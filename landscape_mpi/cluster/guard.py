@@ -98,7 +98,7 @@ def run_guarded(
     Args:
         main: Called with the options and the ranks.
         options: Options of the command, None if there is a problem with them.
-        problem: That problem, the same on every rank.
+        problem: The problem, the same on every rank.
         ranks: All ranks of the run.
 
     Returns:

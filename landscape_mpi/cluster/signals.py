@@ -60,8 +60,7 @@ class StopRequest:
 def ignore_stop_signals() -> None:
     """Ignore signals of job scripts and schedulers at the end of a process.
 
-    Python restores its signal handlers before it ends MPI, and then a signal would kill the
-    process.
+    Python restores its signal handlers before it ends MPI; then a signal would kill the process.
     """
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

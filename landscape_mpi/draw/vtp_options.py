@@ -20,7 +20,7 @@ def make_vtp_parser(description: str | None) -> CommandParser:
     """Return the options of vtp.
 
     Args:
-        description: What --help says of it.
+        description: Description of the command for --help.
     """
     parser = CommandParser(prog="python -m landscape_mpi.vtp", description=description)
     parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")

@@ -16,7 +16,7 @@ MEASURE_S = 3.0
 MIN_POINTS = 2
 # Of the points of large grids, to 0.03 decades (docs/adaptive.md).
 SHARES = {"smooth": 0.05, "chaotic": 0.2}
-DISTURBED = 1.1  # a share of what the machine does that no undisturbed measurement exceeds
+DISTURBED = 1.1  # a measured share above this means that the measurement was disturbed
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Measured:
 
     precision: str
     sample_seconds: np.ndarray  # time of a sample on each rank, s, float64 [n_ranks]
-    cost: SampleCost | None  # None where it cannot be counted
+    cost: SampleCost | None  # None if it cannot be counted
     rates: MachineRates  # of a rank
 
     def ideal_seconds(self) -> tuple[float, float]:
-        """Return what a sample would take by arithmetic alone and by memory alone, s."""
+        """Return the time of a sample by arithmetic alone and by memory alone, s."""
         assert self.cost is not None
         n_bytes = 2 if self.precision == "bf16" else 4
         return (
@@ -43,9 +43,9 @@ def seconds_per_point(evaluate_point: Callable[[int], object], n_points: int) ->
 
     Args:
         evaluate_point: Computes a point; called for a few seconds.
-        n_points: Points there are.
+        n_points: Number of points.
     """
-    evaluate_point(0)  # the first one allocates
+    evaluate_point(0)  # the first point allocates memory
     n_done, began = 0, time.perf_counter()
     while n_done < MIN_POINTS or time.perf_counter() - began < MEASURE_S:
         evaluate_point(n_done % n_points)

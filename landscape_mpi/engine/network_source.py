@@ -120,7 +120,7 @@ def check_statistics(network: nn.Module, *, option: str = "--model") -> None:
 
     Args:
         network: The network.
-        option: What named it, for the message.
+        option: The option that named it, for the message.
 
     Raises:
         InputError: If it has none, and uses those of the batch even in evaluation mode.

@@ -107,7 +107,7 @@ def first_loss(
     Args:
         problem: The problem.
         source: Batches of the split.
-        network: In evaluation mode, on the CPU.
+        network: The network in evaluation mode, on the CPU.
         number: Number of the batch.
         function: The function to call; None for the loss.
     """
@@ -140,7 +140,7 @@ def check_counted(problem: Problem, source: BatchSource, network: nn.Module) -> 
     Args:
         problem: The problem.
         source: Batches of the split, read until one counts.
-        network: In evaluation mode, on the CPU.
+        network: The network in evaluation mode, on the CPU.
 
     Raises:
         InputError: If no batch counts.

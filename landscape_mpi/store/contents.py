@@ -1,7 +1,7 @@
 """Check an HDF5 file from anywhere, before any of it is read into memory.
 
 A file of a few kilobytes can claim arrays of gigabytes that were never written, and can link to
-other files, whose contents would be taken for its own.
+other files, whose contents would then seem to be its own.
 """
 
 from __future__ import annotations

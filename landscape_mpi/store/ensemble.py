@@ -102,7 +102,7 @@ def columns_of(name: str, metrics: Sequence[str] | None) -> list[str]:
 
 
 def write_ensemble(path: Path, content: EnsembleContent) -> None:
-    """Write an ensemble file; path holds all of it or what it held before. Local."""
+    """Write an ensemble file whole, or leave path unchanged. Local."""
     with whole_file(path) as partial, h5py.File(partial, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION

@@ -19,8 +19,7 @@ def follow_surfaces(paths: Sequence[Path], *, pause_s: float = PAUSE_S) -> Itera
         pause_s: Time between two looks at the files, s.
 
     Yields:
-        The surfaces with computed points, whenever there are more points; the last time all of
-        them.
+        The surfaces with computed points, whenever there are more points; at the end, all.
     """
     seen: list[int] = []
     n_drawn = 0

@@ -67,8 +67,7 @@ def describe_check(errors: np.ndarray, estimates: np.ndarray, unit: str) -> str:
     """Compare estimated errors with observed ones, in words.
 
     Args:
-        errors: Errors found at points computed as a check, NaN if the value is not finite, float64
-            [n].
+        errors: Errors found by the check, NaN if the value is not finite, float64 [n].
         estimates: Their estimates, float64 [n].
         unit: Unit of both.
     """

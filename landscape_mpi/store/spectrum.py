@@ -50,7 +50,7 @@ class Spectrum:
 def write_spectrum(
     path: Path, spectrum: Spectrum, vectors: Sequence[Mapping[str, np.ndarray]]
 ) -> None:
-    """Write a spectrum file; path holds all of it or what it held before. Local.
+    """Write a spectrum file whole, or leave path unchanged. Local.
 
     Args:
         path: File to write or replace.

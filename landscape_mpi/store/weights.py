@@ -67,7 +67,7 @@ def write_weights(
     attributes: Attributes,
     origin: Attributes | None = None,
 ) -> None:
-    """Write a weights file; path holds all of it or what it held before.
+    """Write a weights file whole, or leave path unchanged.
 
     Args:
         path: File to write or replace.

@@ -2,7 +2,7 @@
 
 Axes of planes are placed in inches, not fitted: a rectangle keeps its shape, its colour bar is
 as tall as itself, and the legend stays below, whatever the ranges. A canvas can also be made of
-axes that somebody else has placed: see views/given_axes.py.
+axes that the user has placed: see views/given_axes.py.
 """
 
 from __future__ import annotations

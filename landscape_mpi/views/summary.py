@@ -96,8 +96,8 @@ def describe(surface: Surface) -> list[str]:
 def _angle(surface: Surface) -> Iterator[str]:
     """Say how far from orthogonal the two directions are.
 
-    Source: Li et al. 2018, arXiv:1712.09913, section 7.1: two random ones have sqrt(2 / (pi n)) on
-    average.
+    Source: Li et al. 2018, arXiv:1712.09913, section 7.1: sqrt(2 / (pi n)) is the mean for two
+    random ones.
     """
     cosine, n = (surface.about_directions.get(name, math.nan) for name in ("cosine", "n_moved"))
     if math.isfinite(cosine) and n > 0:
