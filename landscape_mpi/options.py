@@ -102,10 +102,18 @@ def number_from_0(text: str) -> float:
     Raises:
         ArgumentTypeError: If the text is not valid.
     """
-    values = numbers(text)
-    if len(values) > 1 or not 0 <= values[0] < math.inf:
+    value = _number(text)
+    if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number from 0.")
-    return values[0]
+    return value
+
+
+def _number(text: str) -> float:
+    """Return a number; NaN if the text is none, which no range holds."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def number_above_0(text: str) -> float:
@@ -114,8 +122,10 @@ def number_above_0(text: str) -> float:
     Raises:
         ArgumentTypeError: If the text is not valid.
     """
-    value = number_from_0(text)
-    if value == 0:
+    value = _number(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0.")
+    if value <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0.")
     return value
 

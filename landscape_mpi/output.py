@@ -45,11 +45,11 @@ def check_output(path: Path, *, inputs: Iterable[Path] = ()) -> None:
     if same:
         raise InputError(f"--out: {path} is a file this command reads. Pass another --out.")
     if exists and not path.is_file():
-        raise InputError(f"--out: {path} is no ordinary file. Pass the name of a new one.")
+        raise InputError(f"--out: {path} is not an ordinary file. Pass the name of a new one.")
     for place in (folder, path):
         if place.exists() and not os.access(place, os.W_OK):
             raise InputError(
-                f"--out: {path}: this user may not write to {place}. Pass a place that is yours."
+                f"--out: {path}: this user may not write to {place.absolute()}. Pass another place."
             )
 
 
@@ -68,7 +68,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
-        raise InputError(f"{path}: is no ordinary file. Pass the name of a new one.")
+        raise InputError(f"{path}: is not an ordinary file. Pass the name of a new one.")
     partial = target.with_name(f".{target.name[:150]}.{os.getpid()}.partial")
     try:
         yield partial

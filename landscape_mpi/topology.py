@@ -97,7 +97,11 @@ def check_together(options: argparse.Namespace) -> None:
     if options.compare and not 2 <= n <= MOST:
         raise InputError(
             f"--compare: is for 2 to {MOST} surface files in one picture, and {n} "
-            f"{'is' if n == 1 else 'are'} named. Name others beside it, or leave out --compare."
+            + (
+                "is named. Name others beside it, or leave out --compare."
+                if n == 1
+                else "are named. Name fewer, or leave out --compare."
+            )
         )
     if not options.compare and n > 1:
         raise InputError(

@@ -391,7 +391,7 @@ def test_labels_title_range_and_map_of_the_command(two, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--label=a"], "--label: is given 1 times, for files of which there are 2. Give it"),
+        (["--label=a"], "--label: 1 name is given for 2 files. Pass --label once"),
         (["--title=a"], "--title a: is the title of a picture of --compare. Name the picture"),
     ],
 )

@@ -169,6 +169,13 @@ def test_what_makes_no_film(write, tmp_path, monkeypatch, words, text):
     assert [file.name for file in tmp_path.iterdir()] == ["net.h5"]
 
 
+def test_a_film_without_a_finite_value_is_refused(write, tmp_path):
+    path = write("net", lambda a, b: np.nan)
+    with pytest.raises(InputError, match="no value of train_loss is finite, so every frame"):
+        plot.main([str(path), f"--film={tmp_path / 'turn.gif'}"])
+    assert not (tmp_path / "turn.gif").exists()
+
+
 def test_a_line_is_no_film(tmp_path):
     path = surface_files.write_surface(tmp_path / "l.h5", AXIS, [0.0], {"train_loss": AXIS})
     with pytest.raises(InputError, match="--film: is for planes, and this holds lines"):

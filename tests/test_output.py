@@ -52,7 +52,7 @@ def test_an_input_is_not_written_over(tmp_path):
 
 def test_what_is_no_file_is_not_written(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="is no ordinary file"):
+    with pytest.raises(InputError, match="is not an ordinary file"):
         check_output(tmp_path / "pipe")
 
 

@@ -5,6 +5,7 @@ import pwd
 import subprocess
 import sys
 
+import h5py
 import mpi4py
 import numpy as np
 import pytest
@@ -25,6 +26,24 @@ def test_who_made_a_file_and_where():
     assert made["user"] == pwd.getpwuid(os.getuid()).pw_name
     assert made["host"] == os.environ.get("SLURMD_NODENAME", os.uname().nodename)
     assert made["command"].startswith("python -m landscape_mpi.surface")
+
+
+def test_a_surface_from_python_names_the_program_that_made_it(tmp_path):
+    """In a notebook there is none, and no command of ours would make the surface again."""
+    lines = (
+        "import sys, torch, landscape_mpi",
+        "data = torch.ones(4, 2), torch.zeros(4, dtype=torch.long)",
+        "landscape_mpi.compute_surface(torch.nn.Linear(2, 2), data, out=sys.argv[1], x=(-1, 1, 3))",
+    )
+    program = tmp_path / "mine.py"
+    program.write_text("\n".join(lines))
+    made = {}
+    for name, words in (("file", [str(program)]), ("notebook", ["-c", "\n".join(lines)])):
+        out = tmp_path / f"{name}.h5"
+        subprocess.run([sys.executable, *words, str(out)], check=True, capture_output=True)
+        with h5py.File(out) as file:
+            made[name] = file["provenance"].attrs["command"]
+    assert made == {"file": f"python {program} {tmp_path / 'file.h5'}", "notebook": ""}
 
 
 def test_mpi_is_told_where_it_was_started_and_not_started_for_that():

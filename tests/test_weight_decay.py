@@ -118,3 +118,14 @@ def test_no_decay_is_no_option(folder, on_ranks):
     done = on_ranks(1, command(folder / "x.h5", "--weight-decay=0"), cwd=folder)
     assert done.returncode == 2
     assert "argument --weight-decay: '0' is not above 0." in done.stderr
+
+
+def test_the_term_has_the_unit_of_the_loss_and_can_be_added_to_it(folder, on_ranks):
+    out = folder / "mse.h5"
+    (folder / "mine.py").write_text(
+        "def loss(outputs, targets):\n    return outputs[:, 0] ** 2 + targets\n"
+    )
+    on_ranks(1, command(out, "--loss=mine:loss", "--weight-decay", "0.01"), cwd=folder, check=True)
+    name = "train_loss+weight_decay_term"
+    total = with_sum(read_surface(out), name)
+    assert total.units[name] == total.units["train_loss"] == "1"

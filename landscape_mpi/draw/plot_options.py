@@ -206,9 +206,10 @@ def check_what(options: argparse.Namespace) -> None:
     others["critical"] = options.critical is not None
     n, labels = len(options.surfaces), options.label or []
     if labels and n and len(labels) != n:
+        given = "1 name is" if len(labels) == 1 else f"{len(labels)} names are"
         raise InputError(
-            f"--label: is given {len(labels)} times, for files of which there are {n}. Give it "
-            f"once for each file, in their order."
+            f"--label: {given} given for {n} {'file' if n == 1 else 'files'}. Pass --label once "
+            f"for each file, in order."
         )
     if options.title is not None and not options.compare and options.surfaces:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ def write_scene(
     script = scene_of(out)
     places = {what: place_beside(out, what) for what in lines}
     write_script(script, out, meshes, places, view, time=time)
-    print(f"{script}: opens it with paraview --script={script}")
+    print(f"{script}: opens it with paraview --script={shlex.quote(str(script))}")
 
 
 def scene_of(out: Path) -> Path:

@@ -224,7 +224,7 @@ def check_picture_name(picture: Path | None, out: Path, source: Path) -> None:
     if picture is None:
         return
     if picture.suffix.lower() != ".png":
-        raise InputError(f"--render: {picture} does not end in .png, and it is one.")
+        raise InputError(f"--render: {picture} does not end in .png, and the picture is a PNG.")
     check_output(picture, inputs=[source, out])
 
 

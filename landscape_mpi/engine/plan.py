@@ -77,6 +77,7 @@ class Plan:
             quantities=self.subject.quantities,
             fields={item.name: item for item in self.subject.fields},
             adaptive=self._adaptive_fields(),
+            loss_units=self.subject.loss_units,
             attributes=attributes,
             **more,
         )

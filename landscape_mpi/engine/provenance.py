@@ -12,6 +12,9 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,9 +32,29 @@ if TYPE_CHECKING:
 NO_USER = "LANDSCAPE_NO_USER"  # any value except 0 keeps the name of the user out of files
 
 
+_FROM_PYTHON: ContextVar[bool] = ContextVar("from_python", default=False)
+
+
+@contextmanager
+def called_from_python() -> Iterator[None]:
+    """Record the user's own program, not our command, as the maker of files in the context."""
+    token = _FROM_PYTHON.set(True)
+    try:
+        yield
+    finally:
+        _FROM_PYTHON.reset(token)
+
+
 def command_line(module: str) -> str:
-    """Return the running command so that it can be typed again."""
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+    """Return the running command so that it can be typed again; empty in a notebook.
+
+    Args:
+        module: Our command, as after ``python -m``, unless the user's own program is running.
+    """
+    if not _FROM_PYTHON.get():
+        return shlex.join(["python", "-m", module, *sys.argv[1:]])
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    return shlex.join(["python", *sys.argv]) if program and sys.argv[:1] == [program] else ""
 
 
 def made_by(module: str) -> dict[str, str]:

@@ -66,8 +66,11 @@ def check_comparable(surfaces: Sequence[Surface]) -> None:
     if not 2 <= len(surfaces) <= MOST:
         raise InputError(
             f"--compare: is for 2 to {MOST} surface files side by side, and {len(surfaces)} "
-            f"{'is' if len(surfaces) == 1 else 'are'} named. Name others beside it, or leave out "
-            "--compare."
+            + (
+                "is named. Name others beside it, or leave out --compare."
+                if len(surfaces) == 1
+                else "are named. Name fewer, or leave out --compare."
+            )
         )
     for surface in surfaces:
         if surface.is_curve or surface.has_pairs:

@@ -122,6 +122,11 @@ def make_film(
     row = prepare(names)[0]
     if names is None:  # as if it were named, since a film has only one quantity
         row = prepare([row[0].name])[0]
+    if not any(panel.finite.any() for panel in row):
+        raise InputError(
+            f"{row[0].surface.path}: no value of {row[0].name} is finite, so every frame of the "
+            "film would be empty. Name another --quantity."
+        )
     panels = panels_for([_drawn(panel, kind, smooth) for panel in row], kind, smooth, space)
     shapes = [
         panel.surface.shape

@@ -98,7 +98,8 @@ def draw_filled_on(panel: Panel, canvas: Canvas | None) -> Canvas:
                 mappable, ticks = filled, _round_ends(panel.scale)
                 inside = panel.scale.height(_levels_inside(panel, panel.scale))
                 if len(inside):
-                    _contours(canvas.axes, panel, inside, False, colors="0.15", linewidths=0.3)
+                    lines = {"colors": "0.15", "linewidths": 0.3, "linestyles": "solid"}
+                    _contours(canvas.axes, panel, inside, False, **lines)
         _draw_loose(canvas.axes, panel, **look)
         add_color_bar(canvas, mappable, panel, ticks)
     finish_plane(canvas, panel)

@@ -11,6 +11,7 @@ from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.engine.filling import Outcome, PointWorker, Start
 from landscape_mpi.engine.grid_job import GridJob, Prepared, run_grid_job
 from landscape_mpi.engine.loss_job import LossJob
+from landscape_mpi.engine.provenance import called_from_python
 from landscape_mpi.errors import USERS_OWN, InputError, users_own
 from landscape_mpi.jobs.curve.evaluation import CurveJob
 from landscape_mpi.jobs.hessian.hessian_job import HessianJob
@@ -93,7 +94,7 @@ def do_quietly(ranks: Ranks, work: Callable[[StopRequest], T], keywords: Collect
     """
     apart = ranks.comm.Dup()  # ranks wait for one another on it only at the end
     try:
-        with interruptible() as stop, users_own(USERS_OWN):
+        with interruptible() as stop, users_own(USERS_OWN), called_from_python():
             return work(stop)
     except SharedInputError as problem:
         raise SharedInputError(in_keywords(str(problem), keywords)) from None
