@@ -318,7 +318,7 @@ def test_meshes_of_hard_values(tmp_path, edge, shape):
             vtp.main([str(path)])
         assert not path.with_suffix(".vtp").exists()
         return
-    vtp.main([str(path)])
+    vtp.main([str(path), "--linear", "--scale=1"])
     reader = vtkXMLPolyDataReader()
     reader.SetFileName(str(path.with_suffix(".vtp")))
     reader.Update()

@@ -199,7 +199,7 @@ def test_a_gzip_bomb(tmp_path):
         for _ in range(200):
             file.write(bytes(10 << 20))
     words = refusal("idx", path)
-    assert f"{path}: has more than 24 bytes behind its header, which says [2, 3, 4]" in words
+    assert f"{path}: has more than 24 bytes after its header, which says [2, 3, 4]" in words
 
 
 def test_a_header_of_terabytes(tmp_path):

@@ -342,7 +342,7 @@ def test_local_counts_ranks(
 def test_local_refuses_what_does_not_run_on_ranks(workstation: dict[str, str]) -> None:
     done = run(LOCAL, "plot", "surface.h5", env=workstation)
     assert done.returncode == 2
-    words = "local: plot is no command that runs on ranks; those are: curve ensemble hessian"
+    words = "local: plot is no command that runs on ranks; those are: curve doctor ensemble hessian"
     assert words in done.stderr
 
 

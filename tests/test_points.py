@@ -97,7 +97,7 @@ def test_gpus_of_several_models_are_said_and_stored(name, gib, differ, capsys):
 def test_ranks_with_different_numbers_of_threads_form_the_same_groups():
     ranks = start_ranks()
     subject = SimpleNamespace(n_samples={"train": 100})
-    plan = SimpleNamespace(subject=subject, evaluation=Evaluation(), n_pending=3)
+    plan = SimpleNamespace(subject=subject, evaluation=Evaluation(), n_together=3)
     setting = Setting(CPU, "fp32", 16, threads=5 - ranks.rank)
     groups = ranks.comm.allgather(group_ranks(ranks, plan, setting).of_rank)
     parallel_assert(len(set(groups)) == 1)

@@ -73,7 +73,7 @@ def test_a_heat_map_has_x_to_the_right_and_y_upward(square, tmp_path):
 
 def test_the_mesh_has_each_height_over_its_place(square, tmp_path):
     out = tmp_path / "net.vtp"
-    vtp.main([str(square), f"--out={out}"])
+    vtp.main([str(square), f"--out={out}", "--linear", "--scale=1"])
     reader = vtkXMLPolyDataReader()
     reader.SetFileName(str(out))
     reader.Update()

@@ -9,7 +9,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.options import camera_angles
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.camera import Camera
-from landscape_mpi.views.compare import draw_row, make_shared_panels
+from landscape_mpi.views.compare import draw_grid, make_shared_panels
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.pictures import panels_for
 from landscape_mpi.views.shaded import SURFACE
@@ -50,7 +50,7 @@ def test_a_loss_has_a_tenth_added_and_its_axis_says_the_loss(write):
 def test_all_that_stand_together_have_one_scale_and_one_camera(write):
     paths = [write("low", lambda a, b: 0.2 + a * a), write("high", lambda a, b: 80 + a)]
     (row,) = make_shared_panels([read_surface(path) for path in paths], None)
-    figure = draw_row(panels_for(row, "surface", 1, Space()), "surface")
+    figure = draw_grid(panels_for(row, "surface", 1, Space()), "surface")
     low, high = (axes for axes in figure.axes if hasattr(axes, "get_zlim"))
     assert low.get_zlim() == high.get_zlim()
     assert high.get_zlim()[1] == pytest.approx(np.log10(81.1))

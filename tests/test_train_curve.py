@@ -170,7 +170,7 @@ def test_what_does_not_suit_is_told():
         lm.train_curve(problem, start=moved(1), end=moved(2), epoch=3)
     with pytest.raises(InputError, match="^train_curve: weights are of type int"):
         lm.train_curve(problem, start=3, end=moved(2), progress=False)
-    with pytest.raises(InputError, match="has the weights of"):
+    with pytest.raises(InputError, match="has the same weights as"):
         lm.train_curve(problem, start=moved(1), end=moved(1), progress=False)
     with pytest.raises(InputError, match="bends"):
         live(bends=2)

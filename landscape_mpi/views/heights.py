@@ -87,13 +87,13 @@ def choose_heights(
         values: One quantity of each surface, in any shape; only finite values count.
         unit: Unit of the quantity.
         kind: linear, log or symlog. None chooses log10(loss + 0.1 nat) for values in nat without
-            negative ones, symlog for widely spread values that are not all positive, otherwise
-            linear.
+            negative ones, if some are above 0.1; symlog for widely spread values that are not all
+            positive; otherwise linear.
         ends: Values below and above which surfaces are cut off.
     """
     low, high = ends
     finite = np.concatenate([array[np.isfinite(array)].ravel() for array in values])
-    if kind is None and unit == NAT and finite.size and finite.min() >= 0:
+    if kind is None and unit == NAT and finite.size and finite.min() >= 0 and finite.max() > FLOOR:
         return Heights("log", FLOOR, low, high)
     if kind is None:
         kind = "symlog" if finite.size and suits_symlog(finite) else "linear"

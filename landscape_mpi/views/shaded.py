@@ -122,7 +122,8 @@ def _label_heights(axes: Axes3D, panel: Panel, room: float) -> None:
         ticks = thin_out(bar_ticks(panel.scale), max(3, int(6 * room)))
         texts = format_levels(ticks)
         axes.set_zticks(list(panel.scale.height(ticks)), labels=texts)
-        longest = max(len(MATHTEXT.sub("", text.replace(r"\times", "x"))) for text in texts)
+        plain_texts = [MATHTEXT.sub("", text.replace(r"\times", "x")) for text in texts]
+        longest = max(map(len, plain_texts), default=0)
     # An axis in space centers the labels of its ticks at a fixed distance, whatever their length.
     beyond = max(0, longest - 4)
     axes.zaxis.set_tick_params(pad=3.5 + 2.5 * beyond)

@@ -120,7 +120,7 @@ DATA_SET = NamedData(
     load=_load,
     kind="",
     size="arrays, tensors or Datasets",
-    files="returned by your function, see docs/how-to/data.md",
+    files="what your function returns: docs/how-to/data.md",
     words='a function without arguments that returns `{"train": (inputs, targets), "test": ...}`, '
     "arrays or tensors, or a map-style Dataset for each: images uint8 (N, H, W, C), or float "
     "(N, C, H, W) as the network sees them; rows float (N, features); symbols int (N, length). "

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import convolve, maximum_filter
 
 from landscape_mpi.engine.adaptive.level_grid import LevelGrid, level_grids, predict
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
@@ -153,6 +152,8 @@ def _look_ahead(
 def _nearby(level: _Level, grid: LevelGrid) -> np.ndarray:
     """Return the mean surplus of a level around the nodes of the next, float64 [n_losses, a, b]."""
     window = np.ones((1, 3, 3))
+    from scipy.ndimage import convolve  # only --adaptive takes the time of its import
+
     total = convolve(level.surplus, window, mode="constant")
     number = convolve(level.new[None].astype(float), window, mode="constant")
     corners = _corners(level.grid, grid)
@@ -178,6 +179,8 @@ def _missed_nearby(question: Question, grid: LevelGrid) -> np.ndarray:
     """Return the largest error found within reach of each node, in the shape of the level."""
     steps = [question.reach * int(np.diff(x).max(initial=1)) for x in (grid.alpha, grid.beta)]
     size = (1, *(2 * step + 1 for step in steps))
+    from scipy.ndimage import maximum_filter
+
     return np.asarray(maximum_filter(question.missed, size)[..., *grid.select])
 
 
