@@ -38,7 +38,9 @@ for each in pictures:
     whole.alpha_composite(each, (left, (sides[1] - each.height) // 2))
     left += each.width
 whole.thumbnail((1500, 1500))
-whole.convert("RGB").quantize(256).save(target, optimize=True)
+colors = whole.convert("RGB")
+colors = colors.quantize(palette=colors.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
+colors.save(target, optimize=True)
 END
     echo "$folder/$1.png"
 }
