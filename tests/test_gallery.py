@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,8 @@ def test_the_pictures_of_the_paper_s_page_are_there(tmp_path):
     named = set(re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text()))
     assert named == {path.name for path in page.parent.glob("*.png")}
     script = page.parent / "pictures.sh"
-    settings = os.environ | {"SURFACES": ""}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    settings = os.environ | {"SURFACES": "", "PATH": path}
     subprocess.run([script, tmp_path], env=settings, check=True, capture_output=True)
     drawn = [path.name for path in tmp_path.glob("*.png")]
     assert len(drawn) >= 5
