@@ -12,7 +12,6 @@ from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.visibility import Terrain, make_terrain
 
 RELIEF = 0.6  # height of the box, as a share of its longer side
-MIDDLE = 0.5  # of its height: a basin lies below it if the loss of guessing is unknown
 
 
 def floor_and_top(scale: Scale | None) -> tuple[float, float]:
@@ -64,7 +63,7 @@ def basin_in(panel: Panel, limits: np.ndarray) -> Basin:
     terrain = terrain_of(panel, limits)
     guess = guessing_loss(panel.surface, panel.name)
     if guess is None or panel.scale is None:
-        return basin_of(terrain, MIDDLE * float(terrain.heights.max()))
+        return basin_of(terrain, None)
     floor, top = floor_and_top(panel.scale)
     lowest = np.nanmin(visible_heights(panel))
     level = (float(panel.scale.height(np.array([guess]))[0]) - lowest) / (top - floor)

@@ -13,6 +13,7 @@ USUAL = -58.0  # degrees: an azimuth from which both axes are easy to read
 ALONG_AXIS = 10.0  # degrees: closer to an axis, the labels of that axis overlap
 ELEVATION = 40.0
 AS_GOOD = 0.9  # of the largest visible share: from here on, an azimuth that is easier to read wins
+MIDDLE = 0.5  # of the heights: a basin lies below if the loss of guessing is unknown
 MOST_POINTS = 800  # points of a basin whose visibility is tested
 
 
@@ -52,8 +53,15 @@ class Basin:
     index: np.ndarray  # int64 [n, 2], grid points of the terrain
 
 
-def basin_of(terrain: Terrain, level: float) -> Basin:
-    """Return the points of a terrain up to a height over its lowest point, which is included."""
+def basin_of(terrain: Terrain, level: float | None) -> Basin:
+    """Return the points of a terrain up to a height over its lowest point, which is included.
+
+    Args:
+        terrain: The surface as it stands.
+        level: The height; None for the middle of all heights.
+    """
+    if level is None:
+        level = MIDDLE * float(terrain.heights.max())
     index = np.argwhere(terrain.heights <= max(level, 0.0))
     return Basin(terrain, index[:: -(-len(index) // MOST_POINTS)])
 

@@ -19,8 +19,6 @@ from landscape_mpi.views.render_look import Look
 from landscape_mpi.views.space import HeightScale, scale_of
 from landscape_mpi.views.visibility import make_terrain
 
-MIDDLE = 0.5  # of the heights: a basin lies below if the loss of guessing is unknown
-
 
 @dataclass(frozen=True)
 class MeshView:
@@ -105,6 +103,6 @@ def _basin(surface: Surface, quantity: str, heights: Heights, relief: float, *, 
     terrain = make_terrain(surface.alpha, surface.beta, own * unit, sides)
     guess = guessing_loss(surface, quantity)
     if guess is None or not finite.size:
-        return basin_of(terrain, MIDDLE * float(terrain.heights.max()))
+        return basin_of(terrain, None)
     level = float(heights.of(np.array([guess]))[0]) - float(finite.min())
     return basin_of(terrain, level * unit)
