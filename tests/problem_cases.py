@@ -205,10 +205,10 @@ def captured():
 class Merging(nn.Linear):
     """Adds a product of two small matrices to its weight on eval(), as LoRA does."""
 
-    def __init__(self):
+    def __init__(self, n_inputs=6):
         torch.manual_seed(0)
-        super().__init__(6, 4)
-        self.a, self.b = nn.Parameter(torch.randn(2, 6) / 8), nn.Parameter(torch.randn(4, 2))
+        super().__init__(n_inputs, 4)
+        self.a, self.b = nn.Parameter(torch.randn(2, n_inputs) / 8), nn.Parameter(torch.randn(4, 2))
         self.merged = False
 
     def train(self, mode=True):
@@ -219,6 +219,7 @@ class Merging(nn.Linear):
         return super().train(mode)
 
     def forward(self, x):
+        x = x.flatten(1)
         outputs = super().forward(x)
         return outputs if self.merged else outputs + x @ self.a.T @ self.b.T
 
