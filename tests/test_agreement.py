@@ -15,6 +15,7 @@ from problem_cases import VIEWS_STAY, Merging
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import prune
+from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
 from landscape_mpi.compute.agreement import Agreement, compared_rows, moved_points, relative
 from landscape_mpi.compute.devices.choice import device_named
@@ -320,6 +321,95 @@ def test_a_fault_says_where_and_both_losses():
     (words,) = agreement.choose().left_out
     assert "at alpha = 0.7, beta = 0 it gives other outputs, by" in words
     assert f"and {plain_losses(build, state, 0.7)[compared_rows(32, BATCH)].mean():.6g} as" in words
+
+
+class Shortening(nn.Linear):
+    """Shortens the rows of its weight in forward, in place, as an embedding with max_norm does."""
+
+    def __init__(self, longest=0.1):
+        super().__init__(72, 4)
+        self.longest = longest
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.weight.renorm_(2, 0, self.longest)
+        return super().forward(x.flatten(1))
+
+
+class ShorteningNone(Shortening):
+    """Has no row that is too long, at the points that are compared."""
+
+    def __init__(self):
+        super().__init__(1e3)
+
+
+class ShorteningData(Shortening):
+    """Writes past torch's count of changes."""
+
+    def forward(self, x):
+        self.weight.data.renorm_(2, 0, self.longest)
+        return nn.Linear.forward(self, x.flatten(1))
+
+
+class ShorteningLetters(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.letters = nn.Embedding(10, 4, max_norm=0.5)
+
+    def forward(self, x):
+        return self.letters(x.flatten(1).abs().mul(3).long().clamp(max=9)).mean(1)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("make", [Shortening, ShorteningNone, ShorteningData, ShorteningLetters])
+def test_weights_that_a_call_changes_take_one_thread(make, threads):
+    """Two threads that shorten a row at the same time shorten it twice, now and then."""
+    build, state = build_with(make)
+    agreement, *_ = agreement_of(build, state, threads=threads)
+    agreement.check_plain()
+    chosen = agreement.choose()
+    assert not chosen.steps.threads  # those who go on later may have several
+    why = "several batches at a time (a call changes weights, which threads share)"
+    assert (why in chosen.left_out) == (threads == 2)
+
+
+class Tallying(nn.Module):
+    """Writes into a buffer of its own, which does not move."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(72, 4)
+        self.register_buffer("running_calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.running_calls += 1
+        return self.out(x.flatten(1))
+
+
+class Unwatched(nn.Linear):
+    """Does not compute where operations are watched."""
+
+    def __init__(self):
+        super().__init__(72, 4)
+
+    def forward(self, x):
+        if _len_torch_dispatch_stack():
+            raise RuntimeError("no modes here")
+        return super().forward(x.flatten(1))
+
+
+def test_a_buffer_that_a_call_changes_keeps_threads():
+    agreement, *_ = agreement_of(*build_with(Tallying))
+    agreement.check_plain()
+    assert agreement.choose().steps.threads
+
+
+def test_what_cannot_be_watched_takes_one_thread():
+    agreement, *_ = agreement_of(*build_with(Unwatched))
+    agreement.check_plain()
+    chosen = agreement.choose()
+    assert not chosen.steps.threads
+    assert "cannot be watched: RuntimeError: no modes here" in chosen.left_out[0]
 
 
 class Dropped(nn.Linear):

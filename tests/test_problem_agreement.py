@@ -288,6 +288,28 @@ def test_what_threads_share_takes_one_thread(threads):
     assert chosen.steps.threads == (threads == 1)
 
 
+class Shortened(nn.Module):
+    """Shortens the rows of its table in place when they are looked up."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(9, 4, max_norm=0.7)
+
+    def forward(self, rows):
+        return self.table(rows)
+
+
+def test_weights_that_a_call_changes_take_one_thread():
+    batches = [torch.tensor([[k, (k + 1) % 9]]) for k in range(9)]
+
+    def loss(network, batch):
+        return network(batch).square().flatten(1).sum(1)
+
+    chosen = Compared(Problem(Shortened(), batches, loss)).choose()
+    why = "several batches at a time (a call changes weights, which threads share)"
+    assert chosen.left_out == (why,)
+
+
 def test_a_network_that_cannot_be_copied_is_evaluated_by_itself():
     class Single(Encoder):
         def __deepcopy__(self, memo):

@@ -36,6 +36,7 @@ CLOSE = 1e-5  # relative; smaller differences are not examined
 AS_GOOD = 30.0  # allowed distance from float64, as a multiple of the plain evaluation's distance
 NEARBY = 1e-6  # share of the way to a moved point: a step of about ten roundings
 UNKNOWN = 1e-3  # relative; counts as rounding if the network cannot compute in float64
+WRITES = "a call changes weights, which threads share"
 SAME_ALONE = 1e-4  # relative; allowed for a sample in another batch, where other kernels run
 
 
@@ -238,9 +239,45 @@ class Agreement(Generic[S]):
         Raises:
             InputError: If the network itself depends on its batches.
         """
+        left_out = self._leave_threads_out()
         if self.fault_of(self.most_steps) is None:
-            return Chosen(self.most_steps, (), self.center_outputs(), self._setting.batch)
-        steps, left_out = PLAIN, []
+            return Chosen(self.most_steps, left_out, self.center_outputs(), self._setting.batch)
+        return self._choose_one_by_one(left_out)
+
+    def _leave_threads_out(self) -> tuple[str, ...]:
+        """Take no threads if they would disturb each other; return the words for the log.
+
+        Raises:
+            OutOfMemoryError: If the samples do not fit.
+        """
+        why = self._why_no_threads()
+        if why is None:
+            return ()
+        # Also if this rank has one thread: others, or those that go on later, may have several.
+        self.most_steps = replace(self.most_steps, threads=False)
+        return (f"{WORDS['threads']} ({why})",) if self._setting.threads > 1 else ()
+
+    def _why_no_threads(self) -> str | None:
+        """Return the reason why threads may disturb each other; None if none is known.
+
+        A network may write to its weights in forward and give the same at each call, as an
+        embedding with max_norm does. Threads share the weights, and two of them that shorten a row
+        at the same time shorten it twice. A comparison seldom meets this moment.
+
+        Raises:
+            OutOfMemoryError: If the samples do not fit.
+        """
+        plain, samples = self._used_plain = self._used_plain or self._plain()
+        try:
+            is_writing = any(plain.is_writing(*at, samples) for at in (CENTER, *self._moved[:1]))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as problem:  # on a user's network watching may fail in any way
+            return f"the operations of a call cannot be watched: {_one_line(problem)}"
+        return WRITES if is_writing else None
+
+    def _choose_one_by_one(self, words: tuple[str, ...]) -> Chosen:
+        steps, left_out = PLAIN, list(words)
         for name in STEPS:
             if not getattr(self.most_steps, name) or (name == "fused" and not steps.folded):
                 continue

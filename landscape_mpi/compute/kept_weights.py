@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.motion import Moving
-from landscape_mpi.compute.tensors import named_tensors, set_values
+from landscape_mpi.compute.tensors import set_values, tensors_named
 
 WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by size in bytes
 
@@ -44,8 +44,7 @@ class KeptWeights:
         return [tensor.data_ptr() for own in map(self._moved, self._networks) for tensor in own]
 
     def _moved(self, network: nn.Module) -> list[torch.Tensor]:
-        every = named_tensors(network)
-        return [tensor for name, tensor in every.items() if name in self._names]
+        return list(tensors_named(network, self._names).values())
 
     @property
     def is_replaced(self) -> bool:

@@ -56,6 +56,3 @@ class LossPaths(SampleLosses):
             statistics_of=statistics_of if norms else None,
             preparation=f"{len(norms)} batch-norms kept",
         )
-
-    def _move_to(self, alpha: float, beta: float) -> None:
-        self._network.move_to(alpha, beta)

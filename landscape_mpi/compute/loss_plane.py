@@ -67,6 +67,3 @@ class LossPlane(SampleLosses):
             statistics_of=statistics_of,
             preparation=prepared.description,
         )
-
-    def _move_to(self, alpha: float, beta: float) -> None:
-        self._network.move_to(alpha, beta)

@@ -19,7 +19,13 @@ from torch import nn
 from landscape_mpi.compute.curve import combine
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.steps import ALL, Steps
-from landscape_mpi.compute.tensors import acts_on_eval, changed_by_eval, named_tensors, set_values
+from landscape_mpi.compute.tensors import (
+    acts_on_eval,
+    changed_by_eval,
+    named_tensors,
+    set_values,
+    tensors_named,
+)
 from landscape_mpi.compute.ties import converted, tie_again, ties_of
 
 
@@ -50,7 +56,7 @@ class FlatNetwork:
         self._ties = ties_of(self.network)
         for network in self.networks:
             converted(network, device)
-        moved = _tensors(self.network, names)
+        moved = tensors_named(self.network, names)
         self._layout = Layout(moved, channels_last=steps.channels_last)
         self._point = _wide(self._layout.flatten(moved, device=device))
         is_own = dtype == type_of(self.network)
@@ -98,7 +104,7 @@ class FlatNetwork:
         """
         # Set type and layout first: converting later would detach the views from the vector.
         for network in self.networks:
-            moved = _tensors(network, names)
+            moved = tensors_named(network, names)
             if {tensor.dtype for tensor in moved.values()} - {self._weights.dtype}:
                 raise TypeError("its weights are of several types")
             for tensor, view in zip(moved.values(), self._layout.views(self._weights), strict=True):
@@ -367,8 +373,3 @@ def order_channels_last(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-
-
-def _tensors(network: nn.Module, names: set[str]) -> dict[str, torch.Tensor]:
-    """Return the named parameters and buffers, uncopied, in the network's order."""
-    return {name: tensor for name, tensor in named_tensors(network).items() if name in names}

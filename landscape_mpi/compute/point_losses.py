@@ -20,8 +20,11 @@ from landscape_mpi.compute.batch_norm import BatchNormStatistics
 from landscape_mpi.compute.compilation import compiled
 from landscape_mpi.compute.evaluation import Evaluator, Setting, mean_values
 from landscape_mpi.compute.losses import Loss
+from landscape_mpi.compute.motion import Moving
 from landscape_mpi.compute.moving_network import FreeNetworks
+from landscape_mpi.compute.operation_watch import WriteWatch
 from landscape_mpi.compute.samples import ResidentSplit
+from landscape_mpi.compute.tensors import tensors_named
 
 TIMED_RUNS = 3
 
@@ -71,6 +74,16 @@ class PointLosses(ABC, Generic[Split]):
         """
 
     @abstractmethod
+    def is_writing(self, alpha: float, beta: float, samples: Split) -> bool:
+        """Return whether a call of the network writes into the tensors that move.
+
+        Args:
+            alpha: Coordinate of the point along the first direction.
+            beta: Coordinate along the second.
+            samples: Samples on the device, in one batch.
+        """
+
+    @abstractmethod
     def forget(self, samples: Split) -> None:
         """Free the memory kept for samples that will not be evaluated again."""
 
@@ -90,6 +103,8 @@ class PointLosses(ABC, Generic[Split]):
 
 class SampleLosses(PointLosses[ResidentSplit]):
     """Compute the losses of samples that share one array, with a prepared fast network."""
+
+    _network: Moving  # moves the networks; a subclass sets it
 
     def __init__(
         self,
@@ -116,7 +131,7 @@ class SampleLosses(PointLosses[ResidentSplit]):
             preparation: How the network was prepared, for the log and the file.
         """
         self.description = preparation + (", compiled" if setting.compiled else "")
-        self._splits = splits
+        self._splits, self._own = splits, networks[0]
         self._evaluator = Evaluator(_callable(networks, setting), setting, dtype=dtype, loss=loss)
         self._training, self._statistics = statistics_of, None
         if statistics_of is not None:
@@ -128,9 +143,9 @@ class SampleLosses(PointLosses[ResidentSplit]):
             )
             self.description += f", {self._statistics.description}"
 
-    @abstractmethod
     def _move_to(self, alpha: float, beta: float) -> None:
         """Give the network the weights of a point."""
+        self._network.move_to(alpha, beta)
 
     @property
     def launching(self) -> str:
@@ -180,6 +195,19 @@ class SampleLosses(PointLosses[ResidentSplit]):
         """
         self._move_to(alpha, beta)
         return self._evaluator.outputs_and_losses(samples, rows)
+
+    def is_writing(self, alpha: float, beta: float, samples: ResidentSplit) -> bool:
+        """Return whether a call of the network writes into the tensors that move.
+
+        Args:
+            alpha: Coordinate of the point along the first direction.
+            beta: Coordinate along the second.
+            samples: Samples on the device, in one batch.
+        """
+        self._move_to(alpha, beta)
+        with WriteWatch(tensors_named(self._own, self._network.names).values()) as watch:
+            self._evaluator.outputs_and_losses(samples, slice(0, len(samples)))
+        return watch.written
 
     def take(self, splits: Mapping[str, ResidentSplit], statistics_of: ResidentSplit) -> None:
         """Evaluate other samples from now on.

@@ -20,7 +20,6 @@ from landscape_mpi.compute.agreement import (
     MOST_BATCHES,
     SAME_ALONE,
     Agreement,
-    Chosen,
     Point,
     Seen,
     relative,
@@ -31,7 +30,7 @@ from landscape_mpi.compute.lockstep import lockstep
 from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.problem_split import ProblemSplit
 from landscape_mpi.compute.random_numbers import DrawWatch
-from landscape_mpi.compute.steps import PLAIN, WORDS, steps_of
+from landscape_mpi.compute.steps import PLAIN, steps_of
 from landscape_mpi.errors import InputError, UserCodeError
 
 LEAST_BATCHES = 3  # batches compared, if available: side effects of one may show in others
@@ -294,19 +293,11 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         """Return the mean of each function for the first batch at the center."""
         return tuple(_means(self._plain_at(CENTER).outputs)[0].nan_to_num().tolist())
 
-    def choose(self) -> Chosen:
-        """Choose the steps that leave the values unchanged; record why others are left out.
-
-        Raises:
-            OutOfMemoryError: If a batch does not fit.
-        """
-        if not (self._draws or self._copies_differ):
-            return super().choose()
-        self.most_steps = replace(type(self).most_steps, threads=False)
-        chosen = super().choose()
-        why = DRAWN if self._draws else UNCOPIED
-        left_out = (f"{WORDS['threads']} ({why})", *chosen.left_out)
-        return replace(chosen, left_out=left_out if self._setting.threads > 1 else chosen.left_out)
+    def _why_no_threads(self) -> str | None:
+        """Return the reason why threads may disturb each other; None if none is known."""
+        if self._draws:
+            return DRAWN
+        return UNCOPIED if self._copies_differ else super()._why_no_threads()
 
     def fault_of_plane(
         self, plane: PointLosses[ProblemSplit], samples: ProblemSplit, *, n_threads: int = 1

@@ -8,16 +8,16 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._ops import OpOverload
 
-from landscape_mpi.compute.compilation import uncompiled
 from landscape_mpi.compute.devices.cpu import CPU
 from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.compute.operation_watch import OperationWatch
 
 
 def batch_seed(seed: int, batch: int, *, use: str = "") -> int:
@@ -73,38 +73,24 @@ class Generators:
             self.restore(before)
 
 
-class DrawWatch(TorchDispatchMode):
+class DrawWatch(OperationWatch):
     """Detect whether torch draws random numbers from a default generator.
 
     The state of a generator at the end does not always tell, because a function may restore it.
-    Code compiled by torch.compile runs uncompiled here.
     """
 
     def __init__(self, device: Device = CPU) -> None:
         super().__init__()
         self.drawn = False
         self._generators = Generators(device)
-        self._uncompiled = ExitStack()
 
-    def __enter__(self) -> Self:
-        """Start watching."""
-        self._uncompiled.enter_context(uncompiled())
-        super().__enter__()
-        return self
-
-    def __exit__(self, *problem: Any) -> None:
-        """Stop watching."""
-        super().__exit__(*problem)
-        self._uncompiled.close()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def run(
+        self, operation: OpOverload, given: tuple[Any, ...], named: dict[str, Any]
+    ) -> object:
         """Run an operation; compare the generators if it may draw (attention seldom does)."""
-        given = kwargs or {}
-        if torch.Tag.nondeterministic_seeded not in func.tags:
-            return func(*args, **given)
+        if torch.Tag.nondeterministic_seeded not in operation.tags:
+            return operation(*given, **named)
         before = self._generators.states()
-        found = func(*args, **given)
+        found = operation(*given, **named)
         self.drawn |= self._generators.states() != before
         return found

@@ -6,7 +6,7 @@ loaded after that would be added to the merged weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 import torch
@@ -31,6 +31,11 @@ def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
             if tensor is not None:
                 tensors[f"{prefix}.{name}" if prefix else name] = tensor
     return tensors
+
+
+def tensors_named(network: nn.Module, names: Container[str]) -> dict[str, torch.Tensor]:
+    """Return some parameters and buffers, uncopied, in the network's order."""
+    return {name: tensor for name, tensor in named_tensors(network).items() if name in names}
 
 
 def tensors_of(network: nn.Module) -> dict[str, np.ndarray]:
