@@ -84,9 +84,7 @@ class DrawWatch(OperationWatch):
         self.drawn = False
         self._generators = Generators(device)
 
-    def run(
-        self, operation: OpOverload, given: tuple[Any, ...], named: dict[str, Any]
-    ) -> object:
+    def run(self, operation: OpOverload, given: tuple[Any, ...], named: dict[str, Any]) -> object:
         """Run an operation; compare the generators if it may draw (attention seldom does)."""
         if torch.Tag.nondeterministic_seeded not in operation.tags:
             return operation(*given, **named)
