@@ -267,6 +267,9 @@ def test_classes_lie_along_the_axis_that_fits(shape, axis):
         ({"seed": 1.5}, "seed is 1.5, and not a whole number from 0"),
         ({"seed": -1}, "seed is -1, and not a whole number from 0"),
         ({"fresh": "no"}, "fresh is 'no', and not True or False"),
+        ({"batch_norm": "moved"}, "batch_norm: 'moved' is not known. Did you mean move"),
+        ({"batch_norm": "move"}, "to names none. Pass to, or batch_norm fixed or reestimate"),
+        ({"batch_norm": "reestimate", "splits": "test"}, "batch_norm reestimate: measures on"),
         ({"splits": ()}, "splits is empty"),
         ({"also": 1}, "also is 1, and not a word or a list of words"),
         ({"ignore": 5}, "ignore is 5, and not a word or a list of words"),
@@ -331,6 +334,26 @@ def test_a_line_to_a_live_network(kind):
     for place, end in ((0, own), (2, other)):
         expected = functional.cross_entropy(end(inputs), targets).item()
         np.testing.assert_allclose(line.values["train_loss"][place, 0], expected, rtol=1e-6)
+
+
+def test_running_statistics_are_measured_again():
+    """Oracle: mean and variance of the features over all samples, by torch's own functions."""
+    torch.manual_seed(5)
+    own, (inputs, targets) = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8)), rows()
+    own[1].running_mean.fill_(5.0)
+    losses = {
+        choice: lm.compute_surface(
+            own, rows(), x=(0, 1, 2), batch_norm=choice, batch_size=64, progress=False
+        ).values["train_loss"][0, 0]
+        for choice in ("fixed", "reestimate")
+    }
+    fixed = functional.cross_entropy(own.eval()(inputs), targets).item()
+    features = own[0](inputs)
+    outputs = (features - features.mean(0)) / (features.var(0) + own[1].eps).sqrt()
+    measured = functional.cross_entropy(outputs, targets).item()
+    assert losses == pytest.approx({"fixed": fixed, "reestimate": measured}, rel=1e-6)
+    assert measured != pytest.approx(fixed, rel=0.01)
+    assert own[1].running_mean.unique().tolist() == [5.0]
 
 
 def test_ignoring_nothing_is_a_word():

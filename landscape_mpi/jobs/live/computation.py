@@ -20,6 +20,7 @@ from landscape_mpi.jobs.live.keyword_values import (
 )
 from landscape_mpi.jobs.live.keywords import check_keywords
 from landscape_mpi.jobs.live.live_problem import check_lendable, problem_of
+from landscape_mpi.jobs.surface.plane_options import RUNNING_STATISTICS
 from landscape_mpi.problem import Problem
 from landscape_mpi.python.loss_surface import LossSurface
 from landscape_mpi.registry import QUANTITIES
@@ -44,6 +45,7 @@ class SurfaceOptions(TypedDict, total=False):
     to: Any  # to which alpha leads: a checkpoint, a state dict or a network
     directions: str | os.PathLike[str]  # file with the directions, or a WeightPlane
     save_directions: bool  # keep the directions in the file
+    batch_norm: str  # running statistics: fixed, move or reestimate (move with to, else fixed)
     splits: Sequence[str]  # which are evaluated (train)
     also: Sequence[str]  # further quantities, such as gradient_norm; see surface --help
     adaptive: float  # how far losses may be off at points that are interpolated (all computed)
@@ -123,7 +125,7 @@ def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
     check_keywords(options, SurfaceOptions.__annotations__)
     whole = ("limit", "batch_size", "ranks_per_point")
     check_numbers(CALLER, options, whole=whole, above_0=("round_seconds", "adaptive"))
-    check_choices(CALLER, options, {"adaptive_unit": UNITS})
+    check_choices(CALLER, options, {"adaptive_unit": UNITS, "batch_norm": RUNNING_STATISTICS})
     check_flags(CALLER, options, ("fresh", "save_directions"))
     check_words(CALLER, options, ("splits", "also", "ignore", "only"))
     seed = options.get("seed")
@@ -234,6 +236,7 @@ def _compute(
         ),
         request.Rounds(options.get("round_seconds", 30.0)),
         also=_quantities(options),
+        batch_norm=options.get("batch_norm"),
         adaptive=options.get("adaptive"),
         adaptive_unit=options.get("adaptive_unit"),
     )

@@ -16,6 +16,8 @@ from landscape_mpi.options import (
 )
 from landscape_mpi.registry import NORMALIZATIONS
 
+RUNNING_STATISTICS = ("fixed", "move", "reestimate")
+
 
 def add_plane_options(group: argparse._ActionsContainer) -> None:
     """Add what says which points are computed, to a parser or a group of it."""
@@ -128,7 +130,7 @@ def _add_solutions(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--batch-norm",
-        choices=["fixed", "move", "reestimate"],
+        choices=RUNNING_STATISTICS,
         help="running statistics: those of the center; moving with the weights to the checkpoint "
         "of --to; or measured on the training set at every point (default: move with --to, else "
         "fixed)",
