@@ -112,18 +112,7 @@ def eigenvalues(name, *options):
     return values_of(name, "hessian_max")[1]
 
 
-@pytest.mark.parametrize(
-    "n_mebibytes",
-    [
-        pytest.param(
-            40,
-            marks=pytest.mark.xfail(
-                strict=True, reason="the vectors of a search come on top of what set-up has tried"
-            ),
-        ),
-        1000,
-    ],
-)
+@pytest.mark.parametrize("n_mebibytes", [40, 1000])
 def test_eigenvalues_on_a_small_gpu(control, n_mebibytes):
     assert surface("surface.h5", "--batch=64").status == 0
     expected = eigenvalues("large.h5")

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 
 from landscape_mpi.compute.devices.choice import device_named
+from landscape_mpi.compute.devices.device import Device
 
 FLOOR = 1e-3  # share of the largest eigenvalue: absolute accuracy of smaller ones
+SMALLEST_CHUNK = 1 << 16
 BREAKDOWN = 1e-6  # share of the largest eigenvalue; a smaller residual is rounding
 
 Multiply = Callable[[torch.Tensor], torch.Tensor]  # float32 [n] to float64 [n]
@@ -59,6 +61,14 @@ def is_converged(value: float, residual: float, largest: float, tolerance: float
     return residual <= tolerance * max(abs(value), FLOOR * largest)
 
 
+def chunk_of(n: int, device: Device) -> int:
+    """Return how many columns of a basis of vectors of length n are converted to float64 at once.
+
+    They take a quarter of the memory of the basis, if it is large.
+    """
+    return min(device.vector_chunk, max(SMALLEST_CHUNK, n // 8))
+
+
 class Lanczos:
     """Hold a Lanczos basis, and the matrix in this basis."""
 
@@ -73,7 +83,7 @@ class Lanczos:
         self._multiply = multiply
         n = len(start)
         self.n_basis = min(n, max(n_basis, 4))
-        self._chunk = device_named(str(start.device)).vector_chunk
+        self._chunk = chunk_of(n, device_named(str(start.device)))
         self._basis = torch.empty(self.n_basis, n, dtype=torch.float32, device=start.device)
         self._matrix = np.zeros((self.n_basis, self.n_basis))
         self._n_vectors = 0
