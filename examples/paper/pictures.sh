@@ -13,12 +13,12 @@ mkdir -p "$folder"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# NAME of the picture, then words of landscape_mpi.plot that draw one.
+# NAME of the picture, then words of landscape_mpi.plot that draw one of QUANTITY.
 draw() {
     local name=$1 drawn
     shift
     rm -rf "$work/drawn"
-    python -m landscape_mpi.plot "$@" --compare --quantity train_loss --dpi 100 --out-dir "$work/drawn" \
+    python -m landscape_mpi.plot "$@" --compare --quantity "${QUANTITY:-train_loss}" --dpi 100 --out-dir "$work/drawn" \
         > /dev/null
     drawn=("$work"/drawn/*.png)
     keep "$name" "${drawn[@]}"
@@ -72,4 +72,6 @@ of_small_networks() {
 }
 
 if [ -n "${SURFACES:-}" ]; then of_the_authors; fi
+QUANTITY=hessian_min draw curvature planes/resnet56_{noshort_,}curvature.h5 --kind heatmap \
+    --label "ResNet-56 without shortcuts" --label "ResNet-56"
 of_small_networks
