@@ -1,7 +1,7 @@
 """Loss landscapes of trained networks, on as many MPI ranks and GPUs as there are.
 
 Each module with a ``main`` is a command: ``python -m landscape_mpi.surface --help``.
-This package imports nothing until a name of it is used, so that ``--help`` answers at once.
+The package imports a module only when one of its names is used, so ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "train_curve",
 ]
 
-_HOME = {  # module of each public name
+_HOME = {  # the module that defines each public name
     "LossCurve": "jobs.live.curve_computation",
     "LossSurface": "python.loss_surface",
     "Problem": "problem",

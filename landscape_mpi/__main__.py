@@ -36,10 +36,10 @@ Examples:
 
 
 def main() -> int:
-    """List the commands, or run the one that is named.
+    """List the commands, or run the named one.
 
     Returns:
-        Exit status of the list; a command exits with its own.
+        Exit status after listing; a command exits with its own status.
     """
     words = sys.argv[1:]
     if not words or words[0] in {"-h", "--help", "help"}:
@@ -83,7 +83,7 @@ def run(name: str, arguments: list[str]) -> None:
     """
     sys.argv = [f"landscape-mpi {name}", *arguments]
     here = os.getcwd()
-    if here not in sys.path:  # python -m adds it, a console script does not
+    if here not in sys.path:  # python -m adds it, but a console script does not
         sys.path.insert(0, here)
     runpy.run_module(f"landscape_mpi.{name}", run_name="__main__", alter_sys=True)
 

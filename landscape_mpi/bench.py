@@ -1,10 +1,10 @@
-"""Measure what this machine gives for a network, and what a surface would take.
+"""Measure how fast this machine evaluates a network, and how long a surface would take.
 
-Evaluates the network, with weights drawn at random, on made-up images in every precision the
-device has, measures matrix products and copies beside it, and says for each precision: images/s
-of a rank, seconds a point, the share of what the machine can do, what limits it, and the time
-of a whole surface. Takes under a minute; needs no data, no checkpoint and no MPI. For networks
-of images.
+Evaluates the network, with random weights and random images, in every precision of the device, and
+also measures matrix products and memory copies. Prints for each precision: images/s of a rank,
+seconds per point, the share of the machine's peak, the limiting factor, and the time of a whole
+surface. Takes under a minute; needs no data, no checkpoint and no MPI. Only for networks that take
+images.
 
   python -m landscape_mpi.bench --model resnet56 --x=-1:1:251 --y=-1:1:251 -n 32
 """
@@ -60,34 +60,53 @@ def make_parser() -> CommandParser:
         type=whole_from_1,
         default=50_000,
         metavar="N",
-        help="samples of a point (default: 50000)",
+        help="samples evaluated at each point (default: 50000)",
     )
     parser.add_argument(
         "--image-shape",
         default="32,32,3",
         metavar="H,W,C",
-        help="height, width and channels (default: 32,32,3)",
+        help="height, width and channels of an image (default: 32,32,3)",
     )
     parser.add_argument(
-        "--classes", type=whole_up_to(MOST_CLASSES), default=10, metavar="N", help="(default: 10)"
+        "--classes",
+        type=whole_up_to(MOST_CLASSES),
+        default=10,
+        metavar="N",
+        help="number of classes (default: 10)",
     )
-    parser.add_argument("--x", default="-1:1:51", metavar="MIN:MAX:N", help="(default: -1:1:51)")
-    parser.add_argument("--y", default="-1:1:51", metavar="MIN:MAX:N", help="(default: -1:1:51)")
+    for letter, axis in (("x", "alpha"), ("y", "beta")):
+        parser.add_argument(
+            f"--{letter}",
+            default="-1:1:51",
+            metavar="MIN:MAX:N",
+            help=f"points along {axis} (default: -1:1:51)",
+        )
     parser.add_argument(
         "-n",
         type=whole_up_to(MOST_RANKS),
         default=1,
         metavar="N",
-        help="ranks like this one (default: 1)",
+        help="number of ranks, all as fast as this one (default: 1)",
     )
-    add_device_option(parser, "a GPU where there is one (auto)")
-    parser.add_argument("--precision", action="append", choices=["fp32", "tf32", "bf16"])
-    parser.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
+    add_device_option(parser, "device to measure (default: auto, a GPU if there is one)")
+    parser.add_argument(
+        "--precision",
+        action="append",
+        choices=["fp32", "tf32", "bf16"],
+        help="precision to measure; may be repeated (default: all that the device has)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=whole_from_1,
+        metavar="N",
+        help="samples per forward pass (default: chosen for the network and the device)",
+    )
     parser.add_argument(
         "--threads",
         type=whole_from_1,
         metavar="N",
-        help="cores of a rank (default: all that this process may use)",
+        help="CPU cores of a rank (default: all that this process may use)",
     )
     return parser
 
@@ -96,7 +115,7 @@ def threads_of(asked: int | None) -> int:
     """Return the number of cores of a rank.
 
     Raises:
-        InputError: If more are asked for than this process may use.
+        InputError: If the option names more than this process may use.
     """
     present = len(os.sched_getaffinity(0))
     if asked is not None and asked > present:

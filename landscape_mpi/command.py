@@ -1,4 +1,4 @@
-"""The common parts of all commands: a parser that raises, an end with one message and a status."""
+"""The common parts of all commands: a parser that raises, and an exit with one message."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class SayAndEnd(argparse.Action):
-    """Option that prints something and exits, like --help, without the other options."""
+    """Option that prints something and exits, like --help; it needs no other options."""
 
     def __init__(self, *, say: Callable[[Any], int], **settings: Any) -> None:
         """Prepare the action.
@@ -107,7 +107,7 @@ def request_of(kind: type[T], options: argparse.Namespace) -> T:
 
 
 def run_alone(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Run a command of one process and exit with its status; bad input is one line, status 2."""
+    """Run a single-process command and exit with its status; bad input gives one line, status 2."""
     search_seldom()
     tell_interrupts_apart()
     try:

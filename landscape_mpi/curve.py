@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class Subcommand(Protocol):
     """The interface of a module of jobs/curve."""
 
-    REQUEST: type  # class of its request, filled with its options
-    SUMMARY: str  # one line
-    EXAMPLE: str  # a command line, and its effect
+    REQUEST: type  # class of its request, which is filled from its options
+    SUMMARY: str  # summary in one line
+    EXAMPLE: str  # a command line and its effect
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add its options."""

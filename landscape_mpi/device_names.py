@@ -1,6 +1,6 @@
-"""The words for devices that --device and device= accept, and reasons against others.
+"""The device names that --device and device= accept, and the reasons why others are refused.
 
-A single process may name one GPU, such as ``cuda:1``; ranks take those of their places.
+A single process may name one GPU, such as ``cuda:1``; each rank takes the GPU of its local rank.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def check_device(name: str, option: str) -> str:
     """Check a word for a device, and return it.
 
     Args:
-        name: The word that was asked for.
-        option: The option that asked, for the message.
+        name: The given word.
+        option: The option with this value, for the message.
 
     Raises:
         InputError: If it cannot be used here.
@@ -32,13 +32,13 @@ def check_device(name: str, option: str) -> str:
         return name
     if kind == "mps":
         raise InputError(
-            f"{option}: {name} (Apple's GPUs) has no float64, in which losses are added up. Pass "
-            f"cpu."
+            f"{option}: {name} (Apple's GPUs) has no float64, which is needed to add up losses. "
+            "Pass cpu."
         )
     if kind in GPU_WORDS:
         raise InputError(
-            f"{option}: {name} is a word for several kinds: pass {AUTO}, which takes GPUs where "
-            f"there are any, cuda for those of NVIDIA and AMD, or xpu for those of Intel."
+            f"{option}: {name} could mean several kinds of GPU. Pass {AUTO}, which takes GPUs if "
+            "there are any, cuda for those of NVIDIA and AMD, or xpu for those of Intel."
         )
     raise unknown_name(option, name, DEVICE_NAMES)
 

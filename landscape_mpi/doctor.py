@@ -1,8 +1,8 @@
-r"""Say what a run would find here, and in words what is wrong.
+r"""Check the environment of a run, and explain every problem found.
 
-Looks at the versions, the MPI library and the launcher, HDF5, the device, cores and memory of
-every rank, and the folder that files are to go to: its file system, its locks, and how long a
-round takes to write. Paste its output into a report of a problem. Start it as you start a run:
+Checks the versions, the MPI library and the launcher, HDF5, the device, cores and memory of every
+rank, and the folder for the output files: its file system, its locks, and the time to write a
+round. Paste its output into a report of a problem. Start it as you start a run:
 
     python -m landscape_mpi.doctor --folder /scratch/me
     mpirun -n 8 python -m landscape_mpi.doctor --folder /scratch/me
@@ -33,8 +33,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=file_path,
         default=Path(),
         metavar="DIR",
-        help="where the files of a run would go; a small one is written there and removed "
-        "(default: this folder)",
+        help="folder for the output files of a run; a small file is written there and removed "
+        "again (default: the current folder)",
     )
     add_device_option(parser)
     return parser.parse_args(arguments)

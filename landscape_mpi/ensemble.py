@@ -5,13 +5,14 @@ r"""Make a fast geometric ensemble: many good networks along one short training.
         --single RUN/epoch_0200.pt --independent A.pt B.pt C.pt --run fge
     python -m landscape_mpi.plot --ensemble fge
 
-goes on from a checkpoint with a learning rate that falls and rises in cycles, collects the weights
-at each of its minima, averages what these members say, and compares that with one network, with
-the average of their weights, and with networks that were trained on their own. The same command
-again goes on from the last complete epoch; with other networks to compare, it compares again.
-With --problem in the place of --model and --data it compares by the problem's loss and metrics.
-Several ranks share every batch, and the networks to evaluate. Source: Garipov et al. 2018,
-arXiv:1802.10026, section 4; the average of weights: Izmailov et al. 2018, arXiv:1803.05407.
+continues from a checkpoint with a learning rate that falls and rises in cycles, saves the weights
+at each minimum of the learning rate, averages the predictions of these members, and compares the
+result with one network, with the average of the members' weights, and with independently trained
+networks. The same command again continues from the last complete epoch; if other networks are named
+for the comparison, it compares again. With --problem instead of --model and --data it compares the
+problem's loss and metrics. Several ranks share every batch, and the networks to evaluate. Source:
+Garipov et al. 2018, arXiv:1802.10026, section 4; the average of weights: Izmailov et al. 2018,
+arXiv:1803.05407.
 """
 
 from __future__ import annotations
@@ -53,16 +54,16 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 
-MOST_MEASURES = 1000  # epochs of a cycle
+MOST_MEASURES = 1000  # epochs per cycle
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make an ensemble in this process as the arguments ask; return the exit status."""
+    """Make an ensemble in this process, as the arguments say; return the exit status."""
     return ensemble(parse(arguments), None)
 
 
 def ensemble(options: argparse.Namespace, ranks: Ranks | None) -> int:
-    """Make the ensemble that the options ask for, on ranks or alone. Collective over the ranks.
+    """Make the ensemble that the options describe, on ranks or alone. Collective over the ranks.
 
     Returns:
         Exit status: 0 at the end, 75 after a stop signal.
@@ -137,28 +138,29 @@ def _add_cycles(parser: CommandParser) -> None:
         type=file_path,
         required=True,
         metavar="FILE",
-        help="checkpoint to go on from, trained well but not to the end: at 80 %% of its epochs, "
-        "say",
+        help="checkpoint to continue from, well trained but not to the end: for example at 80 %% "
+        "of its epochs",
     )
-    add_epochs_option(cycles, default=20, what="of all cycles")
+    add_epochs_option(cycles, default=20, what="epochs of all cycles together")
     cycles.add_argument(
         "--cycle",
         type=epochs_above_0,
         default=Fraction(4),
         metavar="EPOCHS",
-        help="length of a cycle, e.g. 4 or 0.5; members are collected in their middle (4)",
+        help="epochs per cycle, e.g. 4 or 0.5; a member is saved in the middle of each cycle "
+        "(default: 4)",
     )
     cycles.add_argument(
         "--lr",
         type=number_above_0,
         default=0.05,
-        help="largest learning rate, at the ends of a cycle (0.05)",
+        help="largest learning rate, at the ends of a cycle (default: 0.05)",
     )
     cycles.add_argument(
         "--lr-low",
         type=number_above_0,
         default=0.0005,
-        help="smallest one, in the middle of a cycle (0.0005)",
+        help="smallest learning rate, in the middle of a cycle (default: 0.0005)",
     )
     add_batch_size(cycles)
     add_batches_per_step(cycles)
@@ -167,12 +169,13 @@ def _add_cycles(parser: CommandParser) -> None:
 
 
 def _add_compared(parser: CommandParser) -> None:
-    compared = parser.add_argument_group("what it is compared with")
+    compared = parser.add_argument_group("networks to compare with")
     compared.add_argument(
         "--single",
         type=file_path,
         metavar="FILE",
-        help="checkpoint of one network, trained for as many epochs as start and cycles together",
+        help="checkpoint of one network that was trained for as many epochs as --start and the "
+        "cycles together",
     )
     compared.add_argument(
         "--independent",
@@ -180,7 +183,8 @@ def _add_compared(parser: CommandParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="checkpoints of networks that were trained on their own, averaged in this order",
+        help="checkpoints of independently trained networks; their predictions are averaged in "
+        "this order",
     )
     add_weights_options(compared)
 
@@ -193,25 +197,25 @@ def _add_run(parser: CommandParser) -> None:
         type=file_path,
         required=True,
         metavar="DIR",
-        help="folder to fill: member_001.pt and on; swa.pt, the average of their weights; "
-        "comparison.csv; ensemble.h5; resume.pt. Made where it is not there, gone on from where "
-        "it is",
+        help="output folder: member_001.pt, member_002.pt, ...; swa.pt, the average of their "
+        "weights; comparison.csv; ensemble.h5; resume.pt. It is made if it does not exist; an "
+        "existing one is continued",
     )
     run.add_argument(
         "--measures",
         type=even_number,
         default=4,
         metavar="N",
-        help="times a cycle that test error, or the test loss of a problem, and distance from the "
-        "start are measured, even (4)",
+        help="even number of measurements per cycle of the test error (or the test loss of a "
+        "problem) and of the distance from the start (default: 4)",
     )
     run.add_argument(
-        "--fresh", action="store_true", help="start over instead of going on from what --run holds"
+        "--fresh", action="store_true", help="start over instead of continuing what --run holds"
     )
 
 
 def epochs_above_0(text: str) -> Fraction:
-    """Return a number of epochs above 0 and up to MOST_EPOCHS, exactly as it is written.
+    """Parse a number of epochs above 0 and up to MOST_EPOCHS, as an exact fraction.
 
     Raises:
         ArgumentTypeError: If the text is not such a number.
@@ -222,13 +226,15 @@ def epochs_above_0(text: str) -> Fraction:
 
 
 def even_number(text: str) -> int:
-    """Return an even number above 0 and up to MOST_MEASURES.
+    """Parse an even number above 0 and up to MOST_MEASURES.
 
     Raises:
         ArgumentTypeError: If the text is not such a number.
     """
     if whole_up_to(MOST_MEASURES)(text) % 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is odd: the middle of a cycle is one of them.")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is odd. Pass an even number: the middle of a cycle is always measured."
+        )
     return int(text)
 
 
@@ -236,12 +242,12 @@ def check(options: argparse.Namespace) -> None:
     """Check that options go together, and fill in those that depend on others.
 
     Raises:
-        InputError: If they do not.
+        InputError: If they do not go together.
     """
     if options.lr_low >= options.lr:
         raise InputError(
-            f"--lr-low {options.lr_low:g}: is not below --lr {options.lr:g}, and each cycle goes "
-            f"down from the one to the other and back. Pass a smaller --lr-low."
+            f"--lr-low {options.lr_low:g} is not below --lr {options.lr:g}, but each cycle goes "
+            "down from --lr to --lr-low and back. Pass a smaller --lr-low."
         )
     if options.nesterov is None:
         options.nesterov = options.momentum > 0

@@ -1,4 +1,4 @@
-"""Errors that a user can fix, and their common words.
+"""Errors that a user can fix, and the wording they share.
 
 Every message says where, what is there, what was asked, why it matters and the way out. A command
 prints it once and ends with status 2, or with 1 if its file can no longer be written. Any other
@@ -18,12 +18,12 @@ from types import FrameType
 from typing import NoReturn
 
 HERE = str(Path(__file__).parent)
-USERS_OWN = "code of your own raised"  # if no option names it
+USERS_OWN = "your own code raised"  # for code that no option names
 EXIT_UNWRITABLE = 1
 EXIT_BAD_INPUT = 2
-EXIT_BROKEN_PIPE = 141  # the status of a program that SIGPIPE ended
-EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal, run the same command again
-EXTRAS = {  # extras with packages that `pip install landscape_mpi` alone does not install
+EXIT_BROKEN_PIPE = 141  # exit status of a program that SIGPIPE ended
+EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal; run the same command again
+EXTRAS = {  # extras for packages that `pip install landscape_mpi` alone does not install
     "torch": "compute",
     "mpi4py": "compute",
     "safetensors": "compute",
@@ -42,10 +42,10 @@ class MissingInputError(InputError, FileNotFoundError):
 
 
 class UserCodeError(InputError):
-    """An exception in the user's own code: in a function that an option names, or in its result."""
+    """An exception in the user's own code: in a function named by an option, or in its result."""
 
     def __init__(self, where: str, problem: BaseException) -> None:
-        """Put the failure into one line, with the traceback in the user's code below.
+        """Describe the failure in one line, followed by the traceback in the user's code.
 
         Args:
             where: Option and failed step, e.g. ``--model: nets:build failed``.
@@ -63,8 +63,9 @@ class UnwritableError(Exception):
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(
-            f"{path}: cannot be written ({problem}). The rounds before are in it. Make room, or "
-            f"give this user back what it may do there, and run the same command again to go on."
+            f"{path}: cannot be written ({problem}). All earlier rounds are saved in it. Free "
+            "some disk space, or restore this user's permission to write there, and run the same "
+            "command again to continue."
         )
 
 
@@ -79,7 +80,7 @@ def unknown_name(where: str, name: str, known: Iterable[str]) -> InputError:
 
     Args:
         where: Option or file that named it, e.g. ``--model``.
-        name: The name that was asked for.
+        name: The unknown name.
         known: The known names, in the order to list them.
     """
     choices = list(known)
@@ -90,7 +91,7 @@ def unknown_name(where: str, name: str, known: Iterable[str]) -> InputError:
 
 @contextmanager
 def missing_packages_named() -> Iterator[None]:
-    """Turn the absence of an optional package into an InputError that names its extra.
+    """Turn a missing optional package into an InputError that names its extra.
 
     Raises:
         InputError: If the package belongs to an extra.
@@ -111,12 +112,12 @@ def missing_packages_named() -> Iterator[None]:
 
 @contextmanager
 def users_own(where: str, *, library_too: bool = False) -> Iterator[None]:
-    """Turn an exception of the user's code into a UserCodeError; one of our own stays a defect.
+    """Turn an exception of the user's code into a UserCodeError; others stay defects.
 
     Args:
         where: Option and failed step, e.g. ``--model: nets:build raised at alpha = 1``.
-        library_too: Whether the user chose everything that is called. Then an exception that passed
-            only through libraries also counts as the user's.
+        library_too: Whether the user chose everything that is called. If so, an exception that
+            passed only through libraries also counts as the user's.
 
     Raises:
         UserCodeError: If the exception passed through the user's code. An OutOfMemoryError stays
@@ -157,7 +158,7 @@ def _place(problem: BaseException) -> str:
         return f"{problem.filename}:{problem.lineno}"
     frames = traceback.extract_tb(problem.__traceback__)
     if not frames:
-        return "no line is known"
+        return "line unknown"
     last = _last_of_user(frames)
     return "" if _is_ours(last) else f"{last.filename}:{last.lineno}"
 
@@ -193,7 +194,7 @@ def user_traceback(problem: BaseException) -> str:
 
 
 def _from_user_code(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
-    """Return the frames from the first one of the user's code; without one, those below our own."""
+    """Return the frames from the user's first one on; without one, those below this package's."""
     for i, frame in enumerate(frames):
         if _is_users(frame):
             return frames[i:]

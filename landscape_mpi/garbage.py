@@ -1,7 +1,8 @@
-"""Python's garbage collection: rare, since nothing that a command imports becomes garbage.
+"""Python's garbage collection, made rare: nothing that a command imports ever becomes garbage.
 
-Torch and other imports make half a million objects. Scanning them all, twice during the imports and
-twice more at the end of the process, took a fifth of the processor time of a small job on a rank.
+Torch and other imports create half a million objects. Scanning them all, twice during the imports
+and twice more at the end of the process, took a fifth of the processor time of a small job on a
+rank.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 
-YOUNG = 20_000  # new objects before the young ones are scanned; Python 3.11 has 700
+YOUNG = 20_000  # new objects before the young ones are scanned; Python 3.11's own value is 700
 OLDER = (20, 100)  # times that, before older ones are scanned
 LITTLE = 64 << 20  # bytes that may wait for a scan
 ALWAYS = LITTLE + 1

@@ -2,12 +2,11 @@ r"""Compute the extreme eigenvalues of the Hessian at every point of a surface, 
 
     mpirun -n 32 python -m landscape_mpi.hessian resnet56.h5 --data-dir /scratch/data
 
-takes network, weights, data, directions and grid from the surface file, or the problem that it
-names, and adds to it the smallest and the largest eigenvalue of the Hessian of the training loss
-at each of its points.
-Where |smallest / largest| is small, the surface is convex there, and not only in the plane. The
-same command again resumes a run that was killed. Source: Li et al. 2018, arXiv:1712.09913,
-section 6, figure 7.
+takes network, weights, data, directions and grid (or the problem) from the surface file, and adds
+to the file the smallest and the largest eigenvalue of the Hessian of the training loss at each of
+its points. Where |smallest / largest| is small, the loss is nearly convex in all directions, not
+only in the plane. The same command again resumes a run that was killed. Source: Li et al. 2018,
+arXiv:1712.09913, section 6, figure 7.
 """
 
 from __future__ import annotations
@@ -54,53 +53,54 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.out is not None and options.spectrum is None:
         parser.error(
-            "--out names the file of --spectrum; the eigenvalues go into the surface file itself. "
-            "Leave --out away, or pass --spectrum=0,0 too."
+            "--out names the file of --spectrum, but without --spectrum the eigenvalues go into "
+            "the surface file itself. Leave out --out, or also pass --spectrum=0,0."
         )
     return options
 
 
 def _add_input_options(parser: CommandParser) -> None:
-    group = parser.add_argument_group("inputs that moved since the surface was computed")
+    group = parser.add_argument_group("inputs that have moved since the surface was computed")
     add_moved_inputs(group)
     group.add_argument(
         "--problem",
         type=ProblemSource,
         metavar="MODULE:FUNCTION",
-        help="function that returns the problem of the surface, if it has another name now, or "
-        "was passed in Python",
+        help="function that returns the problem of the surface, if its name has changed, or if "
+        "the problem was passed in Python",
     )
     group.add_argument(
         "--directions",
         type=file_path,
         metavar="FILE",
-        help="the file the directions were taken from",
+        help="file from which the directions were taken",
     )
 
 
 def _add_matrix_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("matrix")
-    words = "take N of the surface's training samples (default: 5000, or all if fewer)"
+    words = "number of the surface's training samples to use (default: 5000, or all if fewer)"
     add_limit_options(group, words=words)
     group.add_argument(
         "--parameters",
         choices=["moved", "all"],
         default="moved",
-        help="derivatives in the parameters that the surface's directions move, or in all of "
-        "them (default: moved)",
+        help="parameters to differentiate with respect to: those that the surface's directions "
+        "move, or all (default: moved)",
     )
     group.add_argument(
         "--gauss-newton",
         action="store_true",
-        help="the Gauss-Newton matrix in the place of the Hessian; it has no negative eigenvalue "
-        "where the loss is convex in the outputs, as all of ours are",
+        help="compute eigenvalues of the Gauss-Newton matrix instead of the Hessian; it has no "
+        "negative eigenvalue if the loss is convex in the outputs, as all built-in losses are",
     )
     group.add_argument(
         "--stride",
         type=whole_from_1,
         default=1,
         metavar="K",
-        help="every K-th coordinate of the grid, from its middle (default: 1, all points)",
+        help="compute only every K-th coordinate of the grid, starting from its middle (default: "
+        "1, all points)",
     )
 
 
@@ -111,37 +111,40 @@ def _add_solver_options(parser: CommandParser) -> None:
         type=number_above_0,
         default=1e-2,
         metavar="R",
-        help="an eigenvalue is found when its residual is below R times its own magnitude, or "
-        "times a thousandth of the largest if it is smaller (default: 0.01)",
+        help="relative accuracy: an eigenvalue counts as found when its residual is below R times "
+        "its magnitude, or R times a thousandth of the largest magnitude if that is more "
+        "(default: 0.01)",
     )
     group.add_argument(
         "--max-products",
         type=whole_from_1,
         default=200,
         metavar="N",
-        help="a point that needs more is stored as far as it is (default: 200)",
+        help="largest number of Hessian-vector products per point; a point that needs more is "
+        "stored unconverged (default: 200)",
     )
     group.add_argument(
         "--solver",
         choices=["lanczos", "arpack"],
         default="lanczos",
-        help="ours, with thick restarts, or SciPy's as a check on it (default: lanczos)",
+        help="eigenvalue solver: our Lanczos with thick restarts, or SciPy's ARPACK as a check of "
+        "it (default: lanczos)",
     )
     group.add_argument(
         "--basis",
         type=whole_up_to(MOST_VECTORS),
         default=40,
         metavar="N",
-        help="vectors kept (default: 40)",
+        help="Lanczos vectors kept in memory (default: 40)",
     )
     group.add_argument(
         "--memory",
         type=number_above_0,
         metavar="GB",
-        help="for what a rank keeps between the products of a point (default: half of what is "
-        "free); less of it is slower",
+        help="memory for intermediate results that a rank reuses in all products of a point; less "
+        "memory is slower (default: half of the free memory)",
     )
-    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples a pass")
+    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per pass")
 
 
 def _add_spectrum_options(parser: CommandParser) -> None:
@@ -150,21 +153,21 @@ def _add_spectrum_options(parser: CommandParser) -> None:
         "--spectrum",
         type=point,
         metavar="ALPHA,BETA",
-        help="compute the leading eigenvectors, the trace and the density of eigenvalues there, "
-        "into a file of their own, and nothing else",
+        help="compute only the leading eigenvectors, the trace and the density of eigenvalues at "
+        "this point, and write them to a separate file",
     )
     group.add_argument(
         "--top",
         type=whole_up_to(MOST_VECTORS),
         default=10,
         metavar="K",
-        help="eigenvectors (default: 10)",
+        help="number of eigenvectors for --spectrum (default: 10)",
     )
     group.add_argument(
         "--out",
         type=file_path,
         metavar="FILE",
-        help="file of --spectrum, replaced (default: beside the surface)",
+        help="output file of --spectrum, replaced if it exists (default: beside the surface)",
     )
 
 
@@ -176,14 +179,18 @@ def point(text: str) -> tuple[float, float]:
     """
     values = numbers(text)
     if len(values) != 2 or not all(map(math.isfinite, values)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no point. Write --spectrum=0,0.")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a point ALPHA,BETA. Pass e.g. --spectrum=0,0."
+        )
     return values[0], values[1]
 
 
 def _add_run_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument(
-        "--fresh", action="store_true", help="compute all eigenvalues again; the surface stays"
+        "--fresh",
+        action="store_true",
+        help="compute all eigenvalues again; the values of the surface stay",
     )
     add_round_options(group)
     add_device_option(group)
@@ -191,19 +198,20 @@ def _add_run_options(parser: CommandParser) -> None:
         "--ranks-per-point",
         type=whole_from_1,
         metavar="K",
-        help="ranks that share the data of a point (default: 1, more where points are few)",
+        help="ranks that share the data of each point (default: 1, or more if there are few "
+        "points)",
     )
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
-    """Compute the eigenvalues that the options ask for. Collective over the ranks.
+    """Compute the eigenvalues that the options describe. Collective over the ranks.
 
     Returns:
         Exit status: 0 when all points are done, 75 after a stop signal.
     """
     stop = StopRequest()
     if options.spectrum is None:
-        stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
+        stop.listen(ranks)  # before the set-up: a signal during it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line has been checked.
     from landscape_mpi.engine.grid_job import prepare, run_grid_job
     from landscape_mpi.jobs.hessian.hessian_job import HessianJob

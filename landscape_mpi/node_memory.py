@@ -24,16 +24,16 @@ def check_fits(where: str, n_bytes: int) -> None:
         n_bytes: Claimed size of the array.
 
     Raises:
-        InputError: If it does not.
+        InputError: If it does not fit.
     """
     if not TABLE.exists():  # not Linux
         return
     free = node_memory()[1]
     if n_bytes > free:
         raise InputError(
-            f"{where}: says that it holds {in_words(n_bytes)}, and this node has {in_words(free)} "
-            f"of memory free, so it is not read. Use a node with more memory, or a smaller file; "
-            f"if the file should be small, it is damaged or not what it seems."
+            f"{where}: claims to hold {in_words(n_bytes)}, but this node has only "
+            f"{in_words(free)} of free memory, so it is not read. Use a node with more memory, or "
+            "a smaller file; if the file should be small, it is damaged or of another kind."
         )
 
 

@@ -1,4 +1,4 @@
-"""Option values, and the options that several commands share."""
+"""Parsers of option values, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from landscape_mpi.registry import COLOR_MAPS, DATA_SETS, HOOK, NETWORKS, REVERS
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 10**9
 MOST_LEVELS = 200
-FEWEST_PIXELS, MOST_PIXELS = 200, 8_000  # pixels of a side of a picture that VTK draws
-# Larger numbers are typing errors: the run would not end, or not fit into memory.
+FEWEST_PIXELS, MOST_PIXELS = 200, 8_000  # side of a picture drawn by VTK, in pixels
+# Larger numbers are typing errors: the run would never end, or not fit into memory.
 MOST_EPOCHS = 100_000
-MOST_POINTS = 100_000  # points of an axis, or of a path
+MOST_POINTS = 100_000  # points of an axis, or checkpoints of a trajectory
 MOST_THREADS = 1024
-MOST_NETWORKS = 1000  # of things that are made one after the other, or all kept
-MOST_VECTORS = 1000  # vectors as long as all weights, together in memory
+MOST_NETWORKS = 1000  # networks that are made one after the other, or all kept
+MOST_VECTORS = 1000  # vectors as long as all weights, all in memory at once
 NETWORKS_AND_DATA = {
     "models": "the networks with their numbers of parameters",
     "data": "the data sets and how to get their files",
@@ -39,7 +39,7 @@ def whole_from_1(text: str) -> int:
 
 
 def whole_up_to(most: int) -> Callable[[str], int]:
-    """Return a type for whole numbers from 1 to a largest sensible one."""
+    """Return an argparse type for whole numbers from 1 to a largest sensible one."""
 
     def parse(text: str) -> int:
         return _whole(text, most, f"{most:,}")
@@ -91,8 +91,8 @@ def add_limit_options(group: argparse._ActionsContainer, *, words: str) -> None:
         type=subset_name,
         metavar="WHICH",
         help="which samples --limit takes: random, random:SEED or first; if a data set is sorted "
-        "by class, its first N samples may lack whole classes (default: random:0, or those that "
-        "the file was begun with)",
+        "by class, its first N samples may lack whole classes (default: random:0, or the same "
+        "samples as in an existing file)",
     )
 
 
@@ -104,12 +104,12 @@ def number_from_0(text: str) -> float:
     """
     value = _number(text)
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number from 0.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of at least 0.")
     return value
 
 
 def _number(text: str) -> float:
-    """Return a number; NaN if the text is none, which no range holds."""
+    """Return a number, or NaN, which lies in no range, if the text is not a number."""
     try:
         return float(text)
     except ValueError:
@@ -138,7 +138,9 @@ def levels(text: str) -> int | list[float]:
     """
     if text.isdecimal():
         if not 1 <= int(text) <= MOST_LEVELS:
-            raise argparse.ArgumentTypeError(f"{text} levels; choose 1 to {MOST_LEVELS}.")
+            raise argparse.ArgumentTypeError(
+                f"{text} levels: pass a number from 1 to {MOST_LEVELS}."
+            )
         return int(text)
     try:
         given = [float(level) for level in text.split(",") if level.strip()]
@@ -147,13 +149,13 @@ def levels(text: str) -> int | list[float]:
     rising = all(a < b for a, b in itertools.pairwise(given))
     if not given or not rising or not all(math.isfinite(level) for level in given):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a number of levels nor rising levels as 0.1,0.5,1."
+            f"{text!r} is neither a number of levels nor a rising list of levels such as 0.1,0.5,1."
         )
     return given
 
 
 def value_range(text: str) -> tuple[float | None, float | None]:
-    """Parse the ends of the values that are drawn, LOW:HIGH; None for an end that is left out.
+    """Parse the range of values to draw, LOW:HIGH; None for an end that is left out.
 
     Raises:
         ArgumentTypeError: If the text is not valid.
@@ -166,8 +168,8 @@ def value_range(text: str) -> tuple[float | None, float | None]:
     known = [end for end in ends if end is not None]
     if not colon or not known or not all(map(math.isfinite, known)) or sorted(set(known)) != known:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no range. Pass LOW:HIGH with LOW below HIGH, e.g. 0.1:10, or one end, "
-            f"e.g. :10."
+            f"{text!r} is not a range. Pass LOW:HIGH with LOW below HIGH, e.g. 0.1:10, or one "
+            "end, e.g. :10."
         )
     return ends[0], ends[1]
 
@@ -184,8 +186,8 @@ def camera_angles(text: str) -> tuple[float, float]:
         azimuth = elevation = math.nan
     if not (abs(azimuth) <= 360 and 0 <= elevation <= 90):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no camera. Pass AZIMUTH,ELEVATION in degrees, the azimuth from -360 to "
-            "360 and the elevation from 0 to 90, e.g. --camera=-60,40."
+            f"{text!r} is not a camera. Pass AZIMUTH,ELEVATION in degrees, the azimuth from -360 "
+            "to 360 and the elevation from 0 to 90, e.g. --camera=-60,40."
         )
     return azimuth, elevation
 
@@ -200,7 +202,7 @@ def picture_size(text: str) -> tuple[int, int]:
     sides = [int(side) if side.isdecimal() and side.isascii() else 0 for side in (width, height)]
     if not all(FEWEST_PIXELS <= side <= MOST_PIXELS for side in sides):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no size. Pass WIDTHxHEIGHT in pixels, both from {FEWEST_PIXELS} to "
+            f"{text!r} is not a size. Pass WIDTHxHEIGHT in pixels, both from {FEWEST_PIXELS} to "
             f"{MOST_PIXELS:,}, e.g. 1600x1200."
         )
     return sides[0], sides[1]
@@ -218,20 +220,20 @@ def color_map(text: str) -> str:
         hint = f" Did you mean {near}?" if near else ""
         raise argparse.ArgumentTypeError(
             f"{text!r} is not one of {', '.join(COLOR_MAPS)}, nor one of these followed by "
-            f"{REVERSED}, which turns it round.{hint}"
+            f"{REVERSED}, which reverses it.{hint}"
         )
     return text
 
 
 def list_of_names(text: str) -> list[str]:
-    """Parse names between commas.
+    """Parse names separated by commas.
 
     Raises:
         ArgumentTypeError: If there is no name.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise argparse.ArgumentTypeError("names nothing.")
+        raise argparse.ArgumentTypeError("the list holds no name. Pass names separated by commas.")
     return names
 
 
@@ -242,7 +244,7 @@ def pixel_density(text: str) -> int:
         ArgumentTypeError: If the text is not a whole number from 20 to 2400.
     """
     if not text.isdecimal() or not 20 <= int(text) <= 2400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 20 to 2400.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 20 to 2400.")
     return int(text)
 
 
@@ -259,7 +261,7 @@ def share(text: str) -> float:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Parse numbers with commas between them.
+    """Parse numbers separated by commas.
 
     Raises:
         ArgumentTypeError: If one of them is not a number.
@@ -268,12 +270,12 @@ def numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as problem:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number, nor several with commas between them."
+            f"{text!r} is not a number, nor a list of numbers separated by commas."
         ) from problem
 
 
 def names_of(*known: str, none: str | None = None) -> Callable[[str], tuple[str, ...]]:
-    """Return a type for names with commas between them, each of the known ones.
+    """Return an argparse type for a list of known names, separated by commas.
 
     Args:
         known: The names, in the order in which they are returned.
@@ -294,10 +296,10 @@ def names_of(*known: str, none: str | None = None) -> Callable[[str], tuple[str,
 
 
 def patterns_and(*words: str, none: str | None = None) -> Callable[[str], tuple[str, ...]]:
-    """Return a type for patterns with commas between them, and special words among them.
+    """Return an argparse type for patterns and special words, separated by commas.
 
     Args:
-        words: The special words; the result has them first, in this order, and then the patterns.
+        words: The special words. The result has them first, in this order, and then the patterns.
         none: A word that stands for nothing.
     """
 
@@ -306,8 +308,8 @@ def patterns_and(*words: str, none: str | None = None) -> Callable[[str], tuple[
         if none is not None and asked == {none}:
             return ()
         if "" in asked or none in asked:
-            what = f"{none!r} beside others" if none in asked else "an empty name"
-            raise argparse.ArgumentTypeError(f"{text!r} has {what} in it.")
+            what = f"{none!r} beside other names" if none in asked else "an empty name"
+            raise argparse.ArgumentTypeError(f"{text!r} contains {what}.")
         known = [word for word in words if word in asked]
         return (*known, *sorted(asked.difference(known)))
 
@@ -320,7 +322,7 @@ def file_path(text: str) -> Path:
 
 
 class _NameNetwork(argparse.Action):
-    """Action that stores --model with --output after it in brackets, in either order."""
+    """Action that stores --model and appends --output in brackets, in either order."""
 
     def __call__(
         self,
@@ -329,7 +331,7 @@ class _NameNetwork(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Store the value; both options together make the name of the network."""
+        """Store the value; both options together form the name of the network."""
         model, entry = namespace.model, namespace.output
         if model is not None and entry is not None:
             model = model.removesuffix(f"[{entry}]")
@@ -338,34 +340,37 @@ class _NameNetwork(argparse.Action):
         if model is None or entry is None:
             return
         if "[" in model:
-            parser.error(f"--model {model} names an entry already, and --output {entry} another.")
+            parser.error(
+                f"--model {model} already names an entry, and --output names {entry}. Leave out "
+                "one of them."
+            )
         namespace.model = f"{model}[{entry}]"
 
 
 def add_model_option(group: argparse._ActionsContainer, *, required: bool = True) -> None:
-    """Add --model and --output to a parser or a group of it."""
+    """Add --model and --output to a parser or one of its groups."""
     group.add_argument(
         "--model",
         action=_NameNetwork,
         required=required,
         metavar="NAME",
-        help=f"network of the zoo ({', '.join(NETWORKS)} and many more: --list models), or {HOOK} "
-        "that returns yours",
+        help=f"network of the zoo ({', '.join(NETWORKS)} and many more: --list models), or "
+        f"{HOOK}, a function that returns your network",
     )
     group.add_argument(
         "--output",
         action=_NameNetwork,
         metavar="NAME",
-        help="which of the tensors that the network returns the loss is made of, where it returns "
-        "a dict, an object or a tuple: its name, e.g. logits, or its place, e.g. 0; it becomes a "
-        "part of the name of the network, package.module:function[logits]",
+        help="output tensor that enters the loss, if the network returns a dict, an object or a "
+        "tuple: its name, e.g. logits, or its position, e.g. 0; it becomes part of the name of "
+        "the network, package.module:function[logits]",
     )
 
 
 def add_problem_option(
     group: argparse._ActionsContainer, source: Callable[[str], Any], *, what: str = ""
 ) -> None:
-    """Add --problem to a parser or a group of it.
+    """Add --problem to a parser or one of its groups.
 
     Args:
         group: Parser or group for it.
@@ -376,8 +381,8 @@ def add_problem_option(
         "--problem",
         type=source,
         metavar="MODULE:FUNCTION",
-        help="function that returns a landscape_mpi.Problem: a network, batches of any kind and a "
-        f"loss of the network and a batch, in the place of --model, --data and --loss{what}",
+        help="function that returns a landscape_mpi.Problem (a network, batches of any kind, and "
+        f"a loss of the network and a batch); replaces --model, --data and --loss{what}",
     )
 
 
@@ -391,8 +396,8 @@ def settle_subject(parser: argparse.ArgumentParser, options: argparse.Namespace)
             )
     elif getattr(options, "output", None) is not None:
         parser.error(
-            f"--output {options.output}: is of networks of --model. Let the loss of the problem "
-            f"take the entry from what its network returns"
+            f"--output {options.output} applies only to networks of --model. Let the loss of the "
+            "problem select the output of its network"
         )
     options.model, options.data = options.model or "", options.data or ""
 
@@ -404,12 +409,12 @@ def add_list_option(
     *,
     lists: Mapping[str, str] = NETWORKS_AND_DATA,
 ) -> None:
-    """Add --list to a parser or a group of it.
+    """Add --list to a parser or one of its groups.
 
     Args:
         group: Parser or group for it.
         action: command.SayAndEnd.
-        say: Prints the list that is asked for.
+        say: Prints the named list.
         lists: Contents of each list, by its name.
     """
     group.add_argument(
@@ -417,7 +422,7 @@ def add_list_option(
         action=action,
         say=say,
         choices=list(lists),
-        help=f"print {', or '.join(lists.values())}, and end",
+        help=f"print {', or '.join(lists.values())}, and exit",
     )
 
 
@@ -427,11 +432,11 @@ def add_data_options(group: argparse._ArgumentGroup, *, required: bool = True) -
         "--data",
         required=required,
         metavar="NAME",
-        help=f"{', '.join(form for form in DATA_SETS if form != HOOK)}, or {HOOK} that returns "
-        "yours",
+        help=f"{', '.join(form for form in DATA_SETS if form != HOOK)}, or {HOOK}, a function "
+        "that returns your data",
     )
     group.add_argument(
-        "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
+        "--data-dir", type=file_path, metavar="DIR", help="folder of the data set's files"
     )
     group.add_argument(
         "--download", action="store_true", help="fetch missing files from the publisher"
@@ -440,10 +445,14 @@ def add_data_options(group: argparse._ArgumentGroup, *, required: bool = True) -
         "--mean",
         type=numbers,
         metavar="LIST",
-        help="of the pixels per channel, 0 to 1, e.g. 0.49,0.48,0.45 (default: the data's own)",
+        help="mean of the pixels (0 to 1) of each channel, e.g. 0.49,0.48,0.45 (default: that of "
+        "the data set)",
     )
     group.add_argument(
-        "--std", type=numbers, metavar="LIST", help="standard deviation, given as --mean is"
+        "--std",
+        type=numbers,
+        metavar="LIST",
+        help="standard deviation of the pixels, in the same form as --mean",
     )
 
 
@@ -453,15 +462,15 @@ def add_reading_options(group: argparse._ArgumentGroup) -> None:
         "--ignore-index",
         type=ignored_number,
         metavar="N",
-        help="leave targets of N out of the loss and of the error, or none to count them all "
-        "(default: -100, as in torch's cross-entropy)",
+        help="target value that is left out of the loss and the error, or none to count all "
+        "targets (default: -100, as in torch's cross-entropy)",
     )
     group.add_argument(
         "--class-axis",
         type=int,
         choices=[1, -1],
-        help="axis of the outputs along which the classes lie, where a sample has several targets: "
-        "1 as in torch's losses, -1 for the last (default: the axis that fits the targets)",
+        help="axis of the outputs that runs over the classes, if a sample has several targets: 1 "
+        "as in torch's losses, -1 for the last axis (default: the axis that fits the targets)",
     )
 
 
@@ -483,21 +492,21 @@ def class_weights(text: str) -> tuple[float, ...]:
     """Parse the weights of classes.
 
     Raises:
-        ArgumentTypeError: If they are not finite, below 0, or all 0.
+        ArgumentTypeError: If they are not finite, negative, or all 0.
     """
     weights = numbers(text)
     if not any(weights) or not all(0 <= weight < math.inf for weight in weights):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of finite weights from 0, one of them above 0."
+            f"{text!r} is not a list of finite weights of at least 0 with one above 0."
         )
     return weights
 
 
 def device_name(text: str) -> str:
-    """Parse a word for a device.
+    """Parse the name of a device.
 
     Raises:
-        ArgumentTypeError: If the text is not such a word.
+        ArgumentTypeError: If the text is not such a name.
     """
     try:
         return check_device(text, "--device")
@@ -507,9 +516,10 @@ def device_name(text: str) -> str:
 
 def add_device_option(
     group: argparse._ActionsContainer,
-    words: str = "one GPU per rank, or shares of the cores (default: GPUs where there are any)",
+    words: str = "device of each rank: one GPU, or a share of the CPU cores (default: GPUs if "
+    "there are any)",
 ) -> None:
-    """Add --device to a parser or a group of it."""
+    """Add --device to a parser or one of its groups."""
     group.add_argument(
         "--device",
         type=device_name,
@@ -521,13 +531,15 @@ def add_device_option(
 
 def add_training_place(group: argparse._ActionsContainer) -> None:
     """Add --seed, --device and --threads of a training to a group of a parser."""
-    group.add_argument("--seed", type=seed_number, default=0, help="of all that is random (0)")
+    group.add_argument(
+        "--seed", type=seed_number, default=0, help="seed of all random numbers (default: 0)"
+    )
     add_device_option(group)
     group.add_argument(
         "--threads",
         type=whole_up_to(MOST_THREADS),
         metavar="N",
-        help="of the CPU, per rank (all cores)",
+        help="CPU threads per rank (default: all cores)",
     )
 
 
@@ -537,36 +549,44 @@ def add_augmentation(group: argparse._ActionsContainer) -> None:
         "--augment",
         choices=["auto", "none", "crop-flip"],
         default="auto",
-        help="auto: crop-flip for data sets of photographs, as cifar10; none for other data (auto)",
+        help="augmentation of the training images; auto means crop-flip for data sets of "
+        "photographs such as cifar10, and none for other data (default: auto)",
     )
     group.add_argument(
         "--precision",
         choices=["fp32", "bf16"],
         default="fp32",
-        help="bf16: mixed precision in training; weights and the test stay in fp32 (fp32)",
+        help="precision of the training; bf16 is mixed precision, in which the weights and the "
+        "evaluation on test data stay in fp32 (default: fp32)",
     )
 
 
-def add_epochs_option(group: argparse._ActionsContainer, *, default: int, what: str = "") -> None:
+def add_epochs_option(
+    group: argparse._ActionsContainer, *, default: int, what: str = "epochs to train"
+) -> None:
     """Add --epochs of a training to a group of a parser.
 
     Args:
         group: Parser or group for it.
-        default: Number of epochs, if none is asked for.
-        what: Owner of the epochs, if it is not obvious.
+        default: Number of epochs without the option.
+        what: Help text, without the default.
     """
     group.add_argument(
         "--epochs",
         type=whole_up_to(MOST_EPOCHS),
         default=default,
         metavar="N",
-        help=f"{what} ({default})".lstrip(),
+        help=f"{what} (default: {default})",
     )
 
 
 def add_batch_size(group: argparse._ActionsContainer) -> None:
     """Add --batch-size of a training to a group of a parser."""
-    group.add_argument("--batch-size", type=whole_from_1, help="of all ranks together (128)")
+    group.add_argument(
+        "--batch-size",
+        type=whole_from_1,
+        help="samples per step, of all ranks together (default: 128)",
+    )
 
 
 def add_batches_per_step(group: argparse._ActionsContainer) -> None:
@@ -575,7 +595,7 @@ def add_batches_per_step(group: argparse._ActionsContainer) -> None:
         "--batches-per-step",
         type=whole_from_1,
         metavar="N",
-        help="batches of --problem that make a step, shared out to the ranks (1)",
+        help="batches of --problem in each step, distributed over the ranks (default: 1)",
     )
 
 
@@ -584,18 +604,22 @@ def add_sgd_options(group: argparse._ActionsContainer, *, momentum: float | None
 
     Args:
         group: Parser or group for them.
-        momentum: Value if none is asked for: 0.9, or None to tell this from 0.9 asked for.
+        momentum: Value without the option: 0.9, or None to tell its absence from an explicit 0.9.
     """
-    group.add_argument("--momentum", type=share, default=momentum, help="of sgd (0.9)")
     group.add_argument(
-        "--nesterov", action=argparse.BooleanOptionalAction, help="step of sgd (--nesterov)"
+        "--momentum", type=share, default=momentum, help="momentum of sgd (default: 0.9)"
+    )
+    group.add_argument(
+        "--nesterov",
+        action=argparse.BooleanOptionalAction,
+        help="use Nesterov's momentum in sgd (default: --nesterov)",
     )
     group.add_argument(
         "--weight-decay",
         type=number_from_0,
         default=5e-4,
         metavar="X",
-        help="X times each parameter, biases too, is added to its gradient (0.0005)",
+        help="add X times each parameter, including biases, to its gradient (default: 0.0005)",
     )
 
 
@@ -604,15 +628,15 @@ def add_weights_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="unpickle whatever a checkpoint holds, which can run code",
+        help="unpickle any object in a checkpoint; this can run code that is hidden in the file",
     )
     group.add_argument(
         "--checkpoint-key",
         metavar="KEY",
-        help="which weights to take from a checkpoint that holds several, for every checkpoint of "
-        "the command: a name in the file such as state_dict_ema or ema.module, or the module that "
-        "the names of the tensors begin with (default: raw weights rather than averaged ones; the "
-        "log says which)",
+        help="weights to take from checkpoints that hold several: a name in the file such as "
+        "state_dict_ema or ema.module, or the module with which the names of the tensors begin; "
+        "applies to every checkpoint of the command (default: raw weights rather than averaged "
+        "ones; the log names them)",
     )
 
 
@@ -628,7 +652,7 @@ def add_moved_inputs(group: argparse._ArgumentGroup) -> None:
 def add_moved_data(group: argparse._ArgumentGroup) -> None:
     """Add the options for a command that reads a file's data again."""
     group.add_argument(
-        "--data-dir", type=file_path, metavar="DIR", help="folder of the data's files"
+        "--data-dir", type=file_path, metavar="DIR", help="folder of the data set's files"
     )
     group.add_argument(
         "--download", action="store_true", help="fetch missing files from the publisher"
@@ -640,26 +664,27 @@ def add_accept_device_option(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--accept-device",
         action="store_true",
-        help="go on with a file that another model of GPU or processor, or one with other "
-        "instructions, began: results may differ in their last digits",
+        help="resume a file that was started on another model of GPU or processor, or with other "
+        "processor instructions; results may differ in their last digits",
     )
 
 
 def add_round_options(group: argparse._ArgumentGroup) -> None:
-    """Add the options for the length of rounds, and for ranks that hang."""
+    """Add the options for the length of rounds and for hung ranks."""
     group.add_argument(
         "--round-seconds",
         type=number_above_0,
         default=30.0,
         metavar="S",
-        help="a killed job loses at most about this much, or a point (default: 30)",
+        help="time between two writes; a killed job loses about this much work, or at most one "
+        "point per rank if a point takes longer (default: 30)",
     )
     group.add_argument(
         "--stall-seconds",
         type=number_above_0,
         default=300.0,
         metavar="S",
-        help="a rank that is silent for so long, and for 10 of its points, hangs: the job then "
-        "ends with status 75; before the first round, a step may take 10 times as long (default: "
-        "300)",
+        help="treat a rank as hung after S seconds without progress (at least 10 of its points) "
+        "and end the job with status 75; before the first round, a step may take 10 times as long "
+        "(default: 300)",
     )

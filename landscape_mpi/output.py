@@ -1,4 +1,4 @@
-"""Output files: at an allowed path, whole or not at all, and by one run at a time."""
+"""Write output files: only to an allowed path, whole or not at all, and by one run at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def check_output(path: Path, *, inputs: Iterable[Path] = ()) -> None:
         is_directory, is_folder, exists = path.is_dir(), folder.is_dir(), path.exists()
         same = [file for file in inputs if exists and file.exists() and file.samefile(path)]
     except (OSError, UnicodeError) as problem:
-        raise InputError(f"--out: {str(path)!r} is no usable file name ({problem}).") from problem
+        raise InputError(
+            f"--out: {str(path)!r} is not a usable file name ({problem})."
+        ) from problem
     if is_directory:
         raise InputError(f"--out: {path} is a directory. Pass the name of a file in it.")
     if not is_folder:
@@ -43,7 +45,7 @@ def check_output(path: Path, *, inputs: Iterable[Path] = ()) -> None:
             f"another --out."
         )
     if same:
-        raise InputError(f"--out: {path} is a file this command reads. Pass another --out.")
+        raise InputError(f"--out: {path} is a file that this command reads. Pass another --out.")
     if exists and not path.is_file():
         raise InputError(f"--out: {path} is not an ordinary file. Pass the name of a new one.")
     for place in (folder, path):
@@ -68,7 +70,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
-        raise InputError(f"{path}: is not an ordinary file. Pass the name of a new one.")
+        raise InputError(f"{path} is not an ordinary file. Pass the name of a new one.")
     partial = target.with_name(f".{target.name[:150]}.{os.getpid()}.partial")
     try:
         yield partial
@@ -87,14 +89,14 @@ class OutputLock:
 
         Args:
             path: The file to write; the lock lies beside it.
-            quiet: Whether to leave the note to the caller.
+            quiet: Whether to print no note; the caller prints it.
 
         Raises:
             InputError: If another run has it.
         """
         target = path.resolve()
         self._path = target.with_name(f".{target.name[:150]}.lock")
-        self.holds = True  # False on a file system without locks
+        self.holds = True  # False if the file system has no locks
         self._file = self._open_locked(path)
         self._say_who_has_it()
         if not self.holds and not quiet:
@@ -106,7 +108,7 @@ class OutputLock:
 
     def _say_who_has_it(self) -> None:
         words = f"process {os.getpid()} on {socket.gethostname()}"
-        with suppress(OSError):  # the lock also holds on a full disk
+        with suppress(OSError):  # a full disk cannot store the text, but the lock holds
             os.ftruncate(self._file.fileno(), 0)
             os.write(self._file.fileno(), words.encode())
 
@@ -119,7 +121,7 @@ class OutputLock:
                 raise InputError(
                     f"{path}: cannot be written ({problem.strerror}: {self._path.parent})."
                 ) from problem
-            # The run that held it may have removed the file in the meantime.
+            # The run that held the lock may have removed the file in the meantime.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
                     return file
@@ -132,8 +134,8 @@ class OutputLock:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise InputError(
-                f"{path}: another run is writing it ({holder}). Two runs would do the work twice: "
-                f"wait for that one, end it, or have this one write elsewhere."
+                f"{path}: another run is writing it ({holder}). Two runs would do the work twice. "
+                "Wait for the other run, end it, or write to another file."
             ) from problem
         except OSError as problem:
             if problem.errno not in NO_LOCKS:

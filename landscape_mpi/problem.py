@@ -30,13 +30,13 @@ OfBatch = Callable[["nn.Module", Any], "torch.Tensor | tuple[torch.Tensor, torch
 class BatchFunction:
     """The loss, or a metric: a function of the network and a batch."""
 
-    name: str  # its name in the file
+    name: str  # name in the file
     function: OfBatch
     finish: Finish | None = None  # None if the mean itself is the value
 
     @property
     def units(self) -> str:
-        """Return the unit of a metric, which may be an attribute of its function."""
+        """Return the unit of a metric, which its function may have as an attribute."""
         units = getattr(self.function, "units", "1")
         return units if isinstance(units, str) else "1"
 
@@ -51,20 +51,21 @@ class Problem:
 
     Args:
         network: The network with its weights, an ``nn.Module``.
-        data: Batches by the name of their split, ``train`` and ``test``, or those of the training
-            data alone. Batches are a list of batches, a DataLoader, a Dataset, a tuple of tensors
-            of equal length, or anything that can be iterated over again. A batch is any tree of
+        data: Batches by the name of their split, ``train`` and ``test``, or only the batches of the
+            training data. Batches are a list of batches, a DataLoader, a Dataset, a tuple of
+            tensors of equal length, or anything that can be iterated over again. A batch is any
+            tree of
             tensors: dicts, tuples, lists, objects, None, strings and numbers.
         loss: Called with the network and a batch. It returns the losses of the samples, a tensor
-            [n], or the pair (sum of the losses, how many count).
+            [n], or the pair (sum of the losses, number of samples that count).
         metrics: Further functions of the same kind by name, or pairs (function, finish): finish is
             applied to the mean over the split, as in ``{"perplexity": (loss, math.exp)}``. A
             function that has a unit names it: ``error.units = "percent"``.
         seed: Seed of the random numbers of every batch, which are the same at every point.
         batch_size: Samples in a batch of a Dataset or of tensors.
         collate: Makes a batch from a list of samples of a Dataset; torch's own if None.
-        dtype: One of DTYPES, into which the network and the floating-point tensors of the batches
-            are converted; None to leave them as they are.
+        dtype: One of DTYPES. The network and the floating-point tensors of the batches are
+            converted to it; None leaves them as they are.
         units: Unit of the loss.
 
     Raises:
@@ -126,14 +127,14 @@ def _by_split(data: object) -> dict[str, Any]:
 
 
 def _check_network(network: object) -> None:
-    torch = sys.modules.get("torch")  # without it, nothing is a module
+    torch = sys.modules.get("torch")  # without torch, nothing is a module
     if torch is not None and isinstance(network, torch.nn.Module):
         return
     way = "Pass the network itself, an nn.Module with its weights."
     if isinstance(network, type):
         way = f"It is a class: pass a network, {network.__name__}(...), with its weights."
     elif isinstance(network, Mapping):
-        way = "A state dict is no network: build the network and load it (load_state_dict)."
+        way = "A state dict is not a network: build the network and load it (load_state_dict)."
     elif callable(network):
         way = "It is a function: pass what it returns."
     raise _wrong("network", network, way)
@@ -152,8 +153,8 @@ def _check_batches(name: str, batches: object) -> None:
         raise _wrong(
             where,
             batches,
-            "It can be read once only, and every point reads the data again. Pass a list of it, "
-            "or a DataLoader.",
+            "It can be read only once, but every point reads the data again. Pass list(...) of "
+            "it, or a DataLoader.",
         )
     is_indexed = hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
     is_many = is_indexed or hasattr(batches, "__iter__")
@@ -170,8 +171,8 @@ def _check_batches(name: str, batches: object) -> None:
 def _check_metric(name: object, metric: object) -> None:
     if not isinstance(name, str) or not name.isidentifier() or name == "loss":
         raise InputError(
-            f"Problem: metrics has the name {name!r}, which becomes a name in the file. Pass names "
-            f"of letters, digits and underscores, and none that is 'loss'."
+            f"Problem: metrics has the name {name!r}, but it becomes a name in the file. Pass "
+            "names of letters, digits and underscores other than 'loss'."
         )
     where, functions = f"metrics[{name!r}]", metric if isinstance(metric, tuple) else (metric,)
     if not 1 <= len(functions) <= 2:
@@ -201,7 +202,7 @@ def _check_options(problem: Problem) -> None:
     if not isinstance(problem.units, str):
         raise _wrong("units", problem.units, "Pass a word such as 'nat'.")
     if problem.dtype is not None and not isinstance(problem.dtype, str):
-        raise _wrong("dtype", problem.dtype, f"Pass one of the words {', '.join(DTYPES)}, or None.")
+        raise _wrong("dtype", problem.dtype, f"Pass one of {', '.join(DTYPES)}, or None.")
     if problem.dtype is not None and problem.dtype not in DTYPES:
         raise unknown_name("Problem: dtype", problem.dtype, DTYPES)
 
@@ -212,7 +213,7 @@ def _check_number(name: str, value: object, *, least: int) -> None:
     except TypeError:
         number = least - 1
     if number < least or isinstance(value, bool):
-        raise InputError(f"Problem: {name} is {value!r}. Pass a whole number from {least} on.")
+        raise InputError(f"Problem: {name} is {value!r}. Pass a whole number of at least {least}.")
 
 
 def _wrong(where: str, value: object, way_out: str) -> InputError:

@@ -1,7 +1,7 @@
-"""All names of a command line, with the place of their code: one line for each.
+"""All names that options accept, each with the location of its code, one per line.
 
-A line gives the name and the place, ``module:object``. The module is imported when the object is
-asked for, so that ``--help`` waits for none of them. CONTRIBUTING.md shows what to write there.
+A line gives the name and the location, ``module:object``. The module is imported only when the
+object is used, so ``--help`` waits for none of them. CONTRIBUTING.md shows what to write there.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ HOOK = "package.module:function"  # form of the user's own networks and data
 
 
 class Registry(Generic[T]):
-    """Things by name, in the order of lists."""
+    """Objects by name, in the order of lists."""
 
     def __init__(self, option: str, places: Mapping[str, str]) -> None:
-        """Store the places of the things.
+        """Store the locations of the objects.
 
         Args:
             option: The option that names them, for messages.
@@ -46,16 +46,16 @@ class Registry(Generic[T]):
         return found
 
     def place(self, name: str) -> str:
-        """Return the place of a thing, ``module:object``."""
+        """Return the location of an object, ``module:object``."""
         return self._places[name]
 
     def items(self) -> Iterator[tuple[str, T]]:
-        """Yield names and things; their modules are imported."""
+        """Yield names and objects; their modules are imported."""
         for name in self:
             yield name, self[name]
 
 
-# A name alone, or NAME:ARGUMENT, or NAME[:ARGUMENT]; an argument FILE or DIR is a path.
+# NAME, NAME:ARGUMENT, or NAME[:ARGUMENT] if it is optional; an argument FILE or DIR is a path.
 DATA_SETS: Registry[Any] = Registry(
     "--data",
     {
@@ -124,7 +124,7 @@ PICTURES: Registry[Any] = Registry(
         "ring": "views.ring:RING",
     },
 )
-# Colour maps of matplotlib: perceptually uniform ones, then those that diverge from a middle.
+# Colour maps of matplotlib: perceptually uniform ones, then diverging ones.
 COLOR_MAPS: tuple[str, ...] = (
     "viridis",
     "plasma",
@@ -144,11 +144,11 @@ COLOR_MAPS: tuple[str, ...] = (
     "PiYG",
     "PuOr",
 )
-REVERSED = "_r"  # after the name of a map: reversed
+REVERSED = "_r"  # this ending reverses a map
 
 
 def named_path(data: str) -> str | None:
-    """Return the file or folder that --data names, None if it names none.
+    """Return the file or folder that --data names, or None.
 
     Args:
         data: ``npz:FILE``, ``folder:DIR`` or another name of a data set.

@@ -1,11 +1,11 @@
 """Write surface files as one interactive HTML page, which needs no network.
 
-Each surface in three dimensions, to turn and zoom, beside its contours; pointing at one marks the
-point in all, with its coordinates, losses and errors. Cross-entropies have colours from 0 to a
-multiple of guessing, so that any two surfaces of one task compare. A switch for the scale, a slider
-that clips, several surfaces side by side under one camera, paths of training runs, the numbers of
-surface --summary, and where each surface comes from. Files of the reference implementation are
-read as well.
+The page shows each surface in three dimensions, to turn and zoom, beside its contours; pointing at
+one picture marks the same point in all, with its coordinates, losses and errors. Colours of a
+cross-entropy run from 0 to a multiple of guessing, so that surfaces of the same task are
+comparable. The page also has a switch for the scale, a slider for clipping, several surfaces side
+by side under one camera, trajectories of training runs, the numbers of surface --summary, and the
+provenance of each surface. Files of the reference implementation are also read.
 
   python -m landscape_mpi.report resnet56.h5
   python -m landscape_mpi.report resnet56.h5 resnet56_noshort.h5 --out compared.html
@@ -28,14 +28,14 @@ from landscape_mpi.output import check_output, whole_file
 if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
 
-MOST_SURFACES = 8  # browsers give a page about 16 contexts of WebGL, phones half of that
+MOST_SURFACES = 8  # browsers give a page about 16 WebGL contexts, phones half of that
 
 SCALES = {
-    "log": "begin with a logarithmic scale",
-    "symlog": "begin with a symmetric one: linear around zero, logarithmic beyond",
-    "linear": "begin with a linear scale over all values (default: colours of a cross-entropy go "
+    "log": "start with a logarithmic scale",
+    "symlog": "start with a symmetric logarithmic scale: linear around zero, logarithmic beyond",
+    "linear": "start with a linear scale over all values (default: colours of a cross-entropy run "
     "from 0 to 4.34 times the loss of guessing, 10 nat for 10 classes, and its heights are "
-    "log10(loss + 0.1 nat); other values have the scale that they ask for)",
+    "log10(loss + 0.1 nat); other quantities use a scale that suits their values)",
 }
 
 
@@ -65,17 +65,17 @@ def check_page(out: Path, surfaces: Sequence[Path]) -> None:
     """Check the page's name and the number of surfaces, before any file is read.
 
     Raises:
-        InputError: If the name is not that of a page, or the page cannot be written or is too
+        InputError: If the name does not end in .html, or the page cannot be written or is too
             large.
     """
     if len(surfaces) > MOST_SURFACES:
         raise InputError(
-            f"{len(surfaces)} surface files are named; a page holds up to {MOST_SURFACES}, as "
-            f"browsers limit how many pictures in space they draw. Make several pages."
+            f"{len(surfaces)} surface files are named, but a page holds at most {MOST_SURFACES}, "
+            "because browsers limit the number of 3D pictures. Make several pages."
         )
     if out.suffix.lower() not in {".html", ".htm"}:
         raise InputError(
-            f"--out: {out} does not end in .html, and browsers go by that. Name it "
+            f"--out: {out} does not end in .html, by which browsers recognise a page. Name it "
             f"{out.with_suffix('.html').name}."
         )
     check_output(out, inputs=surfaces)
@@ -111,13 +111,13 @@ def make_parser() -> CommandParser:
         "--out",
         type=file_path,
         metavar="FILE",
-        help="default: the first surface's name, with .html",
+        help="page to write (default: the first surface's name, with .html)",
     )
     parser.add_argument(
         "--quantity",
         type=list_of_names,
         metavar="NAME[,NAME]",
-        help="show these only, e.g. train_loss,test_loss, or a sum of some, e.g. "
+        help="quantities to show, e.g. train_loss,test_loss, or a sum, e.g. "
         "train_loss+weight_decay_term (default: all in the file)",
     )
     scale = parser.add_mutually_exclusive_group()
@@ -127,14 +127,14 @@ def make_parser() -> CommandParser:
         "--range",
         type=value_range,
         metavar="LOW:HIGH",
-        help="begin with colours that end there, and surfaces that are cut there; any end may be "
-        "left out, e.g. :10",
+        help="start with colours that span this range and surfaces clipped to it; either end may "
+        "be left out, e.g. :10",
     )
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="write the page again whenever the running job has written a round, until the "
-        "surfaces are complete; an open page loads itself again",
+        help="rewrite the page after every round of the running job, until the surfaces are "
+        "complete; an open page reloads itself",
     )
     return parser
 

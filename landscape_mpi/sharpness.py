@@ -2,11 +2,11 @@
 
     python -m landscape_mpi.sharpness resnet56.h5 --limit 5000
 
-takes network, weights and data from the surface file and climbs from its center: how far does
-the loss rise in a small box, in any direction and not only in the plane (Keskar et al. 2017,
-arXiv:1609.04836)? Then it builds the network again and says whether training begins where the
-surface is convex (Li et al. 2018, arXiv:1712.09913, section 6). What the surface itself shows:
-landscape_mpi.surface --summary.
+takes network, weights and data from the surface file and climbs from its center, to find how far
+the loss rises in a small box in any direction, not only in the plane (Keskar et al. 2017,
+arXiv:1609.04836). Then it builds the network again with random weights and reports whether training
+begins where the surface is convex (Li et al. 2018, arXiv:1712.09913, section 6). For numbers from
+the surface itself, see landscape_mpi.surface --summary.
 """
 
 from __future__ import annotations
@@ -54,36 +54,42 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=radii,
         default=(5e-4, 1e-3),
         metavar="LIST",
-        help="no weight w moves by more than this times |w| + 1 (default: 0.0005,0.001, the "
-        "paper's)",
+        help="sizes of the box: each weight w moves by at most SIZE times (|w| + 1) (default: "
+        "0.0005,0.001, as in the paper)",
     )
     parser.add_argument(
         "--iterations",
         type=whole_from_1,
         default=10,
         metavar="N",
-        help="of the climb, L-BFGS-B (default: 10, the paper's)",
+        help="iterations of the climb by L-BFGS-B (default: 10, as in the paper)",
     )
     parser.add_argument(
         "--fresh-networks",
         type=whole_up_to(MOST_NETWORKS),
         default=3,
         metavar="N",
-        help="networks to build again with other weights and evaluate (default: 3)",
+        help="number of networks to build with new random weights and evaluate (default: 3)",
     )
-    add_limit_options(parser, words="take N of the surface's training samples (default: all)")
+    add_limit_options(
+        parser, words="number of the surface's training samples to use (default: all)"
+    )
     parser.add_argument(
-        "--seed", type=seed_number, default=0, metavar="N", help="of climbs and networks (0)"
+        "--seed",
+        type=seed_number,
+        default=0,
+        metavar="N",
+        help="seed of the climbs and of the random networks (default: 0)",
     )
-    add_device_option(parser, "a GPU where there is one (auto)")
-    moved = parser.add_argument_group("inputs that moved since the surface was computed")
+    add_device_option(parser, "device to compute on (default: auto, a GPU if there is one)")
+    moved = parser.add_argument_group("inputs that have moved since the surface was computed")
     add_moved_inputs(moved)
-    add_problem_option(moved, ProblemSource, what=" (default: the one that the surface names)")
+    add_problem_option(moved, ProblemSource, what=" (default: the problem that the surface names)")
     return parser.parse_args(arguments)
 
 
 def radii(text: str) -> tuple[float, ...]:
-    """Parse numbers above 0 with commas between them.
+    """Parse numbers above 0, separated by commas.
 
     Raises:
         ArgumentTypeError: If one of them is not such a number.

@@ -32,11 +32,11 @@ def _shortest(path: PurePath, others: Sequence[PurePath]) -> str:
 
 
 def joined_name(paths: Sequence[PurePath]) -> str:
-    """Return a part of a file's name that names several files, or the first of many."""
+    """Return a file-name part that names several files, or the first of many."""
     stems = [name_in_file(name) for name in short_names(paths)]
     return "_and_".join(stems) if len(stems) <= 3 else f"{stems[0]}_and_{len(stems) - 1}_others"
 
 
 def name_in_file(name: str) -> str:
-    """Return a short name as a part of a file's name."""
+    """Turn a short name into a part of a file name."""
     return name.replace("/", "_")

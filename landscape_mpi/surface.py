@@ -104,51 +104,52 @@ def _add_data_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("data")
     add_data_options(group, required=False)
     add_reading_options(group)
-    add_limit_options(group, words="evaluate N of the training samples only")
+    add_limit_options(group, words="number of training samples to evaluate (default: all)")
     group.add_argument(
         "--splits",
         type=names_of("train", "test"),
         default=("train",),
         metavar="LIST",
-        help="train, test or train,test (default: train)",
+        help="splits to evaluate: train, test or train,test (default: train)",
     )
     group.add_argument(
         "--loss",
         default="cross_entropy",
         metavar="NAME",
-        help="cross_entropy, mse, bce, or package.module:function of (outputs, targets) that "
-        "returns the loss of every sample, or a pair (losses, weights): the mean is then the sum "
-        "of the losses divided by the sum of the weights (default: cross_entropy)",
+        help="loss function: cross_entropy, mse, bce, or package.module:function, which takes "
+        "(outputs, targets) and returns the loss of every sample, or a pair (losses, weights); "
+        "with a pair the mean is the sum of the losses divided by the sum of the weights "
+        "(default: cross_entropy)",
     )
     group.add_argument(
         "--class-weights",
         type=class_weights,
         metavar="LIST",
-        help="weights of cross_entropy, one for each class: the mean is that of torch's "
-        "CrossEntropyLoss(weight)",
+        help="class weights of cross_entropy, one per class; the mean is that of torch's "
+        "CrossEntropyLoss(weight) (default: none)",
     )
     group.add_argument(
         "--label-smoothing",
         type=share,
         default=0.0,
         metavar="S",
-        help="of cross_entropy, as torch's CrossEntropyLoss(label_smoothing) has it: the target "
-        "keeps 1 - S, and S is shared out to all classes (default: 0)",
+        help="label smoothing of cross_entropy, as in torch's CrossEntropyLoss(label_smoothing): "
+        "the target class keeps 1 - S, and S is distributed evenly over all classes (default: 0)",
     )
     group.add_argument(
         "--also",
         type=names_of(*QUANTITIES),
         default=(),
         metavar="LIST",
-        help="compute further quantities of each point beside loss and error, commas between; "
+        help="further quantities to compute at each point, separated by commas: "
         f"{quantities_in_words()}",
     )
     group.add_argument(
         "--weight-decay",
         type=number_above_0,
         metavar="L",
-        help="store what weight decay adds to the loss, L / 2 times the squared norm of all "
-        "parameters, beside it as weight_decay_term; the loss stays as it is",
+        help="also store the weight-decay term, L / 2 times the squared norm of all parameters, "
+        "as weight_decay_term; the loss itself does not include it",
     )
 
 
@@ -158,15 +159,15 @@ def _add_adaptive_options(parser: CommandParser) -> None:
         "--adaptive",
         type=number_above_0,
         metavar="TOL",
-        help="compute the points that matter, and interpolate the others so that about 99 %% of "
-        "them are off by at most TOL; a sample of these is computed to check that; the file and "
-        "the pictures tell them apart (default: compute every point)",
+        help="compute only the points that matter and interpolate the others, so that about 99 %% "
+        "of these are off by at most TOL; a sample of them is computed as a check; the file and "
+        "the pictures mark interpolated points (default: compute every point)",
     )
     group.add_argument(
         "--adaptive-unit",
         choices=UNITS,
-        help="of TOL: decades of loss + 0.1, as pictures show it, or the loss's own unit "
-        "(default: decades)",
+        help="unit of TOL: decades of loss + 0.1, the scale of the pictures, or the loss's own "
+        "unit (default: decades)",
     )
 
 
@@ -177,7 +178,7 @@ def _add_run_options(parser: CommandParser) -> None:
         type=file_path,
         required=True,
         metavar="FILE",
-        help="surface file, written or resumed",
+        help="surface file to write or to resume",
     )
     group.add_argument(
         "--fresh", action="store_true", help="start over instead of resuming what --out holds"
@@ -185,20 +186,20 @@ def _add_run_options(parser: CommandParser) -> None:
     group.add_argument(
         "--repair",
         action="store_true",
-        help="compute again the points of --out that are not as they were written, and say which; "
-        "what lies outside the points is refused all the same",
+        help="check every point of --out, and list and recompute those that have changed since "
+        "they were written; damage outside the points is still refused",
     )
     add_accept_device_option(group)
     group.add_argument(
         "--estimate",
         action="store_true",
-        help="measure what this run would take on these ranks, and write nothing",
+        help="measure how long this run would take on these ranks; write nothing",
     )
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would run (parameters moved, filters of each kind of layer, directions, "
-        "points, samples, bytes, ranks), then what --estimate says, and write nothing",
+        help="print what would run (parameters moved, filters of each kind of layer, directions, "
+        "points, samples, bytes, ranks), followed by the output of --estimate; write nothing",
     )
     group.add_argument(
         "--status",
@@ -206,7 +207,7 @@ def _add_run_options(parser: CommandParser) -> None:
         action=SayAndEnd,
         say=say_status,
         metavar="FILE",
-        help="say how far this surface file is, and end; other options are not needed",
+        help="print the progress of this surface file and exit; needs no other option",
     )
     group.add_argument(
         "--summary",
@@ -214,8 +215,8 @@ def _add_run_options(parser: CommandParser) -> None:
         action=SayAndEnd,
         say=say_summary,
         metavar="FILE",
-        help="say how sharp the minimum of this surface file is, and whether it looks right, and "
-        "end; other options are not needed",
+        help="print how sharp the minimum of this surface file is and whether the surface looks "
+        "right, and exit; needs no other option",
     )
     add_round_options(group)
 
@@ -227,41 +228,48 @@ def _add_evaluation_options(parser: CommandParser) -> None:
         "--precision",
         choices=["fp32", "tf32", "bf16", "auto"],
         default="fp32",
-        help="type of matrix products; auto takes the fastest that stays within --tolerance of "
-        "fp32 at points of this surface (default: fp32)",
+        help="precision of matrix products; auto takes the fastest one that stays within "
+        "--tolerance of fp32 at points of this surface (default: fp32)",
     )
     group.add_argument(
         "--tolerance",
         type=number_above_0,
         metavar="R",
-        help="largest relative deviation of the loss from fp32: --precision auto takes no type "
-        "that deviates by more, and the log warns if the type that you ask for does (default: "
-        "0.001)",
+        help="largest relative deviation of the loss from fp32: --precision auto takes no "
+        "precision that deviates by more, and the log warns if a precision that you name does "
+        "(default: 0.001)",
     )
-    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
+    group.add_argument(
+        "--batch",
+        type=whole_from_1,
+        metavar="N",
+        help="samples per forward pass (default: chosen for the network and the device)",
+    )
     group.add_argument(
         "--compile",
         choices=["auto", "on", "off"],
         default="auto",
-        help="torch.compile the network; auto measures on GPUs, and does not on CPUs",
+        help="whether to compile the network with torch.compile; auto measures whether it helps "
+        "on GPUs, and means off on CPUs (default: auto)",
     )
     group.add_argument(
         "--points-at-once",
         type=whole_from_1,
         metavar="K",
-        help="points computed in one pass, their weights stacked: for networks and data too small "
-        "to fill a GPU (default: what measures faster on GPUs, 1 on CPUs)",
+        help="points computed in one pass with stacked weights, for networks and data too small "
+        "to fill a GPU (default: on GPUs the fastest number measured, on CPUs 1)",
     )
     group.add_argument(
         "--ranks-per-point",
         type=whole_from_1,
         metavar="K",
-        help="ranks that share the data of a point (default: 1, more where points are few)",
+        help="ranks that share the data of each point (default: 1, or more if there are few "
+        "points)",
     )
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
-    """Compute the surface that the options ask for. Collective over the ranks.
+    """Compute the surface that the options describe. Collective over the ranks.
 
     Returns:
         Exit status: 0 when all points are done, 75 after a stop signal.
@@ -269,7 +277,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     stop = StopRequest()
     ends_early = options.estimate or options.dry_run
     if not ends_early:
-        stop.listen(ranks)  # before the set-up: a signal in it ends the run at the first round
+        stop.listen(ranks)  # before the set-up: a signal during it ends the run at the first round
     # Torch and HDF5 are imported here, once the command line has been checked.
     from landscape_mpi.engine.estimate import say_estimate
     from landscape_mpi.engine.grid_job import prepare, run_grid_job

@@ -1,4 +1,4 @@
-"""Names of tensors: their meaning, and the correspondence between those of two networks."""
+"""Interpret the names of tensors, and match those of two networks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 
-# Words of DataParallel, torch.compile, FSDP and activation checkpointing, anywhere in a name.
+# Words that DataParallel, torch.compile, FSDP and activation checkpointing put into names.
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 STATISTICS = ("running_mean", "running_var")  # statistics of batch-norm
-EXTRA_STATE = "_extra_state"  # extra state of a module in its state dict, which may be anything
+EXTRA_STATE = "_extra_state"  # extra state of a module in its state dict, of any type
 N_LISTED = 5
 
 
@@ -64,18 +64,18 @@ def shared_modules(names: Iterable[str]) -> list[str]:
 
 
 def all_fits(names: Collection[str], wanted: Collection[str]) -> list[NameFit]:
-    """Return the ways in which wanted names are found among the names.
+    """Return all ways to find the wanted names among the existing ones.
 
-    All wanted names may begin with the same modules, which the names lack. The names may begin with
-    any modules, and there may be other names.
+    All wanted names may begin with the same modules, which the existing names lack. The existing
+    names may begin with any modules, and there may be more of them.
 
     Args:
         names: Existing names, e.g. in a checkpoint.
         wanted: Names of the network.
 
     Returns:
-        The ways, with those that find the most names first; of two that find equally many, the one
-        that changes less comes first.
+        The ways; those that find the most names come first, and of two that find equally many, the
+        one that changes less comes first.
     """
     ours, theirs = plain_names(names), plain_names(wanted)
     fits = [
@@ -96,7 +96,7 @@ def best_fits(names: Collection[str], wanted: Collection[str]) -> list[NameFit]:
 
 
 def _fits(ours: dict[str, str], wanted: dict[str, str]) -> list[NameFit]:
-    """Return the wanted names that each prefix of our names finds, the shortest prefix first."""
+    """Return the wanted names that each prefix of existing names finds, shortest prefix first."""
     found: dict[str, dict[str, str]] = {}
     for name, plain in ours.items():
         for prefix, rest in _splits(plain):

@@ -1,19 +1,19 @@
-"""Count the minima, saddles and maxima of a surface, and say how persistent they are.
+"""Count the minima, saddles and maxima of a surface, and measure how persistent they are.
 
-A number for "chaotic": how many basins there are beside the deepest one, and how high one has to
-climb to leave each of them for a deeper one (its persistence). Prints them; writes all points and
-the merge tree into NAME.csv, and the merge tree beside the persistence diagram into NAME.png. On
-the map of the surface, landscape_mpi.plot --critical marks them. Needs gudhi (pip install gudhi),
-and neither torch nor MPI.
+Puts a number to "chaotic": how many basins there are besides the deepest one, and how high one has
+to climb to leave each of them for a deeper one (its persistence). Prints these numbers; writes all
+critical points and the merge tree to NAME.csv, and a picture of the merge tree and the persistence
+diagram to NAME.png. landscape_mpi.plot --critical marks the points on the map of the surface. Needs
+gudhi (pip install gudhi), but neither torch nor MPI.
 
-With --compare, of several surfaces: how many basins have at least a persistence, over that
-persistence, in one picture, and in a CSV.
+With --compare, counts for several surfaces how many basins have at least a given persistence, and
+draws this number over the persistence in one picture, with the numbers in a CSV.
 
-Neighbours are the eight points around a point, or four with --neighbours 4: numbers that differ
-between the two are numbers of the grid. A plateau is one point. A minimum on the border counts,
-though the loss may fall beyond it; a maximum there does not. Points that are not computed or not
-finite are left out. Of a line there are minima, and maxima between them; of lines along several
-directions, each is taken by itself.
+The neighbours of a point are the eight points around it, or four with --neighbours 4; numbers that
+differ between the two are artefacts of the grid. A plateau counts as one point. A minimum on the
+border counts, although the loss may fall further outside; a maximum on the border does not. Points
+that are not computed or not finite are left out. A line has minima, and maxima between them; lines
+along several directions are analysed one by one.
 
   python -m landscape_mpi.topology resnet56_noshort.h5
   python -m landscape_mpi.topology resnet56.h5 resnet56_noshort.h5 --compare --columns 1
@@ -88,7 +88,7 @@ def compare_surfaces(surfaces: Sequence[Surface], options: argparse.Namespace) -
 
 
 def check_together(options: argparse.Namespace) -> None:
-    """Check that the number of surfaces suits one picture.
+    """Check that the number of surfaces fits one picture.
 
     Raises:
         InputError: If there are too few or too many, or if --columns has no picture to apply to.
@@ -96,22 +96,23 @@ def check_together(options: argparse.Namespace) -> None:
     n = len(options.surfaces)
     if options.compare and not 2 <= n <= MOST:
         raise InputError(
-            f"--compare: is for 2 to {MOST} surface files in one picture, and {n} "
+            f"--compare draws 2 to {MOST} surface files in one picture, but {n} "
             + (
-                "is named. Name others beside it, or leave out --compare."
+                "is named. Name more files, or leave out --compare."
                 if n == 1
-                else "are named. Name fewer, or leave out --compare."
+                else "are named. Name fewer files, or leave out --compare."
             )
         )
     if not options.compare and n > 1:
         raise InputError(
-            f"{n} surface files are named. Pass --compare to count their basins in one picture, "
-            f"or name one for its points and its merge tree."
+            f"{n} surface files are named, but without --compare the command takes one. Pass "
+            "--compare to count the basins of all in one picture, or name one file for its points "
+            "and its merge tree."
         )
     if options.columns is not None and not options.compare:
         raise InputError(
-            f"--columns {options.columns}: is for --compare; a merge tree is drawn for the screen. "
-            f"Leave it out."
+            f"--columns {options.columns} applies only to --compare; a merge tree is drawn for "
+            "the screen. Leave it out."
         )
 
 
@@ -126,8 +127,8 @@ def find_each(surfaces: Sequence[Surface], options: argparse.Namespace) -> list[
         points = find_all(surface, options)
         if len(points) > 1:
             raise InputError(
-                f"{surface.path}: --compare: holds {len(points)} lines, each with its own basins. "
-                f"Name it alone, without --compare."
+                f"{surface.path}: --compare needs one line or plane per file, but this file holds "
+                f"{len(points)} lines, each with its own basins. Name it alone, without --compare."
             )
         found += points
     for other in found[1:]:
@@ -145,19 +146,19 @@ def _check_comparable(first: Topology, other: Topology) -> None:
     if first.is_line != other.is_line:
         kinds = ["a line" if topology.is_line else "a plane" for topology in (first, other)]
         raise InputError(
-            f"--compare: {paths[0]} is {kinds[0]} and {paths[1]} {kinds[1]}. Their basins are "
-            f"not comparable: compare planes with planes."
+            f"--compare: {paths[0]} is {kinds[0]} and {paths[1]} {kinds[1]}. Their basins are not "
+            "comparable. Compare planes with planes, or lines with lines."
         )
     if first.unit != other.unit:
         units = [topology.unit or "none" for topology in (first, other)]
         raise InputError(
             f"--compare: persistence has the unit {units[0]} in {paths[0]} and {units[1]} in "
-            f"{paths[1]}. Compare surfaces of one unit, or pass --log."
+            f"{paths[1]}. Compare surfaces of the same unit, or pass --log."
         )
 
 
 def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
-    """Return the points of a surface, or those of each line with a separate direction.
+    """Return the points of a surface, or of each line if it holds several.
 
     Raises:
         InputError: If the file holds lines between solutions, or no finite value.
@@ -169,7 +170,7 @@ def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
 
     if surface.is_curve or surface.has_pairs:
         raise InputError(
-            f"{surface.path}: holds lines between solutions, and the command that wrote it tells "
+            f"{surface.path}: holds lines between solutions; curve barriers has already measured "
             f"their barriers. Draw them: python -m landscape_mpi.plot {surface.path}"
         )
     surface, (name,) = choose_quantities(surface, [options.quantity])
@@ -178,7 +179,9 @@ def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
     for number, panel in enumerate(panels, 1):
         where = f"{surface.path}: {name}" + (f", line {number}" if len(panels) > 1 else "")
         if panel.scale is None:
-            raise InputError(f"{where}: no computed point is finite, so there is nothing to rank.")
+            raise InputError(
+                f"{where}: no computed point is finite, so there is no minimum to find."
+            )
         if panel.scale.n_floored:
             raise InputError(
                 f"{where}: --log needs positive values; {panel.scale.n_floored} of "
@@ -212,54 +215,62 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="draw how many basins have at least a persistence, over that persistence, of several "
-        "surfaces in one picture",
+        help="compare several surfaces in one picture: the number of basins of at least a given "
+        "persistence, over that persistence",
     )
     parser.add_argument(
         "--quantity",
         default="train_loss",
         metavar="NAME",
-        help="the quantity, or a sum of some with + between them (default: train_loss)",
+        help="quantity to analyse, or a sum such as train_loss+weight_decay_term (default: "
+        "train_loss)",
     )
     parser.add_argument(
         "--log",
         action="store_true",
-        help="measure persistence in decades, the difference of log10, instead of in the "
-        "quantity's unit; the points and the tree stay the same",
+        help="measure persistence in decades (differences of log10) instead of the quantity's "
+        "unit; the points and the tree stay the same",
     )
     parser.add_argument(
         "--min-persistence",
         type=number_from_0,
         default=0.0,
         metavar="X",
-        help="leave out what is less persistent, in the quantity's unit or decades (default: 0)",
+        help="smallest persistence to show, in the quantity's unit, or in decades with --log "
+        "(default: 0)",
     )
     parser.add_argument(
         "--neighbours",
         type=int,
         choices=[4, 8],
         default=8,
-        help="how many points around a point of the grid can lie in its basin (default: 8)",
+        help="number of neighbours of a grid point (default: 8)",
     )
     parser.add_argument(
         "--out",
         type=file_path,
         metavar="NAME",
-        help="write NAME.csv and NAME.png (default: the surface's name, the quantity, topology, or "
-        "basins with --compare)",
+        help="output files NAME.csv and NAME.png (default: made of the surface's name, the "
+        "quantity, and topology, or basins with --compare)",
     )
     parser.add_argument(
-        "--format", choices=["png", "pdf", "svg"], default="png", help="of the picture (png)"
+        "--format",
+        choices=["png", "pdf", "svg"],
+        default="png",
+        help="format of the picture (default: png)",
     )
     parser.add_argument(
-        "--dpi", type=pixel_density, default=300, help="of pixel pictures (default: 300)"
+        "--dpi",
+        type=pixel_density,
+        default=300,
+        help="resolution of pixel pictures in dots per inch (default: 300)",
     )
     parser.add_argument(
         "--columns",
         type=int,
         choices=[1, 2],
-        help="draw a comparison for print: as wide as one column of a page of two (3.35 inches) or "
-        "as both (6.9), letters of 8 points",
+        help="draw the comparison for print, as wide as one column of a two-column page (3.35 "
+        "inches) or both columns (6.9 inches), with 8-point letters (default: for the screen)",
     )
     return parser
 

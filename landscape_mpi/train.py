@@ -4,10 +4,10 @@ r"""Train a network of the zoo, or your own, by the recipe of the paper.
     mpirun -n 4 python -m landscape_mpi.train --model resnet56 --data cifar10 \
         --data-dir /scratch/data --run resnet56
 
-fills the folder resnet56 with the weights of every epoch, a log and the norms and histograms of
-the weights. The same command again goes on from the last complete epoch, with the same bits as
-if undisturbed. Several ranks share every batch, one GPU each. Source of the recipe: Li et al.
-2018, arXiv:1712.09913.
+fills the folder resnet56 with the weights of every epoch, a log, and the norms and histograms of
+the weights. The same command again continues from the last complete epoch, and the result has the
+same bits as an uninterrupted run. Several ranks share every batch, with one GPU each. Source of the
+recipe: Li et al. 2018, arXiv:1712.09913.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train in this process as the arguments ask; return the exit status."""
+    """Train in this process, as the arguments say; return the exit status."""
     return train(parse(arguments), None)
 
 
 def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
-    """Train as the options ask, on ranks or alone. Collective over the ranks.
+    """Train as the options say, on ranks or alone. Collective over the ranks.
 
     Returns:
         Exit status: 0 when all epochs are done, 75 after a stop signal.
     """
     stop = StopRequest()
-    if options.run is not None:  # without a folder nothing could be resumed
+    if options.run is not None:  # without a folder, nothing could be resumed
         stop.listen(ranks)
     from landscape_mpi.engine.gathering import gather_processes
     from landscape_mpi.jobs.training import run, training_messages
@@ -123,7 +123,8 @@ def _add_label_noise(group: argparse._ArgumentGroup) -> None:
         type=share,
         default=0.0,
         metavar="SHARE",
-        help="of the training labels, 0 to 1, replaced by another class; --seed decides which (0)",
+        help="fraction of the training labels (0 to 1) that are replaced by another class, chosen "
+        "by --seed (default: 0)",
     )
 
 
@@ -135,36 +136,42 @@ def _add_recipe(parser: CommandParser) -> None:
     recipe.add_argument(
         "--lr",
         type=number_above_0,
-        help="learning rate at the beginning (0.1 with sgd, 0.001 with adam)",
+        help="initial learning rate (default: 0.1 with sgd, 0.001 with adam)",
     )
     recipe.add_argument(
         "--lr-drops",
         type=drops,
         metavar="LIST",
-        help="after these epochs, or shares of all below 1, it is divided by 10, e.g. 150,225 or "
-        "0.5,0.75, or none (divided by 10 at 1/2, 3/4 and 11/12 of the epochs)",
+        help="epochs after which the learning rate is divided by 10, as numbers or as fractions "
+        "of all epochs, e.g. 150,225 or 0.5,0.75, or none (default: 1/2,3/4,11/12)",
     )
     add_augmentation(recipe)
 
 
 def _add_optimizer(parser: CommandParser) -> None:
     group = parser.add_argument_group("optimizer")
-    group.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd", help="(sgd)")
+    group.add_argument(
+        "--optimizer",
+        choices=["sgd", "adam"],
+        default="sgd",
+        help="optimizer: sgd or adam (default: sgd)",
+    )
     add_sgd_options(group, momentum=None)
     group.add_argument(
         "--l1",
         type=number_from_0,
         default=0.0,
         metavar="X",
-        help="X times the sum of all absolute weights is added to what is minimised, not to the "
-        "loss that is told; weights are filters and matrices, no biases and no scales (0)",
+        help="add X times the sum of all absolute weights to the minimised function, but not to "
+        "the reported loss; weights are filters and matrices, not biases or scales (default: 0)",
     )
     group.add_argument(
         "--l2",
         type=number_from_0,
         default=0.0,
         metavar="X",
-        help="likewise of all squared weights (0)",
+        help="add X times the sum of all squared weights to the minimised function, in the same "
+        "way as --l1 (default: 0)",
     )
 
 
@@ -175,22 +182,25 @@ def _add_run(parser: CommandParser) -> None:
         "--run",
         type=file_path,
         metavar="DIR",
-        help="folder to fill: epoch_0000.pt, which is before training, and on; log.csv; "
-        "weights.h5; resume.pt. Made where it is not there, gone on from where it is",
+        help="output folder: epoch_0000.pt (before training), epoch_0001.pt, ...; log.csv; "
+        "weights.h5; resume.pt. It is made if it does not exist; an existing one is continued",
     )
     run.add_argument(
         "--save-epochs",
         metavar="WHICH",
-        help="whose weights --run keeps: all, every:N or a list as 0,10,300 (all)",
+        help="epochs whose weights --run keeps: all, every:N or a list such as 0,10,300 (default: "
+        "all)",
     )
     run.add_argument(
-        "--fresh", action="store_true", help="start over instead of going on from what --run holds"
+        "--fresh", action="store_true", help="start over instead of continuing what --run holds"
     )
-    run.add_argument("--out", type=file_path, metavar="FILE", help="checkpoint of the last weights")
+    run.add_argument(
+        "--out", type=file_path, metavar="FILE", help="checkpoint file for the last weights"
+    )
 
 
 def drops(text: str) -> tuple[Fraction, ...]:
-    """Parse epochs or shares of all epochs; empty for ``none``.
+    """Parse epochs or fractions of all epochs; empty for ``none``.
 
     Raises:
         ArgumentTypeError: If the text is not a list of these.
@@ -202,32 +212,35 @@ def drops(text: str) -> tuple[Fraction, ...]:
         values = (Fraction(0),)
     if any(value <= 0 or (value >= 1 and value.denominator > 1) for value in values):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither none nor epochs as 150,225 or shares of all as 0.5,0.75 or 1/2."
+            f"{text!r} is neither none, nor epochs such as 150,225, nor fractions of all epochs "
+            "such as 0.5,0.75 or 1/2."
         )
     return values
 
 
 def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
-    """Fill in options that depend on others; refuse those that belong to another choice.
+    """Fill in options that depend on others, and refuse those that do not apply.
 
     Raises:
         InputError: If options do not go together.
     """
     if options.run is None and options.out is None:
         raise InputError(
-            "--run, --out: where do the weights go? Pass --run DIR for a folder of all epochs, "
-            "--out FILE for the last weights, or both."
+            "neither --run nor --out is given, so the weights would be lost. Pass --run DIR for a "
+            "folder of all epochs, --out FILE for the last weights, or both."
         )
     if options.run is None and (options.fresh or options.save_epochs is not None):
         asked = "--fresh" if options.fresh else f"--save-epochs {options.save_epochs}"
-        raise InputError(f"{asked}: is about the folder of --run. Pass --run DIR too.")
+        raise InputError(f"{asked} applies only to the folder of --run. Pass --run DIR too.")
     if options.optimizer == "adam" and options.momentum is not None:
         raise InputError(
-            f"--momentum {options.momentum:g}: is of --optimizer sgd, and adam has its own. Leave "
-            "it out."
+            f"--momentum {options.momentum:g} applies only to --optimizer sgd; adam has its own "
+            "momentum. Leave it out."
         )
     if options.optimizer == "adam" and options.nesterov is not None:
-        raise InputError("--nesterov: is of --optimizer sgd, adam has no such step. Leave it out.")
+        raise InputError(
+            "--nesterov applies only to --optimizer sgd; adam has no such step. Leave it out."
+        )
     options.save_epochs = options.save_epochs or "all"
     if options.lr is None:
         options.lr = {"sgd": 0.1, "adam": 0.001}[options.optimizer]
@@ -260,7 +273,8 @@ def check_is_checkpoint(path: Path) -> None:
     """
     if path.exists() and not zipfile.is_zipfile(path):
         raise InputError(
-            f"--out: {path} is there and is no checkpoint, so it is left alone. Pass a new name."
+            f"--out: {path} already exists and is not a checkpoint, so it is not replaced. Pass a "
+            "new name."
         )
 
 

@@ -1,13 +1,13 @@
-r"""Find the plane through the checkpoints of a training, and their path in it, on MPI ranks.
+r"""Find the plane through the checkpoints of a training and the trajectory in it, on MPI ranks.
 
     mpirun -n 4 python -m landscape_mpi.trajectory RUN/ --out plane.h5
     mpirun -n 4 python -m landscape_mpi.surface --directions plane.h5 --fit-path \
         --model resnet56 --checkpoint RUN/epoch_0300.pt --data cifar10 --out surface.h5
     python -m landscape_mpi.plot surface.h5
 
-takes the principal components of theta_i - theta_n, i < n, and writes both directions and where
-each checkpoint lies. Several runs share one plane. Each rank uses one core. Source: Li et al.
-2018, arXiv:1712.09913, section 7.
+computes the principal components of theta_i - theta_n, i < n, and writes both directions and the
+coordinates of each checkpoint. Several runs share one plane. Each rank uses one core. Source: Li et
+al. 2018, arXiv:1712.09913, section 7.
 """
 
 from __future__ import annotations
@@ -51,12 +51,16 @@ def _add_run_options(parser: CommandParser) -> None:
         type=file_path,
         metavar="RUN",
         help="folder of checkpoints: files (.pt, .pth, .ckpt, .safetensors and others) or folders "
-        "such as checkpoint-500 of Hugging Face's Trainer. They are ordered by the epochs or steps "
-        "that they record, otherwise by those in their names, and the log says which. Files that "
-        "are named one by one make one run, in the order given",
+        "such as checkpoint-500 of Hugging Face's Trainer. They are ordered by the epochs or "
+        "steps that they record, otherwise by the numbers in their names; the log names the "
+        "order. Checkpoint files given one by one form one run, in the given order",
     )
     parser.add_argument(
-        "--out", type=file_path, required=True, metavar="FILE", help="plane file, replaced"
+        "--out",
+        type=file_path,
+        required=True,
+        metavar="FILE",
+        help="plane file to write, replaced if it exists",
     )
     parser.add_argument(
         "--center",
@@ -68,11 +72,11 @@ def _add_run_options(parser: CommandParser) -> None:
         "--ignore",
         type=names_of("bias", "bn", none="none"),
         metavar="LIST",
-        help="weights that stay put: bias, bn, bias,bn or none (default: none, so that it is the "
-        "path of all of them). A layer whose weight is a vector counts as bn",
+        help="weights that both directions leave fixed: bias, bn, bias,bn or none; a layer whose "
+        "weight is a vector counts as bn (default: none, the trajectory of all weights)",
     )
     parser.add_argument(
-        "--states", action="store_true", help="running means and variances move too"
+        "--states", action="store_true", help="let running means and variances move too"
     )
     add_weights_options(parser)
 
@@ -90,25 +94,30 @@ def _add_direction_options(parser: CommandParser) -> None:
         "--directions",
         type=file_path,
         metavar="FILE",
-        help="take both directions of a file instead, as they are, and project onto them",
+        help="file whose directions are used unchanged, instead of components; the checkpoints "
+        "are projected onto them",
     )
     group.add_argument(
-        "--components", type=whole_from_1, metavar="N", help="components to find (default: 2)"
+        "--components",
+        type=whole_from_1,
+        metavar="N",
+        help="number of components to find (default: 2)",
     )
     group.add_argument(
         "--mean-centred",
         action="store_true",
-        help="components about the mean of the checkpoints, as most programs take them; without, "
-        "about the center, which then is where the path ends",
+        help="compute the components about the mean of the checkpoints, as most programs do "
+        "(default: about the center, normally the last checkpoint)",
     )
     group.add_argument(
         "--normalize",
         choices=list(NORMALIZATIONS),
-        help="scale of random directions, as that of surface (default: filter, along the first "
-        "axis of every tensor, since checkpoints do not tell the kinds of their layers)",
+        help="normalisation of random directions, as in landscape_mpi.surface (default: filter, "
+        "along the first axis of every tensor, because checkpoints do not record the kinds of "
+        "their layers)",
     )
     group.add_argument(
-        "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"
+        "--seed", type=seed_number, metavar="N", help="seed of random directions (default: 1)"
     )
 
 
@@ -124,7 +133,7 @@ def direction_kind(text: str) -> str:
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
-    """Make the plane that the options ask for. Collective over the ranks.
+    """Make the plane that the options describe. Collective over the ranks.
 
     Returns:
         Exit status.

@@ -1,13 +1,13 @@
 """Turn a surface file into a mesh for ParaView (.vtp, VTK XML PolyData).
 
-Points lie at (alpha, beta, height); the height of a loss in nat is log10(loss + 0.1 nat), and the
-mesh is half as high as its plane is wide, unless options say otherwise. Every quantity of the file
-is an array on the points. Points that are not computed, or whose height is NaN or infinite, are
-left out with their cells. A partial surface gives the triangles of its computed points, a line
-gives a polyline. The paths of training runs go into a second file, <stem>_path.vtp, as polylines on
-the surface, a curve between solutions into <stem>_curve.vtp, lines of equal value (--contours) into
-<stem>_contours.vtp. Beside the quantities stand their log10 and the height as arrays, with normals,
-averages over the cells, and alpha and beta as texture coordinates.
+Points lie at (alpha, beta, height). By default, the height of a loss in nat is log10(loss + 0.1
+nat), and the mesh is half as high as its plane is wide. Every quantity of the file is an array on
+the points. Points that are not computed, or whose height is NaN or infinite, are left out with
+their cells. A partial surface gives the triangles of its computed points, a line gives a polyline.
+The trajectories of training runs go into a second file, <stem>_path.vtp, as polylines on the
+surface, a curve between solutions into <stem>_curve.vtp, lines of equal value (--contours) into
+<stem>_contours.vtp. The mesh also has arrays of the log10 of each quantity and of the height,
+normals, averages over the cells, and alpha and beta as texture coordinates.
 
   python -m landscape_mpi.vtp resnet56.h5
   python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --range :10 --scale 0.3

@@ -284,11 +284,11 @@ CASES = {
     ),
     "the checkpoint for --out": (
         {"out": "--out=good.pt", "fresh": "--fresh"},
-        "--out: good.pt is a file this command reads.",
+        "--out: good.pt is a file that this command reads.",
     ),
     "the data for --out": (
         {"data": "--data=npz:good.npz", "out": "--out=good.npz"},
-        "--out: good.npz is a file this command reads.",
+        "--out: good.npz is a file that this command reads.",
     ),
     "a text to be replaced": (
         {"out": "--out=text.h5", "fresh": "--fresh"},

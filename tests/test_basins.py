@@ -175,8 +175,15 @@ def test_what_cannot_be_compared(three, write, tmp_path):
             [*three * 8, "--compare"],
             "is for 2 to 21 surface files in one picture, and 24 are named",
         ),
-        (three, "3 surface files are named. Pass --compare to count their basins in one picture"),
-        ([three[0], "--columns=1"], "--columns 1: is for --compare; a merge tree is drawn for"),
+        (
+            three,
+            "3 surface files are named, but without --compare the command takes one. Pass "
+            "--compare to count their basins in one picture",
+        ),
+        (
+            [three[0], "--columns=1"],
+            "--columns 1 applies only to --compare; a merge tree is drawn for",
+        ),
         ([three[0], line, "--compare"], r"rough.h5 is a plane and .*line.h5 a line. Their basins"),
         ([three[0], lines, "--compare"], "lines.h5: --compare: holds 2 lines, each with its own"),
         ([three[0], ours, "--compare"], "persistence has the unit nat in .* and none in .*ours.h5"),

@@ -126,8 +126,8 @@ def test_the_command_marks_them(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
-        (["--critical=-1"], "'-1' is not a finite number from 0"),
-        (["--critical=nan"], "'nan' is not a finite number from 0"),
+        (["--critical=-1"], "'-1' is not a finite number of at least 0"),
+        (["--critical=nan"], "'nan' is not a finite number of at least 0"),
     ],
 )
 def test_thresholds_that_cannot_be(argv, text):

@@ -158,7 +158,7 @@ REFUSED = [
     (["--end={ends}/1.pt"], "has the same weights as --start", "Name another solution."),
     (["--model=resnet14"], "does not fit the network", "Name the network that it was trained with"),
     (["--momentum=1"], "--momentum 1: must be below 1", ""),
-    (["--out={ends}/1.pt"], "is a file this command reads", "another --out"),
+    (["--out={ends}/1.pt"], "is a file that this command reads", "another --out"),
     (["--out={ends}/none/c.pt"], "there is no directory", "mkdir"),
     (["--augment=crop-flip", "--data=seismic"], "--data-dir", ""),
 ]

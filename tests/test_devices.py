@@ -200,7 +200,7 @@ def test_a_device_is_not_sent_to_another_rank():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mps", r"Apple's GPUs\) has no float64, in which losses are added up. Pass cpu"),
+        ("mps", r"Apple's GPUs\) has no float64, which is needed to add up losses. Pass cpu"),
         ("cuda:-1", "'cuda:-1' is not known"),
         ("cpu:0", "'cpu:0' is not known. Did you mean cpu"),
         ("rocm", "pass auto, which takes GPUs .*, cuda for those of NVIDIA and AMD"),

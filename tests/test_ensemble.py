@@ -310,8 +310,8 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
         "arguments are required: --start. See python -m landscape_mpi.ensemble --help."
     )
     assert refusal(*start, "--lr-low=0.05") == (
-        "--lr-low 0.05: is not below --lr 0.05, and each cycle goes down from the one to the other "
-        "and back. Pass a smaller --lr-low."
+        "--lr-low 0.05 is not below --lr 0.05, but each cycle goes down from --lr to --lr-low and "
+        "back. Pass a smaller --lr-low."
     )
     assert refusal(*start, "--cycle=10") == (
         "--epochs 4: the learning rate reaches its first minimum, where a member is collected, "
@@ -329,7 +329,9 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
         "at most 1,000 are allowed, because each is a network on disk. Pass fewer --epochs, "
         "or a longer --cycle."
     )
-    assert "'3' is odd: the middle of a cycle is one of them" in refusal(*start, "--measures=3")
+    assert "'3' is odd. Pass an even number: the middle of a cycle is always measured" in refusal(
+        *start, "--measures=3"
+    )
     assert "gone.pt: no such checkpoint" in refusal(*start, "--single=gone.pt")
     assert "does not fit the network" in refusal(*start, "--model=cnn1")
     np.savez(

@@ -203,7 +203,7 @@ def test_a_rank_that_is_alone_in_python_says_so_and_leaves(case, tmp_path, mpiex
     script.write_text(ALONE)
     done = mpiexec(2, [script, case], timeout=60)
     assert "MPI_ABORT" not in done.stderr
-    words = r"code of your own raised: KeyboardInterrupt: I end here \("
+    words = r"your own code raised: KeyboardInterrupt: I end here \("
     if case == "all":  # each rank has its own, as Python has it
         assert done.returncode == 1
         assert re.search(f"^landscape_mpi.errors.InputError: {words}", done.stderr, re.MULTILINE)

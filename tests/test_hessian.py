@@ -346,8 +346,8 @@ def on_path(folder, environment, monkeypatch):
     [
         (["--limit=151"], "with 150 training samples, this run asks for 151"),
         (["--limit=201"], "--limit: asks for 201 training samples, but .* with 200"),
-        (["--spectrum=0"], "'0' is no point. Write --spectrum=0,0"),
-        (["--spectrum=0,nan"], "'0,nan' is no point"),
+        (["--spectrum=0"], "'0' is not a point ALPHA,BETA. Pass e.g. --spectrum=0,0"),
+        (["--spectrum=0,nan"], "'0,nan' is not a point"),
         (["--out=x.h5"], "the eigenvalues go into the surface file itself"),
         (["--parameters=all"], "the parameters moved, this run asks for the parameters all"),
         (["--gauss-newton"], "the matrix Hessian, this run asks for the matrix Gauss-Newton"),

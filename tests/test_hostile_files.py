@@ -180,7 +180,7 @@ def test_more_than_the_memory_that_is_free(kind, tmp_path, monkeypatch):
             image_folder.load_folder(path)[0]["train"].of_rows(None)
 
     with pytest.raises(
-        InputError, match=r" says that it holds \d\.\d KiB, and this node has 1.0 KiB"
+        InputError, match=r" claims to hold \d\.\d KiB, but this node has only 1.0 KiB"
     ):
         read(str(path))
 
@@ -206,8 +206,8 @@ def test_a_header_of_terabytes(tmp_path):
     path = tmp_path / "images-idx3-ubyte"
     path.write_bytes(struct.pack(">HBBIII", 0, 8, 3, 10**6, 1024, 1024))
     words = refusal("idx", path)
-    assert words.startswith(f"{path}: says that it holds 976.6 GiB, and this node has ")
-    assert " of memory free, so it is not read." in words
+    assert words.startswith(f"{path}: claims to hold 976.6 GiB, but this node has only ")
+    assert " of free memory, so it is not read." in words
 
 
 def test_a_png_bomb(tmp_path):

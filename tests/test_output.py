@@ -46,7 +46,7 @@ def test_an_input_is_not_written_over(tmp_path):
     weights.write_text("w")
     (tmp_path / "link.pt").symlink_to(weights)
     for name in (weights, tmp_path / "link.pt"):
-        with pytest.raises(InputError, match="is a file this command reads"):
+        with pytest.raises(InputError, match="is a file that this command reads"):
             check_output(name, inputs=[tmp_path / "none", weights])
 
 
@@ -58,7 +58,7 @@ def test_what_is_no_file_is_not_written(tmp_path):
 
 @pytest.mark.parametrize("name", ["x" * 300, "bad\udcff.h5"])
 def test_names_no_system_takes(tmp_path, name):
-    with pytest.raises(InputError, match="is no usable file name"):
+    with pytest.raises(InputError, match="is not a usable file name"):
         check_output(tmp_path / name)
 
 

@@ -311,7 +311,8 @@ def test_two_entries_are_one_too_many(capsys):
     with pytest.raises((SystemExit, argparse.ArgumentError)):
         parsed("--model=a:b[x]", "--output=y")
     assert (
-        "--model a:b[x] names an entry already, and --output y another." in capsys.readouterr().err
+        "--model a:b[x] already names an entry, and --output names y. Leave out one of them."
+        in capsys.readouterr().err
     )
 
 

@@ -163,12 +163,12 @@ def test_folder_that_cannot_be_made(surface):
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--levels=many", "'many' is neither a number of levels nor rising levels"),
+        ("--levels=many", "'many' is neither a number of levels nor a rising list of levels"),
         ("--levels=3,2", "'3,2' is neither"),
         ("--levels=1,nan", "'1,nan' is neither"),
-        ("--levels=0", "0 levels; choose 1 to 200"),
+        ("--levels=0", "0 levels: pass a number from 1 to 200"),
         ("--kind=cube", r"--kind: 'cube' is not known\. .*heatmap"),
-        ("--kind=,", "names nothing"),
+        ("--kind=,", "the list holds no name"),
         ("--dpi=1e5", "'1e5' is no whole number from 20 to 2400"),
         ("--format=jpg", "invalid choice: 'jpg'"),
         ("--quantity=train_lost", "'train_lost' is not known. Did you mean train_loss"),

@@ -275,7 +275,7 @@ REFUSED_CALLS = [
     ({"y": (1, -1, 5)}, "^y: '1.0:-1.0:5' runs from 1 to -1"),
     ({"out": "/nowhere/a.h5"}, "^out: /nowhere/a.h5: there is no .*, or pass another out"),
     ({"limits": 3}, "^compute_surface: 'limits' is not known. Did you mean limit"),
-    ({"device": "gpu"}, "^compute_surface: device: gpu is a word for several kinds"),
+    ({"device": "gpu"}, "^compute_surface: device: gpu could mean several kinds"),
     ({"device": "cuda:1"}, "^device cuda:1: torch sees no such GPU here"),
     ({"device": torch.device("cuda", 0)}, "^device cuda:0: torch sees no such GPU here"),
     ({"device": None}, "device: 'None' is not known. .*Known: auto, cuda, xpu, cpu"),

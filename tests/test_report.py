@@ -323,8 +323,8 @@ def test_a_file_of_the_reference_implementation(tmp_path):
         (["--out={folder}/page.pdf"], "does not end in .html.* Name it page.html"),
         (["--out={folder}/gone/page.html"], "there is no directory"),
         (["--log", "--linear"], "not allowed with"),
-        (["--quantity=,"], "names nothing"),
-        (["{folder}/net.h5"] * 8, "9 surface files are named; a page holds up to 8"),
+        (["--quantity=,"], "the list holds no name"),
+        (["{folder}/net.h5"] * 8, "9 surface files are named, but a page holds at most 8"),
         (["--watchh"], "Did you mean --watch"),
     ],
 )

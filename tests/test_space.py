@@ -88,5 +88,5 @@ def test_the_camera_is_where_it_was_asked_to_be(write, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("text", ["75", "75,95", "a,1", "1,2,3", "nan,4", "400,40"])
 def test_what_is_no_camera(text):
-    with pytest.raises(Exception, match=r"is no camera. Pass AZIMUTH,ELEVATION in degrees"):
+    with pytest.raises(Exception, match=r"is not a camera. Pass AZIMUTH,ELEVATION in degrees"):
         camera_angles(text)

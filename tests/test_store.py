@@ -218,7 +218,10 @@ def test_a_write_that_fails_on_one_rank_ends_the_job_with_its_words(open_file, t
     done = mpiexec(3, [tmp_path / "failing.py", path, open_file.__name__], timeout=60)
     assert done.returncode == 1
     assert f"[0/3 {HOST}] error: {path}: cannot be written (" in done.stderr
-    assert "The rounds before are in it. Make room, or give this user back" in done.stderr
+    assert (
+        "All earlier rounds are saved in it. Free some disk space, or restore this user's"
+        in done.stderr
+    )
     assert "run the same command again to go on." in done.stderr
     assert "Traceback" not in done.stderr
     check_same_surface(path, make_content())

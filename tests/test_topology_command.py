@@ -272,7 +272,7 @@ def test_pictures_have_nothing_cut(write, tmp_path, values):
         (VALUES, ["--quantity=train_lost"], "'train_lost' is not known. Did you mean train_loss"),
         (VALUES, ["--neighbours=6"], "--neighbours: invalid choice: 6"),
         (VALUES, ["--out=gone/net"], "there is no directory gone"),
-        (VALUES, ["--min-persistence=-1"], "'-1' is not a finite number from 0"),
+        (VALUES, ["--min-persistence=-1"], "'-1' is not a finite number of at least 0"),
         (VALUES, ["--dpi=0"], "'0' is no whole number from 20 to 2400"),
     ],
 )

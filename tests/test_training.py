@@ -377,15 +377,40 @@ def test_defaults_of_the_optimizers():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ([], "--run, --out: where do the weights go? Pass --run DIR for a folder of all epochs, "),
-        (["--out=a.pt", "--fresh"], "--fresh: is about the folder of --run. Pass --run DIR too."),
-        (["--out=a.pt", "--save-epochs=all"], "--save-epochs all: is about the folder of --run."),
-        (["--out=a.pt", "--optimizer=adam", "--momentum=0.5"], "--momentum 0.5: is of --optimizer"),
-        (["--out=a.pt", "--optimizer=adam", "--no-nesterov"], "--nesterov: is of --optimizer sgd"),
+        (
+            [],
+            "neither --run nor --out is given, so the weights would be lost. Pass --run DIR for "
+            "a folder of all epochs, ",
+        ),
+        (
+            ["--out=a.pt", "--fresh"],
+            "--fresh applies only to the folder of --run. Pass --run DIR too.",
+        ),
+        (
+            ["--out=a.pt", "--save-epochs=all"],
+            "--save-epochs all applies only to the folder of --run.",
+        ),
+        (
+            ["--out=a.pt", "--optimizer=adam", "--momentum=0.5"],
+            "--momentum 0.5 applies only to --optimizer",
+        ),
+        (
+            ["--out=a.pt", "--optimizer=adam", "--no-nesterov"],
+            "--nesterov applies only to --optimizer sgd",
+        ),
         (["--out=a.pt", "--label-noise=1.5"], "--label-noise: '1.5' is above 1."),
-        (["--out=a.pt", "--lr-drops=0.5,x"], "--lr-drops: '0.5,x' is neither none nor epochs as "),
-        (["--out=a.pt", "--lr-drops=1.5"], "--lr-drops: '1.5' is neither none nor epochs as 150"),
-        (["--out=a.pt", "--lr-drops=1/0"], "--lr-drops: '1/0' is neither none nor epochs as 150"),
+        (
+            ["--out=a.pt", "--lr-drops=0.5,x"],
+            "--lr-drops: '0.5,x' is neither none, nor epochs such as ",
+        ),
+        (
+            ["--out=a.pt", "--lr-drops=1.5"],
+            "--lr-drops: '1.5' is neither none, nor epochs such as 150",
+        ),
+        (
+            ["--out=a.pt", "--lr-drops=1/0"],
+            "--lr-drops: '1/0' is neither none, nor epochs such as 150",
+        ),
         (["--out=a.pt", "--lr-drops=500"], "--lr-drops 500: --epochs is 300, so that drop would"),
         (["--run=r", "--save-epochs=some"], "--save-epochs: 'some' is neither all, nor every:N "),
         (["--run=r", "--save-epochs=every:0"], "--save-epochs: 'every:0' is neither all, nor ev"),

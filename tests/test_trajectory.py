@@ -319,7 +319,7 @@ def test_a_list_of_another_length_is_refused(run, tmp_path, capfd):
 
 def test_a_file_that_is_read_is_not_written_over(run, tmp_path, capfd):
     words = refused(capfd, run, "--out", run / "epoch_0003.pt")
-    assert "is a file this command reads" in words
+    assert "is a file that this command reads" in words
 
 
 def test_a_message_of_many_ranks_is_printed_once(run, tmp_path, on_ranks):

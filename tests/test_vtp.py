@@ -77,11 +77,11 @@ def test_nothing_computed_yet(tmp_path):
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--range=:inf", "':inf' is no range. Pass LOW:HIGH"),
+        ("--range=:inf", "':inf' is not a range. Pass LOW:HIGH"),
         ("--scale=high", "'high' is no finite number"),
         ("--scale=0", "0 is not above zero"),
         ("--rangee=1", "--rangee is not an option of this command. Did you mean --range"),
-        ("--size=1600", "'1600' is no size. Pass WIDTHxHEIGHT in pixels"),
+        ("--size=1600", "'1600' is not a size. Pass WIDTHxHEIGHT in pixels"),
         ("--size=9x9", "both from 200 to 8,000"),
         ("--look=paper", "--look paper: is for a picture of the mesh, and none is asked for"),
         ("--relief=1", "--relief: is for a picture of the mesh, and none is asked for"),

@@ -36,7 +36,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", default="resnet56")
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--batches", default="1024,2048,4096")
-    parser.add_argument("--parts", default=",".join(PARTS), help="with commas between them")
+    parser.add_argument("--parts", default=",".join(PARTS), help="separated by commas")
     parser.add_argument("--part", choices=PARTS, help="run one part in this process")
     parser.add_argument("--limit-s", type=float, help="of each part (default: its own)")
     parser.add_argument("--lines", type=Path, default=LINES)

@@ -58,5 +58,10 @@ def add_run_options(group: argparse._ArgumentGroup, *, out: str) -> None:
     )
     add_accept_device_option(group)
     add_device_option(group)
-    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per forward pass")
+    group.add_argument(
+        "--batch",
+        type=whole_from_1,
+        metavar="N",
+        help="samples per forward pass (default: chosen for the network and the device)",
+    )
     add_round_options(group)

@@ -1,4 +1,4 @@
-"""The options of a plane: its points, and what its directions are. Imported before torch."""
+"""The options of a plane: its points and its directions. This module is imported before torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUNNING_STATISTICS = ("fixed", "move", "reestimate")
 
 
 def add_plane_options(group: argparse._ActionsContainer) -> None:
-    """Add what says which points are computed, to a parser or a group of it."""
+    """Add the options that define the points of a surface to a parser or one of its groups."""
     _add_axes(group)
     _add_shaping(group)
     _add_repeats(group)
@@ -38,9 +38,10 @@ def _add_axes(group: argparse._ActionsContainer) -> None:
         type=number_from_0,
         const=0.2,
         metavar="MARGIN",
-        help="an axis of N points fit:N covers the path that comes with --directions, and this "
-        "share of its extent on either side (default: 0.2); --x and --y are then fit:51 where "
-        "they are not given; in the plane of a curve all this is so without it",
+        help="fit the axes to the trajectory in the file of --directions: an axis fit:N has N "
+        "points and covers the trajectory plus a margin of this fraction of its extent on either "
+        "side (default: 0.2); without --x and --y both axes are fit:51; the plane of a curve is "
+        "fitted even without this option",
     )
 
 
@@ -48,27 +49,28 @@ def _add_shaping(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--normalize",
         choices=list(NORMALIZATIONS),
-        help="scale of random directions and of the gradient (default: filter); "
-        f"{normalizations_in_words()}; a filter is what makes one output channel: --dry-run says "
-        "it for each kind of layer",
+        help="normalisation of random directions and of the gradient (default: filter); "
+        f"{normalizations_in_words()}; a filter is the set of weights of one output channel: "
+        "--dry-run describes it for each kind of layer",
     )
     group.add_argument(
         "--ignore",
         type=patterns_and("bias", "bn", none="none"),
         metavar="LIST",
-        help="parameters that stay put, commas between: bias, bn (scale and shift of every "
-        "layer that standardises its input), patterns of names as '*.embed*', or none (default: "
-        "bias,bn)",
+        help="parameters that the directions leave fixed, separated by commas: bias, bn (scale "
+        "and shift of every layer that standardises its input), patterns of names such as "
+        "'*.embed*', or none (default: bias,bn)",
     )
     group.add_argument(
         "--only",
         type=patterns_and("trainable", none="none"),
         metavar="LIST",
-        help="of the others move only those that match a pattern, as 'layer3.*,fc.*', or "
-        "trainable: those your function left with requires_grad (default: all)",
+        help="move only those of the other parameters that match a pattern such as "
+        "'layer3.*,fc.*'; trainable means those that your function left with requires_grad "
+        "(default: all)",
     )
     group.add_argument(
-        "--seed", type=seed_number, metavar="N", help="of random directions (default: 1)"
+        "--seed", type=seed_number, metavar="N", help="seed of random directions (default: 1)"
     )
 
 
@@ -77,8 +79,9 @@ def _add_repeats(group: argparse._ActionsContainer) -> None:
         "--repeats",
         type=whole_up_to(MOST_POINTS),
         metavar="N",
-        help="so many lines in one file, along random directions of --seed and of the numbers "
-        "after it, drawn as thin lines in one picture: do directions matter?",
+        help="number of lines in one file, along the random directions of --seed and the next "
+        "seeds; one picture shows them as thin lines, so that you see whether the direction "
+        "matters",
     )
 
 
@@ -88,8 +91,8 @@ def _add_directions(group: argparse._ActionsContainer) -> None:
             f"--{letter}-direction",
             type=direction_kind,
             metavar="KIND",
-            help=f"what {axis} is: {KINDS}"
-            + (", which is what alpha is" if letter == "y" else "")
+            help=f"direction of {axis}: {KINDS}"
+            + (", the direction of alpha" if letter == "y" else "")
             + " (default: random)",
         )
     for letter, axis in (("x", "alpha"), ("y", "beta")):
@@ -103,11 +106,13 @@ def _add_directions(group: argparse._ActionsContainer) -> None:
         "--directions",
         type=file_path,
         metavar="FILE",
-        help="take the directions of a file, as they are: one of ours, or one with "
-        "xdirection / ydirection of the reference implementation",
+        help="use the directions of a file unchanged: a file of this package, or one of the "
+        "reference implementation with xdirection / ydirection",
     )
     group.add_argument(
-        "--save-directions", action="store_true", help="keep the vectors in the file too"
+        "--save-directions",
+        action="store_true",
+        help="also store the direction vectors in the file",
     )
 
 
@@ -116,22 +121,20 @@ def _add_solutions(group: argparse._ActionsContainer) -> None:
         "--to",
         type=file_path,
         metavar="FILE",
-        help="checkpoint that lies at alpha = 1, as --x-direction to:FILE; with it "
-        "everything moves, unless --ignore or --only says otherwise",
+        help="checkpoint at alpha = 1, the same as --x-direction to:FILE; all parameters move, "
+        "unless --ignore or --only says otherwise",
     )
-    group.add_argument(
-        "--to-y", type=file_path, metavar="FILE", help="checkpoint that lies at beta = 1"
-    )
+    group.add_argument("--to-y", type=file_path, metavar="FILE", help="checkpoint at beta = 1")
     group.add_argument(
         "--orthogonal",
         action="store_true",
-        help="turn the direction along beta until it is orthogonal to that along alpha; with "
-        "--to-y it also becomes as long, and the checkpoint lies elsewhere than at beta = 1",
+        help="make the direction of beta orthogonal to that of alpha; with --to-y it also gets "
+        "the same length, and the checkpoint no longer lies at beta = 1",
     )
     group.add_argument(
         "--batch-norm",
         choices=RUNNING_STATISTICS,
-        help="running statistics: those of the center; moving with the weights to the checkpoint "
-        "of --to; or measured on the training set at every point (default: move with --to, else "
-        "fixed)",
+        help="running statistics of batch-norm: fixed keeps those of the center, move lets them "
+        "move with the weights to the checkpoint of --to, and reestimate measures them on the "
+        "training set at every point (default: move with --to, otherwise fixed)",
     )

@@ -52,7 +52,7 @@ def gpus_of(words: str) -> list[Gpu]:
     if unknown:
         raise ValueError(
             f"FAKE_GPUS={words}: there is no model {', '.join(unknown)}. It takes a number, or "
-            f"models with commas between them: {', '.join(MODELS)}."
+            f"models separated by commas: {', '.join(MODELS)}."
         )
     return [replace(MODELS[name], uuid=_uuid(place)) for place, name in enumerate(names)]
 
