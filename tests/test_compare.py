@@ -240,7 +240,7 @@ def test_quantity_that_one_lacks(two, write):
 
 @pytest.mark.parametrize("option", ["--compare", "--watch"])
 def test_options_for_surfaces_alone(option, tmp_path):
-    with pytest.raises(InputError, match=r"is for surfaces, not for --weights. Leave it out"):
+    with pytest.raises(InputError, match=r"applies to surfaces, not to --weights. Leave it out"):
         plot.main(["--weights", str(tmp_path), option])
 
 
@@ -266,7 +266,7 @@ def test_a_row_needs_two_columns(two):
 
 
 def test_watching_is_not_smooth(two):
-    with pytest.raises(InputError, match="--smooth 2: needs complete surfaces, and --watch draws"):
+    with pytest.raises(InputError, match="--smooth 2: needs complete surfaces, but --watch draws"):
         plot.main([*map(str, two), "--watch", "--smooth=2"])
 
 
@@ -392,7 +392,7 @@ def test_labels_title_range_and_map_of_the_command(two, tmp_path, monkeypatch):
     ("words", "text"),
     [
         (["--label=a"], "--label: 1 name is given for 2 files. Pass --label once"),
-        (["--title=a"], "--title a: is the title of a picture of --compare. Name the picture"),
+        (["--title=a"], "--title a applies only to --compare. For a picture"),
     ],
 )
 def test_labels_and_titles_that_cannot_be(two, words, text):

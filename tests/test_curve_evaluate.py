@@ -143,7 +143,7 @@ def test_the_same_command_again_computes_nothing_and_another_is_refused(curve, e
 
 
 def test_other_commands_do_not_take_it_for_a_surface(evaluated, tmp_path):
-    with pytest.raises(InputError, match="lines along directions of their own"):
+    with pytest.raises(InputError, match="lines along separate directions"):
         vtp.main([str(evaluated)])
     with pytest.raises(InputError, match="holds the losses along a curve"):
         sharpness.main([str(evaluated)])

@@ -116,7 +116,7 @@ def test_a_watertight_solid_has_no_border_and_the_volume_under_the_surface(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--watertight"], "--watertight: is for solids to print"),
+        (["--watertight"], "--watertight makes a solid for printing"),
         (["--out=net.ply"], "does not end in .vtp"),
         (["--render=net.jpg"], "--render: net.jpg does not end in .png"),
         (["--contours=3,2"], "'3,2' is neither"),

@@ -62,8 +62,8 @@ def test_processes_that_mpi_does_not_join(told, n_ranks, words):
     assert fault.startswith(words)
     by_srun, by_flux = told is TASK, "FLUX_JOB_SIZE" in told
     name = "SLURM_STEP_NUM_TASKS" if by_srun else next(iter(told))
-    assert ("Pass srun the --mpi that this library needs" in fault) == by_srun
-    assert ("Pass flux run the -o pmi= that this library needs" in fault) == by_flux
+    assert ("Pass srun the --mpi option that this library needs" in fault) == by_srun
+    assert ("Pass flux run the option -o pmi= that this library needs" in fault) == by_flux
     words = "Start the command with the mpiexec of that library."
     assert (words in fault) != (by_srun or by_flux)
     assert fault.endswith(f"start each with: env -u {name} python ...")

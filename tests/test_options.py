@@ -78,7 +78,7 @@ def test_words_come_first_and_patterns_in_one_order():
         (options.value_range, ":nan", "':nan' is not a range."),
         (options.value_range, "1:2:3", "'1:2:3' is not a range."),
         (options.color_map, "virdis", "'virdis' is not one of viridis, plasma, inferno, magma,"),
-        (options.color_map, "virdis", "which turns it round. Did you mean viridis?"),
+        (options.color_map, "virdis", "which reverses it. Did you mean viridis?"),
         (options.color_map, "jet", "'jet' is not one of"),
         (options.color_map, "viridis_r_r", "'viridis_r_r' is not one of"),
         (
@@ -89,7 +89,11 @@ def test_words_come_first_and_patterns_in_one_order():
         (options.names_of("train"), "", "'' is not one of train."),
         (options.names_of("bias", "bn", none="none"), "x", "not one of bias, bn, none."),
         (options.patterns_and("bn"), "bn,,x", "'bn,,x' has an empty name in it."),
-        (options.patterns_and(none="none"), "a,none", "'a,none' has 'none' beside others in it."),
+        (
+            options.patterns_and(none="none"),
+            "a,none",
+            "'a,none' contains 'none' beside other names.",
+        ),
     ],
 )
 def test_what_is_no_value(kind, text, words):

@@ -93,7 +93,7 @@ def test_the_script_has_the_look_of_the_paper(write, tmp_path):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--out=net.stl"], "--paraview: is for a .vtp, and net.stl has no quantities"),
+        (["--out=net.stl"], "--paraview needs a .vtp, because net.stl has no quantities"),
         (["--out=no/net.vtp"], "there is no directory no"),
     ],
 )

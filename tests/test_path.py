@@ -197,7 +197,7 @@ def test_the_path_as_a_mesh_lies_on_the_mesh(surface_of, capsys):
     path = surface_of(make_run("sgd", **SGD), make_run("adam", **ADAM))
     assert vtp.main([str(path), "--scale=0.5", "--linear", "--range=:13", "--lid"]) == 0
     beside = path.parent / "net_path.vtp"
-    assert f"{beside}: the paths of training runs, on the surface" in capsys.readouterr().out
+    assert f"{beside}: the trajectories of training runs, on the surface" in capsys.readouterr().out
     points, data, values = read_path(beside)
     dots, lines = parts_of(data)
     flat = np.transpose([SGD["alpha"] + ADAM["alpha"][1:], SGD["beta"] + ADAM["beta"][1:]])

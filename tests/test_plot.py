@@ -151,7 +151,9 @@ def test_files_of_one_name(surface, tmp_path):
     other = tmp_path / "other" / "net.h5"
     other.parent.mkdir()
     other.write_bytes(surface.read_bytes())
-    with pytest.raises(InputError, match="two of the files would write this picture"):
+    with pytest.raises(
+        InputError, match="two of the files have the same name and would write this picture"
+    ):
         plot.main([str(surface), str(other), f"--out-dir={tmp_path}"])
 
 
@@ -169,7 +171,7 @@ def test_folder_that_cannot_be_made(surface):
         ("--levels=0", "0 levels: pass a number from 1 to 200"),
         ("--kind=cube", r"--kind: 'cube' is not known\. .*heatmap"),
         ("--kind=,", "the list holds no name"),
-        ("--dpi=1e5", "'1e5' is no whole number from 20 to 2400"),
+        ("--dpi=1e5", "'1e5' is not a whole number from 20 to 2400"),
         ("--format=jpg", "invalid choice: 'jpg'"),
         ("--quantity=train_lost", "'train_lost' is not known. Did you mean train_loss"),
     ],

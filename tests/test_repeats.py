@@ -81,7 +81,7 @@ def test_the_picture_has_a_thin_line_for_each(three, capsys):
     said = describe(surface)
     assert len(said) == 2
     assert said[1].startswith("train_loss: ")
-    with pytest.raises(InputError, match="holds 3 lines along directions of their own"):
+    with pytest.raises(InputError, match="holds 3 lines along separate directions"):
         vtp([str(out)])
 
 

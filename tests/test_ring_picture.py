@@ -280,7 +280,9 @@ def test_lines_have_no_circles(write, tmp_path):
 
 def test_one_column_is_for_the_ring_alone(write):
     words = [str(write("a", bowl)), str(write("b", bowl)), "--compare", "--columns=1"]
-    text = "Pass --columns 2, or for planes --kind ring, which has all of them in one pair of axes"
+    text = (
+        "Pass --columns 2, or for planes --kind ring, which draws all of them in one pair of axes"
+    )
     with pytest.raises(InputError, match=text):
         plot.main([*words, "--kind=ring,contour"])
     lines = [str(write(name, bowl, AXIS, [0.0])) for name in "cd"]

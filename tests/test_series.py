@@ -56,7 +56,7 @@ def test_names_without_numbers_come_in_the_order_given(write, tmp_path):
 
 def test_each_line_of_repeats_is_a_part(write, tmp_path):
     path = write("lines", 1, beta=np.arange(3.0), attributes={"repeats": 3})
-    with pytest.raises(InputError, match=r"they make no surface.*--series NAME.pvd"):
+    with pytest.raises(InputError, match=r"which do not form a surface.*--series NAME.pvd"):
         vtp.main([str(path)])
     vtp.main([str(path), f"--series={tmp_path / 'lines.pvd'}"])
     series = read_series(tmp_path / "lines.pvd")
@@ -72,9 +72,9 @@ def test_each_line_of_repeats_is_a_part(write, tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ([], "2 surface files are named, and a mesh is of one"),
+        ([], "2 surface files are named, but a mesh holds only one"),
         (["--series=run.xml"], "run.xml does not end in .pvd"),
-        (["--series=run.pvd", "--contours"], "--contours: is for a single mesh"),
+        (["--series=run.pvd", "--contours"], "--contours applies to a single mesh"),
         (["--series=run.pvd"], "end in the same number, 7"),
     ],
 )

@@ -66,7 +66,7 @@ def script(tmp_path):
         (3, "root", 0, r"rank 0 on {host} has been at one step of its set-up for [1-3] s, .*"),
         (1, "root", 0, r"rank 0 on {host} has been at one step of its set-up for [1-3] s, .*"),
         (3, "bcast", 1, r"rank 1 on {host} has been at one step of its set-up for [1-3] s, .*"),
-        (3, "stopped", 1, r"rank 1 on {host} has said nothing for [1-4] s, before the first "),
+        (3, "stopped", 1, r"rank 1 on {host} has not responded for [1-4] s, before the first "),
     ],
 )
 def test_a_rank_that_hangs_is_named_and_the_job_ends(
@@ -81,7 +81,7 @@ def test_a_rank_that_hangs_is_named_and_the_job_ends(
     assert re.search(words.format(host=HOST), lines[0])
     if case != "stopped":
         assert f"before the first round, at {script.with_name('own.py')}:5 (hang): " in lines[0]
-        assert "pass a --stall-seconds of a tenth of that time; now it is 0.15." in lines[0]
+        assert "pass a tenth of that time as --stall-seconds; now it is 0.15." in lines[0]
     assert lines[0].endswith(f"and without {HOST} if it hangs there again.")
     assert noted.read_text() == f"{HOST}\n"
 

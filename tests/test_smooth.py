@@ -111,7 +111,7 @@ def test_lines_are_not_smoothed(tmp_path):
     for options in (["--smooth=2"], [str(path), "--smooth=2", "--compare"]):
         with pytest.raises(InputError, match=r"--smooth 2.* is for planes, and .*line"):
             plot.main([str(path), *options])
-    with pytest.raises(InputError, match="'17' is no whole number from 1 to 16"):
+    with pytest.raises(InputError, match="'17' is not a whole number from 1 to 16"):
         plot.main([str(path), "--smooth=17"])
 
 

@@ -273,7 +273,7 @@ def test_pictures_have_nothing_cut(write, tmp_path, values):
         (VALUES, ["--neighbours=6"], "--neighbours: invalid choice: 6"),
         (VALUES, ["--out=gone/net"], "there is no directory gone"),
         (VALUES, ["--min-persistence=-1"], "'-1' is not a finite number of at least 0"),
-        (VALUES, ["--dpi=0"], "'0' is no whole number from 20 to 2400"),
+        (VALUES, ["--dpi=0"], "'0' is not a whole number from 20 to 2400"),
     ],
 )
 def test_what_cannot_be(write, values, options, text):

@@ -150,7 +150,9 @@ def test_two_runs_of_one_name_do_not_overwrite_each_other(tmp_path):
     for folder in folders:
         folder.mkdir(parents=True)
         write_ensemble(folder / "ensemble.h5", content())
-    with pytest.raises(InputError, match=r"out/ensemble_run.png: two of the files would write"):
+    with pytest.raises(
+        InputError, match=r"out/ensemble_run.png: two of the files have the same name"
+    ):
         plot.main(["--ensemble", *map(str, folders), f"--out-dir={tmp_path / 'out'}"])
     assert not (tmp_path / "out").exists()
 

@@ -100,11 +100,13 @@ def test_many_runs(tmp_path):
 
 def test_what_cannot_be_drawn(tmp_path):
     run = str(write_run(tmp_path / "run"))
-    with pytest.raises(InputError, match="^nothing is named. Name surface files, or after --weigh"):
+    with pytest.raises(InputError, match="^no file is named. Name surface files, or after --weigh"):
         plot.main([])
     with pytest.raises(InputError, match="^both surfaces and --weights are named. Name surface fi"):
         plot.main(["a.h5", "--weights", run])
-    with pytest.raises(InputError, match="--watch: is for surfaces, not for --weights. Leave it o"):
+    with pytest.raises(
+        InputError, match="--watch applies to surfaces, not to --weights. Leave it o"
+    ):
         plot.main(["--watch", "--weights", run])
     with pytest.raises(MissingInputError, match="gone/weights.h5|gone: no such file"):
         plot.main(["--weights", str(tmp_path / "gone")])

@@ -44,7 +44,7 @@ def test_writes_beside_the_file_and_says_what(surface, capsys):
         "15 points, 14 cells",
         "height: 0.5 * log10(train_loss), -0.5 to 0.8495",
         "points beyond --range: 3",
-        "points left out with their cells, as not finite: 1",
+        "points left out with their cells, because they are not finite: 1",
         "train_loss (nat): 0.1 to 50",
         "train_error (percent): nothing finite",
     ]
@@ -83,8 +83,8 @@ def test_nothing_computed_yet(tmp_path):
         ("--rangee=1", "--rangee is not an option of this command. Did you mean --range"),
         ("--size=1600", "'1600' is not a size. Pass WIDTHxHEIGHT in pixels"),
         ("--size=9x9", "both from 200 to 8,000"),
-        ("--look=paper", "--look paper: is for a picture of the mesh, and none is asked for"),
-        ("--relief=1", "--relief: is for a picture of the mesh, and none is asked for"),
+        ("--look=paper", "--look paper applies only to a picture of the mesh"),
+        ("--relief=1", "--relief applies only to a picture of the mesh"),
         ("--cmap=jet", "'jet' is not one of viridis"),
     ],
 )

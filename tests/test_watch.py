@@ -71,11 +71,15 @@ def script(tmp_path):
 @pytest.mark.parametrize(
     ("case", "culprit", "words"),
     [
-        ("stopped", 1, r"rank 1 on {host} has said nothing for [1-4] s \(a point usually takes 0"),
-        ("stopped", 0, r"rank 0 on {host} has said nothing for [1-4] s \(a point usually takes 0"),
-        ("pair", 1, "rank 1 on {host} has said nothing for"),
-        ("write", 2, "rank 2 on {host} has said nothing for"),
-        ("device", 2, r"rank 2 on {host} has been in point \d+ for [1-4] s .*: its device hangs"),
+        ("stopped", 1, r"rank 1 on {host} has not responded for [1-4] s \(a point usually takes 0"),
+        ("stopped", 0, r"rank 0 on {host} has not responded for [1-4] s \(a point usually takes 0"),
+        ("pair", 1, "rank 1 on {host} has not responded for"),
+        ("write", 2, "rank 2 on {host} has not responded for"),
+        (
+            "device",
+            2,
+            r"rank 2 on {host} has been in point \d+ for [1-4] s .*: its device or its node",
+        ),
     ],
 )
 def test_a_rank_that_hangs_is_named_and_the_job_ends(case, culprit, words, script, mpiexec):
@@ -87,8 +91,8 @@ def test_a_rank_that_hangs_is_named_and_the_job_ends(case, culprit, words, scrip
     assert len(lines) == 1
     assert re.search(words.format(host=HOST), lines[0])
     assert lines[0].endswith(
-        "What is written is kept, and the job ends with status 75: run the same command again, "
-        f"and without {HOST} if it hangs there again."
+        "All written rounds are kept, and the job ends with status 75: run the same command "
+        f"again, and without {HOST} if it hangs there again."
     )
     assert noted.read_text() == f"{HOST}\n"
 
@@ -99,7 +103,7 @@ def test_a_file_system_that_hangs_is_no_ranks_fault(script, mpiexec):
     assert done.returncode == 75
     assert "rank 0 on" in done.stderr
     assert "has been in the write of a round for" in done.stderr
-    assert ": the file system or the network hangs. What is written is kept" in done.stderr
+    assert ": the file system or the network hangs. All written rounds are kept" in done.stderr
     assert done.stderr.count("stalled: ") == 1
     assert noted.read_text() == "\n"
 

@@ -135,7 +135,7 @@ def test_a_node_whose_shared_memory_is_too_small(n_mib, fits, tmp_path):
             assert line == "it fits"
         else:
             assert re.match(
-                r"node \S+: the data and weights take 100\.0 MiB, which the ranks of a node share "
-                r"in /dev/shm, and \d+\.\d MiB are free there\. Enlarge it",
+                r"node \S+: the data and weights take 100\.0 MiB in /dev/shm, "
+                r"where the ranks of a node share them, but only \d+\.\d MiB are free there\. ",
                 line,
             )

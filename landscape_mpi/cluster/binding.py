@@ -1,4 +1,4 @@
-"""The GPU and the cores of each rank, chosen from those that the ranks of a node see."""
+"""Choose the GPU and the cores of each rank among those that the ranks of a node see."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from landscape_mpi.errors import InputError
 
 
 def assign_gpus(seen: Sequence[Sequence[str]], *, host: str, mask: str) -> list[int]:
-    """Give each rank of a node a GPU of its own.
+    """Give each rank of a node its own GPU.
 
     If all ranks see every GPU, they get them in order; ranks that a launcher has already bound to
     one GPU keep it.

@@ -32,7 +32,7 @@ class SharedInputError(InputError):
 
 @dataclass
 class Steps:
-    """The steps of this process between two meetings of the ranks, for a thread that watches."""
+    """The steps of this process between two meetings of the ranks, for a watching thread."""
 
     n: int = 0  # number of meetings that have begun
     is_waiting: bool = False  # whether this process is in a meeting
@@ -79,9 +79,9 @@ def describe_world() -> tuple[int, str]:
 
 
 def looks_at(request: MPI.Request) -> Iterator[None]:
-    """Wait for an operation of MPI, and yield to the caller after every look at it.
+    """Wait for an MPI operation, and yield to the caller after every look at it.
 
-    A blocking call looks without a pause, and occupies a core that others could use.
+    A blocking call polls without a pause, and occupies a core that others could use.
     """
     pause_s = SHORTEST_PAUSE_S
     while not request.Test():

@@ -1,4 +1,4 @@
-"""The comparison of values that must be equal on all ranks, as words."""
+"""Compare values that must be equal on all ranks, as words."""
 
 from __future__ import annotations
 

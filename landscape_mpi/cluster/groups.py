@@ -1,4 +1,4 @@
-"""Ranks that compute one point together, each on a part of the data."""
+"""Group ranks that compute one point together, each on a part of the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mpi4py import MPI
 from landscape_mpi.cluster.communicator import Ranks, stop_together
 from landscape_mpi.errors import InputError
 
-WORTH_SPLITTING = 1.05  # a run that is longer than the shortest by this factor is good enough
+WORTH_SPLITTING = 1.05  # a run longer than the shortest by this factor is good enough
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Group:
         return [self.of_rank.index(group) for group in range(self.n_groups)]
 
     def free(self) -> None:
-        """Give the communicator back. Collective over the group."""
+        """Free the communicator. Collective over the group."""
         self.comm.Free()
 
     def part(self, n: int) -> slice:
-        """Return this rank's part of n things in a row, as even as possible."""
+        """Return this rank's contiguous part of n items, split as evenly as possible."""
         ends = [n * place // self.comm.size for place in range(self.comm.size + 1)]
         return slice(ends[self.comm.rank], ends[self.comm.rank + 1])
 
@@ -91,7 +91,7 @@ def make_groups(ranks: Ranks, ranks_per_point: int) -> Group:
 
     Args:
         ranks: All ranks of the run.
-        ranks_per_point: Ranks in a group; more if they cannot be shared out evenly.
+        ranks_per_point: Ranks in a group; more if the ranks cannot be divided evenly.
     """
     of_rank = group_of_ranks(ranks.size, ranks_per_point)
     index = of_rank[ranks.rank]
@@ -111,7 +111,7 @@ def choose_ranks_per_point(*, n_points: int, n_ranks: int, n_batches: Sequence[i
     Args:
         n_points: Points left to compute.
         n_ranks: Ranks of the run.
-        n_batches: Batches of each split; data are shared out in batches.
+        n_batches: Batches of each split; data are distributed in batches.
     """
 
     def length(ranks_per_point: int) -> int:

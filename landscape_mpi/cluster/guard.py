@@ -1,7 +1,7 @@
-"""The entry of every command that runs on ranks: one message, one status, and no waiting rank.
+"""Start every command that runs on ranks: one message, one status, and no rank left waiting.
 
-A rank that raises before a barrier leaves the others in it for ever. So an unexpected exception is
-printed with its rank and host, and ends the whole job.
+A rank that raises before a barrier leaves the others waiting in it for ever. So an unexpected
+exception is printed with its rank and host, and ends the whole job.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from landscape_mpi.cluster.communicator import Ranks
 
-ALIKE_S = 3.0  # ranks that meet the same bad input meet it within this time
+ALIKE_S = 3.0  # ranks that meet the same bad input do so within this time
 LEFT, LEFT_S = 1, 0.5  # tag of the message that a rank has left, and the longest wait for it
 ABORT_S = 10  # time for MPI to end the job; then the system ends this process
 SAY_S = 2.0  # time for the first process to print the problem of all of them
@@ -132,7 +132,7 @@ def run_guarded(
 
 
 def _say_apart(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> int:
-    """Report bad input that perhaps only this rank met: a network may raise for its samples only.
+    """Report bad input that perhaps only this rank met: a network may raise only for its samples.
 
     If all ranks met it, rank 0 prints it, and all leave as after any bad input. If not, the others
     would wait for this rank for ever. So it prints the problem and leaves without MPI, and the
@@ -212,7 +212,7 @@ def _print_traceback(ranks: Ranks) -> None:
 
 
 def _leave_apart(fault: str) -> NoReturn:
-    """Print from one process that MPI did not join them into one run, and leave."""
+    """Print from one process that MPI did not join the processes into one run, and leave."""
     if is_first(os.environ):
         print(f"error: {fault}", file=sys.stderr, flush=True)
     else:  # a launcher may end all processes when the first one leaves
@@ -223,9 +223,9 @@ def _leave_apart(fault: str) -> NoReturn:
 
 def _leave_without_mpi(error: Exception) -> NoReturn:
     print(
-        f"error: MPI: {str(error).rstrip('.')}. The ranks of a run talk over MPI. Install mpi4py, "
-        f"which pip install 'landscape_mpi[compute]' does, and an MPI library (make setup installs "
-        f"both), or load your cluster's MPI module.",
+        f"error: MPI: {str(error).rstrip('.')}. The ranks of a run communicate by MPI. Install "
+        "mpi4py, which pip install 'landscape_mpi[compute]' does, and an MPI library (make setup "
+        "installs both), or load your cluster's MPI module.",
         file=sys.stderr,
     )
     sys.exit(EXIT_BAD_INPUT)

@@ -9,21 +9,21 @@ from collections.abc import Mapping
 # (PBS on Cray) and Flux.
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PALS_RANKID", "FLUX_TASK_RANK")
 SRUN_TASKS = "SLURM_STEP_NUM_TASKS"  # of a step; a batch script and a shell of salloc have none
-# Variables with the number of started processes, and names for their launchers.
+# Variables with the number of started processes, and the names of their launchers.
 SIZES = {
     "OMPI_COMM_WORLD_SIZE": "Open MPI's mpirun",
     "PMI_SIZE": "the launcher (PMI_SIZE)",
     "MV2_COMM_WORLD_SIZE": "MVAPICH's mpirun",
     "MVP_COMM_WORLD_SIZE": "MVAPICH's mpirun",
-    "PALS_LOCAL_SIZE": "PALS",  # on this node: only PMI_SIZE may hold the number of all
+    "PALS_LOCAL_SIZE": "PALS",  # number on this node: only PMI_SIZE may hold the number of all
     "FLUX_JOB_SIZE": "Flux",
     SRUN_TASKS: "srun",
 }
 WAYS_OUT = {
-    SRUN_TASKS: "Pass srun the --mpi that this library needs (srun --mpi=list names them; Open MPI "
-    "needs pmix, MPICH needs pmi2), or start mpirun inside the job.",
-    "FLUX_JOB_SIZE": "Pass flux run the -o pmi= that this library needs (Open MPI 5 needs pmix, "
-    "MPICH needs simple).",
+    SRUN_TASKS: "Pass srun the --mpi option that this library needs (srun --mpi=list lists the "
+    "choices; Open MPI needs pmix, MPICH needs pmi2), or start mpirun inside the job.",
+    "FLUX_JOB_SIZE": "Pass flux run the option -o pmi= that this library needs (Open MPI 5 needs "
+    "pmix, MPICH needs simple).",
 }
 PLACES = (*RANKS, "MV2_COMM_WORLD_RANK", "MVP_COMM_WORLD_RANK", "SLURM_PROCID")
 
@@ -86,5 +86,5 @@ def find_fault(environment: Mapping[str, str], *, n_ranks: int, library: str) ->
 
 
 def is_first(environment: Mapping[str, str]) -> bool:
-    """Say whether this process is the launcher's first, or the launcher does not tell."""
+    """Say whether this process is the launcher's first; also true if the launcher does not tell."""
     return all(environment.get(name, "0") == "0" for name in PLACES)

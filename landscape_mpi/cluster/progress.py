@@ -35,7 +35,7 @@ class Progress:
             noun: Noun for the samples.
             shown: Whether to print; true on one rank.
             bar: Show a bar, or nothing; None for a bar on a terminal and lines elsewhere.
-            is_open: Whether computed points may ask for others, so that the final number is
+            is_open: Whether computed points may lead to further ones, so that the final number is
                 unknown.
         """
         self.n_computed = 0
@@ -68,7 +68,7 @@ class Progress:
         if self._is_silent:
             return
         if self._is_open:
-            words = f"{n_done:,} points computed, {done.n_pending:,} more asked for so far"
+            words = f"{n_done:,} points computed, {done.n_pending:,} more requested so far"
             print(f"{words}, {speed}", flush=True)
             return
         share = 100 * n_done / self._n_points

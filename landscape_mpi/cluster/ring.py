@@ -1,7 +1,8 @@
-"""A ring of ranks in which each hears its left neighbour, so that a silent rank is known by name.
+"""A ring of ranks in which each hears its left neighbour, so that a silent rank is identified.
 
-Each word is a small message without waiting, so a stopped rank delays no other one, the load is
-the same with any number of ranks, and rank 0 is watched like every other rank. A single rank sends
+Each message is small and sent without waiting, so a stopped rank delays no other one, the load per
+rank does not grow with the number of ranks, and rank 0 is watched like every other rank. A single
+rank sends
 nothing: MPICH does not send a message to the rank itself before it is received.
 """
 
@@ -31,7 +32,7 @@ class Ring:
         self.left_host = ranks.host
         if not self._is_alone:
             self.left_host = self.comm.sendrecv(ranks.host, dest=self._right, source=self.left)
-        self._word = np.zeros(2)  # usual time of a point, s, and whether it is the last word
+        self._word = np.zeros(2)  # usual time of a point, s, and whether this is the last message
         self._taken = np.zeros(2)  # the same of the left neighbour
         self._sent: MPI.Request = MPI.REQUEST_NULL
         self._one_at_a_time = threading.Lock()
@@ -45,7 +46,7 @@ class Ring:
         if self._is_alone:
             return
         with self._one_at_a_time:
-            if self._sent.Test():  # otherwise it has not even received the previous word
+            if self._sent.Test():  # otherwise it has not even received the previous message
                 self._send(point_seconds, is_last=False)
 
     def _send(self, point_seconds: float, *, is_last: bool) -> None:
@@ -53,7 +54,7 @@ class Ring:
         self._sent = self.comm.Isend(self._word, dest=self._right)
 
     def hear(self) -> float | None:
-        """Receive the words of the left neighbour since the last call. Local.
+        """Receive the messages of the left neighbour since the last call. Local.
 
         Returns:
             Usual time of a point there, s, 0 if unknown; None if it was silent. A single rank is
@@ -72,7 +73,7 @@ class Ring:
         return float(self._taken[0])
 
     def leave(self) -> None:
-        """Receive every word that is still under way. Collective over the ranks."""
+        """Receive every message that is still under way. Collective over the ranks."""
         if not self._is_alone:
             self._finish_sending()
             self._send(0.0, is_last=True)
@@ -82,6 +83,6 @@ class Ring:
         self.comm.Free()
 
     def _finish_sending(self) -> None:
-        """Wait until the last word is sent, receiving words meanwhile, as all ranks may wait."""
+        """Wait until the last message is sent, and receive others meanwhile: all may be waiting."""
         for _ in looks_at(self._sent):
             self.hear()

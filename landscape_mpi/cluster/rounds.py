@@ -1,4 +1,4 @@
-"""Rounds: rank 0 hands out shards, every group computes its own, and all ranks write together."""
+"""Compute in rounds: rank 0 hands out shards, groups compute them, and all ranks write together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ShardResult:
     points: np.ndarray  # flat indices into the grid, int64 [n_local]
     values: np.ndarray  # float64 [n_local, n_quantities]
     seconds: np.ndarray  # time of each point, s, float64 [n_local]
-    problem: str | None = None  # message of bad input at the next point, which was not evaluated
+    problem: str | None = None  # message about bad input at the next point, which was not evaluated
 
 
 # Takes flat indices into the grid, int64 [n]; returns float64 [n, n_quantities].
@@ -166,7 +166,7 @@ def _compute_shard(
             values = evaluate_points(points)
         except InputError as error:
             if group.comm.size > 1 and not isinstance(error, SharedInputError):
-                raise  # the rest of the group waits for this rank, and only the guard can end it
+                raise  # the rest of the group waits for this rank, and only the guard can end that
             problem = str(error)
             break
         seconds = time.perf_counter() - began

@@ -1,9 +1,9 @@
 """The watch over ranks before their first round: imports, files, user code and GPUs may hang.
 
-A thread in each rank looks at the present step of its main thread. A rank that waits for the others
-is not to blame. A rank that stays in its own work is, and prints its place in the code. A stopped
-process cannot print: its right neighbour in the ring does. watch.py takes over with the first
-round.
+A thread in each rank looks at the current step of its main thread. A rank that waits for the others
+is not to blame. A rank that stays in its own work is to blame, and prints its position in the code.
+A stopped process cannot print, so its right neighbour in the ring does. watch.py takes over with
+the first round.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class SetUpWatch:
     def _accuse_left(self, seconds: float) -> None:
         who = f"rank {self._ring.left} on {self._ring.left_host}"
         words = (
-            f"{who} has said nothing for {seconds:.0f} s, before the first round: its process is "
-            f"stopped, or its node hangs."
+            f"{who} has not responded for {seconds:.0f} s, before the first round: its process is "
+            "stopped, or its node hangs."
         )
         end_stalled(self._ranks, words, self._ring.left_host, may_ask=self._may_talk)
 
@@ -94,9 +94,9 @@ class SetUpWatch:
         who = f"rank {self._ranks.rank} on {self._ranks.host}"
         words = (
             f"{who} has been at one step of its set-up for {seconds:.0f} s, before the first "
-            f"round, at {place_in_code(frames)}: a file system, a device or code of your own hangs "
-            f"there. If the step needs longer, pass a --stall-seconds of a tenth of that time; now "
-            f"it is {self._stall_seconds:g}."
+            f"round, at {place_in_code(frames)}: a file system, a device or your own code hangs "
+            "there. If the step needs more time, pass a tenth of that time as --stall-seconds; "
+            f"now it is {self._stall_seconds:g}."
         )
         end_stalled(self._ranks, words, self._ranks.host, may_ask=self._may_talk)
 

@@ -1,8 +1,8 @@
-"""The number of points of each rank in a round, from the speeds measured so far.
+"""Plan the number of points of each rank in a round, from the speeds measured so far.
 
-A round should end for all ranks together, or the others wait for the last one. The measured speeds
-give the sizes of the shards. Speeds vary, so a rank also stops at the round's deadline and gives
-the rest of its shard back. Then ranks wait for a slow one for only half a point.
+A round should end on all ranks at the same time, since all wait for the last one. The measured
+speeds give the sizes of the shards. Speeds vary, so a rank also stops at the round's deadline and
+gives the rest of its shard back. Then ranks wait for a slow one no longer than about half a point.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import numpy as np
 MEMORY = 0.5  # weight of the rounds before the last one in the speed of a rank
 SPARE = 1.25  # shards have more points than expected, for a rank that got faster
 SHORTEST_ROUND = 0.25  # of a full round: a shorter last round is merged into the previous ones
-# Up to MOST_LAST_POINTS points per rank form the last round. Of more, LAST_SHARE is left for it:
-# the speeds of the previous round share out a few points well, and many badly.
+# Up to MOST_LAST_POINTS points per rank form the last round. If there are more, LAST_SHARE of them
+# is left for it: with the speeds of the previous round, a few points are divided well, but many are
+# divided badly.
 MOST_LAST_POINTS = 16
 LAST_SHARE = 0.2
 MOST_UNEVEN = 4.0  # times the median: a slower point was a mishap, and does not set the pace
-LATE = 1.25  # of the expected time of the last round; then unfinished points are shared out again
+LATE = 1.25  # of the expected time of the last round; then unfinished points are distributed again
 
 
 class ShardPlan:
@@ -64,7 +65,7 @@ class ShardPlan:
     def next_round(self) -> list[np.ndarray]:
         """Take the next points off the list and return each rank's share, int64 [n_local]."""
         if self._given_back:
-            # Handed out from the front, so all of them come before what is left.
+            # They were handed out from the front, so all of them come before the remaining points.
             self._left = np.concatenate([np.sort(np.concatenate(self._given_back)), self._left])
             self._given_back = []
         counts, self.deadline_seconds = self._plan_round()

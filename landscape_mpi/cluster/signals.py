@@ -1,4 +1,4 @@
-"""Signals that end a run cleanly: the first asks, a later one ends the process at once.
+"""Handle signals that end a run cleanly: the first asks, a later one ends the process at once.
 
 A launcher may pass one signal on twice, so a second one within a second counts as the same. A
 signal after the end of the work is ignored: it must not turn a complete run into a failure.

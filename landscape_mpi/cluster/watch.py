@@ -1,9 +1,9 @@
 """The watch over hung ranks: it names rank and node, and ends the job so that it can restart.
 
-There are three ways to find a hung rank. A rank that waits for the others hears its left neighbour
-(ring.py), and knows if that one is stopped or its node is gone. A thread in each rank, without MPI,
-sees its own rank hang in a point, on a GPU or on a file system. If all ranks are in one collective
-call, their threads ask around in the ring.
+There are three ways to find a hung rank. A rank that waits for the others listens to its left
+neighbour (ring.py), and notices if that one is stopped or its node is gone. A thread in each rank,
+without MPI, sees its own rank hang in a point, on a GPU or on a file system. If all ranks are in
+one collective call, their threads ask around in the ring.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from landscape_mpi.cluster.ring import Ring
 from landscape_mpi.errors import EXIT_REQUEUE
 
 STALL_FILE = "LANDSCAPE_STALL_FILE"  # names a file for the host of a hung rank
-USUAL_POINTS = 10  # a point that takes as long as this many usual ones hangs
+USUAL_POINTS = 10  # a point that takes as long as this many usual points counts as hung
 LONGEST_LOOK_S = 1.0  # time between two looks of the thread at its rank
 ABORT_S = 10  # time for MPI to end the job; then this process ends, and the launcher with it
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The present task of the main thread of a rank: a point, or a call that all ranks are in."""
+    """The current task of the main thread of a rank: a point, or a call of all ranks."""
 
     words: str
     is_shared: bool
@@ -79,7 +79,7 @@ class Watch:
         self._ranks = ranks
         self._ring = Ring(ranks)
         self._stall_seconds = stall_seconds
-        self._word_seconds = stall_seconds / 10  # time between two words
+        self._word_seconds = stall_seconds / 10  # time between two messages
         self._look_seconds = min(LONGEST_LOOK_S, self._word_seconds / 2)
         self._spoke_at = time.monotonic()
         self._n_points, self._points_s = 0, 0.0
@@ -196,14 +196,14 @@ class Watch:
         who = f"rank {self._ring.left} on {self._ring.left_host}"
         usual = max(self.point_seconds, self._left_point_s)
         self._end_job(
-            f"{who} has said nothing for {seconds:.0f} s{_against(usual)}: its process is stopped, "
-            f"or its node hangs.",
+            f"{who} has not responded for {seconds:.0f} s{_against(usual)}: its process is "
+            "stopped, or its node hangs.",
             self._ring.left_host,
         )
 
     def _accuse_self(self, task: Task, seconds: float) -> None:
         who = f"rank {self._ranks.rank} on {self._ranks.host}"
-        culprit = "its device hangs, or its node."
+        culprit = "its device or its node hangs."
         if task.is_shared:
             stopped = "" if self._may_ask else "a rank is stopped, or "
             culprit = f"{stopped}the file system or the network hangs."
@@ -228,8 +228,8 @@ def end_stalled(ranks: Ranks, words: str, host: str, *, may_ask: bool) -> NoRetu
     """
     where = f", and without {host} if it hangs there again" if host else ""
     sys.stderr.write(
-        f"[{ranks.rank}/{ranks.size} {ranks.host}] stalled: {words} What is written is kept, and "
-        f"the job ends with status {EXIT_REQUEUE}: run the same command again{where}.\n"
+        f"[{ranks.rank}/{ranks.size} {ranks.host}] stalled: {words} All written rounds are kept, "
+        f"and the job ends with status {EXIT_REQUEUE}: run the same command again{where}.\n"
     )
     sys.stderr.flush()
     signal.alarm(ABORT_S)

@@ -1,4 +1,4 @@
-"""Arrays that rank 0 has read, one copy in the memory of each node.
+"""Share arrays that rank 0 has read: one copy in the memory of each node.
 
 If a thousand ranks each opened the data set, the file system would have to serve a thousand files
 at once, and memory would hold a thousand copies.
@@ -17,7 +17,7 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, agree
 from landscape_mpi.errors import InputError
 from landscape_mpi.node_memory import in_words
 
-SHARED_MEMORY = Path("/dev/shm")  # the place of MPI's shared memory on Linux
+SHARED_MEMORY = Path("/dev/shm")  # location of MPI's shared memory on Linux
 ALIGNMENT_BYTES = 64
 MESSAGE_BYTES = 1 << 30  # MPI counts are 32-bit
 
@@ -50,7 +50,7 @@ class NodeArrays(dict[str, np.ndarray]):
         ranks.node.Barrier()
 
     def free(self) -> None:
-        """Give the memory back; then the arrays are gone. Collective over the node."""
+        """Free the memory; the arrays are then gone. Collective over the node."""
         self.clear()
         self._window.Free()
 
@@ -59,7 +59,7 @@ def _check_room(host: str, n_bytes: int) -> None:
     """Check the room in this node's shared memory: without it, MPI ends in a bus error. Local.
 
     Raises:
-        InputError: If it has no room.
+        InputError: If it has too little room.
     """
     try:
         free = shutil.disk_usage(SHARED_MEMORY).free
@@ -67,10 +67,10 @@ def _check_room(host: str, n_bytes: int) -> None:
         return
     if n_bytes > free:
         raise InputError(
-            f"node {host}: the data and weights take {in_words(n_bytes)}, which the ranks of a "
-            f"node share in {SHARED_MEMORY}, and {in_words(free)} are free there. Enlarge it "
-            f"(mount -o remount,size=..., or --shm-size of docker and podman), remove what others "
-            f"have left in it, or pass --limit for fewer samples."
+            f"node {host}: the data and weights take {in_words(n_bytes)} in {SHARED_MEMORY}, "
+            f"where the ranks of a node share them, but only {in_words(free)} are free there. "
+            "Enlarge it (mount -o remount,size=..., or --shm-size of docker and podman), remove "
+            "files left there by other programs, or pass --limit for fewer samples."
         )
 
 

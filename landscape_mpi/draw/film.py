@@ -26,15 +26,17 @@ def add_film_options(parser: CommandParser) -> None:
         "--film",
         type=file_path,
         metavar="FILE",
-        help="write an .mp4 (pip install imageio-ffmpeg) or a .gif instead: of one file its "
-        "surface, turning; of several, as of the epochs of a training, one after another, in the "
-        "order of the numbers their names end in, with one scale and box (--kind surface)",
+        help="write a film instead, .mp4 (pip install imageio-ffmpeg) or .gif; one file gives a "
+        "turning surface; several files, e.g. epochs of a training, are shown one after another, "
+        "in the order of the numbers at the end of their names, with the same scale and box "
+        "(default kind: surface)",
     )
     parser.add_argument(
         "--seconds",
         type=_seconds,
         metavar="S",
-        help="length of the film (default: 10 for a turn, else half a second for each file)",
+        help="length of the film in seconds (default: 10 for a turn, otherwise half a second per "
+        "file)",
     )
 
 
@@ -42,34 +44,36 @@ def check_film(options: argparse.Namespace) -> None:
     """Check the options that go with --film.
 
     Raises:
-        InputError: If an option is only for pictures, or asks for more than a film shows.
+        InputError: If an option applies only to pictures, or names more than one film can show.
     """
     if options.film is None:
         if options.seconds is not None:
-            raise InputError("--seconds: is for a film. Name one with --film, or leave it out.")
+            raise InputError("--seconds applies only to a film. Pass --film FILE, or leave it out.")
         return
     for option in ("watch", "compare", "title", "columns", "critical", "dpi", "format", "out_dir"):
         if getattr(options, option) not in (None, False):
             name = option.replace("_", "-")
-            raise InputError(f"--{name}: is for pictures, not for --film. Leave one of them out.")
+            raise InputError(
+                f"--{name}: applies to pictures, not to --film. Leave out one of them."
+            )
     kinds, quantities = options.kind or ["surface"], options.quantity or ["one"]
     for option, named in (("kind", kinds), ("quantity", quantities)):
         if len(named) > 1:
             raise InputError(
-                f"--{option} {','.join(named)}: a film shows one of them. Make several films."
+                f"--{option} {','.join(named)}: a film shows only one of them. Make several films."
             )
     from landscape_mpi.views.film_file import check_film_name
     from landscape_mpi.views.picture_kind import find_kind
 
     if find_kind(kinds[0]).join is not None:
         raise InputError(
-            f"--kind {kinds[0]}: is no kind of film. Draw all files in one picture: leave out "
-            "--film, and pass --compare."
+            f"--kind {kinds[0]} cannot be a film. To draw all files in one picture, pass "
+            "--compare instead of --film."
         )
     if len(options.surfaces) == 1 and not find_kind(kinds[0]).is_in_space:
         raise InputError(
-            f"--kind {kinds[0]}: a film of one file turns its surface in space. Name more files, "
-            "which then follow one another, or leave --kind out."
+            f"--kind {kinds[0]}: a film of one file shows its surface turning. Name more files, "
+            "which are then shown one after another, or leave out --kind."
         )
     check_film_name(options.film)
     check_output(options.film, inputs=options.surfaces)

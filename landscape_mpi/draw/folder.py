@@ -1,4 +1,4 @@
-"""The folder of the pictures, and their names in it."""
+"""Make the folder of the pictures, and check their names in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_distinct(pictures: Iterable[Path]) -> None:
     for picture in pictures:
         if picture in seen:
             raise InputError(
-                f"{picture}: two of the files would write this picture, as they have the same "
-                f"name. Plot them one by one, each with its own --out-dir."
+                f"{picture}: two of the files have the same name and would write this picture. "
+                "Plot them one by one, each with its own --out-dir."
             )
         seen.add(picture)

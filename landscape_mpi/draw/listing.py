@@ -1,4 +1,4 @@
-"""The list that plot --list prints."""
+"""Print the list of plot --list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines on a mesh in separate files: levels, paths of trainings, curves between solutions."""
+"""Write lines on a mesh to separate files: levels, trajectories, curves between solutions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 LINES = {
     "contours": "lines of equal value",
-    "path": "the paths of training runs",
-    "curve": "a curve between solutions, the straight line, and the points that make it",
+    "path": "the trajectories of training runs",
+    "curve": "a curve between solutions, the straight line, and the control points of the curve",
 }
 
 
@@ -53,7 +53,7 @@ def build_lines(
 def build_levels(
     surface: Surface, mesh: Mesh, options: argparse.Namespace, heights: Heights
 ) -> Mesh | None:
-    """Build the lines that --contours asks for; return None without it.
+    """Build the lines of --contours; return None without this option.
 
     Raises:
         InputError: If the surface is a line, or no level is in its range.
@@ -65,15 +65,15 @@ def build_levels(
 
     if surface.is_line:
         raise InputError(
-            f"{surface.path}: --contours: this is a line, which has none. Leave it out."
+            f"{surface.path}: --contours needs a plane, but this file holds a line. Leave it out."
         )
     where = f"{surface.path}: {options.quantity}"
     scale = levels_on(heights, mesh.values[options.quantity], options.contours, where=where)
     lines = None if scale is None else build_isolines(mesh, options.quantity, scale)
     if lines is None:
         raise InputError(
-            f"{where}: --contours: it is the same everywhere, so no line of equal value exists. "
-            "Leave --contours out."
+            f"{where}: --contours: the value is the same everywhere, so there are no lines of "
+            "equal value. Leave out --contours."
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""Meshes of one surface, or of each of several."""
+"""Write the mesh of one surface, or of each of several."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from landscape_mpi.views.mesh import Mesh
 
 
-MOST_DRAWN = 501  # points along an axis of a rendered mesh: then a cell has three pixels
+MOST_DRAWN = 501  # points along an axis of a rendered mesh: a cell then has three pixels
 
 
 def write_one(options: argparse.Namespace) -> None:
@@ -108,7 +108,7 @@ def choose_shape(surfaces: Sequence[Surface], options: argparse.Namespace) -> di
         check_quantity(surface, name)
     values = [surface.values[name][surface.done_of[name]] for surface in summed]
     unit, ends = summed[0].units[name], options.range or NO_ENDS
-    # A line keeps the values themselves, since it is a curve over its axis.
+    # A line keeps the values themselves, because it is drawn as a curve over its axis.
     kind = options.kind or ("linear" if all(s.is_line for s in summed) else None)
     heights = choose_heights(values, unit, kind=kind, ends=ends)
     scale = options.scale or choose_factor(summed, name, heights, lid=options.lid)
@@ -165,16 +165,16 @@ def write_mesh(mesh: Mesh, out: Path, *, watertight: bool) -> None:
 
 
 def check_is_surface(surface: Surface) -> None:
-    """Check that a mesh can be made of a surface.
+    """Check that a surface can become a mesh.
 
     Raises:
         InputError: If the file holds lines without a common plane.
     """
     if surface.has_repeats:
         raise InputError(
-            f"{surface.path}: holds {surface.shape[1]} lines along directions of their own, and "
-            f"they make no surface. Draw them: python -m landscape_mpi.plot {surface.path}; or "
-            "pass --series NAME.pvd for a mesh of each line of --repeats."
+            f"{surface.path}: holds {surface.shape[1]} lines along separate directions, which do "
+            f"not form a surface. Draw them: python -m landscape_mpi.plot {surface.path}; or pass "
+            "--series NAME.pvd for a mesh of each line of --repeats."
         )
 
 
@@ -190,7 +190,9 @@ def describe(mesh: Mesh) -> list[str]:
     if mesh.n_clipped:
         lines.append(f"points beyond --range: {mesh.n_clipped}")
     if mesh.n_left_out:
-        lines.append(f"points left out with their cells, as not finite: {mesh.n_left_out}")
+        lines.append(
+            f"points left out with their cells, because they are not finite: {mesh.n_left_out}"
+        )
     for name, values in mesh.values.items():
         finite = values[np.isfinite(values)]
         span = f"{finite.min():.4g} to {finite.max():.4g}" if len(finite) else "nothing finite"

@@ -1,4 +1,4 @@
-"""Pictures of files that are not surfaces: weights of trainings, spectra, ensembles."""
+"""Draw files that are not surfaces: weights of trainings, spectra, ensembles."""
 
 from __future__ import annotations
 

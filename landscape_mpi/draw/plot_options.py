@@ -37,21 +37,22 @@ def make_plot_parser(description: str | None) -> CommandParser:
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="draw again whenever the running job has written a round, until the surface is "
-        "complete; Ctrl-C ends it sooner",
+        help="redraw after every round of the running job, until the surface is complete; Ctrl-C "
+        "ends it earlier",
     )
     parser.add_argument(
         "--quantity",
         type=list_of_names,
         metavar="NAME[,NAME]",
-        help="draw these only, e.g. train_loss,test_loss, or a sum of some, e.g. "
+        help="quantities to draw, e.g. train_loss,test_loss, or a sum, e.g. "
         "train_loss+weight_decay_term (default: all in the file)",
     )
     parser.add_argument(
         "--kind",
         type=list_of_names,
         metavar="KIND[,KIND]",
-        help=f"of {', '.join(PICTURES)} (default: all); a line always gives its one figure",
+        help=f"kinds of picture: {', '.join(PICTURES)}; a line always gives a single figure "
+        "(default: all)",
     )
     lists = {"kinds": "what each kind of picture shows"}
     add_list_option(parser, SayAndEnd, say_kinds, lists=lists)
@@ -59,8 +60,9 @@ def make_plot_parser(description: str | None) -> CommandParser:
         "--levels",
         type=levels,
         metavar="N|A,B,...",
-        help="about how many contour levels, or the levels themselves, and then colours end at the "
-        "first and the last of them (default: 12; of a cross-entropy 0.1, 0.5, 1, 2 and so on)",
+        help="approximate number of contour levels, or the levels themselves, in which case the "
+        "colours end at the first and the last level (default: 12; for a cross-entropy 0.1, 0.5, "
+        "1, 2 and so on)",
     )
     _add_scale(parser)
     _add_what_is_drawn(parser)
@@ -99,11 +101,12 @@ def _add_other_files(parser: CommandParser) -> None:
 def _add_scale(parser: CommandParser) -> None:
     scales = {
         "log": "logarithmic scale",
-        "symlog": "linear around zero, logarithmic beyond on both sides",
-        "linear": "linear scale (default: of a cross-entropy linear from 0 to 4.34 times that of "
-        "guessing, 10 nat for 10 classes, if at least 30 %% of the plane lies below that; else "
-        "logarithmic where all values are positive and span more than a factor of 30, --symlog "
-        "where they are not and the largest is 300 times the middle one)",
+        "symlog": "symmetric logarithmic scale: linear around zero, logarithmic beyond on both "
+        "sides",
+        "linear": "linear scale (default for a cross-entropy: linear from 0 to 4.34 times the "
+        "loss of guessing, 10 nat for 10 classes, if at least 30 %% of the plane lies below that; "
+        "otherwise logarithmic if all values are positive and span more than a factor of 30, and "
+        "--symlog if some are not positive and the largest is 300 times the median)",
     }
     group = parser.add_mutually_exclusive_group()
     for kind, words in scales.items():
@@ -112,14 +115,14 @@ def _add_scale(parser: CommandParser) -> None:
         "--range",
         type=value_range,
         metavar="LOW:HIGH",
-        help="end the colours there, and the picture says how much lies beyond; any end may be "
-        "left out, e.g. :10",
+        help="range of the colours; the picture says how much lies beyond; either end may be left "
+        "out, e.g. :10",
     )
 
 
 def _add_what_is_drawn(parser: CommandParser) -> None:
     parser.add_argument(
-        "--no-path", action="store_true", help="leave out the paths of training runs, and curves"
+        "--no-path", action="store_true", help="do not draw trajectories and curves"
     )
     parser.add_argument(
         "--critical",
@@ -127,39 +130,40 @@ def _add_what_is_drawn(parser: CommandParser) -> None:
         nargs="?",
         const=0.0,
         metavar="X",
-        help="mark the minima, saddles and maxima of the grid on flat pictures: those of a "
-        "persistence of at least X, in the quantity's unit, or in decades on a logarithmic scale "
-        "(without X, all); needs gudhi, see landscape_mpi.topology",
+        help="mark the minima, saddles and maxima of the grid on flat pictures, if their "
+        "persistence is at least X, in the quantity's unit, or in decades on a logarithmic scale "
+        "(all without X); needs gudhi, see landscape_mpi.topology",
     )
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="draw up to 12 surfaces in a grid, with the same ranges, levels and colours; where "
-        "their values differ by more than 100 times, each has colours of its own, and the picture "
-        "says so",
+        help="draw up to 12 surfaces in a grid, with the same ranges, levels and colours; if "
+        "their values differ by more than a factor of 100, each has its own colours, and the "
+        "picture says so",
     )
     parser.add_argument(
         "--label",
         action="append",
         metavar="NAME",
-        help="what pictures call a surface; once for each file, in their order (default: network "
-        "and data, or the file's name)",
+        help="name of a surface in the pictures; pass it once for each file, in their order "
+        "(default: network and data, or the file's name)",
     )
     parser.add_argument("--title", metavar="TEXT", help="title of a picture of --compare")
     parser.add_argument(
         "--cmap",
         type=color_map,
         metavar="NAME",
-        help=f"map of colours: {', '.join(COLOR_MAPS)}, each also with {REVERSED} behind it, which "
-        "turns it round (default: viridis)",
+        help=f"colour map: {', '.join(COLOR_MAPS)}, or one of these followed by {REVERSED}, which "
+        "reverses it (default: viridis)",
     )
     parser.add_argument(
         "--smooth",
         type=_times,
         default=1,
         metavar="K",
-        help="draw contours and 3-D surfaces K times finer than computed, by a cubic spline within "
-        "the range of the points around; the picture says so (default: 1, as computed)",
+        help="draw contours and 3-D surfaces K times finer than computed, by a cubic spline that "
+        "stays within the range of the neighbouring points; the picture says so (default: 1, as "
+        "computed)",
     )
 
 
@@ -168,30 +172,36 @@ def _add_output(parser: CommandParser) -> None:
         "--out-dir",
         type=file_path,
         metavar="DIR",
-        help="folder for the pictures (default: the file's)",
+        help="folder for the pictures (default: the folder of the file)",
     )
-    parser.add_argument("--dpi", type=pixel_density, help=f"of pixel pictures (default: {DPI})")
+    parser.add_argument(
+        "--dpi",
+        type=pixel_density,
+        help=f"resolution of pixel pictures in dots per inch (default: {DPI})",
+    )
     parser.add_argument(
         "--columns",
         type=int,
         choices=[1, 2],
-        help="draw for print: as wide as one column of a page of two (3.35 inches) or as "
-        "both (6.9), letters of 8 points",
+        help="draw for print, as wide as one column of a two-column page (3.35 inches) or both "
+        "columns (6.9 inches), with 8-point letters (default: for the screen)",
     )
-    parser.add_argument("--format", choices=["png", "pdf", "svg"], help="default: png")
+    parser.add_argument(
+        "--format", choices=["png", "pdf", "svg"], help="format of the pictures (default: png)"
+    )
 
 
 def check_what(options: argparse.Namespace) -> None:
-    """Check that the options ask for one kind of files.
+    """Check that the options name files of exactly one kind.
 
     Raises:
-        InputError: If they ask for several kinds, or for none.
+        InputError: If they name files of several kinds, or none.
     """
     asked = {"surfaces": options.surfaces, "--weights": options.weights}
     asked |= {"--spectrum": options.spectrum, "--ensemble": options.ensemble}
     named = [name for name, files in asked.items() if files]
     if len(named) != 1:
-        what = f"both {' and '.join(named)} are named" if named else "nothing is named"
+        what = f"{' and '.join(named)} are both named" if named else "no file is named"
         raise InputError(
             f"{what}. Name surface files, or after --weights the folders of training runs, or "
             f"after --spectrum files of hessian --spectrum, or after --ensemble folders of "
@@ -199,8 +209,8 @@ def check_what(options: argparse.Namespace) -> None:
         )
     if options.watch and options.smooth > 1:
         raise InputError(
-            f"--smooth {options.smooth}: needs complete surfaces, and --watch draws them as far as "
-            "they are. Leave out one of them."
+            f"--smooth {options.smooth}: needs complete surfaces, but --watch draws incomplete "
+            "ones. Leave out one of the two."
         )
     others = {"smooth": options.smooth > 1}
     others["critical"] = options.critical is not None
@@ -213,16 +223,16 @@ def check_what(options: argparse.Namespace) -> None:
         )
     if options.title is not None and not options.compare and options.surfaces:
         raise InputError(
-            f"--title {options.title}: is the title of a picture of --compare. Name the picture of "
-            f"one surface with --label, or pass --compare."
+            f"--title {options.title}: applies only to --compare. For a picture of one surface "
+            "pass --label, or add --compare."
         )
     for option in ("watch", "compare", "smooth", "critical", "film", "label", "title", "range"):
         if others.get(option, getattr(options, option)) and not options.surfaces:
-            raise InputError(f"--{option}: is for surfaces, not for {named[0]}. Leave it out.")
+            raise InputError(f"--{option} applies to surfaces, not to {named[0]}. Leave it out.")
 
 
 def fill_in(options: argparse.Namespace) -> None:
-    """Fill in missing options: a film shows one kind of picture, by default a surface.
+    """Fill in missing options; a film shows one kind of picture, by default a surface.
 
     Raises:
         InputError: If a kind is unknown.
@@ -241,5 +251,5 @@ def _check_kinds(kinds: list[str]) -> None:
 
 def _times(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_TIMES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MOST_TIMES}.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_TIMES}.")
     return int(text)

@@ -1,4 +1,4 @@
-"""The script that opens the written files in ParaView."""
+"""Write the script that opens the written files in ParaView."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def check_scene(options: argparse.Namespace, out: Path) -> None:
         return
     if out.suffix.lower() not in {".vtp", ".pvd"}:
         raise InputError(
-            f"--paraview: is for a .vtp, and {out} has no quantities to colour by. Leave one out."
+            f"--paraview needs a .vtp, because {out} has no quantities for the colours. Leave out "
+            "--paraview, or pass --out NAME.vtp."
         )
     check_output(scene_of(out), inputs=options.surfaces)
 
@@ -50,5 +51,5 @@ def write_scene(
 
 
 def scene_of(out: Path) -> Path:
-    """Return the path of the script beside a mesh; NAME.py may be the file of the network."""
+    """Return the path of the script beside a mesh, not NAME.py, which may define the network."""
     return out.with_name(f"{out.stem}_paraview.py")

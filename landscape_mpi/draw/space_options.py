@@ -20,8 +20,8 @@ def add_camera(parser: CommandParser) -> None:
         "--camera",
         type=camera_angles,
         metavar="AZIMUTH,ELEVATION",
-        help="where a surface in three dimensions is seen from, in degrees, e.g. --camera=-60,40 "
-        "(default: of 12 azimuths the one from which most of the basin below guessing is visible)",
+        help="viewing direction of 3-D surfaces in degrees, e.g. --camera=-60,40 (default: of 12 "
+        "azimuths the one from which most of the basin below guessing is visible)",
     )
 
 
@@ -30,12 +30,12 @@ def add_lid(parser: CommandParser) -> None:
     parser.add_argument(
         "--lid",
         action="store_true",
-        help="draw what lies beyond --range flat at its end (default: the surface is cut there)",
+        help="draw parts beyond --range flat at its end (default: cut the surface there)",
     )
 
 
 def camera_of(options: argparse.Namespace) -> Camera | None:
-    """Return the camera that --camera asks for; None if it is chosen later."""
+    """Return the camera of --camera, or None if it is chosen later."""
     from landscape_mpi.views.camera import Camera
 
     return None if options.camera is None else Camera(*options.camera)

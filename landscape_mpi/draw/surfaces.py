@@ -1,4 +1,4 @@
-"""Pictures of surfaces, separate or side by side."""
+"""Draw surfaces in separate pictures or side by side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
-    """Draw all pictures of surfaces that the options ask for, and print their contents."""
+    """Draw all pictures of surfaces that the options describe, and print their contents."""
     from landscape_mpi.views.canvas import write_figure
     from landscape_mpi.views.page import page_for
     from landscape_mpi.views.panel import summarize
@@ -29,7 +29,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
         surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
     check_room(surfaces, options)
     if options.compare and options.watch and len(surfaces) < len(options.surfaces):
-        return  # one of them has no point yet
+        return  # one of the surfaces has no point yet
     plan = plan_comparisons if options.compare else plan_each
     panels, plans = plan(surfaces, options)
     check_distinct(picture.path for plan in plans for picture in plan)
@@ -104,10 +104,10 @@ def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Pan
 
 
 def check_room(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
-    """Check that the pictures have room on the page.
+    """Check that the pictures fit on the page.
 
     Raises:
-        InputError: If surfaces should stand side by side in one column.
+        InputError: If surfaces would stand side by side in one column.
     """
     from landscape_mpi.views.picture_kind import find_kind
 
@@ -115,6 +115,6 @@ def check_room(surfaces: Sequence[Surface], options: argparse.Namespace) -> None
         return
     if surfaces[0].is_line or any(find_kind(kind).join is None for kind in options.kind):
         raise InputError(
-            "--compare: draws surfaces side by side, and --columns 1 leaves no room for that. Pass "
-            "--columns 2, or for planes --kind ring, which has all of them in one pair of axes."
+            "--compare draws surfaces side by side, but --columns 1 leaves no room for that. Pass "
+            "--columns 2, or for planes --kind ring, which draws all of them in one pair of axes."
         )

@@ -28,7 +28,7 @@ def make_vtp_parser(description: str | None) -> CommandParser:
         "--quantity",
         default="train_loss",
         metavar="NAME",
-        help="quantity that is the height, or a sum of some with + between them (default: "
+        help="quantity shown as height, or a sum such as train_loss+weight_decay_term (default: "
         "train_loss)",
     )
     _add_heights(parser)
@@ -39,10 +39,11 @@ def make_vtp_parser(description: str | None) -> CommandParser:
 
 def _add_heights(parser: CommandParser) -> None:
     kinds = {
-        "log": "height is log10 of the quantity (default for a loss in nat: log10 of the loss + "
-        "0.1 nat)",
-        "symlog": "height is linear around zero, logarithmic beyond on both sides",
-        "linear": "height is the quantity itself",
+        "log": "use log10 of the quantity as height (default for a loss in nat: log10 of the loss "
+        "+ 0.1 nat)",
+        "symlog": "use a symmetric logarithmic height: linear around zero, logarithmic beyond on "
+        "both sides",
+        "linear": "use the quantity itself as height",
     }
     group = parser.add_mutually_exclusive_group()
     for kind, words in kinds.items():
@@ -59,8 +60,8 @@ def _add_heights(parser: CommandParser) -> None:
         "--scale",
         type=_positive,
         metavar="S",
-        help="factor on the height (default: a mesh half as high as its plane is wide); the arrays "
-        "keep their values",
+        help="factor for the height; the arrays keep their values (default: makes the mesh half "
+        "as high as its plane is wide)",
     )
 
 
@@ -69,34 +70,34 @@ def _add_look(parser: CommandParser) -> None:
         "--look",
         choices=["plain", "paper"],
         default="plain",
-        help="of --render and --paraview: plain (default), or paper, that of the figure of the "
-        "method's paper: cool to warm colours, shade in narrow places, soft light from two sides, "
-        "a transparent ground, neither bar nor box",
+        help="look of --render and --paraview: plain, or paper, as in the figure of the method's "
+        "paper: colours from cool to warm, shade in narrow places, soft light from two sides, a "
+        "transparent background, neither bar nor box (default: plain)",
     )
     add_camera(parser)
     parser.add_argument(
         "--relief",
         type=_positive,
         metavar="R",
-        help="height of the drawn surface, as a share of its plane's width (default: 0.6; with "
-        "--look paper 0.85)",
+        help="height of the drawn surface, as a fraction of the width of its plane (default: 0.6; "
+        "with --look paper 0.85)",
     )
     parser.add_argument(
         "--cmap",
         type=color_map,
         metavar="NAME",
-        help="map of colours, by matplotlib's name (default: viridis; with --look paper coolwarm)",
+        help="colour map, by matplotlib's name (default: viridis; with --look paper coolwarm)",
     )
     parser.add_argument(
         "--size",
         type=picture_size,
         metavar="WxH",
-        help="of the picture, in pixels (default: 1600 wide, as high as the surface needs)",
+        help="size of the picture in pixels (default: 1600 wide, as high as the surface needs)",
     )
     parser.add_argument(
         "--bar",
         action=argparse.BooleanOptionalAction,
-        help="draw the scalar bar, or leave it out (default: drawn; with --look paper left out)",
+        help="draw the scalar bar or leave it out (default: --bar; with --look paper --no-bar)",
     )
 
 
@@ -107,54 +108,55 @@ def _add_files(parser: CommandParser) -> None:
         nargs="?",
         const=12,
         metavar="N|A,B,...",
-        help="also write lines of equal value into <stem>_contours.vtp: about so many (12), or at "
-        "these values",
+        help="also write lines of equal value to <stem>_contours.vtp: about N of them, or at "
+        "these values (default: 12)",
     )
     parser.add_argument(
         "--out",
         type=file_path,
         metavar="FILE",
-        help="default: the surface's name, with .vtp; .stl and .obj hold its triangles alone",
+        help="mesh file to write; .stl and .obj hold only triangles (default: the surface's name, "
+        "with .vtp)",
     )
     parser.add_argument(
         "--series",
         type=file_path,
         metavar="FILE.pvd",
-        help="write a mesh for each of several surfaces, as of the epochs of a training, or for "
-        "each line of one with --repeats, and this file, by which ParaView steps through them; the "
-        "time of each is the number its name ends in, or its place",
+        help="write a mesh for each of several surfaces, e.g. epochs of a training, or for each "
+        "line of a file with --repeats, and this file, which lets ParaView step through them; the "
+        "time of each is the number at the end of its name, or its position",
     )
     parser.add_argument(
         "--paraview",
         action="store_true",
-        help="also write NAME_paraview.py, by which ParaView opens the mesh or the series with its "
-        "lines, colours, scalar bar and camera: paraview --script=NAME_paraview.py; or pvpython "
-        "NAME_paraview.py OUT.png",
+        help="also write NAME_paraview.py, a script that opens the mesh or the series in ParaView "
+        "with its lines, colours, scalar bar and camera: paraview --script=NAME_paraview.py, or "
+        "pvpython NAME_paraview.py OUT.png",
     )
     parser.add_argument(
         "--watertight",
         action="store_true",
-        help="close the .stl or .obj with walls and a base, to print it",
+        help="close the .stl or .obj with walls and a base for 3-D printing",
     )
     parser.add_argument(
         "--render",
         type=file_path,
         metavar="FILE.png",
-        help="also draw the mesh by VTK, without a screen, with the lines of --contours; see "
-        "--look, --camera, --relief, --cmap, --size and --bar",
+        help="also draw the mesh with VTK, which needs no screen, with the lines of --contours; "
+        "see --look, --camera, --relief, --cmap, --size and --bar",
     )
 
 
 def the_only(paths: Sequence[Path]) -> Path:
-    """Return the only file that is named.
+    """Return the one named file.
 
     Raises:
         InputError: If several are named.
     """
     if len(paths) > 1:
         raise InputError(
-            f"{len(paths)} surface files are named, and a mesh is of one. Name one, or pass "
-            "--series NAME.pvd to have ParaView step through all of them."
+            f"{len(paths)} surface files are named, but a mesh holds only one. Name one file, or "
+            "pass --series NAME.pvd, with which ParaView steps through all of them."
         )
     return paths[0]
 
@@ -167,17 +169,19 @@ def check_series(options: argparse.Namespace) -> None:
     """
     if options.series.suffix.lower() != ".pvd":
         raise InputError(
-            f"--series: {options.series} does not end in .pvd, by which ParaView knows a series."
+            f"--series: {options.series} does not end in .pvd, by which ParaView recognises a "
+            "series. Name it NAME.pvd."
         )
     for option in ("out", "contours", "render", "watertight"):
         if getattr(options, option):
             raise InputError(
-                f"--{option}: is for a single mesh, and --series writes several. Leave one out."
+                f"--{option} applies to a single mesh, but --series writes several. Leave out one "
+                "of the two."
             )
 
 
 def check_look(options: argparse.Namespace) -> None:
-    """Check that options of a picture come with a picture.
+    """Check that options for a picture come with a picture.
 
     Raises:
         InputError: If there is neither --render nor --paraview.
@@ -187,31 +191,31 @@ def check_look(options: argparse.Namespace) -> None:
     for option in ("camera", "relief", "cmap", "size", "bar"):
         if getattr(options, option) is not None:
             raise InputError(
-                f"--{option}: is for a picture of the mesh, and none is asked for. Pass --render "
-                f"NAME.png or --paraview, or leave --{option} out."
+                f"--{option} applies only to a picture of the mesh. Pass --render NAME.png or "
+                f"--paraview, or leave out --{option}."
             )
     if options.look != "plain":
         raise InputError(
-            f"--look {options.look}: is for a picture of the mesh, and none is asked for. Pass "
-            "--render NAME.png or --paraview, or leave --look out."
+            f"--look {options.look} applies only to a picture of the mesh. Pass --render NAME.png "
+            "or --paraview, or leave out --look."
         )
 
 
 def check_mesh_name(out: Path, *, watertight: bool = False) -> None:
-    """Refuse to write a mesh into a file with the suffix of something else.
+    """Refuse to write a mesh to a file with the suffix of another format.
 
     Raises:
         InputError: If the name does not end in .vtp, .stl or .obj, or a .vtp should be a solid.
     """
     if out.suffix.lower() not in MESHES:
         raise InputError(
-            f"--out: {out} does not end in .vtp, by which ParaView knows a mesh, nor in .stl or "
-            ".obj."
+            f"--out: {out} does not end in .vtp, by which ParaView recognises a mesh, nor in .stl "
+            "or .obj. Choose one of these."
         )
     if watertight and out.suffix.lower() == ".vtp":
         raise InputError(
-            f"--watertight: is for solids to print, and {out} holds a surface. Pass --out NAME.stl "
-            "or NAME.obj."
+            f"--watertight makes a solid for printing, but {out} holds a surface. Pass --out "
+            "NAME.stl or NAME.obj."
         )
 
 
@@ -224,7 +228,9 @@ def check_picture_name(picture: Path | None, out: Path, source: Path) -> None:
     if picture is None:
         return
     if picture.suffix.lower() != ".png":
-        raise InputError(f"--render: {picture} does not end in .png, and the picture is a PNG.")
+        raise InputError(
+            f"--render: {picture} does not end in .png, but the picture is a PNG. Name it NAME.png."
+        )
     check_output(picture, inputs=[source, out])
 
 
@@ -234,7 +240,7 @@ def _finite(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is no finite number.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number.")
     return value
 
 

@@ -304,7 +304,8 @@ def full_shared_memory(case: Case) -> Result:
     )
     refused = Ended(done.returncode, done.stdout)
     said = (
-        refused.status == 2 and " which the ranks of a node share in /dev/shm, and " in done.stdout
+        refused.status == 2
+        and " in /dev/shm, where the ranks of a node share them, but only " in done.stdout
     )
     return resume(case, f"{n_kib} KiB left", refused, said=said and not case.out.exists())
 
