@@ -155,7 +155,7 @@ CASES = {
         "conv1.weight, bn1.weight,",
     ),
     "all of it ignored": ({"z": "--ignore=*"}, "and with --ignore * none of these would move."),
-    "an empty pattern": ({"z": "--ignore=bias,"}, "--ignore: 'bias,' has an empty name in it."),
+    "an empty pattern": ({"z": "--ignore=bias,"}, "--ignore: 'bias,' contains an empty name."),
     "a pattern of nothing": ({"z": "--only=fc.*"}, "--only: 'fc.*' matches no parameter of the"),
     "what trained, of a checkpoint": ({"z": "--only=trainable"}, "every parameter of the network"),
     "a choice in given directions": (
@@ -217,7 +217,7 @@ CASES = {
     ),
     "no test split": (
         {"data": "--data=npz:good.npz", "limit": None, "z": "--splits=test"},
-        "test is asked for, but --data npz:good.npz has train.",
+        "names test, but --data npz:good.npz has only train.",
     ),
     "a limit on no training samples": (
         {"z": "--splits=test"},

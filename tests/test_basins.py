@@ -170,7 +170,7 @@ def test_what_cannot_be_compared(three, write, tmp_path):
         file["train_loss"].attrs["units"] = "1"
     before = sorted(tmp_path.iterdir())
     for words, text in (
-        ([three[0], "--compare"], "is for 2 to 21 surface files in one picture, and 1 is named"),
+        ([three[0], "--compare"], "draws 2 to 21 surface files in one picture, but 1 is named"),
         (
             [*three * 8, "--compare"],
             "is for 2 to 21 surface files in one picture, and 24 are named",

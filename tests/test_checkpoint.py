@@ -154,15 +154,17 @@ def test_missing_file_and_directory(network, tmp_path):
     with pytest.raises(MissingInputError, match=r"nowhere/net.pt: no such checkpoint.$"):
         read_checkpoint(tmp_path / "nowhere" / "net.pt")
     assert refusal(tmp_path) == (
-        "is a directory; name the checkpoint file in it: it holds net_100.pt. Folders that are one "
-        "checkpoint hold model.safetensors, pytorch_model.bin or the index of its shards, or "
-        ".metadata."
+        "is a directory. Name the checkpoint file in it: it holds net_100.pt. A folder is a "
+        "checkpoint itself only if it holds model.safetensors, pytorch_model.bin or the index of "
+        "its shards, or .metadata."
     )
 
 
 def test_empty_file(path):
     path.touch()
-    assert refusal(path) == "is empty; the program that wrote it was probably cut off."
+    assert refusal(path) == (
+        "is empty; the program that wrote it was probably interrupted. Take another checkpoint."
+    )
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -203,9 +205,8 @@ def test_code_is_not_run_without_trust(network, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     saved(path, {"state_dict": network.state_dict(), "hook": Hostile()})
     assert refusal(path) == (
-        "holds posix.mkdir, not only tensors, and loading that can run code. Save "
-        "network.state_dict() alone or, if you trust whoever wrote the file, pass "
-        "--trust-checkpoint."
+        "holds posix.mkdir, not only tensors, and loading such an object can run code. Save only "
+        "network.state_dict(), or pass --trust-checkpoint if you trust the author of the file."
     )
     assert not (tmp_path / "ran").exists()
 
@@ -240,9 +241,9 @@ def test_class_that_is_gone(network, path, monkeypatch):
 
 def test_content_without_tensors(path):
     assert refusal(saved(path, {"epoch": 3, "things": {}})) == (
-        "holds no tensors, neither at the top nor under a name such as state_dict or model; it "
-        "has: epoch, things. Save network.state_dict(), or pass --checkpoint-key with the name "
-        "under which the weights lie."
+        "holds no tensors, neither at the top level nor under a name such as state_dict or model; "
+        "it holds: epoch, things. Save network.state_dict(), or pass --checkpoint-key with the "
+        "name of the weights in the file."
     )
     assert "it has: nothing." in refusal(saved(path, {"state_dict": {}}))
     assert refusal(saved(path, [torch.zeros(2)])) == (
@@ -260,9 +261,8 @@ def test_missing_and_extra_names_with_the_nearest(network, path):
     state = network.state_dict()
     state["conv.wieght"] = state.pop("conv.weight")
     assert refused_load(Small(), saved(path, state)) == (
-        "does not fit the network; missing from it: conv.weight (nearest: conv.wieght); "
-        "not in the network: conv.wieght (nearest: conv.weight). "
-        "Name the network that it was trained with."
+        "does not fit the network; missing from it: conv.weight (nearest: conv.wieght); not in "
+        "the network: conv.wieght (nearest: conv.weight). Name the network that was trained."
     )
 
 
@@ -292,7 +292,7 @@ def test_shapes_that_differ_are_listed_with_both(path):
         "tensors differ: conv.weight [4, 1, 3, 3] there, [3, 1, 3, 3] in the network, "
         "conv.bias [4] there, [3] in the network, "
     )
-    assert " and 2 more. The network needs the widths, " in text
+    assert " and 2 more. Build the network with the widths, " in text
 
 
 def test_integers_are_no_weights(network, path):
@@ -309,7 +309,7 @@ def test_nan_and_infinite_weights_are_counted(network, path):
     state["linear.bias"][1] = float("inf")
     assert refusal(saved(path, state)) == (
         "NaN or infinite weights in conv.weight (2 of 27), linear.bias (1 of 2): the training "
-        "diverged, and no loss can be computed from them. Take an earlier checkpoint."
+        "diverged, and these weights have no loss. Take an earlier checkpoint."
     )
 
 
@@ -418,7 +418,7 @@ def test_adapters_without_their_base_are_named(network, path):
     text = refused_load(network, saved(path, adapter))
     assert "missing from it: conv.weight" in text
     assert "It holds only the adapters that PEFT trains on top of a base model" in text
-    assert text.endswith("and leave --checkpoint out.")
+    assert text.endswith("and leave out --checkpoint.")
 
 
 def test_the_second_name_of_a_tied_weight_may_be_left_out(path):

@@ -123,7 +123,7 @@ def test_pickles_run_no_code(tmp_path, protocol):
     (folder / "data_batch_2").write_bytes(pickle.dumps(hostile, protocol=protocol))
     assert refusal(folder) == (
         f"{folder}/data_batch_2: is truncated, or not a batch of CIFAR-10 (UnpicklingError: "
-        "posix.mkdir has no place in it, and is not run). Unpack the archive again."
+        "posix.mkdir does not belong in it, and is not run). Unpack the archive again."
     )
     assert not (tmp_path / "ran").exists()
 
@@ -133,7 +133,7 @@ def test_no_other_function_is_admitted(tmp_path, function):
     folder = tmp_path / "p"
     write_pickled(folder)
     (folder / "test_batch").write_bytes(pickle.dumps({b"data": Hostile(function, "1")}))
-    assert "has no place in it, and is not run" in refusal(folder)
+    assert "does not belong in it, and is not run" in refusal(folder)
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 5000, -1])

@@ -39,6 +39,6 @@ def test_images_that_are_too_small_are_refused():
     with pytest.raises(InputError) as caught:
         build_network("cnn3", sample=Sample("image", (1, 7, 9), 10))
     assert str(caught.value) == (
-        "--model cnn3: halves images 3 times, and nothing would be left of these, 7 x 9 pixels. "
-        "Enlarge them."
+        "--model cnn3: halves images 3 times, and nothing would be left of these images of 7 x 9 "
+        "pixels. Enlarge them."
     )

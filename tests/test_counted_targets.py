@@ -394,7 +394,7 @@ def test_labels_that_stand_for_no_class_are_not_replaced(folder):
         train.main(recipe("--out=w.pt", "--label-noise=0.1"))
     assert str(caught.value) == (
         "--label-noise 0.1: replaces labels by other classes, but targets of 255 do not count and "
-        "stand for no class. Leave --label-noise out."
+        "stand for no class. Leave out --label-noise."
     )
 
 

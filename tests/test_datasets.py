@@ -130,6 +130,6 @@ def test_mean_and_std_are_for_images_only(tmp_path):
     with pytest.raises(InputError) as caught:
         load_dataset("shakespeare:5", data_dir=tmp_path, std=[0.5])
     assert str(caught.value) == (
-        "--std: is for the pixels of images, and --data shakespeare:5 has sequences, which are "
-        "used as they are. Leave it out."
+        "--std applies to the pixels of images, but --data shakespeare:5 has sequences, which are "
+        "used unchanged. Leave it out."
     )

@@ -203,7 +203,7 @@ def test_a_device_is_not_sent_to_another_rank():
         ("mps", r"Apple's GPUs\) has no float64, which is needed to add up losses. Pass cpu"),
         ("cuda:-1", "'cuda:-1' is not known"),
         ("cpu:0", "'cpu:0' is not known. Did you mean cpu"),
-        ("rocm", "pass auto, which takes GPUs .*, cuda for those of NVIDIA and AMD"),
+        ("rocm", "Pass auto, which takes GPUs .*, cuda for those of NVIDIA and AMD"),
         ("tpu", "'tpu' is not known.* Known: auto, cuda, xpu, cpu"),
         ("cudd", "Did you mean cuda"),
     ],

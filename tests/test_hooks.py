@@ -158,11 +158,11 @@ def test_module_inside_a_package(folder):
 
 
 FORM = "is not of the form package.module:function, e.g. my_nets:build."
-MODULE = "names a file, where a module is named as Python imports it."
+MODULE = "names a file, but a module is named as Python imports it."
 WORDS = {
     "hook_nets:": f"{FORM} The function is missing: pass hook_nets:FUNCTION.",
-    ":build": f"{FORM} The module is missing: in front of the colon goes the name of its file "
-    "without .py.",
+    ":build": f"{FORM} The module is missing: put the name of its file, without .py, before the "
+    "colon.",
     "hook_nets:build()": f"{FORM} A function is named without (): pass hook_nets:build.",
     "hook_nets:a:b": FORM,
     "hook_nets:Class.method": FORM,
@@ -175,10 +175,9 @@ WORDS = {
     "./hook_nets:build": f"{MODULE} Pass hook_nets:build.",
     "a/b:f": f"{MODULE} Pass a.b:f.",
     "a/b.py:f": f"{MODULE} Pass a.b:f.",
-    "a-b/c:f": f"{MODULE} Pass c:f, and run in HERE/a-b, or put that folder into PYTHONPATH.",
-    "../file:f": f"{MODULE} Pass file:f, and run in ABOVE, or put that folder into PYTHONPATH.",
-    "/data/file.py:f": f"{MODULE} Pass file:f, and run in /data, or put that folder into "
-    "PYTHONPATH.",
+    "a-b/c:f": f"{MODULE} Pass c:f, and run in HERE/a-b, or add that folder to PYTHONPATH.",
+    "../file:f": f"{MODULE} Pass file:f, and run in ABOVE, or add that folder to PYTHONPATH.",
+    "/data/file.py:f": f"{MODULE} Pass file:f, and run in /data, or add that folder to PYTHONPATH.",
     ".file:f": "is a relative import, but there is no package to start from. The form is "
     "package.module:function, e.g. my_nets:build.",
     "..file:f": "is a relative import, but there is no package to start from. The form is "
@@ -202,7 +201,7 @@ def test_what_to_pass_for_a_path_does_work(folder):
 def test_no_such_module(folder):
     assert refusal("hook_nest:build") == (
         f"--model: no module named hook_nest, neither in {folder} nor among the installed "
-        "packages. Run in the folder that has hook_nest.py, or put that folder into PYTHONPATH."
+        "packages. Run in the folder that holds hook_nest.py, or add that folder to PYTHONPATH."
     )
     assert "the folder that has the package hook_nest, or put" in refusal("hook_nest.a:build")
     assert refusal("hook_nets.build:x") == (
@@ -261,8 +260,9 @@ def test_not_a_function(folder, name, kind):
 
 def test_function_that_needs_arguments(folder):
     assert refusal("hook_nets:wide") == (
-        "--model: hook_nets:wide(width, depth=2) needs arguments, and is called without: missing "
-        "a required argument: 'width'. Give them defaults, or name a function that fills them in."
+        "--model: hook_nets:wide(width, depth=2) needs arguments, but is called without: missing "
+        "a required argument: 'width'. Give these arguments defaults, or name a function that "
+        "fills them in."
     )
 
 

@@ -154,7 +154,7 @@ def test_an_array_that_claims_terabytes(tmp_path):
         archive.writestr("images.npy", header((10**6, 1024, 1024, 3)))
         archive.writestr("labels.npy", header((10**6,)))
     words = refusal("npz", path)
-    assert words.startswith(f"{path}: images.npy says that it holds 2.9 TiB, and has 0 bytes: ")
+    assert words.startswith(f"{path}: images.npy claims to hold 2.9 TiB, but holds 0 bytes, ")
 
 
 @pytest.mark.parametrize("kind", ["npz", "surface", "folder"])
@@ -223,7 +223,7 @@ def test_a_png_bomb(tmp_path):
         image = chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(bytes(1000)))
         (tmp_path / name / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + image + chunk(b"IEND", b""))
     words = refusal("folder", tmp_path)
-    assert words.startswith(f"{tmp_path}/a/x.png: says that it has more pixels than any image of a")
+    assert words.startswith(f"{tmp_path}/a/x.png: claims to have more pixels than any image of a")
     assert "2500000000 pixels" in words
 
 

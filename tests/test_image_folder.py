@@ -58,14 +58,14 @@ def test_grey_among_colour_becomes_colour_and_transparency_is_left_out(tmp_path)
 def test_images_of_two_sizes_are_refused(tmp_path):
     write(tmp_path, [GREY[0], GREY[1], GREY[2, :, :4]])
     assert refusal(tmp_path) == (
-        f"/b/2.png: is 4 x 5 pixels (width, height), {tmp_path}/a/1.png is 6 x 5; one network "
-        "cannot take both. Bring all of them to one size."
+        f"/b/2.png: is 4 x 5 pixels (width, height), {tmp_path}/a/1.png is 6 x 5, and one network "
+        "cannot take both. Resize all images to one size."
     )
 
 
 def test_images_of_sixteen_bits_are_refused(tmp_path):
     write(tmp_path, [GREY[0].astype(np.uint16), GREY[1]])
-    assert refusal(tmp_path).startswith("/b/0.png: its pixels are of the type I;16, not of 8 bits.")
+    assert refusal(tmp_path).startswith("/b/0.png: its pixels have the type I;16, not 8 bits.")
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.7])
@@ -103,7 +103,9 @@ def test_folder_that_is_not_there(tmp_path):
     assert str(caught.value) == (
         f"--data folder:none: there is no folder none nor {tmp_path}/none."
     )
-    with pytest.raises(MissingInputError, match="Name it in full, or the folder it is in by"):
+    with pytest.raises(
+        MissingInputError, match="Pass its full path, or the folder that contains it as"
+    ):
         load_dataset("folder:none")
-    with pytest.raises(InputError, match="names no folder. Write --data folder:DIR"):
+    with pytest.raises(InputError, match="needs a folder. Pass --data folder:DIR"):
         load_dataset("folder:")

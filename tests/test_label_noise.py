@@ -42,6 +42,6 @@ def test_one_class_has_no_other():
     with pytest.raises(InputError) as caught:
         replace_labels(np.zeros(4, np.int64), share=0.5, n_classes=1, seed=0)
     assert str(caught.value) == (
-        "--label-noise 0.5: the data have one class, so there is no other class to replace a label "
-        "by. Leave it out."
+        "--label-noise 0.5: the data have one class, so there is no other class to replace a "
+        "label with. Leave it out."
     )

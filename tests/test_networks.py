@@ -65,19 +65,19 @@ def test_each_network_fits_what_it_was_built_for_and_nothing_else(name, kind):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("feedforward0", "a network of 0 layers; it must have 1 to 1,000."),
-        ("feedforward1001", "a network of 1001 layers; it must have 1 to 1,000."),
+        ("feedforward0", "a network of 0 layers; a network must have 1 to 1,000."),
+        ("feedforward1001", "a network of 1001 layers; a network must have 1 to 1,000."),
         (
             "feedforward16_skip2_16",
-            "a skip from layer 2 to layer 16 of 16. It goes from a layer to",
+            "a skip from layer 2 to layer 16 of 16. A skip goes from a layer to",
         ),
         (
             "feedforward16_skip0_3",
-            "a skip from layer 0 to layer 3 of 16. It goes from a layer to a",
+            "a skip from layer 0 to layer 3 of 16. A skip goes from a layer to a",
         ),
         (
             "feedforward16_skip14_2",
-            "a skip from layer 14 to layer 2 of 16. It goes from a layer to",
+            "a skip from layer 14 to layer 2 of 16. A skip goes from a layer to",
         ),
     ],
 )
@@ -168,23 +168,23 @@ class Output(dict):
     [
         (
             lambda logits: (None, logits),
-            "returns a tuple, not a tensor. Pass --output with the entry that the loss is made of: "
-            "1, float32 [3, 3].",
+            "returns a tuple, not a tensor. Pass --output with the entry that enters the loss: 1, "
+            "float32 [3, 3].",
         ),
         (
             lambda logits: {"out": logits, "aux": logits[:, :1]},
-            "returns a dict, not a tensor. Pass --output with the entry that the loss is made of: "
+            "returns a dict, not a tensor. Pass --output with the entry that enters the loss: "
             "out, float32 [3, 3]; aux, float32 [3, 1].",
         ),
         (
             lambda logits: Output(loss=3),
-            "returns an Output, not a tensor. Pass --output with the entry that the loss is made "
-            "of: logits, float32 [1].",
+            "returns an Output, not a tensor. Pass --output with the entry that enters the loss: "
+            "logits, float32 [1].",
         ),
         (
             lambda logits: None,
-            "returns a NoneType, not a tensor. Wrap the network in one whose forward returns the "
-            "tensor that the loss is made of.",
+            "returns a NoneType, not a tensor. Wrap the network in a module whose forward returns "
+            "only the tensor that enters the loss.",
         ),
     ],
 )
@@ -195,8 +195,8 @@ def test_what_to_do_where_no_tensor_comes_out(make, words):
 def test_fewer_outputs_than_classes_are_refused():
     torch.manual_seed(0)
     assert refusal(build_network("resnet8", n_channels=1, n_classes=2)) == (
-        "--model: nets:build has 2 outputs, tiny has 3 classes: each class needs an output. If the "
-        "number 2 stands for no class, pass --ignore-index 2."
+        "--model: nets:build has 2 outputs, but tiny has 3 classes, and each class needs an "
+        "output. If the number 2 stands for no class, pass --ignore-index 2."
     )
 
 
@@ -231,8 +231,8 @@ class Transformed(nn.Module):
 )
 def test_logits_that_are_no_real_numbers_are_refused(transform, found):
     assert refusal(Transformed(transform)) == (
-        f"--model: nets:build returns {found}; the loss needs logits that are real numbers of "
-        "floating point, not classes."
+        f"--model: nets:build returns {found}; the loss needs logits that are real floating-point "
+        "numbers, not classes."
     )
 
 
@@ -298,7 +298,9 @@ def test_classes_that_fit_along_both_axes_are_asked_for():
 def test_an_axis_that_does_not_fit_and_targets_with_one_axis_more():
     with pytest.raises(InputError, match=r"needs logits of shape \[3, 3, 4\] for --class-axis 1.$"):
         axis_of((4, 7), PLACES[:, :, 0], class_axis=1)
-    with pytest.raises(InputError, match=r"take the axis of length 1 out, targets.squeeze\(1\).$"):
+    with pytest.raises(
+        InputError, match=r"remove the axis of length 1 with targets.squeeze\(1\).$"
+    ):
         axis_of((3, 4, 3), PLACES[:, None])
 
 
@@ -336,7 +338,7 @@ def test_targets_that_do_not_count_are_no_classes():
     assert check_network(Spread(3), name="a:b", data=data) == -1
     with pytest.raises(InputError) as caught:
         check_network(Spread(3), name="a:b", data=replace(data, ignored=1, n_classes=256))
-    assert "has 256 classes: each class needs an output. If the number 255 stands" in str(
+    assert "has 256 classes, and each class needs an output. If the number 255 stands" in str(
         caught.value
     )
     nothing = replace(data, splits={"train": Split(SPLIT.inputs, np.full(5, 255))})

@@ -50,9 +50,11 @@ def test_file_is_looked_for_as_given_then_in_the_data_folder(path, tmp_path, mon
     assert str(caught.value) == (
         f"--data npz:main.npz: there is no file main.npz nor {tmp_path}/main.npz."
     )
-    with pytest.raises(MissingInputError, match="Name it in full, or the folder it is in by"):
+    with pytest.raises(
+        MissingInputError, match="Pass its full path, or the folder that contains it as"
+    ):
         load_npz("main.npz")
-    with pytest.raises(InputError, match="is a directory; name the .npz file in it"):
+    with pytest.raises(InputError, match="is a directory. Name the .npz file in it"):
         load_npz(str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(load_npz("~/mine.npz")["train"].targets) == 4
@@ -70,7 +72,7 @@ def test_missing_arrays_are_named_with_those_there(path):
 
 def test_images_of_wrong_type_or_shape(path):
     assert refusal(path, images=IMAGES / 255, labels=LABELS).startswith(
-        "images is float64, must be uint8 from 0 to 255. Images from 0 to 1 become that by "
+        "images is float64, must be uint8 from 0 to 255. Convert images from 0 to 1 with "
     )
     assert refusal(path, images=IMAGES.reshape(4, -1), labels=LABELS) == (
         "images has the shape [4, 216], must be [n, height, width, channels] or [n, height, width]."
@@ -94,7 +96,7 @@ def test_labels_of_wrong_type_shape_or_value(path):
         "take labels.argmax(axis=1)."
     )
     assert refusal(path, images=IMAGES, labels=LABELS.astype(int) - 1) == (
-        "labels has -1 in it; class numbers count from 0."
+        "labels contains -1, but class numbers count from 0."
     )
 
 
@@ -105,7 +107,7 @@ def test_lengths_and_splits_must_fit(path):
     assert refusal(
         path, images=IMAGES, labels=LABELS, test_images=IMAGES[:, :7], test_labels=LABELS
     ) == (
-        "images are [8, 9, 3], test_images [7, 9, 3] (height, width, channels); one network "
+        "images are [8, 9, 3], test_images [7, 9, 3] (height, width, channels), but one network "
         "cannot take both."
     )
 
@@ -134,7 +136,9 @@ def test_other_files(path):
     assert refusal(path) == "is not a .npz file of numpy.savez (No data left in file)."
     with path.open("wb") as file:
         np.save(file, IMAGES)
-    assert refusal(path) == "holds one array, not several by name; write numpy.savez."
+    assert refusal(path) == (
+        "holds a single array, not several named ones. Write the file with numpy.savez."
+    )
 
 
 def test_python_objects_are_not_unpickled(path):

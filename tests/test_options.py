@@ -88,7 +88,7 @@ def test_words_come_first_and_patterns_in_one_order():
         ),
         (options.names_of("train"), "", "'' is not one of train."),
         (options.names_of("bias", "bn", none="none"), "x", "not one of bias, bn, none."),
-        (options.patterns_and("bn"), "bn,,x", "'bn,,x' has an empty name in it."),
+        (options.patterns_and("bn"), "bn,,x", "'bn,,x' contains an empty name."),
         (
             options.patterns_and(none="none"),
             "a,none",

@@ -95,9 +95,7 @@ def test_networks_of_transformers(name, data, entry, tmp_path):
     words.remove(f"--output={entry}")
     ended = run_alone(words)
     assert ended.status == 2
-    assert (
-        "Pass --output with the entry that the loss is made of: logits, float32 [3, " in ended.words
-    )
+    assert "Pass --output with the entry that enters the loss: logits, float32 [3, " in ended.words
 
 
 def test_the_same_bits_on_two_ranks(tmp_path, on_ranks):
@@ -251,11 +249,15 @@ def refusal(model, *options, data="samples:rows", tmp_path):
         (
             "entries:Pair",
             (),
-            "entries:Pair returns a tuple, not a tensor. Pass --output with the entry that the "
-            "loss is made of: 0, float32 [3, 12]; 1, float32 [3, 3].",
+            "entries:Pair returns a tuple, not a tensor. Pass --output with the entry that enters "
+            "the loss: 0, float32 [3, 12]; 1, float32 [3, 3].",
         ),
-        ("entries:AsModelOutput", (), "the loss is made of: logits, float32 [3, 3]."),
-        ("entries:NamedPair", (), "made of: hidden, float32 [3, 12]; logits, float32 [3, 3]."),
+        ("entries:AsModelOutput", (), "enters the loss: logits, float32 [3, 3]."),
+        (
+            "entries:NamedPair",
+            (),
+            "enters the loss: hidden, float32 [3, 12]; logits, float32 [3, 3].",
+        ),
         (
             "entries:Named",
             ("--output=logit",),
@@ -269,11 +271,15 @@ def refusal(model, *options, data="samples:rows", tmp_path):
             "entries:Body",
             ("--output=0",),
             "--output 0: foreign_networks.entries:Body returns one tensor, which has no entries. "
-            "Leave --output out.",
+            "Leave out --output.",
         ),
         ("entries:scripted", ("--output=1",), "is a scripted or traced network, so this option"),
-        ("entries:Pair[", (), "brackets after the name hold an entry of the network's result"),
-        ("entries:Pair[]", (), "brackets after the name hold an entry of the network's result"),
+        ("entries:Pair[", (), "brackets after the name must hold an entry of the network's result"),
+        (
+            "entries:Pair[]",
+            (),
+            "brackets after the name must hold an entry of the network's result",
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_said_with_what_can(model, option, words, tmp_path):

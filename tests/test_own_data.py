@@ -175,21 +175,30 @@ RETURN = 'Return {"train": (inputs, targets), "test": (inputs, targets)}, test i
         (
             "nan_targets",
             "train targets: NaN or infinite in 24 of 24 samples, the first is sample 0. Every "
-            "loss would be too: leave them out or fill them with a number that --ignore-index nam",
+            "loss would also be NaN or infinite. Leave these samples out or fill the values with ",
         ),
-        ("ragged", "train inputs: cannot be made an array of numbers, all samples of one shape ("),
+        ("ragged", "train inputs: cannot become an array of numbers ("),
         ("strings", "train inputs: is <U1, not numbers. Turn it into arrays of float32, uint8 or"),
-        ("one_number", "train inputs: have the shape [24] and need one more dimension"),
+        ("one_number", "train inputs: have the shape [24] but need one more dimension"),
         ("channels_first", "which looks like [n, channels, height, width]; channels come last"),
         ("whole_images", "train inputs: are int64 [24, 5, 4, 3]. Images are uint8 [n, height, wi"),
         ("mask", "train inputs: are bool [24, 6]. Images are uint8"),
-        ("no_places", "train targets: have the shape [24, 0], so there are none. Targets must be"),
-        ("other_test", "inputs of train are float64 [n, 6], of test float64 [n, 3]; one network"),
-        ("other_targets", "targets of train are int64 [n], of test float64 [n]; one network and"),
-        ("huge", "targets have 20000000 in them; class numbers count from 0, and below 1,000,000"),
-        ("sparse", "train inputs: cannot be made an array of numbers"),
+        (
+            "no_places",
+            "train targets: have the shape [24, 0], so there are no targets. Targets must be",
+        ),
+        (
+            "other_test",
+            "inputs of train are float64 [n, 6], of test float64 [n, 3]. The same network",
+        ),
+        (
+            "other_targets",
+            "targets of train are int64 [n], of test float64 [n]. The same network and",
+        ),
+        ("huge", "targets contain 20000000, but class numbers must be from 0 to below 1,000,000"),
+        ("sparse", "train inputs: cannot become an array of numbers"),
         ("broken", "train: sample 3 cannot be read: KeyError: 3 ("),
-        ("uneven", "train inputs: sample 0 is float64 [5], sample 4 is float64 [6]. One array"),
+        ("uneven", "train inputs: sample 0 is float64 [5], sample 4 is float64 [6]. All samples"),
         ("single", "train: sample 0 is a ndarray, not a pair (input, target)."),
         ("imags", "has no function 'imags'. Did you mean images?"),
     ],
@@ -207,7 +216,7 @@ def test_a_module_that_is_a_misspelt_data_set(folder):
 
 def test_floats_are_not_normalised_again(folder):
     with pytest.raises(
-        InputError, match=r"--mean: is for the pixels of images, and .* has images of floats"
+        InputError, match=r"--mean applies to the pixels of images, but .* has images of floats"
     ):
         load_dataset("own_data:images", mean=[0.5])
 
@@ -217,7 +226,7 @@ def test_floats_are_not_normalised_again(folder):
     [
         (
             "negative",
-            "targets of train have -1 in them; class numbers count from 0. Pass --ignore-index -1 "
+            "targets of train contain -1, but class numbers count from 0. Pass --ignore-index -1 "
             "if these targets do not count, or number the classes from 0.",
         ),
         ("multiple", "targets of train are float32 [24, 2], and cross-entropy needs class numbers"),

@@ -196,7 +196,7 @@ NEEDS = "The surface needs the loss of every sample, float [3], to add them up a
         ),
         (
             "own_losses:one",
-            "own_losses:one(outputs) takes other arguments, and is called with outputs, targets: "
+            "own_losses:one(outputs) takes other arguments, but is called with outputs, targets: "
             "too many positional arguments.",
         ),
         (
@@ -219,7 +219,7 @@ NEEDS = "The surface needs the loss of every sample, float [3], to add them up a
         ("own_losses:fails", "own_losses.py:38)"),
         (
             "own_losses:Module",
-            "--loss: own_losses:Module() takes other arguments, and is called with outputs, ta",
+            "--loss: own_losses:Module() takes other arguments, but is called with outputs, ta",
         ),
         (
             "torch.nn:CrossEntropyLoss",

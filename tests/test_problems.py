@@ -218,7 +218,7 @@ REFUSED = {
     "three_things": ("problems.refused:three_things returned", "tuple", "landscape_mpi.Problem("),
     "nothing": ("returned None, as a function without return does, not a landscape_mpi.Problem",),
     "later": ("returned an object of type coroutine, not a landscape_mpi.Problem. Let it return",),
-    "of_a_rate": ("(rate, *, width) needs arguments, and is called without: ", "Give them defaul"),
+    "of_a_rate": ("(rate, *, width) needs arguments, but is called without: ", "Give them defaul"),
     "without_batches": ("problems.refused:without_batches: ", "is empty", "at least one batch"),
 }
 

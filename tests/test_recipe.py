@@ -154,8 +154,8 @@ def test_parts_that_do_not_go_together():
     with pytest.raises(InputError) as late:
         check_recipe(recipe(epochs=100, lr_drops=(Fraction(50), Fraction(150))))
     assert str(late.value) == (
-        "--lr-drops 150: --epochs is 100, so that drop would never come. Leave it out, or give "
-        "shares of the epochs, e.g. 0.5,0.75."
+        "--lr-drops 150: --epochs is 100, so this drop would never come. Leave it out, or pass "
+        "fractions of the epochs, e.g. 0.5,0.75."
     )
     with pytest.raises(InputError, match=r"--momentum 0: Nesterov's step needs momentum. Pass "):
         check_recipe(recipe(momentum=0.0))
@@ -200,7 +200,7 @@ def test_without_a_test_split_nothing_is_tested():
 def test_divergence_stops_with_the_way_out():
     with pytest.raises(
         InputError,
-        match=r"--lr 1e\+30: the training diverged, its loss is (nan|inf)"
+        match=r"--lr 1e\+30: the training diverged: its loss is (nan|inf)"
         r" in epoch \d. Try --lr 1e\+29\.$",
     ):
         list(train_network(linear_network(), DATA, recipe(lr=1e30), device=CPU))
@@ -309,7 +309,7 @@ def test_frozen_parameters_stay_and_one_must_not_be(device):
     assert torch.equal(network[1].bias, before[0])
     assert not torch.equal(network[1].weight, before[1])
     network[1].weight.requires_grad = False
-    with pytest.raises(InputError, match="--model: its network has no parameter that can be train"):
+    with pytest.raises(InputError, match="--model: the network has no trainable parameter"):
         trainer_of(network, recipe())
 
 

@@ -77,7 +77,7 @@ def test_what_is_wrong_is_said(tmp_path):
         load(tmp_path, 10)
     assert str(caught.value) == (
         f"--data shakespeare:10: a split of {path} has 10 characters, but a sequence needs 11. "
-        "Ask for shorter sequences."
+        "Choose a smaller length."
     )
     path.write_bytes(TEXT.encode("latin-1"))
     with pytest.raises(InputError, match="input.txt: cannot be read: 'utf-8' codec can't decode"):

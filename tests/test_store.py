@@ -222,7 +222,7 @@ def test_a_write_that_fails_on_one_rank_ends_the_job_with_its_words(open_file, t
         "All earlier rounds are saved in it. Free some disk space, or restore this user's"
         in done.stderr
     )
-    assert "run the same command again to go on." in done.stderr
+    assert "run the same command again to continue." in done.stderr
     assert "Traceback" not in done.stderr
     check_same_surface(path, make_content())
     assert pending_points(path, np.arange(15)).tolist() == list(range(3, 15))

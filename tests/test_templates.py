@@ -302,7 +302,7 @@ def test_a_plane_of_no_run_ends_with_its_message(lab: dict[str, str], tmp_path: 
     folder = lay_out(tmp_path / "checkout")
     job = submit_template(folder, "trajectory.sbatch", PATHS, lab=lab)
     assert job.wait()["ExitCode"] == "2:0"
-    assert job.log().count("error: runs/sgd: no such run.") == 1
+    assert job.log().count("error: runs/sgd: does not exist.") == 1
 
 
 # The jobs that took longest.

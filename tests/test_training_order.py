@@ -100,7 +100,9 @@ def test_a_file_without_a_place_is_left_out_and_named():
     files = {"epoch_1.pt": {}, "epoch_2.pt": {}, "best.pt": {}, "last.pt": {}}
     found = ordered(files, same=[("last.pt", "epoch_2.pt")])
     assert names_of(found) == ["epoch_1.pt", "epoch_2.pt"]
-    assert found.said[0].startswith("best.pt is left out: neither a record in it nor its name says")
+    assert found.said[0].startswith(
+        "best.pt is left out: neither a record in it nor its name gives"
+    )
     assert found.said[1] == "last.pt is left out: it holds the weights of epoch_2.pt"
 
 
@@ -117,8 +119,8 @@ def test_two_trainings_in_one_folder_are_refused():
         ordered({f"{name}_epoch_{n}.pt": {} for n in range(3) for name in "ab"})
     assert str(caught.value) == (
         "run: at 3 places in the training there are two checkpoints with different weights, e.g. "
-        "a_epoch_0.pt and b_epoch_0.pt. Give each training a folder of its own, or name the files "
-        "of one training one by one."
+        "a_epoch_0.pt and b_epoch_0.pt. Give each training its own folder, or name the files of "
+        "one training one by one."
     )
 
 

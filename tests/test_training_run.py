@@ -70,7 +70,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
 
 
 def test_a_run_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(MissingInputError, match="no such run. Name a folder of checkpoints"):
+    with pytest.raises(MissingInputError, match="does not exist. Name a folder of checkpoints"):
         find_runs([tmp_path / "none"])
 
 

@@ -221,8 +221,8 @@ def test_messages_name_samples_by_their_number_in_the_data(module, tmp_path):
     [
         (
             UsedSamples(("train", "val")),
-            "--splits: val is asked for, but --data noted_data:noted has train, test. Leave it "
-            "out, or pass data that has it.",
+            "--splits names val, but --data noted_data:noted has only train, test. Leave it out, "
+            "or pass data that has it.",
         ),
         (
             UsedSamples(("train",), N + 1),
@@ -232,7 +232,7 @@ def test_messages_name_samples_by_their_number_in_the_data(module, tmp_path):
         (
             UsedSamples(("test",), 5),
             "--limit 5: limits the training samples, but --splits test has none of them. Leave "
-            "--limit out, or add train to --splits.",
+            "out --limit, or add train to --splits.",
         ),
     ],
 )

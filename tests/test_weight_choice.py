@@ -84,9 +84,11 @@ def test_averages_that_are_a_list_are_named(path):
 
 def test_averaged_weights_alone_are_taken(path):
     value, notes = loaded(path, {"state_dict_ema": EMA, "epoch": 3})
-    assert (value, notes) == (2, ("it holds averaged weights only, under state_dict_ema",))
+    assert (value, notes) == (2, ("it holds only averaged weights, under state_dict_ema",))
     words = refused(path, {"ema": RAW, "swa": EMA})
-    assert "holds the weights of 2 networks, under ema, swa, and any of them may be meant" in words
+    assert (
+        "holds the weights of 2 networks, under ema, swa, and it is not clear which of them to use"
+    ) in words
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -106,8 +108,8 @@ def test_an_averaged_model_says_of_how_many(wrapped, path):
 def test_two_networks_of_the_same_names_are_refused(names, path):
     content = dict(zip(names, (RAW, EMA), strict=True)) | {"epoch": 3}
     assert refused(path, content) == (
-        f"{path}: holds the weights of 2 networks, under {', '.join(names)}, and any of them may "
-        f"be meant. Pass --checkpoint-key with one of these names."
+        f"{path}: holds the weights of 2 networks, under {', '.join(names)}, and it is not clear "
+        "which of them to use. Pass --checkpoint-key with one of these names."
     )
     assert loaded(path, content, names[1])[0] == 2
 
@@ -125,7 +127,7 @@ def test_of_two_networks_the_one_that_fits_is_taken(path):
         "generator.conv.bias",
     )
     _, notes = loaded(path, {"generator": other, "model": RAW})
-    assert notes == ("the weights under model are used, and not those under generator",)
+    assert notes == ("the weights under model are used, not those under generator",)
     torch.save({"generator": other, "discriminator": RAW}, path)
     with pytest.raises(InputError, match="holds several networks, under generator, discriminator."):
         map_checkpoint(path)
@@ -155,9 +157,9 @@ def test_a_network_that_is_a_small_part_of_another_is_refused(path):
     content = {"state_dict": others | weights(1.0, prefix="classifier.")}
     assert refused(path, content) == (
         f"{path}: holds the 4 tensors of the network under classifier, and 5 others that the "
-        f"network does not have (features.0.weight, features.1.weight, features.2.weight, "
-        f"features.3.weight, features.4.weight). Name the network that it was trained with, "
-        f"or pass --checkpoint-key classifier if the network is that part."
+        "network does not have (features.0.weight, features.1.weight, features.2.weight, "
+        "features.3.weight, features.4.weight). Name the network that was trained, or pass "
+        "--checkpoint-key classifier if you mean this part."
     )
     assert loaded(path, content, "classifier")[0] == 1
     other = {f"{n}.weight": torch.ones(2) for n in range(9)}
@@ -184,7 +186,7 @@ def test_two_networks_inside_one_state_dict_are_refused(path):
     state = weights(1.0, prefix="encoder_q.") | weights(2.0, prefix="encoder_k.")
     assert refused(path, {"state_dict": state}) == (
         f"{path}: holds 2 sets of weights that fit the network, under encoder_q, encoder_k, and "
-        f"any of them may be meant. Pass --checkpoint-key with one of these names."
+        "it is not clear which of them to use. Pass --checkpoint-key with one of these names."
     )
     assert loaded(path, {"state_dict": state}, "encoder_k")[0] == 2
 

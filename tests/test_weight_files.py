@@ -88,8 +88,8 @@ def test_of_two_files_of_weights_in_a_folder_it_is_said_which_is_used(tmp_path):
     assert_loads(tmp_path)
     (note,) = read_checkpoint(tmp_path).notes
     assert note == (
-        "the weights of model.safetensors are used, and not those of pytorch_model.bin in the same "
-        "folder. For the others, name the file"
+        "the weights of model.safetensors are used, not those of pytorch_model.bin in the same "
+        "folder. To use others, name their file"
     )
 
 
@@ -97,8 +97,8 @@ def test_a_shard_alone_is_refused(tmp_path):
     write_shards(tmp_path, ".bin")
     shard = tmp_path / "pytorch_model-00001-of-00002.bin"
     assert refusal(shard) == (
-        f"{shard}: is shard 1 of 2, and holds only a part of the weights. Name the folder, or the "
-        f"index.json in it."
+        f"{shard}: is shard 1 of 2, so it holds only a part of the weights. Name the folder, or "
+        "the index.json in it."
     )
 
 
@@ -107,8 +107,8 @@ def test_shards_that_do_not_fit_their_index_are_refused(tmp_path):
     shards = sorted(tmp_path.glob("*.safetensors"))
     shards[1].write_bytes(shards[0].read_bytes())
     words = refusal(tmp_path)
-    assert words.startswith(f"{shards[1]}: does not hold 1.weight, 1.bias, 1.running_mean, ")
-    assert words.endswith("or one was not copied whole: copy the folder again.")
+    assert words.startswith(f"{shards[1]}: lacks 1.weight, 1.bias, 1.running_mean, ")
+    assert words.endswith("or one was not copied completely. Copy the folder again.")
     shards[1].unlink()
     with pytest.raises(MissingInputError, match="model-00002-of-00002.safetensors: no such check"):
         read_checkpoint(index)
@@ -123,12 +123,12 @@ def test_shards_that_do_not_fit_their_index_are_refused(tmp_path):
 def test_a_folder_of_folders_lists_those_that_are_checkpoints(tmp_path):
     for n in (500, 1000):
         write_shards(tmp_path / f"checkpoint-{n}", ".bin")
-    assert "in it: it holds checkpoint-1000, checkpoint-500. Folders that are" in refusal(tmp_path)
+    assert "in it: it holds checkpoint-1000, checkpoint-500. A folder is" in refusal(tmp_path)
 
 
 def test_a_folder_of_deepspeed_is_named(tmp_path):
     (tmp_path / "zero_to_fp32.py").touch()
-    assert "is a folder of DeepSpeed, which keeps the weights in parts." in refusal(tmp_path)
+    assert "is a folder of DeepSpeed, which splits the weights into parts." in refusal(tmp_path)
     assert not is_weight_folder(tmp_path)
 
 
@@ -170,7 +170,7 @@ def test_the_index_of_such_a_folder_runs_no_code(content, distributed_folder, mo
     (folder / ".metadata").write_bytes(content)
     words = refusal(folder)
     assert "cannot be read here (UnpicklingError: it holds " in words
-    assert "pass --trust-checkpoint, or convert it" in words
+    assert "pass --trust-checkpoint. Or convert it" in words
     assert words.endswith(f"format_utils dcp_to_torch {folder} weights.pt")
     assert not (folder / "ran").exists()
 

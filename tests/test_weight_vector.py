@@ -104,7 +104,7 @@ def test_another_network_is_refused(other, words, tmp_path):
     with pytest.raises(InputError) as caught:
         check_layout(read_header(tmp_path / "other.pt"), Layout({"a": (3,)}), like="first.pt")
     assert words in str(caught.value)
-    assert "leave this one out" in str(caught.value)
+    assert "Leave this one out" in str(caught.value)
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path):

@@ -1,1 +1,1 @@
-"""Provide networks and data sets by name, checkpoints, and hooks for the user's own."""
+"""Provide networks and data sets by name, checkpoints, and access to the user's own."""

@@ -44,7 +44,9 @@ def unpack_files(archive: Path, names: Iterable[str], *, data_dir: Path) -> None
             for name in names:
                 _unpack(tar, name, data_dir / name)
     except KeyError as problem:
-        raise InputError(f"{archive}: {problem.args[0]}; it is another archive.") from problem
+        raise InputError(
+            f"{archive}: {problem.args[0]}; it is another archive. Remove it, and pass --download."
+        ) from problem
     except (OSError, EOFError, tarfile.TarError) as problem:
         raise InputError(f"{archive}: cannot be unpacked: {problem}") from problem
 

@@ -51,7 +51,7 @@ class BatchTask(TrainingTask):
             train: Batches to train on.
             test: Batches to evaluate; None if there are none.
             device: Device of the batches.
-            at_a_time: Number of batches in a step; the processes of a team share them out.
+            at_a_time: Number of batches in a step; the processes of a team divide them.
             seeded: Context that sets the random numbers of a test batch, by its number, and
                 restores them.
         """
@@ -116,14 +116,15 @@ def sums_of(found: Found) -> tuple[torch.Tensor, torch.Tensor | float]:
     """Return the sum and the count from the result of a loss.
 
     Raises:
-        InputError: If the result is one number, because that does not tell how many samples count.
+        InputError: If the result is one number, which does not give the number of samples that
+            count.
     """
     if isinstance(found, tuple):
         return found
     if found.ndim != 1:
         raise InputError(
             f"the loss returned a tensor {list(found.shape)}. Return the losses of the samples, a "
-            f"tensor [n], or the pair (sum of the losses, how many count)."
+            "tensor [n], or the pair (sum of the losses, number of samples that count)."
         )
     return found.sum(), len(found)
 

@@ -47,8 +47,8 @@ def read_checkpoint(path: str | Path, *, trust: bool = False, key: str | None = 
 
     Args:
         path: A torch or .safetensors file, the index.json of shards, or a folder.
-        trust: Unpickle whatever the file holds, which can run code.
-        key: Place of the weights in it; None if only one choice is possible.
+        trust: Unpickle any object in the file, which can run code.
+        key: Name of the weights in it; None if only one choice is possible.
     """
     path = Path(path)
     found = find_weights(path)
@@ -80,8 +80,8 @@ def map_checkpoint(
 
     Args:
         path: The file or folder.
-        trust: Unpickle whatever the file holds, which can run code.
-        key: Place of the weights in it; None if only one choice is possible.
+        trust: Unpickle any object in the file, which can run code.
+        key: Name of the weights in it; None if only one choice is possible.
 
     Returns:
         Tensors by name, without the words of wrappers; the other entries of the checkpoint; notes
@@ -96,7 +96,7 @@ def map_checkpoint(
     if choice.rivals:
         raise InputError(
             f"{path}: holds several networks, under {', '.join(choice.rivals)}. Pass "
-            f"--checkpoint-key with the name of the one you mean."
+            "--checkpoint-key with the name of one of them."
         )
     notes = loaded if isinstance(loaded, Mapping) else {}
     said = (*_folder_notes(found), *choice.notes)
@@ -107,8 +107,8 @@ def _folder_notes(found: WeightFiles) -> tuple[str, ...]:
     if not found.others:
         return ()
     return (
-        f"the weights of {found.main.name} are used, and not those of {', '.join(found.others)} "
-        f"in the same folder. For the others, name the file",
+        f"the weights of {found.main.name} are used, not those of {', '.join(found.others)} in "
+        "the same folder. To use others, name their file",
     )
 
 
@@ -216,8 +216,8 @@ def _load(
         if problem is not None:
             raise problem from refusal
         raise InputError(
-            f"{path}: the network's load_state_dict refuses it: {first_sentence(refusal)} Name the "
-            f"network that it was trained with."
+            f"{path}: the network's load_state_dict refuses it: {first_sentence(refusal)} Name "
+            "the network that was trained."
         ) from refusal
 
 
@@ -238,8 +238,8 @@ def _check_loaded(network: nn.Module, path: Path, loaded: Mapping[str, torch.Ten
     if others:
         raise InputError(
             f"{path}: after load_state_dict some tensors of the network differ from the file: "
-            f"{listed(others)}. The surface would be that of other weights: let the network's own "
-            f"load_state_dict and state_dict give back what was saved."
+            f"{listed(others)}. The surface would belong to other weights. Make the network's own "
+            "load_state_dict and state_dict restore the saved values."
         )
 
 
@@ -283,8 +283,8 @@ def refuse_non_finite(where: Path | str, state: Mapping[str, torch.Tensor]) -> N
     bad = [f"{name} ({n:,} of {state[name].numel():,})" for name, n in counts.items() if n]
     if bad:
         raise InputError(
-            f"{where}: NaN or infinite weights in {listed(bad)}: the training diverged, and no "
-            "loss can be computed from them. Take an earlier checkpoint."
+            f"{where}: NaN or infinite weights in {listed(bad)}: the training diverged, and these "
+            "weights have no loss. Take an earlier checkpoint."
         )
 
 
@@ -318,12 +318,12 @@ def _way_out(checkpoint: Checkpoint, missing: list[str], extra: list[str]) -> st
         return (
             "It holds only the adapters that PEFT trains on top of a base model. Let the function "
             "that builds the network return the base model with the adapters in it "
-            "(PeftModel.from_pretrained(base, FOLDER), or that with merge_and_unload()), and leave "
-            "--checkpoint out."
+            "(PeftModel.from_pretrained(base, FOLDER), optionally followed by "
+            "merge_and_unload()), and leave out --checkpoint."
         )
     only_shortcuts = all(".shortcut." in name for name in missing + extra)
     hint = ": shortcuts of names that end in _pad or _noshort have no weights"
-    return f"Name the network that it was trained with{hint * only_shortcuts}."
+    return f"Name the network that was trained{hint * only_shortcuts}."
 
 
 def _compare_shapes(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) -> None:
@@ -334,8 +334,8 @@ def _compare_shapes(checkpoint: Checkpoint, target: Mapping[str, torch.Tensor]) 
     ]
     if pairs:
         raise InputError(
-            f"{checkpoint.path}: tensors differ: {listed(pairs)}. The network needs the widths, "
-            "channels and classes it was trained with."
+            f"{checkpoint.path}: tensors differ: {listed(pairs)}. Build the network with the "
+            "widths, channels and classes with which it was trained."
         )
 
 

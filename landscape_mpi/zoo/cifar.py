@@ -67,8 +67,8 @@ def load_cifar(edition: Edition, data_dir: Path | None, *, download: bool) -> di
     """
     if data_dir is None:
         raise MissingInputError(
-            f"--data {edition.name}: needs --data-dir, the folder that holds its files or, with "
-            "--download, receives them."
+            f"--data {edition.name}: needs --data-dir, the folder of its files; with --download, "
+            "they are stored there."
         )
     if download and _find_layout(edition, data_dir) is None:
         archive = fetch_archive(edition.url, known_hash=edition.known_hash, data_dir=data_dir)
@@ -198,5 +198,5 @@ class ArrayUnpickler(pickle.Unpickler):
             UnpicklingError: If it is not permitted.
         """
         if (module, name) not in self._ADMITTED:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in it, and is not run")
+            raise pickle.UnpicklingError(f"{module}.{name} does not belong in it, and is not run")
         return self._ADMITTED[module, name]

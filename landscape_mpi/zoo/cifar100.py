@@ -36,6 +36,6 @@ DATA_SET = NamedData(
     kind="image",
     size=Size(50_000, 10_000, (3, 32, 32), 100),
     files=FETCHED,
-    words="likewise, with the fine labels",
+    words="the same as for CIFAR-10, with the fine labels",
     is_photographic=True,
 )

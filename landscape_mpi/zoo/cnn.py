@@ -33,8 +33,8 @@ class Cnn(nn.Module):
         height, width = (length // 2**n_convolutions for length in size)
         if height * width == 0:
             raise InputError(
-                f"halves images {n_convolutions} times, and nothing would be left of these, "
-                f"{size[0]} x {size[1]} pixels. Enlarge them."
+                f"halves images {n_convolutions} times, and nothing would be left of these images "
+                f"of {size[0]} x {size[1]} pixels. Enlarge them."
             )
         self.convolutions = nn.Sequential()
         for n_in, n_out in zip((n_channels, *WIDTHS), WIDTHS[:n_convolutions], strict=False):

@@ -87,8 +87,9 @@ def read_curve(path: Path) -> CurveFile:
         )
     if stored.get("format_version") != FORMAT_VERSION:
         raise InputError(
-            f"{path}: has format version {stored.get('format_version')}, this program reads "
-            f"{FORMAT_VERSION}. Use it with the version that wrote it, or train the curve again."
+            f"{path}: has format version {stored.get('format_version')}, but this program reads "
+            f"version {FORMAT_VERSION}. Use the version of the program that wrote the file, or "
+            "train the curve again."
         )
     try:
         content = _content_of(stored)

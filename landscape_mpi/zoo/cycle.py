@@ -20,8 +20,8 @@ from fractions import Fraction
 class Cycle:
     """Describe a cycle of the learning rate."""
 
-    high: float  # rate at its ends
-    low: float  # rate in its middle
+    high: float  # learning rate at the ends of the cycle
+    low: float  # learning rate in the middle of the cycle
     length: int  # number of iterations, even
 
     def rate(self, iteration: int) -> float:
@@ -46,7 +46,7 @@ class Cycle:
 
         Args:
             n_iterations: Number of iterations of the run.
-            n: Parts of a cycle, at most its length; even if the minima shall be included.
+            n: Parts of a cycle, at most its length; even to include the minima.
         """
         done = 0
         while (place := round(Fraction(done + 1, n) * self.length)) <= n_iterations:

@@ -125,8 +125,8 @@ def _find_statistics(
         given = "--mean" if mean is not None else "--std"
         if mean is not None or std is not None:
             raise InputError(
-                f"{given}: is for the pixels of images, and --data {spec} has "
-                f"{noun}, which are used as they are. Leave it out."
+                f"{given} applies to the pixels of images, but --data {spec} has {noun}, which "
+                "are used unchanged. Leave it out."
             )
         return (), ()
     n_channels = some.inputs.shape[-1]
@@ -143,6 +143,7 @@ def _not_constant(std: tuple[float, ...]) -> tuple[float, ...]:
     if 0 in std:
         raise InputError(
             f"--data: channel {std.index(0)} of the training images is constant, so its standard "
-            "deviation is 0 and cannot divide. Pass --std, or leave the channel out."
+            "deviation is 0 and nothing can be divided by it. Pass --std, or leave the channel "
+            "out."
         )
     return std

@@ -58,5 +58,5 @@ DATA_SET = NamedData(
     kind="image",
     size=Size(1438, 359, (1, 8, 8), N_CLASSES),
     files="nothing to fetch",
-    words="the UCI handwritten digits that scikit-learn brings: nothing to fetch",
+    words="the UCI handwritten digits that come with scikit-learn: nothing to fetch",
 )

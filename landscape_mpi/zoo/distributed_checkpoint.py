@@ -51,7 +51,7 @@ def load_distributed(path: Path, *, trust: bool) -> dict[str, Any]:
 
     Args:
         path: The folder, with its index METADATA.
-        trust: Unpickle whatever the index holds, which can run code.
+        trust: Unpickle any object in the index, which can run code.
 
     Raises:
         InputError: If it cannot be read here.
@@ -76,10 +76,10 @@ def load_distributed(path: Path, *, trust: bool) -> dict[str, Any]:
         said = (str(problem).strip().splitlines() or [""])[-1][:200]
         raise InputError(
             f"{path}: is a folder of torch.distributed.checkpoint that cannot be read here "
-            f"({type(problem).__name__}: {said}). If you trust whoever wrote it, pass "
-            f"--trust-checkpoint, or convert it with the version of torch that wrote it and name "
-            f"the file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path} "
-            f"weights.pt"
+            f"({type(problem).__name__}: {said}). If you trust its author, pass "
+            "--trust-checkpoint. Or convert it with the version of torch that wrote it, and name "
+            "the new file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
+            f"{path} weights.pt"
         ) from problem
     return _nested(tensors, index.planner_data)
 

@@ -74,11 +74,11 @@ def _check(depth: int, skip: tuple[int, int] | None) -> None:
         InputError: If depth or skip are none.
     """
     if not 1 <= depth <= DEEPEST:
-        raise InputError(f"a network of {depth} layers; it must have 1 to {DEEPEST:,}.")
+        raise InputError(f"a network of {depth} layers; a network must have 1 to {DEEPEST:,}.")
     if skip is not None and not 1 <= skip[0] < skip[1] < depth:
         raise InputError(
-            f"a skip from layer {skip[0]} to layer {skip[1]} of {depth}. It goes from a layer to a "
-            "later one, neither of them the last, which gives the logits."
+            f"a skip from layer {skip[0]} to layer {skip[1]} of {depth}. A skip goes from a layer "
+            "to a later one; neither may be the last one, which gives the logits."
         )
 
 

@@ -45,11 +45,11 @@ def read_function_name(option: str, spec: str) -> FunctionName:
 
 
 def no_module(option: str, asked: FunctionName, missing: str) -> NoFunctionNameError:
-    """Return the error for a module that Python does not find.
+    """Return the error for a module that Python cannot find.
 
     Args:
         option: Option that named it.
-        asked: The name that was asked for.
+        asked: The given name.
         missing: The module or the package that is missing.
     """
     package, _, last = missing.rpartition(".")
@@ -58,8 +58,8 @@ def no_module(option: str, asked: FunctionName, missing: str) -> NoFunctionNameE
         file = f"the package {missing}" if asked.module != missing else f"{missing}.py"
         return NoFunctionNameError(
             f"{option}: no module named {missing}, neither in {os.getcwd()} nor among the "
-            f"installed packages. Run in the folder that has {file}, or put that folder into "
-            f"PYTHONPATH."
+            f"installed packages. Run in the folder that holds {file}, or add that folder to "
+            "PYTHONPATH."
         )
     place = getattr(parent, "__file__", None) or ", ".join(getattr(parent, "__path__", ()))
     if not hasattr(parent, "__path__"):
@@ -84,15 +84,15 @@ def _instead_of_path(module: str, name: str) -> str:
     function = name if name.isidentifier() else "FUNCTION"
     if module.startswith(".") and "/" not in module:
         return f"is a relative import, but there is no package to start from. The form is {FORM}."
-    what = "names a file, where a module is named as Python imports it."
+    what = "names a file, but a module is named as Python imports it."
     here = Path.cwd()
     place = Path(os.path.abspath(Path(module.removesuffix(".py")).expanduser()))
     inside = place.relative_to(here).parts if place.is_relative_to(here) else ()
     if inside and all(part.isidentifier() for part in inside):
         return f"{what} Pass {'.'.join(inside)}:{function}."
     return (
-        f"{what} Pass {place.name}:{function}, and run in {place.parent}, or put that folder into "
-        f"PYTHONPATH."
+        f"{what} Pass {place.name}:{function}, and run in {place.parent}, or add that folder to "
+        "PYTHONPATH."
     )
 
 
@@ -107,9 +107,7 @@ def _with_colon(word: str) -> str:
 def _instead(module: str, name: str) -> str:
     """Propose a correction for a faulty name with a colon."""
     if not module:
-        return (
-            " The module is missing: in front of the colon goes the name of its file without .py."
-        )
+        return " The module is missing: put the name of its file, without .py, before the colon."
     if not name:
         return f" The function is missing: pass {module}:FUNCTION."
     if name.endswith("()") and name[:-2].isidentifier():

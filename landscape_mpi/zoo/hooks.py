@@ -160,8 +160,8 @@ def _check_arguments(
         if arguments:
             needs, given = "takes other arguments", f"with {', '.join(arguments)}"
         raise InputError(
-            f"{option}: {spec}{signature} {needs}, and is called {given}: {problem}. "
-            "Give them defaults, or name a function that fills them in."
+            f"{option}: {spec}{signature} {needs}, but is called {given}: {problem}. Give these "
+            "arguments defaults, or name a function that fills them in."
         ) from problem
 
 

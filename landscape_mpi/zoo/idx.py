@@ -60,7 +60,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _shape_of(path: Path, header: bytes, n_dimensions: int) -> list[int]:
-    """Return the shape that a header says.
+    """Return the shape from a header.
 
     Raises:
         InputError: If the file is of another kind.

@@ -75,9 +75,9 @@ def _find_folder(name: str, data_dir: Path | None) -> Path:
         if name and path.is_dir():
             return path
     if not name:
-        raise InputError("--data folder: names no folder. Write --data folder:DIR.")
+        raise InputError("--data folder needs a folder. Pass --data folder:DIR.")
     looked = " nor ".join(dict.fromkeys(str(path) for path in places))
-    hint = "" if data_dir else " Name it in full, or the folder it is in by --data-dir."
+    hint = "" if data_dir else " Pass its full path, or the folder that contains it as --data-dir."
     raise MissingInputError(f"--data folder:{name}: there is no folder {looked}.{hint}")
 
 
@@ -87,8 +87,8 @@ def _find_splits(root: Path) -> dict[str, Path]:
     tests = [root / name for name in TEST_FOLDERS if (root / name).is_dir()]
     if len(tests) > 1:
         raise InputError(
-            f"{root}: has {' and '.join(path.name for path in tests)}; only one of them can be the "
-            "test split. Move the other away."
+            f"{root}: has {' and '.join(path.name for path in tests)}; only one of them can be "
+            "the test split. Move one of them elsewhere."
         )
     return {"train": root / "train"} | ({"test": tests[0]} if tests else {})
 
@@ -142,13 +142,14 @@ def _common_mode(paths: list[Path]) -> str:
         size = size or own
         if own != size:
             raise InputError(
-                f"{path}: is {own[0]} x {own[1]} pixels (width, height), {paths[0]} is {size[0]} "
-                f"x {size[1]}; one network cannot take both. Bring all of them to one size."
+                f"{path}: is {own[0]} x {own[1]} pixels (width, height), but {paths[0]} is "
+                f"{size[0]} x {size[1]}, and one network cannot take both. Resize all images to "
+                "one size."
             )
         if mode not in (*GREY_MODES, *COLOUR_MODES):
             raise InputError(
-                f"{path}: its pixels are of the type {mode}, not of 8 bits. Convert them first, in "
-                "the way that you choose."
+                f"{path}: its pixels have the type {mode}, not 8 bits. Convert them yourself, "
+                "because there are several ways."
             )
         modes.add(mode)
     return "L" if modes <= set(GREY_MODES) else "RGB"
@@ -173,8 +174,8 @@ def _open(path: Path) -> Any:
         _refuse(path, problem)
     except Image.DecompressionBombError as problem:
         raise InputError(
-            f"{path}: says that it has more pixels than any image of a training set: {problem}. "
-            f"Replace it, or take it away."
+            f"{path}: claims to have more pixels than any image of a training set: {problem}. "
+            "Replace it, or remove it."
         ) from problem
 
 
@@ -192,7 +193,7 @@ def _load(asked: Asked) -> Loaded:
 DATA_SET = NamedData(
     load=_load,
     kind="image",
-    size="yours, all of one size",
+    size="your own images, all of one size",
     files="DIR/train/CLASS/*.png, DIR/test/CLASS/*.png",
     words="`DIR/train/CLASS/*.png` and `DIR/test/CLASS/*.png`, or `DIR/CLASS/*.png`",
 )

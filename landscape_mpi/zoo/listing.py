@@ -20,7 +20,7 @@ HEADINGS = {
     "table": "rows of a table",
     "text": "sequences of symbols",
     "array": "arrays of numbers",
-    "": "yours, of any kind",
+    "": "your own, of any kind",
 }
 
 
@@ -32,9 +32,9 @@ def list_models() -> str:
         answers = "symbols" if sample.kind == "text" else "classes"
         lines.append(f"{sample}, parameters for {sample.n_classes} {answers}:")
         lines += [f"  {name:24}{count_parameters(name, sample):>12,}" for name in names]
-    lines.append("any numbers may stand in the places of the capitals:")
+    lines.append("the words in capitals stand for any number:")
     lines += [f"  {form}" for form in network_forms()]
-    lines.append(f"{HOOK}: yours, returned by your function")
+    lines.append(f"{HOOK}: your own, returned by your function")
     return "\n".join(lines)
 
 

@@ -80,8 +80,8 @@ def load_mnist(
     """
     if data_dir is None:
         raise MissingInputError(
-            f"--data {collection.name}: needs --data-dir, the folder that holds its files or, with "
-            "--download, receives them."
+            f"--data {collection.name}: needs --data-dir, the folder of its files; with "
+            "--download, they are stored there."
         )
     files = _find_files(collection, data_dir)
     if files is None:

@@ -85,7 +85,7 @@ class NamedData:
 
     load: Callable[[Asked], Loaded]
     kind: str  # kind of its samples, a key of dataset.NOUNS; empty if it may be any kind
-    size: Size | str  # in words if it is the user's own
+    size: Size | str  # description in words if it is the user's own
     files: str  # where its files come from, for --list
     words: str  # description and source, for the documentation
     statistics: Statistics | None = None  # of pixels, from 0 to 1; None to measure

@@ -34,8 +34,8 @@ def build_network(
 
     Args:
         name: A name of the zoo, or ``package.module:function``, which is called without arguments
-            and so knows its own inputs and outputs. An entry of the network's result may follow in
-            brackets; see output_entry.
+            and therefore fixes its own inputs and outputs. An entry of the network's result may
+            follow in brackets; see output_entry.
         n_channels: Number of channels of the images.
         n_classes: Number of outputs.
         sample: Description of the network's input, instead of the two numbers; without it, images
@@ -186,9 +186,9 @@ def find_class_axis(
     n_outputs = outputs.shape[1 if fits == [1] else -1]
     if n_outputs < data.n_classes:
         raise InputError(
-            f"--model: {name} has {n_outputs} outputs, {data.name} has {data.n_classes} classes: "
-            f"each class needs an output. If the number {data.n_classes - 1} stands for no class, "
-            f"pass --ignore-index {data.n_classes - 1}."
+            f"--model: {name} has {n_outputs} outputs, but {data.name} has {data.n_classes} "
+            f"classes, and each class needs an output. If the number {data.n_classes - 1} stands "
+            f"for no class, pass --ignore-index {data.n_classes - 1}."
         )
     return fits[-1] if asked is None else asked
 
@@ -218,7 +218,7 @@ def _not_fitting(
     hint = ""
     if 1 in places:
         hint = (
-            f" The targets have the shape {[n, *places]}: take the axis of length 1 out, "
+            f" The targets have the shape {[n, *places]}: remove the axis of length 1 with "
             f"targets.squeeze({1 + list(places).index(1)})."
         )
     return (
@@ -248,16 +248,16 @@ def _check_classes(data: DataSet) -> None:
             raise InputError(
                 f"--data {data.name}: targets of {name} are {split.targets.dtype} "
                 f"{list(split.targets.shape)}, and cross-entropy needs class numbers, integers "
-                f"from 0. Numbers to predict are for surface --loss mse; from one-hot rows, take "
-                f"argmax(axis=1); probabilities of classes are for a --loss of your own, which "
-                f"returns cross_entropy(outputs, targets, reduction='none')."
+                "from 0. For numbers to predict, use surface --loss mse. From one-hot rows, take "
+                "argmax(axis=1). For class probabilities, write your own --loss that returns "
+                "cross_entropy(outputs, targets, reduction='none')."
             )
         low = data.counted(name).min(initial=0)
         if low < 0:
             raise InputError(
-                f"--data {data.name}: targets of {name} have {low} in them; class numbers count "
+                f"--data {data.name}: targets of {name} contain {low}, but class numbers count "
                 f"from 0. Pass --ignore-index {low} if these targets do not count, or number the "
-                f"classes from 0."
+                "classes from 0."
             )
 
 
@@ -265,5 +265,5 @@ def _check_logits(outputs: torch.Tensor, name: str) -> None:
     if not outputs.is_floating_point():
         raise InputError(
             f"--model: {name} returns {str(outputs.dtype).removeprefix('torch.')}; the loss needs "
-            f"logits that are real numbers of floating point, not classes."
+            "logits that are real floating-point numbers, not classes."
         )

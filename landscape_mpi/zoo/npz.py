@@ -43,7 +43,7 @@ def load_npz(name: str, *, data_dir: Path | None = None) -> dict[str, Split]:
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"{path}: images are {list(shapes[0])}, test_images {list(shapes[1])} (height, "
-                "width, channels); one network cannot take both."
+                "width, channels), but one network cannot take both."
             )
     return splits
 
@@ -55,9 +55,9 @@ def _find_file(name: str, data_dir: Path | None) -> Path:
         if path.is_file():
             return path
     if name and asked.is_dir():
-        raise InputError(f"--data npz:{name}: is a directory; name the .npz file in it.")
+        raise InputError(f"--data npz:{name}: is a directory. Name the .npz file in it.")
     looked = " nor ".join(dict.fromkeys(str(path) for path in places))
-    hint = "" if data_dir else " Name it in full, or the folder it is in by --data-dir."
+    hint = "" if data_dir else " Pass its full path, or the folder that contains it as --data-dir."
     raise MissingInputError(f"--data npz:{name}: there is no file {looked}.{hint}")
 
 
@@ -66,7 +66,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         # A single array is looked at and not read: it may claim any size.
         loaded = np.load(path, allow_pickle=False, mmap_mode="r")
         if isinstance(loaded, np.ndarray):
-            raise InputError(f"{path}: holds one array, not several by name; write numpy.savez.")
+            raise InputError(
+                f"{path}: holds a single array, not several named ones. Write the file with "
+                "numpy.savez."
+            )
         with loaded:
             _check_sizes(path)
             return {name: loaded[name] if name in ARRAYS else np.empty(0) for name in loaded.files}
@@ -81,10 +84,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_sizes(path: Path) -> None:
-    """Check that arrays are as large as they say, and fit into memory, before they are read.
+    """Check that arrays have the size that they claim, and fit into memory, before they are read.
 
     Raises:
-        InputError: If they are not, or do not.
+        InputError: If they do not.
     """
     total = 0
     with zipfile.ZipFile(path) as archive:
@@ -96,9 +99,9 @@ def _check_sizes(path: Path) -> None:
                 held = info.file_size - member.tell()
             if claimed != held:
                 raise InputError(
-                    f"{path}: {info.filename} says that it holds {in_words(claimed)}, and has "
-                    f"{in_words(held)}: it is damaged or not what it seems. Write the arrays again "
-                    f"with numpy.savez."
+                    f"{path}: {info.filename} claims to hold {in_words(claimed)}, but holds "
+                    f"{in_words(held)}, so it is damaged or of another kind. Write the arrays "
+                    "again with numpy.savez."
                 )
             total += claimed
     check_fits(str(path), total)
@@ -158,8 +161,8 @@ def check_images(where: str, images: np.ndarray) -> np.ndarray:
     """
     if images.dtype != np.uint8:
         raise InputError(
-            f"{where} is {images.dtype}, must be uint8 from 0 to 255. Images from 0 to 1 become "
-            "that by (255 * images).round().astype('uint8')."
+            f"{where} is {images.dtype}, must be uint8 from 0 to 255. Convert images from 0 to 1 "
+            "with (255 * images).round().astype('uint8')."
         )
     if images.ndim not in {3, 4}:
         raise InputError(
@@ -188,10 +191,10 @@ def _check_labels(where: str, labels: np.ndarray) -> np.ndarray:
             "image. From one-hot rows, take labels.argmax(axis=1)."
         )
     if labels.size and labels.min() < 0:
-        raise InputError(f"{where} has {labels.min()} in it; class numbers count from 0.")
+        raise InputError(f"{where} contains {labels.min()}, but class numbers count from 0.")
     if labels.size and labels.max() >= MOST_CLASSES:
         raise InputError(
-            f"{where} has {labels.max()} in it; class numbers count from 0, and below "
+            f"{where} contains {labels.max()}, but class numbers must be from 0 to below "
             f"{MOST_CLASSES:,}."
         )
     return labels.astype(np.int64)
@@ -205,7 +208,7 @@ def _load(asked: Asked) -> Loaded:
 DATA_SET = NamedData(
     load=_load,
     kind="image",
-    size="yours, of bytes",
+    size="your own images, in bytes",
     files="images, labels, test_images, test_labels",
     words="`images` uint8 (N, H, W, C), `labels`, and `test_images`, `test_labels` if there are "
     "any",

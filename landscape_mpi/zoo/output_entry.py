@@ -31,8 +31,8 @@ def split_entry(name: str) -> tuple[str, str | None]:
         return name, None
     if not rest.endswith("]") or rest == "]":
         raise InputError(
-            f"--model {name}: brackets after the name hold an entry of the network's result, as in "
-            "package.module:function[logits]. Name one, or leave them out."
+            f"--model {name}: brackets after the name must hold an entry of the network's result, "
+            "as in package.module:function[logits]. Name one, or leave out the brackets."
         )
     return model, rest[:-1]
 
@@ -76,7 +76,7 @@ class EntryTaker:
         if isinstance(outputs, torch.Tensor):  # its [0] would be the first sample
             raise InputError(
                 f"--output {self.entry}: {self.model} returns one tensor, which has no entries. "
-                f"Leave --output out."
+                "Leave out --output."
             )
         entries = entries_of(outputs)
         found = entries.get(self.entry)
@@ -137,8 +137,11 @@ def described_entries(outputs: object) -> str:
 
 
 def way_out(outputs: object) -> str:
-    """Explain how to make a loss of outputs that are not a tensor."""
+    """Explain how to compute a loss from outputs that are not a tensor."""
     found = described_entries(outputs)
     if not found:
-        return "Wrap the network in one whose forward returns the tensor that the loss is made of."
-    return f"Pass --output with the entry that the loss is made of: {found}."
+        return (
+            "Wrap the network in a module whose forward returns only the tensor that enters "
+            "the loss."
+        )
+    return f"Pass --output with the entry that enters the loss: {found}."

@@ -89,7 +89,7 @@ def _check_alike(where: str, splits: Mapping[str, Split]) -> None:
         if first != last:
             raise InputError(
                 f"{where}: {part} of train are {first}, of test {last}".replace("'", "")
-                + "; one network and one loss take both, so they must be alike."
+                + ". The same network and loss take both, so they must be alike."
             )
 
 
@@ -106,8 +106,8 @@ def _count_classes(where: str, splits: Mapping[str, Split]) -> int:
     largest = max(int(split.targets.max()) for split in splits.values())
     if largest >= MOST_CLASSES:
         raise InputError(
-            f"{where}: targets have {largest} in them; class numbers count from 0, and below "
-            f"{MOST_CLASSES:,}. Numbers to predict are float32."
+            f"{where}: targets contain {largest}, but class numbers must be from 0 to below "
+            f"{MOST_CLASSES:,}. Pass numbers to predict as float32."
         )
     return max(1, 1 + largest)
 

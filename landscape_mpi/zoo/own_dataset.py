@@ -87,6 +87,6 @@ def _check_alike(where: str, arrays: Mapping[int, np.ndarray]) -> None:
         first = next(iter(kinds))
         if kind != kinds[first]:
             raise InputError(
-                f"{where}: sample {first} is {kinds[first]}, sample {number} is {kind}. One array "
-                f"holds them all: crop, pad or convert them to be alike."
+                f"{where}: sample {first} is {kinds[first]}, sample {number} is {kind}. All "
+                "samples go into one array. Crop, pad or convert them to the same shape and type."
             )

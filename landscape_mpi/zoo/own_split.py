@@ -59,7 +59,7 @@ def to_array(where: str, given: Any) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError) as problem:
         text = " ".join(str(problem).split())[:150]
         raise InputError(
-            f"{where}: cannot be made an array of numbers, all samples of one shape ({text})."
+            f"{where}: cannot become an array of numbers ({text}). Give all samples the same shape."
         ) from problem
     if array.dtype.kind not in "biuf":
         raise InputError(
@@ -77,8 +77,8 @@ def _floats(values: np.ndarray) -> np.ndarray:
 def _check_inputs(where: str, inputs: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     if inputs.ndim == 1 or inputs.size == 0:
         raise InputError(
-            f"{where}: have the shape {list(inputs.shape)} and need one more dimension that is not "
-            "empty: a table of one number per sample is [n, 1]."
+            f"{where}: have the shape {list(inputs.shape)} but need one more dimension that is "
+            "not empty: a table of one number per sample is [n, 1]."
         )
     if inputs.dtype.kind == "f":
         exact = _floats(inputs)
@@ -98,12 +98,12 @@ def _check_inputs(where: str, inputs: np.ndarray, numbers: np.ndarray) -> np.nda
 def _check_targets(where: str, targets: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     if targets.size == 0:
         raise InputError(
-            f"{where} targets: have the shape {list(targets.shape)}, so there are none. Targets "
-            f"must be [n], or [n, ...] with several for each sample."
+            f"{where} targets: have the shape {list(targets.shape)}, so there are no targets. "
+            "Targets must be [n], or [n, ...] with several for each sample."
         )
     if targets.dtype.kind == "f":
         exact = np.ascontiguousarray(_floats(targets))
-        hint = " with a number that --ignore-index names"
+        hint = " with the number of --ignore-index"
         _refuse_non_finite(f"{where} targets", exact, numbers, hint=hint)
         return exact
     return np.ascontiguousarray(targets, np.int64)
@@ -116,6 +116,6 @@ def _refuse_non_finite(
     if bad.any():
         raise InputError(
             f"{where}: NaN or infinite in {bad.sum():,} of {len(values):,} samples, the first is "
-            f"sample {numbers[bad.argmax()]}. Every loss would be too: leave them out or fill "
-            f"them{hint}."
+            f"sample {numbers[bad.argmax()]}. Every loss would also be NaN or infinite. Leave "
+            f"these samples out or fill the values{hint}."
         )

@@ -14,7 +14,7 @@ from landscape_mpi.errors import InputError
 
 DROPS = (Fraction(1, 2), Fraction(3, 4), Fraction(11, 12))  # 150, 225 and 275 of 300
 BATCH_SIZE = 128
-STAYS_UNTIL, FALLS_UNTIL, LAST_SHARE = 0.5, 0.9, 0.01  # shares of the epochs; of the rate
+STAYS_UNTIL, FALLS_UNTIL, LAST_SHARE = 0.5, 0.9, 0.01  # fractions of the epochs; of the rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,10 @@ class Recipe:
     optimizer: str = "sgd"  # or adam
     momentum: float = 0.9  # for sgd
     nesterov: bool = True  # for sgd
-    lr_drops: tuple[Fraction, ...] = DROPS  # divide lr by 10 after these epochs; below 1: shares
+    lr_drops: tuple[Fraction, ...] = DROPS  # divide lr by 10 after these epochs; below 1: fractions
     l1: float = 0.0  # factor of the sum of absolute weights that is added to the loss
     l2: float = 0.0  # factor of the sum of squared weights that is added to the loss
-    label_noise: float = 0.0  # share of replaced training labels
+    label_noise: float = 0.0  # fraction of replaced training labels
     precision: str = "fp32"  # or bf16 for mixed precision with weights in float32
 
     @property
@@ -85,11 +85,11 @@ def check_recipe(recipe: Recipe) -> None:
     late = [drop for drop in recipe.lr_drops if drop >= recipe.epochs]
     if late and late[0] >= 1:
         raise InputError(
-            f"--lr-drops {late[0]}: --epochs is {recipe.epochs}, so that drop would never come. "
-            "Leave it out, or give shares of the epochs, e.g. 0.5,0.75."
+            f"--lr-drops {late[0]}: --epochs is {recipe.epochs}, so this drop would never come. "
+            "Leave it out, or pass fractions of the epochs, e.g. 0.5,0.75."
         )
     if recipe.optimizer == "sgd" and recipe.nesterov and recipe.momentum == 0:
         raise InputError(
-            "--momentum 0: Nesterov's step needs momentum. Pass --no-nesterov with it, or a "
+            "--momentum 0: Nesterov's step needs momentum. Pass --no-nesterov too, or a "
             "--momentum above 0."
         )

@@ -55,8 +55,8 @@ def load_seismic(
     """
     if data_dir is None:
         raise MissingInputError(
-            "--data seismic: needs --data-dir, the folder that holds its file or, with "
-            "--download, receives it."
+            "--data seismic: needs --data-dir, the folder of its file; with --download, it is "
+            "stored there."
         )
     path = next((data_dir / name for name in FILES if (data_dir / name).is_file()), None)
     if path is None:

@@ -50,8 +50,8 @@ def load_shakespeare(
     """
     if data_dir is None:
         raise MissingInputError(
-            "--data shakespeare: needs --data-dir, the folder that holds its file or, with "
-            "--download, receives it."
+            "--data shakespeare: needs --data-dir, the folder of its file; with --download, it is "
+            "stored there."
         )
     path = next((data_dir / name for name in FILES if (data_dir / name).is_file()), None)
     if path is None:
@@ -91,7 +91,7 @@ def _cut(path: Path, numbers: np.ndarray, length: int) -> Split:
     if n < 1:
         raise InputError(
             f"--data shakespeare:{length}: a split of {path} has {len(numbers):,} characters, but "
-            f"a sequence needs {length + 1:,}. Ask for shorter sequences."
+            f"a sequence needs {length + 1:,}. Choose a smaller length."
         )
     end = n * length
     inputs, targets = numbers[:end], numbers[1 : end + 1]
@@ -110,6 +110,6 @@ DATA_SET = NamedData(
     kind="text",
     size=Size(33_461, 3_717, (USUAL_LENGTH,), 65),
     files=FETCHED,
-    words="tiny Shakespeare under `--data-dir`, or `--download`: sequences of 30 characters or so "
-    "many, to say of each what comes next; the last tenth is the test split",
+    words="tiny Shakespeare under `--data-dir`, or `--download`: sequences of 30 characters, or "
+    "of LENGTH; the task is to predict each next character; the last tenth is the test split",
 )

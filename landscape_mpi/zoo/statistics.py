@@ -48,8 +48,8 @@ def given_std(values: Sequence[float], *, n_channels: int) -> tuple[float, ...]:
     for value in values:
         if value < LEAST_STD:
             raise InputError(
-                f"--std {value:g}: images are divided by it, so it must be at least {LEAST_STD:g}, "
-                f"a fortieth of one step of a pixel."
+                f"--std {value:g}: images are divided by it, so it must be at least "
+                f"{LEAST_STD:g}, a fortieth of the smallest difference between pixels."
             )
     return _per_channel("--std", values, n_channels)
 

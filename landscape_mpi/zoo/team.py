@@ -42,7 +42,7 @@ class Team:
             distributed.all_reduce(sums)
 
     def share_buffers(self, network: nn.Module) -> None:
-        """Give the buffers of rank 0 to all processes. Collective."""
+        """Copy the buffers of rank 0 to all processes. Collective."""
         if self.size > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, src=0)

@@ -101,7 +101,7 @@ class Trainer:
         self.n_done += 1
         if not math.isfinite(loss):
             raise InputError(
-                f"--lr {self.recipe.lr:g}: the training diverged, its loss is {loss} in epoch "
+                f"--lr {self.recipe.lr:g}: the training diverged: its loss is {loss} in epoch "
                 f"{self.n_done}. Try --lr {self.recipe.lr / 10:g}."
             )
         test_loss, test_error = self.test()
@@ -186,7 +186,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trained:
         raise InputError(
-            "--model: its network has no parameter that can be trained: it has none, or "
+            "--model: the network has no trainable parameter: it has no parameters, or "
             "requires_grad is False for all of them."
         )
     if recipe.optimizer == "adam":

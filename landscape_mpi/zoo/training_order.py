@@ -19,7 +19,7 @@ from landscape_mpi.zoo.weight_choice import is_average
 Places = Mapping[Path, TrainingPlace]
 Scale = Callable[[TrainingPlace], float | None]
 FEWEST_LOSSES = 4  # least number of losses that can contradict an order
-RISES = 0.7  # losses contradict the order above this rank correlation with their places
+RISES = 0.7  # above this rank correlation with their places, losses contradict the order
 
 
 def _first(*values: float | None) -> float | None:
@@ -71,9 +71,9 @@ def order_run(run: TrainingRun, places: Places, same: Callable[[Path, Path], boo
         if words is None:
             raise InputError(
                 f"{run.name}: the order in which its {len(run.files)} checkpoints were written is "
-                f"not known. Not all of them record an epoch or a step, and their names "
-                f"({listed(file.name for file in run.files)}) do not tell it either. Name the "
-                f"files one by one, in the order of training."
+                "not known. Not all of them record an epoch or a step, and their names "
+                f"({listed(file.name for file in run.files)}) do not reveal it either. Name the "
+                "files one by one, in the order of training."
             )
         ordered = _ordered(run, places, words, same)
     rising = _rising_loss(ordered.run.files, places)
@@ -129,14 +129,14 @@ def _refuse_other_numbers(run: TrainingRun, places: Places, words: str) -> None:
         names = listed(file.name for file in run.files)
         raise InputError(
             f"{run.name}: the names of its checkpoints hold several numbers ({names}), and the "
-            f"order depends on which one counts. Name the files one by one, in the order of "
-            f"training, or give each training a folder of its own."
+            "order depends on which one counts. Name the files one by one, in the order of "
+            "training, or give each training its own folder."
         )
 
 
 UNKNOWN_PLACE = (
-    "neither a record in it nor its name says where in the training it belongs; to include it, "
-    "name the files one by one, in the order of training"
+    "neither a record in it nor its name gives its place in the training; to include it, name the "
+    "files one by one, in the order of training"
 )
 
 
@@ -200,7 +200,7 @@ def _without_averages(
     names = listed(file.name for file in averages)
     return others, [
         f"{names} are left out: by their names they hold averaged weights, and other files have "
-        f"the same places. For a path of the averages, name them one by one"
+        "the same places. For a trajectory of the averages, name them one by one"
     ]
 
 
@@ -210,7 +210,7 @@ def _refuse_two_series(
     """Refuse files if many of them share their place with another one.
 
     Raises:
-        InputError: If they do.
+        InputError: If they are.
     """
     pairs = [
         (first.name, second.name)
@@ -220,8 +220,8 @@ def _refuse_two_series(
     if len(pairs) > 1 and 2 * len(pairs) >= len(files) - len(pairs):
         raise InputError(
             f"{run.name}: at {len(pairs)} places in the training there are two checkpoints with "
-            f"different weights, e.g. {pairs[0][0]} and {pairs[0][1]}. Give each training a folder "
-            f"of its own, or name the files of one training one by one."
+            f"different weights, e.g. {pairs[0][0]} and {pairs[0][1]}. Give each training its own "
+            "folder, or name the files of one training one by one."
         )
 
 

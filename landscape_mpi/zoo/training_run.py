@@ -42,7 +42,9 @@ def find_runs(paths: Sequence[Path]) -> list[TrainingRun]:
     """
     for path in paths:
         if not path.exists():
-            raise MissingInputError(f"{path}: no such run. Name a folder of checkpoints, or files.")
+            raise MissingInputError(
+                f"{path}: does not exist. Name a folder of checkpoints, or checkpoint files."
+            )
     inside = {path: _in_folder(path) for path in paths if path.is_dir()}
     folders = [path for path in paths if inside.get(path)]
     for path in inside.keys() - folders:

@@ -38,7 +38,7 @@ class UsedSamples:
         for name in asked:
             if name not in n_samples:
                 raise InputError(
-                    f"--splits: {name} is asked for, but --data {spec} has {', '.join(n_samples)}. "
+                    f"--splits names {name}, but --data {spec} has only {', '.join(n_samples)}. "
                     "Leave it out, or pass data that has it."
                 )
         rows: dict[str, np.ndarray | None] = dict.fromkeys(asked)
@@ -49,12 +49,12 @@ class UsedSamples:
     def _limited(self, spec: str, asked: tuple[str, ...], n: int, limit: int) -> np.ndarray:
         if "train" not in asked:
             raise InputError(
-                f"--limit {limit}: limits the training samples, but --splits "
-                f"{','.join(asked)} has none of them. Leave --limit out, or add train to --splits."
+                f"--limit {limit}: limits the training samples, but --splits {','.join(asked)} "
+                "has none of them. Leave out --limit, or add train to --splits."
             )
         if limit > n:
             raise InputError(
-                f"--limit {limit}: --data {spec} has only {n} training samples. Pass at "
-                f"most {n}, or leave --limit out for all of them."
+                f"--limit {limit}: --data {spec} has only {n} training samples. Pass at most {n}, "
+                "or leave out --limit to use all of them."
             )
         return rows_of(self.subset, limit, n)

@@ -109,5 +109,5 @@ FAMILY = Family(
     names=("vgg9", "vgg16", "vgg16_bn"),
     kinds=("image",),
     build=_build,
-    words="convolutions and linear layers behind each other; `vgg9` has batch-norm",
+    words="convolutions followed by linear layers, without shortcuts; `vgg9` has batch-norm",
 )

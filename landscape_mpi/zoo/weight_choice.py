@@ -56,7 +56,7 @@ def choose_weights(path: Path, loaded: object, key: str | None) -> Choice:
     Args:
         path: The file, for messages.
         loaded: The content of the file.
-        key: Place of the weights in it, e.g. ``ema`` or ``ema.module``, or the module with which
+        key: Name of the weights in it, e.g. ``ema`` or ``ema.module``, or the module with which
             the tensors' names begin; None to choose by the names.
 
     Raises:
@@ -111,7 +111,7 @@ def _only_averages(path: Path, found: Mapping[str, dict[str, Any]]) -> Choice:
         _refuse_several(path, found)
     (name,) = found
     choice = _with_count(found[name])
-    return Choice(choice.state, (f"it holds averaged weights only, under {name}", *choice.notes))
+    return Choice(choice.state, (f"it holds only averaged weights, under {name}", *choice.notes))
 
 
 def _with_count(state: dict[str, Any]) -> Choice:
@@ -135,7 +135,7 @@ def _one_of(path: Path, raw: Mapping[str, dict[str, Any]]) -> Choice:
     if not known or any(name in others for name in known):
         return _together(raw)
     choice = _with_count(raw[first])
-    note = f"the weights under {first} are used, and not those under {', '.join(others)}"
+    note = f"the weights under {first} are used, not those under {', '.join(others)}"
     return Choice(choice.state, (note, *choice.notes))
 
 
@@ -146,8 +146,8 @@ def _together(raw: Mapping[str, dict[str, Any]]) -> Choice:
 
 def _refuse_several(path: Path, found: Mapping[str, State]) -> NoReturn:
     raise InputError(
-        f"{path}: holds the weights of {len(found)} networks, under {listed(found)}, and any of "
-        f"them may be meant. Pass --checkpoint-key with one of these names."
+        f"{path}: holds the weights of {len(found)} networks, under {listed(found)}, and it is "
+        "not clear which of them to use. Pass --checkpoint-key with one of these names."
     )
 
 
@@ -242,9 +242,9 @@ def _checked(path: Path, loaded: Mapping[Any, Any], state: Mapping[Any, Any]) ->
     if len(others) == len(state):
         there = listed(map(str, state)) or "nothing"
         raise InputError(
-            f"{path}: holds no tensors, neither at the top nor under a name such as {WRAPPERS[0]} "
-            f"or {WRAPPERS[3]}; it has: {there}. Save network.state_dict(), or pass "
-            f"--checkpoint-key with the name under which the weights lie."
+            f"{path}: holds no tensors, neither at the top level nor under a name such as "
+            f"{WRAPPERS[0]} or {WRAPPERS[3]}; it holds: {there}. Save network.state_dict(), or "
+            "pass --checkpoint-key with the name of the weights in the file."
         )
     if others:
         raise InputError(

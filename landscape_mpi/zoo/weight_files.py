@@ -79,8 +79,8 @@ def find_weights(path: Path) -> WeightFiles:
     found = re.search(r"-(\d{5})-of-(\d{5})\.", path.name)
     if found and int(found[2]) > 1:
         raise InputError(
-            f"{path}: is shard {int(found[1])} of {int(found[2])}, and holds only a part of the "
-            f"weights. Name the folder, or the index.json in it."
+            f"{path}: is shard {int(found[1])} of {int(found[2])}, so it holds only a part of the "
+            "weights. Name the folder, or the index.json in it."
         )
     return WeightFiles(path, main, (), others)
 
@@ -90,7 +90,7 @@ def load_files(found: WeightFiles, *, trust: bool, mapped: bool = False) -> obje
 
     Args:
         found: The files.
-        trust: Unpickle whatever they hold, which can run code.
+        trust: Unpickle any object in them, which can run code.
         mapped: Whether tensors are read only when they are used, if the format allows it.
     """
     if found.main.is_dir():
@@ -126,9 +126,9 @@ def _in_folder(path: Path) -> tuple[Path, tuple[str, ...]]:
         return path, ()
     if any(path.glob("*mp_rank_*_model_states.pt")) or (path / "zero_to_fp32.py").exists():
         raise InputError(
-            f"{path}: is a folder of DeepSpeed, which keeps the weights in parts. Put them "
-            f"together with the script zero_to_fp32.py in it or beside it, and name the file that "
-            f"the script writes."
+            f"{path}: is a folder of DeepSpeed, which splits the weights into parts. Join them "
+            "with the script zero_to_fp32.py in the folder or beside it, and name the file that "
+            "the script writes."
         )
     inside = sorted(
         inner.name
@@ -137,8 +137,9 @@ def _in_folder(path: Path) -> tuple[Path, tuple[str, ...]]:
     )
     hint = f": it holds {listed(inside)}" if inside else ""
     raise InputError(
-        f"{path}: is a directory; name the checkpoint file in it{hint}. Folders that are one "
-        f"checkpoint hold {IN_FOLDER[0]}, {IN_FOLDER[2]} or the index of its shards, or {METADATA}."
+        f"{path}: is a directory. Name the checkpoint file in it{hint}. A folder is a checkpoint "
+        f"itself only if it holds {IN_FOLDER[0]}, {IN_FOLDER[2]} or the index of its shards, or "
+        f"{METADATA}."
     )
 
 
@@ -148,7 +149,10 @@ def _check_file(path: Path) -> None:
         hint = f" Did you mean {path.parent / near}?" if near else ""
         raise MissingInputError(f"{path}: no such checkpoint.{hint}")
     if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty; the program that wrote it was probably cut off.")
+        raise InputError(
+            f"{path}: is empty; the program that wrote it was probably interrupted. Take another "
+            "checkpoint."
+        )
 
 
 def _names_beside(path: Path) -> list[str]:
@@ -164,7 +168,10 @@ def _shards_of(index: Path) -> tuple[Path, ...]:
     names = sorted(set(_weight_map(index).values()))
     for name in names:
         if Path(name).name != name:
-            raise InputError(f"{index}: names {name!r}, which is not a file beside it.")
+            raise InputError(
+                f"{index}: names {name!r}, which is not a file beside it. Copy the whole folder "
+                "again."
+            )
         _check_file(index.parent / name)
     return tuple(index.parent / name for name in names)
 
@@ -207,8 +214,8 @@ def _load_shard(
     missing = [name for name in wanted if name not in there]
     if missing:
         raise InputError(
-            f"{shard}: does not hold {listed(missing)}, which should be there by the index. The "
-            f"files belong to two checkpoints, or one was not copied whole: copy the folder again."
+            f"{shard}: lacks {listed(missing)}, which the index assigns to it. The files belong "
+            "to two checkpoints, or one was not copied completely. Copy the folder again."
         )
     return {name: there[name] for name in wanted}
 
@@ -244,19 +251,19 @@ def _refused(path: Path, problem: Exception, trust: bool) -> InputError:
     if unsafe and not trust:
         return InputError(
             f"{path}: holds {unsafe[1] or 'a TorchScript program'}, not only tensors, and loading "
-            "that can run code. Save network.state_dict() alone or, if you trust whoever wrote "
-            "the file, pass --trust-checkpoint."
+            "such an object can run code. Save only network.state_dict(), or pass "
+            "--trust-checkpoint if you trust the author of the file."
         )
     if isinstance(problem, AttributeError | ImportError):
         return InputError(
             f"{path}: holds an object whose class cannot be imported here: "
-            f"{first_sentence(problem)} Save network.state_dict() alone where it can."
+            f"{first_sentence(problem)} Save only network.state_dict() where it can be imported."
         )
     return _damaged(path, problem)
 
 
 def _damaged(path: Path, problem: Exception) -> InputError:
-    """Return the error for a file that was cut off, or was never a checkpoint."""
+    """Return the error for a file that is truncated, or was never a checkpoint."""
     with path.open("rb") as file:
         start = file.read(16)
     cut_zip = start.startswith(b"PK") and not zipfile.is_zipfile(path)
@@ -264,7 +271,8 @@ def _damaged(path: Path, problem: Exception) -> InputError:
     if cut_zip or (start.startswith(b"\x80") and not foreign_pickle):
         return InputError(
             f"{path}: is truncated or damaged, {path.stat().st_size:,} bytes "
-            f"({type(problem).__name__}: {first_sentence(problem)}) Copy it again, or take another."
+            f"({type(problem).__name__}: {first_sentence(problem)}) Copy it again, or take "
+            "another checkpoint."
         )
     return InputError(
         f"{path}: is not a checkpoint of torch.save or safetensors, or is damaged; it begins with "

@@ -155,8 +155,8 @@ def _one_of(path: Path, fits: list[NameFit]) -> tuple[NameFit, tuple[str, ...]]:
         )
     raise InputError(
         f"{path}: holds {len(fits)} sets of weights that fit the network, under "
-        f"{', '.join(_key(fit) or 'no module' for fit in fits)}, and any of them may be meant. "
-        f"Pass --checkpoint-key with one of these names."
+        f"{', '.join(_key(fit) or 'no module' for fit in fits)}, and it is not clear which of "
+        "them to use. Pass --checkpoint-key with one of these names."
     )
 
 
@@ -178,8 +178,8 @@ def _refuse_small_part(
         raise InputError(
             f"{path}: holds the {len(fit.names)} tensors of the network under {_key(fit)}, and "
             f"{len(strays)} others that the network does not have ({listed(strays)}). Name the "
-            f"network that it was trained with, or pass --checkpoint-key {_key(fit)} if the "
-            f"network is that part."
+            f"network that was trained, or pass --checkpoint-key {_key(fit)} if you mean this "
+            "part."
         )
 
 

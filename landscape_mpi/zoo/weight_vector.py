@@ -1,4 +1,4 @@
-"""Read the weights of a checkpoint as one long vector, any stretch of it alone."""
+"""Read the weights of a checkpoint as one long vector, or any stretch of it alone."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def choose_layout(header: Header, *, ignore: tuple[str, ...], states: bool) -> L
     }
     if not Layout(shapes).n_weights:
         raise InputError(
-            f"--ignore: {','.join(ignore)} leaves none of the {len(header.shapes)} tensors of "
+            f"--ignore {','.join(ignore)} leaves none of the {len(header.shapes)} tensors of "
             f"{header.path} to move. Pass --ignore none."
         )
     return Layout(shapes)
@@ -168,7 +168,7 @@ def check_layout(header: Header, layout: Layout, *, like: Path) -> None:
             has = "does not have" if found is None else f"has with shape {list(found)}"
             raise InputError(
                 f"{header.path}: {has} {name}, which has shape {list(shape)} in {like}. All "
-                "checkpoints of a plane must be of one network: leave this one out."
+                "checkpoints of a plane must belong to the same network. Leave this one out."
             )
 
 
@@ -203,12 +203,12 @@ def read_stretch(
         tensor = state.get(name)
         if tensor is None or tuple(tensor.shape) != layout.shapes[name]:
             raise InputError(
-                f"{path}: was replaced while it was read. Start again when nothing writes it."
+                f"{path}: was replaced while it was read. Start again when no program writes to it."
             )
         piece = tensor.reshape(-1)[first - begin : last - begin].to(torch.float32).numpy()
         if not np.isfinite(piece).all():
             raise InputError(
                 f"{path}: {name} holds NaN or infinite weights: the training diverged there, so a "
-                "trajectory cannot pass through it. Leave this checkpoint and the later ones out."
+                "trajectory cannot pass through it. Leave out this checkpoint and the later ones."
             )
         out[first - start : last - start] = piece
