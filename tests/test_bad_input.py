@@ -154,7 +154,7 @@ CASES = {
         "--ignore: 'biases' matches no parameter of the network. Did you mean bias? Its names are "
         "conv1.weight, bn1.weight,",
     ),
-    "all of it ignored": ({"z": "--ignore=*"}, "and with --ignore * none of these would move."),
+    "all of it ignored": ({"z": "--ignore=*"}, "but with --ignore * none of these would move."),
     "an empty pattern": ({"z": "--ignore=bias,"}, "--ignore: 'bias,' contains an empty name."),
     "a pattern of nothing": ({"z": "--only=fc.*"}, "--only: 'fc.*' matches no parameter of the"),
     "what trained, of a checkpoint": ({"z": "--only=trainable"}, "every parameter of the network"),
@@ -175,7 +175,7 @@ CASES = {
     "no network": ({"model": "--model=hooks:no_network"}, "returned an int, not a torch.nn.Module"),
     "too few outputs": (
         {"model": "--model=hooks:three_outputs", "checkpoint": None},
-        "has 3 outputs, digits has 10 classes",
+        "has 3 outputs, but digits has 10 classes",
     ),
     "a network of NaN": (
         {"model": "--model=hooks:nan_weights", "checkpoint": None},
@@ -206,7 +206,10 @@ CASES = {
         {"data": "--data=cifar10", "z": "--data-dir=directory"},
         "Pass --download to fetch it there",
     ),
-    "labels out of range": ({"data": "--data=npz:labels11.npz"}, "has 10 outputs, npz:labels11"),
+    "labels out of range": (
+        {"data": "--data=npz:labels11.npz"},
+        "has 10 outputs, but npz:labels11",
+    ),
     "images of floats": ({"data": "--data=npz:floats.npz"}, "uint8"),
     "lengths that differ": ({"data": "--data=npz:lengths.npz"}, "20"),
     "arrays of other names": ({"data": "--data=npz:nameless.npz"}, "pictures"),
@@ -225,7 +228,7 @@ CASES = {
     ),
     "a type of GPUs on the CPU": (
         {"z": "--precision=tf32", "device": "--device=cpu"},
-        "--precision tf32: a type of NVIDIA GPUs from Ampere on, and this run computes on the CPU",
+        "--precision tf32 needs an NVIDIA GPU, Ampere or newer, but this run computes on the CPU",
     ),
     "a tolerance for fp32": (
         {"z": "--tolerance=0.01"},
@@ -271,7 +274,7 @@ CASES = {
     ),
     "weights of complex numbers": (
         {"model": "--model=hooks:complex_weights", "checkpoint": None},
-        "is complex, and the plane needs real weights",
+        "is complex, but a plane needs real weights",
     ),
     "directions of another network": (
         {"z": "--directions=names.h5"},
@@ -302,7 +305,7 @@ CASES = {
     "directions that are not there": ({"z": "--directions=none.h5"}, "there is no such file"),
     "directions of text": ({"z": "--directions=text.h5"}, "cannot be read as HDF5"),
     "a file without directions": ({"z": "--directions=other.h5"}, "holds x, and neither"),
-    "directions of another length": ({"z": "--directions=short.h5"}, "holds 1 tensors; this"),
+    "directions of another length": ({"z": "--directions=short.h5"}, "holds 1 tensors, but this"),
     "directions of other shapes": ({"z": "--directions=shapes.h5"}, "has shape (2,), in this"),
     "a variance below zero": (
         {"z": "--directions=variance.h5", "x": "--x=0:2:3"},

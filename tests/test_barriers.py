@@ -444,7 +444,7 @@ def test_bad_input_is_one_message_and_nothing_is_written(solutions, tmp_path):
     torch.save(recurrent.state_dict(), tmp_path / "dense.pt")
     dense = (tmp_path / "dense.pt", tmp_path / "dense.pt", "--model=densenet121", "--data=digits")
     told = refusal(*dense, "--match=weights", *out)
-    assert told.startswith("--match weights: the units of --model densenet121 cannot be put in")
+    assert told.startswith("--match weights: the units of --model densenet121 cannot be permuted")
     assert not (tmp_path / "new.h5").exists()
 
 

@@ -173,7 +173,7 @@ def test_what_cannot_be_compared(three, write, tmp_path):
         ([three[0], "--compare"], "draws 2 to 21 surface files in one picture, but 1 is named"),
         (
             [*three * 8, "--compare"],
-            "is for 2 to 21 surface files in one picture, and 24 are named",
+            "draws 2 to 21 surface files in one picture, but 24 are named",
         ),
         (
             three,

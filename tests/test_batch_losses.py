@@ -242,7 +242,7 @@ def test_weights_with_derivatives_are_refused():
         return smooth(outputs, targets) * weights, weights
 
     assert refused(confident) == (
-        "--loss: its mean is divided by the sum of weights, or by a count, that has derivatives in "
-        "the weights of the network, and derivatives of a divisor are left out here. Return "
-        "weights, or a count, that depend on the targets or on the batch alone."
+        "--loss: its mean is divided by the sum of weights, or by a count, that has derivatives "
+        "in the weights of the network, but derivatives of a divisor are not computed here. "
+        "Return weights, or a count, that depend only on the targets or on the batch."
     )

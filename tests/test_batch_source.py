@@ -393,7 +393,7 @@ def test_what_ends_too_early():
             return 6
 
     found = source(Short())
-    with pytest.raises(InputError, match="ended after 4 batches, where a batch 4 was expected"):
+    with pytest.raises(InputError, match="ended after 4 batches, but batch 4 was expected"):
         all_of(found)
 
 
@@ -427,7 +427,7 @@ def test_a_sampler_without_end():
             while True:
                 yield [0, 1]
 
-    with pytest.raises(InputError, match="has drawn 1002 indices for 10 samples and does not end"):
+    with pytest.raises(InputError, match="has drawn 1002 indices for 10 samples without ending"):
         source(DataLoader(Rows(), batch_sampler=Endless()))
 
 
@@ -451,7 +451,7 @@ def test_a_sampler_of_one_part_of_the_data():
     ],
 )
 def test_a_collate_function_that_nobody_calls(data):
-    with pytest.raises(InputError, match="no data of the problem is one"):
+    with pytest.raises(InputError, match="no data of the problem is a Dataset"):
         source(data, collate=list)
 
 

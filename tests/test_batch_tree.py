@@ -362,9 +362,9 @@ NO_TREES = [
     (
         lambda: (x() for _ in range(2)),
         r"generator, .* \(TypeError: cannot pickle 'generator' object\)\. It can be read "
-        "once only: return a list of its items",
+        "only once. Return a list of its items",
     ),
-    (lambda: map(abs, (one for one in [x()])), "map, .*It can be read once only"),
+    (lambda: map(abs, (one for one in [x()])), "map, .*It can be read only once"),
 ]
 
 

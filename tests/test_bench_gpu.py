@@ -49,7 +49,7 @@ def test_every_part_passes_on_a_gpu(tmp_path):
     done, lines = run(tmp_path, "--limit-s=300", device="cuda:0")
     assert {line["part"]: line.get("error") for line in lines} == dict.fromkeys(ALL), done.stderr
     found = {line["part"]: line["found"] for line in lines}
-    assert found["graphs"]["graph"] == found["graphs"]["after_that"] == "one CUDA graph a split"
+    assert found["graphs"]["graph"] == found["graphs"]["after_that"] == "one CUDA graph per split"
     assert "operation not permitted" in found["graphs"]["reads_a_value"]
     assert all("out of memory" in words for words in found["memory"].values())
     assert found["batch and type"]["bf16 16"]["peak_gib"] > 0

@@ -245,7 +245,7 @@ def test_content_without_tensors(path):
         "it holds: epoch, things. Save network.state_dict(), or pass --checkpoint-key with the "
         "name of the weights in the file."
     )
-    assert "it has: nothing." in refusal(saved(path, {"state_dict": {}}))
+    assert "it holds: nothing." in refusal(saved(path, {"state_dict": {}}))
     assert refusal(saved(path, [torch.zeros(2)])) == (
         "holds a list, not a state dict. Save network.state_dict()."
     )

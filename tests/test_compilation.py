@@ -41,14 +41,14 @@ def test_a_folder_that_others_could_write_to_is_refused(kind, temporary):
         folder.touch()
     else:
         folder.mkdir()
-    words = "is not this user's own, so that others could have this run load their code"
+    words = "does not belong to this user, so other users could make this run load their code"
     if kind == "of another user":
         if os.geteuid() != 0:
             pytest.skip("giving a folder to another user takes root")
         os.chown(folder, 65534, 65534)
     if kind == "open to all":
         folder.chmod(0o777)
-        words = "is open to all users, so that others could have this run load their code"
+        words = "is open to all users, so other users could make this run load their code"
     if kind == "a file":
         words = "cannot be made (File exists)"
     with pytest.raises(InputError) as caught:

@@ -72,7 +72,7 @@ def test_a_process_alone_may_name_one_gpu(monkeypatch):
     with pytest.raises(InputError) as problem:
         choose_alone("cuda:2")
     assert str(problem.value) == (
-        "--device cuda:2: torch sees 2 such GPUs here, and counts from 0. Pass one of cuda:0 to "
+        "--device cuda:2: torch sees 2 such GPUs here, counted from 0. Pass one of cuda:0 to "
         "cuda:1, or cuda."
     )
     Gpus().put(monkeypatch, torch.cuda)

@@ -403,7 +403,7 @@ def test_random_numbers_of_the_test_batches_are_those_of_every_point(inside, tmp
 REFUSED = {
     "untested": r"--problem: problem_members:untested has the data train but no test split",
     "scripted": r"^--problem problem_members:scripted: the running statistics of 5 \(BatchNorm1d",
-    "single": r"^--problem problem_members:single: a batch gives 1 one value of each channel",
+    "single": r"^--problem problem_members:single: a batch gives 1 only one value per channel",
     "turning": r"of problem_members:turning has state that is not a real tensor \(turn\)",
     "noting": r"of problem_members:noting has state that is not a real tensor \(_extra_state\)",
 }

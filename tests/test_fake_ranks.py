@@ -100,7 +100,7 @@ def test_each_rank_computes_on_its_own_gpu(n_ranks, visible, on_the_cpu, on_gpus
     assert f"{n_ranks} ranks: {n_ranks} x NVIDIA H200; fp32, batch 64, 1 thread a rank" in (
         done.stdout
     )
-    assert "one CUDA graph a split" in done.stdout
+    assert "one CUDA graph per split" in done.stdout
     assert contexts == {rank: [rank] for rank in range(n_ranks)}
     np.testing.assert_array_equal(values_of(out), values_of(on_the_cpu))
 

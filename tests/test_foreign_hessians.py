@@ -71,7 +71,9 @@ def test_second_derivatives_that_torch_has_wrong_are_refused(tmp_path):
     assert run_alone(words).status == 0
     ended = run_alone(["landscape_mpi.hessian", str(out)])
     assert ended.status == 2
-    assert "weight_norm of torch has wrong second derivatives" in " ".join(ended.words.split())
+    assert "torch's parametrizations.weight_norm has wrong second derivatives" in " ".join(
+        ended.words.split()
+    )
 
 
 def check_hessians(case, line, tmp_path):

@@ -101,7 +101,7 @@ def test_a_batch_that_cannot_be_recorded_for_lack_of_memory_is_halved(control, b
         done = surface("crowded.h5", model="wide:build_crowded")
     assert done.status == 0, done.words
     assert "out of memory, so the batch becomes 64: CUDA out of memory" in done.words
-    assert "one CUDA graph a split" in done.words
+    assert "one CUDA graph per split" in done.words
 
 
 def eigenvalues(name, *options):

@@ -203,7 +203,7 @@ def test_no_such_module(folder):
         f"--model: no module named hook_nest, neither in {folder} nor among the installed "
         "packages. Run in the folder that holds hook_nest.py, or add that folder to PYTHONPATH."
     )
-    assert "the folder that has the package hook_nest, or put" in refusal("hook_nest.a:build")
+    assert "the folder that holds the package hook_nest, or add" in refusal("hook_nest.a:build")
     assert refusal("hook_nets.build:x") == (
         f"--model: no module named hook_nets.build: hook_nets ({folder / 'hook_nets.py'}) is a "
         "module and not a package. To name its function build, pass hook_nets:build."

@@ -58,8 +58,8 @@ def test_grey_among_colour_becomes_colour_and_transparency_is_left_out(tmp_path)
 def test_images_of_two_sizes_are_refused(tmp_path):
     write(tmp_path, [GREY[0], GREY[1], GREY[2, :, :4]])
     assert refusal(tmp_path) == (
-        f"/b/2.png: is 4 x 5 pixels (width, height), {tmp_path}/a/1.png is 6 x 5, and one network "
-        "cannot take both. Resize all images to one size."
+        f"/b/2.png: is 4 x 5 pixels (width, height), but {tmp_path}/a/1.png is 6 x 5, and one "
+        "network cannot take both. Resize all images to one size."
     )
 
 

@@ -252,22 +252,28 @@ REFUSED = [
         lambda: torch.jit.freeze(scripted().eval()),
         "it is frozen TorchScript .*are constants",
     ),
-    (lambda: torch.jit.freeze(traced()), ".* Pass the module from before it was frozen"),
+    (lambda: torch.jit.freeze(traced()), ".* Pass the module before it is frozen"),
     (exported, r"its train\(\) raised NotImplementedError: .*pass the nn.Module that was exported"),
     (lambda: under_inference_mode(plain), r"0.weight was made under torch.inference_mode\(\), and"),
     (lambda: buffer(under_inference_mode(lambda: torch.ones(2))), OUT_OF_IT),
-    (lambda: plain().to("meta"), "0.weight is on the meta device; the plane .* Give the network"),
-    (lambda: parameter(torch.eye(3).to_sparse()), "own is sparse or quantized; the plane needs"),
-    (lambda: buffer(torch.eye(3).to_sparse_csr()), "own is sparse or quantized; the plane needs"),
+    (lambda: plain().to("meta"), "0.weight is on the meta device, but a plane .* Convert it to"),
+    (lambda: parameter(torch.eye(3).to_sparse()), "own is sparse or quantized, but a plane needs"),
+    (lambda: buffer(torch.eye(3).to_sparse_csr()), "own is sparse or quantized, but a plane needs"),
     (lambda: parameter(torch.ones(2) * 1j), "own is complex, .* Keep real and imaginary parts as"),
     (
         lambda: parameter(torch.ones(2).to(torch.float8_e4m3fn)),
-        r"own is of the type float8_e4m3fn, .* Convert the network: network.float\(\)",
+        r"own has the type float8_e4m3fn, .* Convert the network: network.float\(\)",
     ),
     (lambda: parameter(torch.ones(1).expand(5)), r"own has 5 elements that share memory, .*expand"),
-    (lambda: nn.Sequential(nn.Flatten()), "it has no parameters, and a plane moves floating-point"),
-    (quantized, "it has no parameters, .* Pass the network from before quantization"),
-    (whole_numbers, "it has parameters of int8 only, and a plane moves floating-point parameters"),
+    (
+        lambda: nn.Sequential(nn.Flatten()),
+        "the network has no parameters, but a plane moves floating-point",
+    ),
+    (quantized, "has no parameters, .* Pass the network before quantization"),
+    (
+        whole_numbers,
+        "the network has parameters of int8 only, but a plane moves floating-point parameters",
+    ),
 ]
 
 
@@ -300,7 +306,7 @@ BY_NAME = [
     ("lambda: kinds.under_inference_mode(kinds.plain)", "0.weight was made under torch.inference_"),
     ("kinds.exported", "its train() raised NotImplementedError"),
     ("lambda: torch.jit.freeze(kinds.scripted().eval())", "it is frozen TorchScript"),
-    ("kinds.quantized", "it has no parameters, and a plane moves"),
+    ("kinds.quantized", "the network has no parameters, but a plane moves"),
     ("kinds.lazy_and_unused", "own has no shape even after the network was called once"),
 ]
 

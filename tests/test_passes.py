@@ -63,7 +63,7 @@ def test_a_recording_is_made_once_a_split_and_repeated(device):
         passes.run(samples)
         assert samples.losses.tolist() == expected(10, factor)
     assert len(n_recorded) == 1
-    assert passes.description == "one CUDA graph a split"
+    assert passes.description == "one CUDA graph per split"
 
 
 def test_what_cannot_be_recorded_is_computed_plainly_and_said(device):
@@ -95,7 +95,7 @@ def test_too_many_batches_are_not_recorded(device):
     passes = RecordedPasses(rows, batch=1, record=lambda work: pytest.fail("recorded"))
     passes.run(samples)
     assert samples.losses.tolist() == expected(500)
-    assert passes.description == "no CUDA graph (500 batches a split)"
+    assert passes.description == "no CUDA graph (500 batches per split)"
 
 
 def test_a_lack_of_memory_is_not_taken_for_anything_else(device):
@@ -131,7 +131,7 @@ def test_a_graph_on_a_gpu_follows_the_weights(precision, gpu):
         evaluator.compute_losses(samples)
         recorded = samples.losses.clone()
         assert torch.equal(recorded, plain_losses(evaluator, samples))
-    assert evaluator.passes.description == "one CUDA graph a split"
+    assert evaluator.passes.description == "one CUDA graph per split"
 
 
 class Asks(torch.nn.Module):

@@ -261,7 +261,7 @@ def test_the_types_of_a_gpu(name, capability, types, gpu):
         if "tf32" in types:
             check_available("tf32", device)
         else:
-            words = f"from Ampere on, and this run computes on {name}. Pass fp32 or bf16"
+            words = f"Ampere or newer, but this run computes on {name}. Pass fp32 or bf16"
             with pytest.raises(InputError, match=words):
                 check_available("tf32", device)
 

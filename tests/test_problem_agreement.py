@@ -204,11 +204,14 @@ def metric_by_state(network, batch):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: problem_of(squares, Counting()), "same batches give other values the second time"),
-        (lambda: problem_of(own_generator()), "other values the second time: those of batch 0"),
+        (
+            lambda: problem_of(squares, Counting()),
+            "same batches give different values the second time",
+        ),
+        (lambda: problem_of(own_generator()), "different values the second time: those of batch 0"),
         (
             lambda: problem_of(squares, metrics={"n": metric_by_state}),
-            "give other values the second time",
+            "give different values the second time",
         ),
         (
             lambda: problem_of(squares, Carrying()),

@@ -278,7 +278,7 @@ def test_batches_that_are_read_at_every_point_have_the_same_bits(tiny, device):
     [
         ("contrastive", "is hidden from derivatives"),
         ("integers", "is hidden from derivatives"),
-        ("halved", "weights of torch.bfloat16, which are too coarse for the Hessian"),
+        ("halved", "weights of type torch.bfloat16, which is too coarse for the Hessian"),
         ("merging", "Problem: eval() changes weight of this network"),
     ],
 )
@@ -350,9 +350,9 @@ def test_a_count_with_derivatives_is_refused():
 def test_the_gauss_newton_matrix_of_a_problem_is_refused():
     tiny = differential_equation()
     assert refusal(tiny.loss, gauss_newton=True) == (
-        "--gauss-newton: is the matrix J^T H J of the outputs of a network, and the loss of "
-        "Problem is a function of the network as a whole, whose outputs are not known here. "
-        "Leave it out for the Hessian, or give the loss as a function of outputs and targets with "
+        "--gauss-newton uses the matrix J^T H J of the outputs of a network, but the loss of "
+        "Problem is a function of the whole network, whose outputs are not known here. Leave it "
+        "out to use the Hessian, or define the loss as a function of outputs and targets with "
         "--model, --data and --loss."
     )
 
@@ -362,7 +362,7 @@ def test_coarse_weights_are_refused():
         return nn.Linear(3, 1).bfloat16()
 
     tiny = replace(differential_equation(), build=build)
-    with pytest.raises(InputError, match="torch.bfloat16, which are too coarse for the Hessian"):
+    with pytest.raises(InputError, match="torch.bfloat16, which is too coarse for the Hessian"):
         plane_of(
             tiny,
             loss=lambda network, _: network(torch.ones(2, 3).bfloat16()),

@@ -106,7 +106,7 @@ def test_values_are_those_of_a_plain_loop(make, threads, device):
         np.testing.assert_allclose(found, expected, rtol=tolerance(make))
     noisy = "batch by batch, each with its own random numbers"
     is_alone = threads == 1 or "threads" not in steps_for(make) or device != "cpu"
-    quiet = "batch by batch" if is_alone else "batches shared out to threads"
+    quiet = "batch by batch" if is_alone else "batches distributed over threads"
     assert made.plane.launching == (noisy if make in NOISY else quiet)
 
 

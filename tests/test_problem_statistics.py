@@ -130,9 +130,9 @@ def test_a_batch_of_one_sample_is_refused():
     network = network_of()
     before = copy.deepcopy(network.state_dict())
     words = (
-        r"^here: a batch gives early one value of each channel, which has no variance, so running "
-        r"statistics cannot be measured. Make larger batches, leave the last one out where it is "
-        r"smaller \(drop_last=True\), or: normalise without running statistics \(nn.GroupNorm, nn."
+        r"^here: a batch gives early only one value per channel, which has no variance, so running "
+        r"statistics cannot be measured. Use larger batches, drop a smaller last batch "
+        r"\(drop_last=True\), or: normalise without running statistics \(nn.GroupNorm, nn."
     )
     with pytest.raises(InputError, match=words):
         measuring(network, batches((4, 1))).measure()

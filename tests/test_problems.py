@@ -213,12 +213,12 @@ def test_a_limit_takes_the_first_of_the_data_and_the_file_says_so(tmp_path):
 REFUSED = {
     "mean_of_a_batch": ("loss returned one number for batch 0", "a tensor [n], or the pair (sum"),
     "wrong_key": ("refused.py", "in weigh", "KeyError: 'weight'"),
-    "read_once": ("problems.refused:read_once: ", "generator", "read once only", "Pass a list"),
-    "without_weights": ("the network: weight is on the meta device", "Give the network such"),
+    "read_once": ("problems.refused:read_once: ", "generator", "read only once", "Pass list"),
+    "without_weights": ("the network: weight is on the meta device", "Convert it to such"),
     "three_things": ("problems.refused:three_things returned", "tuple", "landscape_mpi.Problem("),
     "nothing": ("returned None, as a function without return does, not a landscape_mpi.Problem",),
     "later": ("returned an object of type coroutine, not a landscape_mpi.Problem. Let it return",),
-    "of_a_rate": ("(rate, *, width) needs arguments, but is called without: ", "Give them defaul"),
+    "of_a_rate": ("(rate, *, width) needs arguments, but is called without: ", "Give these arg"),
     "without_batches": ("problems.refused:without_batches: ", "is empty", "at least one batch"),
 }
 

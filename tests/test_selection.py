@@ -99,8 +99,8 @@ def test_trainable_needs_some_that_are_and_some_that_are_not(network, kind, foun
         (
             ("bias", "bn"),
             ("4.weight", "4.bias"),
-            "--only 4.bias: names 4.bias, and with --ignore bias,bn none of these would move. "
-            "Pass --ignore none, or ignore less.",
+            "--only 4.bias: names 4.bias, but with --ignore bias,bn none of these would move. "
+            "Pass --ignore none, or ignore fewer parameters.",
         ),
         (("*",), (), "--ignore: the network has 0.bias, 0.weight, 1.bias, 1.weight, 4.bias, 4.we"),
     ],
@@ -112,7 +112,9 @@ def test_what_moves_nothing_is_an_error(network, ignore, only, words):
 
 
 def test_a_network_without_parameters():
-    with pytest.raises(InputError, match="it has no parameters, and a plane moves floating-point"):
+    with pytest.raises(
+        InputError, match="the network has no parameters, but a plane moves floating-point"
+    ):
         moved_names(nn.Flatten(), ignore=())
 
 

@@ -35,7 +35,7 @@ def test_the_leading_pairs():
 
 
 def test_more_pairs_than_there_are():
-    with pytest.raises(InputError, match="asks for 120 eigenvalues, and there are 120"):
+    with pytest.raises(InputError, match="--top 120: there are only 120 eigenvalues"):
         leading_pairs(lambda v: v.double(), draw(0), k=N, tolerance=1e-3, max_products=5)
 
 

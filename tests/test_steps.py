@@ -82,7 +82,7 @@ def command(network, *options):
 
 def test_a_step_that_is_left_out_is_in_log_and_file_and_stays_so(folder, alone):
     first = alone(command("penalised", "--save-directions"), cwd=folder, check=True)
-    words = "folding (at alpha = 1, beta = 0 it gives other outputs, by"
+    words = "folding (at alpha = 1, beta = 0 its outputs differ by"
     assert f"this step would change the numbers, so it is left out: {words}" in first.stdout
     with h5py.File(folder / "out.h5") as file:
         assert file.attrs["steps"] == "threads,uncopied,inference,views,channels_last"

@@ -54,14 +54,12 @@ def test_the_components_are_those_of_a_dense_svd(mean_centred):
 
 def test_more_components_than_there_are_is_refused():
     line = torch.outer(torch.arange(4.0), torch.ones(N)).double()
-    with pytest.raises(
-        InputError, match="--components: 2 are asked for, but the 4 checkpoints .* 1."
-    ):
+    with pytest.raises(InputError, match="--components 2: the 4 checkpoints .* 1."):
         find_components(gram_of(line), 2, mean_centred=False)
 
 
 def test_checkpoints_that_are_all_the_center_have_no_component():
-    with pytest.raises(InputError, match="3 checkpoints that differ from the center have 0"):
+    with pytest.raises(InputError, match="3 checkpoints that differ from the center have only 0"):
         find_components(np.zeros((3, 3)), 1, mean_centred=False)
 
 
@@ -105,13 +103,15 @@ def test_sums_over_stretches_add_up():
 
 def test_parallel_directions_are_refused():
     x = walk(1)
-    with pytest.raises(InputError, match="--x-direction and --y-direction are parallel, and span"):
+    with pytest.raises(
+        InputError, match="--x-direction and --y-direction are parallel, so they span"
+    ):
         project(sums_of(x, torch.cat([x, -3 * x])), names=NAMES)
 
 
 def test_a_direction_of_zeros_is_refused():
     x = walk(1)
-    with pytest.raises(InputError, match="--y-direction: is zero on the weights that move"):
+    with pytest.raises(InputError, match="--y-direction is zero on the weights that move"):
         project(sums_of(x, torch.cat([x, 0 * x])), names=NAMES)
 
 

@@ -42,7 +42,7 @@ def test_another_network_is_refused():
 
 def test_complex_weights_are_refused():
     network = nn.Linear(3, 2, dtype=torch.complex64)
-    with pytest.raises(InputError, match="weight is complex, and the plane needs real weights"):
+    with pytest.raises(InputError, match="weight is complex, but a plane needs real weights"):
         tensors_of(network)
 
 

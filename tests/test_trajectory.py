@@ -256,7 +256,7 @@ BAD = {
     ),
     "too many components": (
         ["RUN", "--components", "13"],
-        "13 are asked for, but the 12 checkpoints",
+        "--components 13: the 12 checkpoints",
     ),
     "seed": (["RUN", "--seed", "1"], "--seed: applies to a direction of kind random, but the axes"),
     "centred": (
@@ -298,7 +298,7 @@ GIVEN = {
     ),
     "parallel": (
         {"alpha": {"linear.bias": np.ones(10)}, "beta": {"linear.bias": -np.ones(10)}},
-        "are parallel, and span no plane",
+        "are parallel, so they span no plane",
     ),
 }
 

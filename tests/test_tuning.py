@@ -115,7 +115,7 @@ def test_too_little_memory_to_compile():
 
     assert is_worth_compiling(fail, "fp32", n_planes=math.inf) == (
         False,
-        "not compiled, for lack of memory",
+        "not compiled, because of lack of memory",
     )
 
 
@@ -139,7 +139,7 @@ def test_a_compiler_that_would_take_longer_than_it_saves_is_not_tried(n_planes, 
     assert found == (
         (True, "compiled it is 2.00 times as fast")
         if tried
-        else (False, "not compiled, since the run is too short for it")
+        else (False, "not compiled, because the run is too short for it")
     )
 
 
@@ -159,7 +159,7 @@ def test_compiled_to_something_else(device):
     exact = {w: np.log1p(np.exp(-w)) for w in (1.0, 1.5)}
     difference = (exact[1.0] - exact[1.5]) / exact[1.0]
     assert not worth
-    assert words == f"not compiled, since that changes the loss by {difference:.2g}"
+    assert words == f"not compiled, because that changes the loss by {difference:.2g}"
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")

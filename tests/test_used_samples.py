@@ -227,7 +227,7 @@ def test_messages_name_samples_by_their_number_in_the_data(module, tmp_path):
         (
             UsedSamples(("train",), N + 1),
             f"--limit {N + 1}: --data noted_data:noted has only {N} training samples. Pass at "
-            f"most {N}, or leave --limit out for all of them.",
+            f"most {N}, or leave out --limit to use all of them.",
         ),
         (
             UsedSamples(("test",), 5),

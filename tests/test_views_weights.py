@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn(tmp_path):
     run = str(write_run(tmp_path / "run"))
     with pytest.raises(InputError, match="^no file is named. Name surface files, or after --weigh"):
         plot.main([])
-    with pytest.raises(InputError, match="^both surfaces and --weights are named. Name surface fi"):
+    with pytest.raises(InputError, match="^surfaces and --weights are both named. Name surface fi"):
         plot.main(["a.h5", "--weights", run])
     with pytest.raises(
         InputError, match="--watch applies to surfaces, not to --weights. Leave it o"

@@ -78,7 +78,7 @@ def test_nothing_computed_yet(tmp_path):
     ("option", "text"),
     [
         ("--range=:inf", "':inf' is not a range. Pass LOW:HIGH"),
-        ("--scale=high", "'high' is no finite number"),
+        ("--scale=high", "'high' is not a finite number"),
         ("--scale=0", "0 is not above zero"),
         ("--rangee=1", "--rangee is not an option of this command. Did you mean --range"),
         ("--size=1600", "'1600' is not a size. Pass WIDTHxHEIGHT in pixels"),

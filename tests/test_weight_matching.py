@@ -150,10 +150,11 @@ def test_a_network_that_is_not_plain_is_refused(model, sample, why):
     with pytest.raises(InputError) as caught:
         find_units(network, model=model)
     told = str(caught.value)
-    assert told.startswith(f"--match weights: the units of --model {model} cannot be put in")
+    assert told.startswith(f"--match weights: the units of --model {model} cannot be permuted")
     assert why in told
     assert told.endswith(
-        "The option is for plain networks: feed-forward, convolutional, VGG. Leave --match out."
+        "The option works only for plain networks: feed-forward, convolutional, VGG. Leave out "
+        "--match."
     )
 
 

@@ -3,7 +3,7 @@
 The reference is the network that the user's function builds: its weights are loaded in training
 mode, eval() is called, and the network is called on a batch of real samples. A fast evaluation is
 compared with it at the center and at a moved point, because an evaluation that froze the weights is
-right at the center alone.
+right only at the center.
 
 Two ways to compute in float32 differ by rounding, which deep networks amplify. A larger difference
 counts as rounding if the fast evaluation is as close to float64 as the plain one is.
@@ -34,7 +34,7 @@ N_FIRST, N_OTHERS = 8, 2  # samples compared from the first batch, and from each
 MOST_BATCHES = 8  # batches computed at the same time, to see whether threads disturb each other
 CLOSE = 1e-5  # relative; smaller differences are not examined
 AS_GOOD = 30.0  # allowed distance from float64, as a multiple of the plain evaluation's distance
-NEARBY = 1e-6  # share of the way to a moved point: a step of about ten roundings
+NEARBY = 1e-6  # fraction of the way to a moved point: a step of about ten roundings
 UNKNOWN = 1e-3  # relative; counts as rounding if the network cannot compute in float64
 WRITES = "a call changes weights, which threads share"
 SAME_ALONE = 1e-4  # relative; allowed for a sample in another batch, where other kernels run
@@ -150,8 +150,8 @@ class Agreement(Generic[S]):
         # Checked right away: state kept from a batch may only fit a batch of the same size.
         if not same_bits(first, self._look_once(plain, samples, CENTER)):
             raise InputError(
-                "--model: the same samples give other outputs the second time (dropout that stays "
-                "on, random numbers drawn in forward, or state that changes). A surface needs a "
+                "--model: the same samples give different outputs the second time (because of "
+                "active dropout, random numbers in forward, or changing state). A surface needs a "
                 "network that is a function of its weights and its input."
             )
         self._check_alone(plain, samples, first)
@@ -176,17 +176,17 @@ class Agreement(Generic[S]):
             )
         if self._apart_begun_at(CENTER, first) > SAME_ALONE:
             raise InputError(
-                f"--model: the outputs depend on the batch with which the network is called "
-                f"first, by {apart:.2g} of the largest output: the first call sets values from its "
-                f"batch and keeps them (as ActNorm and observers of quantization do). Let the "
-                f"function call the network once, on samples of your choice, or pass a checkpoint "
-                f"that holds these values."
+                "--model: the outputs depend on the batch with which the network is called first, "
+                f"by {apart:.2g} of the largest output: the first call sets values from its batch "
+                "and keeps them (as ActNorm and observers of quantization do). Let the function "
+                "call the network once on samples of your choice, or pass a checkpoint with these "
+                "values."
             )
         raise InputError(
-            f"--model: the outputs depend on the weights that the network has when it is called "
+            "--model: the outputs depend on the weights that the network has when it is called "
             f"first, by {apart:.2g} of the largest output: it computes something from its weights "
-            f"once and keeps it, so it would be wrong at every other point. Compute it in each "
-            f"call."
+            "only once and keeps it, so it would be wrong at every other point. Compute it in "
+            "each call."
         )
 
     def _apart_begun_at(self, point: Point, first: Seen) -> float:
@@ -253,7 +253,8 @@ class Agreement(Generic[S]):
         why = self._why_no_threads()
         if why is None:
             return ()
-        # Also if this rank has one thread: others, or those that go on later, may have several.
+        # Also if this rank has one thread: other ranks, or those of a resumed run, may have
+        # several.
         self.most_steps = replace(self.most_steps, threads=False)
         return (f"{WORDS['threads']} ({why})",) if self._setting.threads > 1 else ()
 
@@ -303,11 +304,11 @@ class Agreement(Generic[S]):
         if apart <= SAME_ALONE or self._is_rounding(self._plain_at(CENTER), apart):
             return
         raise InputError(
-            f"--model: in batches of {setting.batch} the network gives other outputs than in one "
-            f"of {len(self._compared)}, by {apart:.2g} of the largest. The outputs for a sample "
-            f"depend on the other samples of its batch, or on earlier calls, so the surface would "
-            f"depend on --batch. Give the network a fixed normalisation, and no state that a call "
-            f"changes."
+            f"--model: in batches of {setting.batch} the outputs of the network differ from those "
+            f"in a batch of {len(self._compared)}, by {apart:.2g} of the largest. The outputs for "
+            "a sample depend on the other samples of its batch, or on earlier calls, so the "
+            "surface would depend on --batch. Give the network a fixed normalisation, and remove "
+            "any state that a call changes."
         )
 
     def fault_of(self, steps: Steps) -> str | None:
@@ -354,7 +355,7 @@ class Agreement(Generic[S]):
             first = first or found
         if first is None or not self._is_same_again(plane, samples, first):
             return "the same samples give other outputs the second time"
-        return None if samples.is_as(before) else "it changes the data it is given"
+        return None if samples.is_as(before) else "it changes its input data"
 
     def _is_same_again(self, plane: PointLosses[S], samples: S, first: Seen) -> bool:
         """Return whether an evaluation gives the same bits at the center again.
@@ -390,8 +391,8 @@ class Agreement(Generic[S]):
         alpha, beta = point
         mean, plain = (float(seen.losses.mean()) for seen in (found, expected))
         return (
-            f"at alpha = {alpha:.4g}, beta = {beta:.4g} it gives other outputs, by {apart:.2g} of "
-            f"the largest: mean loss {mean:.6g}, and {plain:.6g} as torch runs it"
+            f"at alpha = {alpha:.4g}, beta = {beta:.4g} its outputs differ by {apart:.2g} of the "
+            f"largest: mean loss {mean:.6g}, but {plain:.6g} as torch runs it"
         )
 
     def _is_this_network(self, exact: Seen, point: Point) -> bool:

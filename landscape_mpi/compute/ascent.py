@@ -15,7 +15,7 @@ CORRECTIONS = 10  # pairs of vectors that L-BFGS keeps
 def highest_in_box(
     gradient: LossGradient, center_loss: float, radius: float, *, iterations: int, seed: int
 ) -> float:
-    """Return the largest loss found where each weight w moves by at most a share of itself.
+    """Return the largest loss found in the box around the center by climbing.
 
     Args:
         gradient: Gradient of the loss; it is left at the center.

@@ -15,8 +15,8 @@ from landscape_mpi.errors import InputError, users_own
 from landscape_mpi.problem import BatchFunction
 
 WAY_OUT = (
-    "Return the losses of the samples, a tensor [n], or the pair (sum of the losses, how many "
-    "count)"
+    "Return the losses of the samples, a tensor [n], or the pair (sum of the losses, number of "
+    "samples that count)"
 )
 
 
@@ -58,9 +58,9 @@ def sum_and_count(found: Any, what: str, where: str) -> torch.Tensor:
         return torch.stack([losses.sum(), losses.new_tensor(float(len(losses)))])
     if _is_number(found):
         raise InputError(
-            f"{what} one number for {where}. A mean over a batch does not say how many samples "
-            f"count, and batches may be of several sizes. {WAY_OUT}: for a mean over n, "
-            f"(mean * n, n)."
+            f"{what} one number for {where}. A mean over a batch does not give the number of "
+            f"samples that count, and batches may have different sizes. {WAY_OUT}: for a mean "
+            "over n, (mean * n, n)."
         )
     raise InputError(f"{what} {_described(found)} for {where}. {WAY_OUT}.")
 
@@ -76,7 +76,7 @@ def _number(part: Any, what: str, where: str) -> torch.Tensor:
     if _is_number(part):
         return torch.tensor(float(part), dtype=torch.float64)
     raise InputError(
-        f"{what} a pair with {_described(part)} in it for {where}, where one number is needed. "
+        f"{what} a pair with {_described(part)} in it for {where}, but one number is needed. "
         f"{WAY_OUT}."
     )
 

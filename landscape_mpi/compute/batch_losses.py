@@ -22,7 +22,7 @@ from landscape_mpi.compute.slopes import check_loss_slope, check_slope
 from landscape_mpi.errors import InputError
 
 LOSS_OPTION = "--loss"
-WAY_OUT = "Return weights, or a count, that depend on the targets or on the batch alone."
+WAY_OUT = "Return weights, or a count, that depend only on the targets or on the batch."
 N_PROBED = 8  # number of samples in a trial of the loss
 
 Summed = tuple[torch.Tensor, torch.Tensor | float]  # sum of losses (with graph), of weights
@@ -71,7 +71,7 @@ class BatchLosses(ABC):
         return True
 
     def check_network(self, network: nn.Module, parameters: Sequence[str], what: str) -> None:
-        """Check the outputs that the loss is made of, while the network is on the CPU."""
+        """Check the outputs that enter the loss, while the network is on the CPU."""
         return
 
     def fold(
@@ -199,7 +199,7 @@ def check_sums(
 
     Args:
         network: Network in evaluation mode; it stays unchanged.
-        sums: Function that returns the sums of some samples at the network's present weights.
+        sums: Function that returns the sums of some samples at the network's current weights.
         parameters: Names of those of the derivatives.
         what: Name of the derivatives, for the message.
         option: Option that named the loss, for the message.
@@ -218,9 +218,9 @@ def check_sums(
     if min(seen) != max(seen):
         raise InputError(
             f"{option}: the sum of the weights of its losses, or their count, changes with the "
-            f"weights of the network, from {min(seen):.6g} to {max(seen):.6g}. The mean is divided "
-            f"by it, and derivatives of a divisor are left out here, so {what} would be wrong. "
-            f"{WAY_OUT}"
+            f"weights of the network, from {min(seen):.6g} to {max(seen):.6g}. The mean is "
+            f"divided by this sum, but derivatives of a divisor are not computed here, so {what} "
+            f"would be wrong. {WAY_OUT}"
         )
 
 
@@ -238,7 +238,7 @@ def without_derivatives(sums: Summed, name: str) -> Summed:
     if isinstance(weight, torch.Tensor) and weight.requires_grad:
         raise InputError(
             f"{name}: its mean is divided by the sum of weights, or by a count, that has "
-            f"derivatives in the weights of the network, and derivatives of a divisor are left out "
-            f"here. {WAY_OUT}"
+            "derivatives in the weights of the network, but derivatives of a divisor are not "
+            f"computed here. {WAY_OUT}"
         )
     return sums

@@ -155,9 +155,9 @@ class BatchNormStatistics:
                 raise InputError(
                     f"{self._advice.option}: the running statistics of {name} "
                     f"({layer_name(self._layers[name])}) change the outputs, but the network does "
-                    f"not call {name} as a layer (it was compiled, or its buffers are read), so "
-                    f"they cannot be measured. {self._advice.instead}, or call the layer in "
-                    f"forward."
+                    f"not call {name} as a layer (because it was compiled, or only its buffers "
+                    f"are read), so they cannot be measured. {self._advice.instead}, or call the "
+                    "layer in forward."
                 )
 
     def _has_effect(self, name: str, rows: slice, run: Run) -> bool:
@@ -177,7 +177,7 @@ class BatchNormStatistics:
         )
 
     def update(self, n_samples: int, run: Run) -> None:
-        """Measure the statistics at the present weights and put them into the layers.
+        """Measure the statistics at the current weights and put them into the layers.
 
         All calls of a layer in a pass are weighted by the number of samples in the batch.
 
@@ -323,10 +323,10 @@ def _check_values(name: str, inputs: torch.Tensor, advice: Advice) -> None:
     """
     if inputs.dim() > 1 and inputs.numel() == inputs.shape[1]:
         raise InputError(
-            f"{advice.option}: a batch gives {name} one value of each channel, which has no "
-            f"variance, so running statistics cannot be measured. Make larger batches, leave the "
-            f"last one out where it is smaller (drop_last=True), or: {advice.instead[0].lower()}"
-            f"{advice.instead[1:]}."
+            f"{advice.option}: a batch gives {name} only one value per channel, which has no "
+            "variance, so running statistics cannot be measured. Use larger batches, drop a "
+            "smaller last batch (drop_last=True), or: "
+            f"{advice.instead[0].lower()}{advice.instead[1:]}."
         )
 
 

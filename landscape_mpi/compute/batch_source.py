@@ -1,8 +1,8 @@
 """Read the batches of a split one by one, in a fixed order.
 
-Ranks share the batches out and read only their own. This holds for lists, tensors, Datasets and
-DataLoaders of Datasets. If data can only be iterated over, every rank reads them from the beginning
-and keeps its own batches.
+Ranks divide the batches among themselves and read only their own. This holds for lists, tensors,
+Datasets and DataLoaders of Datasets. If data can only be iterated over, every rank reads them from
+the beginning and keeps its own batches.
 
 A limit counts samples if the data are not yet in batches (a Dataset, tensors), and batches if they
 are (a list, a DataLoader, any iterable), because a loss is a function of whole batches.
@@ -344,9 +344,9 @@ class StreamedBatches(BatchSource):
             except StopIteration:
                 self._iterator = None
                 raise EndError(
-                    f"Problem: data[{self.name!r}] ended after {number} batches, where a batch "
-                    f"{i} was expected. It must give as many batches as it says, every time that "
-                    f"it is iterated over."
+                    f"Problem: data[{self.name!r}] ended after {number} batches, but batch {i} "
+                    "was expected. It must give the same number of batches every time that it is "
+                    "iterated over."
                 ) from None
             self._next = number + 1
         return batch
@@ -366,9 +366,9 @@ def source_of(problem: Problem, name: str) -> BatchSource:
     batches = problem.splits[name]
     if problem.collate is not None and not any(map(_is_dataset, problem.splits.values())):
         raise InputError(
-            "Problem: collate makes batches of the samples of a Dataset, and no data of the "
-            "problem is one: a DataLoader has a collate_fn of its own, and the batches of a list "
-            "are made already. Leave collate out, or pass the Dataset."
+            "Problem: collate makes batches from the samples of a Dataset, but no data of the "
+            "problem is a Dataset: a DataLoader has its own collate_fn, and the batches of a list "
+            "already exist. Leave out collate, or pass the Dataset."
         )
     where = f"Problem: reading data[{name!r}] failed"
     with users_own(where, library_too=True):
@@ -426,8 +426,8 @@ def _equally_long(name: str, tensors: tuple[Any, ...]) -> tuple[torch.Tensor, ..
     if len(set(lengths)) > 1:
         raise InputError(
             f"Problem: data[{name!r}] is a tuple of tensors of {', '.join(map(str, lengths))} "
-            f"rows. The rows of a tuple are samples, so it needs tensors of equal length; batches "
-            f"go into a list."
+            "rows. The rows of a tuple are samples, so its tensors need equal lengths. Put "
+            "batches into a list."
         )
     return tuple(torch.as_tensor(tensor) for tensor in tensors)
 
@@ -440,9 +440,9 @@ def _batches_in(name: str, batches: Any) -> Sequence[Any]:
     """
     if all(isinstance(b, torch.Tensor) for b in batches) and len({b.dtype for b in batches}) > 1:
         raise InputError(
-            f"Problem: data[{name!r}] is a list of {len(batches)} tensors of several types. A list "
-            f"holds batches; for inputs and targets pass a tuple (inputs, targets), or "
-            f"[(inputs, targets)] for one batch of both."
+            f"Problem: data[{name!r}] is a list of {len(batches)} tensors of several types. A "
+            "list holds batches. For inputs and targets, pass a tuple (inputs, targets), or "
+            "[(inputs, targets)] for a single batch of both."
         )
     return batches
 
@@ -496,7 +496,7 @@ def _drawn_order(name: str, seed: int, loader: DataLoader[Any]) -> list[Any]:
             if n_drawn > most:
                 raise InputError(
                     f"Problem: the sampler of data[{name!r}] has drawn {n_drawn} indices for "
-                    f"{most // MOST_OFTEN} samples and does not end. Pass a DataLoader whose "
+                    f"{most // MOST_OFTEN} samples without ending. Pass a DataLoader whose "
                     "sampler ends."
                 )
     for generator, state in zip(own, before, strict=True):
@@ -505,7 +505,7 @@ def _drawn_order(name: str, seed: int, loader: DataLoader[Any]) -> list[Any]:
 
 
 def _check_sampler(name: str, loader: DataLoader[Any]) -> None:
-    """Refuse a sampler that leaves a part of the samples to other processes.
+    """Refuse a sampler that leaves part of the samples to other processes.
 
     Raises:
         InputError: If it does.
@@ -514,8 +514,8 @@ def _check_sampler(name: str, loader: DataLoader[Any]) -> None:
         if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:
             raise InputError(
                 f"Problem: data[{name!r}] is a DataLoader with a DistributedSampler, which reads "
-                f"one of {sampler.num_replicas} parts of the data. This program shares the batches "
-                f"out by itself: pass a DataLoader of all data, without that sampler."
+                f"one of {sampler.num_replicas} parts of the data. This program distributes the "
+                "batches itself. Pass a DataLoader of all data, without that sampler."
             )
 
 

@@ -65,7 +65,7 @@ def moved(tree: Any, device: str, dtype: torch.dtype | None = None) -> Any:
         if tensor.is_meta:
             raise InputError(
                 f"Problem: a batch holds a tensor {list(tensor.shape)} on the meta device, which "
-                f"has no values. Return batches of tensors with values."
+                "has no values. Return batches whose tensors have values."
             )
         to = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
         return _as_leaf(tensor.detach().to(device, to, copy=True), tensor)
@@ -203,7 +203,7 @@ def _copied(tree: object) -> Iterator[None]:
         raise
     except Exception as problem:
         way_out = (
-            "It can be read once only: return a list of its items."
+            "It can be read only once. Return a list of its items."
             if hasattr(type(tree), "__next__")
             else "Return batches of tensors in dicts, tuples, lists and dataclasses, or of objects "
             "that can be pickled."

@@ -50,16 +50,16 @@ def settle_cache() -> Path:
         found = folder.lstat() if folder.parent == Path(tempfile.gettempdir()) else folder.stat()
     except OSError as problem:
         raise InputError(
-            f"{CACHE}={folder}: cannot be made ({problem.strerror}). Set it to a folder of your "
-            f"own, or pass --compile off."
+            f"{CACHE}={folder}: cannot be made ({problem.strerror}). Set it to your own folder, "
+            "or pass --compile off."
         ) from problem
     is_link = stat.S_ISLNK(found.st_mode)
     others_may_write = found.st_mode & stat.S_IWOTH and not is_link
     if is_link or found.st_uid != os.geteuid() or others_may_write:
-        whose = "is open to all users" if others_may_write else "is not this user's own"
+        whose = "is open to all users" if others_may_write else "does not belong to this user"
         raise InputError(
-            f"{CACHE}={folder}: {whose}, so that others could have this run load their code. Set "
-            f"it to a folder that only you can write to (mkdir -m 700), or pass --compile off."
+            f"{CACHE}={folder}: {whose}, so other users could make this run load their code. Set "
+            "it to a folder that only you can write to (mkdir -m 700), or pass --compile off."
         )
     return folder
 

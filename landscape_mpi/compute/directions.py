@@ -156,14 +156,14 @@ def matched_direction(
         near = nearest_name(unknown[0], state)
         raise InputError(
             f"{where}: moves {unknown[0]}, which this network does not have"
-            f"{f' (it has {near})' if near else ''}. The directions are another network's."
+            f"{f' (it has {near})' if near else ''}. The directions belong to another network."
         )
     direction = {}
     for name, values in stored.items():
         if tuple(values.shape) != tuple(state[name].shape):
             raise InputError(
-                f"{where}: {name} has shape {tuple(values.shape)}, in this network it has "
-                f"{tuple(state[name].shape)}. The directions are another network's."
+                f"{where}: {name} has shape {tuple(values.shape)}, but in this network it has "
+                f"{tuple(state[name].shape)}. The directions belong to another network."
             )
         if not np.isfinite(values).all():
             raise InputError(f"{where}: {name} holds values that are not finite.")
@@ -184,9 +184,9 @@ def _without_ties(direction: Direction, network: nn.Module, where: str) -> Direc
         views = (values, values.T)  # one tensor may be the transpose of the other
         if not any(np.array_equal(view.ravel(), first.ravel()) for view in views):
             raise InputError(
-                f"{where}: moves {tied[name]} and {name} differently, but in this network they are "
-                f"one weight. The directions belong to another network: pass the file that was "
-                f"made for this one."
+                f"{where}: moves {tied[name]} and {name} differently, but in this network they "
+                "are the same weight. The directions belong to another network. Pass the file "
+                "that was made for this one."
             )
     return direction
 
@@ -196,9 +196,9 @@ def _named(stored: list[np.ndarray], network: nn.Module, where: str) -> dict[str
         if len(names) == len(stored):
             return dict(zip(names, stored, strict=True))
     raise InputError(
-        f"{where}: holds {len(stored)} tensors; this network has "
+        f"{where}: holds {len(stored)} tensors, but this network has "
         f"{len(dict(network.named_parameters()))} parameters, {len(network.state_dict())} with "
-        f"its buffers. The directions are another network's."
+        "its buffers. The directions belong to another network."
     )
 
 
@@ -229,7 +229,7 @@ def check_variances(
                 raise InputError(
                     f"{name}: on the way from the center to the corner alpha = {alpha:g}, beta = "
                     f"{beta:g} this running variance reaches 0 at alpha = {share * alpha:.3g}, "
-                    f"beta = {share * beta:.3g}, and is negative beyond. Ask for a smaller plane, "
+                    f"beta = {share * beta:.3g}, and is negative beyond. Use a smaller plane, "
                     "measure the statistics at each point (--batch-norm reestimate), or keep them "
                     "fixed (--batch-norm fixed)."
                 )

@@ -1,9 +1,9 @@
 """Compute loss and error of a network over whole splits, on one device.
 
-Images stay on the device as bytes and are normalised batch by batch. On a CPU the
-batches are shared out to threads, each of which computes its own batches. So a sample's loss does
-not depend, bit for bit, on the number of threads or ranks. Kernels that split one batch over
-threads do not guarantee this.
+Images stay on the device as bytes and are normalised batch by batch. On a CPU the batches are
+distributed over threads, each of which computes its own batches. So a sample's loss does not
+depend, bit for bit, on the number of threads or ranks. Kernels that split one batch over threads do
+not guarantee this.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Setting:
 
 
 class Evaluator:
-    """Evaluate a network with its present weights over whole splits."""
+    """Evaluate a network with its current weights over whole splits."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Evaluator:
             self.passes = ThreadedPasses(self._evaluate_rows, batch=setting.batch, threads=threads)
 
     def compute_losses(self, samples: ResidentSplit) -> None:
-        """Fill in the losses of the samples at the network's present weights.
+        """Fill in the losses of the samples at the network's current weights.
 
         NaN and infinity are results; a sample whose loss is NaN is misclassified.
         """

@@ -40,7 +40,7 @@ class LossGradient:
         losses.check(network, names, what)
 
     def here(self) -> tuple[float, dict[str, np.ndarray]]:
-        """Return the mean loss and its gradient, by name and in float64, at the present weights.
+        """Return the mean loss and its gradient, by name and in float64, at the current weights.
 
         The gradient is 0 for a parameter that the loss does not depend on.
         """

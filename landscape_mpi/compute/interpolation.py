@@ -55,7 +55,7 @@ def turned_orthogonal(
     remaining = norm(left)
     if remaining <= PARALLEL * norm(direction):
         raise InputError(
-            "--orthogonal: the two directions are parallel, so they span a line and not a plane."
+            "--orthogonal: the two directions are parallel, so they span a line, not a plane."
         )
     factor = 1.0 if length is None else length / remaining
     return {name: (factor * values).astype(np.float32) for name, values in left.items()}

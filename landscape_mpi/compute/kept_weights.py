@@ -52,7 +52,7 @@ class KeptWeights:
         return self._moving.vector is not None and self._places_now() != self._places
 
     def note_unmoved(self) -> None:
-        """Store the present values of the buffers that do not move."""
+        """Store the current values of the buffers that do not move."""
         every = map(self._unmoved, self._networks)
         self._values = [[buffer.detach().clone() for buffer in own] for own in every]
 

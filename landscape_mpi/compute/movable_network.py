@@ -23,7 +23,7 @@ def check_movable(network: nn.Module) -> None:
         raise InputError(
             "the network: it is frozen TorchScript (torch.jit.freeze, "
             "torch.jit.optimize_for_inference), so its weights are constants in its code and "
-            "cannot move. Pass the module from before it was frozen."
+            "cannot move. Pass the module before it is frozen."
         )
     _check_modes(network)
     check_tensors(network)
@@ -45,8 +45,8 @@ def _check_modes(network: nn.Module) -> None:
     except Exception as problem:  # torch.export's modules, and the user's own
         raise InputError(
             f"the network: its train() raised {in_one_line(problem)}. Each point is evaluated "
-            f"after train() and eval(). If torch.export made it, pass the nn.Module that was "
-            f"exported."
+            "after train() and eval(). If torch.export made the network, pass the nn.Module that "
+            "was exported."
         ) from problem
     for module, mode in modes:
         module.training = mode

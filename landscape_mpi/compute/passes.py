@@ -36,10 +36,10 @@ def batches(n_samples: int, batch: int) -> Iterator[slice]:
 
 
 class ThreadedPasses:
-    """Share the batches out to threads; each thread computes its own batches."""
+    """Distribute the batches over threads; each thread computes its own batches."""
 
     def __init__(self, evaluate_rows: EvaluateRows, *, batch: int, threads: int) -> None:
-        self.description = "batches shared out to threads" if threads > 1 else "batch by batch"
+        self.description = "batches distributed over threads" if threads > 1 else "batch by batch"
         self._evaluate_rows = evaluate_rows
         self._batch = batch
         self._pool = single_core_threads(threads)
@@ -77,7 +77,7 @@ class RecordedPasses:
                 Device.record.
             network: Class of the network; a class that could not be recorded is not tried again.
         """
-        self.description = "one CUDA graph a split"
+        self.description = "one CUDA graph per split"
         self._evaluate_rows = evaluate_rows
         self._batch = batch
         self._record = record
@@ -102,7 +102,7 @@ class RecordedPasses:
                 self._evaluate_rows(samples, rows)
 
         if not 0 < n_batches <= MOST_RECORDED:
-            self.description = f"no CUDA graph ({n_batches} batches a split)"
+            self.description = f"no CUDA graph ({n_batches} batches per split)"
             return plainly
         if self._network is not None and self._network in _causes:
             self.description = _causes[self._network]

@@ -26,12 +26,12 @@ class Paths(ABC):
 
 @dataclass(frozen=True)
 class CurvePaths(Paths):
-    """Describe a curve and the straight line between its ends: CURVE and STRAIGHT_LINE of curve."""
+    """Describe a curve and the straight line between its ends; their numbers are in curve.py."""
 
     kind: str  # one of curve.KINDS
 
     def weights_at(self, t: float, path: int) -> list[float]:
-        """Return how much each point counts at a place; see Paths."""
+        """Return the weight of each point at a place; see Paths."""
         return path_weights(self.kind, self.n_points, t, path).tolist()
 
 
@@ -42,7 +42,7 @@ class LinePaths(Paths):
     lines: tuple[tuple[int, int], ...]  # for each line the indices of its points
 
     def weights_at(self, t: float, path: int) -> list[float]:
-        """Return how much each point counts at a place; see Paths."""
+        """Return the weight of each point at a place; see Paths."""
         start, end = self.lines[path]
         weights = [0.0] * self.n_points
         weights[start], weights[end] = 1 - t, t

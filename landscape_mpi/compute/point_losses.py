@@ -167,7 +167,7 @@ class SampleLosses(PointLosses[ResidentSplit]):
         return mean_values([samples.kept for samples in self._splits.values()])
 
     def losses_at(self, alpha: float, beta: float, samples: ResidentSplit) -> torch.Tensor:
-        """Return the loss of every sample at a point, with the present running statistics.
+        """Return the loss of every sample at a point, with the current running statistics.
 
         Args:
             alpha: Coordinate of the point along the first direction.

@@ -48,8 +48,8 @@ def check_available(precision: str, device: Device) -> None:
     if precision == "tf32" and precision not in device.precisions():
         here = "the CPU" if device.is_host else device.describe()
         raise InputError(
-            f"--precision tf32: a type of NVIDIA GPUs from Ampere on, and this run computes on "
-            f"{here}. Pass fp32 or bf16, or run on such GPUs."
+            "--precision tf32 needs an NVIDIA GPU, Ampere or newer, but this run computes on "
+            f"{here}. Pass fp32 or bf16, or run on such a GPU."
         )
 
 

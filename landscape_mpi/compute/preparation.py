@@ -127,7 +127,7 @@ def has_hooks(network: nn.Module) -> bool:
 
 def _describe(folded: FoldedNetwork) -> str:
     if folded.problem is not None:
-        return f"unfolded, since it cannot be traced ({folded.problem[:100]})"
+        return f"unfolded, because it cannot be traced ({folded.problem[:100]})"
     left = f", {folded.n_left} left" if folded.n_left else ""
     return f"{folded.n_folded} batch-norms folded{left}"
 

@@ -34,8 +34,8 @@ from landscape_mpi.compute.steps import PLAIN, steps_of
 from landscape_mpi.errors import InputError, UserCodeError
 
 LEAST_BATCHES = 3  # batches compared, if available: side effects of one may show in others
-DRAWN = "random numbers are drawn, and threads share their generator"
-UNCOPIED = "a copy of the network does not compute what the network does, e.g. by a hook"
+DRAWN = "random numbers are drawn, but threads share their generator"
+UNCOPIED = "a copy of the network gives other values than the network, e.g. because of a hook"
 
 
 class MakeProblemPlane(Protocol):
@@ -123,12 +123,12 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         if not same_bits(first, again):
             number = samples.rows[_first_other(first, again)]
             raise InputError(
-                f"Problem: the same batches give other values the second time: those of batch "
-                f"{number} of data[{samples.name!r}] change, though the "
-                f"generators of torch, numpy and random are seeded before each. A surface "
-                f"needs a loss that is a function of the weights and the batch: let no call "
-                f"change the network or anything else that a later call reads, and seed a "
-                f"generator of your own in the loss.{self._of_gpus}"
+                "Problem: the same batches give different values the second time: those of batch "
+                f"{number} of data[{samples.name!r}] change, although the generators of torch, "
+                "numpy and random are seeded before each. A surface needs a loss that is a "
+                "function of the weights and the batch. Make sure that no call changes the "
+                "network or anything else that a later call reads, and seed your own generators "
+                f"in the loss.{self._of_gpus}"
             )
         self._draws = self._is_drawing(plain, samples)
         self._check_order(plain, samples, first)
@@ -144,7 +144,7 @@ class ProblemAgreement(Agreement[ProblemSplit]):
             return ""
         return (
             " On a GPU, operations that add in any order (scatter_add, index_add) vary in the "
-            "last digits: call torch.use_deterministic_algorithms(True) where the problem is made."
+            "last digits. Call torch.use_deterministic_algorithms(True) where the problem is made."
         )
 
     def _is_drawing(self, plain: PointLosses[ProblemSplit], samples: ProblemSplit) -> bool:
@@ -169,9 +169,9 @@ class ProblemAgreement(Agreement[ProblemSplit]):
             if not _equal(values.cpu(), first.outputs[k : k + 1]):
                 raise InputError(
                     f"Problem: batch {samples.rows[k]} of data[{samples.name!r}] gives other "
-                    f"values when the batches are evaluated in another order. Something is kept "
-                    f"from batch to batch, and ranks share the batches out, so the surface would "
-                    f"depend on their number. Reset it at the beginning of the loss."
+                    "values when the batches are evaluated in another order. Something is kept "
+                    "from batch to batch, but ranks divide the batches among themselves, so the "
+                    "surface would depend on their number. Reset it at the beginning of the loss."
                 )
 
     def _check_moves(self, first: Seen) -> None:
@@ -189,9 +189,9 @@ class ProblemAgreement(Agreement[ProblemSplit]):
             (alpha, beta), loss = self._moved[0], float(losses[telling][0])
             raise InputError(
                 "Problem: the loss does not change when the weights move: at the center and at "
-                f"alpha = {alpha:.4g}, beta = {beta:.4g} it is {loss:.6g} to the last bit. It must "
-                "be computed by the network that it is called with, its first argument, which has "
-                "the weights of the point."
+                f"alpha = {alpha:.4g}, beta = {beta:.4g} it is {loss:.6g} to the last bit. "
+                "Compute the loss with the network that is its first argument, which has the "
+                "weights of the point."
             )
 
     def _check_pair(self, first: Seen) -> None:
@@ -207,10 +207,10 @@ class ProblemAgreement(Agreement[ProblemSplit]):
             if _equal(sums, first.outputs[:, 0]) and not _equal(counts, first.outputs[:, 1]):
                 raise InputError(
                     "Problem: the loss returned a pair whose first number stays the same when the "
-                    f"weights move, {float(first.outputs[0, 0]):.6g} for a batch, and whose second "
-                    f"one changes, from {float(first.outputs[0, 1]):.6g} to "
-                    f"{float(seen[0, 1]):.6g}. Return (sum of the losses, how many count), in this "
-                    "order."
+                    f"weights move, {float(first.outputs[0, 0]):.6g} for a batch, but whose "
+                    f"second number changes, from {float(first.outputs[0, 1]):.6g} to "
+                    f"{float(seen[0, 1]):.6g}. Return (sum of the losses, number of samples that "
+                    "count), in this order."
                 )
 
     def _another(self, samples: ProblemSplit) -> PointLosses[ProblemSplit] | None:

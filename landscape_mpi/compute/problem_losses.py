@@ -88,8 +88,9 @@ class ProblemLosses(BatchLosses):
         types = {own[name].dtype for name in parameters} - set(DERIVABLE)
         if types:
             raise InputError(
-                f"{self.option}: its network has weights of {', '.join(map(str, types))}, which "
-                f"are too coarse for {what}. Pass dtype='float32' or 'float64' in the Problem."
+                f"{self.option}: its network has weights of type {', '.join(map(str, types))}, "
+                f"which is too coarse for {what}. Pass dtype='float32' or 'float64' in the "
+                "Problem."
             )
         if self.n_batches:
             sums = partial(self.summed, network, 0)

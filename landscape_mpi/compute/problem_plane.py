@@ -108,7 +108,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         """Return how the batches of a point are started; known after the first point."""
         if self._draws:
             return "batch by batch, each with its own random numbers"
-        return "batch by batch" if self._pool is None else "batches shared out to threads"
+        return "batch by batch" if self._pool is None else "batches distributed over threads"
 
     def _move_to(self, alpha: float, beta: float) -> None:
         if not self._holder.is_of(self):  # another plane has moved the network in the meantime
@@ -220,7 +220,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
             self.try_statistics()
 
     def _run(self, samples: ProblemSplit) -> None:
-        """Fill in a split the sums at the present weights; the weights stay unchanged.
+        """Fill in a split the sums at the current weights; the weights stay unchanged.
 
         Raises:
             InputError: If a count is not valid. If a call replaces the weights, or changes them so
@@ -232,9 +232,9 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         if self._kept.is_replaced:
             raise InputError(
                 "Problem: the loss or a metric replaces parameters of the network on batches of "
-                f"data[{samples.name!r}] (param.data = ..., a new nn.Parameter), so they would not "
-                "move to the next point. Change them in place and restore them, or evaluate a "
-                "copy: torch.func.functional_call takes other weights."
+                f"data[{samples.name!r}] (param.data = ..., a new nn.Parameter), so they would "
+                "not move to the next point. Change them in place and restore them, or evaluate a "
+                "copy with other weights by torch.func.functional_call."
             )
         if not self._kept.is_changed:
             return
@@ -259,12 +259,12 @@ class ProblemPlane(PointLosses[ProblemSplit]):
             kept = samples.values[k]
             if not torch.allclose(values, kept, rtol=SAME, atol=0.0, equal_nan=True):
                 raise InputError(
-                    f"Problem: the loss or a metric changes weights or buffers of the network, and "
+                    "Problem: the loss or a metric changes weights or buffers of the network, and "
                     f"batch {samples.rows[k]} of data[{samples.name!r}] gives other values for it "
                     f"({float(kept[0]):.6g} or {float(values[0]):.6g} for the sum of the loss, by "
-                    f"what was computed before). Ranks share the batches out, so the surface would "
-                    f"depend on their number. Put weights and running statistics back at the end "
-                    f"of the loss, or evaluate a copy of the network."
+                    "what was computed before). Ranks divide the batches among themselves, so the "
+                    "surface would depend on their number. Restore weights and running statistics "
+                    "at the end of the loss, or evaluate a copy of the network."
                 )
         self._restore()
 
@@ -278,7 +278,7 @@ class ProblemPlane(PointLosses[ProblemSplit]):
             samples.keep(k, values)
 
     def _run_in_threads(self, samples: ProblemSplit, pool: ThreadPoolExecutor) -> bool:
-        """Share the batches out to threads; return whether random numbers were drawn.
+        """Distribute the batches over threads; return whether random numbers were drawn.
 
         If they were, the sums are invalid, because threads drew each other's numbers.
         """
@@ -374,6 +374,6 @@ def _check_setting(setting: Setting) -> None:
     if setting.compiled or setting.points > 1:
         raise InputError(
             f"--compile {'on' if setting.compiled else 'off'}, --points-at-once {setting.points}: "
-            "a problem's loss is called without changes, at one point after the other. Pass "
-            "--compile off and --points-at-once 1; the network may be compiled in the Problem."
+            "a problem's loss is called unchanged, one point after the other. Pass --compile off "
+            "and --points-at-once 1; the network may be compiled in the Problem."
         )

@@ -179,8 +179,8 @@ class ProblemSplit:
     def _is_another(self, k: int) -> InputError:
         return InputError(
             f"Problem: batch {self.rows[k]} of data[{self.name!r}] has other values when it is "
-            "read again, though the generators of torch, numpy and random are seeded first. Each "
-            "point needs the same data: let the data draw from these generators, or from a "
+            "read again, although the generators of torch, numpy and random are seeded first. "
+            "Each point needs the same data. Let the data draw from these generators, or from a "
             "generator that is seeded in __getitem__."
         )
 
@@ -235,7 +235,7 @@ class ProblemSplit:
             raise InputError(
                 f"Problem: function {function} (0 is the loss) returned a count of "
                 f"{float(counts[k, function]):g} for batch {self.rows[k]} of data[{self.name!r}]. "
-                "The second number of a pair says how many samples are in the sum, from 0 on."
+                "The second number of a pair is the number of samples in the sum, at least 0."
             )
 
     def snapshot(self) -> list[str]:

@@ -70,7 +70,7 @@ class ProblemStatistics:
             return statistics.description
 
     def measure(self) -> None:
-        """Measure the statistics at the present weights.
+        """Measure the statistics at the current weights.
 
         Raises:
             InputError: If they cannot be measured.

@@ -1,4 +1,4 @@
-"""Compute the loss and the metrics of a problem over a whole split at the present weights."""
+"""Compute the loss and the metrics of a problem over a whole split at the current weights."""
 
 from __future__ import annotations
 

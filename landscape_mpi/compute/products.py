@@ -74,7 +74,7 @@ class HessianPlane(DerivativePlane):
                 share one.
 
         Raises:
-            InputError: If the Gauss-Newton matrix is asked for, but the loss is not a function of
+            InputError: If the Gauss-Newton matrix is requested, but the loss is not a function of
                 outputs.
         """
         own = self._gauss_newton_of(losses) if gauss_newton else self._hessian
@@ -117,7 +117,7 @@ class HessianPlane(DerivativePlane):
         self._divisor = weight
 
     def leave(self) -> None:
-        """Free the batches kept for the present point."""
+        """Free the batches kept for the current point."""
         self._kept = []
 
     def _keep(self) -> None:
@@ -212,10 +212,10 @@ class HessianPlane(DerivativePlane):
         """
         if not isinstance(losses, OutputLosses):
             raise InputError(
-                f"--gauss-newton: is the matrix J^T H J of the outputs of a network, and the loss "
-                f"of {losses.option} is a function of the network as a whole, whose outputs are "
-                f"not known here. Leave it out for the Hessian, or give the loss as a function of "
-                f"outputs and targets with --model, --data and --loss."
+                "--gauss-newton uses the matrix J^T H J of the outputs of a network, but the "
+                f"loss of {losses.option} is a function of the whole network, whose outputs are "
+                "not known here. Leave it out to use the Hessian, or define the loss as a "
+                "function of outputs and targets with --model, --data and --loss."
             )
 
         def linearise(index: int) -> Linearised:
@@ -263,16 +263,16 @@ class HessianPlane(DerivativePlane):
             raise InputError(
                 f"{option}: the product of the Hessian with the same vector differs the second "
                 f"time, by {float((first - again).abs().max()):.3g}. Eigenvalues need a product "
-                f"that is a function of its vector: use operations that are deterministic."
+                "that is a function of its vector. Use deterministic operations."
             )
         left, right = float(v.double() @ first), float(u.double() @ other)
         size = float(first.norm()) * float(v.double().norm())
         if abs(left - right) > 1e-4 * size:
             raise InputError(
                 f"{option}: its Hessian is not symmetric (u . H v = {left:.6g}, v . H u = "
-                f"{right:.6g}), so the network's derivatives are not those of its outputs. Check "
-                f"its own autograd functions; parametrizations.weight_norm of torch has wrong "
-                f"second derivatives."
+                f"{right:.6g}), so its derivatives do not belong to its outputs. Check the "
+                "network's own autograd functions; torch's parametrizations.weight_norm has wrong "
+                "second derivatives."
             )
 
 

@@ -71,9 +71,9 @@ def _check_any_floats(network: nn.Module) -> None:
     kinds = sorted({str(one.dtype).removeprefix("torch.") for one in parameters})
     found = f"parameters of {', '.join(kinds)} only" if parameters else "no parameters"
     raise InputError(
-        f"the network: it has {found}, and a plane moves floating-point parameters. Buffers do not "
+        f"the network has {found}, but a plane moves floating-point parameters. Buffers do not "
         "move, and quantized layers do not keep their weights in parameters. Pass the network "
-        "from before quantization, or register its weights by nn.Parameter."
+        "before quantization, or register its weights as nn.Parameter."
     )
 
 
@@ -127,7 +127,7 @@ def _trainable(network: nn.Module) -> set[str]:
         found = "every parameter" if names else "no parameter"
         raise InputError(
             f"--only trainable: {found} of the network requires a gradient, and a checkpoint does "
-            "not tell which parameters were trained. Freeze the untrained ones by "
+            "not record which parameters were trained. Freeze the untrained ones with "
             "requires_grad_(False) where the network is built, or name the trained ones: --only "
             "'layer3.*'."
         )
@@ -150,9 +150,9 @@ def _matching(
 
 def _refuse_nothing(what: str, names: set[str], ignore: Sequence[str]) -> NoReturn:
     raise InputError(
-        f"{what} {abbreviated(sorted(names)) or 'no parameters'}, and with --ignore "
+        f"{what} {abbreviated(sorted(names)) or 'no parameters'}, but with --ignore "
         f"{','.join(ignore) or 'none'} none of these would move. Pass --ignore none, or ignore "
-        "less."
+        "fewer parameters."
     )
 
 

@@ -60,7 +60,7 @@ def check_loss_slope(
 
     Args:
         network: Network in evaluation mode; mode and weights are the same afterwards.
-        loss: Function that returns the loss of some samples at the present weights.
+        loss: Function that returns the loss of some samples at the current weights.
         names: Parameters of the derivatives.
         what: Name of the derivatives, for the message.
         option: Option that named the loss, for the message.
@@ -76,17 +76,17 @@ def check_loss_slope(
     if wrong is not None:
         change, slope = wrong
         raise InputError(
-            f"{option}: the loss changes by {change:.4g} along a direction of the weights in which "
-            f"its derivative is {slope:.4g}, so {what} would be wrong. Something in the loss or in "
-            f"forward depends on the weights and is hidden from derivatives: by detach(), item() "
-            f"or no_grad(), as a count of samples, as a copy of weights, or by an autograd "
-            f"function with other derivatives. Compute it from the parameters themselves."
+            f"{option}: the loss changes by {change:.4g} along a direction of the weights in "
+            f"which its derivative is {slope:.4g}, so {what} would be wrong. Something in the "
+            "loss or in forward depends on the weights but is hidden from derivatives: by "
+            "detach(), item() or no_grad(), as a count of samples, as a copy of weights, or by an "
+            "autograd function with other derivatives. Compute it from the parameters themselves."
         )
     if not probe.is_reached:
         raise InputError(
             f"{option}: the loss has no derivative in any weight of the network it is given, so "
             f"{what} would be 0 everywhere. Compute it with that network, the first argument of "
-            f"the loss, and not with one that the function keeps."
+            "the loss, not with one that the function keeps."
         )
 
 

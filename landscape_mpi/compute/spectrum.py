@@ -63,7 +63,7 @@ def leading_pairs(
     """
     n = len(start)
     if k >= n:
-        raise InputError(f"--top: asks for {k} eigenvalues, and there are {n}. Pass fewer.")
+        raise InputError(f"--top {k}: there are only {n} eigenvalues. Pass a smaller number.")
 
     def product(vector: np.ndarray) -> np.ndarray:
         return multiply(torch.from_numpy(vector.ravel()).float().to(start.device)).cpu().numpy()
@@ -75,7 +75,7 @@ def leading_pairs(
     except ArpackNoConvergence as problem:
         raise InputError(
             f"--top: {len(problem.eigenvalues)} of {k} eigenvalues converged in {max_products} "
-            f"restarts. Pass a larger --tolerance, fewer --top, or more --max-products."
+            "restarts. Pass a larger --tolerance, a smaller --top, or a larger --max-products."
         ) from problem
     order = np.argsort(values)[::-1]
     values, vectors = values[order], vectors[:, order]

@@ -91,7 +91,7 @@ def find_components(gram: np.ndarray, n: int, *, mean_centred: bool) -> Componen
         gram: Inner products of the vectors, float64 [n_vectors, n_vectors].
         n: Number of components.
         mean_centred: Whether to subtract the mean of the vectors first, as most programs do.
-            Without it, the plane of a path contains the path's end.
+            Without it, the plane of a trajectory contains the trajectory's end.
 
     Raises:
         InputError: If the vectors have fewer components.
@@ -105,8 +105,8 @@ def find_components(gram: np.ndarray, n: int, *, mean_centred: bool) -> Componen
     there = int((values > max(ROUNDING * values[0], 0.0)).sum()) if n_vectors else 0
     if there < n:
         raise InputError(
-            f"--components: {n} are asked for, but the {n_vectors} checkpoints that differ from "
-            f"the center have {there}. Pass more checkpoints, or random directions."
+            f"--components {n}: the {n_vectors} checkpoints that differ from the center have only "
+            f"{there}. Pass more checkpoints, or use random directions."
         )
     longest = columns[np.abs(columns).argmax(axis=0), np.arange(n)]
     weights = columns * np.sign(longest) / np.sqrt(values)
@@ -150,9 +150,11 @@ def project(sums: Sums, *, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     (xx, xy), (_, yy) = sums.gram
     for name, square in zip(names, (xx, yy), strict=True):
         if square == 0:
-            raise InputError(f"{name}: is zero on the weights that move, so it is not a direction.")
+            raise InputError(f"{name} is zero on the weights that move, so it is not a direction.")
     if xx * yy - xy**2 <= PARALLEL * xx * yy:
-        raise InputError(f"{names[0]} and {names[1]} are parallel, and span no plane. Pass others.")
+        raise InputError(
+            f"{names[0]} and {names[1]} are parallel, so they span no plane. Pass other directions."
+        )
     coordinates = np.linalg.solve(sums.gram, sums.along.T).T
     left = sums.squares - (coordinates * sums.along).sum(axis=1)
     lengths = np.maximum(sums.squares, np.finfo(float).tiny)

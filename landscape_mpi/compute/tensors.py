@@ -54,8 +54,7 @@ def tensors_of(network: nn.Module) -> dict[str, np.ndarray]:
         if is_lazy(tensor):
             raise InputError(
                 f"the network: {name} has no shape even after the network was called once: its "
-                "lazy layer does not take part in the loss. Leave the layer out, or give it its "
-                "shape."
+                "lazy layer does not take part in the loss. Remove the layer, or give it a shape."
             )
     tensors = {name: tensor.detach() for name, tensor in named_tensors(network).items()}
     for name, buffer in network.named_buffers(remove_duplicate=False):
@@ -82,26 +81,26 @@ def _fault_of(tensor: torch.Tensor, *, moves: bool) -> str | None:
     """Return why a tensor cannot be set, and the way out; None if it can."""
     if tensor.is_complex():
         return (
-            "is complex, and the plane needs real weights. Keep real and imaginary parts as two "
+            "is complex, but a plane needs real weights. Keep real and imaginary parts as two "
             "real parameters."
         )
     if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
         kind = "on the meta device" if tensor.is_meta else "sparse or quantized"
         return (
-            f"is {kind}; the plane needs weights that are dense tensors of numbers. Give the "
-            f"network such weights."
+            f"is {kind}, but a plane needs weights that are dense tensors of numbers. Convert it "
+            "to such a tensor."
         )
     if tensor.is_inference():
         return (
             "was made under torch.inference_mode(), and torch does not allow changes of such a "
-            "tensor. Make the network outside of it (torch.no_grad() is fine), or pass "
+            "tensor. Make the network outside this mode (torch.no_grad() is fine), or pass "
             "copy.deepcopy(network), whose tensors can be changed."
         )
     if not _has_array(tensor.dtype):
         kind = str(tensor.dtype).removeprefix("torch.")
         return (
-            f"is of the type {kind}, and weights move as float64, float32, bfloat16 or float16. "
-            f"Convert the network: network.float()."
+            f"has the type {kind}, but weights can move only as float64, float32, bfloat16 or "
+            "float16. Convert the network: network.float()."
         )
     if moves and _repeats(tensor):
         return (
@@ -122,13 +121,13 @@ def _has_array(dtype: torch.dtype) -> bool:
 
 
 def _repeats(tensor: torch.Tensor) -> bool:
-    """Return whether several indices of a tensor refer to one place in memory."""
+    """Return whether several indices of a tensor refer to the same place in memory."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     return any(size > 1 and step == 0 for size, step in steps)
 
 
 def set_values(tensor: torch.Tensor, values: torch.Tensor) -> None:
-    """Copy values into a tensor; a buffer takes their shape, since calls may change its own."""
+    """Copy values into a tensor; a buffer takes their shape, because calls may change its shape."""
     if tensor.shape != values.shape and not isinstance(tensor, nn.Parameter):
         tensor.data = tensor.new_empty(values.shape)
     if _repeats(tensor):  # made by expand(): torch cannot copy into repeated elements
@@ -181,7 +180,7 @@ def fill_network(
         different = sorted(tensors.keys() ^ arrays.keys())
         raise InputError(
             f"{option}: building the network a second time gave other tensors ({different[0]}). "
-            f"Every rank builds it, so the function must always build the same one."
+            "Every rank builds the network, so the function must always build the same one."
         )
     with torch.no_grad():
         for name, tensor in tensors.items():
@@ -240,5 +239,5 @@ def refuse_merged(network: nn.Module, what: str, *, option: str = "--model") -> 
             f"{option}: eval() changes {', '.join(list(changed)[:3])} of this network, as layers "
             "do that merge weights (LoRA). Derivatives of the merged network do not reach the "
             f"original weights, so {what} would be wrong. Let the function return a network that "
-            "does not merge."
+            "does not merge weights."
         )

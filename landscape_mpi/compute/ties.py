@@ -138,8 +138,8 @@ def _refuse_overlap(inside: list[tuple[str, torch.Tensor]], option: str) -> None
             first = inside[int(own.max()) - 1][0]
             raise InputError(
                 f"{option}: {first} and {name} share a part of their memory but are two "
-                f"parameters, so how far that part moves would depend on their order. Build them "
-                f"as one Parameter, and let forward take its part."
+                "parameters, so the movement of that part would depend on their order. Build them "
+                "as one Parameter, and let forward use parts of it."
             )
         own.fill_(number)
 

@@ -28,7 +28,7 @@ BATCHES_TIMED = 4  # batches in a timed point
 AS_GOOD_AS_THE_BEST = 1.03
 WORTH_COMPILING = 1.05
 COMPILING_S = 60.0  # typical time of compiling a ResNet
-MOST_GAINED = 0.5  # share of a run that compiling saves; no network becomes three times as fast
+MOST_GAINED = 0.5  # fraction of a run that compiling saves; no network becomes three times as fast
 WORTH_REORDERING = 1.05  # layout of images and filters; torch's own if it is as fast
 STACKS = (4, 16)  # numbers of points at once to try
 WORTH_STACKING = 1.05  # least factor by which more points must be faster than fewer
@@ -78,8 +78,8 @@ def choose_batch_and_code(
         n_samples: Number of samples.
         precision: Precision of the planes.
         n_points: Number of points that each rank computes.
-        batch: Batch that is asked for; then it is not measured.
-        compiled: Whether to compile, if asked for.
+        batch: Requested batch; it is then not measured.
+        compiled: Whether to compile, if requested.
     """
 
     def n_timed(batch: int) -> int:
@@ -91,7 +91,11 @@ def choose_batch_and_code(
 
     taken = batch or fastest_batch(seconds_per_sample)
     if compiled is not None:
-        return taken, compiled, "compiled as asked" if compiled else "not compiled as asked"
+        return (
+            taken,
+            compiled,
+            "compiled, as requested" if compiled else "not compiled, as requested",
+        )
     worth, words = is_worth_compiling(
         lambda c: make_plane(taken, c, n_timed(taken)),
         precision,
@@ -138,18 +142,18 @@ def is_worth_compiling(
         expected = [plain.evaluate(*point)[:1] for point in POINTS]
         plain_s = plain.shortest_seconds(*POINTS[0])
         if MOST_GAINED * plain_s * n_planes < COMPILING_S:
-            return False, "not compiled, since the run is too short for it"
+            return False, "not compiled, because the run is too short for it"
         compiled = make_plane(True)
         found = [compiled.evaluate(*point)[:1] for point in POINTS]
         compiled_s = compiled.shortest_seconds(*POINTS[0])
     except torch.OutOfMemoryError:
-        return False, "not compiled, for lack of memory"
+        return False, "not compiled, because of lack of memory"
     except Exception as problem:  # compilers fail in many ways
         words = str(problem).splitlines()[0][:100] if str(problem) else type(problem).__name__
         return False, f"not compiled ({words})"
     difference = deviation(np.concatenate(found), np.concatenate(expected))
     if not difference <= SAME_LOSS[precision]:
-        return False, f"not compiled, since that changes the loss by {difference:.2g}"
+        return False, f"not compiled, because that changes the loss by {difference:.2g}"
     faster = plain_s / compiled_s
     return faster >= WORTH_COMPILING, f"compiled it is {faster:.2f} times as fast"
 

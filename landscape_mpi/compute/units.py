@@ -81,9 +81,9 @@ def find_units(network: nn.Module, *, model: str) -> list[Units]:
 
 def _refusal(model: str, why: str) -> str:
     return (
-        f"--match weights: the units of --model {model} cannot be put in another order, since "
-        f"{why}. The option is for plain networks: feed-forward, convolutional, VGG. Leave --match "
-        "out."
+        f"--match weights: the units of --model {model} cannot be permuted, because {why}. The "
+        "option works only for plain networks: feed-forward, convolutional, VGG. Leave out "
+        "--match."
     )
 
 
@@ -103,7 +103,7 @@ class _Walk:
 
     def _refuse(self, node: fx.Node) -> NoReturn:
         target = getattr(node.target, "__name__", node.target)
-        raise InputError(_refusal(self._model, f"what {target} does with them is not known here"))
+        raise InputError(_refusal(self._model, f"the effect of {target} on them is not known here"))
 
     def _placeholder(self, node: fx.Node) -> None:
         return None

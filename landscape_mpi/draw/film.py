@@ -53,9 +53,7 @@ def check_film(options: argparse.Namespace) -> None:
     for option in ("watch", "compare", "title", "columns", "critical", "dpi", "format", "out_dir"):
         if getattr(options, option) not in (None, False):
             name = option.replace("_", "-")
-            raise InputError(
-                f"--{name}: applies to pictures, not to --film. Leave out one of them."
-            )
+            raise InputError(f"--{name} applies to pictures, not to --film. Leave out one of them.")
     kinds, quantities = options.kind or ["surface"], options.quantity or ["one"]
     for option, named in (("kind", kinds), ("quantity", quantities)):
         if len(named) > 1:

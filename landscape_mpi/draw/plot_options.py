@@ -223,7 +223,7 @@ def check_what(options: argparse.Namespace) -> None:
         )
     if options.title is not None and not options.compare and options.surfaces:
         raise InputError(
-            f"--title {options.title}: applies only to --compare. For a picture of one surface "
+            f"--title {options.title} applies only to --compare. For a picture of one surface "
             "pass --label, or add --compare."
         )
     for option in ("watch", "compare", "smooth", "critical", "film", "label", "title", "range"):

@@ -133,7 +133,7 @@ class Trainer:
         seed_generators(_mix(*numbers, 1 + self._team.rank))  # for dropout and the user's loss
 
     def test(self) -> tuple[float | None, float | None]:
-        """Return loss and error of the test split at the present weights, if any. Collective.
+        """Return loss and error of the test split at the current weights, if any. Collective.
 
         Afterwards the network is in evaluation mode, with the same buffers on the whole team.
         """

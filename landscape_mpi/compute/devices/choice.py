@@ -37,7 +37,7 @@ def choose_alone(asked: str) -> Device:
         asked: ``auto``, a kind of device, or one GPU.
 
     Raises:
-        InputError: If a GPU is asked for and absent.
+        InputError: If a GPU is requested but absent.
     """
     index = kind_and_index(asked)[1]
     for kind in accelerators(asked):
@@ -48,7 +48,7 @@ def choose_alone(asked: str) -> Device:
             return kind(index)
         if n:
             raise InputError(
-                f"--device {asked}: torch sees {n} such GPU{'s' if n > 1 else ''} here, and counts "
+                f"--device {asked}: torch sees {n} such GPU{'s' if n > 1 else ''} here, counted "
                 f"from 0. Pass one of {kind.kind}:0 to {kind.kind}:{n - 1}, or {kind.kind}."
             )
     check_absence(asked)
@@ -75,7 +75,7 @@ def check_absence(asked: str, *, where: str = "here") -> None:
         where: Place without GPUs, for the message.
 
     Raises:
-        InputError: If a GPU is asked for.
+        InputError: If a GPU is requested.
     """
     kinds = accelerators(asked)
     if asked == AUTO or not kinds:
@@ -92,7 +92,7 @@ def _usual_cause(kind: type[Device]) -> str:
 
 
 def describe_passed_over(asked: str) -> str | None:
-    """Return why the CPU is used despite GPUs; None without GPUs, or if the CPU was asked for."""
+    """Return why the CPU is used despite GPUs; None without GPUs, or if the CPU was requested."""
     reasons = (kind.passed_over() for kind in accelerators(asked))
     reason = next((words for words in reasons if words is not None), None)
     return None if reason is None else f"{reason}. This run computes on the CPU."

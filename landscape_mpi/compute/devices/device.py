@@ -121,4 +121,4 @@ class Device(ABC):
         Raises:
             TypeError: Always.
         """
-        raise TypeError(f"{self.name} belongs to this rank, and another rank has its own device")
+        raise TypeError(f"{self.name} belongs to this rank; another rank has its own device")
