@@ -1,4 +1,4 @@
-# Every target but help and clean makes .venv first, where it is not there yet.
+# Every target except help and clean first makes .venv if it does not exist.
 
 PYTHON := .venv/bin/python
 ON_RANKS := launch/try_ranks.sh
@@ -34,30 +34,30 @@ test-fake: setup  ## run the tests on fake GPUs
 test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 	@launch/run_tests.sh $*
 
-test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine; as root, installs it
+test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine, which root installs
 	@tests/slurm_lab.sh install
 	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/test_slurm.py tests/test_templates.py
 
-test-mpich: setup  ## run tests on the MPICH of PyPI, in build/mpich
+test-mpich: setup  ## run tests with MPICH from PyPI, in build/mpich
 	@tests/mpich_environment.sh build/mpich
 	LANDSCAPE_MPICH=build/mpich $(PYTHON) -m pytest --color=no tests/test_mpich.py
 
-faults: setup  ## try 50 faults on small runs and count what came of them, e.g. make faults TIMES=7 SEED=2
+faults: setup  ## try 50 faults on small runs and count the outcomes, e.g. make faults TIMES=7 SEED=2
 	$(PYTHON) tests/faults/count.py --times $(TIMES) --seed $(SEED)
 
 random-networks: setup  ## compare 500 random networks with a plain loop, e.g. make random-networks NETWORKS=50 SEED=2
 	PYTHONPATH=tests $(PYTHON) -m campaigns.count --networks $(NETWORKS) --rescaled $(RESCALED) --seed $(SEED)
 
-bench: setup  ## measure evaluation beside the field's plain one into examples/benchmarks.md
+bench: setup  ## measure evaluation against the field's usual code: examples/benchmarks.md
 	$(PYTHON) tests/benchmarks/evaluation.py
 
-bench-gpu: setup  ## the first ten minutes on a GPU: is it right, how fast is it (docs/gpu.md)
+bench-gpu: setup  ## check and measure the program on a GPU in ten minutes (docs/gpu.md)
 	$(PYTHON) tests/benchmarks/gpu.py
 
-bench-adaptive: setup  ## points and errors of --adaptive on known surfaces: docs/adaptive.md
+bench-adaptive: setup  ## measure points and errors of --adaptive on known surfaces: docs/adaptive.md
 	$(PYTHON) tests/benchmarks/adaptive.py
 
-bench-hessian: setup  ## eigenvalues of ResNet-20: products, values and the time of a product
+bench-hessian: setup  ## measure eigenvalues of ResNet-20: products, values and the time of a product
 	$(PYTHON) tests/benchmarks/hessian.py
 
 scaling: setup  ## simulate runs on up to 4,096 ranks: examples/scaling.md
@@ -73,9 +73,9 @@ lint: setup  ## check style, types and shell scripts
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	@command -v shellcheck > /dev/null || { echo "lint: shellcheck is not here: apt-get install shellcheck"; exit 1; }
+	@command -v shellcheck > /dev/null || { echo "lint: shellcheck is not installed: apt-get install shellcheck"; exit 1; }
 	shellcheck $(SCRIPTS)
 
-clean:  ## remove what was built; .venv stays
+clean:  ## remove all build results; .venv stays
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -2,13 +2,13 @@
 # Give one rank of a node its own GPU and the cores beside it, then become the command.
 #
 #   mpirun -n 8 --bind-to none launch/bind_rank.sh COMMAND [ARGUMENT ...]
-#   mpiexec and srun likewise
+#   the same with mpiexec and srun
 #
-# GPU      The one of this rank's number on the node, of NVIDIA, AMD or Intel. One that the launcher
-#          has chosen for the rank stays; where ranks outnumber GPUs, or no tool of the driver lists
+# GPU      The one with this rank's number on the node, of NVIDIA, AMD or Intel. A GPU that the launcher
+#          has chosen for the rank stays; if ranks outnumber GPUs, or no tool of the driver lists
 #          them, the choice is left to the command.
-# Cores    Those of the GPU's NUMA node; without GPUs, the ranks are dealt out over the NUMA nodes.
-#          It takes numactl. Cores that the launcher has already chosen within one NUMA node stay.
+# Cores    Those of the GPU's NUMA node; without GPUs, the ranks are distributed over the NUMA nodes.
+#          Needs numactl. Cores that the launcher has already chosen within one NUMA node stay.
 set -euo pipefail
 # shellcheck source=launch/gpus.sh
 . "$(dirname "${BASH_SOURCE[0]}")/gpus.sh"
@@ -24,7 +24,7 @@ main() {
     exec "$@"
 }
 
-# Sets local_rank, and local_size, which is 1 where the launcher does not tell. SLURM comes last:
+# Sets local_rank, and local_size, which is 1 if the launcher does not tell. SLURM comes last:
 # in a job of SLURM, the ranks of mpirun all have the 0 of the batch script there.
 find_local_rank() {
     local names
@@ -40,7 +40,7 @@ find_local_rank() {
     exit 2
 }
 
-# Sets gpu, empty where there is none for this rank.
+# Sets gpu, empty if there is none for this rank.
 take_gpu() {
     find_gpus
     gpu=
@@ -55,7 +55,7 @@ take_gpu() {
     esac
 }
 
-# Sets cores, empty where they stay as they are. Linux takes memory from the NUMA node on which it
+# Sets cores, empty if they stay as they are. Linux takes memory from the NUMA node on which it
 # is first written to, so the cores decide on that as well.
 find_cores() {
     local nodes node
@@ -72,7 +72,7 @@ find_cores() {
     cores=$(allowed_cores_of "$node")
 }
 
-# Those with cores on which this process may run.
+# Prints the NUMA nodes with cores on which this process may run.
 numa_nodes() {
     local folder node
     for folder in "$SYSFS"/devices/system/node/node[0-9]*; do
@@ -81,7 +81,7 @@ numa_nodes() {
     done
 }
 
-# The kernel says -1 where it does not know.
+# The kernel says -1 if it does not know.
 numa_node_of_gpu() {
     local bus
     bus=$(bus_of_gpu "$gpu")

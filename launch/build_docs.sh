@@ -3,8 +3,8 @@
 #
 #   launch/build_docs.sh [FOLDER]        (or: make docs, into build/site)
 #
-# Takes the packages of requirements-docs.lock into build/docs_packages, once. Any warning, as of a
-# link that leads nowhere, is an error.
+# Takes the packages of requirements-docs.lock into build/docs_packages, once. Any warning, such as
+# one about a dead link, is an error.
 set -euo pipefail
 site=$(realpath -m "${1:-$(dirname "$0")/../build/site}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
 # Sourced by the scripts of this folder: the GPUs that a process may use.
 
-# The variables by which a launcher shows a process some GPUs alone. What follows is the order in
-# which they count: HIP_VISIBLE_DEVICES picks from those of ROCR_VISIBLE_DEVICES.
+# The variables by which a launcher shows a process only some GPUs, in the order in which they
+# apply: HIP_VISIBLE_DEVICES picks from those of ROCR_VISIBLE_DEVICES.
 readonly MASKS=(CUDA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES ZE_AFFINITY_MASK)
 
 # shellcheck disable=SC2034 # used where this is sourced
-# Sets mask, the variable that chooses GPUs here, and gpus, those that it may name; none where there
-# are none, or no tool of the driver that lists them (then the command chooses).
+# Sets mask, the variable that chooses GPUs here, and gpus, those that it may name; none if there
+# are none, or if no tool of the driver lists them (then the command chooses).
 find_gpus() {
     gpus=()
     for mask in "${MASKS[@]}"; do
         if [ -n "${!mask+set}" ]; then
-            # CUDA and HIP hide what follows a -1.
+            # CUDA and HIP hide all that follows a -1.
             mapfile -t gpus < <(tr ',' '\n' <<< "${!mask}" | sed -e '/^-1$/,$d' -e '/^$/d')
             return
         fi
@@ -46,12 +46,12 @@ gpus_of_amd() {
     fi
 }
 
-# Print the place of a GPU on the PCI bus, such as 0000:c1:00.0; nothing where it is not known.
+# Print the place of a GPU on the PCI bus, such as 0000:c1:00.0; nothing if it is unknown.
 bus_of_gpu() {
     local bus=
     if [ "$mask" = CUDA_VISIBLE_DEVICES ] && command -v nvidia-smi > /dev/null; then
         bus=$(nvidia-smi --id="$1" --query-gpu=pci.bus_id --format=csv,noheader 2> /dev/null) || true
-        bus=${bus#0000} # of its eight digits before the colon, the kernel has four
+        bus=${bus#0000} # the kernel uses four of its eight digits before the colon
     elif [ "$mask" = ROCR_VISIBLE_DEVICES ] && command -v rocm-smi > /dev/null; then
         bus=$(rocm-smi --device "$1" --showbus 2> /dev/null | sed -n 's/.*PCI Bus: *//p') || true
     fi

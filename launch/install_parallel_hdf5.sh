@@ -3,7 +3,7 @@
 # first time, seconds after that, because the built wheel is kept in the user's cache.
 #
 #   launch/install_parallel_hdf5.sh [PYTHON]           into PYTHON's environment (.venv/bin/python)
-#   launch/install_parallel_hdf5.sh --find [PYTHON]    only say what would be used; status 1 if nothing
+#   launch/install_parallel_hdf5.sh --find [PYTHON]    only print what would be used; status 1 if nothing
 #
 # On a cluster, load the modules first:    module load openmpi hdf5     (the build of HDF5 for MPI)
 # or name the folder of HDF5 yourself:     HDF5_DIR=/opt/hdf5-mpi launch/install_parallel_hdf5.sh
@@ -33,17 +33,17 @@ stop() {
 require_python_headers() {
     local include
     include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))') ||
-        stop "$python does not run: give the Python of the environment that h5py goes into."
+        stop "$python does not run. Name the Python of the environment into which h5py is to be installed."
     [ -f "$include/Python.h" ] ||
-        stop "$include has no Python.h, which h5py is compiled with. Debian, Ubuntu: apt-get install python3-dev."
+        stop "$include has no Python.h, which h5py needs to be compiled. Debian, Ubuntu: apt-get install python3-dev."
 }
 
 require_mpicc() {
-    # The compiler of an MPI from PyPI in this very environment does not count: HDF5 knows nothing of it.
+    # The compiler of an MPI from PyPI in this very environment does not count: HDF5 does not know it.
     local own=$PWD/.venv/bin
     PATH=$(printf %s ":$PATH:" | sed "s|:$own:|:|g; s|^:||; s|:\$||")
     command -v mpicc > /dev/null ||
-        stop "no mpicc on PATH, so no MPI to build against." \
+        stop "there is no mpicc on PATH, so there is no MPI to build against." \
             "Debian, Ubuntu: apt-get install libopenmpi-dev libhdf5-openmpi-dev. A cluster: module load openmpi hdf5."
     echo 'int main(void) { return 0; }' | mpicc -x c -o /dev/null - 2> /dev/null ||
         stop "$(command -v mpicc) cannot compile an empty program. Debian, Ubuntu: apt-get install gcc libc6-dev."
@@ -63,7 +63,7 @@ find_parallel_hdf5() {
         "Debian, Ubuntu: apt-get install libhdf5-openmpi-dev. A cluster: module load openmpi hdf5, or HDF5_DIR=folder."
 }
 
-# The compiler wrappers come first: a loaded module goes before what the system happens to have.
+# The compiler wrappers come first: a loaded module has priority over the system's own.
 likely_hdf5_folders() {
     local wrapper
     for wrapper in h5pcc h5cc; do
@@ -128,7 +128,7 @@ build_wheel() {
         { tail -n 30 "$work/log" >&2 && stop "h5py did not build; the end of its log is above."; }
     rm "$work/log" "$work/extra.cfg"
     rm -rf "$wheels"
-    mv "$work" "$wheels" # one step: a build cut short leaves no half wheel under the final name
+    mv "$work" "$wheels" # one step: an interrupted build leaves no partial wheel under the final name
 }
 
 install_wheel() {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Run a command of this package on this one machine: a rank on each GPU, or on each core where
-# there are no GPUs.
+# Run a command of this package on this machine: a rank on each GPU, or on each core if there
+# are no GPUs.
 #
 #   launch/local.sh surface --model resnet20 --checkpoint resnet20.pt --data cifar10 ...
-#   RANKS=2 launch/local.sh surface ...       that many ranks instead
+#   RANKS=2 launch/local.sh surface ...       with this number of ranks instead
 #
 # CUDA_VISIBLE_DEVICES=0,1 leaves the other GPUs to others (ROCR_VISIBLE_DEVICES those of AMD,
 # ZE_AFFINITY_MASK those of Intel), --device cpu all of them. Several machines:
@@ -35,22 +35,22 @@ check_command() {
     known=$(cd "$here/../landscape_mpi" && grep -l '^ *run_on_ranks(' ./*.py | sed 's|^\./||; s|\.py$||' | paste -sd' ')
     case " $known " in
         *" $1 "*) ;;
-        *) stop "$1 is no command that runs on ranks; those are: $known. Any other: python -m landscape_mpi.NAME" ;;
+        *) stop "$1 is not a command that runs on ranks; these are: $known. Start any other with python -m landscape_mpi.NAME" ;;
     esac
 }
 
-# Sets python, and the mpiexec that goes with it: the one beside it where MPI came from PyPI.
+# Sets python, and the mpiexec that goes with it: the one beside it if MPI came from PyPI.
 find_python() {
     local candidate
     for candidate in python "$here/../.venv/bin/python"; do
         if python=$(command -v "$candidate") && "$python" -c 'import landscape_mpi, mpi4py' 2> /dev/null; then
             mpiexec=$(dirname "$python")/mpiexec
             if [ ! -x "$mpiexec" ]; then mpiexec=mpiexec; fi
-            command -v "$mpiexec" > /dev/null || stop "no mpiexec on PATH. Load the MPI that mpi4py was made for."
+            command -v "$mpiexec" > /dev/null || stop "there is no mpiexec on PATH. Load the MPI for which mpi4py was built."
             return
         fi
     done
-    stop "no Python here has landscape_mpi and mpi4py: make setup, or activate the environment that has them."
+    stop "no Python here has landscape_mpi and mpi4py. Run make setup, or activate the environment that has them."
 }
 
 # Sets n_ranks and why.
@@ -61,8 +61,8 @@ count_ranks() {
         *) find_gpus && n_gpus=${#gpus[@]} ;;
     esac
     if [ -n "${RANKS:-}" ]; then
-        [[ $RANKS =~ ^[1-9][0-9]*$ ]] || stop "RANKS=$RANKS is no number of ranks: RANKS=2"
-        n_ranks=$RANKS why="as RANKS says"
+        [[ $RANKS =~ ^[1-9][0-9]*$ ]] || stop "RANKS=$RANKS is not a number of ranks. Pass e.g. RANKS=2"
+        n_ranks=$RANKS why="as RANKS requests"
     elif [ "$n_gpus" -gt 0 ]; then
         n_ranks=$n_gpus why="one on each GPU"
     else
@@ -70,7 +70,7 @@ count_ranks() {
     fi
 }
 
-# Those this process may run on. Two threads of one core would share what a rank needs most.
+# Counts the cores that this process may use. Two threads of one core would share what a rank needs most.
 count_cores() {
     local allowed cores
     allowed=$(nproc)

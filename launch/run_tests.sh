@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Run the tests and end with the closing line of each run, and what it skipped.
+# Run the tests; print at the end the closing line of each run, and the skipped tests.
 #
-#   launch/run_tests.sh serial       those that need one process
-#   launch/run_tests.sh fake         those on fake GPUs, which tests/fake_cuda puts under torch
-#   launch/run_tests.sh 2 3          those marked parallel(2), then parallel(3), on that many ranks
+#   launch/run_tests.sh serial       the tests that need one process
+#   launch/run_tests.sh fake         the tests on fake GPUs, which tests/fake_cuda simulates for torch
+#   launch/run_tests.sh 2 3          the tests marked parallel(2), then parallel(3), on that many ranks
 #
-# Every run is made, also after one that failed, and ended after TIME_LIMIT_S (3600 seconds).
+# Every run is made, even after one that failed, and is ended after TIME_LIMIT_S (3600 seconds).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,7 +30,7 @@ main() {
     if [ ${#failed[@]} != 0 ]; then echo "FAILED: ${failed[*]}" && exit 1; fi
 }
 
-# What set-up built or installed is expected: its absence is a failure and no reason to skip.
+# Tests expect what set-up built or installed: its absence is a failure, not a reason to skip.
 expect_what_was_set_up() {
     if [ -e .venv/set_up.txt ]; then export LANDSCAPE_EXPECT_LIBRARIES=1; fi
     if grep -qsx hdf5=parallel .venv/set_up.txt; then export LANDSCAPE_EXPECT_PARALLEL_HDF5=1; fi

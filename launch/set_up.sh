@@ -4,9 +4,9 @@
 #   launch/set_up.sh        (or: make setup)
 #
 # Calling it again does nothing until a lock file, a set-up script or the package's own list
-# changes. A call cut short leaves no mark, and the next one does the work again.
+# changes. An interrupted call leaves no mark, and the next one does the work again.
 #
-#   PYTHON=python3.12              the Python to use; else python3, or the first of 3.11, 3.12, 3.13
+#   PYTHON=python3.12              the Python to use; otherwise python3, or the first of 3.11, 3.12, 3.13
 #   LANDSCAPE_MPI_FROM=system      MPI and HDF5 of this machine, or an error
 #   LANDSCAPE_MPI_FROM=pypi        MPI as a package, HDF5 without MPI: needs neither root nor modules
 set -euo pipefail
@@ -79,8 +79,8 @@ find_python() {
 choose_mpi() {
     case ${LANDSCAPE_MPI_FROM:-} in
         '' | system) choose_the_systems_mpi ;;
-        pypi) choose_mpi_from_pypi "LANDSCAPE_MPI_FROM=pypi asks for it." ;;
-        *) stop "LANDSCAPE_MPI_FROM is $LANDSCAPE_MPI_FROM: it takes system or pypi." ;;
+        pypi) choose_mpi_from_pypi "requested by LANDSCAPE_MPI_FROM=pypi." ;;
+        *) stop "LANDSCAPE_MPI_FROM is $LANDSCAPE_MPI_FROM, but must be system or pypi." ;;
     esac
 }
 
@@ -124,7 +124,7 @@ install_system_packages() {
     say "apt-get install ${missing[*]} (under a minute)"
     export DEBIAN_FRONTEND=noninteractive
     if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null; }; then
-        stop "apt-get could not install them. Without them: LANDSCAPE_MPI_FROM=pypi make setup"
+        stop "apt-get could not install them. To continue without them: LANDSCAPE_MPI_FROM=pypi make setup"
     fi
 }
 
@@ -163,7 +163,7 @@ runs_this_python() {
 install_packages() {
     say "$(grep -c '==' requirements.lock) packages of requirements.lock (1 to 5 minutes)"
     local again=()
-    # A pip cut short can leave a package that looks installed and is not whole.
+    # An interrupted pip can leave a package that looks installed but is incomplete.
     if [ -e $UNFINISHED ]; then again=(--force-reinstall); fi
     touch $UNFINISHED
     pip_install "${again[@]}" -r requirements.lock
@@ -178,14 +178,14 @@ install_vision() {
 pip_install() {
     local log=$VENV/pip.log
     $VENV/bin/python -m pip install -q --disable-pip-version-check "$@" > $log 2>&1 ||
-        { cat $log >&2 && stop "pip install $* did not succeed; its words are above. Run make setup again to go on."; }
+        { cat $log >&2 && stop "pip install $* failed; its output is above. Run make setup again to continue."; }
 }
 
 install_mpi() {
     if [ "$mpi" = pypi ]; then
         pip_install -r requirements-mpi.lock
     else
-        # One MPI in reach: the mpiexec of an earlier set-up would start ranks that never meet.
+        # Only one MPI may stay: the mpiexec of an earlier set-up would start ranks that never meet.
         $VENV/bin/python -m pip uninstall -q -y "$(sed -n 's/==.*//p' requirements-mpi.lock)" > /dev/null 2>&1
     fi
 }
@@ -200,10 +200,10 @@ install_hdf5() {
 
 install_this_package() {
     pip_install --no-deps --no-build-isolation --use-pep517 -e .
-    $VENV/bin/python -m pip check > $VENV/pip.log || { cat $VENV/pip.log >&2 && stop "the packages do not fit together."; }
+    $VENV/bin/python -m pip check > $VENV/pip.log || { cat $VENV/pip.log >&2 && stop "the packages are not compatible."; }
 }
 
-# Ranks that do not find one another would each run the whole job: seen here, not in the queue.
+# Ranks that do not find each other would each run the whole job. This is noticed here, not in the queue.
 try_two_ranks() {
     local words
     if words=$(TIME_LIMIT_S=60 launch/try_ranks.sh 2 $VENV/bin/python -c \
@@ -213,7 +213,7 @@ try_two_ranks() {
         return
     fi
     stop "two ranks started with mpiexec ($(readlink -f "$(command -v mpiexec)")) did not find each other. $words" \
-        "mpi4py knows Open MPI, and MPICH as clusters and PyPI build it. Without the system's: LANDSCAPE_MPI_FROM=pypi make setup"
+        "mpi4py supports Open MPI, and MPICH as clusters and PyPI build it. To do without the system's MPI: LANDSCAPE_MPI_FROM=pypi make setup"
 }
 
 write_mark() {

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Run a command on N ranks of this one machine, whatever machine it is: for tests and the demo.
+# Run a command on N ranks of this machine, for tests and the demo.
 #
 #   launch/try_ranks.sh N COMMAND [ARGUMENT ...]
 #   TIME_LIMIT_S=60 launch/try_ranks.sh ...       end all ranks after that time, with status 124
 #
-# A real run calls mpirun or srun itself: what is allowed here, it should not need.
+# A real run calls mpirun or srun itself, and should not need the settings below.
 set -euo pipefail
 
 main() {
@@ -20,7 +20,7 @@ main() {
     exec "${limit[@]}" "$(mpiexec_for "$command")" -n "$n_ranks" "$@"
 }
 
-# Under an outer mpiexec, a rank's variables would make the inner one take itself for that rank.
+# Under an outer mpiexec, its variables would make the inner one believe that it is a rank.
 forget_outer_ranks() {
     if [ -z "${OMPI_COMM_WORLD_RANK:-}${PMIX_RANK:-}${PMI_RANK:-}" ]; then return; fi
     local name
@@ -33,7 +33,7 @@ forget_outer_ranks() {
 
 allow_root_and_few_cores() {
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-    # More ranks than cores, and none tied to a core: Open MPI 4, then Open MPI 5. MPICH allows it.
+    # Allow more ranks than cores, and bind none: Open MPI 4, then Open MPI 5. MPICH allows it anyway.
     export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
     export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe PRTE_MCA_hwloc_default_binding_policy=none
     # Containers forbid reading another process's memory, and Open MPI 4 says so at every message.
@@ -45,7 +45,7 @@ share_cores() {
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((share > 0 ? share : 1))}
 }
 
-# The mpiexec beside this Python, where MPI came from PyPI; else the system's.
+# The mpiexec beside this Python, if MPI came from PyPI; otherwise the system's.
 mpiexec_for() {
     local beside
     beside=$(dirname "$1")/mpiexec

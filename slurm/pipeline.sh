@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A surface and, once it is complete, its pictures and its mesh: two jobs, one behind the other.
+# Compute a surface and, once it is complete, its pictures and its mesh: two jobs, one after the other.
 #
 # Does     Submits the surface, and postprocess.sbatch to wait for it, however often the surface
 #          requeues itself. If the surface fails or is cancelled, the second job is cancelled too.
@@ -7,11 +7,11 @@
 # Needs    surface.sbatch, postprocess.sbatch and environment.sh of this folder, edited for the cluster.
 # Submit   On a login node, from the folder that holds slurm/:
 #              slurm/pipeline.sh resnet56.h5
-#          Options behind the file override those of the template: ... seed2.h5 --seed 2
+#          Options after the file override those of the template: ... seed2.h5 --seed 2
 set -euo pipefail
 
 readonly TEMPLATE=slurm/surface.sbatch    # EDIT: or slurm/surface_mpirun.sbatch
-readonly OUT=${1:?name the file that the surface goes to: slurm/pipeline.sh resnet56.h5}
+readonly OUT=${1:?name the output file of the surface: slurm/pipeline.sh resnet56.h5}
 shift
 
 main() {
@@ -22,7 +22,7 @@ main() {
     echo "job $pictures, after it: ${OUT%.*}_*.png, ${OUT%.*}.vtp (postprocess-$pictures.log)"
 }
 
-# Submit a job and print its number; --parsable adds the cluster where there are several.
+# Submit a job and print its number; --parsable adds the cluster if there are several.
 submit() {
     local told
     told=$(sbatch --parsable "$@") || exit

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Run one rank, so that one which leaves in order is not taken for one that died.
+# Run one rank, so that the launcher does not take an orderly exit for a crash.
 #
 #   srun --kill-on-bad-exit=1 slurm/run_rank.sh STATUS_FILE COMMAND [ARGUMENT ...]
-#   mpirun and mpiexec likewise
+#   the same with mpirun and mpiexec
 #
 # --kill-on-bad-exit is there for a rank that died while the others wait for it. But srun then
 # also ends the ranks still on their way out when the first has left with 75 (stopped by a

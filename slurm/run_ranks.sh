@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# For the templates of this folder, which source it: run a command on the tasks of the job, and
-# put the job back in the queue when a signal stopped it.
+# Sourced by the templates of this folder: run a command on the tasks of the job, and requeue the
+# job when a signal stopped it.
 set -u
 : "${SLURM_JOB_ID:?is set by SLURM: submit the template with sbatch}"
-: "${launcher[0]:?what starts the ranks, is set by the template, e.g. launcher=(srun --mpi=pmix)}"
+: "${launcher[0]:?the command that starts the ranks; the template sets it, e.g. launcher=(srun --mpi=pmix)}"
 
 # The tasks of an array share a number, and are told apart by their own.
 readonly JOB=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}
-readonly STOPPED=75 # the command's status after a stop signal: the same command goes on
+readonly STOPPED=75 # the command's status after a stop signal; the same command continues
 
 # Run the command as one rank per task, by the words of the array launcher, and end the job with
 # the status of the ranks.
@@ -16,7 +16,7 @@ run_ranks() {
     status_file=$(mktemp)
     started_file=$PWD/.$SLURM_JOB_NAME-$SLURM_JOB_ID.started
     listening_file=$status_file.listening # here, where rank 0 runs
-    # Here and not in a node's own folder: a rank on any node writes it.
+    # Here, not in a node's own folder: a rank on any node writes it.
     stall_file=$PWD/.$SLURM_JOB_NAME-$SLURM_JOB_ID.stalled
     rm -f "$stall_file"
     launcher_pid='' asked='' passed_on='' listened=''
@@ -51,7 +51,7 @@ run_step() {
     kill "$watcher" 2> /dev/null || true
 }
 
-# Once a rank hung, the ranks end within 10 s, and the launcher with them. But after a lost link,
+# Once a rank has hung, the ranks end within 10 s, and the launcher with them. But after a lost link,
 # Open MPI's mpirun waits for ever for ranks that it no longer reaches.
 end_stalled_launcher() {
     trap - USR1 TERM
@@ -109,14 +109,14 @@ wait_for_ranks() {
     done
 }
 
-# The launcher's own status where a rank died, else the one that run_rank.sh kept.
+# The launcher's own status if a rank died, otherwise the one that run_rank.sh stored.
 status_of_ranks() {
     if [ "$launcher_status" != 0 ]; then
         echo "$launcher_status"
     elif [ -s "$status_file" ]; then
         cat "$status_file"
     else
-        say "rank 0 left no status in $status_file: it has to run on the node of this shell." >&2
+        say "rank 0 left no status in $status_file: it must run on the node of this shell." >&2
         echo 1
     fi
 }
@@ -125,17 +125,17 @@ status_of_ranks() {
 # requeued it. At the time limit, ranks that end within SLURM's KillWait are in time.
 requeue() {
     if is_running || [ "$(job %r)" = TimeLimit ]; then
-        say "back in the queue, to go on from what is written"
+        say "requeued, to continue from the last written round"
         trap '' TERM # SLURM ends this shell now
         scontrol requeue "$JOB"
         if [ -e "$stall_file" ]; then exclude_stalled_node "$(cat "$stall_file")"; fi
     else
-        say "SLURM is ending this job, so it is not requeued from here; if SLURM does not do so" \
-            "itself (preemption), the same sbatch goes on from what is written"
+        say "SLURM is ending this job, so it is not requeued from here; if SLURM does not requeue it" \
+            "itself (preemption), the same sbatch continues from the last written round"
     fi
 }
 
-# The node on which a rank hung, from the next run on; none is named where all ranks hung together.
+# Excludes the node on which a rank hung from the next run; none is named if all ranks hung together.
 # SLURM allows it for jobs that wait, as this one does once it is requeued.
 exclude_stalled_node() {
     rm -f "$stall_file"
@@ -146,27 +146,27 @@ exclude_stalled_node() {
     excluded=${excluded%,(null)}
     n_left=$(nodes_without "$excluded" | wc -l)
     if [ "$n_left" -lt "$SLURM_JOB_NUM_NODES" ]; then
-        say "a rank hung on $1, which cannot be left out: without $excluded, $SLURM_JOB_PARTITION has" \
-            "$n_left of the $SLURM_JOB_NUM_NODES nodes of this job. If it hangs again, ask for fewer"
+        say "a rank hung on $1, which cannot be excluded: without $excluded, $SLURM_JOB_PARTITION has" \
+            "$n_left of the $SLURM_JOB_NUM_NODES nodes of this job. If it hangs again, request fewer nodes"
     elif scontrol update JobId="$SLURM_JOB_ID" ExcNodeList="$excluded"; then
-        say "a rank hung on $1: the next run is without it"
+        say "a rank hung on $1: the next run excludes it"
     else
-        say "a rank hung on $1, and SLURM does not let this job leave it out"
+        say "a rank hung on $1, but SLURM does not let this job exclude it"
     fi
 }
 
-# Those of this job's partition that are up, but for some.
+# Prints the nodes of this job's partition that are up, without some.
 nodes_without() {
     sinfo --noheader --Node --partition="$SLURM_JOB_PARTITION" --states=alloc,comp,idle,mix,resv \
         --format=%N | sort -u | grep -vxFf <(scontrol show hostnames "$1")
 }
 
-# Not requeued: with a time limit shorter than the start of the ranks, that would have no end.
+# The job is not requeued: with a time limit shorter than the start of the ranks, it would never end.
 explain_killed() {
     local why="it came before they listened"
     if [ -n "$listened" ]; then why="they did not stop for it"; fi
     say "the ranks were killed after the signal: $why. If it was the time limit's, raise --time or" \
-        "lower the seconds of --signal. The same sbatch goes on from what is written." >&2
+        "lower the seconds of --signal. The same sbatch continues from the last written round." >&2
 }
 
 is_running() { [ "$(job %T)" = RUNNING ]; }

@@ -324,7 +324,7 @@ REFUSED = ("surface", "--model=resnet8", "--data=digits", "--x=0", "--limit=0", 
     [
         ({}, (), "4 ranks, one on each GPU"),
         ({"CUDA_VISIBLE_DEVICES": "0,2,3"}, (), "3 ranks, one on each GPU"),
-        ({"RANKS": "2"}, (), "2 ranks, as RANKS says"),
+        ({"RANKS": "2"}, (), "2 ranks, as RANKS requests"),
         ({}, ("--device=cpu",), "ranks, one on each core"),
         ({}, ("--device", "cpu"), "ranks, one on each core"),
     ],
@@ -342,7 +342,9 @@ def test_local_counts_ranks(
 def test_local_refuses_what_does_not_run_on_ranks(workstation: dict[str, str]) -> None:
     done = run(LOCAL, "plot", "surface.h5", env=workstation)
     assert done.returncode == 2
-    words = "local: plot is no command that runs on ranks; those are: curve doctor ensemble hessian"
+    words = (
+        "local: plot is not a command that runs on ranks; these are: curve doctor ensemble hessian"
+    )
     assert words in done.stderr
 
 
@@ -350,7 +352,7 @@ def test_local_refuses_what_does_not_run_on_ranks(workstation: dict[str, str]) -
 def test_local_refuses_ranks_that_are_no_number(ranks: str, workstation: dict[str, str]) -> None:
     done = run(LOCAL, *REFUSED, env=workstation | {"RANKS": ranks})
     assert done.returncode == 2
-    assert f"local: RANKS={ranks} is no number of ranks" in done.stderr
+    assert f"local: RANKS={ranks} is not a number of ranks" in done.stderr
 
 
 def test_local_without_a_python_says_what_to_do(
@@ -365,7 +367,7 @@ def test_local_without_a_python_says_what_to_do(
         (programs / name).symlink_to(str(shutil.which(name)))
     done = run(checkout / "launch/local.sh", *REFUSED, env=workstation | {"PATH": str(programs)})
     assert done.returncode == 2
-    assert "local: no Python here has landscape_mpi and mpi4py: make setup" in done.stderr
+    assert "local: no Python here has landscape_mpi and mpi4py. Run make setup" in done.stderr
 
 
 def test_local_without_a_command_says_how_it_is_called(workstation: dict[str, str]) -> None:

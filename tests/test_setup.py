@@ -286,7 +286,7 @@ def test_set_up_refuses_an_mpi_from_nowhere(checkout: Path) -> None:
     env = {"LANDSCAPE_MPI_FROM": "conda", "PYTHON": sys.executable}
     done = run("launch/set_up.sh", env=env, cwd=checkout)
     assert done.returncode == 1
-    assert "LANDSCAPE_MPI_FROM is conda: it takes system or pypi" in done.stderr
+    assert "LANDSCAPE_MPI_FROM is conda, but must be system or pypi" in done.stderr
 
 
 def test_set_up_leaves_a_linked_environment_alone(checkout: Path, tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_a_rank_that_hangs_puts_the_job_back_without_its_node(
     told = hanging.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
     node = re.search(r"stalled: rank 1 on (n[12]) has not", hanging.log())[1]  # type: ignore[index]
-    assert f"a rank hung on {node}: the next run is without it" in hanging.log()
+    assert f"a rank hung on {node}: the next run excludes it" in hanging.log()
     assert {told["ExcNodeList"], told["NodeList"]} == {"n1", "n2"}
     assert told["ExcNodeList"] == node
     assert_same(hanging.folder / "surface.h5", reference)
@@ -308,7 +308,7 @@ def test_a_job_stopped_or_requeued_in_mid_run_goes_on_and_completes(
         runs = runs_of(job.folder / "surface.h5")
         assert runs["outcome"].tolist() == [f"stopped by {name}".encode(), b"complete"]
         assert runs["points"].sum() == 13 * 11  # none twice
-    assert "back in the queue, to go on from what is written" in stopped.log()
+    assert "requeued, to continue from the last written round" in stopped.log()
 
 
 # The ranks of a step, with commands for which a template would be too slow.
@@ -392,7 +392,7 @@ def test_a_step_without_the_status_of_rank_0_is_no_success(submit_ranks: Submit)
     told = job.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "1:0", "0")
     assert "rank 0 left no status in " in job.log()
-    assert "it has to run on the node of this shell" in job.log()
+    assert "it must run on the node of this shell" in job.log()
 
 
 @pytest.mark.parametrize(
@@ -400,9 +400,9 @@ def test_a_step_without_the_status_of_rank_0_is_no_success(submit_ranks: Submit)
     [
         (
             "n2",
-            "a rank hung on n2, which cannot be left out: without n2, debug has 1 of the 2 nodes",
+            "a rank hung on n2, which cannot be excluded: without n2, debug has 1 of the 2 nodes",
         ),
-        ("", "back in the queue, to go on from what is written"),
+        ("", "requeued, to continue from the last written round"),
     ],
 )
 def test_ranks_that_hang_where_no_node_can_be_left_out(
@@ -465,7 +465,7 @@ def test_run_ranks_is_for_jobs(lab: dict[str, str]) -> None:
 def test_a_template_names_its_launcher(lab: dict[str, str]) -> None:
     done = run("bash", "-c", ". slurm/run_ranks.sh", cwd=ROOT, env=lab | {"SLURM_JOB_ID": "1"})
     assert done.returncode != 0
-    assert "what starts the ranks, is set by the template" in done.stderr
+    assert "the command that starts the ranks; the template sets it" in done.stderr
 
 
 # One rank of a step.

@@ -175,7 +175,7 @@ def test_a_pipeline_that_slurm_refuses_ends_with_its_words(
 def test_a_pipeline_needs_the_name_of_its_file() -> None:
     done = run("slurm/pipeline.sh", cwd=ROOT)
     assert done.returncode != 0
-    assert "name the file that the surface goes to: slurm/pipeline.sh resnet56.h5" in done.stderr
+    assert "name the output file of the surface: slurm/pipeline.sh resnet56.h5" in done.stderr
 
 
 def test_pictures_need_the_name_of_a_surface(lab: dict[str, str], tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_task_for_each_network_and_seed(trained: Job) -> None:
         ended = (told["JobState"], told["ExitCode"], told["Restarts"])
         assert ended == ("COMPLETED", "0:0", restarts), task.log()
     assert one_too_many.wait()["ExitCode"] == "2:0"
-    words = "task 2: networks x seeds are 2 trainings, so the array is --array=0-1"
+    words = "task 2: networks x seeds are 2 trainings, so pass --array=0-1"
     assert words in one_too_many.log()
     checkpoints = [path.name for path in trained.folder.glob("*.pt")]
     assert sorted(checkpoints) == ["resnet8-seed4.pt", "resnet8-seed7.pt"]
@@ -267,7 +267,7 @@ def test_the_same_array_again_trains_nothing_that_is_there(trained: Job) -> None
     again = tasks_of(replace(trained, number=number))[0]
     assert again.wait()["JobState"] == "COMPLETED"
     assert again.log() == (
-        "resnet8-seed4.pt is there, so this training is done; to train again, remove it\n"
+        "resnet8-seed4.pt exists, so this training is done; remove it to train again\n"
     )
     assert (trained.folder / "resnet8-seed4.pt").read_bytes() == before
 
