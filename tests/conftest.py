@@ -27,7 +27,7 @@ from mpi4py import MPI
 from rank_pool import N_RANKS, RankPool, RankPoolError, modules_in
 from xdist.scheduler import LoadScopeScheduling
 
-from landscape_mpi.garbage import search_seldom
+from landscape_mpi.gc_tuning import search_seldom
 
 ROOT = Path(__file__).parent.parent
 RANK = MPI.COMM_WORLD.rank

@@ -25,7 +25,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 EVERYWHERE = {
     "device_names",
     "errors",
-    "garbage",
+    "gc_tuning",
     "node_memory",
     "output",
     "problem",

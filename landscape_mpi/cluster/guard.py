@@ -27,7 +27,7 @@ from landscape_mpi.errors import (
     tell_interrupts_apart,
     users_own,
 )
-from landscape_mpi.garbage import search_seldom
+from landscape_mpi.gc_tuning import search_seldom
 
 if TYPE_CHECKING:
     from mpi4py import MPI

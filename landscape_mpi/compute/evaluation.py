@@ -27,7 +27,7 @@ from landscape_mpi.compute.steps import ALL as ALL_STEPS
 from landscape_mpi.compute.steps import Steps
 from landscape_mpi.compute.tensors import named_tensors
 from landscape_mpi.errors import UserCodeError, users_own
-from landscape_mpi.garbage import ALWAYS, make_room
+from landscape_mpi.gc_tuning import ALWAYS, free_unused
 from landscape_mpi.problem import Finish
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -230,7 +230,7 @@ def prepare_device(setting: Setting, network: nn.Module) -> None:
     """
     n_bytes = sum(t.numel() * t.element_size() for t in named_tensors(network).values())
     # Center, point and both directions; on a GPU also the memory of its recorded graphs.
-    make_room(4 * n_bytes if setting.device.is_host else ALWAYS)
+    free_unused(4 * n_bytes if setting.device.is_host else ALWAYS)
     torch.set_num_threads(1)  # batches run in parallel instead; see the head of this file
     keep_freed_memory()
     compute_repeatably(tf32=setting.precision == "tf32")

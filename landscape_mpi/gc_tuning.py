@@ -24,7 +24,7 @@ def search_seldom() -> None:
     atexit.register(gc.freeze)  # then live objects are not scanned
 
 
-def make_room(n_bytes: int) -> None:
+def free_unused(n_bytes: int) -> None:
     """Free memory that is no longer used, if it may be large.
 
     Networks that torch has traced form cycles, which only a scan finds.

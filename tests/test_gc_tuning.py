@@ -6,8 +6,8 @@ import sys
 import textwrap
 import weakref
 
-from landscape_mpi import garbage
-from landscape_mpi.garbage import ALWAYS, LITTLE, make_room
+from landscape_mpi import gc_tuning
+from landscape_mpi.gc_tuning import ALWAYS, LITTLE, free_unused
 
 BEGIN = """
     import atexit, gc, runpy, sys, weakref
@@ -71,10 +71,10 @@ class Cycle:
 
 
 def test_what_may_be_large_is_freed_before_the_next(monkeypatch):
-    monkeypatch.setattr(garbage, "_waiting", 0)
+    monkeypatch.setattr(gc_tuning, "_waiting", 0)
     freed = []
     for n_bytes in (LITTLE, 1, 1, ALWAYS, 1):
         left = weakref.ref(Cycle())
-        make_room(n_bytes)
+        free_unused(n_bytes)
         freed.append(left() is None)
     assert freed == [False, False, True, False, True]
