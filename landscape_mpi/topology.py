@@ -246,6 +246,11 @@ def make_parser() -> CommandParser:
         default=8,
         help="number of neighbours of a grid point (default: 8)",
     )
+    _add_file_options(parser)
+    return parser
+
+
+def _add_file_options(parser: CommandParser) -> None:
     parser.add_argument(
         "--out",
         type=file_path,
@@ -272,7 +277,6 @@ def make_parser() -> CommandParser:
         help="draw the comparison for print, as wide as one column of a two-column page (3.35 "
         "inches) or both columns (6.9 inches), with 8-point letters (default: for the screen)",
     )
-    return parser
 
 
 if __name__ == "__main__":

@@ -184,8 +184,7 @@ class LossSurface:
         Args:
             kind: contour, filled, heatmap, surface, ring, or line; None for contour or line.
             ax: Axes to draw into (projection="3d" for surface); None for a new figure of pyplot.
-            quantity: Name of one, or a sum; several for a line. None for the first, or all of a
-                line.
+            quantity: One, or a sum; several for a line. None for the first; for a line, for all.
             scale: linear, log or symlog; None for that of the plot command.
             levels: Approximate number of contour levels, or the levels; None for the usual.
             smooth: Factor by which a spline multiplies the cells; the legend shows it.
