@@ -11,7 +11,7 @@ from typing import Any
 
 from landscape_mpi.device_names import AUTO, DEVICE_NAMES, check_device
 from landscape_mpi.errors import InputError, nearest_name
-from landscape_mpi.registry import COLOR_MAPS, DATA_SETS, HOOK, NETWORKS, REVERSED
+from landscape_mpi.registry import COLOR_MAPS, DATA_SETS, NETWORKS, REVERSED, USER_FUNCTION
 
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 10**9
@@ -355,7 +355,7 @@ def add_model_option(group: argparse._ActionsContainer, *, required: bool = True
         required=required,
         metavar="NAME",
         help=f"network of the zoo ({', '.join(NETWORKS)} and many more: --list models), or "
-        f"{HOOK}, a function that returns your network",
+        f"{USER_FUNCTION}, a function that returns your network",
     )
     group.add_argument(
         "--output",
@@ -428,12 +428,12 @@ def add_list_option(
 
 def add_data_options(group: argparse._ArgumentGroup, *, required: bool = True) -> None:
     """Add --data, --data-dir, --download, --mean and --std to a group of a parser."""
+    forms = ", ".join(form for form in DATA_SETS if form != USER_FUNCTION)
     group.add_argument(
         "--data",
         required=required,
         metavar="NAME",
-        help=f"{', '.join(form for form in DATA_SETS if form != HOOK)}, or {HOOK}, a function "
-        "that returns your data",
+        help=f"data set: {forms}, or {USER_FUNCTION}, a function that returns your data",
     )
     group.add_argument(
         "--data-dir", type=file_path, metavar="DIR", help="folder of the data set's files"

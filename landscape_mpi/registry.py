@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from landscape_mpi.errors import unknown_name
 
 T = TypeVar("T")
-HOOK = "package.module:function"  # form of the user's own networks and data
+USER_FUNCTION = "package.module:function"  # form of the user's own networks and data
 
 
 class Registry(Generic[T]):
@@ -68,7 +68,7 @@ DATA_SETS: Registry[Any] = Registry(
         "npz:FILE": "zoo.npz:DATA_SET",
         "seismic[:SEED]": "zoo.seismic:DATA_SET",
         "shakespeare[:LENGTH]": "zoo.shakespeare:DATA_SET",
-        HOOK: "zoo.own_data:DATA_SET",
+        USER_FUNCTION: "zoo.own_data:DATA_SET",
     },
 )
 # Families of networks, each named by one member.

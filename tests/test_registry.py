@@ -16,12 +16,12 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.registry import (
     COLOR_MAPS,
     DATA_SETS,
-    HOOK,
     NETWORKS,
     NORMALIZATIONS,
     PICTURES,
     QUANTITIES,
     REVERSED,
+    USER_FUNCTION,
     Registry,
     named_path,
 )
@@ -101,7 +101,7 @@ def test_a_family_is_listed_by_one_that_is_in_it():
         ("npz", None),
         ("cifar10", None),
         ("my.package:data", None),
-        (HOOK, None),
+        (USER_FUNCTION, None),
     ],
 )
 def test_some_data_are_a_path(data, path):

@@ -16,13 +16,13 @@ from landscape_mpi.engine.losses import LossChoice, OwnLoss
 from landscape_mpi.engine.request import LossRequest
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.zoo.dataset import LEFT_OUT, NOUNS, DataSet, Split
-from landscape_mpi.zoo.hooks import described
 from landscape_mpi.zoo.networks import (
     check_counted,
     class_axes,
     find_class_axis,
     try_network,
 )
+from landscape_mpi.zoo.user_functions import described
 
 N_TRIED = (3, 1)  # a loss that works for a batch of 3 may fail for the last one, of 1
 N_COMMON = 4  # each of these commonest targets is tried, since one of them may not count

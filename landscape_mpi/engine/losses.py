@@ -14,7 +14,7 @@ from torch import nn
 from landscape_mpi.compute.devices import recording
 from landscape_mpi.compute.losses import FUNCTIONS, UNITS, Loss
 from landscape_mpi.errors import InputError, UserCodeError
-from landscape_mpi.zoo.hooks import a_kind, described, find_function
+from landscape_mpi.zoo.user_functions import a_kind, described, find_function
 
 CONTRACT = ("outputs", "targets")
 

@@ -50,8 +50,8 @@ class ProblemSource:
         return self._problem
 
     def _made(self, seed: int | None = None) -> Problem:
-        from landscape_mpi.zoo.hooks import call_function
         from landscape_mpi.zoo.own_network import BUILD_SEED, seed_generators
+        from landscape_mpi.zoo.user_functions import call_function
 
         assert self.spec is not None
         seed_generators(BUILD_SEED if seed is None else seed)

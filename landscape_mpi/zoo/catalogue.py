@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from landscape_mpi.errors import unknown_name
-from landscape_mpi.registry import HOOK, NETWORKS
+from landscape_mpi.registry import NETWORKS, USER_FUNCTION
 from landscape_mpi.zoo.family import Family
 
 
@@ -34,4 +34,4 @@ def find_network(name: str) -> Family:
     for family in families():
         if family.has(name):
             return family
-    raise unknown_name("--model", name, [*network_names(), *network_forms(), HOOK])
+    raise unknown_name("--model", name, [*network_names(), *network_forms(), USER_FUNCTION])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from landscape_mpi.registry import DATA_SETS, HOOK
+from landscape_mpi.registry import DATA_SETS, USER_FUNCTION
 from landscape_mpi.zoo.catalogue import find_network, network_forms, network_names
 from landscape_mpi.zoo.dataset import Sample
 from landscape_mpi.zoo.networks import build_network
@@ -34,7 +34,7 @@ def list_models() -> str:
         lines += [f"  {name:24}{count_parameters(name, sample):>12,}" for name in names]
     lines.append("the words in capitals stand for any number:")
     lines += [f"  {form}" for form in network_forms()]
-    lines.append(f"{HOOK}: your own, returned by your function")
+    lines.append(f"{USER_FUNCTION}: your own, returned by your function")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from landscape_mpi.errors import InputError, nearest_name, unknown_name
-from landscape_mpi.registry import DATA_SETS, HOOK
+from landscape_mpi.registry import DATA_SETS, USER_FUNCTION
 from landscape_mpi.zoo.function_name import NoFunctionNameError
 from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
@@ -38,10 +38,12 @@ def find_data_set(spec: str) -> NamedData:
         unknown_name: If there is none.
     """
     name, colon, _ = spec.partition(":")
-    fitting = [form for form in DATA_SETS if form != HOOK and (name, colon) in _spellings(form)]
+    fitting = [
+        form for form in DATA_SETS if form != USER_FUNCTION and (name, colon) in _spellings(form)
+    ]
     if not fitting and (not colon or name in _names()):
         raise unknown_name("--data", spec, data_forms())
-    found: NamedData = DATA_SETS[fitting[0] if fitting else HOOK]
+    found: NamedData = DATA_SETS[fitting[0] if fitting else USER_FUNCTION]
     return found
 
 
@@ -63,4 +65,4 @@ def _spellings(form: str) -> list[tuple[str, str]]:
 
 
 def _names() -> list[str]:
-    return [_spellings(form)[0][0] for form in DATA_SETS if form != HOOK]
+    return [_spellings(form)[0][0] for form in DATA_SETS if form != USER_FUNCTION]

@@ -11,10 +11,10 @@ from torch import nn
 from landscape_mpi.errors import InputError, UserCodeError
 from landscape_mpi.zoo.catalogue import find_network, network_names
 from landscape_mpi.zoo.dataset import NOUNS, DataSet, Sample, Split
-from landscape_mpi.zoo.hooks import a_kind, call_hook, described
 from landscape_mpi.zoo.output_entry import split_entry, take_entry, way_out
 from landscape_mpi.zoo.own_network import call, type_of_inputs
 from landscape_mpi.zoo.samples import Samples
+from landscape_mpi.zoo.user_functions import a_kind, call_for_network, described
 
 __all__ = ["build_network", "check_network", "network_names"]
 
@@ -57,7 +57,7 @@ def build_network(
 
 def _build(name: str, sample: Sample) -> nn.Module:
     if ":" in name:
-        return call_hook("--model", name)
+        return call_for_network("--model", name)
     family = find_network(name)
     if sample.kind not in family.kinds:
         takes = " or ".join(NOUNS[kind] for kind in family.kinds)

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError, nearest_name
-from landscape_mpi.zoo.hooks import a_kind, described
 from landscape_mpi.zoo.own_network import unwrapped
+from landscape_mpi.zoo.user_functions import a_kind, described
 
 N_TOLD = 5  # most entries in a message
 

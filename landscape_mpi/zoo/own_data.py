@@ -23,11 +23,11 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.zoo.dataset import Split, UnreadSplit
-from landscape_mpi.zoo.hooks import a_kind, call_function
 from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 from landscape_mpi.zoo.npz import MOST_CLASSES
 from landscape_mpi.zoo.own_dataset import OwnDataset
 from landscape_mpi.zoo.own_split import make_split
+from landscape_mpi.zoo.user_functions import a_kind, call_function
 
 SPLITS = ("train", "test")
 EXAMPLE = 'Return {"train": (inputs, targets), "test": (inputs, targets)}, test if there is one.'

@@ -9,9 +9,9 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, UserCodeError
 from landscape_mpi.zoo.dataset import Split
-from landscape_mpi.zoo.hooks import a_kind
 from landscape_mpi.zoo.own_network import generator_states, restore_generators
 from landscape_mpi.zoo.own_split import make_split, to_array
+from landscape_mpi.zoo.user_functions import a_kind
 
 
 class OwnDataset:

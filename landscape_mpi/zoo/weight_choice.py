@@ -17,7 +17,7 @@ from torch import nn
 
 from landscape_mpi.errors import InputError, nearest_name
 from landscape_mpi.tensor_names import is_extra, listed, plain_names, shared_modules
-from landscape_mpi.zoo.hooks import a_kind
+from landscape_mpi.zoo.user_functions import a_kind
 
 # Names under which most programs save the weights of the network; the first match counts.
 WRAPPERS = (

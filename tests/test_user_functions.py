@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.zoo.hooks import call_hook
+from landscape_mpi.zoo.user_functions import call_for_network
 
 NETS = """
 import functools
@@ -91,12 +91,12 @@ def traceback_of_json():
 
 def refusal(spec):
     with pytest.raises(InputError) as caught:
-        call_hook("--model", spec)
+        call_for_network("--model", spec)
     return str(caught.value)
 
 
 def test_network_is_what_the_function_returns(folder):
-    assert isinstance(call_hook("--model", "hook_nets:build"), nn.Linear)
+    assert isinstance(call_for_network("--model", "hook_nets:build"), nn.Linear)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_network_is_what_the_function_returns(folder):
 )
 def test_what_can_be_called_is_a_function(folder, name, width):
     """A class, a partial, an object with __call__ and a lambda: they lack __name__ or a module."""
-    assert call_hook("--model", f"hook_nets:{name}").in_features == width
+    assert call_for_network("--model", f"hook_nets:{name}").in_features == width
 
 
 def test_a_module_without_a_file(folder):
@@ -116,7 +116,7 @@ def test_a_module_without_a_file(folder):
         f"--model: module hook_folder (the folder {folder / 'hook_folder'}, which has no "
         "__init__.py) has no function 'build'."
     )
-    assert refusal("math:sqrt").startswith("--model: math:sqrt(x, /) needs arguments, and is cal")
+    assert refusal("math:sqrt").startswith("--model: math:sqrt(x, /) needs arguments, but is cal")
     assert refusal("time:time") == (
         "--model: time:time returned a float, not a torch.nn.Module. Return the network itself, "
         "with any weights."
@@ -148,7 +148,7 @@ def test_the_users_traceback_is_whole_and_has_none_of_our_frames(folder):
 def test_module_inside_a_package(folder):
     (folder / "hook_package").mkdir()
     (folder / "hook_package" / "deep.py").write_text(NETS)
-    assert isinstance(call_hook("--model", "hook_package.deep:build"), nn.Linear)
+    assert isinstance(call_for_network("--model", "hook_package.deep:build"), nn.Linear)
     place = f"the package hook_package ({folder / 'hook_package'})"
     assert refusal("hook_package.deeper:build") == (
         f"--model: no module named hook_package.deeper: {place} has no module 'deeper'. Did you "
@@ -195,7 +195,7 @@ def test_what_to_pass_for_a_path_does_work(folder):
     (folder / "hook_package").mkdir()
     (folder / "hook_package" / "deep.py").write_text(NETS)
     told = re.search("Pass (\\S+)\\.$", refusal("hook_package/deep.py:build"))[1]
-    assert isinstance(call_hook("--model", told), nn.Linear)
+    assert isinstance(call_for_network("--model", told), nn.Linear)
 
 
 def test_no_such_module(folder):

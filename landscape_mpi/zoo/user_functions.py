@@ -17,7 +17,7 @@ from landscape_mpi.errors import InputError, Interrupted, UserCodeError, nearest
 from landscape_mpi.zoo.function_name import FunctionName, no_module, read_function_name
 
 
-def call_hook(option: str, spec: str) -> nn.Module:
+def call_for_network(option: str, spec: str) -> nn.Module:
     """Import the function that spec names, call it without arguments, and return its network.
 
     The current directory is added to the path and stays there for the function's own imports.
