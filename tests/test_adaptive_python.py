@@ -35,10 +35,10 @@ def test_computed_points_are_exact_and_the_others_within_their_errors():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"adaptive": 0}, "adaptive is 0, and not a finite number above 0"),
-        ({"adaptive": "little"}, "adaptive is 'little', and not a finite number above 0"),
+        ({"adaptive": 0}, "adaptive is 0, but must be a finite number above 0"),
+        ({"adaptive": "little"}, "adaptive is 'little', but must be a finite number above 0"),
         ({"adaptive": 0.1, "adaptive_unit": "bits"}, "adaptive_unit.*bits.*decades"),
-        ({"adaptive_unit": "nat"}, "adaptive_unit nat: is the unit of adaptive, which is not"),
+        ({"adaptive_unit": "nat"}, "adaptive_unit nat: applies only to adaptive, which is not"),
     ],
 )
 def test_a_tolerance_that_is_none_is_refused(arguments, words):

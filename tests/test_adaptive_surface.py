@@ -201,7 +201,7 @@ def test_lines_of_several_directions_are_no_neighbours(folder, tmp_path, on_rank
     words = ["landscape_mpi.surface", *COMMON, "--x=-1:1:41", "--repeats=3", "--adaptive=0.1"]
     told = on_ranks(1, [*words, f"--out={out}"], cwd=folder)
     assert told.returncode == 2
-    assert "the 3 lines of --repeats are no neighbours" in told.stderr
+    assert "the 3 lines of --repeats are not neighbours" in told.stderr
     assert not out.exists()
 
 

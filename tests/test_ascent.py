@@ -171,7 +171,7 @@ def test_a_function_that_brings_its_weights_has_no_fresh_networks(
     alone([*argv, f"--out={out}", "--x=-1:1:3"], check=True, cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     assert sharpness.main([str(out), "--iterations=1", "--radius=0.001"]) == 0
-    assert "comes with the same weights every time, so there are none" in capfd.readouterr().out
+    assert "always has the same weights, so there are none" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

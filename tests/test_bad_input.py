@@ -160,8 +160,8 @@ CASES = {
     "what trained, of a checkpoint": ({"z": "--only=trainable"}, "every parameter of the network"),
     "a choice in given directions": (
         {"z": "--directions=short.h5", "y": "--only=linear.*"},
-        "--only: shapes directions that are gradient or random or to, and those of this plane are: "
-        "short.h5. Leave it out.",
+        "--only: shapes directions that are gradient or random or to, but those of this plane "
+        "are: short.h5. Leave it out.",
     ),
     "unknown split": ({"z": "--splits=trian"}, "'trian' is not one of train, test."),
     "negative seed": ({"z": "--seed=-1"}, "'-1' is not a whole number from 0"),
@@ -232,8 +232,8 @@ CASES = {
     ),
     "a tolerance for fp32": (
         {"z": "--tolerance=0.01"},
-        "--tolerance 0.01: says how far another --precision may deviate from fp32, but --precision "
-        "is fp32. Leave --tolerance out, or pass --precision auto.",
+        "--tolerance 0.01: limits the deviation of another --precision from fp32, but --precision "
+        "is fp32. Leave out --tolerance, or pass --precision auto.",
     ),
     "more ranks a point than ranks": (
         {"z": "--ranks-per-point=9"},
@@ -241,20 +241,20 @@ CASES = {
     ),
     "points at once on several ranks": (
         {"z": "--points-at-once=4", "y": "--ranks-per-point=2"},
-        "--points-at-once 4: stacks the weights of points that differ in nothing else, on one "
-        "rank, and does not go with --ranks-per-point 2. Leave one of the two out.",
+        "--points-at-once 4: stacks the weights of several points on one rank, and cannot be "
+        "combined with --ranks-per-point 2. Leave out one of the two.",
     ),
     "points at once along several directions": (
         {"z": "--points-at-once=4", "y": "--repeats=3"},
-        "and does not go with --repeats 3. Leave one of the two out.",
+        "and cannot be combined with --repeats 3. Leave out one of the two.",
     ),
     "points at once with statistics of their own": (
         {"z": "--points-at-once=4", "y": "--batch-norm=reestimate"},
-        "and does not go with --batch-norm reestimate. Leave one of the two out.",
+        "and cannot be combined with --batch-norm reestimate. Leave out one of the two.",
     ),
     "points at once of compiled code": (
         {"z": "--points-at-once=4", "y": "--compile=on"},
-        "and does not go with --compile on. Leave one of the two out.",
+        "and cannot be combined with --compile on. Leave out one of the two.",
     ),
     "points at once of a network that decides by its values": (
         {"model": "--model=hooks:branching", "checkpoint": None, "z": "--points-at-once=4"},
@@ -283,7 +283,7 @@ CASES = {
     "directions of NaN": ({"z": "--directions=nan.h5"}, "holds values that are not finite"),
     "a plane from one direction": (
         {"z": "--directions=line.h5", "y": "--y=-1:1:3"},
-        "holds a direction for alpha only, and --y asks for a plane",
+        "holds a direction for alpha only, but --y requests a plane",
     ),
     "the checkpoint for --out": (
         {"out": "--out=good.pt", "fresh": "--fresh"},

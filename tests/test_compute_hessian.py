@@ -169,7 +169,7 @@ def test_what_does_not_suit_is_one_sentence(mine):
     surface = lm.compute_surface(mine.problem(), **GRID)
     with pytest.raises(InputError, match="passed in Python, so the file has no name for it"):
         lm.compute_hessian(surface.path, progress=False)
-    with pytest.raises(InputError, match="data and loss are those of a network"):
+    with pytest.raises(InputError, match="data or loss is given without a network"):
         lm.compute_hessian(surface, loss="mse", progress=False)
     with pytest.raises(InputError, match="gauss_newton: is the matrix"):
         lm.compute_hessian(surface, gauss_newton=True, progress=False)

@@ -212,7 +212,7 @@ def test_also_after_an_error(mine):
     ("arguments", "words"),
     [
         (lambda p: (p.network,), "data are missing"),
-        (lambda p: (p, p.data), "a Problem has data, loss and metrics of its own"),
+        (lambda p: (p, p.data), "a Problem has its own data, loss and metrics"),
         (lambda p: ("resnet56", p.data), "network is of type str"),
         (lambda p: (p.network, [1, 2]), "a batch is a int, not inputs and targets"),
     ],
@@ -259,22 +259,22 @@ def test_classes_lie_along_the_axis_that_fits(shape, axis):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"limit": 0}, "limit is 0, and not a whole number from 1"),
-        ({"limit": -3}, "limit is -3, and not a whole number from 1"),
-        ({"limit": True}, "limit is True, and not a whole number from 1"),
-        ({"ranks_per_point": 0}, "ranks_per_point is 0, and not a whole number from 1"),
-        ({"round_seconds": float("nan")}, "round_seconds is nan, and not a finite number above 0"),
-        ({"seed": 1.5}, "seed is 1.5, and not a whole number from 0"),
-        ({"seed": -1}, "seed is -1, and not a whole number from 0"),
-        ({"fresh": "no"}, "fresh is 'no', and not True or False"),
+        ({"limit": 0}, "limit is 0, but must be a whole number from 1"),
+        ({"limit": -3}, "limit is -3, but must be a whole number from 1"),
+        ({"limit": True}, "limit is True, but must be a whole number from 1"),
+        ({"ranks_per_point": 0}, "ranks_per_point is 0, but must be a whole number from 1"),
+        ({"round_seconds": float("nan")}, "round_seconds is nan, but must be a finite number above 0"),
+        ({"seed": 1.5}, "seed is 1.5, but must be a whole number of at least 0"),
+        ({"seed": -1}, "seed is -1, but must be a whole number of at least 0"),
+        ({"fresh": "no"}, "fresh is 'no', but must be True or False"),
         ({"batch_norm": "moved"}, "batch_norm: 'moved' is not known. Did you mean move"),
         ({"batch_norm": "move"}, "to names none. Pass to, or batch_norm fixed or reestimate"),
         ({"batch_norm": "reestimate", "splits": "test"}, "batch_norm reestimate: measures on"),
         ({"splits": ()}, "splits is empty"),
-        ({"also": 1}, "also is 1, and not a word or a list of words"),
-        ({"ignore": 5}, "ignore is 5, and not a word or a list of words"),
-        ({"x": (-1, 1, 5.7)}, r"\(-1, 1, 5.7\) is no axis"),
-        ({"y": True}, "True is no axis"),
+        ({"also": 1}, "also is 1, but must be a word or a list of words"),
+        ({"ignore": 5}, "ignore is 5, but must be a word or a list of words"),
+        ({"x": (-1, 1, 5.7)}, r"\(-1, 1, 5.7\) is not an axis"),
+        ({"y": True}, "True is not an axis"),
         ({"metrics": [len]}, "metrics is of type list"),
         ({"loss": lambda n, b: (len(b[1]), n(b[0]).square().sum())}, "in this order"),
     ],
@@ -321,7 +321,7 @@ def test_what_stands_in_the_way_is_said():
         lm.compute_surface(problem, x=0.0, progress=False)
     with pytest.raises(InputError, match=r"'x' is not known.*goes into a list"):
         lm.compute_surface(network(), {"x": rows()[0]}, x=0.0, progress=False)
-    with torch.inference_mode(), pytest.raises(InputError, match="Call this outside of it"):
+    with torch.inference_mode(), pytest.raises(InputError, match="Call this function outside it"):
         lm.compute_surface(network(), rows(), x=0.0, progress=False)
 
 
@@ -378,7 +378,9 @@ def test_a_function_that_was_edited_is_named(tmp_path):
 
 
 def test_axes_and_losses_that_are_none(mine):
-    with pytest.raises(InputError, match=r"\(1, 2\) is no axis. Pass \(first, last, how many\)"):
+    with pytest.raises(
+        InputError, match=r"\(1, 2\) is not an axis. Pass \(first, last, number of points\)"
+    ):
         lm.compute_surface(mine.problem(), x=(1, 2), progress=False)
     with pytest.raises(InputError, match="loss: 'mean_squared' is not known"):
         lm.compute_surface(network(), rows(), loss="mean_squared", progress=False)

@@ -142,7 +142,7 @@ def test_directions_without_a_curve_still_need_a_grid(curves, tmp_path, alone):
     words = ["landscape_mpi.surface", "--directions", plane, "--model=resnet8", "--data=digits"]
     done = alone([*words, "--checkpoint", curves / "1.pt", "--out", out])
     assert done.returncode == 2
-    assert "error: --x: is not given" in done.stderr
+    assert "error: --x is not given" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -173,17 +173,17 @@ def test_words_that_are_no_kind(text):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--x=0:1:3", "--y-direction=random"], "--y-direction: is about the direction along beta"),
-        (["--x=0:1:3", "--y-only=a"], "--y-only: is about the direction along beta"),
-        (["--x=0:1:3", "--x-direction=same"], "--x-direction same: is for --y-direction"),
+        (["--x=0:1:3", "--y-direction=random"], "--y-direction: applies to the direction of beta"),
+        (["--x=0:1:3", "--y-only=a"], "--y-only: applies to the direction of beta"),
+        (["--x=0:1:3", "--x-direction=same"], "--x-direction same: only --y-direction can"),
         (["--x=0:1:3", "--x-direction=what"], "'what' is not one of random, random:SEED, to:"),
         (
             ["--x=0:1:3", "--to={two}", "--x-direction=gradient"],
-            "--x-direction: says what a direction of the plane is, and so does --to {two}",
+            "--x-direction: defines a direction of the plane, and so does --to {two}",
         ),
         (
             ["--x=0:1:3", "--directions={two}", "--x-only=a"],
-            "--x-only: says what a direction of the plane is, and so does --directions {two}",
+            "--x-only: defines a direction of the plane, and so does --directions {two}",
         ),
         (
             ["--x=0:1:3", "--x-direction=to:{two}", "--seed=2"],
@@ -196,11 +196,13 @@ def test_words_that_are_no_kind(text):
         (["--x=0:1:3", "--x-direction=file:none.h5"], "--x-direction: none.h5: there is no such"),
         (
             ["--x=0:1:3", "--x-direction=file:none.h5", "--x-only=a"],
-            "--x-only: chooses what a direction that is made here moves, and that along alpha",
+            "--x-only: chooses the parameters of a direction that is made here, but the direction "
+            "of alpha",
         ),
         (
             ["--x=0:1:3", "--x-direction=gradient", "--splits=test"],
-            "--x-direction gradient: is that of the training loss, and --splits test leaves",
+            "--x-direction gradient: is the gradient of the training loss, but --splits test "
+            "leaves",
         ),
         (
             [*PLANE, "--y-direction=same", "--orthogonal"],

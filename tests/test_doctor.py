@@ -83,7 +83,10 @@ def test_a_file_system_without_locks(error, tmp_path):
     done = run_alone(broken + RUN, "--device=cpu", "--folder", tmp_path)
     assert done.returncode == 0, done.stderr
     assert ", no locks; a round of " in lines_of(done.stdout)["folder"]
-    assert f"{tmp_path} has no locks, so nothing keeps two runs from one file." in done.stdout
+    assert (
+        f"{tmp_path} has no locks, so nothing keeps two runs from writing the same file."
+        in done.stdout
+    )
 
 
 def test_tasks_of_the_wrong_pmi(tmp_path):

@@ -198,28 +198,28 @@ def test_statistics_that_are_measured_again(solutions, tmp_path, on_ranks):
             ["--x=-9:1:3"],
             "this running variance reaches 0 at alpha = -",
         ),
-        (["--x=0:1:3", "--to-y", "{three}"], "--to-y {three}: lies at beta = 1, and without --y"),
+        (["--x=0:1:3", "--to-y", "{three}"], "--to-y {three}: lies at beta = 1, but without --y"),
         (["--x=0:1:3", "--to", "{one}"], "--to {one}: holds the weights of --checkpoint itself"),
-        (["--x=0:1:3", "--orthogonal"], "--orthogonal: turns the direction along beta"),
+        (["--x=0:1:3", "--orthogonal"], "--orthogonal changes the direction of beta"),
         (
             ["--x=0:1:3", "--y=0:1:3", "--to-y", "{two}", "--orthogonal"],
             "--orthogonal: the two directions are parallel",
         ),
         (
             ["--x=0:1:3", "--batch-norm=reestimate", "--splits=test"],
-            "measures on the training set, and --splits test leaves it out",
+            "measures on the training set, but --splits test leaves it out",
         ),
         (
             ["--x=0:1:3", "--batch-norm=reestimate", "--compile=on"],
-            "changes how the layers compute, which compiled code cannot",
+            "changes how the layers compute, which is impossible in compiled code",
         ),
         (
             ["--x=0:1:3", "--batch-norm=reestimate", "--ranks-per-point=2"],
-            "needs the whole training set on one rank, and --ranks-per-point 2 shares it out",
+            "needs the whole training set on one rank, but --ranks-per-point 2 divides it",
         ),
         (
             ["--x=0:1:3", "--directions", "{one}"],
-            "--to: says what a direction of the plane is, and so does --directions {one}",
+            "--to: defines a direction of the plane, and so does --directions {one}",
         ),
         (["--x=0:1:3", "--to", "{out}"], "nothing.pt: no such checkpoint"),
     ],
@@ -241,7 +241,7 @@ def test_options_that_need_another_checkpoint(solutions, tmp_path, alone):
     place = argv.index("--to")
     for options, words in [
         (["--batch-norm=move"], "--batch-norm move: moves the running statistics to those of"),
-        (["--to-y", "x.pt", "--y=0:1:2"], "is the second solution to go to, and --to names no"),
+        (["--to-y", "x.pt", "--y=0:1:2"], "names the second solution, but --to names no"),
     ]:
         done = alone([*argv[:place], *argv[place + 2 :], *options], cwd=tmp_path)
         assert done.returncode == 2

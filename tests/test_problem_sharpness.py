@@ -98,7 +98,7 @@ def test_the_rise_is_that_of_the_highest_corner(limit, linear, tmp_path):
 def test_networks_that_seed_themselves_are_not_fresh(tmp_path):
     path = surface_of("problems.heat_equation:problem", tmp_path)
     said = said_of(path, "--radius=0.001", "--fresh-networks=1", "--iterations=1")
-    assert "comes with the same weights every time, so there are none" in said
+    assert "always has the same weights, so there are none" in said
     module = imported("problems.heat_equation")
     expected = LOOPS["heat_equation"](module.network().double(), module.data())["loss"]
     assert float(re.search(r"at the center (\S+)", said)[1]) == pytest.approx(expected, rel=1e-5)

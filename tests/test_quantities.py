@@ -206,7 +206,7 @@ def test_the_unit_is_that_of_the_loss_and_a_metric_of_the_name_is_refused():
     with h5py.File(surface.path) as file:
         assert file["train_gradient_norm"].attrs["units"] == "m2"
     twice = lm.Problem(nn.Linear(3, 2), [torch.ones(9, 3)], loss, metrics={"gradient_norm": loss})
-    with pytest.raises(InputError, match="train_gradient_norm is the name of a metric"):
+    with pytest.raises(InputError, match="train_gradient_norm is also the name of a metric"):
         lm.compute_surface(twice, x=0.0, also=["gradient_norm"], progress=False)
 
 
@@ -245,10 +245,13 @@ def test_help_the_list_and_a_dry_run_name_it(folder, tmp_path, on_ranks):
     ("options", "words"),
     [
         (["--also=gradient"], "'gradient' is not one of gradient_norm. Did you mean gradient_norm"),
-        ([ALSO, "--ranks-per-point=2"], "does not go with --ranks-per-point 2: each is computed"),
-        ([ALSO, "--precision=bf16"], "does not go with --precision bf16: they are"),
-        ([ALSO, "--points-at-once=2"], "does not go with --points-at-once 2"),
-        ([ALSO, "--batch-norm=reestimate"], "does not go with --batch-norm reestimate"),
+        (
+            [ALSO, "--ranks-per-point=2"],
+            "cannot be combined with --ranks-per-point 2: each point is computed",
+        ),
+        ([ALSO, "--precision=bf16"], "cannot be combined with --precision bf16: they are"),
+        ([ALSO, "--points-at-once=2"], "cannot be combined with --points-at-once 2"),
+        ([ALSO, "--batch-norm=reestimate"], "cannot be combined with --batch-norm reestimate"),
     ],
 )
 def test_what_does_not_go_with_it_is_refused(options, words, folder, tmp_path, on_ranks):

@@ -92,7 +92,7 @@ def test_what_lies_outside_the_points_still_refuses(name, out, folder, on_ranks)
 def test_nothing_to_repair(out, folder, tmp_path, on_ranks):
     done = on_ranks(1, surface(tmp_path / "none.h5", "--repair"), cwd=folder)
     assert done.returncode == 2
-    assert "again, and there is no such file. Leave one out." in done.stderr
+    assert "but there is no such file. Leave out one of the two." in done.stderr
     done = on_ranks(1, surface(out, "--repair", "--fresh"), cwd=folder)
     assert done.returncode == 2
     assert "again, and --fresh replaces it. Leave one out." in done.stderr

@@ -100,6 +100,6 @@ def test_what_does_not_go_with_it(options, checkpoint, tmp_path, alone):
     done = alone(command(checkpoint, out, "--repeats=2", *options))
     assert done.returncode == 2
     name = options[0].split("=")[0]
-    assert "--repeats 2: are lines along random directions, one after the" in done.stderr
-    assert f"{name} asks for something else beside them" in " ".join(done.stderr.split())
+    assert "--repeats 2: computes lines along random directions, with the" in done.stderr
+    assert f"cannot be combined with {name}" in " ".join(done.stderr.split())
     assert not out.exists()

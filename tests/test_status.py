@@ -91,7 +91,7 @@ def test_a_run_without_a_round(path):
 def test_a_full_table_of_runs(path):
     fill(path, 12, [row()] * MAX_RUNS)
     lines = describe(read_status(path), now=NOW).splitlines()
-    assert lines[2].endswith("its rate is not known, as the table of runs is full")
+    assert lines[2].endswith("its rate is unknown, because the table of runs is full")
 
 
 def test_before_the_first_run(path):

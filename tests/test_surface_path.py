@@ -136,7 +136,7 @@ def test_no_path_to_fit_to_is_refused(folder, tmp_path, capfd):
     network = ["--model", "resnet8", "--checkpoint", folder / "run/epoch_0000.pt"]
     argv = [*network, "--data", "digits", "--fit-path", "--out", tmp_path / "s.h5"]
     found = refused(capfd, *argv)
-    assert "--x: fit:51 covers the path of a training, and there is none. Pass --direc" in found
+    assert "--x: fit:51 covers a trajectory, but there is none. Pass --direc" in found
     with h5py.File(tmp_path / "none.h5", "w"):
         pass
     found = refused(capfd, *argv, "--directions", tmp_path / "none.h5")

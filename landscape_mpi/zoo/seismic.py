@@ -176,5 +176,5 @@ DATA_SET = NamedData(
     files=FETCHED,
     words="UCI seismic-bumps, ARFF or CSV under `--data-dir`, or `--download`: categories "
     "one-hot, numbers standardised by the training split, which is 75 % of each class, drawn by "
-    "the seed (0)",
+    "the seed (default: 0)",
 )

@@ -70,15 +70,15 @@ def _add_lines(group: argparse._ArgumentGroup) -> None:
         "--match",
         choices=["none", "weights"],
         default="none",
-        help="weights: in each pair, first permute the second network's units to match the first's "
-        "(for feed-forward and convolutional networks, VGG, and yours with such layers); none: "
-        "keep all units in their order (none)",
+        help="weights: in each pair, first permute the second network's units to match the "
+        "first's (for feed-forward and convolutional networks, VGG, and yours with such layers); "
+        "none: keep all units in their order (default: none)",
     )
     group.add_argument(
         "--seed",
         type=seed_number,
         default=0,
-        help="seed of the order in which layers are matched (0)",
+        help="seed of the order in which layers are matched (default: 0)",
     )
 
 

@@ -62,13 +62,16 @@ def _add_curve(group: argparse._ArgumentGroup) -> None:
             help=f"checkpoint that lies at t = {t}",
         )
     add_weights_options(group)
-    group.add_argument("--kind", choices=KINDS, default="bezier", help="kind of curve (bezier)")
+    group.add_argument(
+        "--kind", choices=KINDS, default="bezier", help="kind of curve (default: bezier)"
+    )
     group.add_argument(
         "--bends",
         type=whole_from_1,
         default=3,
         metavar="N",
-        help="number of points that define the curve, both ends included, as in the paper (3)",
+        help="number of points that define the curve, both ends included (default: 3, as in the "
+        "paper)",
     )
     group.add_argument(
         "--free-ends",
@@ -87,16 +90,18 @@ def _add_recipe(group: argparse._ArgumentGroup) -> None:
         type=number_above_0,
         default=0.03,
         help="learning rate of the first half of the epochs; it then falls linearly to 1 %% of "
-        "itself at 90 %% of them, and stays there (0.03)",
+        "itself at 90 %% of them, and stays there (default: 0.03)",
     )
-    group.add_argument("--momentum", type=number_from_0, default=0.9, help="momentum of SGD (0.9)")
+    group.add_argument(
+        "--momentum", type=number_from_0, default=0.9, help="momentum of SGD (default: 0.9)"
+    )
     group.add_argument(
         "--weight-decay",
         type=number_from_0,
         default=5e-4,
         metavar="X",
         help="add X / 2 times the squared norm of the weights at t to the minimised loss, not to "
-        "the printed one (0.0005)",
+        "the printed one (default: 0.0005)",
     )
     add_augmentation(group)
 

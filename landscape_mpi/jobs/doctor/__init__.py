@@ -1,1 +1,1 @@
-"""What landscape_mpi.doctor looks at, and what it says of that."""
+"""Examine a machine for landscape_mpi.doctor."""

@@ -1,4 +1,4 @@
-"""The examination of a machine by its ranks: look at everything, print it, say what is wrong."""
+"""Examine a machine by its ranks: check everything, print it, and explain every problem."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ TITLE_WIDTH = 12
 
 
 def examine(ranks: Ranks, *, device: str, folder: Path) -> int:
-    """Look at everything and print it on rank 0. Collective over the ranks.
+    """Check everything and print it on rank 0. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
         device: Value of --device.
-        folder: Where the files of a run would go.
+        folder: Folder for the output files of a run.
 
     Returns:
-        Exit status: 0, or 2 where something is wrong.
+        Exit status: 0, or 2 if something is wrong.
     """
     n_joined, library = describe_world()
     wrong = [find_fault(os.environ, n_ranks=n_joined, library=library)]
@@ -51,7 +51,7 @@ def examine(ranks: Ranks, *, device: str, folder: Path) -> int:
 
 
 def _conclude(told: Sequence[RankFacts], place: FolderFacts | None, wrong: list[str]) -> int:
-    """Print the folder and what is wrong. Local; on rank 0."""
+    """Print the folder and the problems. Local; on rank 0."""
     library = Library(MPI.Query_thread() == MPI.THREAD_MULTIPLE, has_parallel_hdf5())
     if place is not None:
         _print([("folder", _describe_folder(place))])
@@ -106,7 +106,7 @@ def _whole_and_free(sizes: tuple[int, int]) -> str:
 
 
 def _describe_ranks(told: Sequence[RankFacts]) -> list[tuple[str, str]]:
-    """Return a line for each rank, and one for neighbours that find the same."""
+    """Return a line for each rank, and a single one for neighbours with the same facts."""
     words = [
         f"{facts.host}: {facts.device}{facts.driver}; may run on "
         f"{facts.n_cores} core{'s' * (facts.n_cores > 1)}, threads of a run: {facts.n_threads}"
@@ -125,7 +125,7 @@ def _describe_folder(place: FolderFacts) -> str:
     took = "not measured" if place.round_seconds is None else f"takes {place.round_seconds:.3f} s"
     return (
         f"{place.path}: {place.file_system}, {place.free_bytes / 2**30:.1f} GiB free, {locks}; a "
-        f"round of 10 points a rank, written by all: {took}"
+        f"round of 10 points per rank, written by all: {took}"
     )
 
 

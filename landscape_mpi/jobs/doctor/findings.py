@@ -1,4 +1,4 @@
-"""What is wrong for a run, and what is worth knowing: words for what the ranks have found."""
+"""Describe the problems and notes that follow from the facts of the ranks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Library:
 
 
 def find_wrong(ranks: Sequence[RankFacts], folder: FolderFacts | None) -> list[str]:
-    """Return what a run would fail for."""
+    """Return the problems that would make a run fail."""
     wrong = []
     first = ranks[0]
     other = next((facts for facts in ranks if facts.versions != first.versions), None)
@@ -47,7 +47,7 @@ def find_wrong(ranks: Sequence[RankFacts], folder: FolderFacts | None) -> list[s
 def find_notes(
     ranks: Sequence[RankFacts], folder: FolderFacts | None, library: Library
 ) -> list[str]:
-    """Return what a run gets along with, and a user may want to change."""
+    """Return notes on facts that do not stop a run, but that a user may want to change."""
     notes = []
     for host, facts in {facts.host: facts for facts in ranks}.items():
         free = None if facts.shared_memory is None else facts.shared_memory[1]
@@ -59,8 +59,8 @@ def find_notes(
             )
     if folder is not None and not folder.has_locks:
         notes.append(
-            f"{folder.path} has no locks, so nothing keeps two runs from one file. Start one run "
-            f"for a file at a time."
+            f"{folder.path} has no locks, so nothing keeps two runs from writing the same file. "
+            "Start one run per file at a time."
         )
     if folder is not None and (folder.round_seconds or 0.0) > SLOW_ROUND_S:
         notes.append(
@@ -69,8 +69,8 @@ def find_notes(
         )
     if not library.has_threads:
         notes.append(
-            "This MPI lets only one thread call it, so a rank that hangs in a call of all ranks is "
-            "noticed and not named."
+            "This MPI lets only one thread call it, so a rank that hangs in a call of all ranks "
+            "is noticed but not named."
         )
     if not library.is_parallel:
         notes.append(

@@ -1,4 +1,4 @@
-"""What the folder of a run's files is like: its file system, its locks, how fast rounds are."""
+"""Examine the folder for a run's files: its file system, its locks, the speed of rounds."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from landscape_mpi.store.creation import SurfaceContent, create_surface
 from landscape_mpi.store.writer import open_writer
 
 MOUNTS = Path("/proc/self/mounts")
-N_POINTS = 10  # of a rank in a round
+N_POINTS = 10  # points of a rank in a round
 N_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class FolderFacts:
-    """What a folder is like."""
+    """Properties of a folder."""
 
     path: Path
     file_system: str
     free_bytes: int
     has_locks: bool
     blind_hosts: tuple[str, ...]  # nodes that do not see what rank 0 writes there
-    round_seconds: float | None  # None where not all nodes see the folder
+    round_seconds: float | None  # None if not all nodes see the folder
 
 
 def find_folder_facts(ranks: Ranks, folder: Path) -> FolderFacts:
@@ -38,7 +38,7 @@ def find_folder_facts(ranks: Ranks, folder: Path) -> FolderFacts:
 
     Args:
         ranks: All ranks of the run.
-        folder: Where a run's files would go.
+        folder: Folder for a run's files.
 
     Raises:
         SharedInputError: If nothing can be written there.

@@ -1,4 +1,4 @@
-"""What one rank finds on its node: its device, its cores, its memory."""
+"""Find the facts of one rank on its node: its device, its cores, its memory."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from landscape_mpi.node_memory import node_memory
 
 @dataclass(frozen=True)
 class RankFacts:
-    """What a rank finds; sizes in bytes."""
+    """Facts of a rank; sizes in bytes."""
 
     host: str
     versions: str
     device: str  # in words
     driver: str  # empty on the CPU
-    n_cores: int  # on which it may run
-    n_threads: int  # that a run would use
-    memory: tuple[int, int]  # of the node, whole and free
-    shared_memory: tuple[int, int] | None  # the same of SHARED_MEMORY; None where there is none
+    n_cores: int  # number of cores on which it may run
+    n_threads: int  # number of threads that a run would use
+    memory: tuple[int, int]  # memory of the node, whole and free
+    shared_memory: tuple[int, int] | None  # the same of SHARED_MEMORY; None if there is none
 
 
 def find_rank_facts(ranks: Ranks, asked: str) -> tuple[RankFacts, str | None]:
-    """Return what this rank finds, and what is wrong with the devices. Collective over the ranks.
+    """Return the facts of this rank, and the problems with devices. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.

@@ -1,1 +1,1 @@
-"""What a notebook calls: the jobs of the commands for networks that are live."""
+"""Run the jobs of the commands from Python, for networks in memory."""

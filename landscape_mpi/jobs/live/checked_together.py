@@ -1,4 +1,4 @@
-"""Arguments of a call that every rank checks, so that none is left waiting for one that stops."""
+"""Check the arguments of a call on every rank, so that no rank waits for one that stops."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ T = TypeVar("T")
 
 
 def checked_together(work: Callable[[], T]) -> T:
-    """Return what a check of arguments gives. Collective, where mpirun has started several ranks.
+    """Return the result of a check of arguments. Collective if mpirun has started several ranks.
 
-    If it raises on one rank, it raises on all of them. A process that runs alone starts no MPI.
+    If it raises on one rank, it raises on all of them. A process that runs alone does not start
+    MPI.
 
     Args:
-        work: Checks, and raises an InputError.
+        work: Function that checks, and may raise an InputError.
     """
     if not started_by_launcher():
         return work()

@@ -1,4 +1,4 @@
-"""Surfaces computed in Python: in a notebook, or in a script that mpirun starts."""
+"""Compute surfaces in Python: in a notebook, or in a script that mpirun starts."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ Axis = tuple[float, float, int] | float
 
 
 class SurfaceOptions(TypedDict, total=False):
-    """What may be asked of a surface besides its grid; all of it may be left out."""
+    """Options for a surface besides its grid; all are optional."""
 
     metrics: Mapping[str, Any]  # further functions of the network and a batch; see Problem
     batch_size: int  # samples in a batch of a Dataset or of tensors (32)
-    seed: int  # of the random directions (1)
-    normalize: str  # how directions are scaled (filter); see surface --help
-    ignore: Sequence[str]  # what directions leave as it is (bias, bn)
-    only: Sequence[str]  # patterns of names of what directions move (all)
-    to: Any  # to which alpha leads: a checkpoint, a state dict or a network
+    seed: int  # seed of the random directions (1)
+    normalize: str  # normalisation of directions (filter); see surface --help
+    ignore: Sequence[str]  # parameters that directions leave fixed (bias, bn)
+    only: Sequence[str]  # patterns of names of parameters that move (all)
+    to: Any  # solution at alpha = 1: a checkpoint, a state dict or a network
     directions: str | os.PathLike[str]  # file with the directions, or a WeightPlane
     save_directions: bool  # keep the directions in the file
     batch_norm: str  # running statistics: fixed, move or reestimate (move with to, else fixed)
-    splits: Sequence[str]  # which are evaluated (train)
+    splits: Sequence[str]  # splits to evaluate (train)
     also: Sequence[str]  # further quantities, such as gradient_norm; see surface --help
-    adaptive: float  # how far losses may be off at points that are interpolated (all computed)
-    adaptive_unit: str  # of it: decades of loss + 0.1, or nat (decades)
-    limit: int  # training samples, or batches where the data are in batches
-    fresh: bool  # replace what is at out
+    adaptive: float  # tolerance of interpolated losses (None: compute all points)
+    adaptive_unit: str  # its unit: decades of loss + 0.1, or nat (decades)
+    limit: int  # training samples, or batches if the data are in batches
+    fresh: bool  # replace an existing file at out
     device: str | torch.device  # auto, cpu or cuda
     ranks_per_point: int  # ranks that share the batches of a point
-    round_seconds: float  # how much work an interruption may lose (30)
+    round_seconds: float  # time between writes, s: work that an interruption may lose (30)
 
 
 CALLER = "compute_surface"
@@ -74,12 +74,12 @@ def compute_surface(
 ) -> LossSurface:
     """Evaluate the loss of a network at every point of a line or a plane through weight space.
 
-    The network stays where it is: weights, mode, gradients, random numbers and threads are given
-    back as they were. Values are those of ``surface --problem``, bit for bit. Collective over the
-    MPI ranks, where mpirun has started several: each reads its own part of the batches.
+    The network is unchanged afterwards: weights, mode, gradients, random numbers and threads are
+    restored. Values equal those of ``surface --problem``, bit for bit. Collective over the MPI
+    ranks if mpirun has started several: each reads its own part of the batches.
 
-    A network that keeps what it computes from its weights in its first call is refused. This shows
-    only where it was not called before: make such a network anew.
+    A network that computes something from its weights in its first call and keeps it is refused.
+    This is detected only if it was not called before: pass a newly built network of this kind.
 
     >>> import torch
     >>> network, data = torch.nn.Linear(2, 3), (torch.randn(60, 2), torch.arange(60) % 3)
@@ -88,21 +88,22 @@ def compute_surface(
     (3, 3)
 
     Args:
-        network: With its weights; or a Problem, which has data and loss of its own.
-        data: Batches by split, or those of the training data: a DataLoader, a Dataset, a tuple of
-            tensors, a list of batches; see Problem.
+        network: Network with its weights; or a Problem, which has its own data and loss.
+        data: Batches by split, or only those of the training data: a DataLoader, a Dataset, a tuple
+            of tensors, a list of batches; see Problem.
         loss: ``cross_entropy``, ``mse`` or ``bce`` for batches (inputs, targets), or a function of
             the network and a batch; see Problem.
-        x: Points along alpha: (first, last, how many), or one number.
-        y: Along beta; None for a line.
-        out: File to write or to go on with; None for one that goes with the result.
+        x: Points along alpha: (first, last, number of points), or one number.
+        y: Points along beta; None for a line.
+        out: File to write or to resume; None for a temporary file that exists as long as the
+            result.
         progress: Show a bar.
         options: See SurfaceOptions in landscape_mpi/jobs/live/computation.py, or
             examples/my_problem.md.
 
     Raises:
-        InputError: If something does not suit, in one sentence that says what.
-        KeyboardInterrupt: If Ctrl-C came: what is done is in out, and the same call goes on.
+        InputError: If an argument is not valid; the message says which one, and why.
+        KeyboardInterrupt: If Ctrl-C came: completed points are in out, and the same call continues.
     """
     axes = {"x": x, "y": y}
 
@@ -117,10 +118,10 @@ def compute_surface(
 
 
 def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
-    """Check what needs no network.
+    """Check the arguments that need no network.
 
     Raises:
-        InputError: If an argument is not what it must be.
+        InputError: If an argument is not valid.
     """
     check_keywords(options, SurfaceOptions.__annotations__)
     whole = ("limit", "batch_size", "ranks_per_point")
@@ -130,17 +131,17 @@ def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
     check_words(CALLER, options, ("splits", "also", "ignore", "only"))
     seed = options.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-        raise InputError(f"{CALLER}: seed is {seed!r}, and not a whole number from 0.")
+        raise InputError(f"{CALLER}: seed is {seed!r}, but must be a whole number of at least 0.")
     for given in axes.values():
         if given is not None:
             _axis(given)
 
 
 def _axis(given: Axis) -> str:
-    """Return an axis as the command line has it.
+    """Return an axis in the form of the command line.
 
     Raises:
-        InputError: If it is none.
+        InputError: If it is not an axis.
     """
     if isinstance(given, Real) and not isinstance(given, bool):
         return repr(float(given))
@@ -149,13 +150,13 @@ def _axis(given: Axis) -> str:
         return f"{float(first)!r}:{float(last)!r}:{operator.index(n)}"
     except (TypeError, ValueError) as problem:
         raise InputError(
-            f"compute_surface: {given!r} is no axis. Pass (first, last, how many), e.g. "
-            f"(-1, 1, 25), or one number."
+            f"compute_surface: {given!r} is not an axis. Pass (first, last, number of points), "
+            "e.g. (-1, 1, 25), or one number."
         ) from problem
 
 
 def _plane(x: Axis, y: Axis | None, options: SurfaceOptions, to: Path | None) -> dict[str, Any]:
-    """Return what a PlaneRequest takes."""
+    """Return the arguments of a PlaneRequest."""
     directions = options.get("directions")
     plane: dict[str, Any] = {
         "x": _axis(x),

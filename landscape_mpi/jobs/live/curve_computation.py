@@ -1,4 +1,4 @@
-"""Curves of low loss between two solutions, trained and evaluated in Python."""
+"""Train and evaluate curves of low loss between two solutions in Python."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ CALLER = "train_curve"
 
 
 class CurveOptions(TypedDict, total=False):
-    """What may be asked of the training of a curve; all of it may be left out."""
+    """Options for the training of a curve; all are optional."""
 
     batch_size: int  # samples in a batch of a Dataset or of tensors (32)
-    kind: str  # bezier or polygon (bezier)
-    bends: int  # points that make the curve, both ends among them (3)
-    free_ends: bool  # train the ends too
-    epochs: int  # (200)
+    kind: str  # kind of curve: bezier or polygon (bezier)
+    bends: int  # points that define the curve, both ends included (3)
+    free_ends: bool  # also train the ends
+    epochs: int  # epochs to train (200)
     lr: float  # learning rate of the first half of the epochs (0.03)
-    momentum: float  # of SGD (0.9)
-    weight_decay: float  # of the weights at t (0.0005)
-    batches_per_step: int  # which the ranks share out (1)
-    seed: int  # of all that is random (0)
-    fresh: bool  # start over instead of going on with out
+    momentum: float  # momentum of SGD (0.9)
+    weight_decay: float  # weight decay of the weights at t (0.0005)
+    batches_per_step: int  # batches per step, divided among the ranks (1)
+    seed: int  # seed of all random numbers (0)
+    fresh: bool  # start over instead of continuing out
     device: str | torch.device  # auto, cpu or cuda
 
 
@@ -48,7 +48,7 @@ KEYWORDS = ("start", "end", "out", "points", "through", *CurveOptions.__annotati
 
 
 class LossCurve(os.PathLike[str]):
-    """A trained curve between two solutions; its file is a checkpoint of its start as well.
+    """A trained curve between two solutions; its file is also a checkpoint of its start.
 
     >>> import torch
     >>> from landscape_mpi import train_curve
@@ -64,8 +64,8 @@ class LossCurve(os.PathLike[str]):
 
         Args:
             path: The file.
-            problem: That the curve is of.
-            keep: Lives as long as this object, e.g. the temporary folder of the file.
+            problem: Problem of the curve.
+            keep: Object to keep alive with this one, e.g. the temporary folder of the file.
         """
         from landscape_mpi.zoo.curve_file import read_curve
 
@@ -83,19 +83,19 @@ class LossCurve(os.PathLike[str]):
 
     @property
     def points(self) -> list[dict[str, torch.Tensor]]:
-        """Return the state dicts of the points that make the curve, the start first."""
+        """Return the state dicts of the points that define the curve, the start first."""
         return [dict(point) for point in self._content.points]
 
     @property
     def history(self) -> list[Mapping[str, Any]]:
-        """Return what each epoch gave; losses are means over t."""
+        """Return the values of each epoch; losses are means over t."""
         return list(self._content.history)
 
     def state_at(self, t: float) -> dict[str, torch.Tensor]:
-        """Return the state dict of a place, from 0 to 1; both ends come out exactly.
+        """Return the state dict of a place from 0 to 1; both ends are exact.
 
-        Running statistics of batch-norm are means of those of the points, not those of a network
-        at this place; torch.optim.swa_utils.update_bn measures them.
+        Running statistics of batch-norm are means of those of the points, not those that belong to
+        this place; measure these with torch.optim.swa_utils.update_bn.
         """
         import torch
 
@@ -123,21 +123,22 @@ class LossCurve(os.PathLike[str]):
         out: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> LossSurface:
-        """Evaluate loss and metrics along the curve, and along the straight line beside it.
+        """Evaluate loss and metrics along the curve, and along the straight line between its ends.
 
         Collective over the MPI ranks.
 
         Args:
-            points: Places from 0 to 1, both ends among them.
-            splits: Which are evaluated; None for those that the data have.
-            out: File to write or to go on with; None for one that goes with the result.
+            points: Number of places from 0 to 1, both ends included.
+            splits: Splits to evaluate; None for all that the data have.
+            out: File to write or to resume; None for a temporary file that exists as long as the
+                result.
             progress: Show a bar.
 
         Returns:
             Values [points, 2]: alpha is the place t, beta 0 the curve and 1 the straight line.
 
         Raises:
-            KeyboardInterrupt: If Ctrl-C came: what is done is in out.
+            KeyboardInterrupt: If Ctrl-C came: all completed rounds are in out.
         """
         from landscape_mpi.cluster.communicator import start_ranks
         from landscape_mpi.jobs.curve.evaluation import read_curve_plan
@@ -159,7 +160,7 @@ class LossCurve(os.PathLike[str]):
         with borrowed(self.problem.network):
             outcome = run_quietly(ranks, make, KEYWORDS)
         if not outcome.finished:
-            raise KeyboardInterrupt(f"the places that are computed are in {path}")
+            raise KeyboardInterrupt(f"all computed places are in {path}")
         return LossSurface(read_surface(path), keep=folder, problem=self.problem)
 
     def plane(
@@ -168,14 +169,15 @@ class LossCurve(os.PathLike[str]):
         *,
         out: str | os.PathLike[str] | None = None,
     ) -> WeightPlane:
-        """Return the plane that the curve lies in, around its start.
+        """Return the plane of the curve, with its start as the center.
 
         ``network.load_state_dict(curve.state_at(0))`` gives a network the weights of the center.
 
         Args:
-            through: Two points of the curve that the plane goes through besides the start; None
-                for the end and the bend in the middle.
-            out: File to write or replace; None for one that goes with the result.
+            through: Two points of the curve that the plane contains besides the start; None for the
+                end and the bend in the middle.
+            out: File to write or replace; None for a temporary file that exists as long as the
+                result.
         """
         from landscape_mpi.cluster.communicator import on_root, start_ranks
         from landscape_mpi.jobs.curve.curve_plane import write_curve_plane
@@ -216,10 +218,10 @@ def train_curve(
     progress: bool = True,
     **options: Unpack[CurveOptions],
 ) -> LossCurve:
-    """Train a curve between two solutions, so that the loss is low all along it.
+    """Train a curve of low loss between two solutions.
 
-    It is that of curve train. The network is given back as it was. Collective over the MPI ranks,
-    where mpirun has started several. Source: Garipov et al. 2018, arXiv:1802.10026.
+    The curve is that of the command curve train. The network is unchanged afterwards. Collective
+    over the MPI ranks if mpirun has started several. Source: Garipov et al. 2018, arXiv:1802.10026.
 
     >>> import torch
     >>> network, data = torch.nn.Linear(2, 3), (torch.randn(60, 2), torch.arange(60) % 3)
@@ -237,18 +239,19 @@ def train_curve(
     (3, 3)
 
     Args:
-        network: Of the solutions; or a Problem, which has data and loss of its own.
-        data: Batches by split, or those of the training data; see compute_surface.
+        network: Network of the solutions; or a Problem, which has its own data and loss.
+        data: Batches by split, or only those of the training data; see compute_surface.
         start: Solution at t = 0: a file, a state dict or a network.
         end: Solution at t = 1.
         loss: See compute_surface.
-        out: File of the curve to write or to go on with; None for one that goes with the result.
+        out: File of the curve to write or to resume; None for a temporary file that exists as long
+            as the result.
         progress: Show a bar.
         options: See CurveOptions.
 
     Raises:
-        InputError: If something does not suit, in one sentence that says what.
-        KeyboardInterrupt: If Ctrl-C came: what is done is in out, and the same call goes on.
+        InputError: If an argument is not valid; the message says which one, and why.
+        KeyboardInterrupt: If Ctrl-C came: completed epochs are in out, and the same call continues.
     """
 
     def check() -> Problem:
@@ -318,7 +321,7 @@ def _train(
     start, end = (checkpoint_of(ranks, one, place / name, caller=CALLER) for one, name in names)
     asked = _request(problem, start, end, path, options)
     finished = run_training(asked, RankProcesses(ranks), stop, BarLog(shown=shown))
-    del kept  # the temporary folder of what is live is of no use any more
+    del kept  # the temporary folder of weights in memory is no longer needed
     return finished
 
 

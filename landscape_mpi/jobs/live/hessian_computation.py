@@ -1,4 +1,4 @@
-"""Hessians computed in Python: in a notebook, or in a script that mpirun starts."""
+"""Compute Hessians in Python: in a notebook, or in a script that mpirun starts."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ CHOICES = {
 }
 WHOLE = ("limit", "stride", "max_products", "basis", "ranks_per_point", "batch_size")
 WITHOUT_NETWORK = (
-    "compute_hessian: data and loss are those of a network, and no network is given. Pass it too, "
-    "or leave data and loss out for what the surface was computed with."
+    "compute_hessian: data or loss is given without a network. Also pass the network, or leave "
+    "out data and loss to use those of the surface."
 )
 ABOVE_0 = ("tolerance", "memory", "round_seconds")
 
 
 class HessianOptions(TypedDict, total=False):
-    """What may be asked of the eigenvalues; all of it may be left out."""
+    """Options for the eigenvalues; all are optional."""
 
     batch_size: int  # samples in a batch of a Dataset or of tensors (32)
-    limit: int  # training samples, or batches where the data are in batches (5000)
-    parameters: str  # moved by the directions (moved), or all
-    stride: int  # every so many points of both axes, from the middle (1)
-    gauss_newton: bool  # the Gauss-Newton matrix; for surfaces of --model
-    tolerance: float  # of an eigenvalue, relative (0.01)
-    max_products: int  # of a point (200)
+    limit: int  # training samples, or batches if the data are in batches (5000)
+    parameters: str  # parameters: those that the directions move (moved), or all
+    stride: int  # compute every K-th point of both axes, from the middle (1)
+    gauss_newton: bool  # use the Gauss-Newton matrix; only for surfaces of --model
+    tolerance: float  # relative accuracy of an eigenvalue (0.01)
+    max_products: int  # most products per point (200)
     solver: str  # lanczos or arpack
-    basis: int  # vectors kept (40)
-    memory: float  # GB, for what is kept between products
-    directions: str | Path  # the file that the directions were taken from, if it moved
+    basis: int  # vectors kept in memory (40)
+    memory: float  # memory for results that products share, GB
+    directions: str | Path  # file of the directions, if it has moved
     fresh: bool  # compute all eigenvalues again
     device: str | torch.device  # auto, cpu or cuda
     ranks_per_point: int  # ranks that share the batches of a point
-    round_seconds: float  # how much work an interruption may lose (30)
+    round_seconds: float  # time between writes, s: work that an interruption may lose (30)
 
 
 def compute_hessian(
@@ -64,10 +64,10 @@ def compute_hessian(
 ) -> LossSurface:
     """Add the smallest and the largest eigenvalue of the Hessian at every point to a surface.
 
-    They are those of the mean training loss, and go into the file of the surface. A surface that
-    compute_surface has returned knows its network, data and loss; so does a file of the surface
-    command. The network is given back as it was. Values are those of the hessian command.
-    Collective over the MPI ranks, where mpirun has started several.
+    The eigenvalues belong to the mean training loss, and are written to the file of the surface. A
+    surface that compute_surface has returned knows its network, data and loss; so does a file of
+    the surface command. The network is unchanged afterwards. Values equal those of the hessian
+    command. Collective over the MPI ranks if mpirun has started several.
 
     >>> import torch
     >>> from landscape_mpi import compute_surface
@@ -78,12 +78,11 @@ def compute_hessian(
     True
 
     Args:
-        surface: Of a line or a plane, or its file.
-        network: With the weights of the surface's center, or a Problem; None for what the surface
-            was computed with.
-        data: What the surface was computed with; see compute_surface. The first of its training
-            data are taken.
-        loss: What the surface was computed with; see compute_surface.
+        surface: Surface on a line or a plane, or its file.
+        network: Network with the weights of the surface's center, or a Problem; None to use that of
+            the surface.
+        data: Data of the surface; see compute_surface. The first of its training data are used.
+        loss: Loss of the surface; see compute_surface.
         progress: Show a bar.
         options: See HessianOptions.
 
@@ -91,8 +90,9 @@ def compute_hessian(
         The surface with hessian_min, hessian_max and hessian_ratio among its values.
 
     Raises:
-        InputError: If something does not suit, or is not what the surface was computed with.
-        KeyboardInterrupt: If Ctrl-C came: what is done is in the file, and the same call goes on.
+        InputError: If an argument is not valid, or differs from the surface's.
+        KeyboardInterrupt: If Ctrl-C came: completed points are in the file, and the same call
+            continues.
     """
 
     def check() -> tuple[LossSurface, Problem | None]:
@@ -132,7 +132,7 @@ def _compute(
     with borrowed(None if problem is None else problem.network):
         outcome = run_quietly(ranks, make, HessianOptions.__annotations__)
     if not outcome.finished:
-        raise KeyboardInterrupt(f"the eigenvalues that are computed are in {surface.path}")
+        raise KeyboardInterrupt(f"all computed eigenvalues are in {surface.path}")
     return surface.read_again()
 
 

@@ -1,4 +1,4 @@
-"""Values of keywords, checked as those of a command line are."""
+"""Check the values of keywords like those of a command line."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from landscape_mpi.errors import InputError, unknown_name
 def check_choices(
     caller: str, options: Mapping[str, Any], choices: Mapping[str, Sequence[str]]
 ) -> None:
-    """Check options that are one of some words.
+    """Check options that accept only certain words.
 
     Args:
         caller: Name of the function that was called, for messages.
-        options: By name.
+        options: Options by name.
         choices: The words of each option.
 
     Raises:
-        unknown_name: If one is none of them.
+        unknown_name: If a value is not one of them.
     """
     for name, words in choices.items():
         if name in options and options[name] not in words:
@@ -31,13 +31,13 @@ def check_choices(
 def check_numbers(
     caller: str, options: Mapping[str, Any], *, whole: Iterable[str], above_0: Iterable[str]
 ) -> None:
-    """Check options that are numbers; None stands for what is usual.
+    """Check options that are numbers; None stands for the default.
 
     Args:
         caller: Name of the function that was called, for messages.
-        options: By name.
-        whole: Those that are whole numbers from 1.
-        above_0: Those that are finite numbers above 0.
+        options: Options by name.
+        whole: Names of those that are whole numbers from 1.
+        above_0: Names of those that are finite numbers above 0.
 
     Raises:
         InputError: If one is not.
@@ -51,7 +51,7 @@ def check_numbers(
             is_number = isinstance(value, kind) and not isinstance(value, bool)
             if value is None or (is_number and value > 0 and math.isfinite(value)):
                 continue
-            raise InputError(f"{caller}: {name} is {value!r}, and not {words}.")
+            raise InputError(f"{caller}: {name} is {value!r}, but must be {words}.")
 
 
 def check_flags(caller: str, options: Mapping[str, Any], names: Iterable[str]) -> None:
@@ -59,24 +59,24 @@ def check_flags(caller: str, options: Mapping[str, Any], names: Iterable[str]) -
 
     Args:
         caller: Name of the function that was called, for messages.
-        options: By name.
-        names: Of these options.
+        options: Options by name.
+        names: Names of these options.
 
     Raises:
         InputError: If one is something else.
     """
     for name in names:
         if not isinstance(options.get(name, False), bool):
-            raise InputError(f"{caller}: {name} is {options[name]!r}, and not True or False.")
+            raise InputError(f"{caller}: {name} is {options[name]!r}, but must be True or False.")
 
 
 def check_words(caller: str, options: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Check options that are a word or several of them; None stands for what is usual.
+    """Check options that are one or several words; None stands for the default.
 
     Args:
         caller: Name of the function that was called, for messages.
-        options: By name.
-        names: Of these options.
+        options: Options by name.
+        names: Names of these options.
 
     Raises:
         InputError: If one is something else.
@@ -86,8 +86,8 @@ def check_words(caller: str, options: Mapping[str, Any], names: Iterable[str]) -
         is_several = isinstance(value, Sequence) and all(isinstance(word, str) for word in value)
         if name in options and not is_several:
             raise InputError(
-                f"{caller}: {name} is {value!r}, and not a word or a list of words. Leave it out "
-                f"for what is usual."
+                f"{caller}: {name} is {value!r}, but must be a word or a list of words. Leave it "
+                "out for the default."
             )
     if "splits" in options and not options["splits"]:
         raise InputError(f"{caller}: splits is empty. Name train, test or both.")

@@ -1,4 +1,4 @@
-"""The keywords of a call in Python, which stand for the options of a command line."""
+"""Translate the options of a command line into the keywords of a call in Python."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Collection, Mapping
 from landscape_mpi.device_names import AUTO, check_device
 from landscape_mpi.errors import unknown_name
 
-# Words behind an option that are not its value.
-NO_VALUES = r"(?!(?:and|as|for|for\.|if|is|out|or|to|which|with)\b)"
+# Words after an option that are not its value.
+NO_VALUES = r"(?!(?:and|as|for|for\.|if|instead|is|out|or|to|too|which|with)\b)"
 
 
 def check_keywords(
     given: Mapping[str, object], known: Collection[str], *, caller: str = "compute_surface"
 ) -> None:
-    """Check that a call has no keyword that nobody reads, and a device there is.
+    """Check that a call has only known keywords and a valid device.
 
     Args:
         given: Keywords and their values.
@@ -23,7 +23,7 @@ def check_keywords(
         caller: Name of the function that was called, for messages.
 
     Raises:
-        unknown_name: If it has.
+        unknown_name: If it has an unknown keyword.
         InputError: If there is no such device.
     """
     for name in given:
@@ -33,14 +33,14 @@ def check_keywords(
 
 
 def in_keywords(message: str, known: Collection[str]) -> str:
-    """Return a message with keywords in the place of the options that they stand for.
+    """Return a message with keywords instead of options.
 
     >>> in_keywords("a.h5: pass --seed 3, or a new --out, or --fresh.", ["seed", "out", "fresh"])
     'a.h5: pass seed=3, or a new out, or fresh=True.'
 
     Args:
-        message: Of a command. What stands behind its first line is the user's own traceback.
-        known: All keywords; other options stay, since they are those of commands.
+        message: Message of a command. After its first line comes the user's own traceback.
+        known: All keywords; other options are kept, because they belong to commands.
     """
     first, newline, rest = message.partition("\n")
     option = "|".join(sorted((name.replace("_", "-") for name in known), key=len, reverse=True))

@@ -1,4 +1,4 @@
-"""Files of a call from Python: those that go with its result, and weights that are live."""
+"""Manage the files of a call from Python: temporary ones for its result, and weights in memory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Weights = str | os.PathLike[str] | Mapping[str, torch.Tensor] | nn.Module
 def place_of(
     ranks: Ranks, out: str | os.PathLike[str] | None, *, name: str, caller: str
 ) -> tuple[object, Path]:
-    """Return the folder to be kept, and the file. Collective over the ranks.
+    """Return the folder to keep, and the file. Collective over the ranks.
 
     Args:
         ranks: All ranks.
-        out: The file that is asked for; None for one in a temporary folder.
-        name: Of the file in such a folder.
+        out: The requested file; None for one in a temporary folder.
+        name: Name of the file in such a folder.
         caller: Name of the function that was called, for messages.
     """
     if out is not None:
@@ -40,7 +40,7 @@ def place_of(
 
 
 def temporary_folder(ranks: Ranks, *, caller: str) -> tuple[object, Path]:
-    """Return a folder for as long as an object lives, and its path. Collective over the ranks.
+    """Return an object that keeps a temporary folder, and its path. Collective over the ranks.
 
     Args:
         ranks: All ranks.
@@ -52,26 +52,26 @@ def temporary_folder(ranks: Ranks, *, caller: str) -> tuple[object, Path]:
     if ranks.node.size < ranks.size:
         raise InputError(
             f"{caller}: these ranks are on several nodes, which share no temporary folder. Pass "
-            f"out=, a file in a folder that all of them see, and weights as files in such a folder."
+            "out=, a file in a folder that all nodes see, and weights as files in such a folder."
         )
     name = tempfile.mkdtemp(prefix="landscape_mpi_") if ranks.is_root else None
     folder = SharedFolder(Path(ranks.comm.bcast(name, root=ROOT)), ranks.rank)
-    meet(ranks.comm)  # no rank lets go of the folder before all of them hold it
+    meet(ranks.comm)  # no rank releases the folder before all of them hold it
     return folder, folder.path
 
 
 class SharedFolder:
-    """A folder that several ranks of a node hold; the last of them to let go removes it.
+    """A folder that several ranks of a node hold; the last one to release it removes it.
 
-    One rank may be done with a result, or end, while another still reads the file.
+    One rank may be finished with a result, or end, while another still reads the file.
     """
 
     def __init__(self, path: Path, rank: int) -> None:
-        """Hold a folder that exists, until this object is gone or the process ends.
+        """Hold an existing folder until this object is deleted or the process ends.
 
         Args:
             path: The folder.
-            rank: Of this process.
+            rank: Rank of this process.
         """
         self.path = path
         mark = path / f"{MARK}{rank}"
@@ -81,9 +81,9 @@ class SharedFolder:
 
 def _let_go(path: Path, mark: Path, process: int) -> None:
     """Remove the mark of this rank, and the folder with the last mark."""
-    if os.getpid() != process:  # a fork, which holds nothing
+    if os.getpid() != process:  # a forked process, which holds nothing
         return
-    # Two ranks that let go at once may both find no mark: both remove what is left.
+    # Two ranks that release it at once may both find no mark: both remove what is left.
     with suppress(OSError):
         mark.unlink(missing_ok=True)
         if not any(name.startswith(MARK) for name in os.listdir(path)):
@@ -91,12 +91,12 @@ def _let_go(path: Path, mark: Path, process: int) -> None:
 
 
 def checkpoint_of(ranks: Ranks, weights: Weights, path: Path, *, caller: str) -> Path:
-    """Return a checkpoint with weights: their file, or one that is written. Collective.
+    """Return the file of a checkpoint; write one if the weights are in memory. Collective.
 
     Args:
         ranks: All ranks.
         weights: A file or folder, a state dict, or a network.
-        path: Where to write what is no file yet.
+        path: File to write if the weights are in memory.
         caller: Name of the function that was called, for messages.
     """
     if isinstance(weights, str | os.PathLike):
@@ -109,7 +109,7 @@ def _write(weights: Any, path: Path, caller: str) -> None:
     """Write a state dict.
 
     Raises:
-        InputError: If the weights are none.
+        InputError: If the object is not a state dict or a network.
     """
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
@@ -121,5 +121,5 @@ def _write(weights: Any, path: Path, caller: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a tensor without a class of the user's own, which no file could be read with."""
+    """Return a plain tensor without the user's own class, which a file could not be read with."""
     return value.detach().as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value

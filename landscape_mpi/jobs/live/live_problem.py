@@ -1,4 +1,4 @@
-"""What a call from Python evaluates: a Problem as it is, or one made of a network and data."""
+"""Make the problem of a call from Python: a Problem as it is, or one from a network and data."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def problem_of(
     *,
     caller: str,
 ) -> Problem:
-    """Return the problem that arguments make.
+    """Return the problem that the arguments define.
 
     Args:
-        network: With its weights; or a Problem, which has data and loss of its own.
+        network: Network with its weights; or a Problem, which has its own data and loss.
         data: Batches; see Problem.
-        loss: A name, or a function of the network and a batch.
+        loss: Name of a loss, or a function of the network and a batch.
         metrics: Further functions of the same kind.
         batch_size: Samples in a batch of a Dataset or of tensors.
         caller: Name of the function that was called, for messages.
 
     Raises:
-        InputError: If they do not make one.
+        InputError: If they do not define one.
     """
     if isinstance(network, Problem):
         if data is not None or loss != "cross_entropy" or metrics is not None:
             raise InputError(
-                f"{caller}: a Problem has data, loss and metrics of its own. Leave data, "
-                "loss and metrics out, or pass the network itself."
+                f"{caller}: a Problem has its own data, loss and metrics. Leave out data, loss "
+                "and metrics, or pass the network itself."
             )
         return network
     if data is None and callable(network) and not isinstance(network, nn.Module):
@@ -48,8 +48,8 @@ def problem_of(
         )
     if data is None:
         raise InputError(
-            f"{caller}: data are missing. Pass a DataLoader, a Dataset, a tuple of tensors "
-            "or a list of batches, or a Problem in the place of network and data."
+            f"{caller}: data are missing. Pass a DataLoader, a Dataset, a tuple of tensors or a "
+            "list of batches, or a Problem instead of network and data."
         )
     metrics = {} if metrics is None else metrics
     if not isinstance(loss, str):
@@ -64,7 +64,7 @@ def problem_of(
 
 
 def check_lendable(network: nn.Module, *, caller: str) -> None:
-    """Check that a network can be moved, and given back as it was.
+    """Check that a network can be moved and restored.
 
     Args:
         network: The user's own object.
@@ -78,12 +78,12 @@ def check_lendable(network: nn.Module, *, caller: str) -> None:
 
     if torch.is_inference_mode_enabled():
         raise InputError(
-            f"{caller}: torch.inference_mode() is on, and weights made or moved in it cannot be "
-            f"given back. Call this outside of it; torch.no_grad() is no obstacle."
+            f"{caller}: torch.inference_mode() is on, but weights made or moved in it cannot be "
+            "restored. Call this function outside it; torch.no_grad() is allowed."
         )
     if is_unfinished(network):
         raise InputError(
             f"{caller}: the network has lazy layers that have no shape yet, so there are no "
-            f"weights to give back. Call it once on a batch, network(inputs), before this."
+            "weights to restore. First call it once on a batch, network(inputs)."
         )
     check_movable(network)

@@ -1,4 +1,4 @@
-"""Losses by name, as functions of a network and a batch: for batches of inputs and targets."""
+"""Provide losses by name, as functions of a network and a batch of inputs and targets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from landscape_mpi.zoo.dataset import LEFT_OUT
 
 OfBatch = Callable[[nn.Module, Any], tuple[torch.Tensor, torch.Tensor]]
 WAY_OUT = (
-    "Pass batches (inputs, targets) for a loss that is named, or a loss of your own: a function "
-    "loss(network, batch)"
+    "Pass batches (inputs, targets) for a named loss, or your own loss, a function loss(network, "
+    "batch)"
 )
 
 
 def named_problem(name: str) -> dict[str, Any]:
-    """Return what a Problem takes for a loss that is named: loss, metrics and units.
+    """Return the arguments of a Problem for a named loss: loss, metrics and units.
 
     The loss is that of ``--loss``: targets of -100 do not count for the cross-entropy, and classes
     lie along the axis of the outputs that fits the targets.
@@ -68,10 +68,10 @@ def named_problem(name: str) -> dict[str, Any]:
 
 
 def _checked_axis(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> int:
-    """Return the axis of the outputs along which the classes lie, -1 where there are none.
+    """Return the axis of the outputs along which the classes lie, -1 if there are none.
 
     Raises:
-        InputError: If outputs and targets do not go together.
+        InputError: If outputs and targets do not fit together.
     """
     is_float, shape = targets.is_floating_point(), list(targets.shape)
     if name == "cross_entropy":
@@ -94,8 +94,8 @@ def _checked_axis(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> in
         why = "each target needs one output"
     raise InputError(
         f"loss {name!r}: outputs {list(outputs.shape)} and targets {shape} of "
-        f"{str(targets.dtype).removeprefix('torch.')} do not go together: {why}. Mend one of the "
-        f"two, or pass a loss of your own: a function loss(network, batch)."
+        f"{str(targets.dtype).removeprefix('torch.')} do not fit together: {why}. Correct one of "
+        "the two, or pass your own loss, a function loss(network, batch)."
     )
 
 
@@ -103,7 +103,7 @@ def _pair(batch: Any) -> tuple[Any, torch.Tensor]:
     """Return inputs and targets of a batch.
 
     Raises:
-        InputError: If it is no pair of them.
+        InputError: If it is not a pair of them.
     """
     if isinstance(batch, Mapping) or not isinstance(batch, tuple | list) or len(batch) != 2:
         kind = f"a {type(batch).__name__}"
@@ -112,7 +112,7 @@ def _pair(batch: Any) -> tuple[Any, torch.Tensor]:
     inputs, targets = batch
     if not isinstance(targets, torch.Tensor):
         raise InputError(
-            f"loss: the second part of a batch is of type {type(targets).__name__}, and targets "
-            f"are a tensor. {WAY_OUT}."
+            f"loss: the second part of a batch is of type {type(targets).__name__}, but targets "
+            f"must be a tensor. {WAY_OUT}."
         )
     return inputs, targets

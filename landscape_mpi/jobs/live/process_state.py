@@ -1,4 +1,4 @@
-"""What a computation changes in a process, and how it was before: a notebook goes on with it."""
+"""Restore all that a computation changes in a process, because a notebook continues with it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from landscape_mpi.compute.random_numbers import Generators
 
 @contextmanager
 def borrowed(network: nn.Module | None) -> Iterator[None]:
-    """Give a network and the process back as they were.
+    """Restore a network and the process as they were.
 
     Weights, modes and gradients of the network; random numbers, threads, the current GPU and the
     precision of torch; Python's search for garbage.
 
     Args:
-        network: The user's own object; None where there is none.
+        network: The user's own object; None if there is none.
     """
     lent = nn.Identity() if network is None else network
     loan, device = NetworkLoan(lent), current_device()
@@ -49,7 +49,7 @@ def borrowed(network: nn.Module | None) -> Iterator[None]:
 def interruptible() -> Iterator[StopRequest]:
     """Let Ctrl-C and the signals of job scripts end a run cleanly, as they do for the commands.
 
-    Elsewhere than in the main thread signals stay as they are.
+    Outside the main thread, signal handling stays unchanged.
     """
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Jobs that say nothing but how far they are, for notebooks."""
+"""Run jobs that show only a progress bar, for notebooks."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ T = TypeVar("T")
 
 
 class QuietJob(GridJob):
-    """A job with a bar at most; another job is its second base."""
+    """A job that prints at most a progress bar; the actual job is its second base class."""
 
-    outcome: Outcome  # once it has ended
+    outcome: Outcome  # once the job has ended
 
     def __init__(self, *asked: Any, shown: bool, **options: Any) -> None:
-        """Take what is asked.
+        """Store the request.
 
         Args:
-            asked: See the other base.
+            asked: See the other base class.
             shown: Show a bar.
-            options: See the other base.
+            options: See the other base class.
         """
         super().__init__(*asked, **options)
         self.bar = shown
@@ -43,7 +43,7 @@ class QuietJob(GridJob):
         """Say nothing."""
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
-        """Keep how it ended."""
+        """Store how the job ended."""
         self.outcome = outcome
 
 
@@ -60,15 +60,15 @@ class QuietCurve(QuietJob, CurveJob):
 
 
 def run_quietly(ranks: Ranks, make: Callable[[], QuietJob], keywords: Collection[str]) -> Outcome:
-    """Compute a job in a process that goes on afterwards. Collective over the ranks.
+    """Compute a job in a process that continues afterwards. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        make: Reads what is asked and returns the job. Collective over the ranks.
-        keywords: Of the call, in whose words messages are.
+        make: Function that reads the inputs and returns the job. Collective over the ranks.
+        keywords: Keywords of the call, which messages use.
 
     Returns:
-        How it ended.
+        How the job ended.
     """
 
     def work(stop: StopRequest) -> Outcome:
@@ -80,19 +80,20 @@ def run_quietly(ranks: Ranks, make: Callable[[], QuietJob], keywords: Collection
 
 
 def do_quietly(ranks: Ranks, work: Callable[[StopRequest], T], keywords: Collection[str]) -> T:
-    """Do what ranks do together, in a process that goes on afterwards. Collective over the ranks.
+    """Do common work of ranks in a process that continues afterwards. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        work: Called with what Ctrl-C and signals ask to stop. Collective over the ranks.
-        keywords: Of the call, in whose words messages are.
+        work: Function that is called with the stop request of Ctrl-C and signals. Collective over
+            the ranks.
+        keywords: Keywords of the call, which messages use.
 
     Raises:
-        SharedInputError: If something does not suit.
-        InputError: If code of the user's raises alike on all ranks. A rank that is alone with it
-            says so and ends the run.
+        SharedInputError: If an input is not valid.
+        InputError: If the user's code raises on all ranks. If it raises on one rank only, this rank
+            prints the error and ends the run.
     """
-    apart = ranks.comm.Dup()  # ranks wait for one another on it only at the end
+    apart = ranks.comm.Dup()  # used only for the wait at the end
     try:
         with interruptible() as stop, users_own(USERS_OWN), called_from_python():
             return work(stop)
@@ -106,7 +107,7 @@ def do_quietly(ranks: Ranks, work: Callable[[StopRequest], T], keywords: Collect
     except BaseException:
         if ranks.size == 1:
             raise
-        end_job(ranks, apart)  # the others wait for this rank for ever
+        end_job(ranks, apart)  # the others would wait for this rank for ever
         raise
     finally:
         apart.Free()

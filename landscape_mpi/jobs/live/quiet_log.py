@@ -1,4 +1,4 @@
-"""A training that says nothing but how far it is, for notebooks."""
+"""Show only a progress bar of a training, for notebooks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from landscape_mpi.zoo.recipe import Epoch
 
 
 class BarLog(CurveLog):
-    """A bar of the epochs at most."""
+    """A progress bar of the epochs, or nothing."""
 
     def __init__(self, *, shown: bool) -> None:
         """Take whether the bar is shown."""
@@ -26,12 +26,12 @@ class BarLog(CurveLog):
         device: Device,
         left: CurveFile | None,
     ) -> None:
-        """Begin the bar where the training is."""
+        """Start the bar at the current epoch."""
         self._bar.reset(total=training.n_epochs)
         self._bar.update(training.trainer.n_done)
 
     def say_epoch(self, epoch: Epoch, n_epochs: int) -> None:
-        """Go on by an epoch."""
+        """Advance by one epoch."""
         self._bar.set_postfix({"loss": f"{epoch.train_loss:.4g}"}, refresh=False)
         self._bar.update()
 

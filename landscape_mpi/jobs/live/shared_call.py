@@ -1,4 +1,4 @@
-"""A call from Python that every rank makes: with the same arguments."""
+"""Check that all ranks make a call from Python with the same arguments."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from landscape_mpi.cluster.comparison import compare_words
 def compare_call(ranks: Ranks, caller: str, given: Mapping[str, Any]) -> None:
     """Check that all ranks make the same call. Collective over the ranks.
 
-    Of networks and state dicts it compares that they are given: rank 0 sends the weights.
+    For networks and state dicts, only their presence is compared: rank 0 sends the weights.
 
     Args:
         ranks: All ranks.
         caller: Name of the function that was called, for messages.
-        given: Its arguments by name; those that are problems compare themselves.
+        given: Its arguments by name; problems compare themselves.
     """
     words = {name: _words(value) for name, value in given.items()}
-    compare_words(ranks, caller, words, "Every rank makes the same call: pass the same to all.")
+    compare_words(
+        ranks, caller, words, "Every rank must make the same call. Pass the same arguments on all."
+    )
 
 
 def _words(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The plane of a training in Python."""
+"""Find the plane of a training in Python."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ CALLER = "project_trajectory"
 
 
 class TrajectoryOptions(TypedDict, total=False):
-    """What may be asked of the plane of a training; all of it may be left out."""
+    """Options for the plane of a training; all are optional."""
 
     center: str | os.PathLike[str]  # checkpoint at (0, 0) (the last one)
-    ignore: Sequence[str]  # weights that stay put: bias, bn (none)
-    states: bool  # running means and variances move too
+    ignore: Sequence[str]  # weights that stay fixed: bias, bn (none)
+    states: bool  # let running means and variances move too
     x_direction: str  # pca1, pca2, ... or random (pca1)
     y_direction: str  # likewise (pca2)
     mean_centred: bool  # components about the mean of the checkpoints
-    seed: int  # of random directions (1)
-    normalize: str  # scale of random directions (filter)
+    seed: int  # seed of random directions (1)
+    normalize: str  # normalisation of random directions (filter)
 
 
 def project_trajectory(
@@ -38,11 +38,11 @@ def project_trajectory(
     out: str | os.PathLike[str] | None = None,
     **options: Unpack[TrajectoryOptions],
 ) -> WeightPlane:
-    """Make the plane in which the checkpoints of a training move most, and project them onto it.
+    """Find the plane in which the checkpoints of a training move most, and project them onto it.
 
-    It is the plane of the trajectory command. The network whose surface is computed in it has the
-    weights of the center, which are those of the last checkpoint. Collective over the MPI ranks,
-    where mpirun has started several.
+    The plane is that of the trajectory command. Its center is the last checkpoint by default; to
+    compute a surface in it, give the network these weights. Collective over the MPI ranks if mpirun
+    has started several.
 
     >>> import torch
     >>> from landscape_mpi import compute_surface
@@ -65,11 +65,11 @@ def project_trajectory(
     Args:
         checkpoints: Folder of a training, or its checkpoints in the order of training: files,
             state dicts or networks.
-        out: File to write or replace; None for one that goes with the result.
+        out: File to write or replace; None for a temporary file that exists as long as the result.
         options: See TrajectoryOptions.
 
     Raises:
-        InputError: If something does not suit, in one sentence that says what.
+        InputError: If an argument is not valid; the message says which one, and why.
     """
     check_keywords(options, TrajectoryOptions.__annotations__, caller=CALLER)
     # MPI, HDF5 and torch start here.
@@ -108,11 +108,11 @@ def _project(ranks: Ranks, checkpoints: Any, path: Path, options: TrajectoryOpti
         ranks,
         lambda: plane and write_quietly(runs, axes, plane, asked, n_ranks=ranks.size),
     )
-    del kept  # the temporary folder of what is live is of no use any more
+    del kept  # the temporary folder of weights in memory is no longer needed
 
 
 def _files_of(ranks: Ranks, checkpoints: Any) -> tuple[object, list[Path]]:
-    """Return a folder to be kept meanwhile, and the files. Collective over the ranks.
+    """Return the files, and a folder to keep until they are read. Collective over the ranks.
 
     Raises:
         InputError: If there is nothing to project.

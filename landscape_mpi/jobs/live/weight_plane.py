@@ -1,4 +1,4 @@
-"""A plane through weight space in Python: its file, and the grid that covers what lies in it."""
+"""Provide a plane through weight space in Python: its file, and a grid that covers its content."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class WeightPlane(os.PathLike[str]):
 
         Args:
             path: The file.
-            keep: Lives as long as this object, e.g. the temporary folder of the file.
+            keep: Object to keep alive with this one, e.g. the temporary folder of the file.
 
         Raises:
             InputError: If it holds neither a trajectory nor a curve.
@@ -49,7 +49,7 @@ class WeightPlane(os.PathLike[str]):
         return str(self.path)
 
     def __repr__(self) -> str:
-        """Return the file and what lies in the plane."""
+        """Return the file and the content of the plane."""
         what = "curve" if isinstance(self._found, PlaneCurve) else "trajectory"
         return f"<WeightPlane {self.path.name}: plane of a {what}>"
 
@@ -61,7 +61,7 @@ class WeightPlane(os.PathLike[str]):
         return [np.stack([part["alpha"], part["beta"]], axis=1) for part in parts]
 
     def grid(self, n: int = 25, *, margin: float = MARGIN) -> dict[str, tuple[float, float, int]]:
-        """Return the points that cover what lies in the plane, as compute_surface takes them.
+        """Return a grid that covers the content of the plane, as arguments of compute_surface.
 
         ``compute_surface(network, data, directions=plane, **plane.grid(51))``
 

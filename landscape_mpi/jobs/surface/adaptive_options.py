@@ -1,4 +1,4 @@
-"""The tolerance of a surface of which not every point is computed."""
+"""Handle the tolerance of a surface of which not every point is computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from landscape_mpi.store.schema import ADAPTIVE
 
 
 def tolerance_of(asked: SurfaceRequest) -> Tolerance | None:
-    """Return how far losses that are not computed may be off, None where all are computed.
+    """Return the tolerance of interpolated losses; None if all points are computed.
 
     Raises:
         InputError: If it does not go with something else that is asked for.
@@ -18,21 +18,21 @@ def tolerance_of(asked: SurfaceRequest) -> Tolerance | None:
     if asked.adaptive is None:
         if asked.adaptive_unit is not None:
             raise InputError(
-                f"--adaptive-unit {asked.adaptive_unit}: is the unit of --adaptive, which is not "
-                f"given, so every point is computed. Pass --adaptive too, or leave it out."
+                f"--adaptive-unit {asked.adaptive_unit}: applies only to --adaptive, which is not "
+                "given, so every point is computed. Pass --adaptive too, or leave it out."
             )
         return None
     if asked.plane.repeats is not None:
         raise InputError(
-            f"--adaptive {asked.adaptive:g}: interpolates between neighbours, and the "
-            f"{asked.plane.repeats} lines of --repeats are no neighbours of one another. Leave one "
-            f"of the two out."
+            f"--adaptive {asked.adaptive:g}: interpolates between neighbours, but the "
+            f"{asked.plane.repeats} lines of --repeats are not neighbours of each other. Leave "
+            "out one of the two."
         )
     return Tolerance(asked.adaptive, asked.adaptive_unit or UNITS[0])
 
 
 def describe_tolerance(tolerance: Tolerance | None) -> dict[str, object]:
-    """Return the attributes of a file that say how far losses may be off."""
+    """Return the attributes of a file that describe the tolerance."""
     if tolerance is None:
         return {ADAPTIVE: "none"}
     return {ADAPTIVE: tolerance.value, "adaptive_unit": tolerance.unit}

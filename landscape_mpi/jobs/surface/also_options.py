@@ -1,4 +1,4 @@
-"""What goes with quantities beside loss and error."""
+"""Check which options go with quantities besides loss and error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from landscape_mpi.jobs.surface.request import SurfaceRequest
 
 
 def check_also(asked: SurfaceRequest) -> None:
-    """Check that nothing is asked for that further quantities do not go with.
+    """Check that no option conflicts with further quantities.
 
     Raises:
         InputError: If something is.
@@ -27,7 +27,8 @@ def check_also(asked: SurfaceRequest) -> None:
         ),
         f"--ranks-per-point {evaluation.ranks_per_point}": (
             (evaluation.ranks_per_point or 1) > 1,
-            "each is computed on one rank, so that its bits are the same on any number of them",
+            "each point is computed on one rank, so that its bits do not depend on the number of "
+            "ranks",
         ),
         f"--points-at-once {evaluation.points_at_once}": (
             (evaluation.points_at_once or 1) > 1,
@@ -36,19 +37,19 @@ def check_also(asked: SurfaceRequest) -> None:
         f"--repeats {repeats}": (repeats is not None, "they are known for a plane or one line"),
         "--batch-norm reestimate": (
             asked.batch_norm == "reestimate",
-            "its statistics depend on the weights in a way that derivatives here leave out",
+            "its statistics depend on the weights in a way that derivatives here ignore",
         ),
     }
     for option, (is_given, why) in others.items():
         if is_given:
             raise InputError(
-                f"--also {','.join(asked.also)}: does not go with {option}: {why}. Leave one of "
-                f"the two out."
+                f"--also {','.join(asked.also)}: cannot be combined with {option}: {why}. Leave "
+                "out one of the two."
             )
 
 
 def subject_of(asked: SurfaceRequest, inputs: Inputs | ProblemInputs) -> Subject:
-    """Return what is evaluated, with the further quantities.
+    """Return the subject of the evaluation, with the further quantities.
 
     Args:
         asked: Which ones.
@@ -62,7 +63,7 @@ def subject_of(asked: SurfaceRequest, inputs: Inputs | ProblemInputs) -> Subject
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(
-            f"--also {','.join(asked.also)}: {twice[0]} is the name of a metric of the problem, "
-            f"too. Leave it out, or give the metric another name."
+            f"--also {','.join(asked.also)}: {twice[0]} is also the name of a metric of the "
+            "problem. Leave it out, or give the metric another name."
         )
     return subject

@@ -1,4 +1,4 @@
-"""What each direction of a plane is asked to be. Imported before torch."""
+"""Parse and check the kinds of a plane's directions. This module is imported before torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from landscape_mpi.options import file_path, seed_number
 
 LETTERS = {"alpha": "x", "beta": "y"}
 KINDS = "random, random:SEED, to:CHECKPOINT, file:FILE, file:FILE:2, gradient or same"
-DRAWN, SCALED = {"random"}, {"random", "gradient"}  # kinds that --seed and --normalize are about
-CHOSEN = SCALED | {"to"}  # those that --ignore and --only are about
+DRAWN, SCALED = {"random"}, {"random", "gradient"}  # kinds to which --seed and --normalize apply
+CHOSEN = SCALED | {"to"}  # kinds to which --ignore and --only apply
 
 
 def direction_kind(text: str) -> DirectionKind:
-    """Return the kind of direction that a word of the command line names.
+    """Parse the kind of a direction from a word of the command line.
 
     Raises:
         ArgumentTypeError: If it names none.
@@ -39,7 +39,7 @@ def direction_kind(text: str) -> DirectionKind:
 
 
 def kinds_of(asked: SurfaceRequest, *, is_line: bool) -> dict[str, DirectionKind]:
-    """Return what the direction along each axis is asked to be.
+    """Return the requested kind of direction of each axis.
 
     Args:
         asked: The surface.
@@ -57,8 +57,8 @@ def kinds_of(asked: SurfaceRequest, *, is_line: bool) -> dict[str, DirectionKind
     found = {axis: _kind_of(plane, axis, is_line=is_line) for axis in AXES}
     if found["alpha"].name == "same":
         raise InputError(
-            "--x-direction same: is for --y-direction, which is then what alpha is. Name a kind "
-            "of its own for alpha."
+            "--x-direction same: only --y-direction can be the same as the other direction. Name "
+            "another kind for alpha."
         )
     if found["beta"].name == "same":
         first, second = found["alpha"], found["beta"]
@@ -89,37 +89,37 @@ def _check_one_says_it(plane: PlaneRequest) -> None:
     for first, second in rivals:
         if getattr(plane, first) is not None and getattr(plane, second) is not None:
             raise InputError(
-                f"--{_dashed(second)}: says what a direction of the plane is, and so does "
-                f"--{_dashed(first)} {getattr(plane, first)}. Leave one of the two out."
+                f"--{_dashed(second)}: defines a direction of the plane, and so does "
+                f"--{_dashed(first)} {getattr(plane, first)}. Leave out one of the two."
             )
     if plane.to_y is not None and plane.to is None and plane.x_direction is None:
         raise InputError(
-            f"--to-y {plane.to_y}: is the second solution to go to, and --to names no first. "
-            f"Pass --to for a line, and both for a plane through three solutions."
+            f"--to-y {plane.to_y}: names the second solution, but --to names no first one. Pass "
+            "--to for a line, or both for a plane through three solutions."
         )
 
 
 def _check_line(plane: PlaneRequest) -> None:
     if plane.to_y is not None:
         raise InputError(
-            f"--to-y {plane.to_y}: lies at beta = 1, and without --y there is only a line. Pass "
-            f"--y, for example --y=-0.5:1.5:41."
+            f"--to-y {plane.to_y}: lies at beta = 1, but without --y there is only a line. Pass "
+            "--y, for example --y=-0.5:1.5:41."
         )
     for name in ("y_direction", "y_only"):
         if getattr(plane, name) is not None:
             raise InputError(
-                f"--{_dashed(name)}: is about the direction along beta, and without --y there is "
-                f"only a line. Pass --y, for example --y=-1:1:41."
+                f"--{_dashed(name)}: applies to the direction of beta, but without --y there is "
+                "only a line. Pass --y, for example --y=-1:1:41."
             )
     if plane.orthogonal:
         raise InputError(
-            "--orthogonal: turns the direction along beta, and without --y there is none. Leave "
-            "it out, or pass --y."
+            "--orthogonal changes the direction of beta, but without --y there is none. Leave it "
+            "out, or pass --y."
         )
 
 
 def _check_repeats(asked: SurfaceRequest, *, is_line: bool) -> None:
-    """Check that what is repeated is a line along a random direction, and nothing beside it.
+    """Check that --repeats repeats only a line along a random direction.
 
     Raises:
         InputError: If it is not.
@@ -137,14 +137,14 @@ def _check_repeats(asked: SurfaceRequest, *, is_line: bool) -> None:
     for name, is_asked in others.items():
         if is_asked:
             raise InputError(
-                f"--repeats {plane.repeats}: are lines along random directions, one after the "
-                f"other from --seed on, and {name} asks for something else beside them. Leave one "
-                f"of the two out."
+                f"--repeats {plane.repeats}: computes lines along random directions, with the "
+                f"seeds from --seed on, and cannot be combined with {name}. Leave out one of the "
+                "two."
             )
 
 
 def _check_shaping(plane: PlaneRequest, kinds: dict[str, DirectionKind]) -> None:
-    """Check that what shapes directions has some to shape.
+    """Check that options that shape directions have directions to shape.
 
     Raises:
         InputError: If it has none.
@@ -155,14 +155,14 @@ def _check_shaping(plane: PlaneRequest, kinds: dict[str, DirectionKind]) -> None
     for name, shaped in about.items():
         if getattr(plane, name) is not None and not names & shaped:
             raise InputError(
-                f"--{name}: shapes directions that are {' or '.join(sorted(shaped))}, and those "
+                f"--{name}: shapes directions that are {' or '.join(sorted(shaped))}, but those "
                 f"of this plane are: {known}. Leave it out."
             )
     for axis, kind in kinds.items():
         if kind.only is not None and kind.name not in CHOSEN:
             raise InputError(
-                f"--{LETTERS[axis]}-only: chooses what a direction that is made here moves, and "
-                f"that along {axis} is taken from {kind.words}. Leave it out."
+                f"--{LETTERS[axis]}-only: chooses the parameters of a direction that is made "
+                f"here, but the direction of {axis} is taken from {kind.words}. Leave it out."
             )
 
 

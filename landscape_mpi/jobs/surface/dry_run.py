@@ -1,4 +1,4 @@
-"""What would run: what rank 0 says of a run that is not started."""
+"""Describe a run that is not started."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from landscape_mpi.store.creation import n_bytes_of
 def say_run(
     ranks: Ranks, plan: Plan, root: RootInputs | None, inputs: SharedInputs, setting: Setting
 ) -> None:
-    """Say what a plan would do. Collective over the ranks; rank 0 prints.
+    """Describe the run of a plan. Collective over the ranks; rank 0 prints.
 
     Args:
         ranks: All ranks of the run.
@@ -73,7 +73,7 @@ def _moved(inputs: SharedInputs) -> str:
 
 
 def _layers(inputs: SharedInputs, root: RootInputs) -> Iterator[str]:
-    """Yield lines on the filters of the layers, and on the parameters kept as normalisation."""
+    """Yield lines about the filters of layers, and about the parameters kept as normalisation."""
     if root.layers is None:
         return
     moved = {name for direction in inputs.directions.values() for name in direction}

@@ -1,4 +1,4 @@
-"""The directions of a plane, made or read: every axis has a kind of its own."""
+"""Make or read the directions of a plane; each axis has its own kind."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from landscape_mpi.tensor_names import is_statistic
 
 @dataclass(frozen=True)
 class PlaneDirections:
-    """Both directions of a plane, on rank 0, and how they came about."""
+    """Both directions of a plane, on rank 0, and their origin."""
 
     vectors: dict[str, Direction]  # by axis
     sources: dict[str, str]  # by axis: random, to FILE, none, or the file they were read from
     shaping: Shaping | None  # of those that are drawn or scaled here; None where none is
     random: RandomDirections | None  # what the ranks make themselves
     sent: tuple[str, ...]  # axes whose vectors rank 0 sends
-    kept: bool  # whether a run that goes on needs the vectors of the file
+    kept: bool  # whether a resumed run needs the vectors of the file
     layers: LayerKinds
-    marks: tuple[Mark, ...] = field(default=())  # what lies where in the plane
+    marks: tuple[Mark, ...] = field(default=())  # places in the plane
 
     def known(self, repeats: int | None) -> Directions:
-        """Return what every rank knows of them.
+        """Return the part that every rank knows.
 
         Args:
             repeats: Lines along directions of their own, None for a plane or one line.
@@ -71,7 +71,7 @@ class PlaneDirections:
 def choose_directions(
     asked: SurfaceRequest, inputs: Inputs | ProblemInputs, alpha: np.ndarray, beta: np.ndarray
 ) -> PlaneDirections:
-    """Make the directions that are asked for. Local; call it on rank 0.
+    """Make the requested directions. Local; call it on rank 0.
 
     Args:
         asked: The surface.
@@ -130,7 +130,7 @@ def _marks(
     vectors: Mapping[str, Direction],
     straight: Direction,
 ) -> tuple[Mark, ...]:
-    """Return the center and the checkpoints that directions lead to; none where none does.
+    """Return the center and the checkpoints to which directions lead; empty if none does.
 
     Args:
         asked: The surface.
@@ -191,8 +191,8 @@ class _Maker:
         """Return a direction.
 
         Args:
-            axis: Along which it lies.
-            kind: What it is.
+            axis: Its axis.
+            kind: Kind of the direction.
             needed: Whether points lie along it.
 
         Raises:
@@ -210,7 +210,7 @@ class _Maker:
         inputs, plane, asked = self._inputs, self._asked.plane, self._asked.inputs.network
         trust, key = asked.trust_checkpoint, asked.checkpoint_key
         network = inputs.with_weights(read_weights(path, trust=trust, key=key))
-        # A line between solutions moves everything, unless something is to stay.
+        # A line between solutions moves all parameters, unless options keep some fixed.
         only = (plane.only or ()) if kind.only is None else kind.only
         norms = self._layers.norms
         names = set(moved_names(network, ignore=plane.ignore or (), only=only, norms=norms))
@@ -232,7 +232,7 @@ class _Maker:
         return found
 
     def _check_whole(self, path: Path, kind: DirectionKind, whole: dict[str, np.ndarray]) -> None:
-        """Check that whole numbers of another solution do not change what the network gives.
+        """Check that whole numbers of another solution do not change the outputs.
 
         Raises:
             InputError: If they do, so that no line leads to that solution.
@@ -243,9 +243,10 @@ class _Maker:
         names = abbreviated(list(whole))
         if not torch.equal(outputs, of_other):
             raise InputError(
-                f"{kind.option} {path}: {names}: these whole numbers (a pruning mask, for example) "
-                f"differ from those at the center and change the outputs. They cannot move along a "
-                f"line, so it would not end at that checkpoint. Name a solution that has the same."
+                f"{kind.option} {path}: {names}: these whole numbers (a pruning mask, for "
+                "example) differ from those at the center and change the outputs. They cannot "
+                "move along a line, so the line would not end at that checkpoint. Name a solution "
+                "with equal values."
             )
         print(
             f"{names}: these whole numbers differ between the two solutions and stay as they are "
@@ -262,13 +263,13 @@ class _Maker:
             )
         if kind.axis not in AXES:
             raise InputError(
-                f"{where}: is not there; it holds {', '.join(stored)}, of which alpha is 0 and "
-                f"beta is 1. Name one of them."
+                f"{where} does not exist; the file holds {', '.join(stored)}, where 0 is alpha "
+                "and 1 is beta. Name one of them."
             )
         if needed:
             raise InputError(
-                f"{kind.option}: {path}: holds a direction for alpha only, and --y asks for a "
-                f"plane. Leave --y out, or pass a file with two directions."
+                f"{kind.option}: {path}: holds a direction for alpha only, but --y requests a "
+                "plane. Leave out --y, or pass a file with two directions."
             )
         return {}
 
@@ -285,9 +286,9 @@ class _Maker:
         assert isinstance(inputs, Inputs)
         if "train" not in inputs.dataset.splits:
             raise InputError(
-                f"{kind.option} gradient: is that of the training loss, and --splits "
+                f"{kind.option} gradient: is the gradient of the training loss, but --splits "
                 f"{','.join(self._asked.inputs.data.splits or ())} leaves the training set out. "
-                f"Pass --splits train,test."
+                "Pass --splits train,test."
             )
         only = shaping.only if kind.only is None else kind.only
         norms, filters = self._layers.norms, self._layers.filters_of
@@ -309,7 +310,7 @@ class _Maker:
         }
         if not directions.norm(scaled) > 0:
             raise InputError(
-                f"{kind.option} gradient: is 0 or not finite at the center, so it leads nowhere. "
-                f"Take another direction."
+                f"{kind.option} gradient: is 0 or not finite at the center, so it is not a "
+                "direction. Choose another kind."
             )
         return scaled

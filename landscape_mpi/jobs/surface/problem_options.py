@@ -1,4 +1,4 @@
-"""Which options of a surface go with a problem."""
+"""Check which options of a surface go with a problem."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from landscape_mpi.jobs.surface.request import SurfaceRequest
 
 
 def check_goes_with_problem(asked: SurfaceRequest) -> None:
-    """Check that nothing is asked for that a problem decides itself, or cannot do.
+    """Check that no option asks for something that a problem decides itself, or cannot do.
 
     Raises:
-        InputError: If something is.
+        InputError: If one does.
     """
     evaluation = asked.evaluation
     others = {
@@ -24,5 +24,6 @@ def check_goes_with_problem(asked: SurfaceRequest) -> None:
     kinds = (asked.plane.x_direction, asked.plane.y_direction)
     if any(kind is not None and kind.name == "gradient" for kind in kinds):
         raise InputError(
-            "--x-direction gradient: is known for networks of --model. Take another direction."
+            "--x-direction gradient is available only for networks of --model. Choose another "
+            "direction."
         )

@@ -1,4 +1,4 @@
-"""What a problem says of the minimum of its surface: the climb in boxes, and fresh networks."""
+"""Measure the sharpness of a problem's minimum: climb in boxes, and evaluate fresh networks."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ProblemMinimum:
     """The minimum of a problem's surface: its network at the center, on a device, and its loss."""
 
     def __init__(self, asked: SharpnessRequest, stored: StoredSurface) -> None:
-        """Make the problem again, and say what is looked at. Local.
+        """Make the problem again, and print its description. Local.
 
         Args:
-            asked: How many of its training data, and where they are.
-            stored: What the surface file says.
+            asked: Number of its training data, and their place.
+            stored: Content of the surface file.
         """
         check_of_stored_problem(asked.moved, stored, {"--subset": asked.subset})
         read = read_stored_problem(asked.moved, stored)
@@ -60,7 +60,7 @@ class ProblemMinimum:
         return self._inputs.subject.model
 
     def fresh_losses(self) -> list[float]:
-        """Return the losses of networks before training; none where they all are the same one.
+        """Return the losses of networks before training; empty if all networks are equal.
 
         Statistics of batch-norm are measured on the training data: those of a fresh layer mean
         nothing.

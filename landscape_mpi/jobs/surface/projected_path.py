@@ -1,4 +1,4 @@
-"""What runs in the plane of a surface: the grid that covers it, and whether it belongs there."""
+"""Fit the grid of a surface to the trajectory or curve in its plane, and check that it fits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def choose_grid(plane: PlaneRequest) -> tuple[np.ndarray, np.ndarray]:
     """Return the coordinates along alpha and beta, float64 [n_alpha] and [n_beta].
 
     Raises:
-        InputError: If an axis is none, there is no path to fit one to, or points are too many.
+        InputError: If an axis is not valid, there is no path to fit one to, or there are too many
+            points.
     """
     default = DEFAULT_FITTED if _covers_path(plane) else None
     asked = (("--x", plane.x or default), ("--y", plane.y or default))
@@ -42,7 +43,7 @@ def choose_grid(plane: PlaneRequest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _covers_path(plane: PlaneRequest) -> bool:
-    """Return whether an axis that is not given covers the path: a curve's plane asks for it.
+    """Return whether an axis without option covers the path, as in the plane of a curve.
 
     Raises:
         InputError: If no axis is given, and the directions hold no curve.
@@ -52,8 +53,8 @@ def _covers_path(plane: PlaneRequest) -> bool:
     if plane.directions is not None and isinstance(path_of(plane.directions), PlaneCurve):
         return True
     raise InputError(
-        f"--x: is not given, and --directions {plane.directions} holds no curve that the grid "
-        f"could cover. Pass --x=-1:1:51, or --fit-path with the plane of a training run."
+        f"--x is not given, but --directions {plane.directions} holds no curve that the grid "
+        "could cover. Pass --x=-1:1:51, or --fit-path with the plane of a training run."
     )
 
 
@@ -63,15 +64,15 @@ def _fit(plane: PlaneRequest, option: str, text: str, number: int) -> np.ndarray
         raise InputError(f"{option}: {text!r} is not an axis. Write {option}=fit:51 for 51 points.")
     if plane.directions is None:
         raise InputError(
-            f"{option}: {text} covers the path of a training, and there is none. Pass --directions "
-            f"with the plane that landscape_mpi.trajectory wrote."
+            f"{option}: {text} covers a trajectory, but there is none. Pass --directions with the "
+            "plane that landscape_mpi.trajectory wrote."
         )
     path = path_of(plane.directions)
     if path is None:
         raise InputError(
-            f"{option}: {text} covers the path of a training, and --directions "
-            f"{plane.directions} holds none. Pass the plane that landscape_mpi.trajectory wrote, "
-            f"or landscape_mpi.curve plane, or {option}=MIN:MAX:N."
+            f"{option}: {text} covers a trajectory, but --directions {plane.directions} holds "
+            "none. Pass the plane that landscape_mpi.trajectory wrote, or landscape_mpi.curve "
+            f"plane, or {option}=MIN:MAX:N."
         )
     extent = path.extent()
     margin = DEFAULT_MARGIN if plane.fit_path is None else plane.fit_path
@@ -84,7 +85,7 @@ def path_on_surface(
     state: Mapping[str, np.ndarray],
     vectors: Mapping[str, Direction],
 ) -> PlanePath | None:
-    """Return what lies in the plane of the directions, None where that is of another center.
+    """Return the trajectory or curve in the plane of the directions; None if it has another center.
 
     Args:
         asked: The surface.
@@ -99,7 +100,7 @@ def path_on_surface(
     if path is None or plane.directions is None:
         return None
     names = names_of_direction(plane.directions, "alpha")
-    own = renamed_like(names, state)  # where one of the networks lies inside another module
+    own = renamed_like(names, state)  # if one of the networks lies inside another module
     center = {name: state[own[name]] for name in names if own[name] in state}
     single = {name: values.astype(np.float32) for name, values in center.items()}
     # Trajectories read weights in float32, whatever the network computes in.
@@ -107,13 +108,13 @@ def path_on_surface(
         center_file = path.attributes["center"]
         what = "curve" if isinstance(path, PlaneCurve) else "path"
         words = (
-            f"--directions {plane.directions}: its {what} runs around {center_file}, and "
-            f"{asked.inputs.center_name} has other weights"
+            f"--directions {plane.directions}: its {what} belongs to the center {center_file}, "
+            f"but {asked.inputs.center_name} has other weights"
         )
         if _is_fitted(plane):
             raise InputError(
                 f"{words}, so the {what} does not lie in this plane. Pass --checkpoint "
-                f"{center_file}, or leave --fit-path out."
+                f"{center_file}, or leave out --fit-path."
             )
         print(f"{words}: the {what} is left out", flush=True)
         return None

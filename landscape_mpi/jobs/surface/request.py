@@ -1,4 +1,4 @@
-"""What a surface is asked to be. Needs no torch."""
+"""Define the request for a surface. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from landscape_mpi.engine.request import Evaluation, FileRequest, InputsRequest,
 
 @dataclass(frozen=True)
 class PlaneRequest:
-    """Which points, and along which directions; None for what is not asked for."""
+    """Points and directions of a plane; None for options that are not given."""
 
     x: str | None = None  # MIN:MAX:N, fit:N or one number
     y: str | None = None  # None for a line
-    fit_path: float | None = None  # margin around a path, as a share of its extent
+    fit_path: float | None = None  # margin around a trajectory, as a fraction of its extent
     directions: Path | None = None
     to: Path | None = None
     to_y: Path | None = None
@@ -39,7 +39,7 @@ class PlaneRequest:
 
     @property
     def files(self) -> list[Path]:
-        """Return the files that directions are read from."""
+        """Return the files from which directions are read."""
         kinds = (self.x_direction, self.y_direction)
         files = [self.directions, self.to, self.to_y, *(kind.file for kind in kinds if kind)]
         return [file for file in files if file is not None]
@@ -47,20 +47,20 @@ class PlaneRequest:
 
 @dataclass(frozen=True)
 class SurfaceRequest:
-    """Everything that is asked of a surface."""
+    """Everything that defines a surface."""
 
     inputs: InputsRequest
     plane: PlaneRequest
     file: FileRequest
     evaluation: Evaluation = field(default_factory=Evaluation)
     rounds: Rounds = field(default_factory=Rounds)
-    batch_norm: str | None = None  # fixed, move or reestimate; None for what users expect
+    batch_norm: str | None = None  # fixed, move or reestimate; None for the default
     weight_decay: float | None = None
-    also: tuple[str, ...] = ()  # quantities beside loss and error; see registry.QUANTITIES
-    adaptive: float | None = None  # how far losses that are not computed may be off
-    adaptive_unit: str | None = None  # of it: decades or nat; None for decades
+    also: tuple[str, ...] = ()  # quantities besides loss and error; see registry.QUANTITIES
+    adaptive: float | None = None  # tolerance of interpolated losses
+    adaptive_unit: str | None = None  # its unit: decades or nat; None for decades
 
     @property
     def running_statistics(self) -> str:
-        """Return what happens to running statistics; they move where nothing else is asked."""
+        """Return the treatment of running statistics; by default they move to another solution."""
         return self.batch_norm or ("move" if self.plane.goes_to_checkpoint else "fixed")

@@ -1,4 +1,4 @@
-"""What a surface file says of a minimum beside what its network says: one process, with torch."""
+"""Measure the sharpness of a surface file's minimum with its network: one process, with torch."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from landscape_mpi.zoo.subset import describe
 
 
 def say_sharpness(asked: SharpnessRequest) -> None:
-    """Print what is asked for, line by line as it is known. Local.
+    """Print the requested numbers, each line as soon as it is known. Local.
 
     Args:
-        asked: Of which surface, and how.
+        asked: The request.
 
     Raises:
         InputError: If the surface has no training loss, or fewer samples.
@@ -46,8 +46,9 @@ def say_sharpness(asked: SharpnessRequest) -> None:
     splits = stored.text("/", "splits").split(",")
     if "train" not in splits:
         raise InputError(
-            f"{stored.path}: was computed on the split {','.join(splits)}, and sharpness is that "
-            f"of the training loss. Compute the surface with --splits train, or train,test."
+            f"{stored.path}: was computed on the split {','.join(splits)}, but sharpness is "
+            "measured on the training loss. Compute the surface with --splits train, or "
+            "train,test."
         )
     if is_of_problem(stored):
         minimum = ProblemMinimum(asked, stored)
@@ -93,7 +94,7 @@ def _say_ascent(asked: SharpnessRequest, gradient: LossGradient) -> None:
 
 
 def describe_rise(center: float, highest: float) -> str:
-    """Return how far the loss rises: in percent, or in its own unit if the center is below 0.
+    """Describe the rise of the loss: in percent, or in its own unit if the center is below 0.
 
     Args:
         center: Loss at the center.
@@ -116,19 +117,19 @@ def _say_fresh(asked: SharpnessRequest, inputs: Inputs, device: Device, surface:
 
 
 def _say_losses(known: list[float], model: str, surface: Surface) -> None:
-    """Say what networks have before training, and whether that lies where it is convex.
+    """Print the losses of networks before training, and whether the surface is convex up to them.
 
     Source: Li et al. 2018, arXiv:1712.09913, section 6.
     """
     if not known:
-        print(f"fresh networks: {model} comes with the same weights every time, so there are none")
+        print(f"fresh networks: {model} always has the same weights, so there are none")
         return
     told = f"{len(known)} fresh networks: loss {min(known):.4g} to {max(known):.4g}"
     print(f"{told}; {_convexity(surface)}")
 
 
 def _convexity(surface: Surface) -> str:
-    """Say how high a surface is convex; of several lines, how high all of them are."""
+    """Describe up to which loss a surface is convex; for several lines, all of them."""
     loss = surface.values["train_loss"]
     parts = [(surface.beta, loss)]
     if surface.has_repeats:
@@ -136,12 +137,12 @@ def _convexity(surface: Surface) -> str:
     found = [sharpness.convex_height(surface.alpha, beta, part) for beta, part in parts]
     heights = [height for height in found if height is not None]
     if not heights:
-        return f"the surface is convex as far as it goes, to {np.nanmax(loss):.4g}"
+        return f"the whole surface is convex, up to {np.nanmax(loss):.4g}"
     return f"the surface is convex up to {min(heights):.4g}"
 
 
 def _fresh_loss(inputs: Inputs, device: Device, seed: int) -> float | None:
-    """Return the training loss of a network before training, None for one that is not fresh.
+    """Return the training loss of a network before training; None if the network is not fresh.
 
     Statistics of batch-norm are measured on the training set: those of a fresh layer mean nothing.
     """

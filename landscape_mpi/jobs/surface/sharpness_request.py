@@ -1,4 +1,4 @@
-"""What is asked of the sharpness of a minimum. Needs no torch."""
+"""Define the request for the sharpness of a minimum. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from landscape_mpi.engine.request import MovedInputs
 
 @dataclass(frozen=True)
 class SharpnessRequest:
-    """How sharp the minimum of a surface file is."""
+    """Request for the sharpness of a surface file's minimum."""
 
     surface: Path
     moved: MovedInputs
-    radius: tuple[float, ...]  # of the boxes, in units of |w| + 1
+    radius: tuple[float, ...]  # sizes of the boxes, in units of |w| + 1
     iterations: int
     fresh_networks: int
     seed: int

@@ -1,4 +1,4 @@
-"""How far a surface file is, in words: for a person at a login node, beside the job or after it."""
+"""Describe the progress of a surface file, while its job runs or afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from landscape_mpi.store.status import Run, Status, read_status
 
 
 def say_status(path: Path) -> int:
-    """Print how far a surface file is. Local; needs neither MPI nor torch.
+    """Print the progress of a surface file. Local; needs neither MPI nor torch.
 
     Returns:
         Exit status 0.
@@ -21,16 +21,16 @@ def say_status(path: Path) -> int:
 
 
 def describe(status: Status, *, now: datetime) -> str:
-    """Return how far a surface file is, line by line.
+    """Return the progress of a surface file, line by line.
 
     Args:
-        status: What the file says.
+        status: Status from the file.
         now: The time, to tell how long ago the last write was.
     """
     surface, known = status.surface, status.surface.attributes
     about = f"{known['model']} on {known['data']}, " if {"model", "data"} <= set(known) else ""
     ago = describe_duration(max(0.0, (now - status.last_write).total_seconds()))
-    share = int(100 * status.n_done / surface.n_points)  # 100 when all are there, not before
+    share = int(100 * status.n_done / surface.n_points)  # 100 only if all points are done
     lines = [
         f"{surface.path}: {about}{surface.shape[0]} x {surface.shape[1]} points",
         f"{_how_far(status, share)}, last write {ago} ago",
@@ -48,7 +48,7 @@ def _how_far(status: Status, share: int) -> str:
     if found is not None:
         return f"{words} computed ({share} %), the others are interpolated to {found.tolerance}"
     if status.is_adaptive:
-        return f"{words} computed ({share} %); more follow where their values ask for them"
+        return f"{words} computed ({share} %); more follow where the values require them"
     return f"{words} done ({share} %)"
 
 
@@ -67,7 +67,7 @@ def _run_lines(status: Status, run: Run) -> list[str]:
 def _progress(status: Status, run: Run) -> str:
     outcome = run.outcome or "running, or killed"
     if run.n_points is None:
-        return f"{outcome}; its rate is not known, as the table of runs is full"
+        return f"{outcome}; its rate is unknown, because the table of runs is full"
     rate, n_left = status.points_per_s, status.surface.n_points - status.n_done
     if rate is None:
         return f"{outcome}; no round written yet"

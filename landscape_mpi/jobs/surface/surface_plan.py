@@ -1,4 +1,4 @@
-"""The plan of a surface: read and checked on rank 0, known to every rank."""
+"""Make the plan of a surface: read and check it on rank 0, and send it to every rank."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_plan(ranks: Ranks, asked: SurfaceRequest) -> tuple[Plan, RootInputs | N
     """Read and check every input on rank 0. Collective over the ranks.
 
     Returns:
-        The plan, on every rank; what rank 0 has read, on rank 0.
+        The plan, on every rank; the data that rank 0 has read, on rank 0.
     """
     return plan_on_root(ranks, lambda: _read_on_root(asked))
 
@@ -85,15 +85,16 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
 
 
 def _repair(file: FileRequest) -> None:
-    """Take damaged points out of the file, and say which.
+    """Mark damaged points of the file as not computed, and print them.
 
     Raises:
         InputError: If there is no such file, or another run is writing it.
     """
     if not file.resumes:
         raise InputError(
-            f"--repair: computes damaged points of {file.out} again, and "
-            f"{'--fresh replaces it' if file.fresh else 'there is no such file'}. Leave one out."
+            f"--repair: recomputes damaged points of {file.out}, but "
+            f"{'--fresh replaces it' if file.fresh else 'there is no such file'}. Leave out one "
+            "of the two."
         )
     lock = OutputLock(file.out)
     try:
@@ -105,8 +106,8 @@ def _repair(file: FileRequest) -> None:
 def _check_tolerance(asked: Evaluation) -> None:
     if asked.tolerance is not None and asked.precision == "fp32":
         raise InputError(
-            f"--tolerance {asked.tolerance:g}: says how far another --precision may deviate from "
-            f"fp32, but --precision is fp32. Leave --tolerance out, or pass --precision auto."
+            f"--tolerance {asked.tolerance:g}: limits the deviation of another --precision from "
+            "fp32, but --precision is fp32. Leave out --tolerance, or pass --precision auto."
         )
 
 
@@ -114,26 +115,25 @@ def _check_batch_norm(asked: SurfaceRequest) -> None:
     splits, evaluation = asked.inputs.data.splits or (), asked.evaluation
     if asked.batch_norm == "move" and not asked.plane.goes_to_checkpoint:
         raise InputError(
-            "--batch-norm move: moves the running statistics to those of another checkpoint, and "
+            "--batch-norm move: moves the running statistics to those of another checkpoint, but "
             "--to names none. Pass --to, or --batch-norm fixed or reestimate."
         )
     if asked.batch_norm != "reestimate":
         return
     if "train" not in splits:
         raise InputError(
-            f"--batch-norm reestimate: measures on the training set, and --splits "
+            "--batch-norm reestimate: measures on the training set, but --splits "
             f"{','.join(splits)} leaves it out. Pass --splits train,test."
         )
     if evaluation.compile == "on":
         raise InputError(
-            "--batch-norm reestimate: changes how the layers compute, which compiled code cannot. "
-            "Leave --compile out."
+            "--batch-norm reestimate: changes how the layers compute, which is impossible in "
+            "compiled code. Leave out --compile."
         )
     if (evaluation.ranks_per_point or 1) > 1:
         raise InputError(
-            f"--batch-norm reestimate: needs the whole training set on one rank, and "
-            f"--ranks-per-point {evaluation.ranks_per_point} shares it out. Pass "
-            f"--ranks-per-point 1."
+            "--batch-norm reestimate: needs the whole training set on one rank, but "
+            f"--ranks-per-point {evaluation.ranks_per_point} divides it. Pass --ranks-per-point 1."
         )
 
 
@@ -150,9 +150,9 @@ def _check_points_at_once(asked: SurfaceRequest) -> None:
     for option, value in others.items():
         if value:
             raise InputError(
-                f"--points-at-once {evaluation.points_at_once}: stacks the weights of points that "
-                f"differ in nothing else, on one rank, and does not go with {option} {value}. "
-                f"Leave one of the two out."
+                f"--points-at-once {evaluation.points_at_once}: stacks the weights of several "
+                f"points on one rank, and cannot be combined with {option} {value}. Leave out one "
+                "of the two."
             )
 
 
@@ -165,7 +165,7 @@ def _plan(
 ) -> Plan:
     begun, n_pending = None, len(alpha) * len(beta)
     if asked.file.resumes:
-        # What a run began with decides its last bits.
+        # The settings at the start of a run determine its last bits.
         begun, n_pending = stored_setting(asked.file.out), count_pending(asked.file.out)
         if asked.evaluation.precision == "auto":
             _check_deviation(asked.file.out, begun, asked.evaluation.largest_deviation)
@@ -184,7 +184,7 @@ def _plan(
 
 
 def _evaluation(asked: SurfaceRequest, begun: StoredSetting | None) -> Evaluation:
-    """Return how points are evaluated: as asked, as the file was begun, or as the rest allows."""
+    """Return how points are evaluated: as requested, as in an existing file, or by default."""
     evaluation = asked.evaluation if begun is None else as_begun(asked.evaluation, begun)
     if asked.inputs.problem is not None:
         evaluation = evaluation_of_problem(evaluation)

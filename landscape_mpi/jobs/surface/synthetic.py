@@ -1,4 +1,4 @@
-"""A surface of made-up images and random weights: for its speed, not for its values."""
+"""Evaluate random images with random weights, to measure the speed of a surface."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Case:
         """Build the network, float32, in evaluation mode, on the CPU.
 
         Raises:
-            InputError: If it is not known, or does not take such images.
+            InputError: If the network is unknown, or does not take such images.
         """
         torch.manual_seed(0)
         network = build_network(self.model, sample=self._data(2).sample).float().eval()
@@ -58,7 +58,7 @@ class Case:
         )
 
     def default_batch(self, device: Device, n_images: int) -> int:
-        """Return the batch of a run on a device, were it not measured."""
+        """Return the batch of a run on a device without measuring."""
         cost = sample_cost(self.build(), torch.zeros(2, *self._data(2).sample.shape))
         return batch_for_cpu(cost, n_images) if device.is_host else device.default_batch
 
@@ -72,7 +72,7 @@ class Case:
 
 
 def measure_in_memory(case: Case, setting: Setting, n_ranks: int) -> Measured:
-    """Measure, and say so if the memory does not suffice; see measure.
+    """Measure; refuse if the memory does not suffice. See measure.
 
     Raises:
         InputError: If it does not.
@@ -85,19 +85,19 @@ def measure_in_memory(case: Case, setting: Setting, n_ranks: int) -> Measured:
         if isinstance(problem, RuntimeError) and "memory" not in words.lower():
             raise RuntimeError(words) from problem
         raise InputError(
-            f"--batch: {setting.batch} samples a pass, of {case.model} and images of "
+            f"--batch: {setting.batch} samples per pass, of {case.model} and images of "
             f"{'x'.join(map(str, case.shape))}, do not fit into the memory here "
             f"({shorten(words, 200, placeholder=' ...')}). Pass a smaller --batch."
         ) from problem
 
 
 def measure(case: Case, setting: Setting, n_ranks: int) -> Measured:
-    """Evaluate points and measure the machine beside it.
+    """Evaluate points, and measure the speed of the machine.
 
     Args:
         case: What to evaluate.
-        setting: How.
-        n_ranks: Ranks that are taken to be as fast as this process.
+        setting: How to evaluate.
+        n_ranks: Number of ranks, assumed to be as fast as this process.
     """
     network = case.build()
     state = tensors_of(network)
