@@ -266,7 +266,7 @@ CASES = {
     ),
     "dropout that stays on": (
         {"model": "--model=hooks:dropped", "checkpoint": None},
-        "the same samples give other outputs the second time",
+        "the same samples give different outputs the second time",
     ),
     "another network on another call": (
         {"model": "--model=hooks:varying", "checkpoint": None},
@@ -306,7 +306,7 @@ CASES = {
     "directions of text": ({"z": "--directions=text.h5"}, "cannot be read as HDF5"),
     "a file without directions": ({"z": "--directions=other.h5"}, "holds x, and neither"),
     "directions of another length": ({"z": "--directions=short.h5"}, "holds 1 tensors, but this"),
-    "directions of other shapes": ({"z": "--directions=shapes.h5"}, "has shape (2,), in this"),
+    "directions of other shapes": ({"z": "--directions=shapes.h5"}, "has shape (2,), but in this"),
     "a variance below zero": (
         {"z": "--directions=variance.h5", "x": "--x=0:2:3"},
         "alpha = 2, beta = 0 this running variance reaches 0 at alpha = 1, beta = 0",

@@ -178,7 +178,7 @@ def test_what_cannot_be_compared(three, write, tmp_path):
         (
             three,
             "3 surface files are named, but without --compare the command takes one. Pass "
-            "--compare to count their basins in one picture",
+            "--compare to count the basins of all in one picture",
         ),
         (
             [three[0], "--columns=1"],

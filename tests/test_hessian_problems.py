@@ -193,7 +193,7 @@ def test_another_problem_is_refused(other, words, own, mine):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("--gauss-newton", "--gauss-newton uses the matrix J^T H J of the outputs"),
+        ("--gauss-newton", "--gauss-newton: uses the matrix J^T H J of the outputs"),
         ("--batch=4", "--batch: is about networks of --model"),
         ("--subset=first", "--subset: is about networks of --model"),
         ("--problem=usual_problem:other", "other"),

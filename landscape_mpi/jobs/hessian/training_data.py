@@ -24,7 +24,7 @@ from landscape_mpi.store.stored_surface import StoredSurface
 
 DEFAULT_LIMIT = 5000
 NO_OUTPUTS = (
-    "is the matrix J^T H J of the outputs of a network, but the loss of a problem does not show "
+    "uses the matrix J^T H J of the outputs of a network, but the loss of a problem does not show "
     "these outputs"
 )
 FIRST = "first"  # subset of zoo.subset that a problem gives
