@@ -507,8 +507,8 @@ class Raising(Dropped):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (Dropped, "the same samples give other outputs the second time"),
-        (Counting, "the same samples give other outputs the second time"),
+        (Dropped, "the same samples give different outputs the second time"),
+        (Counting, "the same samples give different outputs the second time"),
         (Together, "depend on the other samples of its batch"),
         (Sure, "depend on the other samples of its batch"),
         (Causal, "depend on the other samples of its batch"),

@@ -54,9 +54,9 @@ WRONG = (
     ({"strides": 2}, "'strides' is not known. Did you mean stride"),
     ({"parameters": "al"}, "parameters: 'al' .* moved, all"),
     ({"solver": "power"}, "solver: 'power' .* lanczos, arpack"),
-    ({"stride": 0}, "stride is 0, and not a whole number from 1"),
-    ({"limit": 2.5}, "limit is 2.5, and not a whole number"),
-    ({"tolerance": float("nan")}, "tolerance is nan, and not a finite number above 0"),
+    ({"stride": 0}, "stride is 0, but must be a whole number from 1"),
+    ({"limit": 2.5}, "limit is 2.5, but must be a whole number"),
+    ({"tolerance": float("nan")}, "tolerance is nan, but must be a finite number above 0"),
 )
 
 

@@ -263,7 +263,10 @@ def test_classes_lie_along_the_axis_that_fits(shape, axis):
         ({"limit": -3}, "limit is -3, but must be a whole number from 1"),
         ({"limit": True}, "limit is True, but must be a whole number from 1"),
         ({"ranks_per_point": 0}, "ranks_per_point is 0, but must be a whole number from 1"),
-        ({"round_seconds": float("nan")}, "round_seconds is nan, but must be a finite number above 0"),
+        (
+            {"round_seconds": float("nan")},
+            "round_seconds is nan, but must be a finite number above 0",
+        ),
         ({"seed": 1.5}, "seed is 1.5, but must be a whole number of at least 0"),
         ({"seed": -1}, "seed is -1, but must be a whole number of at least 0"),
         ({"fresh": "no"}, "fresh is 'no', but must be True or False"),
@@ -301,7 +304,7 @@ APART = """
 def test_an_argument_that_is_wrong_on_one_rank_stops_all(tmp_path, mpiexec):
     (tmp_path / "apart.py").write_text(textwrap.dedent(APART))
     done = mpiexec(2, [sys.executable, "apart.py"], check=True, timeout=60, cwd=tmp_path)
-    assert done.stdout.count("said: compute_surface: limit is 0, and not a whole number") == 2
+    assert done.stdout.count("said: compute_surface: limit is 0, but must be a whole number") == 2
 
 
 def leaving(network, batch):
