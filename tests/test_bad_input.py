@@ -313,7 +313,7 @@ CASES = {
     ),
     "a seed for given directions": (
         {"z": "--directions=short.h5", "seed": "--seed=3"},
-        "--seed: shapes directions that are random, and those of this plane are: short.h5",
+        "--seed: shapes directions that are random, but those of this plane are: short.h5",
     ),
     "a directory for --out": ({"out": "--out=directory"}, "--out: directory is a directory."),
     "a folder that is not there": ({"out": "--out=runs/a.h5"}, "there is no directory runs"),

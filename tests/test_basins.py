@@ -185,7 +185,11 @@ def test_what_cannot_be_compared(three, write, tmp_path):
             "--columns 1 applies only to --compare; a merge tree is drawn for",
         ),
         ([three[0], line, "--compare"], r"rough.h5 is a plane and .*line.h5 a line. Their basins"),
-        ([three[0], lines, "--compare"], "lines.h5: --compare: holds 2 lines, each with its own"),
+        (
+            [three[0], lines, "--compare"],
+            "lines.h5: --compare needs one line or plane per file, "
+            "but this file holds 2 lines, each with its own",
+        ),
         ([three[0], ours, "--compare"], "persistence has the unit nat in .* and none in .*ours.h5"),
     ):
         with pytest.raises(InputError, match=text):

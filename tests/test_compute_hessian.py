@@ -171,7 +171,7 @@ def test_what_does_not_suit_is_one_sentence(mine):
         lm.compute_hessian(surface.path, progress=False)
     with pytest.raises(InputError, match="data or loss is given without a network"):
         lm.compute_hessian(surface, loss="mse", progress=False)
-    with pytest.raises(InputError, match="gauss_newton: is the matrix"):
+    with pytest.raises(InputError, match="gauss_newton: uses the matrix"):
         lm.compute_hessian(surface, gauss_newton=True, progress=False)
     for options, words in WRONG:
         with pytest.raises(InputError, match=words):

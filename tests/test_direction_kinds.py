@@ -187,11 +187,11 @@ def test_words_that_are_no_kind(text):
         ),
         (
             ["--x=0:1:3", "--x-direction=to:{two}", "--seed=2"],
-            "--seed: shapes directions that are random, and those of this plane are: to {two}",
+            "--seed: shapes directions that are random, but those of this plane are: to {two}",
         ),
         (
             ["--x=0:1:3", "--to={two}", "--normalize=layer"],
-            "--normalize: shapes directions that are gradient or random, and those",
+            "--normalize: shapes directions that are gradient or random, but those",
         ),
         (["--x=0:1:3", "--x-direction=file:none.h5"], "--x-direction: none.h5: there is no such"),
         (

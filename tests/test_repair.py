@@ -95,7 +95,7 @@ def test_nothing_to_repair(out, folder, tmp_path, on_ranks):
     assert "but there is no such file. Leave out one of the two." in done.stderr
     done = on_ranks(1, surface(out, "--repair", "--fresh"), cwd=folder)
     assert done.returncode == 2
-    assert "again, and --fresh replaces it. Leave one out." in done.stderr
+    assert "but --fresh replaces it. Leave out one of the two." in done.stderr
 
 
 def begun_elsewhere(path, model):
