@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import runpy
 import signal
 import subprocess
 import sys
@@ -399,11 +400,11 @@ def test_a_file_goes_on_and_refuses_another_problem(mine, tmp_path):
 
 
 SLOW = """
-    import sys, time, torch
+    import os, sys, time, torch
     import landscape_mpi as lm
 
     def loss(network, batch):
-        time.sleep(0.02)
+        time.sleep(float(os.environ.get("LAG", "0")))
         return network(batch).square().sum(1)
 
     torch.manual_seed(0)
@@ -418,12 +419,16 @@ SLOW = """
 """
 
 
-def test_ctrl_c_keeps_what_is_done(tmp_path):
+def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
     (tmp_path / "slow.py").write_text(textwrap.dedent(SLOW))
     path = os.pathsep.join([str(Path(lm.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-    how = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": path}, "text": True}
     started = subprocess.Popen(
-        [sys.executable, "slow.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how
+        [sys.executable, "slow.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path, "LAG": "0.1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     out = tmp_path / "slow.h5"
     while not (out.exists() and lm.open_surface(out).done.any()):
@@ -436,8 +441,10 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     assert 0 < n_done < 99
     assert f"stopped: {n_done} of 99 points are computed; they are in slow.h5" in told
     assert "point/s" in bar
-    done = subprocess.run([sys.executable, "slow.py"], capture_output=True, check=True, **how)
-    assert done.stdout == "done 99\n"
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    runpy.run_path("slow.py", run_name="__main__")
+    assert capsys.readouterr().out == "done 99\n"
 
 
 class Keeping(nn.Module):
