@@ -192,14 +192,15 @@ def submit_template(
 
 
 def ranks_of(job: Job) -> dict[int, int]:
-    """Return the process of each rank of a job."""
+    """Return the process of each rank of a job; another lab may have a job of that number."""
     found = {}
+    marks = {f"SLURM_JOB_ID={job.number}".encode(), f"SLURM_CONF={job.lab['SLURM_CONF']}".encode()}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (entry / "environ").read_bytes().split(b"\0")
             runs_python = b"landscape_mpi.surface" in (entry / "cmdline").read_bytes().split(b"\0")
             is_python = "python" in os.readlink(entry / "exe")
-            if runs_python and is_python and f"SLURM_JOB_ID={job.number}".encode() in words:
+            if runs_python and is_python and marks <= set(words):
                 variables = dict(word.split(b"=", 1) for word in words if b"=" in word)
                 found[int(variables[b"PMIX_RANK"])] = int(entry.name)
     return found
