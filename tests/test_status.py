@@ -144,11 +144,11 @@ def run_status(*options):
 
 
 def test_the_command_beside_a_running_job(tmp_path, start_mpiexec):
-    (tmp_path / "slow.py").write_text(SLOW.replace("sleep(3)", "sleep(0.1)"))
+    (tmp_path / "slow.py").write_text(SLOW)
     out = tmp_path / "slow.h5"
     argv = ["landscape_mpi.surface", "--model=slow:build", "--data=digits", "--limit=64"]
     options = ["--x=-1:1:999", "--round-seconds=0.5", f"--out={out}"]
-    job = start_mpiexec(2, [*argv, *options], cwd=tmp_path)
+    job = start_mpiexec(2, [*argv, *options], env={"LAG": "0.1"}, cwd=tmp_path)
     wait_for_round(job, 3)
     done = run_status("--status", out)
     assert done.returncode == 0, done.stderr

@@ -1,12 +1,11 @@
 """Oracles: the file that a run leaves, read by torch and evaluated again from the images; two
-runs of one seed against each other; the sentences; and the clock for --help.
+runs of one seed against each other; and the sentences.
 """
 
 import os
 import re
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -197,11 +196,8 @@ def test_a_text_is_learned(tmp_path, capsys, model):
     assert "shakespeare:11: 490 train and 54 test sequences; " in capsys.readouterr().out
 
 
-def test_help_comes_within_a_second():
-    start = time.perf_counter()
-    done = run("--help")
-    assert time.perf_counter() - start < 1
-    assert "(default: 1/2,3/4,11/12)" in done.stdout
+def test_help_says_when_the_rate_drops():
+    assert "(default: 1/2,3/4,11/12)" in run("--help").stdout
 
 
 def test_out_is_checked_before_anything_else(tmp_path):
