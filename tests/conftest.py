@@ -57,6 +57,7 @@ LONGEST = (
     "test_rank_pool",
     "test_soak",
 )
+LIMIT_S = 300.0  # of a command on ranks that takes seconds: other programs may keep the cores
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.
@@ -68,6 +69,12 @@ NO_FAKE_GPUS = os.environ.get("NO_FAKE_GPUS")  # why they could not be built
 PASSED = pytest.StashKey[bool]()  # the test itself, whatever its fixtures say
 
 search_seldom()  # as commands do
+
+# torch.compile costs half as much for small networks without its precompiled headers, without
+# vector instructions and without processes to compile in.
+os.environ.setdefault("TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS", "0")
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "0")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 
 def pytest_report_header() -> str:
@@ -158,9 +165,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @functools.cache
 def real_gpus() -> list[str]:
     """Return the first GPU, if there is one that is not fake."""
+    if FAKE_GPUS:
+        return []
     import torch
 
-    return ["cuda:0"] if torch.cuda.is_available() and not FAKE_GPUS else []
+    return ["cuda:0"] if torch.cuda.is_available() else []
 
 
 def pytest_collection_finish() -> None:
@@ -337,7 +346,7 @@ def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
         argv: Sequence[str | os.PathLike[str]],
         *,
         env: Mapping[str, str] | None = None,
-        timeout: float = 120,
+        timeout: float = LIMIT_S,
         check: bool = False,
         cwd: str | os.PathLike[str] = ROOT,
     ) -> subprocess.CompletedProcess[str]:
@@ -383,7 +392,7 @@ def on_ranks(rank_pool: RankPool) -> Callable[..., subprocess.CompletedProcess[s
         argv: Sequence[str | os.PathLike[str]],
         *,
         env: Mapping[str, str] | None = None,
-        timeout: float = 120,
+        timeout: float = LIMIT_S,
         check: bool = False,
         cwd: str | os.PathLike[str] = ROOT,
     ) -> subprocess.CompletedProcess[str]:
