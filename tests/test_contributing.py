@@ -5,6 +5,7 @@ directions that the file keeps; numpy's norm of weights moved by them; numpy's d
 values in the file, beside the arrows that matplotlib drew; ruff with the rules of the house.
 """
 
+import json
 import os
 import re
 import shutil
@@ -30,7 +31,18 @@ NAMES = {
     "PICTURES": "arrows",
     "QUANTITIES": "weight_norm",
 }
-PLANE = ("--x=-1:1:3", "--y=-0.5:0.5:4", "--ignore=none", "--device=cpu", "--save-directions")
+IN_ONE_PROCESS = """
+import json, runpy, sys
+for words in json.loads(sys.argv[1]):
+    sys.argv = [f"landscape_mpi.{words[0]}", *words[1:]]
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code:
+            raise
+    print(end="\\f", flush=True)
+"""
+PLANE = ("--x=-1:1:3", "--y=-0.5:0.5:4", "--ignore=none", "--save-directions")
 
 
 def test_each_thing_is_one_short_file_and_one_line():
@@ -64,6 +76,10 @@ def house(tmp_path_factory):
 
     environment = os.environ | {"PYTHONPATH": str(folder)}
 
+    def run_modules(*commands):
+        """Run commands of the package in one process; return the output of each."""
+        return run("-c", IN_ONE_PROCESS, json.dumps(commands)).split("\f")
+
     def run(*words):
         argv = [sys.executable, *words]
         done = subprocess.run(
@@ -72,29 +88,25 @@ def house(tmp_path_factory):
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    run.folder = folder
+    run.folder, run.modules = folder, run_modules
     return run
 
 
 @pytest.fixture(scope="module")
-def trained(house):
-    house(
-        *("-m", "landscape_mpi.train", "--model=perceptron8", "--data=moons:3", "--device=cpu"),
-        *("--epochs=3", "--lr=0.1", "--out=net.pt"),
+def surfaces(house):
+    """Return surface files by how their directions are scaled, of the network in net.pt."""
+    network = ("--model=perceptron8", "--data=moons:3", "--device=cpu")
+    plane = ("surface", *network, "--checkpoint=net.pt", *PLANE, "--also=weight_norm")
+    house.modules(
+        ("train", *network, "--epochs=3", "--lr=0.1", "--out=net.pt"),
+        *((*plane, f"--normalize={name}", f"--out={name}.h5") for name in ("rms", "none")),
     )
-    return house.folder / "net.pt"
+    return {name: house.folder / f"{name}.h5" for name in ("rms", "none")}
 
 
 @pytest.fixture(scope="module")
-def surfaces(house, trained):
-    """Return surface files by how their directions are scaled."""
-    network = ("--model=perceptron8", "--data=moons:3", f"--checkpoint={trained}")
-    for name in ("rms", "none"):
-        house(
-            *("-m", "landscape_mpi.surface", *network, *PLANE),
-            *(f"--normalize={name}", f"--out={name}.h5", "--also=weight_norm"),
-        )
-    return {name: house.folder / f"{name}.h5" for name in ("rms", "none")}
+def trained(surfaces):
+    return surfaces["rms"].with_name("net.pt")
 
 
 def moons(seed):
@@ -182,18 +194,26 @@ def test_the_picture_is_drawn_as_the_others_are(house, surfaces):
 
 
 def test_help_and_lists_have_them(house):
-    text = " ".join(house("-m", "landscape_mpi.surface", "--help").split())
+    commands = (
+        ("surface", "--help"),
+        ("surface", "--list=quantities"),
+        ("plot", "--help"),
+        ("plot", "--list=kinds"),
+        ("train", "--list=data"),
+        ("train", "--list=models"),
+    )
+    helped, quantities, pictures, kinds, data, models, rest = house.modules(*commands)
+    assert rest == ""
+    text = " ".join(helped.split())
     assert "moons[:SEED]" in text
     assert "perceptron16" in text
     assert "rms: every entry is multiplied by the root mean square of its tensor" in text
     assert "weight_norm: norm of the weights that move" in text
-    listed = house("-m", "landscape_mpi.surface", "--list=quantities")
-    assert re.search(r"^weight_norm +norm of the weights", listed, re.MULTILINE)
-    assert "arrows" in house("-m", "landscape_mpi.plot", "--help")
-    assert "arrows      an arrow downhill" in house("-m", "landscape_mpi.plot", "--list=kinds")
-    data = house("-m", "landscape_mpi.train", "--list=data")
+    assert re.search(r"^weight_norm +norm of the weights", quantities, re.MULTILINE)
+    assert "arrows" in pictures
+    assert "arrows      an arrow downhill" in kinds
     assert "800 + 200 of 2 numbers, 2 classes" in data
-    assert re.search(r"  perceptron16 +434\n", house("-m", "landscape_mpi.train", "--list=models"))
+    assert re.search(r"  perceptron16 +434\n", models)
 
 
 def test_the_tables_have_them(house):
