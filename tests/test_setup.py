@@ -390,6 +390,7 @@ def run_tests_of(
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    env["OMP_NUM_THREADS"] = "1"  # as many cores nproc counts, and few processes do here
     argv = [str(folder / "launch/run_tests.sh"), part]
     return subprocess.run(argv, env=env | variables, capture_output=True, text=True, check=False)
 
