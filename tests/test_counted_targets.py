@@ -369,14 +369,14 @@ def test_training_is_that_of_a_plain_loop(given, folder, capsys):
     assert "23 train and 9 test images (targets of 255 do not count); CPU" in told
 
 
-def test_ranks_train_as_one_where_their_parts_count_differently(folder, mpiexec):
+def test_ranks_train_as_one_where_their_parts_count_differently(folder, on_ranks):
     """Without batch-norm, whose statistics are those of rank 0's part."""
     text = MODULE.replace(", nn.BatchNorm2d(6)", "")
     (folder / "voids.py").write_text(text)
     states = []
     for n in (1, 2):
         words = ["landscape_mpi.train", *recipe(f"--out={n}.pt", "--batch-size=10", "--seed=3")]
-        mpiexec(n, words, cwd=folder, check=True)
+        on_ranks(n, words, cwd=folder, check=True)
         states.append(read_checkpoint(folder / f"{n}.pt").state)
     for name, tensor in states[0].items():
         torch.testing.assert_close(states[1][name], tensor, rtol=1e-4, atol=1e-6)

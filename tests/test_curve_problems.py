@@ -486,10 +486,10 @@ def test_a_curve_in_training_goes_on_to_the_same_bits(joined, tmp_path, monkeypa
     assert all(torch.equal(one[1][name], other[1][name]) for name in one[1])
 
 
-def test_two_ranks_train_a_curve(joined, tmp_path, mpiexec):
+def test_two_ranks_train_a_curve(joined, tmp_path, on_ranks):
     words = [w for w in joined[1] if not w.startswith(("--out", "--epochs"))]
     out = tmp_path / "two.pt"
-    mpiexec(
+    on_ranks(
         2, [*words, "--epochs=3", "--batches-per-step=2", f"--out={out}"], cwd=TESTS, check=True
     )
     history = torch.load(out)["history"]

@@ -246,12 +246,12 @@ def test_a_stopped_run_goes_on_with_the_same_bits(inside, capsys):
     assert_same(inside / "whole", inside / "stopped")
 
 
-def test_ranks_evaluate_the_members_with_the_same_bits(inside, mpiexec):
+def test_ranks_evaluate_the_members_with_the_same_bits(inside, on_ranks):
     shutil.copytree(inside / "whole", inside / "on_ranks")
     for name in ("comparison.csv", "swa.pt"):
         (inside / "on_ranks" / name).unlink()
     words = ["landscape_mpi.ensemble", *CYCLES, "--start=start.pt", "--run=on_ranks", *COMPARED]
-    told = mpiexec(2, words, cwd=inside, check=True)
+    told = on_ranks(2, words, cwd=inside, check=True)
     assert "resuming: 4 of 4 epochs are done\n" in told.stdout
     assert_same(inside / "whole", inside / "on_ranks")
 

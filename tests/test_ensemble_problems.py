@@ -360,15 +360,15 @@ def test_a_run_goes_on_to_the_same_bits(inside, monkeypatch):
         run(*CYCLES, "--start=start.pt", "--run=cut", "--batches-per-step=2")
 
 
-def test_two_ranks_compare_to_the_same_bits(inside, mpiexec):
+def test_two_ranks_compare_to_the_same_bits(inside, on_ranks):
     words = ["landscape_mpi.ensemble", *CYCLES, "--start=start.pt", "--run=shared"]
     run(*CYCLES, "--start=start.pt", "--run=shared")
-    done = mpiexec(2, [*words, *COMPARED], cwd=inside, check=True)
+    done = on_ranks(2, [*words, *COMPARED], cwd=inside, check=True)
     assert "resuming: 6 of 6 epochs are done" in done.stdout
     assert rows_of(inside / "shared") == rows_of(inside / "whole")
 
 
-def test_two_ranks_train_together(inside, mpiexec):
+def test_two_ranks_train_together(inside, on_ranks):
     words = [*CYCLES, "--start=start.pt", "--batches-per-step=2", "--measures=2", *COMPARED]
     words[words.index("--epochs=6")] = "--epochs=4"
     plain = [PROBLEM.replace("problem_members:problem", "without_dropout:problem")]
@@ -376,7 +376,7 @@ def test_two_ranks_train_together(inside, mpiexec):
     (inside / "without_dropout.py").write_text(text)  # each rank draws its own dropout
     words[0] = plain[0]
     for n in (1, 2):
-        mpiexec(n, ["landscape_mpi.ensemble", *words, f"--run=ranks{n}"], cwd=inside, check=True)
+        on_ranks(n, ["landscape_mpi.ensemble", *words, f"--run=ranks{n}"], cwd=inside, check=True)
     one, two = (read_ensemble(inside / f"ranks{n}").tables for n in (1, 2))
     assert one["trace"]["iteration"][-1] == 12  # 3 steps an epoch
     for table in ("trace", "member", "comparison"):
@@ -461,12 +461,12 @@ def test_the_average_has_running_statistics_as_update_bn_gives_them(normed):
     assert float(row["test_root"]) == pytest.approx(math.sqrt(loss), rel=1e-5)
 
 
-def test_two_ranks_measure_statistics_to_the_same_bits(normed, mpiexec):
+def test_two_ranks_measure_statistics_to_the_same_bits(normed, on_ranks):
     shutil.copytree(normed / "normed", normed / "normed_on_ranks")
     for name in ("comparison.csv", "swa.pt"):
         (normed / "normed_on_ranks" / name).unlink()
     words = ["landscape_mpi.ensemble", *NORMED, "--start=normed_start.pt", "--run=normed_on_ranks"]
-    done = mpiexec(2, words, cwd=normed, check=True)
+    done = on_ranks(2, words, cwd=normed, check=True)
     assert "resuming: 6 of 6 epochs are done" in done.stdout
     assert rows_of(normed / "normed_on_ranks") == rows_of(normed / "normed")
     one, two = (state_of(normed / f"{name}/swa.pt") for name in ("normed", "normed_on_ranks"))

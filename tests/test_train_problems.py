@@ -136,12 +136,12 @@ def test_the_seed_decides_first_weights_and_not_the_data(tmp_path, monkeypatch):
     assert len({content["data_sha256"] for content in first}) == 1
 
 
-def test_two_ranks_share_the_batches_of_a_step(tmp_path, mpiexec):
+def test_two_ranks_share_the_batches_of_a_step(tmp_path, on_ranks):
     words = ["landscape_mpi.train", "--problem=problems.heat_equation:problem", "--epochs=2"]
     words += ["--lr=0.01", "--batches-per-step=3", *PLAIN_SGD]
     outs = [tmp_path / f"{n}.pt" for n in (1, 2)]
     for n, out in zip((1, 2), outs, strict=True):
-        mpiexec(n, [*words, f"--out={out}"], cwd=TESTS, check=True)
+        on_ranks(n, [*words, f"--out={out}"], cwd=TESTS, check=True)
     one, other = (torch.load(out)["state_dict"] for out in outs)
     for name, values in one.items():
         torch.testing.assert_close(values, other[name], rtol=1e-11, atol=1e-12)
