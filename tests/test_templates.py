@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +36,7 @@ from slurm_jobs import (
 )
 from training_runs import write_run
 
-from landscape_mpi import curve, ensemble
+from landscape_mpi import curve, ensemble, train
 
 QUEUE = {"--partition": "#SBATCH --partition=debug", "--account": ""}
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -248,8 +247,7 @@ def test_a_task_that_was_requeued_gives_the_weights_of_one_that_was_not(
 ) -> None:
     here = tmp_path / "here.pt"
     argv = ["--model=resnet8", "--data=digits", "--epochs=6", "--seed=7", "--threads=1"]
-    command = [sys.executable, "-m", "landscape_mpi.train", *argv, f"--out={here}", "--device=cpu"]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    assert train.main([*argv, f"--out={here}", "--device=cpu"]) == 0
     expected = torch.load(here, weights_only=True)["state_dict"]
     log = tasks_of(trained)[1].log()
     assert "stopped by SIGUSR1 with " in log
