@@ -670,7 +670,7 @@ def add_accept_device_option(group: argparse._ArgumentGroup) -> None:
 
 
 def add_round_options(group: argparse._ArgumentGroup) -> None:
-    """Add the options for the length of rounds and for hung ranks."""
+    """Add the options for the length of rounds, their writing, and for hung ranks."""
     group.add_argument(
         "--round-seconds",
         type=number_above_0,
@@ -687,4 +687,12 @@ def add_round_options(group: argparse._ArgumentGroup) -> None:
         help="treat a rank as hung after S seconds without progress (at least 10 of its points) "
         "and end the job with status 75; before the first round, a step may take 10 times as long "
         "(default: 300)",
+    )
+    group.add_argument(
+        "--write",
+        choices=["auto", "parallel", "gather"],
+        default="auto",
+        help="how rounds get into the file: parallel HDF5 on several ranks, or rank 0 gathers all "
+        "values and writes them; auto lets rank 0 do it, but for grids from 262,144 points on it "
+        "tries both and takes the faster; the values are the same (default: auto)",
     )

@@ -51,11 +51,18 @@ def path(tmp_path):
     return MPI.COMM_WORLD.bcast(tmp_path / "surface.h5", root=0)
 
 
-@pytest.fixture(params=["parallel", "serial"])
+class WriterInBlocks(CollectiveWriter):
+    """Up to three ranks write rows of their own."""
+
+    def __init__(self, path, *, comm):
+        super().__init__(path, comm=comm, n_blocks=min(3, comm.size))
+
+
+@pytest.fixture(params=[CollectiveWriter, WriterInBlocks, GatheringWriter])
 def open_file(request):
-    if request.param == "parallel" and not has_parallel_hdf5():
+    if request.param is not GatheringWriter and not has_parallel_hdf5():
         pytest.skip("h5py here is built without MPI")
-    return CollectiveWriter if request.param == "parallel" else GatheringWriter
+    return request.param
 
 
 def create_once(path, content):
@@ -195,10 +202,10 @@ from pathlib import Path
 import numpy as np
 from landscape_mpi.cluster import guard
 from landscape_mpi.cluster.communicator import start_ranks
-from landscape_mpi.store import writer
+from landscape_mpi.store.writer import open_writer
 
 def main(path, ranks):
-    opened = getattr(writer, sys.argv[2])(path, comm=ranks.comm)
+    opened = open_writer(path, comm=ranks.comm, n_writers=int(sys.argv[2]) or None)
     for n in (0, 1):
         points = np.array([3 * n + ranks.rank])
         names = ("train_loss", "train_error", "seconds", "rank")
@@ -211,11 +218,14 @@ sys.exit(guard.run_guarded(main, Path(sys.argv[1]), None, start_ranks()))
 """
 
 
-def test_a_write_that_fails_on_one_rank_ends_the_job_with_its_words(open_file, tmp_path, mpiexec):
+@pytest.mark.parametrize("n_writers", [0, 1, 3])
+def test_a_write_that_fails_on_one_rank_ends_the_job_with_its_words(n_writers, tmp_path, mpiexec):
+    if n_writers and not has_parallel_hdf5():
+        pytest.skip("h5py here is built without MPI")
     path = tmp_path / "a.h5"
     create_surface(path, make_content())
     (tmp_path / "failing.py").write_text(FAILING)
-    done = mpiexec(3, [tmp_path / "failing.py", path, open_file.__name__], timeout=60)
+    done = mpiexec(3, [tmp_path / "failing.py", path, str(n_writers)], timeout=60)
     assert done.returncode == 1
     assert f"[0/3 {HOST}] error: {path}: cannot be written (" in done.stderr
     assert (

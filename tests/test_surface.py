@@ -718,10 +718,26 @@ def test_results_that_are_not_numbers_are_stored(checkpoint, tmp_path, on_ranks,
 
 
 def test_the_way_of_writing_is_said_in_the_log_and_in_the_file(undisturbed, checkpoint, alone):
-    words = "parallel HDF5" if has_parallel_hdf5() else "serial HDF5, gathered on rank 0"
+    words = "rank 0 gathers and writes"
     assert words in alone(command(checkpoint, undisturbed), check=True).stdout
     with h5py.File(undisturbed) as file:
-        assert file["provenance"].attrs["writer"] == words
+        assert file["provenance/runs"][0]["writer"].decode() == words
+
+
+def test_a_run_goes_on_with_the_other_way_of_writing(undisturbed, checkpoint, tmp_path, on_ranks):
+    if not has_parallel_hdf5():
+        pytest.skip("h5py here is built without MPI")
+    out = tmp_path / "surface.h5"
+    on_ranks(2, command(checkpoint, out, "--write=parallel"), check=True)
+    assert_same(out, undisturbed)
+    with h5py.File(out, "r+") as file:
+        file["done"][2:] = 0
+    done = on_ranks(2, command(checkpoint, out, "--write=gather"), check=True)
+    assert "rank 0 gathers and writes" in done.stdout
+    assert_same(out, undisturbed)
+    with h5py.File(out) as file:
+        ways = [row["writer"].decode() for row in file["provenance/runs"][:2]]
+    assert ways == ["parallel HDF5, 1 rank writes", "rank 0 gathers and writes"]
 
 
 def test_cifar10_as_published(data_dir, tmp_path, on_ranks):

@@ -20,9 +20,10 @@ from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.rank_settings import Workers
 from landscape_mpi.output import OutputLock
+from landscape_mpi.store.round_writer import RoundWriter
 from landscape_mpi.store.runs import make_row
 from landscape_mpi.store.schema import CHECK_ERROR, CHECK_ESTIMATE, ESTIMATE, INTERPOLATED, is_loss
-from landscape_mpi.store.writer import RoundWriter, open_writer, writer_description
+from landscape_mpi.store.writer import describe_writers, open_writer
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Start:
     workers: Workers
     n_pending: int  # points without a value
     row: int  # row of the table of runs
+    n_writers: int | None  # ranks that write with parallel HDF5; None if rank 0 gathers
     pending: np.ndarray | None  # on rank 0, in the order to compute them, int64 [n]
     lock: OutputLock | None  # on rank 0, held until the run ends
 
@@ -99,7 +101,7 @@ def fill_columns(
     """
     if start.n_pending == 0:
         return Outcome(finished=True, signal=None)
-    writer = open_writer(plan.out, comm=ranks.comm)
+    writer = open_writer(plan.out, comm=ranks.comm, n_writers=start.n_writers)
     began = provenance.now()
     writer.write_run(start.row, _row(start, columns, began), table=columns.table)
     with progress, Watch(ranks, stall_seconds=plan.rounds.stall_seconds) as watch:
@@ -201,7 +203,7 @@ def _row(start: Start, columns: Columns, began: str, **ended: str | int) -> np.n
         hosts=start.workers.hosts,
         user=provenance.user_name(),
         versions=provenance.versions(),
-        writer=writer_description(),
+        writer=describe_writers(start.n_writers),
         command=provenance.command_line(columns.command),
         **ended,
     )

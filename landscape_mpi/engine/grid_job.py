@@ -22,6 +22,7 @@ from landscape_mpi.engine.step_choice import choose_steps
 from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.runs import next_row, settle_killed_run
+from landscape_mpi.store.writer import check_way, choose_writers
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def run_grid_job(ranks: Ranks, job: GridJob, stop: StopRequest) -> int:
 def prepare(ranks: Ranks, job: GridJob) -> Prepared:
     """Bind the ranks, share the inputs and choose the setting. Collective over the ranks."""
     plan = job.plan
+    on_root(ranks, lambda: check_way(plan.rounds.write))
     setting = bind_rank(ranks, plan)
     inputs = job.share(ranks)
     setting = choose_steps(ranks, plan, inputs, with_batch(plan, inputs, setting))
@@ -140,7 +142,11 @@ def begin_or_resume(ranks: Ranks, job: GridJob, worker: PointWorker, prepared: P
 
     pending, n_pending, row, lock = on_root(ranks, begin) or (None, 0, 0, None)
     n_pending, row = ranks.comm.bcast((n_pending, row), root=ROOT)
-    return Start(workers, n_pending, row, pending, lock)
+    plan, n_writers = job.plan, None
+    if n_pending:
+        asked = plan.rounds.write
+        n_writers = choose_writers(plan.out, asked, comm=ranks.comm, n_points=plan.n_points)
+    return Start(workers, n_pending, row, n_writers, pending, lock)
 
 
 def fill(

@@ -31,7 +31,6 @@ from landscape_mpi.store.resume import (
     pending_points,
     stored_device_model,
 )
-from landscape_mpi.store.writer import writer_description
 
 
 class LossJob(GridJob):
@@ -153,7 +152,6 @@ def _complete(
         "devices": workers.devices,
         "ranks": workers.n_ranks,
         "started": provenance.now(),
-        "writer": writer_description(),
         "precision_deviation": precision.deviation,
         "precision_trials": describe_trials(precision),
     }

@@ -20,7 +20,7 @@ from landscape_mpi.engine.stopped import say_stopped
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.interpolation import describe_check
 from landscape_mpi.store.lines import SOLUTIONS
-from landscape_mpi.store.writer import writer_description
+from landscape_mpi.store.writer import describe_writers
 from landscape_mpi.zoo.subset import describe
 
 
@@ -55,7 +55,7 @@ def say_start(
         f"{_precision_line(plan, precision)}"
         f"{_subset_line(content, plan)}"
         f"{_lines(plan)}"
-        f"{plan.out}: {writer_description()}",
+        f"{plan.out}: {describe_writers(start.n_writers)}",
         flush=True,
     )
     if content is not None:

@@ -141,10 +141,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Rounds:
-    """The length of a round, and the limit after which a rank counts as hung."""
+    """The length of a round, its way into the file, and when a rank counts as hung."""
 
     round_seconds: float = 30.0
     stall_seconds: float = 300.0
+    write: str = "auto"  # or parallel, gather
 
 
 @dataclass(frozen=True)

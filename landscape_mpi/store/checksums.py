@@ -61,18 +61,16 @@ def _mix(words: np.ndarray) -> np.ndarray:
     return words ^ (words >> np.uint64(31))
 
 
-def place_columns(file: h5py.File, points: np.ndarray) -> dict[str, np.ndarray]:
+def place_columns(axes: Mapping[str, np.ndarray], points: np.ndarray) -> dict[str, np.ndarray]:
     """Return the coordinates of points, float64 [n], by axis.
 
     Args:
-        file: Surface file.
+        axes: Coordinates of both axes by name, float64.
         points: Flat indices into the grid, int64 [n].
     """
-    places = np.unravel_index(points, file["done"].shape)
-    return {
-        axis.name: file[axis.name][...][indices]
-        for axis, indices in zip(schema.AXES, places, strict=True)
-    }
+    names = [axis.name for axis in schema.AXES]
+    places = np.unravel_index(points, tuple(len(axes[name]) for name in names))
+    return {name: axes[name][indices] for name, indices in zip(names, places, strict=True)}
 
 
 def seal(path: Path) -> None:
@@ -137,7 +135,8 @@ def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
     _check_flags(file, path, done)
     points = np.flatnonzero(done)
     values = {name: file[name][...].ravel()[points] for name in _covered(file)}
-    sums = point_checksums(place_columns(file, points) | values)
+    axes = {axis.name: file[axis.name][...] for axis in schema.AXES}
+    sums = point_checksums(place_columns(axes, points) | values)
     return points[sums != file["checksum"][...].ravel()[points]]
 
 

@@ -157,7 +157,7 @@ RUN = np.dtype(
         ("devices", "S512"),
         ("hosts", "S512"),
         ("versions", "S256"),
-        ("writer", "S32"),  # parallel HDF5, or rank 0 gathers
+        ("writer", "S32"),  # store.writer.describe_writers
         ("command", "S2048"),
         ("user", "S64"),  # empty if the user hides it; older files without it stay valid
     ]

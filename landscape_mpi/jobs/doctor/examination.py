@@ -18,7 +18,7 @@ from landscape_mpi.errors import EXIT_BAD_INPUT
 from landscape_mpi.jobs.doctor.findings import Library, find_notes, find_wrong
 from landscape_mpi.jobs.doctor.folder_facts import FolderFacts, find_folder_facts
 from landscape_mpi.jobs.doctor.rank_facts import RankFacts, find_rank_facts
-from landscape_mpi.store.writer import has_parallel_hdf5, writer_description
+from landscape_mpi.store.writer import has_parallel_hdf5
 
 TITLE_WIDTH = 12
 
@@ -73,7 +73,7 @@ def _describe_machine(told: Sequence[RankFacts]) -> list[tuple[str, str]]:
         ("date", now()),
         ("versions", told[0].versions),
         ("MPI", _describe_mpi(told)),
-        ("HDF5", f"{h5py.version.hdf5_version}: {writer_description()}"),
+        ("HDF5", f"{h5py.version.hdf5_version}: {'parallel' if has_parallel_hdf5() else 'serial'}"),
     ]
     n_ranks = Counter(facts.host for facts in told)
     lines += [
@@ -122,17 +122,21 @@ def _describe_ranks(told: Sequence[RankFacts]) -> list[tuple[str, str]]:
 
 def _describe_folder(place: FolderFacts) -> str:
     locks = "locks work" if place.has_locks else "no locks"
-    took = "not measured" if place.round_seconds is None else f"takes {place.round_seconds:.3f} s"
+    took = "not measured"
+    if place.round_seconds is not None:
+        took = f"takes {place.round_seconds:.3f} s to gather and write"
+    if place.parallel_seconds is not None:
+        took += f", {place.parallel_seconds:.3f} s with parallel HDF5"
     return (
         f"{place.path}: {place.file_system}, {place.free_bytes / 2**30:.1f} GiB free, {locks}; a "
-        f"round of 10 points per rank, written by all: {took}"
+        f"round of 10 points per rank: {took}"
     )
 
 
 def _describe_run(told: Sequence[RankFacts]) -> str:
     devices = Counter(facts.device for facts in told)
     counted = ", ".join(f"{n} x {name}" for name, n in devices.items())
-    return f"{_ranks_in_words(len(told))} on {counted}; {writer_description()}"
+    return f"{_ranks_in_words(len(told))} on {counted}"
 
 
 def _ranks_in_words(n: int) -> str:

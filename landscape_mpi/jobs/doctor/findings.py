@@ -75,6 +75,7 @@ def find_notes(
     if not library.is_parallel:
         notes.append(
             "HDF5 is serial, so rank 0 gathers the values and writes them. Results are the same; "
-            "for parallel HDF5: launch/install_parallel_hdf5.sh."
+            "for parallel HDF5, which may be faster for grids of a million points: "
+            "launch/install_parallel_hdf5.sh."
         )
     return notes

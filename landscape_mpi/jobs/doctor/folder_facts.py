@@ -14,7 +14,7 @@ from landscape_mpi.cluster.communicator import ROOT, Ranks, meet, on_root
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import OutputLock, check_output
 from landscape_mpi.store.creation import SurfaceContent, create_surface
-from landscape_mpi.store.writer import open_writer
+from landscape_mpi.store.writer import has_parallel_hdf5, open_writer
 
 MOUNTS = Path("/proc/self/mounts")
 N_POINTS = 10  # points of a rank in a round
@@ -30,7 +30,8 @@ class FolderFacts:
     free_bytes: int
     has_locks: bool
     blind_hosts: tuple[str, ...]  # nodes that do not see what rank 0 writes there
-    round_seconds: float | None  # None if not all nodes see the folder
+    round_seconds: float | None  # rank 0 gathers; None if not all nodes see the folder
+    parallel_seconds: float | None = None  # parallel HDF5; None also without it
 
 
 def find_folder_facts(ranks: Ranks, folder: Path) -> FolderFacts:
@@ -50,7 +51,10 @@ def find_folder_facts(ranks: Ranks, folder: Path) -> FolderFacts:
     try:
         told = ranks.comm.allgather(None if path.exists() else ranks.host)
         blind = tuple(sorted({host for host in told if host is not None}))
-        seconds = None if blind else _time_rounds(ranks, path)
+        seconds = None if blind else _time_rounds(ranks, path, n_writers=None)
+        in_parallel = None
+        if not blind and has_parallel_hdf5():
+            in_parallel = _time_rounds(ranks, path, n_writers=1)
     finally:
         if ranks.is_root:
             path.unlink(missing_ok=True)
@@ -61,6 +65,7 @@ def find_folder_facts(ranks: Ranks, folder: Path) -> FolderFacts:
         has_locks=bool(has_locks),
         blind_hosts=blind,
         round_seconds=seconds,
+        parallel_seconds=in_parallel,
     )
 
 
@@ -89,9 +94,9 @@ def _create(path: Path, n_ranks: int) -> bool:
     return lock.holds
 
 
-def _time_rounds(ranks: Ranks, path: Path) -> float:
+def _time_rounds(ranks: Ranks, path: Path, *, n_writers: int | None) -> float:
     """Return how long a round takes to write, s. Collective over the ranks."""
-    writer = open_writer(path, comm=ranks.comm)
+    writer = open_writer(path, comm=ranks.comm, n_writers=n_writers)
     seconds = []
     for number in range(N_ROUNDS):
         first = (number * ranks.size + ranks.rank) * N_POINTS
