@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from pytest_mpi import parallel_assert
 
 from landscape_mpi.cluster.communicator import start_ranks
-from landscape_mpi.cluster.groups import choose_ranks_per_point, group_of_ranks, make_groups
+from landscape_mpi.cluster.groups import (
+    Group,
+    choose_ranks_per_point,
+    group_of_ranks,
+    make_groups,
+)
 
 
 @given(n_ranks=st.integers(1, 100), ranks_per_point=st.integers(1, 100))
@@ -36,6 +41,26 @@ def test_the_size_that_ends_first(n_points, n_ranks, n_batches, expected):
     assert expected == choose_ranks_per_point(
         n_points=n_points, n_ranks=n_ranks, n_batches=n_batches
     )
+
+
+class Searched(tuple):
+    """Groups of the ranks that count how many a search went through."""
+
+    n_steps = 0
+
+    def index(self, *args):
+        found = super().index(*args)
+        self.n_steps += found + 1
+        return found
+
+
+@pytest.mark.parametrize(("n_ranks", "ranks_per_point"), [(1, 1), (7, 1), (7, 3), (16_384, 3)])
+def test_leaders_are_found_in_one_pass(n_ranks, ranks_per_point):
+    of_rank = Searched(group_of_ranks(n_ranks, ranks_per_point))
+    leaders = Group(comm=None, index=0, of_rank=of_rank).leaders
+    assert of_rank.n_steps <= 10 * n_ranks
+    before = (-1, *of_rank)
+    assert leaders == [rank for rank in range(n_ranks) if of_rank[rank] != before[rank]]
 
 
 @pytest.mark.parallel([1, 2, 3, 4])

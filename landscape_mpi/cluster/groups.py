@@ -36,7 +36,8 @@ class Group:
     @property
     def leaders(self) -> list[int]:
         """Return the rank of each group's leader."""
-        return [self.of_rank.index(group) for group in range(self.n_groups)]
+        groups = np.array(self.of_rank)  # rising
+        return [0, *(int(rank) for rank in np.flatnonzero(np.diff(groups)) + 1)]
 
     def free(self) -> None:
         """Free the communicator. Collective over the group."""
