@@ -10,7 +10,7 @@ SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-adaptive bench-gpu bench-hessian scaling tables docs lint clean
+.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-adaptive bench-gpu bench-hessian bench-writes scaling tables docs lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,9 @@ bench-adaptive: setup  ## measure points and errors of --adaptive on known surfa
 
 bench-hessian: setup  ## measure eigenvalues of ResNet-20: products, values and the time of a product
 	$(PYTHON) tests/benchmarks/hessian.py
+
+bench-writes: setup  ## how long rounds take to write: docs/explanation/writes.md, e.g. BEFORE=another/checkout
+	$(PYTHON) tests/benchmarks/writes.py $(if $(BEFORE),--before $(BEFORE))
 
 scaling: setup  ## simulate runs on up to 4,096 ranks: examples/scaling.md
 	$(PYTHON) examples/scaling.py
