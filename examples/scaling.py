@@ -23,7 +23,7 @@ GRIDS = (51, 251, 1001)
 RANKS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 N_RUNS = 4  # simulated of each kind; the table shows their mean
 ROUND_S = 30.0  # the default of --round-seconds
-WRITE_S = 0.05  # a round's write and messages
+WRITE_S = 0.05  # a round's write and messages, measured: docs/explanation/writes.md
 STALL_S, RESTART_S = 300.0, 60.0  # until a rank that hangs is given up, until the job runs again
 
 
