@@ -56,7 +56,10 @@ class Case:
     def disturb(
         self, n_ranks: int, *options: str, out: Path | None = None, lag: float = 0.04
     ) -> Disturbed:
-        return Disturbed(n_ranks, out or self.out, *options, cwd=self.folder, lag=lag)
+        """Start a run that writes in one of both ways; a later run chooses its own."""
+        ways = ("gather", "parallel") if h5py.get_config().mpi else ("gather",)
+        way = f"--write={self.draw.choice(ways)}"
+        return Disturbed(n_ranks, out or self.out, way, *options, cwd=self.folder, lag=lag)
 
 
 @dataclass(frozen=True)
