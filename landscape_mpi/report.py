@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser, run_alone
+from landscape_mpi.draw.labels import add_label, check_labels, name_surfaces
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import file_path, list_of_names, value_range
 from landscape_mpi.output import check_output, whole_file
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from landscape_mpi.store.follow import follow_surfaces
     from landscape_mpi.store.reader import check_computed, read_surface
 
+    check_labels(options)
     out = options.out or options.surfaces[0].with_suffix(".html")
     check_page(out, options.surfaces)
     if options.watch:
@@ -88,7 +90,8 @@ def write_page(
     from landscape_mpi.store.provenance import read_provenance
     from landscape_mpi.views.report.page import Source, make_page
 
-    sources = [Source(surface, read_provenance(surface.path)) for surface in surfaces]
+    named = name_surfaces(surfaces, options)
+    sources = [Source(surface, read_provenance(surface.path)) for surface in named]
     complete = all(surface.done.all() for surface in surfaces)
     page = make_page(
         sources,
@@ -120,6 +123,7 @@ def make_parser() -> CommandParser:
         help="quantities to show, e.g. train_loss,test_loss, or a sum, e.g. "
         "train_loss+weight_decay_term (default: all in the file)",
     )
+    add_label(parser)
     scale = parser.add_mutually_exclusive_group()
     for kind, words in SCALES.items():
         scale.add_argument(f"--{kind}", action="store_const", dest="scale", const=kind, help=words)

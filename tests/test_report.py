@@ -406,3 +406,17 @@ def test_a_page_begins_where_no_wall_stands_before_the_basin(tmp_path, towards):
     )
     azimuth = np.radians(content_of(page)["view"]["azimuth"])
     assert np.cos(azimuth) * towards[0] + np.sin(azimuth) * towards[1] < 0
+
+
+def test_labels_are_the_titles_of_surfaces(tmp_path):
+    values = {"train_loss": plane(ALPHA, BETA, bowl)}
+    paths = [write_surface(tmp_path / f"{name}.h5", ALPHA, BETA, values) for name in "abc"]
+    labels = ["--label=with <b>", "--label=without", "--label=third"]
+    out = tmp_path / "page.html"
+    assert report.main([*map(str, paths), *labels, f"--out={out}"]) == 0
+    page = out.read_text()
+    found = re.findall(r'<h2 id="name-\d">(.*?)</h2>', page)
+    assert [html.unescape(title) for title in found] == ["with <b>", "without", "third"]
+    assert "<title>with &lt;b&gt;, without and third: loss landscape</title>" in page
+    with pytest.raises(InputError, match="--label: 1 name is given for 3 files"):
+        report.main([*map(str, paths), "--label=a"])

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser
+from landscape_mpi.draw.labels import name_surfaces
 from landscape_mpi.draw.space_options import space_of
-from landscape_mpi.draw.surfaces import name_surfaces
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import file_path, number_above_0
 from landscape_mpi.output import check_output

@@ -6,6 +6,7 @@ import argparse
 
 from landscape_mpi.command import CommandParser, SayAndEnd
 from landscape_mpi.draw.film import add_film_options
+from landscape_mpi.draw.labels import add_label, check_labels
 from landscape_mpi.draw.listing import say_kinds
 from landscape_mpi.draw.space_options import add_camera, add_lid
 from landscape_mpi.errors import InputError, unknown_name
@@ -141,13 +142,7 @@ def _add_what_is_drawn(parser: CommandParser) -> None:
         "their values differ by more than a factor of 100, each has its own colours, and the "
         "picture says so",
     )
-    parser.add_argument(
-        "--label",
-        action="append",
-        metavar="NAME",
-        help="name of a surface in the pictures; pass it once for each file, in their order "
-        "(default: network and data, or the file's name)",
-    )
+    add_label(parser)
     parser.add_argument("--title", metavar="TEXT", help="title of a picture of --compare")
     parser.add_argument(
         "--cmap",
@@ -214,13 +209,7 @@ def check_what(options: argparse.Namespace) -> None:
         )
     others = {"smooth": options.smooth > 1}
     others["critical"] = options.critical is not None
-    n, labels = len(options.surfaces), options.label or []
-    if labels and n and len(labels) != n:
-        given = "1 name is" if len(labels) == 1 else f"{len(labels)} names are"
-        raise InputError(
-            f"--label: {given} given for {n} {'file' if n == 1 else 'files'}. Pass --label once "
-            f"for each file, in order."
-        )
+    check_labels(options)
     if options.title is not None and not options.compare and options.surfaces:
         raise InputError(
             f"--title {options.title} applies only to --compare. For a picture of one surface "

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.draw.folder import check_distinct, make_folder
+from landscape_mpi.draw.labels import name_surfaces
 from landscape_mpi.draw.space_options import space_of
 from landscape_mpi.errors import InputError
 
@@ -45,14 +46,6 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
             for path, rows in picture.tables.items():
                 write_rows(rows, path)
                 print(path, flush=True)
-
-
-def name_surfaces(surfaces: Sequence[Surface], options: argparse.Namespace) -> list[Surface]:
-    """Return the surfaces with the labels of their files from the options."""
-    if not options.label:
-        return list(surfaces)
-    labels = dict(zip(options.surfaces, options.label, strict=True))
-    return [replace(surface, label=labels[surface.path]) for surface in surfaces]
 
 
 def plan_each(

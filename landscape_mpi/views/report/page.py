@@ -103,7 +103,7 @@ def make_page(
     script = "".join(_text(f"script/{name}.js") for name in SCRIPTS)
     titles = [tables.title_of(source.surface) for source in sources]
     return Template(_text("page.html")).substitute(
-        title=escape(" and ".join(dict.fromkeys(titles))),
+        title=escape(_joined(list(dict.fromkeys(titles)))),
         style=_text("page.css"),
         script=script,
         scripts=" ".join(f"'sha256-{_hash(text)}'" for text in (script, _plotly())),
@@ -113,6 +113,13 @@ def make_page(
         library=_library(),
         data=pack_text(json.dumps(content, separators=(",", ":"))),
     )
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: a; a and b; a, b and c."""
+    between = "; " if any("," in word for word in words) else ", "
+    *first, last = words
+    return f"{between.join(first)} and {last}" if first else last
 
 
 def _hash(script: str) -> str:

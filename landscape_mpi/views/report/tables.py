@@ -54,9 +54,9 @@ UNSAID = "unknown: the file does not say"
 
 
 def title_of(surface: Surface) -> str:
-    """Return model and data of a surface, or the name of its file."""
+    """Return the label of a surface, or its model and data, or the name of its file."""
     words = [_shown(surface.attributes.get(key)) for key in ("model", "data")]
-    return ", ".join(filter(None, words)) or surface.path.stem
+    return surface.label or ", ".join(filter(None, words)) or surface.path.stem
 
 
 def facts(surface: Surface, provenance: Provenance) -> str:
