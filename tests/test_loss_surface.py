@@ -540,3 +540,18 @@ def test_a_scale_of_what_is_drawn_alone(tmp_path):
     with pytest.raises(InputError, match="train_gain: .*positive values; the largest is -1"):
         surface.plot("contour", quantity="train_gain", scale="log")
     pyplot.close("all")
+
+
+def test_a_new_picture_in_space_uses_the_width_of_its_figure(plane):
+    axes = plane.plot("surface")
+    figure = axes.figure
+    try:
+        places = places_of(figure)
+        whole = mpl.transforms.Bbox.union(places)
+        assert whole.width > 0.8 * figure.bbox.width
+        assert whole.x1 <= figure.bbox.x1 + 1
+        bar = next(other for other in figure.axes if other is not axes)
+        words = [axes.zaxis.label, *axes.get_zticklabels()]
+        assert max(word.get_window_extent().x1 for word in words) < bar.get_window_extent().x0
+    finally:
+        pyplot.close(figure)

@@ -46,6 +46,15 @@ def sides_in_the_end(axes: Axes) -> tuple[float, float]:
     return share * width, share * height
 
 
+def room_beside(axes: Axes) -> float:
+    """Return how much wider than high the place of axes in space is, in inches."""
+    figure = axes.get_figure(root=False)
+    assert figure is not None
+    place = axes.get_position(original=True)
+    width, height = figure.bbox.width / figure.dpi, figure.bbox.height / figure.dpi
+    return float(max(0.0, place.width * width - place.height * height))
+
+
 def settle_layout(axes: Axes) -> None:
     """Let the layout engine of a figure, if there is one, place its axes.
 

@@ -18,7 +18,7 @@ from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import Surface, check_computed
 from landscape_mpi.views.along import draw_along_on
 from landscape_mpi.views.barriers import draw_pairs_on
-from landscape_mpi.views.beside_axes import settle_layout, sides_in_the_end
+from landscape_mpi.views.beside_axes import room_beside, settle_layout, sides_in_the_end
 from landscape_mpi.views.canvas import LONG_SIDE, Canvas
 from landscape_mpi.views.critical import with_critical
 from landscape_mpi.views.levels import SCALES
@@ -31,6 +31,7 @@ from landscape_mpi.views.space import Space
 
 LINE = "line"
 BAR_IN_SPACE = 0.6  # of the height of axes in space
+ROOM_FOR_BAR = 1.2  # inches beside the picture of axes in space: its bar with all words
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _canvas_in(axes: Axes, kind: str, look: Look) -> Canvas:
     share = BAR_IN_SPACE if _is_in_space(kind) else 1.0
     has_bar = look.colorbar
     if has_bar is None:  # the vertical axis of a surface replaces its bar
-        has_bar = not _is_in_space(kind) or width > COLUMNS[1]
+        has_bar = not _is_in_space(kind) or width > COLUMNS[1] or room_beside(axes) > ROOM_FOR_BAR
     return Canvas(
         figure,
         axes,
