@@ -48,7 +48,10 @@ def test_colours_go_from_0_to_10_nat_in_every_surface(bowls):
 
 
 def test_lines_lie_at_the_given_levels_and_have_their_labels(bowls):
-    drawn = [trace(bowls, "flat-0", name)["contours"] for name in ("contour", "more lines")]
+    drawn = bowls.run(
+        "document.getElementById('flat-0').data.filter((trace) => trace.contours)"
+        ".map((trace) => trace.contours)"
+    )
     levels = [np.arange(c["start"], c["end"] + 0.1 * c["size"], c["size"]) for c in drawn]
     assert sorted(np.concatenate(levels)) == pytest.approx([0.1, 0.5, *range(1, 11)])
     labels = bowls.run(
@@ -56,6 +59,8 @@ def test_lines_lie_at_the_given_levels_and_have_their_labels(bowls):
     )
     assert set(labels) <= {"0.1", "0.5", *map(str, range(1, 11))}
     assert len(set(labels)) > 4
+    # Labels of lines that are close to one another would lie on one another.
+    assert [c["showlabels"] for c in drawn] == [True, True, False]
 
 
 def test_what_lies_above_the_colours_is_said_in_picture_and_notes(bowls):
@@ -177,6 +182,32 @@ def test_one_outlier_does_not_flatten_seven_others(browser, tmp_path, attributes
         assert min(spans[k] / room[k] for k in range(8)) > 0.5, scale
         said = [apart in words_of(page, f"notes-{number}") for number in range(8)]
         assert said == [False] * 7 + [True], scale
+
+
+def test_one_corner_is_cut_where_the_others_end(browser, tmp_path):
+    """The corner is 1 % of its plane; the bowls end at 48 nat, which is written as 49."""
+    loss = plane(AXIS, AXIS, bowl)
+    outlier = np.where(np.add.outer(AXIS, AXIS) > 1.7, 1e9, loss / 2)
+    page = open_pages(browser, tmp_path, [loss, 0.8 * loss, outlier])
+    axes = [page.run(f"document.getElementById('space-{n}').layout.scene.zaxis") for n in range(3)]
+    assert len({tuple(axis["range"]) for axis in axes}) == 1
+    assert axes[0]["range"][1] == pytest.approx(np.log10(49.1))
+    said = ["Heights above 49 nat are cut off" in words_of(page, f"notes-{n}") for n in range(3)]
+    assert said == [False, False, True]
+    choose(page, "shared", "e.checked = false")
+    top = page.run("document.getElementById('space-2').layout.scene.zaxis.range[1]")
+    assert top > 9
+    choose(page, "shared", "e.checked = true")
+
+
+def test_labels_of_axes_in_space_do_not_touch(bowls_again):
+    """By the projection that plotly.js draws with, without those at the ends of the plane."""
+    scene = bowls_again.run("document.getElementById('space-0').layout.scene")
+    for name in ("xaxis", "yaxis"):
+        assert scene[name]["tickvals"] == [-0.5, 0, 0.5]
+    low, high = scene["zaxis"]["range"]
+    assert np.diff(scene["zaxis"]["tickvals"]).min() >= (high - low) / 9
+    assert scene["zaxis"]["ticktext"][0] == "0"
 
 
 def test_a_range_given_in_the_command(browser, tmp_path):

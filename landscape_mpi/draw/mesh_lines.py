@@ -60,8 +60,8 @@ def build_levels(
     """
     if options.contours is None:
         return None
+    from landscape_mpi.views.height_scale import levels_on
     from landscape_mpi.views.isolines import build_isolines
-    from landscape_mpi.views.space import levels_on
 
     if surface.is_line:
         raise InputError(

@@ -53,7 +53,7 @@ def write_one(options: argparse.Namespace) -> None:
     lines = build_lines(surface, mesh, out, options, shown)
     write_mesh(mesh, out, watertight=options.watertight)
     print(out)
-    print("\n".join(describe(mesh)))
+    print("\n".join(describe(mesh, shown["heights"], options.range)))
     write_lines(lines, out)
     if options.paraview or options.render is not None:
         show([surface], [mesh], lines, out, options, shown["heights"], shown["scale"])
@@ -99,7 +99,8 @@ def choose_shape(surfaces: Sequence[Surface], options: argparse.Namespace) -> di
     """
     from landscape_mpi.store.sums import with_sum
     from landscape_mpi.views.choice import check_quantity
-    from landscape_mpi.views.heights import NO_ENDS, choose_heights
+    from landscape_mpi.views.heights import choose_heights
+    from landscape_mpi.views.levels import NO_ENDS
     from landscape_mpi.views.relief import choose_factor
 
     name = options.quantity
@@ -144,7 +145,8 @@ def write_all(options: argparse.Namespace) -> None:
     check_scene(options, options.series)
     for surface, mesh, place, when in zip(parts, meshes, places, times, strict=True):
         write_vtp(mesh, place)
-        print(f"{place}: time {when:g}, {surface.path}, {len(mesh.points)} points")
+        beyond = f", {mesh.n_clipped} cut off" if mesh.n_clipped else ""
+        print(f"{place}: time {when:g}, {surface.path}, {len(mesh.points)} points{beyond}")
     write_series(places, times, options.series)
     print(options.series)
     if options.paraview:
@@ -178,8 +180,16 @@ def check_is_surface(surface: Surface) -> None:
         )
 
 
-def describe(mesh: Mesh) -> list[str]:
-    """Describe the mesh: its sizes, height and ranges."""
+def describe(
+    mesh: Mesh, heights: Heights, asked: tuple[float | None, float | None] | None
+) -> list[str]:
+    """Describe the mesh: its sizes, height and ranges.
+
+    Args:
+        mesh: The mesh.
+        heights: The map from values to heights, with its ends.
+        asked: The ends that --range asks for; None if it is not given.
+    """
     import numpy as np
 
     z = mesh.points[:, 2]
@@ -188,7 +198,9 @@ def describe(mesh: Mesh) -> list[str]:
         f"height: {mesh.height}, {z.min():.4g} to {z.max():.4g}",
     ]
     if mesh.n_clipped:
-        lines.append(f"points beyond --range: {mesh.n_clipped}")
+        chose_end = heights.high is not None and (asked is None or asked[1] is None)
+        end = f"{heights.high:g}, where they would flatten the rest" if chose_end else "--range"
+        lines.append(f"points beyond {end}: {mesh.n_clipped}")
     if mesh.n_left_out:
         lines.append(
             f"points left out with their cells, because they are not finite: {mesh.n_left_out}"

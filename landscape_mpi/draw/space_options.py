@@ -55,7 +55,7 @@ def look_of(options: argparse.Namespace) -> Look:
 
 def space_of(options: argparse.Namespace) -> Space:
     """Return the view of surfaces in three dimensions from the options of plot."""
-    from landscape_mpi.views.heights import NO_ENDS
+    from landscape_mpi.views.levels import NO_ENDS
     from landscape_mpi.views.space import Space
 
     ends = options.range or NO_ENDS

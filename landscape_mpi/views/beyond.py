@@ -1,4 +1,4 @@
-"""Words for the values that lie beyond the ends of the colours: how many, and how far."""
+"""Words for the values beyond the ends of the colours, or beyond a cut: how many, and how far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BEYOND = 1e-9  # of the end of the colours: closer values are rounding
 
 
 def words_beyond(panel: Panel, *, short: bool = False) -> list[str]:
-    """Return which share of the points lies beyond the colours, and how far the values go.
+    """Return which share of the points lies beyond the colours or the cut, and how far values go.
 
     An infinite value lies beyond; NaN does not count.
 
@@ -22,11 +22,13 @@ def words_beyond(panel: Panel, *, short: bool = False) -> list[str]:
     Returns:
         A sentence for each side that has such points.
     """
-    if panel.scale is None or panel.scale.clipped is None:
+    ends = _ends_of(panel)
+    if ends is None:
         return []
     values = panel.values[panel.computed & ~np.isnan(panel.values)]
     finite = values[np.isfinite(values)]
-    low, high = panel.scale.clipped
+    low, high = ends
+    is_cut = panel.standing is not None and not panel.standing.lid
     place = "" if short else f" of the {'line' if panel.surface.is_line else 'plane'} is"
     unit = {"1": "", "": "", "percent": " %"}.get(
         (name := panel.surface.units[panel.name]), f" {name}"
@@ -39,8 +41,22 @@ def words_beyond(panel: Panel, *, short: bool = False) -> list[str]:
         if is_beyond.any():
             extreme = finite.max(initial=-np.inf) if word == "above" else finite.min(initial=np.inf)
             reach = f", {far} {number_text(float(extreme))}" if finite.size else ""
-            found.append(f"{_percent(is_beyond)} %{place} {word} {number_text(end)}{unit}{reach}")
+            share = f"{_percent(is_beyond)} %{place} {word} {number_text(end)}{unit}{reach}"
+            found.append(f"{share}{': ' if short else ', and '}cut off" if is_cut else share)
     return found
+
+
+def _ends_of(panel: Panel) -> tuple[float, float] | None:
+    """Return the values at which colours end, or, in three dimensions, the surface."""
+    if panel.scale is None:
+        return None
+    if panel.standing is None:
+        return panel.scale.clipped
+    low, high = (
+        end if np.isinf(end) else float(panel.scale.value(np.array([end]))[0])
+        for end in panel.standing.cut_at
+    )
+    return low, high
 
 
 def _percent(is_beyond: np.ndarray) -> str:

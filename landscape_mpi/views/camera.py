@@ -10,7 +10,8 @@ import numpy as np
 from landscape_mpi.views.visibility import Terrain, are_seen
 
 USUAL = -58.0  # degrees: an azimuth from which both axes are easy to read
-ALONG_AXIS = 10.0  # degrees: closer to an axis, the labels of that axis overlap
+ALONG_AXIS = 10.0  # degrees: closer to an axis, the labels of both other axes overlap
+AWAY = 12.0  # degrees: an azimuth along an axis is turned by this
 ELEVATION = 40.0
 AS_GOOD = 0.9  # of the largest visible share: from here on, an azimuth that is easier to read wins
 MIDDLE = 0.5  # of the heights: a basin lies below if the loss of guessing is unknown
@@ -18,14 +19,17 @@ MOST_POINTS = 800  # points of a basin whose visibility is tested
 
 
 def _from_easy_to_hard() -> tuple[float, ...]:
-    """Return 12 azimuths, degrees: away from the axes first, near the usual one first."""
+    """Return 12 azimuths, degrees: far from the axes first, near the usual one first."""
     azimuths = [(USUAL + 180.0 + 30.0 * k) % 360.0 - 180.0 for k in range(12)]
 
-    def hardness(azimuth: float) -> tuple[bool, float]:
-        is_along = min(azimuth % 90.0, -azimuth % 90.0) < ALONG_AXIS
-        return is_along, abs((azimuth - USUAL + 180.0) % 360.0 - 180.0)
+    def is_along(azimuth: float) -> bool:
+        return min(azimuth % 90.0, -azimuth % 90.0) < ALONG_AXIS
 
-    return tuple(sorted(azimuths, key=hardness))
+    def hardness(azimuth: float) -> tuple[bool, float]:
+        return is_along(azimuth), abs((azimuth - USUAL + 180.0) % 360.0 - 180.0)
+
+    ordered = sorted(azimuths, key=hardness)
+    return tuple(azimuth + AWAY if is_along(azimuth) else azimuth for azimuth in ordered)
 
 
 AZIMUTHS = _from_easy_to_hard()

@@ -306,11 +306,13 @@ def add_color_bar(
         return
     place = canvas.bar or bar_beside(canvas.axes, canvas.bar_inches / canvas.sides[1])
     place.set_visible(True)
-    # A contour set itself says how it colours values beyond its ends.
-    bar = canvas.figure.colorbar(mappable, cax=place, extend=beyond_colors(panel.scale))
+    # A contour set itself says how it colours values beyond its ends. Its bands are as high on the
+    # bar as their values are apart, as on the bars of the other pictures.
+    ends = beyond_colors(panel.scale)
+    bar = canvas.figure.colorbar(mappable, cax=place, extend=ends, spacing="proportional")
     room = canvas.bar_inches / (TICK_HEIGHT * current_page().letters)
     ticks = thin_out(ticks, max(2, int(room)))
-    ticks = ticks[_are_apart(bar.ax, panel.scale.height(ticks), LETTERS / room)]
+    ticks = ticks[are_apart(_shares_of(bar.ax, panel.scale.height(ticks)), LETTERS / room)]
     bar.ax.yaxis.set_major_locator(FixedLocator(list(panel.scale.height(ticks))))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.set_yticklabels(format_levels(ticks))
@@ -330,16 +332,25 @@ def beyond_colors(scale: Scale) -> str:
     )
 
 
-def _are_apart(bar: Axes, heights: np.ndarray, least: float) -> np.ndarray:
-    """Say which rising ticks are this share of the bar above the last kept one, bool [n]."""
+def _shares_of(bar: Axes, heights: np.ndarray) -> np.ndarray:
+    """Return how far up a bar heights lie, from 0 to 1."""
     scale = bar.yaxis.get_transform()
     bottom, top = scale.transform(np.array(bar.get_ylim()))
-    places = (scale.transform(heights) - bottom) / (top - bottom)
-    keep = np.ones(len(places), bool)
+    return np.asarray((scale.transform(heights) - bottom) / (top - bottom))
+
+
+def are_apart(shares: np.ndarray, least: float) -> np.ndarray:
+    """Say which ticks have room for their labels, bool [n].
+
+    Args:
+        shares: How far up an axis the ticks lie, rising, from 0 to 1.
+        least: Least distance to the last tick that is kept.
+    """
+    keep = np.ones(len(shares), bool)
     last = -np.inf
-    for k, place in enumerate(places):
-        keep[k] = place - last >= least
-        last = place if keep[k] else last
+    for k, share in enumerate(shares):
+        keep[k] = share - last >= least
+        last = share if keep[k] else last
     return keep
 
 
@@ -401,6 +412,10 @@ def notes_of(panel: Panel) -> list[Artist]:
     notes = floor_notes(panel)
     if panel.smoothed > 1:
         label = f"smoothed: spline, {panel.smoothed} x finer than computed"
+        notes = [Line2D([], [], linestyle="none", label=label), *notes]
+    if panel.thinned_from is not None:
+        drawn, computed = (f"{n} x {m}" for n, m in (panel.surface.shape, panel.thinned_from))
+        label = f"{drawn} of {computed} points drawn"
         notes = [Line2D([], [], linestyle="none", label=label), *notes]
     if panel.n_not_finite:
         label = f"not finite: {count_points(panel.n_not_finite)}"

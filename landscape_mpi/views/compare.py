@@ -44,6 +44,7 @@ MOST = 12
 SHARES = (1.0, 1.0, 0.66)  # of the usual sides, for 1, 2 and 3 columns
 FAR = 100.0  # ratio of two ranges beyond which one scale would flatten the narrower
 APART = "ranges differ by more than 100 times, so each picture has one of its own"
+APART_IN_SPACE = "one range would flatten some of them, so not all have the same"
 IN_SPACE: dict[str, Any] = {
     "bar_gap": 0.65,
     "bar_share": 0.6,
@@ -215,7 +216,7 @@ def draw_grid(
         if not in_space:
             _draw_border(canvas, panel.surface, to_edges=to_edges)
     set_heads(grid, heads)
-    draw_legend(grid, [APART] if is_apart else [])
+    draw_legend(grid, ([APART_IN_SPACE] if in_space else [APART]) if is_apart else [])
     return grid[0].figure
 
 

@@ -17,11 +17,10 @@ from matplotlib.transforms import Bbox
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.views.coarse import thinned
 from landscape_mpi.views.compare import draw_grid, make_shared_panels, shared_limits
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.page import extent_of
-from landscape_mpi.views.panel import Panel, make_panel
+from landscape_mpi.views.panel import Panel, thin_panel
 from landscape_mpi.views.picture_kind import find_kind
 from landscape_mpi.views.pictures import panels_for
 from landscape_mpi.views.space import Space
@@ -147,8 +146,7 @@ def _drawn(panel: Panel, kind: str, smooth: int) -> Panel:
     """Return a panel with at most as many points as a frame can show, unless more are asked for."""
     if not find_kind(kind).is_in_space or smooth > 1:
         return panel
-    surface = thinned(panel.surface, MOST_POINTS)
-    return panel if surface is panel.surface else make_panel(surface, panel.name, scale=panel.scale)
+    return thin_panel(panel, MOST_POINTS)
 
 
 def _following(

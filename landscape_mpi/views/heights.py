@@ -6,13 +6,17 @@ The height of a loss in nat is log10(loss + 0.1 nat). A plain logarithm would dr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.views.common_heights import find_common
 from landscape_mpi.views.levels import (
+    NO_ENDS,
+    Ends,
     choose_threshold,
     from_symlog,
     suits_symlog,
@@ -21,7 +25,6 @@ from landscape_mpi.views.levels import (
 
 FLOOR = 0.1  # nat, added to a loss before its logarithm
 NAT = "nat"
-NO_ENDS: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,11 @@ def choose_heights(
     unit: str,
     *,
     kind: str | None = None,
-    ends: tuple[float | None, float | None] = NO_ENDS,
+    ends: Ends = NO_ENDS,
 ) -> Heights:
-    """Choose one kind of heights for all surfaces that stand together.
+    """Choose one map to heights for all surfaces that stand together.
+
+    Without an upper end, heights end where an outlier would flatten the rest: see find_common.
 
     Args:
         values: One quantity of each surface, in any shape; only finite values count.
@@ -91,6 +96,41 @@ def choose_heights(
             positive; otherwise linear.
         ends: Values below and above which surfaces are cut off.
     """
+    heights = _choose_kind(values, unit, kind, ends)
+    common = find_common([heights.of(array) for array in values], heights.kind)
+    return heights if any(common.alone) else end_at(common.end, heights)
+
+
+def choose_each(
+    values: Sequence[np.ndarray],
+    unit: str,
+    *,
+    kind: str | None = None,
+    ends: Ends = NO_ENDS,
+) -> list[Heights]:
+    """Choose heights for surfaces that stand together, and others for those too far from the rest.
+
+    Args:
+        values: As for choose_heights.
+        unit: Unit of the quantity.
+        kind: As for choose_heights.
+        ends: Values below and above which surfaces are cut off. An upper one is for all surfaces.
+
+    Returns:
+        The heights of each surface; those with a common scale have the same object.
+    """
+    heights = _choose_kind(values, unit, kind, ends)
+    if heights.high is not None:
+        return [heights] * len(values)
+    common = find_common([heights.of(array) for array in values], heights.kind)
+    shared = end_at(common.end, heights)
+    return [
+        choose_heights([array], unit, kind=kind, ends=ends) if is_alone else shared
+        for array, is_alone in zip(values, common.alone, strict=True)
+    ]
+
+
+def _choose_kind(values: Sequence[np.ndarray], unit: str, kind: str | None, ends: Ends) -> Heights:
     low, high = ends
     finite = np.concatenate([array[np.isfinite(array)].ravel() for array in values])
     if kind is None and unit == NAT and finite.size and finite.min() >= 0 and finite.max() > FLOOR:
@@ -101,6 +141,20 @@ def choose_heights(
         kind = "symlog"
     threshold = choose_threshold(finite) if kind == "symlog" and finite.size else 1.0
     return Heights(kind, 0.0, low, high, threshold)
+
+
+def end_at(end: float | None, heights: Heights) -> Heights:
+    """Return heights that end at a height, rounded up to a value of two digits.
+
+    Args:
+        end: The height; None for heights as they are.
+        heights: The heights; an upper end that they have remains.
+    """
+    if end is None or heights.high is not None:
+        return heights
+    value = float(heights.values(np.array([end]))[0])
+    step = 10.0 ** (math.floor(math.log10(abs(value) or 1.0)) - 1)
+    return replace(heights, high=float(f"{step * math.ceil(value / step - 1e-9):.6g}"))
 
 
 def check_ends(heights: Heights, values: np.ndarray, where: str) -> None:

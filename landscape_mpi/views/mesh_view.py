@@ -12,11 +12,11 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.camera import Basin, Camera, basin_of, choose_camera
 from landscape_mpi.views.guessing import guessing_loss
+from landscape_mpi.views.height_scale import HeightScale, scale_of
 from landscape_mpi.views.heights import Heights
 from landscape_mpi.views.levels import format_levels
 from landscape_mpi.views.mesh import HEIGHT, Mesh, shown_heights
 from landscape_mpi.views.render_look import Look
-from landscape_mpi.views.space import HeightScale, scale_of
 from landscape_mpi.views.visibility import make_terrain
 
 

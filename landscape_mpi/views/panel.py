@@ -11,7 +11,7 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.schema import HESSIAN, RATIO
 from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.cells import Cells, connect
-from landscape_mpi.views.coarse import on_its_own_grid
+from landscape_mpi.views.coarse import on_its_own_grid, thinned
 from landscape_mpi.views.default_scale import scale_of
 from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
 
@@ -41,6 +41,7 @@ class Panel:
     cells: Cells
     scale: Scale | None  # None if no value is finite
     smoothed: int = 1  # cells drawn for each one computed, along an axis
+    thinned_from: tuple[int, int] | None = None  # points of the grid, if not all are drawn
     critical: Topology | None = None  # minima, saddles and maxima to mark
     standing: Standing | None = None  # None for a flat picture
 
@@ -93,6 +94,20 @@ def make_panel(
         scale = replace(scale, n_floored=int((values[finite] <= 0).sum()))
     cells = connect(computed, finite)
     return Panel(surface, name, values, _heights(values, scale), computed, finite, cells, scale)
+
+
+def thin_panel(panel: Panel, most: int) -> Panel:
+    """Return a complete panel with at most so many points along an axis, both ends among them.
+
+    Args:
+        panel: The quantity; one with points that are not computed is returned as it is.
+        most: Largest number of points along an axis, 2 or more.
+    """
+    surface = thinned(panel.surface, most)
+    if surface is panel.surface or not panel.computed.all():
+        return panel
+    few = make_panel(surface, panel.name, scale=panel.scale)
+    return replace(few, critical=panel.critical, thinned_from=panel.surface.shape)
 
 
 def _heights(values: np.ndarray, scale: Scale | None) -> np.ndarray:

@@ -19,12 +19,14 @@ from landscape_mpi.views.canvas import plain
 from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
-from landscape_mpi.views.panel import Panel, make_panel
+from landscape_mpi.views.panel import Panel, make_panel, thin_panel
 from landscape_mpi.views.picture_kind import find_kind
 from landscape_mpi.views.plane import draw_beside
 from landscape_mpi.views.smooth import smooth_panel
 from landscape_mpi.views.space import Space, stand_up
 from landscape_mpi.views.table_file import Rows
+
+MOST_IN_SPACE = 401  # points along an axis of a surface in space: then a cell has three pixels
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ def panels_for(
     """
     picture = find_kind(kind)
     if picture.is_in_space:
-        panels = stand_up(panels, space or Space())
+        few = panels if smooth > 1 else [thin_panel(panel, MOST_IN_SPACE) for panel in panels]
+        panels = stand_up(few, space or Space())
     return [smooth_panel(panel, smooth) if picture.is_smoothed else panel for panel in panels]
 
 

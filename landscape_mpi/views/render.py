@@ -27,7 +27,6 @@ from landscape_mpi.views.mesh import HEIGHT, Mesh, to_cells, to_polygons
 from landscape_mpi.views.mesh_arrays import normals_of
 from landscape_mpi.views.mesh_view import MeshView
 from landscape_mpi.views.occlusion import add_occlusion
-from landscape_mpi.views.render_bar import draw_bar
 from landscape_mpi.views.render_look import Look
 
 WIDTH = 1600  # pixels, if no size is asked for
@@ -80,6 +79,8 @@ def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = 
             "or EGL, or open the .vtp in ParaView."
         )
     if look.bar:
+        from landscape_mpi.views.render_bar import draw_bar  # imports all of matplotlib
+
         pixels = np.concatenate([pixels, draw_bar(view, strip, height)], axis=1)
     with whole_file(path) as partial:
         shown = Image.fromarray(pixels if look.transparent else on_white(pixels))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from operator import is_not
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LightSource
+from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
+from landscape_mpi.views.beyond import words_beyond
 from landscape_mpi.views.box import (
     floor_and_top,
     ranges_of,
@@ -24,6 +28,7 @@ from landscape_mpi.views.canvas import (
     Canvas,
     add_color_bar,
     add_legend,
+    are_apart,
     axis_label,
     bar_ticks,
     center_entry,
@@ -52,6 +57,7 @@ SIDES = (4.8, 4.2)  # inches
 LIGHT = LightSource(azdeg=225, altdeg=50)
 DARKEST = 0.5  # share of its colour that a face turned away from the light keeps
 ZOOM, ZOOM_IN_GIVEN = 0.95, 0.85  # the second one keeps the labels roughly within the axes
+TICK_SHARE = 0.09  # of the vertical axis, at least, between two of its labels
 MATHTEXT = re.compile(r"[${}^\s]")  # things that take no room
 LABEL_INCHES = 3.0  # approximate length of the longer edge of the box
 
@@ -83,7 +89,10 @@ def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
         paths = _draw_paths(canvas.axes, panel, starred=bool(center))
         mappable = ScalarMappable(norm_of(panel.scale), color_map())
         add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
-    add_legend(canvas, [*center, *paths, *notes_of(panel)])
+    # A grid has these words over each picture.
+    beyond = words_beyond(panel) if panel.standing and canvas.collected is None else []
+    words = [Line2D([], [], linestyle="none", label=text) for text in beyond]
+    add_legend(canvas, [*center, *paths, *notes_of(panel), *words])
     return canvas
 
 
@@ -120,6 +129,9 @@ def _label_heights(axes: Axes3D, panel: Panel, room: float) -> None:
     longest = 0
     if panel.scale is not None:
         ticks = thin_out(bar_ticks(panel.scale), max(3, int(6 * room)))
+        floor, top = floor_and_top(panel.scale)
+        shares = (panel.scale.height(ticks) - floor) / (top - floor)
+        ticks = ticks[are_apart(shares, TICK_SHARE / room)]
         texts = format_levels(ticks)
         axes.set_zticks(list(panel.scale.height(ticks)), labels=texts)
         plain_texts = [MATHTEXT.sub("", text.replace(r"\times", "x")) for text in texts]
@@ -147,12 +159,29 @@ def _draw_faces(canvas: Canvas, panel: Panel, scale: Scale) -> None:
         colors[:, :3] *= _brightness(polygons, box, floor_and_top(scale))[:, None]
         axes.add_collection3d(
             # Edges in the face's colour close the seams of antialiasing.
-            Poly3DCollection(polygons, facecolors=colors, edgecolors=colors, linewidths=0.2)
+            _Faces(polygons, facecolors=colors, edgecolors=colors, linewidths=0.2)
         ).set_rasterized(True)
     loose = panel.cells.loose
     if len(loose):
         x, y, z = points[loose].T
         axes.scatter(x, y, z, s=90, c=z, norm=norm, cmap=color_map(), edgecolors="0.3")
+
+
+class _Faces(Poly3DCollection):
+    """Faces that are projected once for a camera: matplotlib would do it in each of its passes."""
+
+    _projected: tuple[Any, ...] = ()  # of the last pass: projection, faces and colours
+    _depth = 0.0
+
+    def do_3d_projection(self) -> float:
+        """Project the faces and sort them from back to front; return the nearest depth."""
+        parts = self._faces, self._facecolor3d, self._edgecolor3d
+        known, *others = self._projected or (None,)
+        is_new = not np.array_equal(known, self.axes.M) or any(map(is_not, parts, others))
+        if is_new:
+            self._depth = super().do_3d_projection()
+            self._projected = np.array(self.axes.M), *parts
+        return self._depth
 
 
 def _polygons(panel: Panel, points: np.ndarray) -> np.ndarray:

@@ -70,7 +70,8 @@ function prepare() {
     view.heights = all.length ? Object.fromEntries(drawn.map(([kind, heights]) => [kind, heights[0]])) : null;
     view.ranges = Object.fromEntries(drawn.map(([kind, heights]) => [kind, rangeOf(heights)]));
   }
-  for (const kind of KINDS) common[kind] = shareRange(kind);
+  common.flat = shareRange("flat");
+  common.space = shareHeights();
   for (const view of views) view.shown = Object.fromEntries(KINDS.map((kind) => [kind, shownRange(view, kind)]));
 }
 
@@ -84,6 +85,17 @@ function shareRange(kind) {
   const sharing = known.filter((view) => !middle || span(rangeOf([middle.ranges[kind], view.ranges[kind]])) <= close * span(middle.ranges[kind]));
   for (const view of views) view.isAlone = { ...view.isAlone, [kind]: !sharing.includes(view) };
   return sharing.length ? rangeOf(sharing.map((view) => view.ranges[kind])) : null;
+}
+
+// The heights that planes share, as all pictures choose them: an outlier is cut, or has its own.
+function shareHeights() {
+  const { end, alone } = scales.space.common[scales.space.kind];
+  const isAlone = (view) => view.isLine !== views[0].isLine || alone.includes(view.number);
+  for (const view of views) view.isAlone.space = isAlone(view);
+  const sharing = views.filter((view) => view.ranges.space && !isAlone(view));
+  if (!sharing.length) return null;
+  const [low, high] = rangeOf(sharing.map((view) => view.ranges.space));
+  return [low, end === null ? high : Math.min(high, end)];
 }
 
 function shownRange(view, kind) {

@@ -5,6 +5,8 @@ const SHADOW = "0 0 3px #000000, 0 0 2px #000000, 0 0 1px #000000"; // of white 
 const BAR = { left: 16, width: 14, above: 12 }; // pixels
 const BRIGHTEST = "#fde725"; // of the colours
 const HEIGHTS = 4; // ticks on the upright axis, at most about: a turned one has less room
+const NARROW = 420; // pixels: a flat picture with room for few words
+const SMOOTH = 101; // points of an axis: with more, curved lines look like straight ones and take twice the time
 const RELIEF = 0.66; // height of the box over its longer side
 
 // Rows along beta, as plotly.js wants them; null is a hole.
@@ -77,15 +79,17 @@ function surfaceTrace(view) {
 
 // The colours with the lines of the longest run of levels, and the lines of the others.
 function contourTraces(view, q, colors) {
-  const runs = runsOfLevels(scales.flat, view.shown.flat).sort((a, b) => heightsAt(b).length - heightsAt(a).length);
+  const [longest, ...others] = runsOfLevels(scales.flat, view.shown.flat).sort((a, b) => heightsAt(b).length - heightsAt(a).length);
+  const runs = [longest, ...others.flatMap(heightsAt).sort((a, b) => a - b).map((height) => ({ start: height, end: height, size: 1 }))];
   const [low, high] = view.shown.flat;
   const base = {
     type: "contour", autocontour: false, connectgaps: false, zmin: low, zmax: high,
-    x: [...view.alpha], y: [...view.beta], z: rowsOf(view, view.heights.flat), line: { color: "rgba(255,255,255,0.55)", width: 0.8 },
+    x: [...view.alpha], y: [...view.beta], z: rowsOf(view, view.heights.flat), line: { color: "rgba(255,255,255,0.55)", width: 0.8, smoothing: Math.max(view.alpha.length, view.beta.length) < SMOOTH ? 1 : 0 },
   };
   return runs.map((run, k) => {
     const contours = { coloring: k ? "none" : "heatmap", showlabels: true, labelfont: { color: "#ffffff", size: 10, shadow: SHADOW }, ...run };
-    if (k) return { ...base, name: "more lines", contours, showscale: false, showlegend: false };
+    // Labels of one trace know nothing of those of another: only the lowest line has room for one.
+    if (k) return { ...base, name: "more lines", contours: { ...contours, showlabels: k === 1 }, showscale: false, showlegend: false };
     return { ...base, name: "contour", contours, colorscale: "Viridis", colorbar: barOf(q, run, colors) };
   });
 }
@@ -147,8 +151,9 @@ function sidesOf(view) {
 function endsOf(view) {
   const [low, high] = view.shown.space;
   const pad = 0.02 * (high - low);
-  const own = view.ranges.space ?? [low, high];
-  const [isCutBelow, isCutAbove] = [state.floor !== null && low > own[0], state.clip !== null && high < own[1]];
+  // The same for all planes, so that the same height is at the same place.
+  const drawn = views.filter((other) => !other.isLine && other.ranges.space && other.isAlone.space === view.isAlone.space);
+  const [isCutBelow, isCutAbove] = [drawn.some((other) => low > other.ranges.space[0]), drawn.some((other) => high < other.ranges.space[1])];
   return [isCutBelow ? low : low - pad, isCutAbove ? high : high + pad];
 }
 
@@ -160,8 +165,8 @@ function spaceLayout(view, q, colors) {
     scene: {
       camera: structuredClone(state.camera), dragmode: false, aspectmode: "manual",
       aspectratio: sidesOf(view), hovermode: false,
-      xaxis: { ...axis, title: { text: "α" }, range: [view.alpha[0], view.alpha.at(-1)], nticks: 6 },
-      yaxis: { ...axis, title: { text: "β" }, range: [view.beta[0], view.beta.at(-1)], nticks: 6 },
+      xaxis: { ...axis, title: { text: "α" }, range: [view.alpha[0], view.alpha.at(-1)], ...innerTicks(view.alpha) },
+      yaxis: { ...axis, title: { text: "β" }, range: [view.beta[0], view.beta.at(-1)], ...innerTicks(view.beta) },
       zaxis: { ...axis, title: { text: q ? titleOf(q) : "" }, range: view.ends, ...ticksOf(scales.space, view.ends, HEIGHTS) },
     },
     annotations: q ? [] : [absent()],
@@ -192,5 +197,6 @@ const shapesOf = (view) => [...crosshair(view), ...arrowOf(view, beyond(view)), 
 
 function beyondNote(view, colors) {
   const words = beyond(view);
-  return words ? [{ text: words, showarrow: false, xref: "x domain", yref: "y domain", x: 0, y: 1, xanchor: "left", yanchor: "bottom", yshift: 17, font: { size: 11, color: colors.soft } }] : [];
+  const isNarrow = view.flat.clientWidth < NARROW;
+  return words ? [{ text: isNarrow ? words.replace(/ of the (plane|line) is/, "") : words, showarrow: false, xref: "x domain", yref: "y domain", x: 0, y: 1, xanchor: "left", yanchor: "bottom", yshift: 17, font: { size: 11, color: colors.soft } }] : [];
 }

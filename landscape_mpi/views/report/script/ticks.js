@@ -1,6 +1,7 @@
 // Round values for axes, bars and contour lines.
 
 const LEVELS = 12; // contour levels, at most about
+const LABELS = 9; // labels that have room along an axis in space
 
 function niceStep(rough) {
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -18,7 +19,23 @@ function linearTicks(low, high, n) {
 function ticksOf(scale, [low, high], n = 6) {
   const isInside = (value) => scale.up(value) >= low - 1e-9 && scale.up(value) <= high + 1e-9;
   const inside = roundValues(scale, low, high, n).filter(isInside);
-  return labelled(scale, inside.length > 1 ? inside : linearTicks(scale.down(low), scale.down(high), n).filter(isInside));
+  const found = inside.length > 1 ? inside : linearTicks(scale.down(low), scale.down(high), n).filter(isInside);
+  return labelled(scale, withRoom(found, scale.up, (high - low) / LABELS));
+}
+
+// Of the edges of a plane in space: at their ends, labels would lie on those of the next edge.
+function innerTicks(axis) {
+  const [low, high] = [axis[0], axis.at(-1)];
+  const margin = 0.08 * (high - low);
+  return labelled(SCALES.linear(), linearTicks(low, high, 6).filter((value) => value > low + margin && value < high - margin));
+}
+
+// The values whose labels touch neither that of 0 nor that of the value before.
+function withRoom(values, up, least) {
+  const kept = [];
+  const isFarFrom0 = (value) => value === 0 || !values.includes(0) || Math.abs(up(value) - up(0)) >= least;
+  for (const value of values.filter(isFarFrom0)) if (!kept.length || up(value) - up(kept.at(-1)) >= least) kept.push(value);
+  return kept;
 }
 
 function roundValues(scale, low, high, n) {

@@ -1,0 +1,97 @@
+"""The heights that surfaces share where they stand together, so that no outlier flattens the rest.
+
+One corner of 261,246 nat would press five surfaces of 300 nat into the lower half of their boxes.
+So the shared heights end where those of the other surfaces end, and the few points above are cut
+off. A surface that has nothing in common with the others keeps heights of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Times the span of the surface whose top is the middle one. A wider surface is cut, if KEPT of it
+# remains.
+FLATTENS, FLATTENS_LINEAR = 2.0, 10.0
+APART, APART_LINEAR = 4.0, 100.0  # wider than this and not to be cut: heights of its own
+KEPT = 0.75  # at least this share of the points of a surface is not cut
+LEAST_SPAN = 1.0  # decade: surfaces flatter than this are not the measure of the others
+BODY = 4.0  # a surface is cut beyond so many times the span of three quarters of its points
+
+
+@dataclass(frozen=True)
+class Common:
+    """The common part of the heights of several surfaces."""
+
+    end: float | None  # height above which all are cut off; None for no cut
+    alone: tuple[bool, ...]  # by surface: whether it has heights of its own
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The heights of one surface."""
+
+    low: float
+    high: float  # end of its body
+    most: float  # KEPT of its points are not higher
+    top: float  # of its highest point
+
+    @property
+    def size(self) -> float:
+        return self.high - self.low
+
+    def beside(self, other: _Span, high: float) -> float:
+        """Return the span that holds another surface too, and this one up to a height."""
+        return max(high, other.high) - min(self.low, other.low)
+
+
+def find_common(heights: Sequence[np.ndarray], kind: str) -> Common:
+    """Find the end of the heights that surfaces share, and the surfaces that share none.
+
+    Args:
+        heights: Heights of each surface, in any shape; only finite ones count.
+        kind: Kind of the heights: linear, log or symlog.
+    """
+    is_linear = kind == "linear"
+    spans = [_span_of(each[np.isfinite(each)], is_linear) for each in heights]
+    known = sorted((s for s in spans if s is not None and s.size > 0), key=lambda s: s.high)
+    if not known:
+        return Common(None, tuple(False for _ in spans))
+    middle = known[(len(known) - 1) // 2]
+    unit = middle.size if is_linear else max(middle.size, LEAST_SPAN)
+    limits = (FLATTENS_LINEAR, APART_LINEAR) if is_linear else (FLATTENS, APART)
+    ends = [
+        None if span is None else _end_beside(span, middle, *(unit * limit for limit in limits))
+        for span in spans
+    ]
+    sharing = [
+        (span, end) for span, end in zip(spans, ends, strict=True) if span and end is not None
+    ]
+    end = max(end for _, end in sharing)
+    alone = tuple(span is not None and end is None for span, end in zip(spans, ends, strict=True))
+    return Common(end if any(span.top > end for span, _ in sharing) else None, alone)
+
+
+def _end_beside(span: _Span, middle: _Span, flattens: float, apart: float) -> float | None:
+    """Return the height up to which a surface should be seen beside the middle one.
+
+    Returns:
+        None if it would flatten the other even if it were cut.
+    """
+    if span.beside(middle, span.high) <= flattens:
+        return span.high
+    if span.beside(middle, span.most) <= flattens:
+        return span.most
+    return span.high if span.beside(middle, span.high) <= apart else None
+
+
+def _span_of(finite: np.ndarray, is_linear: bool) -> _Span | None:
+    if not finite.size:
+        return None
+    low, most, top = map(float, np.quantile(finite, [0.0, KEPT, 1.0]))
+    fence = math.inf if is_linear else low + BODY * max(most - low, LEAST_SPAN)
+    high = top if top <= fence else float(finite[finite <= fence].max())
+    return _Span(low, high, most, top)
