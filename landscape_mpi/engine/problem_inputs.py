@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from landscape_mpi.compute.batch_functions import call
 from landscape_mpi.compute.batch_source import BatchSource, source_of
 from landscape_mpi.compute.batch_tree import digest as digest_tree
 from landscape_mpi.compute.batch_tree import moved
+from landscape_mpi.compute.class_count import CrossEntropyWatch
 from landscape_mpi.compute.directions import digest
 from landscape_mpi.compute.evaluation import finished_means
 from landscape_mpi.compute.layer_kinds import LayerKinds, find_kinds, has_unknown, known_kinds
@@ -134,8 +135,11 @@ def _finished(problem: Problem, source: BatchSource, network: nn.Module) -> tupl
     return tuple(values)
 
 
-def check_counted(problem: Problem, source: BatchSource, network: nn.Module) -> None:
+def check_counted(problem: Problem, source: BatchSource, network: nn.Module) -> int | None:
     """Check that some batch of a split counts: its mean loss is divided by the sum of counts.
+
+    Returns:
+        The number of classes, if the loss of that batch is the plain cross-entropy; otherwise None.
 
     Args:
         problem: The problem.
@@ -146,8 +150,10 @@ def check_counted(problem: Problem, source: BatchSource, network: nn.Module) -> 
         InputError: If no batch counts.
     """
     for number in range(len(source)):
-        if float(first_loss(problem, source, network, number)[1]) != 0:
-            return
+        with CrossEntropyWatch() as watch:
+            pair = first_loss(problem, source, network, number)
+        if float(pair[1]) != 0:
+            return watch.n_classes(pair)
     raise InputError(
         f"Problem: nothing counts in data[{source.name!r}]: the loss returned a count of 0 for "
         f"each of its {len(source)} batches, so their mean would be 0 / 0. The second number of a "
@@ -188,15 +194,15 @@ def read_problem(
     extra = extra_state_of(own)
     own.eval()
     check_statistics(own, option="Problem")
-    for one in batches.values():
-        check_counted(problem, one, own)
+    counts = {check_counted(problem, one, own) for one in batches.values()}
     check_finished(own, state, option="Problem")
     refuse_non_finite(source.name, named_tensors(own))
     fingerprints = [one.fingerprint() for one in batches.values()]
     sha256 = {"weights_sha256": digest(state), "data_sha256": digest_tree(fingerprints)}
     if checkpoint:
         sha256["checkpoint_sha256"] = checkpoint.sha256
-    subject = _subject(source, problem, batches, extra)
+    n_classes = counts.pop() if len(counts) == 1 else None
+    subject = replace(_subject(source, problem, batches, extra), n_classes=n_classes)
     finished = _finished(problem, next(iter(batches.values())), own)
     if finished:  # a metric may have changed running statistics, or the mode
         fill_network(own.train(), state, extra, option="Problem")

@@ -17,6 +17,7 @@ from landscape_mpi.zoo.dataset import NOUNS
 ERRORS = {None: "no error beside it", "largest output": "error: another output is the largest"}
 
 CROSS_ENTROPY = "cross_entropy"  # value of --loss
+NO_UNIT = "1"  # unit of the loss of a problem that names none
 
 
 @dataclass(frozen=True)
@@ -241,6 +242,7 @@ class ProblemSubject(Subject):
     counts: str  # samples or batches, which a limit counts
     extra: Mapping[str, object] = field(default_factory=dict, compare=False)  # see tensors.Extra
     metric_units: tuple[str, ...] = ()  # units of the metrics, in their order
+    n_classes: int | None = None  # known if the loss is the plain cross-entropy of classes
 
     @property
     def model(self) -> str:
@@ -271,8 +273,8 @@ class ProblemSubject(Subject):
 
     @property
     def loss_units(self) -> str:
-        """Return the unit of the loss."""
-        return self.units
+        """Return the unit of the loss: nat for a cross-entropy, unless the problem names one."""
+        return "nat" if self.n_classes is not None and self.units == NO_UNIT else self.units
 
     @property
     def loss_fields(self) -> tuple[Field, ...]:
@@ -286,7 +288,9 @@ class ProblemSubject(Subject):
                 math.nan,
             )
             for split in self.n_samples
-            for name, units in zip(self.functions, (self.units, *self.metric_units), strict=True)
+            for name, units in zip(
+                self.functions, (self.loss_units, *self.metric_units), strict=True
+            )
         )
 
     @property
@@ -302,6 +306,7 @@ class ProblemSubject(Subject):
             "problem_seed": self.seed,
             "problem_dtype": self.dtype,
             "problem_units": self.units,
+            **({} if self.n_classes is None else {schema.N_CLASSES: self.n_classes}),
         }
 
     @property
