@@ -15,11 +15,13 @@ import numpy as np
 
 # Times the span of the surface whose top is the middle one. A wider surface is cut, if KEPT of it
 # remains.
-FLATTENS, FLATTENS_LINEAR = 2.0, 10.0
+FLATTENS, FLATTENS_LINEAR = 1.6, 10.0
 APART, APART_LINEAR = 4.0, 100.0  # wider than this and not to be cut: heights of its own
-KEPT = 0.75  # at least this share of the points of a surface is not cut
+KEPT = 0.85  # at least this share of the points of a surface is not cut for others
 LEAST_SPAN = 1.0  # decade: surfaces flatter than this are not the measure of the others
-BODY = 4.0  # a surface is cut beyond so many times the span of three quarters of its points
+# A surface is cut, also alone, beyond so many times the span of three quarters of its points, but
+# not if it spans fewer decades than that.
+BODY, LEAST_BODY, MOST_OF_BODY = 2.0, 4.0, 0.75
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,9 @@ class _Span:
     def size(self) -> float:
         return self.high - self.low
 
-    def beside(self, other: _Span, high: float) -> float:
-        """Return the span that holds another surface too, and this one up to a height."""
-        return max(high, other.high) - min(self.low, other.low)
+    def beside(self, other: _Span, floor: float, high: float) -> float:
+        """Return the span from a floor that holds another surface too, and this up to a height."""
+        return max(high, other.high) - min(floor, self.low, other.low)
 
 
 def find_common(heights: Sequence[np.ndarray], kind: str) -> Common:
@@ -63,10 +65,10 @@ def find_common(heights: Sequence[np.ndarray], kind: str) -> Common:
     middle = known[(len(known) - 1) // 2]
     unit = middle.size if is_linear else max(middle.size, LEAST_SPAN)
     limits = (FLATTENS_LINEAR, APART_LINEAR) if is_linear else (FLATTENS, APART)
-    ends = [
-        None if span is None else _end_beside(span, middle, *(unit * limit for limit in limits))
-        for span in spans
-    ]
+    # Logarithms of losses have a common floor; other heights may have outliers below.
+    floor = min(span.low for span in known) if kind == "log" else math.inf
+    widest = unit * limits[0], unit * limits[1]
+    ends = [None if span is None else _end_beside(span, middle, floor, *widest) for span in spans]
     sharing = [
         (span, end) for span, end in zip(spans, ends, strict=True) if span and end is not None
     ]
@@ -75,23 +77,25 @@ def find_common(heights: Sequence[np.ndarray], kind: str) -> Common:
     return Common(end if any(span.top > end for span, _ in sharing) else None, alone)
 
 
-def _end_beside(span: _Span, middle: _Span, flattens: float, apart: float) -> float | None:
+def _end_beside(
+    span: _Span, middle: _Span, floor: float, flattens: float, apart: float
+) -> float | None:
     """Return the height up to which a surface should be seen beside the middle one.
 
     Returns:
         None if it would flatten the other even if it were cut.
     """
-    if span.beside(middle, span.high) <= flattens:
+    if span.beside(middle, floor, span.high) <= flattens:
         return span.high
-    if span.beside(middle, span.most) <= flattens:
+    if span.beside(middle, floor, span.most) <= flattens:
         return span.most
-    return span.high if span.beside(middle, span.high) <= apart else None
+    return span.high if span.beside(middle, floor, span.high) <= apart else None
 
 
 def _span_of(finite: np.ndarray, is_linear: bool) -> _Span | None:
     if not finite.size:
         return None
-    low, most, top = map(float, np.quantile(finite, [0.0, KEPT, 1.0]))
-    fence = math.inf if is_linear else low + BODY * max(most - low, LEAST_SPAN)
+    low, body, most, top = map(float, np.quantile(finite, [0.0, MOST_OF_BODY, KEPT, 1.0]))
+    fence = math.inf if is_linear else low + max(BODY * (body - low), LEAST_BODY)
     high = top if top <= fence else float(finite[finite <= fence].max())
     return _Span(low, high, most, top)
