@@ -7,7 +7,7 @@ import pytest
 from surface_files import write_surface
 
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.views.default_scale import default_scale
+from landscape_mpi.views.default_scale import default_scale, scale_of
 
 AXIS = np.linspace(-1, 1, 10)
 
@@ -99,6 +99,22 @@ def test_other_values_have_the_scale_that_they_ask_for(surface_of, values, kind)
 
 def test_a_negative_loss_is_no_cross_entropy_whatever_the_file_says(surface_of):
     assert default_scale([surface_of(part_below(50) - 2)], "train_loss").top is None
+
+
+@pytest.mark.parametrize(("high", "end"), [(1e36, 3.0), (1e5, None)])
+def test_a_few_enormous_values_do_not_decide_the_colours_of_the_others(surface_of, high, end):
+    """Nine tenths of the values are at most 3 in magnitude, and an outlier is a million times."""
+    values = np.append(np.linspace(-3, 3, 95), [high] * 5).reshape(10, 10)
+    usual = default_scale([surface_of(values)], "train_loss")
+    assert usual.end == end
+    scale = scale_of([surface_of(values)], "train_loss", where="")
+    assert (scale.clipped and scale.clipped[1]) == end
+    # All of one surface may be as large, which then is no outlier of its own.
+    far = surface_of(np.full((10, 10), 1e30) * (1 + AXIS[:, None] / 2))
+    assert (
+        default_scale([surface_of(np.linspace(-3, 3, 100).reshape(10, 10)), far], "train_loss").end
+        is None
+    )
 
 
 def test_one_surface_without_classes_leaves_all_to_their_values(surface_of):

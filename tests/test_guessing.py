@@ -41,3 +41,13 @@ def test_files_of_the_reference_program_are_of_ten_classes(tmp_path):
         file["xcoordinates"], file["ycoordinates"] = np.linspace(-1, 1, 3), np.linspace(-1, 1, 2)
         file["train_loss"] = np.ones((3, 2))
     assert guessing_loss(read_surface(tmp_path / "theirs.h5"), "train_loss") == math.log(10)
+
+
+def test_a_loss_with_negative_values_is_no_cross_entropy(tmp_path):
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        file["xcoordinates"], file["ycoordinates"] = np.linspace(-1, 1, 3), np.linspace(-1, 1, 2)
+        file["train_loss"] = np.array([[3.0, -0.5], [1.0, 2.0], [-1.0, 1.0]])  # -1: not computed
+    surface = read_surface(tmp_path / "theirs.h5")
+    assert guessing_loss(surface, "train_loss") is None
+    computed = {name: done & (surface.values[name] > 0) for name, done in surface.done_of.items()}
+    assert guessing_loss(replace(surface, done_of=computed), "train_loss") == math.log(10)

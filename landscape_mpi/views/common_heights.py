@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landscape_mpi.views.levels import without_outliers
+
 # Times the span of the surface whose top is the middle one. A wider surface is cut, if KEPT of it
 # remains.
 FLATTENS, FLATTENS_LINEAR = 1.6, 10.0
@@ -96,6 +98,9 @@ def _span_of(finite: np.ndarray, is_linear: bool) -> _Span | None:
     if not finite.size:
         return None
     low, body, most, top = map(float, np.quantile(finite, [0.0, MOST_OF_BODY, KEPT, 1.0]))
-    fence = math.inf if is_linear else low + max(BODY * (body - low), LEAST_BODY)
-    high = top if top <= fence else float(finite[finite <= fence].max())
+    if is_linear:
+        high = float(without_outliers(finite).max())
+    else:
+        fence = low + max(BODY * (body - low), LEAST_BODY)
+        high = top if top <= fence else float(finite[finite <= fence].max())
     return _Span(low, high, most, top)

@@ -23,6 +23,7 @@ from landscape_mpi.views.levels import (
     make_scale,
     suits_log,
     suits_symlog,
+    without_outliers,
 )
 
 GUESSES = 10.0 / math.log(10.0)  # colours end at this multiple of guessing: 10 nat for 10 classes
@@ -45,6 +46,7 @@ class DefaultScale:
     top: float | None = None  # where colours from 0 end; None: both ends are the values'
     levels: tuple[float, ...] = ()  # contour lines; none: round values between the ends
     added: float | None = None  # heights in space: log10(value + added); None: as colours
+    end: float | None = None  # where colours end because of outliers above; None: no such end
 
 
 def scale_of(
@@ -100,8 +102,10 @@ def _fill_in(
     """Return kind, ends and lines, from the usual scale where the options leave them open."""
     low, high = ends
     if usual.top is None:
+        if high is None and usual.end is not None and (low is None or low < usual.end):
+            high = usual.end
         has_0 = any(end is not None and end <= 0 for end in ends)
-        return ("linear" if usual.kind == "log" and has_0 else usual.kind), ends, ()
+        return ("linear" if usual.kind == "log" and has_0 else usual.kind), (low, high), ()
     if isinstance(levels, list):
         return usual.kind, ends, ()
     low = 0.0 if low is None else low
@@ -135,7 +139,10 @@ def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
     if not finite:
         return DefaultScale("linear", threshold=1.0)
     pooled = np.concatenate(finite)
-    own = DefaultScale(_kind_of(finite), choose_threshold(pooled))
+    bodies = [without_outliers(values) for values in finite]
+    body = np.concatenate(bodies)
+    end = float(body.max()) if body.max() < pooled.max() else None
+    own = DefaultScale(_kind_of(bodies), choose_threshold(body), end=end)
     guesses = [guessing_loss(surface, name) for surface in known]
     if None in guesses or pooled.min() < 0:
         return own
@@ -143,7 +150,7 @@ def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
     if pooled.max() < FEW_COLORS * top:
         return replace(own, added=ADDED)
     if np.mean([np.mean(values <= top) for values in computed]) < LEAST_BELOW:
-        return DefaultScale("log", own.threshold, added=ADDED)
+        return replace(own, kind="log", added=ADDED)
     return DefaultScale("linear", own.threshold, top, tuple(levels_to(top)), ADDED)
 
 

@@ -18,9 +18,13 @@ def guessing_loss(surface: Surface, quantity: str) -> float | None:
         quantity: One of its values.
 
     Returns:
-        None if the quantity is not a cross-entropy in nat, or the number of classes is unknown.
+        None if the quantity is not a cross-entropy in nat, which is never negative, or the number
+        of classes is unknown.
     """
     n_classes = surface.attributes.get(N_CLASSES)
     if quantity not in NAMES or n_classes is None or surface.units.get(quantity) != "nat":
         return None
-    return math.log(int(n_classes)) if int(n_classes) > 1 else None
+    computed = surface.values[quantity][surface.done_of[quantity]]
+    if int(n_classes) < 2 or (computed < 0).any():
+        return None
+    return math.log(int(n_classes))

@@ -21,6 +21,7 @@ from landscape_mpi.views.levels import (
     from_symlog,
     suits_symlog,
     to_symlog,
+    without_outliers,
 )
 
 FLOOR = 0.1  # nat, added to a loss before its logarithm
@@ -136,10 +137,15 @@ def _choose_kind(values: Sequence[np.ndarray], unit: str, kind: str | None, ends
     if kind is None and unit == NAT and finite.size and finite.min() >= 0 and finite.max() > FLOOR:
         return Heights("log", FLOOR, low, high)
     if kind is None:
-        kind = "symlog" if finite.size and suits_symlog(finite) else "linear"
+        body = [
+            without_outliers(own) for array in values if (own := array[np.isfinite(array)]).size
+        ]
+        kind = "symlog" if body and suits_symlog(np.concatenate(body)) else "linear"
     if kind == "log" and finite.size and finite.max() <= 0:
         kind = "symlog"
-    threshold = choose_threshold(finite) if kind == "symlog" and finite.size else 1.0
+    threshold = (
+        choose_threshold(without_outliers(finite)) if kind == "symlog" and finite.size else 1.0
+    )
     return Heights(kind, 0.0, low, high, threshold)
 
 

@@ -22,6 +22,7 @@ LOG_FROM_RATIO = 30.0  # linear levels leave a basin this deep empty
 SYMLOG_FROM_RATIO = 300.0  # the same, for the ratio of the largest magnitude to the middle one
 SYMLOG_DECADES = 6  # largest number on each side: smaller values are drawn linearly
 DEFAULT_LEVELS = 12
+OUTLIER = 1e6  # times the magnitude that nine tenths of the values do not exceed
 CONSTANT_WITHIN = 1e-12  # of the largest magnitude: smaller differences are rounding
 
 # Mantissas of rising density; the sparsest gives one level per several decades.
@@ -257,6 +258,12 @@ def suits_symlog(finite: np.ndarray) -> bool:
     if finite.min() > 0 or magnitudes.size == 0:
         return False
     return bool(magnitudes.max() / SYMLOG_FROM_RATIO > np.median(magnitudes))
+
+
+def without_outliers(finite: np.ndarray) -> np.ndarray:
+    """Return values without those so large that all others would have one colour."""
+    usual = float(np.quantile(np.abs(finite), 0.9))
+    return finite if usual == 0 else finite[finite <= OUTLIER * usual]
 
 
 def choose_threshold(finite: np.ndarray) -> float:

@@ -23,7 +23,7 @@ function chosenScales() {
   const usual = usualScales[state.quantity];
   const make = (kind, more = {}) => ({ top: null, levels: [], ...usual, ...more, kind, ...SCALES[kind](usual) });
   if (state.scale !== "auto") {
-    const scale = make(state.scale, { top: null, levels: [] });
+    const scale = make(state.scale, { top: null, levels: [], end: null });
     return { flat: scale, space: scale };
   }
   const flat = make(usual.kind);
@@ -99,10 +99,11 @@ function shareHeights() {
 }
 
 function shownRange(view, kind) {
-  const { up, top } = scales[kind];
+  const { up, top, end } = scales[kind];
   const own = view.ranges[kind];
   if (!own) return [0, 1];
   let [low, high] = state.shared && !view.isAlone[kind] && common[kind] ? common[kind] : own;
+  if (kind === "flat" && end !== null) high = Math.min(high, up(end));
   if (top !== null) [low, high] = [up(0), view.isLine ? Math.min(high, up(top)) : up(top)];
   if (state.floor !== null && Number.isFinite(up(state.floor))) low = up(state.floor);
   if (state.clip !== null) high = top === null ? Math.min(high, up(state.clip)) : up(state.clip);

@@ -5,7 +5,7 @@ const isComputed = (q, k) => !q.done || q.done[k];
 // How much of a surface lies above the end of its colours, in words; null where nothing does.
 function beyond(view) {
   const q = quantityOf(view);
-  if (!q || (scales.flat.top === null && state.clip === null)) return null;
+  if (!q || (scales.flat.top === null && scales.flat.end === null && state.clip === null)) return null;
   const end = scales.flat.down(view.shown.flat[1]);
   const values = q.values.filter((value, k) => isComputed(q, k) && !Number.isNaN(value));
   const above = values.filter((value) => value > end * (1 + 1e-9));
