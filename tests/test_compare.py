@@ -354,6 +354,23 @@ def test_ranges_that_differ_by_more_than_100_times_have_colours_of_their_own(wri
     assert len(lows) == (2 if n_bars > 1 else 1)
 
 
+def test_the_bar_of_filled_contours_is_spaced_by_values(write):
+    """The levels are 0.1, 0.5, 1, 2, 3 ... 10, and 0.5 lies at a twentieth of the bar."""
+    path = write("net", lambda a, b: 5 * (a * a + b * b))
+    with h5py.File(path, "a") as file:
+        file.attrs["n_classes"] = 10
+    figure = draw_grid(panels_of([path]), "filled")
+    (bar,) = (axes for axes in figure.axes if axes.get_visible() and not axes.get_title())
+    ticks = bar.get_yticks()
+    bottom, top = bar.get_ylim()
+    shares = (
+        bar.transData.transform([(0, t) for t in ticks])[:, 1] - bar.bbox.y0
+    ) / bar.bbox.height
+    np.testing.assert_allclose(shares, (ticks - bottom) / (top - bottom), atol=1e-6)
+    assert 0.5 in ticks
+    assert shares[list(ticks).index(0.5)] == pytest.approx(0.05)
+
+
 def test_lines_whose_ranges_differ_keep_an_axis_each(write):
     paths = [write("a", bowl, beta=[0.0]), write("b", lambda a, b: 1e5 * bowl(a, b), beta=[0.0])]
     rows = make_shared_panels([read_surface(path) for path in paths], None, kind="linear")

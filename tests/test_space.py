@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from surface_files import plane, write_surface
 
 from landscape_mpi import plot
@@ -90,3 +91,42 @@ def test_the_camera_is_where_it_was_asked_to_be(write, monkeypatch, tmp_path):
 def test_what_is_no_camera(text):
     with pytest.raises(Exception, match=r"is not a camera. Pass AZIMUTH,ELEVATION in degrees"):
         camera_angles(text)
+
+
+def test_a_large_surface_is_thinned_in_space_and_the_picture_says_so(tmp_path):
+    """401 of 1001 points along an axis are 400 x 400 faces; both ends of the plane are kept."""
+    axis = np.linspace(-1.0, 1.0, 1001)
+    values = {"train_loss": 2.0 + np.add.outer(axis**2, axis[:5])}
+    path = write_surface(tmp_path / "large.h5", axis, axis[:5], values)
+    (panel,) = panels_for([make_panel(read_surface(path), "train_loss")], "surface", 1)
+    figure = SURFACE(panel)
+    faces = figure.axes[0].collections[0]._faces
+    assert faces.shape == (400 * 4, 4, 3)
+    assert (faces[..., 0].min(), faces[..., 0].max()) == (-1.0, 1.0)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "401 x 5 of 1001 x 5 points drawn" in texts
+    computed = np.arange(5005).reshape(1001, 5) % 7 > 0
+    values = {"train_loss": np.where(computed, 1.0 + np.abs(axis)[:, None], np.nan)}
+    partial = write_surface(tmp_path / "p.h5", axis, axis[:5], values, done=computed)
+    (panel,) = panels_for([make_panel(read_surface(partial), "train_loss")], "surface", 1)
+    assert panel.surface.shape == (1001, 5)
+
+
+def test_faces_are_projected_once_for_a_camera(write, monkeypatch):
+    figure = SURFACE(panel_of(write("net", lambda a, b: 1 + a * a + b)))
+    axes = figure.axes[0]
+    projected = []
+    real = Poly3DCollection.do_3d_projection
+    monkeypatch.setattr(
+        Poly3DCollection, "do_3d_projection", lambda faces: projected.append(1) or real(faces)
+    )
+    figure.draw_without_rendering()
+    figure.draw_without_rendering()
+    assert len(projected) == 1
+    axes.view_init(elev=20, azim=10)
+    figure.draw_without_rendering()
+    assert len(projected) == 2
+    axes.collections[0].set_facecolor("red")
+    figure.draw_without_rendering()
+    assert len(projected) == 3
+    assert (axes.collections[0].get_facecolor()[0] == [1, 0, 0, 1]).all()

@@ -76,6 +76,11 @@ def test_a_valley_is_looked_into_from_its_open_end(azimuth):
     assert abs((chosen.azimuth - azimuth + 180) % 360 - 180) <= 30
 
 
+def test_no_camera_looks_along_an_axis_where_labels_overlap():
+    assert len(set(AZIMUTHS)) == 12
+    assert min(min(azimuth % 90, -azimuth % 90) for azimuth in AZIMUTHS) > 10
+
+
 def seen_by_vtk(heights, sides, camera, asked):
     """Return which of the points [n, 2] a rendering shows in its depth buffer."""
     n = heights.shape
