@@ -57,7 +57,7 @@ LONGEST = (
     "test_rank_pool",
     "test_soak",
 )
-LIMIT_S = 300.0  # of a command on ranks that takes seconds: other programs may keep the cores
+LIMIT_S = 200.0  # of a command on ranks that takes seconds: other programs may keep the cores
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.
