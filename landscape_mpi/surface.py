@@ -41,6 +41,7 @@ from landscape_mpi.options import (
     file_path,
     names_of,
     number_above_0,
+    number_from_0,
     settle_subject,
     share,
     whole_from_1,
@@ -77,6 +78,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_data_options(parser)
     add_plane_options(parser.add_argument_group("plane"))
     _add_adaptive_options(parser)
+    _add_sampling_options(parser)
     _add_run_options(parser)
     _add_evaluation_options(parser)
     options = parser.parse_args(arguments)
@@ -168,6 +170,24 @@ def _add_adaptive_options(parser: CommandParser) -> None:
         choices=UNITS,
         help="unit of TOL: decades of loss + 0.1, the scale of the pictures, or the loss's own "
         "unit (default: decades)",
+    )
+
+
+def _add_sampling_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("fewer samples")
+    group.add_argument(
+        "--rtol",
+        type=number_from_0,
+        metavar="R",
+        help="take samples in one random order at every point, until the standard error of the "
+        "loss is at most A + R times the loss; the file and the pictures tell that values are "
+        "estimates (default: take every sample)",
+    )
+    group.add_argument(
+        "--atol",
+        type=number_from_0,
+        metavar="A",
+        help="the same, in the loss's own unit (default: 0 where --rtol is given)",
     )
 
 

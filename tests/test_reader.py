@@ -214,7 +214,7 @@ def test_newer_version_and_other_axis_order(ours):
         read_surface(ours)
     with h5py.File(ours, "r+") as file:
         file.attrs["format_version"] = 9
-    with pytest.raises(InputError, match="format_version 9, this release reads up to 3"):
+    with pytest.raises(InputError, match="format_version 9, this release reads up to 4"):
         read_surface(ours)
 
 

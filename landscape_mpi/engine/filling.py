@@ -22,7 +22,14 @@ from landscape_mpi.engine.rank_settings import Workers
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.round_writer import RoundWriter
 from landscape_mpi.store.runs import make_row
-from landscape_mpi.store.schema import CHECK_ERROR, CHECK_ESTIMATE, ESTIMATE, INTERPOLATED, is_loss
+from landscape_mpi.store.schema import (
+    CHECK_ERROR,
+    CHECK_ESTIMATE,
+    ESTIMATE,
+    INTERPOLATED,
+    Field,
+    is_loss,
+)
 from landscape_mpi.store.writer import describe_writers, open_writer
 
 
@@ -36,6 +43,7 @@ class Start:
     n_writers: int | None  # ranks that write with parallel HDF5; None if rank 0 gathers
     pending: np.ndarray | None  # on rank 0, in the order to compute them, int64 [n]
     lock: OutputLock | None  # on rank 0, held until the run ends
+    n_open: int = 0  # points with a value that take further samples
 
 
 @dataclass(frozen=True)
@@ -50,9 +58,15 @@ class Outcome:
 class Columns:
     """The datasets of a file that a command fills."""
 
-    names: tuple[str, ...]  # datasets of the values of a point
+    names: tuple[str, ...]  # datasets of the quantities of a point
     prefix: str  # prefix of the datasets done, seconds and rank
     command: str  # the module that fills them
+    beside: tuple[Field, ...] = ()  # further datasets of a computed point; see sampling_fields
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """Return the datasets of all values that ranks compute at a point."""
+        return (*self.names, *(item.name for item in self.beside))
 
     @property
     def flags(self) -> str:
@@ -109,7 +123,7 @@ def fill_columns(
             ranks,
             worker.group,
             start.pending,
-            n_quantities=len(columns.names),
+            n_quantities=len(columns.every),
             round_seconds=plan.rounds.round_seconds,
             evaluate_points=worker.evaluate_points,
             points_at_once=worker.setting.points,
@@ -140,13 +154,13 @@ def _write_and_tell(
     result: ShardResult,
 ) -> None:
     """Write a round, then send its values to rank 0 if they decide the next points. Collective."""
-    _write(writer, columns, result, ranks.rank, estimates=_estimates(columns, plan))
+    _write(writer, plan, columns, result, ranks.rank)
     if plan.tolerance is None:
         return
     told = ranks.comm.gather((result.points, result.values), root=ROOT)
     if adaptive is not None:
         for points, values in told or []:
-            adaptive.take(points, values)
+            adaptive.take(points, values[:, : len(columns.names)])
 
 
 def _estimates(columns: Columns, plan: Plan) -> tuple[str, ...]:
@@ -173,24 +187,23 @@ def _write_filled(
         points, values = filled.points, filled.columns
         checked, check_columns = filled.checked, filled.check_columns
     writer.write_beside(checked, check_columns)
+    values |= {item.name: np.full(len(points), item.fill) for item in columns.beside}
     values[f"{columns.prefix}seconds"] = np.full(len(points), np.nan)
     values[f"{columns.prefix}rank"] = np.full(len(points), -1, np.int32)
-    writer.write_round(points, values, flags=columns.flags, flag=INTERPOLATED)
+    reopened = plan.sampling is not None
+    writer.write_round(points, values, flags=columns.flags, flag=INTERPOLATED, reopened=reopened)
 
 
 def _write(
-    writer: RoundWriter,
-    columns: Columns,
-    result: ShardResult,
-    rank: int,
-    *,
-    estimates: tuple[str, ...],
+    writer: RoundWriter, plan: Plan, columns: Columns, result: ShardResult, rank: int
 ) -> None:
-    values = dict(zip(columns.names, result.values.T, strict=True))
-    values |= {name: np.zeros(len(result.points)) for name in estimates}
+    values = dict(zip(columns.every, result.values.T, strict=True))
+    values |= {name: np.zeros(len(result.points)) for name in _estimates(columns, plan)}
     values[f"{columns.prefix}seconds"] = result.seconds
     values[f"{columns.prefix}rank"] = np.full(len(result.points), rank, np.int32)
-    writer.write_round(result.points, values, flags=columns.flags)
+    # A point that takes further samples has a value already.
+    reopened = plan.sampling is not None
+    writer.write_round(result.points, values, flags=columns.flags, reopened=reopened)
 
 
 def _row(start: Start, columns: Columns, began: str, **ended: str | int) -> np.ndarray:

@@ -69,6 +69,14 @@ class GridJob(ABC):
         """Return the number of points without a value; ``pending`` are the next to compute."""
         return len(pending)
 
+    def go_on(self, ranks: Ranks, worker: PointWorker) -> int:
+        """Give the worker what the file knows of points that take further samples. Collective.
+
+        Returns:
+            The number of these points, on every rank.
+        """
+        return 0
+
     @property
     def n_points(self) -> int:
         """Return the number of points of the job, computed or not."""
@@ -77,6 +85,8 @@ class GridJob(ABC):
     @property
     def samples_per_point(self) -> int | None:
         """Return the number of samples of a point, None if it does not measure the work."""
+        if self.plan.sampling is not None:
+            return None
         return sum(self.plan.subject.n_samples.values())
 
     @abstractmethod
@@ -142,11 +152,12 @@ def begin_or_resume(ranks: Ranks, job: GridJob, worker: PointWorker, prepared: P
 
     pending, n_pending, row, lock = on_root(ranks, begin) or (None, 0, 0, None)
     n_pending, row = ranks.comm.bcast((n_pending, row), root=ROOT)
+    n_open = job.go_on(ranks, worker)
     plan, n_writers = job.plan, None
     if n_pending:
         asked = plan.rounds.write
         n_writers = choose_writers(plan.out, asked, comm=ranks.comm, n_points=plan.n_points)
-    return Start(workers, n_pending, row, n_writers, pending, lock)
+    return Start(workers, n_pending, row, n_writers, pending, lock, n_open)
 
 
 def fill(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.communicator import ROOT, Ranks
 from landscape_mpi.engine import loss_messages, provenance
 from landscape_mpi.engine.adaptive.points import AdaptivePoints, around_center
 from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
@@ -18,6 +18,7 @@ from landscape_mpi.engine.point_evaluator import PointEvaluator, fit_evaluator
 from landscape_mpi.engine.precision_choice import Precision, describe_trials
 from landscape_mpi.engine.rank_settings import Workers
 from landscape_mpi.engine.request import InputsRequest
+from landscape_mpi.engine.sampling.progress import Progress, read_progress, take_over
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.engine.shared_network import SharedNetwork
 from landscape_mpi.engine.shared_problem import SharedProblem
@@ -54,8 +55,11 @@ class LossJob(GridJob):
         """
         self.plan, self._root, self._asked = plan, root, asked
         self._adaptive: AdaptivePoints | None = None
+        self._progress: Progress | None = None
         self.is_tuned = asked is None or asked.problem is None
-        self.columns = Columns(plan.subject.quantities, prefix="", command=command)
+        self.columns = Columns(
+            plan.subject.quantities, prefix="", command=command, beside=plan.sampling_fields
+        )
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -82,15 +86,22 @@ class LossJob(GridJob):
             if self._root.accept_device:
                 content = _without_device_model(self.plan.out, content)
             check_same_surface(self.plan.out, content)
+            take_over(self.plan)
         else:
             create_surface(self.plan.out, content)
 
     def pending(self) -> np.ndarray:
         """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""
         order = coarse_to_fine(len(self.plan.alpha), len(self.plan.beta))
+        if self.plan.sampling is not None:
+            self._progress = read_progress(self.plan)
+        if self.plan.tolerance is None and self._progress is not None:
+            return order[~self._progress.settled.ravel()[order]]
         if self.plan.tolerance is None:
             return pending_points(self.plan.out, order)
         values, done = computed_values(self.plan.out, self.columns.names)
+        if self._progress is not None:
+            done = self._progress.settled
         center = around_center(self.plan.alpha, self.plan.beta)
         names, tolerance = self.columns.names, self.plan.tolerance
         self._adaptive = AdaptivePoints(names, values, done, tolerance, center)
@@ -102,7 +113,23 @@ class LossJob(GridJob):
 
     def n_left(self, pending: np.ndarray) -> int:
         """Return the number of points without a value."""
-        return len(pending) if self._adaptive is None else count_pending(self.plan.out)
+        if self._adaptive is None:
+            return len(pending)
+        open_points = {} if self._progress is None else self._progress.rows
+        return count_pending(self.plan.out) + len(open_points)
+
+    def go_on(self, ranks: Ranks, worker: PointWorker) -> int:
+        """Send every rank the sums of points that take further samples. Collective.
+
+        Returns:
+            The number of these points, on every rank.
+        """
+        if self.plan.sampling is None or not isinstance(worker, PointEvaluator):
+            return 0
+        rows = {} if self._progress is None else self._progress.rows
+        rows = ranks.comm.bcast(rows, root=ROOT)
+        worker.go_on_from(rows)
+        return len(rows)
 
     def say_start(
         self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start

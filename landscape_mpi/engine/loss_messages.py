@@ -20,6 +20,7 @@ from landscape_mpi.engine.stopped import say_stopped
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.interpolation import describe_check
 from landscape_mpi.store.lines import SOLUTIONS
+from landscape_mpi.store.sampling import read_sampling
 from landscape_mpi.store.writer import describe_writers
 from landscape_mpi.zoo.subset import describe
 
@@ -41,6 +42,8 @@ def say_start(
     noun = plan.subject.noun
     n_done = plan.n_points - start.n_pending
     resumed = f"resuming, {n_done:,} of them done" if n_done else "none of them done yet"
+    if start.n_open:
+        resumed = f"resuming, {n_done:,} of them done, {start.n_open:,} take further samples"
     if start.n_pending == 0:
         resumed = f"resuming, {n_done:,} of them done, which are all"
     print(
@@ -161,11 +164,14 @@ def say_end(
         done = file["done"][...] == 1
         values = {name: file[name][...] for name in plan.subject.quantities}
         trivial = _trivial_errors(file)
+        sampling = read_sampling(file)
     if not outcome.finished:
         say_stopped(outcome.signal, done.sum(), plan.n_points, "points")
         return
     if adaptive is not None:
         print(_adaptive_words(plan, adaptive))
+    if sampling is not None:
+        print(sampling.words)
     for name, grid in values.items():
         words = summary(name, grid.ravel(), np.arange(grid.size), plan)
         print(words + trivial.get(name, ""))

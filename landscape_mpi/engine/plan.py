@@ -16,9 +16,11 @@ from landscape_mpi.engine.adaptive.level_grid import coarsest_points
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.random_directions import RandomDirections
 from landscape_mpi.engine.request import Evaluation, Rounds
+from landscape_mpi.engine.sampling.rule import SamplingRule
 from landscape_mpi.engine.subject import Subject
 from landscape_mpi.store.creation import Attributes, SurfaceContent
 from landscape_mpi.store.resume import StoredSetting
+from landscape_mpi.store.sampling_fields import sampling_fields
 from landscape_mpi.store.schema import Field, adaptive_fields
 
 Planned = TypeVar("Planned")
@@ -51,6 +53,7 @@ class Plan:
     reestimates: bool = False  # whether batch-norm statistics are measured at every point
     begun: StoredSetting | None = None  # the setting with which the resumed file was begun
     tolerance: Tolerance | None = None  # for points that are not computed; None if all are computed
+    sampling: SamplingRule | None = None  # when samples suffice; None if all are taken
 
     @property
     def n_points(self) -> int:
@@ -77,10 +80,24 @@ class Plan:
             quantities=self.subject.quantities,
             fields={item.name: item for item in self.subject.fields},
             adaptive=self._adaptive_fields(),
+            sampling=self.sampling_fields,
             loss_units=self.subject.loss_units,
             attributes=attributes,
             **more,
         )
+
+    @property
+    def sampling_fields(self) -> tuple[Field, ...]:
+        """Return the datasets beside the quantities if samples are a part of all."""
+        if self.sampling is None:
+            return ()
+        subject = self.subject
+        return sampling_fields(subject.loss_fields, subject.n_samples, subject.noun)
+
+    @property
+    def n_values(self) -> int:
+        """Return the number of values that ranks compute at a point."""
+        return len(self.subject.quantities) + len(self.sampling_fields)
 
     def _adaptive_fields(self) -> tuple[Field, ...]:
         if self.tolerance is None:

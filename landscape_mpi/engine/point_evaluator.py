@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +20,7 @@ from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.stacked_plane import StackedLossPlane
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.quantities.quantity import find_quantity
+from landscape_mpi.engine.sampling.sampled_points import SampledPoints
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.engine.step_choice import check_evaluation, is_checked
 from landscape_mpi.errors import InputError, users_own
@@ -140,10 +141,15 @@ class PointEvaluator:
         self.setting = setting
         self.group = group
         self._plan, self._inputs = plan, inputs
-        self._splits = {
-            name: inputs.samples(name, self._rows(n), setting.device)
-            for name, n in plan.subject.n_samples.items()
-        }
+        self._sampled: SampledPoints | None = None
+        if plan.sampling is not None:
+            self._sampled = SampledPoints(plan, inputs, setting, group, self._whole)
+            self._splits = self._sampled.first
+        else:
+            self._splits = {
+                name: inputs.samples(name, self._rows(n), setting.device)
+                for name, n in plan.subject.n_samples.items()
+            }
         self._planes = [
             inputs.plane_of_run(self._splits, setting, repeat=repeat)
             for repeat in range(plan.directions.repeats or 1)
@@ -166,11 +172,22 @@ class PointEvaluator:
         self._planes[0].forget(samples)
         if setting.device.can_record:
             for plane in self._planes:
-                plane.compute_losses(0.0, 0.0)  # recorded now, while memory can still be freed
+                self._record(plane)  # now, while memory can still be freed
             for value_at in self._beside:
                 value_at(0.0, 0.0)
         used = self._stack or self._planes[0]
         self.preparation, self.launching = used.description, used.launching
+
+    def _record(self, plane: PointLosses) -> None:
+        if self._sampled is None:
+            plane.compute_losses(0.0, 0.0)
+        else:
+            self._sampled.record(plane)
+
+    def go_on_from(self, rows: Mapping[int, np.ndarray]) -> None:
+        """Take further samples at some points; see SampledPoints."""
+        if self._sampled is not None:
+            self._sampled.go_on_from(rows)
 
     def _rows(self, n_samples: int) -> slice:
         """Return this rank's rows of a split: whole batches, so that their losses stay the same."""
@@ -185,7 +202,7 @@ class PointEvaluator:
             points: Flat indices into [n_alpha, n_beta], int64, ``setting.points`` or fewer.
 
         Returns:
-            Values, float64 [n, n_quantities], on the leader of the group; meaningless elsewhere.
+            Values, float64 [n, n_values], on the leader of the group; meaningless elsewhere.
         """
         if self._stack is None:
             return one_by_one(self.evaluate_point)(points)
@@ -197,7 +214,7 @@ class PointEvaluator:
         return values if len(self._plan.subject.quantities) == values.shape[1] else values[:, ::2]
 
     def evaluate_point(self, point: int) -> np.ndarray:
-        """Return the quantities of a point, float64 [n_quantities]. Collective over the group.
+        """Return the values of a point, float64 [n_values]. Collective over the group.
 
         Args:
             point: Flat index into [n_alpha, n_beta].
@@ -210,6 +227,9 @@ class PointEvaluator:
         plane, place = self._planes[0], (alpha, beta)
         if self._plan.directions.repeats is not None:
             plane, place = self._planes[column], (alpha, 0.0)
+        if self._sampled is not None:
+            found = self._sampled.evaluate(plane, place, point, self._users_own)
+            return np.full(self._plan.n_values, np.nan) if found is None else found
 
         beside: list[float] = []
 
@@ -221,7 +241,7 @@ class PointEvaluator:
         self.group.agree(work)
         splits = [self._whole(samples) for samples in self._splits.values()]
         if not self.group.is_leader:
-            return np.full(len(self._plan.subject.quantities), np.nan)
+            return np.full(self._plan.n_values, np.nan)
         means = self._inputs.means([split for split in splits if split is not None])
         return np.array([*means, *beside])
 

@@ -24,6 +24,7 @@ from landscape_mpi.compute.motion import Motion, PathMotion, PlaneMotion
 from landscape_mpi.compute.moved_loss import MovedLoss
 from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.stacked_plane import StackedLossPlane
+from landscape_mpi.compute.unit_values import UnitValues
 from landscape_mpi.engine.direction_kind import AXES
 from landscape_mpi.engine.plan import Plan
 
@@ -126,6 +127,15 @@ class SharedInputs(ABC):
     @abstractmethod
     def means(self, kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarray:
         """Return the values of a point from the kept sums of its splits, float64 [n_quantities]."""
+
+    @abstractmethod
+    def unit_values(self, kept: Sequence[torch.Tensor], n: int) -> UnitValues:
+        """Return the values of each sample, or of each batch of a problem.
+
+        Args:
+            kept: Kept values of one split; each may be flattened.
+            n: Number of samples or batches.
+        """
 
     def network(self) -> torch.nn.Module:
         """Return the network with its weights in evaluation mode, on the CPU."""

@@ -23,6 +23,7 @@ from landscape_mpi.compute.preparation import Build
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.stacked_plane import StackedLossPlane
 from landscape_mpi.compute.ties import converted
+from landscape_mpi.compute.unit_values import UnitValues, values_of_samples
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.shared_inputs import SharedInputs, Take, training_of
 from landscape_mpi.engine.subject import NetworkSubject
@@ -144,3 +145,7 @@ class SharedNetwork(SharedInputs):
         """Return the loss and the error of each split, or only the loss, float64 [n_quantities]."""
         values = mean_values(kept)
         return values if self.subject.loss.error else values[::2]
+
+    def unit_values(self, kept: Sequence[torch.Tensor], n: int) -> UnitValues:
+        """Return loss and error of each sample, or only the loss."""
+        return values_of_samples(kept, n, has_error=self.subject.loss.error is not None)

@@ -22,6 +22,7 @@ from landscape_mpi.compute.problem_network import ProblemNetwork
 from landscape_mpi.compute.problem_plane import ProblemPlane
 from landscape_mpi.compute.problem_split import ProblemSplit, type_of
 from landscape_mpi.compute.tensors import fill_network, is_unfinished
+from landscape_mpi.compute.unit_values import UnitValues, values_of_batches
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.problem_inputs import batches_of, first_loss, name_of
 from landscape_mpi.engine.problem_source import ProblemSource
@@ -218,6 +219,10 @@ class SharedProblem(SharedInputs):
     def means(self, kept: Sequence[tuple[torch.Tensor, ...]]) -> np.ndarray:
         """Return the loss and the metrics of each split, float64 [n_quantities]."""
         return mean_values(kept, finishes=[one.finish for one in self.problem.functions])
+
+    def unit_values(self, kept: Sequence[torch.Tensor], n: int) -> UnitValues:
+        """Return the loss and the metrics of each batch."""
+        return values_of_batches(kept)
 
 
 def _words_of(problem: Problem) -> dict[str, str]:

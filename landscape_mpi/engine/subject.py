@@ -68,6 +68,11 @@ class Subject(ABC):
 
     @property
     @abstractmethod
+    def guesses(self) -> tuple[float, ...]:
+        """Return the values of a split for a network that knows nothing, 0 where unknown."""
+
+    @property
+    @abstractmethod
     def loss_units(self) -> str:
         """Return the unit of the loss."""
 
@@ -191,6 +196,13 @@ class NetworkSubject(Subject):
         return tuple(replace(f, units=units) if f.units == "nat" else f for f in known)
 
     @property
+    def guesses(self) -> tuple[float, ...]:
+        """Return loss and error of a split for a network that knows nothing, 0 where unknown."""
+        n_classes = self.source.sample.n_classes if self.is_of_classes else 2
+        loss = math.log(n_classes) if self.loss_units == "nat" else 0.0
+        return (loss, 100.0) if self.loss.error is not None else (loss,)
+
+    @property
     def attributes(self) -> dict[str, object]:
         """Return the attributes of a file that describe the subject."""
         return {
@@ -292,6 +304,11 @@ class ProblemSubject(Subject):
                 self.functions, (self.loss_units, *self.metric_units), strict=True
             )
         )
+
+    @property
+    def guesses(self) -> tuple[float, ...]:
+        """Return 0 for the loss and each metric, whose values are not known beforehand."""
+        return (0.0,) * len(self.functions)
 
     @property
     def attributes(self) -> dict[str, object]:

@@ -141,7 +141,7 @@ def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
 
 
 def _check_flags(file: h5py.File, path: Path, done: np.ndarray) -> None:
-    is_adaptive = file.attrs.get("format_version") == schema.ADAPTIVE_VERSION
+    is_adaptive = schema.CHECK_ERROR in file
     if done.max(initial=0) > (schema.INTERPOLATED if is_adaptive else schema.COMPUTED):
         known = "0, 1 and 2" if is_adaptive else "0 and 1"
         raise DamagedFileError(path, f"its flags are other than {known}")

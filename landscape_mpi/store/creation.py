@@ -46,6 +46,7 @@ class SurfaceContent:
     marks: Sequence[Mark] = ()
     path: PlanePath | None = None  # path in this plane
     adaptive: tuple[schema.Field, ...] = ()  # datasets of files with interpolated points
+    sampling: tuple[schema.Field, ...] = ()  # datasets of files from a part of the samples
     axis_words: Mapping[str, str] = field(default_factory=dict)  # meaning of an axis, if unusual
 
 
@@ -70,8 +71,7 @@ def create_surface(path: Path, content: SurfaceContent) -> None:
 def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     file.attrs["format"] = schema.FORMAT
     is_adaptive = bool(content.adaptive)
-    version = schema.ADAPTIVE_VERSION if is_adaptive else schema.FORMAT_VERSION
-    file.attrs["format_version"] = version
+    file.attrs["format_version"] = _version_of(content)
     file.attrs["axis_labels"] = list(schema.AXIS_LABELS)
     scales = []
     for scale, values in zip(schema.AXES, (content.alpha, content.beta), strict=True):
@@ -86,7 +86,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     shape = (len(content.alpha), len(content.beta))
     names = (*content.quantities, *content.known)
     quantities = [_quantity(name, content) for name in names]
-    for item in (*quantities, *content.adaptive, *_bookkeeping(is_adaptive)):
+    for item in (*quantities, *content.adaptive, *content.sampling, *_bookkeeping(is_adaptive)):
         dataset = create_dataset(file, item, shape)
         for dimension, attached in zip(dataset.dims, scales, strict=True):
             dimension.attach_scale(attached)
@@ -104,6 +104,13 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     for group, attributes in content.attributes.items():
         for name, value in attributes.items():
             file[group].attrs[name] = value
+
+
+def _version_of(content: SurfaceContent) -> int:
+    """Return the version of a file; programs that would misread its values know a lower one."""
+    if content.sampling:
+        return schema.SAMPLED_VERSION
+    return schema.ADAPTIVE_VERSION if content.adaptive else schema.FORMAT_VERSION
 
 
 def _bookkeeping(is_adaptive: bool) -> list[schema.Field]:
@@ -151,6 +158,7 @@ def n_bytes_of(content: SurfaceContent) -> int:
     fields = (
         *(_quantity(name, content) for name in names),
         *content.adaptive,
+        *content.sampling,
         *schema.BOOKKEEPING.values(),
     )
     a_point = sum(np.dtype(item.dtype).itemsize for item in fields)

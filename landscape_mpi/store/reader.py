@@ -28,8 +28,9 @@ from landscape_mpi.store.interpolation import (
 from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.marks import Mark, read_marks
 from landscape_mpi.store.plane_curve import PlaneCurve, read_plane_curve
+from landscape_mpi.store.sampling import Sampling, read_sampling
+from landscape_mpi.store.sampling_fields import is_of_sampling
 from landscape_mpi.store.schema import (
-    ADAPTIVE_VERSION,
     AXES,
     AXIS_LABELS,
     BOOKKEEPING,
@@ -42,6 +43,7 @@ from landscape_mpi.store.schema import (
     N_CLASSES,
     QUANTITIES,
     RATIO,
+    SAMPLED_VERSION,
 )
 from landscape_mpi.store.trajectory import Trajectory, read_trajectory
 
@@ -86,6 +88,7 @@ class Surface:
     curve: PlaneCurve | None = None  # a curve between solutions in this plane
     label: str | None = None  # name in pictures; None for its network and data
     interpolation: Interpolation | None = None  # None if every value is computed
+    sampling: Sampling | None = None  # None if every value is from all samples
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -245,6 +248,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         trajectory=read_trajectory(file),
         curve=read_plane_curve(file),
         interpolation=read_interpolation(file),
+        sampling=read_sampling(file),
     )
 
 
@@ -317,9 +321,9 @@ def _unscramble(stored: np.ndarray, nx: int, ny: int) -> np.ndarray:
 
 def _check_version(file: h5py.File, path: Path) -> None:
     version = int(file.attrs.get("format_version", FORMAT_VERSION))
-    if version > ADAPTIVE_VERSION:
+    if version > SAMPLED_VERSION:
         raise InputError(
-            f"{path}: has format_version {version}, this release reads up to {ADAPTIVE_VERSION}. "
+            f"{path}: has format_version {version}, this release reads up to {SAMPLED_VERSION}. "
             "Read it with the release that wrote it, or a newer one."
         )
     labels = tuple(_text(label) for label in file.attrs.get("axis_labels", AXIS_LABELS))
@@ -370,7 +374,7 @@ def _is_quantity(file: h5py.File, name: str, shape: tuple[int, int]) -> bool:
     # hessian_done, hessian_seconds and the like belong to the records of a later command.
     if any(name == kept or name.endswith(f"_{kept}") for kept in BOOKKEEPING):
         return False
-    if is_of_interpolation(file, name):
+    if is_of_interpolation(file, name) or is_of_sampling(file, name):
         return False
     node = file[name]
     return isinstance(node, h5py.Dataset) and node.shape == shape and node.dtype.kind in "fiu"

@@ -22,6 +22,7 @@ from landscape_mpi.store.checksums import (
 )
 from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import SurfaceContent
+from landscape_mpi.store.sampling_fields import SAMPLING
 
 DEVICE_MODEL = "device_model"  # missing in older files, which then count as the same
 DATA_WAY_OUT = (
@@ -53,6 +54,12 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ("provenance", "data_sha256", "data of SHA-256 {}", DATA_WAY_OUT),
     ("/", schema.ADAPTIVE, "--adaptive {}", "pass --adaptive {} (none: leave it out)"),
     ("/", "adaptive_unit", "a tolerance in {}", "pass --adaptive-unit {}"),
+    (
+        "/",
+        SAMPLING,
+        "the samples of a point: {}",
+        "pass --rtol and --atol where it says a random order, and neither where it says all",
+    ),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
     ("/", "match", "matching {}", "pass --match and --seed as it says"),
@@ -94,6 +101,7 @@ UNSAID = {
     "label_smoothing": 0.0,
     "also": "none",
     schema.ADAPTIVE: "none",
+    SAMPLING: "all",
     "problem_units": "1",
 }
 # Processors and libraries change a mean by less than this; more means another function.
@@ -258,11 +266,11 @@ def _check_format(path: Path, file: h5py.File) -> None:
             f"Pass a new --out."
         )
     version = int(file.attrs.get("format_version", 0))
-    written = (schema.FORMAT_VERSION, schema.ADAPTIVE_VERSION)
+    written = (schema.FORMAT_VERSION, schema.ADAPTIVE_VERSION, schema.SAMPLED_VERSION)
     if version not in written:
         raise InputError(
-            f"{path}: has format version {version}, this program writes {written[0]} and "
-            f"{written[1]}. "
+            f"{path}: has format version {version}, this program writes {written[0]} to "
+            f"{written[-1]}. "
             f"Resume it with the version that began it, or pass a new --out."
         )
 

@@ -71,6 +71,7 @@ class RoundWriter(ABC):
         *,
         flags: str = "done",
         flag: int = schema.COMPUTED,
+        reopened: bool = False,
     ) -> None:
         """Write this rank's points and mark them done.
 
@@ -81,6 +82,8 @@ class RoundWriter(ABC):
             columns: Values by dataset, each [n_local]; the same datasets on every rank.
             flags: Dataset of the flags that mark the points as done.
             flag: Value of the flag for these points.
+            reopened: Whether some of these points may be done. Their flags are then cleared first,
+                so that a run killed in the middle leaves no half of a point that counts.
 
         Raises:
             ValueError: If points and values differ in length.
@@ -92,6 +95,8 @@ class RoundWriter(ABC):
             columns = {**columns, "checksum": point_checksums(covered)}
         points, columns = self._blocks.collect(points, columns)
         with writing(self._path):
+            if reopened:
+                self._write(points, {flags: np.zeros(len(points), np.uint8)}, on_disk=True)
             self._write(points, columns, on_disk=True)
             # The values are on disk on all ranks before the first flag says so.
             self._write(points, {flags: np.full(len(points), flag, np.uint8)}, on_disk=False)

@@ -15,6 +15,7 @@ FORMAT = "landscape_mpi surface"
 N_CLASSES = "n_classes"  # root attribute, if the loss is the cross-entropy of classes
 FORMAT_VERSION = 2  # 1 had no checksums
 ADAPTIVE_VERSION = 3  # version of files in which points may be interpolated
+SAMPLED_VERSION = 4  # version of files whose values are estimates from a part of the samples
 COMPUTED, INTERPOLATED = 1, 2  # flags in done; 0 is neither
 AXIS_LABELS = ("alpha", "beta")  # order of variation of the indexes, slowest first
 

@@ -96,7 +96,9 @@ class AdaptivePoints:
     def fill(self) -> Filled:
         """Return the values of all points that are not computed, and the results of the checks."""
         step = self._find_step()
-        points = np.flatnonzero(~self._done)
+        # Computed points that no level and no check asked for count as the others: a run that
+        # was begun with larger errors of its values may have some.
+        points = np.flatnonzero(~step.answer.used)
         columns = dict(zip(self._names, self._interpolated(step, points), strict=True))
         for k, errors in zip(self._losses, step.answer.errors, strict=True):
             scaled = self._tolerance.scaled(columns[self._names[k]])

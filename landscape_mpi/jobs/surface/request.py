@@ -59,6 +59,8 @@ class SurfaceRequest:
     also: tuple[str, ...] = ()  # quantities besides loss and error; see registry.QUANTITIES
     adaptive: float | None = None  # tolerance of interpolated losses
     adaptive_unit: str | None = None  # its unit: decades or nat; None for decades
+    rtol: float | None = None  # standard error allowed, relative to the loss
+    atol: float | None = None  # standard error allowed; all samples are taken if both are None
 
     @property
     def running_statistics(self) -> str:

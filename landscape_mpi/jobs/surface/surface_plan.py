@@ -20,6 +20,7 @@ from landscape_mpi.engine.plan import Plan, RootInputs, as_begun, plan_on_root
 from landscape_mpi.engine.problem_inputs import ProblemInputs
 from landscape_mpi.engine.problem_options import evaluation_of_problem
 from landscape_mpi.engine.request import Evaluation, FileRequest
+from landscape_mpi.engine.sampling.progress import check_tolerances
 from landscape_mpi.engine.subject_inputs import data_with_subset, read_subject
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.surface.adaptive_options import describe_tolerance, tolerance_of
@@ -28,6 +29,7 @@ from landscape_mpi.jobs.surface.plane_directions import PlaneDirections, choose_
 from landscape_mpi.jobs.surface.problem_options import check_goes_with_problem
 from landscape_mpi.jobs.surface.projected_path import choose_grid, path_on_surface
 from landscape_mpi.jobs.surface.request import SurfaceRequest
+from landscape_mpi.jobs.surface.sampling_options import check_samples, describe_rule_of, rule_of
 from landscape_mpi.output import OutputLock, check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import REPEATS, Attributes, SurfaceContent
@@ -60,6 +62,7 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     _check_points_at_once(asked)
     check_also(asked)
     tolerance = tolerance_of(asked)
+    rule = rule_of(asked, tolerance)
     file, wanted = asked.file, asked.inputs
     alpha, beta = choose_grid(asked.plane)
     check_output(file.out, inputs=[*wanted.files, *asked.plane.files])
@@ -69,17 +72,19 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
         _repair(file)
     asked = replace(asked, inputs=replace(wanted, data=data_with_subset(wanted, file)))
     inputs = read_subject(asked.inputs)
+    check_samples(rule, inputs)
     found = choose_directions(asked, inputs, alpha, beta)
     if asked.plane.repeats is not None:
         check_number_of_points(len(alpha), asked.plane.repeats, option="--repeats")
         beta = np.arange(asked.plane.repeats, dtype=np.float64)
-    plan = replace(_plan(asked, alpha, beta, inputs, found), tolerance=tolerance)
+    plan = replace(_plan(asked, alpha, beta, inputs, found), tolerance=tolerance, sampling=rule)
     path = path_on_surface(asked, inputs.state, found.vectors)
     content = replace(_content(asked, plan, inputs, found), path=path)
     if isinstance(path, PlaneCurve):
         content = replace(content, marks=path.marks())
     if file.resumes:
         check_same_surface(file.out, content)
+        check_tolerances(plan)
     arrays = inputs.arrays() | found.arrays()
     return plan, RootInputs(arrays, content, file.fresh, file.accept_device, found.layers)
 
@@ -166,7 +171,9 @@ def _plan(
     begun, n_pending = None, len(alpha) * len(beta)
     if asked.file.resumes:
         # The settings at the start of a run determine its last bits.
-        begun, n_pending = stored_setting(asked.file.out), count_pending(asked.file.out)
+        begun = stored_setting(asked.file.out)
+        if asked.rtol is None and asked.atol is None:  # else computed points may take more samples
+            n_pending = count_pending(asked.file.out)
         if asked.evaluation.precision == "auto":
             _check_deviation(asked.file.out, begun, asked.evaluation.largest_deviation)
     return Plan(
@@ -191,6 +198,8 @@ def _evaluation(asked: SurfaceRequest, begun: StoredSetting | None) -> Evaluatio
     reestimates = asked.batch_norm == "reestimate"
     if asked.also:
         evaluation = replace(evaluation, points_at_once=1, ranks_per_point=1)
+    if asked.rtol is not None or asked.atol is not None:
+        evaluation = replace(evaluation, points_at_once=1)
     if reestimates:
         evaluation = replace(evaluation, compile="off")
     if reestimates or asked.plane.repeats is not None:
@@ -259,6 +268,7 @@ def _describe_surface(asked: SurfaceRequest, plan: Plan) -> dict:
         **plan.subject.attributes,
         "also": ",".join(plan.subject.also) or "none",
         **describe_tolerance(plan.tolerance),
+        **describe_rule_of(plan),
         "batch_norm": asked.running_statistics,
         "weight_decay": "none" if asked.weight_decay is None else asked.weight_decay,
         **asked.inputs.data.limit_attributes,

@@ -1,0 +1,117 @@
+"""The rule of a surface whose values are estimated from a part of the samples."""
+
+from __future__ import annotations
+
+import math
+
+from landscape_mpi.engine.adaptive.tolerance import OFFSET, Tolerance
+from landscape_mpi.engine.inputs import Inputs
+from landscape_mpi.engine.plan import Plan
+from landscape_mpi.engine.problem_inputs import ProblemInputs
+from landscape_mpi.engine.sampling.order import LEAST, ORDER_SEED
+from landscape_mpi.engine.sampling.rule import SamplingRule
+from landscape_mpi.errors import InputError
+from landscape_mpi.jobs.surface.request import SurfaceRequest
+from landscape_mpi.store.sampling_fields import ATOL, N_ALL, NOUN, RTOL, SAMPLING
+
+WELL_BELOW = 0.5  # of --adaptive: the largest standard error that does not look like a surface
+
+
+def rule_of(asked: SurfaceRequest, tolerance: Tolerance | None) -> SamplingRule | None:
+    """Return when the samples of a point suffice, None where all are taken.
+
+    Args:
+        asked: The request.
+        tolerance: How far interpolated losses may be off.
+
+    Raises:
+        InputError: If it does not go with something else that is asked for.
+    """
+    if asked.rtol is None and asked.atol is None:
+        return None
+    rule = SamplingRule(asked.rtol or 0.0, asked.atol or 0.0)
+    if asked.batch_norm == "reestimate":
+        raise InputError(
+            f"{_options(rule)}: take a part of the samples at a point, and --batch-norm reestimate "
+            f"measures its statistics on all of them. Leave one of the two out."
+        )
+    if asked.also:
+        raise InputError(
+            f"{_options(rule)}: know the standard error of losses alone, and --also "
+            f"{','.join(asked.also)} needs all samples. Leave one of the two out."
+        )
+    if (asked.evaluation.points_at_once or 1) > 1:
+        raise InputError(
+            f"{_options(rule)}: points take different numbers of samples, and --points-at-once "
+            f"{asked.evaluation.points_at_once} computes several together. Leave one of the two "
+            f"out."
+        )
+    if tolerance is not None:
+        _check_noise(rule, tolerance)
+    return rule
+
+
+def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
+    """Refuse a rule whose errors --adaptive could take for the surface and refine.
+
+    Raises:
+        InputError: If a standard error may be more than half of the tolerance.
+    """
+    most = WELL_BELOW * tolerance.value
+    if tolerance.unit == "nat":
+        if rule.rtol == 0 and rule.atol <= most:
+            return
+        ways_out = f"--rtol 0 with --atol {most:g} or less, or --adaptive-unit decades"
+    else:
+        # The error of log10(loss + 0.1), largest at a loss of 0 or of infinity.
+        if max(rule.rtol, rule.atol / OFFSET) / math.log(10) <= most:
+            return
+        rtol = most * math.log(10)
+        ways_out = f"at most --rtol {_below(rtol)} --atol {_below(OFFSET * rtol)}"
+    raise InputError(
+        f"{_options(rule)}: allow a standard error above half of --adaptive {tolerance.text}, "
+        f"which would then refine the noise of the samples. Pass {ways_out}, or a larger "
+        f"--adaptive."
+    )
+
+
+def _below(number: float) -> str:
+    """Return a number with two digits that is not above it."""
+    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return f"{math.floor(number / unit) * unit:.2g}"
+
+
+def _options(rule: SamplingRule) -> str:
+    return f"--rtol {rule.rtol:g} --atol {rule.atol:g}"
+
+
+def check_samples(rule: SamplingRule | None, inputs: Inputs | ProblemInputs) -> None:
+    """Check that the error of each quantity of a problem follows from those of its batches.
+
+    Raises:
+        InputError: If a metric is a function of a mean.
+    """
+    if rule is None or not isinstance(inputs, ProblemInputs):
+        return
+    for function in inputs.problem.functions:
+        if function.finish is not None:
+            raise InputError(
+                f"{_options(rule)}: the standard error of metrics[{function.name!r}] is not known, "
+                f"since a function turns its mean into its value. Leave that function out, or "
+                f"--rtol and --atol."
+            )
+
+
+def describe_rule_of(plan: Plan) -> dict[str, object]:
+    """Return the attributes of a file that say which samples are taken."""
+    if plan.sampling is None:
+        return {SAMPLING: "all"}
+    n_all = {f"{N_ALL}{split}": n for split, n in plan.subject.n_samples.items()}
+    words = f"random order {ORDER_SEED} in portions that double from {LEAST} on"
+    return {
+        SAMPLING: words,
+        NOUN: plan.subject.noun,
+        RTOL: plan.sampling.rtol,
+        ATOL: plan.sampling.atol,
+        **n_all,
+    }

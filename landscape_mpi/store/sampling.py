@@ -1,0 +1,147 @@
+"""The numbers of samples that the values of a surface file were estimated from, and the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from landscape_mpi.output import whole_file
+from landscape_mpi.store.checksums import seal
+from landscape_mpi.store.sampling_fields import (
+    ATOL,
+    N_ALL,
+    N_SAMPLES,
+    NOUN,
+    RTOL,
+    SAMPLING,
+    STANDARD_ERROR,
+)
+from landscape_mpi.store.schema import COMPUTED, is_loss
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The samples taken at the points of a surface, and the standard errors of its values."""
+
+    rule: str  # the largest standard error of a loss, e.g. 0.002 + 0.02 x loss
+    noun: str  # noun for what is taken, e.g. images
+    computed: np.ndarray  # bool [n_alpha, n_beta]
+    n_all: dict[str, int]  # samples of each split
+    n_samples: dict[str, np.ndarray]  # taken, by split, int64 [n_alpha, n_beta]
+    errors: dict[str, np.ndarray]  # by quantity, in its unit, float64 [n_alpha, n_beta]
+    units: dict[str, str]  # of the errors
+
+    @property
+    def share(self) -> float:
+        """Return the share of all samples that was taken at the computed points, from 0 to 1."""
+        n_points = int(self.computed.sum())
+        taken = sum(int(n[self.computed].sum()) for n in self.n_samples.values())
+        return taken / (n_points * sum(self.n_all.values())) if n_points else 0.0
+
+    def largest_error(self, name: str) -> float:
+        """Return the largest standard error of a quantity; NaN where none is known.
+
+        Args:
+            name: Name of the quantity.
+        """
+        known = self.errors[name][self.computed]
+        known = known[np.isfinite(known)]
+        return float(known.max()) if known.size else float("nan")
+
+    @property
+    def title(self) -> str:
+        """Return the rule in a few words, for the title of a picture."""
+        return f"estimates, standard error up to {self.rule}"
+
+    @property
+    def words(self) -> str:
+        """Describe the samples taken and the largest standard error of each loss in a sentence."""
+        found = [
+            f"{self.largest_error(name):.2g} {self.units[name]} ({name})"
+            for name in self.errors
+            if is_loss(name)
+        ]
+        return (
+            f"values are estimates from {100 * self.share:.2g} % of the {self.noun}, taken until "
+            f"the standard error was at most {self.rule}; the largest is {', '.join(found)}"
+        )
+
+
+def describe_rule(rtol: float, atol: float) -> str:
+    """Return the largest standard error of a loss in words, e.g. ``0.002 + 0.02 x loss``.
+
+    Args:
+        rtol: Its part relative to the loss.
+        atol: Its part in the unit of the loss.
+    """
+    parts = [f"{atol:g}"] if atol or not rtol else []
+    return " + ".join(parts + ([f"{rtol:g} x loss"] if rtol else []))
+
+
+def read_sampling(file: h5py.File) -> Sampling | None:
+    """Read the numbers of samples of a file; return None if every value is from all samples.
+
+    Args:
+        file: Surface file, open.
+    """
+    splits = [name.removesuffix(N_SAMPLES) for name in file if name.endswith(f"_{N_SAMPLES}")]
+    if SAMPLING not in file.attrs or RTOL not in file.attrs:
+        return None
+    names = [name.removesuffix(STANDARD_ERROR) for name in file if name.endswith(STANDARD_ERROR)]
+    errors = {name: file[f"{name}{STANDARD_ERROR}"] for name in names}
+    return Sampling(
+        rule=describe_rule(float(file.attrs[RTOL]), float(file.attrs[ATOL])),
+        noun=str(file.attrs[NOUN]),
+        computed=file["done"][()] == COMPUTED,
+        n_all={split[:-1]: int(file.attrs[f"{N_ALL}{split[:-1]}"]) for split in splits},
+        n_samples={split[:-1]: file[f"{split}{N_SAMPLES}"][()] for split in splits},
+        errors={name: dataset[()] for name, dataset in errors.items()},
+        units={name: str(dataset.attrs["units"]) for name, dataset in errors.items()},
+    )
+
+
+def stored_tolerances(file: h5py.File) -> tuple[float, float] | None:
+    """Return rtol and atol of a file; None if it takes all samples at every point.
+
+    Args:
+        file: Surface file, open.
+    """
+    if RTOL not in file.attrs:
+        return None
+    return float(file.attrs[RTOL]), float(file.attrs[ATOL])
+
+
+def tighten(path: Path, *, rtol: float, atol: float) -> None:
+    """Give a file smaller tolerances. Local; nobody may be writing the file.
+
+    The file is replaced at once or not at all. Interpolated points are taken out, since the values
+    around them are going to change; computed ones keep theirs until they take further samples.
+
+    Args:
+        path: Surface file.
+        rtol: Standard error allowed, relative to the loss.
+        atol: Standard error allowed, in the unit of the loss.
+    """
+    image = path.read_bytes()
+    with whole_file(path) as partial:
+        partial.write_bytes(image)
+        with h5py.File(partial, "r+", locking=False) as file:
+            file.attrs.modify(RTOL, rtol)
+            file.attrs.modify(ATOL, atol)
+            done = file["done"][...]
+            file["done"][...] = np.where(done == COMPUTED, done, 0)
+        seal(partial)
+
+
+def rows_of(file: h5py.File, names: Sequence[str]) -> np.ndarray:
+    """Return the values of some datasets at every point, float64 [n_points, n_names].
+
+    Args:
+        file: Surface file, open.
+        names: Names of the datasets.
+    """
+    return np.stack([file[name][...].ravel().astype(np.float64) for name in names], axis=1)
