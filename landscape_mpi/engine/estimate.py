@@ -15,10 +15,12 @@ from landscape_mpi.engine.forecast import (
     Work,
     describe,
     describe_adaptive,
+    describe_sampling,
     seconds_per_point,
 )
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.point_evaluator import fit_evaluator, group_ranks
+from landscape_mpi.engine.sampling.order import least_samples
 from landscape_mpi.engine.shared_inputs import SharedInputs
 
 MEASURED_SAMPLES = 2000  # a point of this few samples is measured in seconds
@@ -51,6 +53,9 @@ def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Settin
         if plan.tolerance is not None:
             least, tolerance = least_points(*work.grid), plan.tolerance.text
             print(describe_adaptive(measured, work, of_rank, least=least, tolerance=tolerance))
+        if plan.sampling is not None:
+            n = sum(least_samples(plan.subject.n_samples, setting.batch))
+            print(describe_sampling(measured, work, of_rank, least=n, rule=plan.sampling.text))
     return 0
 
 
@@ -63,7 +68,8 @@ def measure_ranks(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setti
         inputs: This rank's inputs.
         setting: The setting of the evaluation.
     """
-    alone = replace(plan, evaluation=replace(plan.evaluation, ranks_per_point=1))
+    evaluation = replace(plan.evaluation, ranks_per_point=1)
+    alone = replace(plan, evaluation=evaluation, sampling=None)  # every sample of the few
     evaluator = fit_evaluator(ranks, alone, inputs, setting)
     ranks.comm.Barrier()  # ranks that share a node slow one another down, as in the run
     rates = measure_machine(evaluator.setting)

@@ -144,6 +144,27 @@ def describe_adaptive(
     )
 
 
+def describe_sampling(
+    measured: Measured, work: Work, of_rank: Sequence[int], *, least: int, rule: str
+) -> str:
+    """Describe the estimate of a run whose samples depend on values, in a sentence.
+
+    Args:
+        measured: Measurement in the run's precision, on all of its ranks.
+        work: The work of taking every sample at every point.
+        of_rank: Group of each rank.
+        least: Least number of samples of a point.
+        rule: The largest standard error, in words.
+    """
+    seconds = group_seconds(measured.sample_seconds, of_rank)
+    took = run_seconds(seconds, n_points=work.n_pending, n_samples=least)
+    return (
+        f"with --rtol and --atol, to a standard error of {rule}, values decide how many "
+        f"{work.noun} a point takes: at least {least:,} ({describe_duration(took)} if no point "
+        f"takes more), at most all of them"
+    )
+
+
 def _describe_limits(measured: Measured, sample_s: float, n_samples: int) -> list[str]:
     """Describe the used share of the machine, and the limit of the run."""
     operations_s, moved_s = measured.ideal_seconds()

@@ -115,8 +115,7 @@ class LossJob(GridJob):
         """Return the number of points without a value."""
         if self._adaptive is None:
             return len(pending)
-        open_points = {} if self._progress is None else self._progress.rows
-        return count_pending(self.plan.out) + len(open_points)
+        return count_pending(self.plan.out) if self._progress is None else self._progress.n_pending
 
     def go_on(self, ranks: Ranks, worker: PointWorker) -> int:
         """Send every rank the sums of points that take further samples. Collective.

@@ -43,6 +43,8 @@ def _about(surface: Surface) -> str:
     if surface.interpolation is not None:
         n = surface.interpolation.n_points
         far = f"{done - n:,} computed, {n:,} interpolated to {surface.interpolation.tolerance}"
+    if surface.sampling is not None:
+        far += f", {surface.sampling.title}"
     far = far.removeprefix("all ") if surface.n_points == 1 else far
     more = "".join(f"; {what}" for what in _lying_in(surface))
     return f"{of}{size}, {far}{more}"

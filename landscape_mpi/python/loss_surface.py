@@ -129,6 +129,30 @@ class LossSurface:
         return MappingProxyType({name: _read_only(array) for name, array in errors.items()})
 
     @property
+    def standard_errors(self) -> Mapping[str, np.ndarray]:
+        """Return the standard errors of estimates by quantity, in their units, NaN where none is.
+
+        They are empty if every sample was taken at every point; 1.96 of them cover 95 %.
+
+        >>> dict(open_surface("mine.h5").standard_errors)
+        {}
+        """
+        found = self._surface.sampling
+        errors = {} if found is None else found.errors
+        return MappingProxyType({name: _read_only(array) for name, array in errors.items()})
+
+    @property
+    def n_samples(self) -> Mapping[str, np.ndarray]:
+        """Return the samples or batches taken at each point by split, if values are estimates.
+
+        >>> dict(open_surface("mine.h5").n_samples)
+        {}
+        """
+        found = self._surface.sampling
+        taken = {} if found is None else found.n_samples
+        return MappingProxyType({split: _read_only(array) for split, array in taken.items()})
+
+    @property
     def center(self) -> tuple[int, int] | None:
         """Return the indices [alpha, beta] of the trained weights; None if no point is there.
 

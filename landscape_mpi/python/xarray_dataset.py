@@ -15,6 +15,7 @@ from landscape_mpi.store.marks import Mark
 from landscape_mpi.store.plane_curve import BENDS, PlaneCurve
 from landscape_mpi.store.plane_curve import COLUMNS as CURVE_COLUMNS
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.sampling_fields import N_SAMPLES, STANDARD_ERROR
 from landscape_mpi.store.schema import ESTIMATE
 from landscape_mpi.store.trajectory import COLUMNS as RUN_COLUMNS
 from landscape_mpi.store.trajectory import COMPONENTS, TEXTS, Trajectory
@@ -39,7 +40,7 @@ def make_dataset(surface: Surface) -> xarray.Dataset:
         name: (PLANE, values.copy(), about[name]) for name, values in surface.values.items()
     }
     variables["done"] = (PLANE, surface.done.copy(), _about("1", "whether the point has a value"))
-    variables |= _of_interpolation(surface)
+    variables |= _of_interpolation(surface) | _of_sampling(surface)
     coordinates: dict[str, Variable] = {
         name: (name, axis.copy(), about[name])
         for name, axis in zip(PLANE, (surface.alpha, surface.beta), strict=True)
@@ -74,6 +75,21 @@ def _of_interpolation(surface: Surface) -> dict[str, Variable]:
     for name, errors in found.errors.items():
         about = _about(surface.units[name], f"estimated error of the interpolated {name}")
         variables[f"{name}{ESTIMATE}"] = (PLANE, errors, about)
+    return variables
+
+
+def _of_sampling(surface: Surface) -> dict[str, Variable]:
+    """Return the numbers of samples taken, and the standard errors of the estimates."""
+    found = surface.sampling
+    if found is None:
+        return {}
+    variables: dict[str, Variable] = {
+        f"{split}_{N_SAMPLES}": (PLANE, n, _about("1", f"{found.noun} taken at the point"))
+        for split, n in found.n_samples.items()
+    }
+    for name, errors in found.errors.items():
+        about = _about(found.units[name], f"standard error of {name}, 1.96 of them cover 95 %")
+        variables[f"{name}{STANDARD_ERROR}"] = (PLANE, errors, about)
     return variables
 
 

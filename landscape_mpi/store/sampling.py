@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,14 +61,16 @@ class Sampling:
     @property
     def words(self) -> str:
         """Describe the samples taken and the largest standard error of each loss in a sentence."""
+        losses = [name for name in self.errors if is_loss(name)]
         found = [
             f"{self.largest_error(name):.2g} {self.units[name]} ({name})"
-            for name in self.errors
-            if is_loss(name)
+            for name in losses
+            if math.isfinite(self.largest_error(name))
         ]
         return (
             f"values are estimates from {100 * self.share:.2g} % of the {self.noun}, taken until "
-            f"the standard error was at most {self.rule}; the largest is {', '.join(found)}"
+            f"the standard error was at most {self.rule}; the largest is "
+            f"{', '.join(found) or 'not known'}"
         )
 
 

@@ -221,6 +221,9 @@ def title_of(surface: Surface, n_computed: int, inches: float = LONG_SIDE) -> st
     if surface.interpolation is not None:
         words = wrap(surface.interpolation.title, LONG_SIDE * current_page().axes, TITLE_CHARACTER)
         title += f"\n{words}"
+    if surface.sampling is not None:
+        words = wrap(surface.sampling.title, LONG_SIDE * current_page().axes, TITLE_CHARACTER)
+        title += f"\n{words}"
     if warning := str(surface.attributes.get(PRECISION_WARNING, "")):
         words = warning.partition(":")[0]
         title += f"\n{wrap(words, inches, TITLE_CHARACTER)}"

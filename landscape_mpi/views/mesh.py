@@ -24,6 +24,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.sampling_fields import N_SAMPLES, STANDARD_ERROR
 from landscape_mpi.store.schema import ESTIMATE
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.cells import connect
@@ -89,8 +90,8 @@ def build_mesh(
     check_ends(heights, surface.values[quantity][finite], f"{surface.path}: {quantity}")
     beyond = finite & _are_beyond(height, heights)
     shown = finite & ~beyond if surface.is_line and not lid else finite
-    interpolation = _of_interpolation(surface)
-    columns = [height, *surface.values.values(), *interpolation.values()]
+    estimates = _of_estimates(surface)
+    columns = [height, *surface.values.values(), *estimates.values()]
     table, faces = _lay_points(surface, columns, computed, shown)
     if not surface.is_line:
         column = 3 + list(surface.values).index(quantity)
@@ -99,7 +100,7 @@ def build_mesh(
     values = {name: next(arrays) for name in surface.values}
     derived, units = _derive(surface, values, heights, surface.units[quantity])
     derived = {HEIGHT: np.clip(table[:, 2], *heights.ends)} | derived
-    derived |= dict(zip(interpolation, arrays, strict=True))
+    derived |= dict(zip(estimates, arrays, strict=True))
     return Mesh(
         points=np.column_stack([table[:, :2], scale * derived[HEIGHT]]),
         polygons=faces,
@@ -118,7 +119,7 @@ def _derive(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the logarithms of quantities that have one, and the units of all arrays of a mesh."""
     units = surface.units | {HEIGHT: log10_unit(unit) if heights.kind == "log" else unit}
-    units |= {name: _unit_of_estimate(surface, name) for name in _of_interpolation(surface)}
+    units |= {name: _unit_of_estimate(surface, name) for name in _of_estimates(surface)}
     logarithms = {name: logarithm_of(array) for name, array in values.items()}
     derived = {f"log10_{name}": array for name, array in logarithms.items() if array is not None}
     units |= {name: log10_unit(surface.units[name.removeprefix("log10_")]) for name in derived}
@@ -126,7 +127,7 @@ def _derive(
 
 
 def _unit_of_estimate(surface: Surface, name: str) -> str:
-    return surface.units.get(name.removesuffix(ESTIMATE), "1")
+    return surface.units.get(name.removesuffix(STANDARD_ERROR).removesuffix(ESTIMATE), "1")
 
 
 def _are_beyond(height: np.ndarray, heights: Heights) -> np.ndarray:
@@ -167,6 +168,11 @@ def _lines_of(computed: np.ndarray, shown: np.ndarray) -> list[np.ndarray]:
     return [number[run] for run in runs_of(computed, shown)]
 
 
+def _of_estimates(surface: Surface) -> dict[str, np.ndarray]:
+    """Return how far values may be off that are interpolated, or from a part of the samples."""
+    return _of_interpolation(surface) | _of_sampling(surface)
+
+
 def _of_interpolation(surface: Surface) -> dict[str, np.ndarray]:
     """Return 1 for interpolated points, 0 for others, and the estimated errors of their losses."""
     found = surface.interpolation
@@ -174,6 +180,15 @@ def _of_interpolation(surface: Surface) -> dict[str, np.ndarray]:
         return {}
     errors = {f"{name}{ESTIMATE}": values for name, values in found.errors.items()}
     return {"interpolated": found.points.astype(float), **errors}
+
+
+def _of_sampling(surface: Surface) -> dict[str, np.ndarray]:
+    """Return the numbers of samples taken, and the standard errors of the estimates."""
+    found = surface.sampling
+    if found is None or found.computed.shape != surface.shape:
+        return {}
+    taken = {f"{split}_{N_SAMPLES}": n.astype(float) for split, n in found.n_samples.items()}
+    return taken | {f"{name}{STANDARD_ERROR}": values for name, values in found.errors.items()}
 
 
 def log10_unit(unit: str) -> str:

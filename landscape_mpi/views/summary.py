@@ -260,6 +260,8 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
     if surface.interpolation is not None:
         yield surface.interpolation.words
         yield surface.interpolation.check_words
+    if surface.sampling is not None:
+        yield surface.sampling.words
     yield from _check_finite(surface, loss, surface.done_of[name])
     center = surface.center
     if center is None:

@@ -60,6 +60,8 @@ def _counts(topology: Topology) -> Iterator[str]:
         yield (
             f"{panel.surface.interpolation.words}: an extremum weaker than that may be theirs alone"
         )
+    if panel.surface.sampling is not None:
+        yield f"{panel.surface.sampling.words}: an extremum weaker than that may be their noise"
     border = int(on_border(panel, minima.point).sum())
     yield f"minima: {len(minima)}" + (f", {border} of them on the border" if border else "")
     if topology.is_line:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,12 @@ class Progress:
 
     settled: np.ndarray  # True at computed points that need no more, bool [n_alpha, n_beta]
     rows: dict[int, np.ndarray]  # by point, the sums of those that need more; see Tally.row
+    n_empty: int  # points without a value
+
+    @property
+    def n_pending(self) -> int:
+        """Return the number of points without a value, or that need more samples."""
+        return self.n_empty + len(self.rows)
 
 
 def read_progress(plan: Plan) -> Progress:
@@ -32,7 +38,8 @@ def read_progress(plan: Plan) -> Progress:
     assert plan.sampling is not None
     names = [item.name for item in plan.sampling_fields]
     with open_surface(plan.out) as file:
-        computed = file["done"][...] == COMPUTED
+        done = file["done"][...]
+        computed = done == COMPUTED
         settled = computed.copy()
         for split, n_all in plan.subject.n_samples.items():
             loss = f"{split}_loss"
@@ -41,7 +48,7 @@ def read_progress(plan: Plan) -> Progress:
             settled &= plan.sampling.is_met(values, errors, n_taken, n_all)
         open_points = np.flatnonzero(computed & ~settled)
         rows = dict(zip(open_points.tolist(), rows_of(file, names)[open_points], strict=True))
-    return Progress(settled, rows)
+    return Progress(settled, rows, int((done == 0).sum()))
 
 
 def check_tolerances(plan: Plan) -> None:
@@ -62,6 +69,15 @@ def check_tolerances(plan: Plan) -> None:
         f"smaller tolerances, down to --rtol 0 --atol 0 for all samples: pass such ones, or a new "
         f"--out, or --fresh to start over."
     )
+
+
+def with_progress(plan: Plan) -> Plan:
+    """Return the plan of a resumed run with the number of points that need samples.
+
+    Args:
+        plan: The plan of the run, with its file.
+    """
+    return plan if plan.sampling is None else replace(plan, n_pending=read_progress(plan).n_pending)
 
 
 def stored_rule(plan: Plan) -> SamplingRule | None:

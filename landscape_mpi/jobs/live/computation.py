@@ -50,6 +50,8 @@ class SurfaceOptions(TypedDict, total=False):
     also: Sequence[str]  # further quantities, such as gradient_norm; see surface --help
     adaptive: float  # tolerance of interpolated losses (None: compute all points)
     adaptive_unit: str  # its unit: decades of loss + 0.1, or nat (decades)
+    rtol: float  # relative part of the allowed standard error (None: take all batches)
+    atol: float  # its absolute part, in the unit of the loss (0)
     limit: int  # training samples, or batches if the data are in batches
     fresh: bool  # replace an existing file at out
     device: str | torch.device  # auto, cpu or cuda
@@ -58,6 +60,7 @@ class SurfaceOptions(TypedDict, total=False):
 
 
 CALLER = "compute_surface"
+ERRORS_ALLOWED = ("adaptive", "adaptive_unit", "rtol", "atol")
 KEYWORDS = ("x", "y", "out", *SurfaceOptions.__annotations__)
 
 
@@ -125,7 +128,8 @@ def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
     """
     check_keywords(options, SurfaceOptions.__annotations__)
     whole = ("limit", "batch_size", "ranks_per_point")
-    check_numbers(CALLER, options, whole=whole, above_0=("round_seconds", "adaptive"))
+    above_0, from_0 = ("round_seconds", "adaptive"), ("rtol", "atol")
+    check_numbers(CALLER, options, whole=whole, above_0=above_0, from_0=from_0)
     check_choices(CALLER, options, {"adaptive_unit": UNITS, "batch_norm": RUNNING_STATISTICS})
     check_flags(CALLER, options, ("fresh", "save_directions"))
     check_words(CALLER, options, ("splits", "also", "ignore", "only"))
@@ -238,8 +242,7 @@ def _compute(
         request.Rounds(options.get("round_seconds", 30.0)),
         also=_quantities(options),
         batch_norm=options.get("batch_norm"),
-        adaptive=options.get("adaptive"),
-        adaptive_unit=options.get("adaptive_unit"),
+        **{name: options.get(name) for name in ERRORS_ALLOWED},  # type: ignore[arg-type]
     )
 
     def make() -> QuietSurface:

@@ -29,7 +29,12 @@ def check_choices(
 
 
 def check_numbers(
-    caller: str, options: Mapping[str, Any], *, whole: Iterable[str], above_0: Iterable[str]
+    caller: str,
+    options: Mapping[str, Any],
+    *,
+    whole: Iterable[str],
+    above_0: Iterable[str],
+    from_0: Iterable[str] = (),
 ) -> None:
     """Check options that are numbers; None stands for the default.
 
@@ -38,18 +43,22 @@ def check_numbers(
         options: Options by name.
         whole: Names of those that are whole numbers from 1.
         above_0: Names of those that are finite numbers above 0.
+        from_0: Names of those that are finite numbers from 0.
 
     Raises:
         InputError: If one is not.
     """
-    for names, kind, words in (
-        (whole, Integral, "a whole number from 1"),
-        (above_0, Real, "a finite number above 0"),
+    for names, kind, is_0_too, words in (
+        (whole, Integral, False, "a whole number from 1"),
+        (above_0, Real, False, "a finite number above 0"),
+        (from_0, Real, True, "a finite number from 0"),
     ):
         for name in names:
             value = options.get(name)
             is_number = isinstance(value, kind) and not isinstance(value, bool)
-            if value is None or (is_number and value > 0 and math.isfinite(value)):
+            if value is None:
+                continue
+            if is_number and (value > 0 or (value == 0 and is_0_too)) and math.isfinite(value):
                 continue
             raise InputError(f"{caller}: {name} is {value!r}, but must be {words}.")
 

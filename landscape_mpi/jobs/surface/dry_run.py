@@ -13,6 +13,7 @@ from landscape_mpi.engine.adaptive.self_check import least_points
 from landscape_mpi.engine.plan import Plan, RootInputs
 from landscape_mpi.engine.point_evaluator import group_ranks
 from landscape_mpi.engine.rank_settings import describe_workers
+from landscape_mpi.engine.sampling.order import least_samples
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.store.creation import n_bytes_of
 
@@ -39,8 +40,7 @@ def say_run(
         *_layers(inputs, root),
         f"directions: {_directions(root)}",
         f"points: {len(plan.alpha)} x {len(plan.beta)}, {_points_left(plan)}",
-        f"samples: {subject.sizes} {subject.noun} at each point, for "
-        f"{', '.join(subject.quantities)}",
+        f"samples: {_samples(plan, setting)} at each point, for {', '.join(subject.quantities)}",
         f"loss: {subject.loss_words}",
         f"memory: {_size(inputs.n_bytes)} on each node for weights, directions and samples",
         f"file: {plan.out}, {_size(n_bytes_of(root.content))}, {'resumed' if is_there else 'new'}",
@@ -58,6 +58,14 @@ def _points_left(plan: Plan) -> str:
         f"{plan.n_pending:,} without a value; the run computes at least {least:,}, and as many as "
         f"their values ask for, and interpolates the others to {plan.tolerance.text}"
     )
+
+
+def _samples(plan: Plan, setting: Setting) -> str:
+    words = f"{plan.subject.sizes} {plan.subject.noun}"
+    if plan.sampling is None:
+        return words
+    least = sum(least_samples(plan.subject.n_samples, setting.batch))
+    return f"{least:,} or more of {words}, to a standard error of {plan.sampling.text},"
 
 
 def _moved(inputs: SharedInputs) -> str:

@@ -37,6 +37,8 @@ def describe(status: Status, *, now: datetime) -> str:
     ]
     if surface.interpolation is not None:
         lines.append(surface.interpolation.check_words)
+    if surface.sampling is not None and status.n_done:
+        lines.append(surface.sampling.words)
     if status.run is not None:
         lines += _run_lines(status, status.run)
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from landscape_mpi.engine.plan import Plan, RootInputs, as_begun, plan_on_root
 from landscape_mpi.engine.problem_inputs import ProblemInputs
 from landscape_mpi.engine.problem_options import evaluation_of_problem
 from landscape_mpi.engine.request import Evaluation, FileRequest
-from landscape_mpi.engine.sampling.progress import check_tolerances
+from landscape_mpi.engine.sampling.progress import check_tolerances, with_progress
 from landscape_mpi.engine.subject_inputs import data_with_subset, read_subject
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.surface.adaptive_options import describe_tolerance, tolerance_of
@@ -85,6 +85,7 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     if file.resumes:
         check_same_surface(file.out, content)
         check_tolerances(plan)
+        plan = with_progress(plan)
     arrays = inputs.arrays() | found.arrays()
     return plan, RootInputs(arrays, content, file.fresh, file.accept_device, found.layers)
 
