@@ -19,6 +19,7 @@ import numpy as np
 
 from landscape_mpi.registry import DATA_SETS, NETWORKS, NORMALIZATIONS, PICTURES, QUANTITIES
 from landscape_mpi.store import ensemble, schema, spectrum, trajectory, weights
+from landscape_mpi.store.sampling_fields import sampling_fields as sampling_fields_of
 
 ROOT = Path(__file__).parent.parent
 BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -73,6 +74,12 @@ def surface_fields() -> str:
 def adaptive_fields() -> str:
     """Return the table of the datasets that interpolated points add."""
     known = schema.adaptive_fields(tuple(schema.QUANTITIES.values()), "that of the tolerance")
+    return table(*FIELD_TITLES, rows=map(field_row, known))
+
+
+def sampling_fields() -> str:
+    """Return the table of the datasets of values from a part of the samples."""
+    known = sampling_fields_of([schema.QUANTITIES["train_loss"]], ["train"], "samples")
     return table(*FIELD_TITLES, rows=map(field_row, known))
 
 
@@ -149,6 +156,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "hessian_fields": hessian_fields,
     "surface_fields": surface_fields,
     "adaptive_fields": adaptive_fields,
+    "sampling_fields": sampling_fields,
     "surface_format": surface_format,
 }
 

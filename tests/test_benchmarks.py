@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
@@ -68,3 +69,32 @@ def test_the_script_for_eigenvalues(tmp_path):
     assert text.count("| (") == 9
     assert "Products a point: " in text
     assert "the share is 0." in text or "the share is 1." in text
+
+
+def test_the_script_for_samples_on_kept_losses(tmp_path):
+    """Losses from a formula at every point, so that no network is evaluated."""
+    from samples import POINTS, name_of
+
+    draw = np.random.default_rng(0)
+    kept = {
+        name_of(model, place): draw.lognormal(0, 0.7, 4000).astype(np.float32)
+        for model, places in POINTS.items()
+        for place in places
+    }
+    np.savez(tmp_path / "losses.npz", **kept)
+    page = tmp_path / "page.md"
+    options = [f"--losses={tmp_path / 'losses.npz'}", f"--page={page}", "--orders=20"]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "samples.py"), *options],
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1]), "WEIGHTS": ".", "IMAGES": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in page.read_text().splitlines()]
+    found = [row for row in rows if row[0] in POINTS]
+    assert len(found) == 2 * sum(len(places) for places in POINTS.values())
+    held = [float(row[7].removesuffix(" %")) for row in found]
+    assert sum(held) / len(held) > 90
+    assert all(256 <= float(row[6].replace(",", "")) < 10_000 for row in found)
