@@ -109,11 +109,11 @@ def test_a_point_that_is_nan_takes_no_more():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"rtol": -0.1}, "rtol is -0.1, but must be a finite number from 0"),
-        ({"atol": math.nan}, "atol is nan, but must be a finite number from 0"),
-        ({"rtol": math.inf}, "rtol is inf, but must be a finite number from 0"),
-        ({"rtol": "little"}, "rtol is 'little', but must be a finite number from 0"),
-        ({"rtol": True}, "rtol is True, but must be a finite number from 0"),
+        ({"rtol": -0.1}, "rtol is -0.1, but must be a finite number of at least 0"),
+        ({"atol": math.nan}, "atol is nan, but must be a finite number of at least 0"),
+        ({"rtol": math.inf}, "rtol is inf, but must be a finite number of at least 0"),
+        ({"rtol": "little"}, "rtol is 'little', but must be a finite number of at least 0"),
+        ({"rtol": True}, "rtol is True, but must be a finite number of at least 0"),
         (
             {"rtol": 0.1, "metrics": {"perplexity": (accuracy, math.exp)}},
             r"the standard error of metrics\['perplexity'\] is not known",

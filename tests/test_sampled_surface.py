@@ -15,6 +15,7 @@ from one_process import run_alone
 
 from landscape_mpi.engine.sampling.order import portions
 from landscape_mpi.store.reader import read_surface
+from landscape_mpi.store.sampling import tighten
 
 COMMON = ["--model=small_network:build", "--data=digits", "--splits=train,test"]
 COMMON += ["--only=none", "--ignore=none", "--batch=64"]
@@ -237,9 +238,9 @@ def test_a_complete_file_is_left_as_it_is(made, tmp_path):
         (TIGHT, ["--rtol=0.02", "--atol=1"], "this run asks for --rtol 0.02 --atol 1"),
         (TIGHT, [], "the samples of a point: random order 0 .*the samples of a point: all"),
         (None, [TIGHT], "the samples of a point: all.*random order 0"),
-        (TIGHT, ["--rtol=-1"], "'-1' is not a finite number from 0"),
-        (TIGHT, ["--atol=nan"], "'nan' is not a finite number from 0"),
-        (TIGHT, ["--atol=inf"], "'inf' is not a finite number from 0"),
+        (TIGHT, ["--rtol=-1"], "'-1' is not a finite number of at least 0"),
+        (TIGHT, ["--atol=nan"], "'nan' is not a finite number of at least 0"),
+        (TIGHT, ["--atol=inf"], "'inf' is not a finite number of at least 0"),
         (TIGHT, [TIGHT, "--also=gradient_norm"], "--also gradient_norm needs all samples"),
         (TIGHT, [TIGHT, "--batch-norm=reestimate"], "--batch-norm reestimate measures its stat"),
         (TIGHT, [TIGHT, "--points-at-once=2"], "--points-at-once 2 computes several together"),
@@ -262,7 +263,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_touched(begun, options, wor
 
 FINE = ["--x=-6:6:33", "--y=-6:6:33"]
 BOTH = ("--adaptive=0.06", "--rtol=0.05", "--splits=train", "--limit=700")
-LOOSER = ("--adaptive=0.06", "--rtol=0.069", "--splits=train", "--limit=700")
+TIGHTER = ("--adaptive=0.06", "--rtol=0.01", "--splits=train", "--limit=700")
 
 
 def test_fewer_points_and_fewer_samples_go_together(made):
@@ -278,10 +279,18 @@ def test_fewer_points_and_fewer_samples_go_together(made):
 
 
 def test_the_noise_of_samples_is_not_refined(made):
-    """As many points are computed as if all samples were taken, to a fifth of them."""
+    """As few points are computed as if all samples were taken, or 5 % more."""
     exact = stored(made(BOTH[0], *BOTH[2:], axes=FINE)[0])["done"] == 1
-    sampled = stored(made(*BOTH, axes=FINE)[0])["done"] == 1
-    assert sampled.sum() <= 1.2 * exact.sum()
+    for options in (BOTH, TIGHTER):
+        sampled = stored(made(*options, axes=FINE)[0])["done"] == 1
+        assert sampled.sum() <= 1.05 * exact.sum()
+
+
+def test_no_interpolated_point_states_less_than_the_error_of_the_computed_ones(made):
+    found = stored(made(*BOTH, axes=FINE)[0])
+    interpolated = found["done"] == 2
+    noise = (found["train_loss"] + 0.1) * np.expm1(0.05)  # of log10(loss + 0.1), at most
+    assert (found["train_loss_error"] >= noise * (1 - 1e-9))[interpolated].all()
 
 
 @pytest.mark.parametrize("n_ranks", [2, 3])
@@ -301,9 +310,23 @@ def test_both_together_go_on_after_a_kill_and_to_a_smaller_tolerance(made, tmp_p
     out = copied(path, tmp_path / "killed.h5", lost=lost)
     run(out, *BOTH, axes=FINE)
     assert_same(out, path)
-    out = copied(made(*LOOSER, axes=FINE)[0], tmp_path / "looser.h5")
-    run(out, *BOTH, axes=FINE)
-    assert_same(out, path)
+    out = copied(path, tmp_path / "tighter.h5")
+    run(out, *TIGHTER, axes=FINE)
+    assert_same(out, made(*TIGHTER, axes=FINE)[0])
+
+
+def test_a_smaller_tolerance_takes_out_interpolated_points_and_the_check(made, tmp_path):
+    """Both follow from values that are going to change; computed values stay."""
+    path = made(*BOTH, axes=FINE)[0]
+    out = copied(path, tmp_path / "tighter.h5")
+    tighten(out, rtol=0.01, atol=0.0)
+    before, after = stored(path), stored(out)
+    assert np.array_equal(after["done"], np.where(before["done"] == 1, 1, 0))
+    assert np.isfinite(before["check_error"]).any()
+    assert not np.isfinite(after["check_error"]).any()
+    assert not np.isfinite(after["check_estimate"]).any()
+    assert np.array_equal(after["train_loss"], before["train_loss"])
+    assert read_surface(out).sampling.rule == "0.01 x loss"
 
 
 def test_a_sampled_file_has_a_version_that_older_programs_refuse(made):

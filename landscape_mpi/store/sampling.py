@@ -21,7 +21,7 @@ from landscape_mpi.store.sampling_fields import (
     SAMPLING,
     STANDARD_ERROR,
 )
-from landscape_mpi.store.schema import COMPUTED, is_loss
+from landscape_mpi.store.schema import CHECK_ERROR, CHECK_ESTIMATE, COMPUTED, is_loss
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ def tighten(path: Path, *, rtol: float, atol: float) -> None:
             file.attrs.modify(ATOL, atol)
             done = file["done"][...]
             file["done"][...] = np.where(done == COMPUTED, done, 0)
+            for name in {CHECK_ERROR, CHECK_ESTIMATE} & set(file):
+                file[name][...] = np.nan  # of values that are going to change
         seal(partial)
 
 

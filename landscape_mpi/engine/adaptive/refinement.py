@@ -146,7 +146,8 @@ def _look_ahead(
     estimate = question.factor * level.decay[:, None, None] * roughness
     if question.missed.any():
         estimate = np.maximum(estimate, _missed_nearby(question, grid))
-    return predict(level.values, level.grid, grid), roughness, np.maximum(estimate, floor)
+    estimate = np.maximum(estimate, question.tolerance.least_estimate)
+    return predict(level.values, level.grid, grid), roughness, estimate
 
 
 def _nearby(level: _Level, grid: LevelGrid) -> np.ndarray:

@@ -16,6 +16,16 @@ class Tolerance:
 
     value: float
     unit: str = "decades"
+    noise: float = 0.0  # largest standard error of computed values, in the unit
+
+    @property
+    def least_estimate(self) -> float:
+        """Return the smallest estimate of a prediction, in the unit.
+
+        Values that are estimates from different numbers of samples differ by their noise, so no
+        prediction of one from the others is better than that.
+        """
+        return max(self.floor, self.noise)
 
     @property
     def floor(self) -> float:

@@ -43,7 +43,7 @@ def check_numbers(
         options: Options by name.
         whole: Names of those that are whole numbers from 1.
         above_0: Names of those that are finite numbers above 0.
-        from_0: Names of those that are finite numbers from 0.
+        from_0: Names of those that are finite numbers of at least 0.
 
     Raises:
         InputError: If one is not.
@@ -51,7 +51,7 @@ def check_numbers(
     for names, kind, is_0_too, words in (
         (whole, Integral, False, "a whole number from 1"),
         (above_0, Real, False, "a finite number above 0"),
-        (from_0, Real, True, "a finite number from 0"),
+        (from_0, Real, True, "a finite number of at least 0"),
     ):
         for name in names:
             value = options.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from landscape_mpi.engine.adaptive.tolerance import OFFSET, Tolerance
 from landscape_mpi.engine.inputs import Inputs
@@ -51,6 +52,21 @@ def rule_of(asked: SurfaceRequest, tolerance: Tolerance | None) -> SamplingRule 
     return rule
 
 
+def with_noise(tolerance: Tolerance | None, rule: SamplingRule | None) -> Tolerance | None:
+    """Return a tolerance that knows how noisy computed values are."""
+    if tolerance is None or rule is None:
+        return tolerance
+    return replace(tolerance, noise=_noise(rule, tolerance.unit))
+
+
+def _noise(rule: SamplingRule, unit: str) -> float:
+    """Return the largest standard error that a rule allows, in the unit of a tolerance."""
+    if unit == "nat":
+        return rule.atol if rule.rtol == 0 else math.inf
+    # The error of log10(loss + 0.1) is largest at a loss of 0 or of infinity.
+    return max(rule.rtol, rule.atol / OFFSET) / math.log(10)
+
+
 def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
     """Refuse a rule whose errors --adaptive could take for the surface and refine.
 
@@ -58,16 +74,12 @@ def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
         InputError: If a standard error may be more than half of the tolerance.
     """
     most = WELL_BELOW * tolerance.value
+    if _noise(rule, tolerance.unit) <= most:
+        return
+    rtol = most * math.log(10)
+    ways_out = f"at most --rtol {_below(rtol)} --atol {_below(OFFSET * rtol)}"
     if tolerance.unit == "nat":
-        if rule.rtol == 0 and rule.atol <= most:
-            return
         ways_out = f"--rtol 0 with --atol {most:g} or less, or --adaptive-unit decades"
-    else:
-        # The error of log10(loss + 0.1), largest at a loss of 0 or of infinity.
-        if max(rule.rtol, rule.atol / OFFSET) / math.log(10) <= most:
-            return
-        rtol = most * math.log(10)
-        ways_out = f"at most --rtol {_below(rtol)} --atol {_below(OFFSET * rtol)}"
     raise InputError(
         f"{_options(rule)}: allow a standard error above half of --adaptive {tolerance.text}, "
         f"which would then refine the noise of the samples. Pass {ways_out}, or a larger "

@@ -29,7 +29,12 @@ from landscape_mpi.jobs.surface.plane_directions import PlaneDirections, choose_
 from landscape_mpi.jobs.surface.problem_options import check_goes_with_problem
 from landscape_mpi.jobs.surface.projected_path import choose_grid, path_on_surface
 from landscape_mpi.jobs.surface.request import SurfaceRequest
-from landscape_mpi.jobs.surface.sampling_options import check_samples, describe_rule_of, rule_of
+from landscape_mpi.jobs.surface.sampling_options import (
+    check_samples,
+    describe_rule_of,
+    rule_of,
+    with_noise,
+)
 from landscape_mpi.output import OutputLock, check_output
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import REPEATS, Attributes, SurfaceContent
@@ -77,7 +82,11 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     if asked.plane.repeats is not None:
         check_number_of_points(len(alpha), asked.plane.repeats, option="--repeats")
         beta = np.arange(asked.plane.repeats, dtype=np.float64)
-    plan = replace(_plan(asked, alpha, beta, inputs, found), tolerance=tolerance, sampling=rule)
+    plan = replace(
+        _plan(asked, alpha, beta, inputs, found),
+        tolerance=with_noise(tolerance, rule),
+        sampling=rule,
+    )
     path = path_on_surface(asked, inputs.state, found.vectors)
     content = replace(_content(asked, plan, inputs, found), path=path)
     if isinstance(path, PlaneCurve):
