@@ -177,7 +177,7 @@ def test_a_function_that_brings_its_weights_has_no_fresh_networks(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["{surface}", "--limit=301"], "--limit: asks for 301 training samples, but"),
+        (["{surface}", "--limit=301"], "--limit 301: "),
         (["{surface}", "--radius=0.1,0"], "'0' is not above 0"),
         (["nothing.h5"], "nothing.h5: there is no such file"),
     ],

@@ -143,8 +143,8 @@ def good(**changes):
 
 
 CASES = {
-    "no axis": ({"x": "--x=1:1:0"}, "--x: '1:1:0' asks for 0 points."),
-    "falling axis": ({"x": "--x=1:-1:5"}, "An axis rises: MIN is below MAX."),
+    "no axis": ({"x": "--x=1:1:0"}, "--x: '1:1:0' requests 0 points."),
+    "falling axis": ({"x": "--x=1:-1:5"}, "an axis must rise: MIN must be below MAX."),
     "axis of words": ({"y": "--y=left:right:5"}, "--y: 'left:right:5' is not an axis."),
     "no --x": ({"x": None}, "the following arguments are required: --x"),
     "unknown option": ({"z": "--normalise=filter"}, "Did you mean --normalize?"),
@@ -237,7 +237,7 @@ CASES = {
     ),
     "more ranks a point than ranks": (
         {"z": "--ranks-per-point=9"},
-        "--ranks-per-point: asks for 9 ranks, and the run has",
+        "--ranks-per-point 9: the run has only",
     ),
     "points at once on several ranks": (
         {"z": "--points-at-once=4", "y": "--ranks-per-point=2"},
@@ -258,7 +258,8 @@ CASES = {
     ),
     "points at once of a network that decides by its values": (
         {"model": "--model=hooks:branching", "checkpoint": None, "z": "--points-at-once=4"},
-        "--points-at-once 4: not with this network: it does not compute with stacked weights",
+        "--points-at-once 4: not possible with this network: it does not compute with stacked "
+        "weights",
     ),
     "a network that cannot compute in the type": (
         {"model": "--model=hooks:exact", "checkpoint": None, "z": "--precision=bf16"},
@@ -304,7 +305,7 @@ CASES = {
     "no GPU": ({"z": "--device=cuda"}, "--device cuda: torch sees no such GPU "),
     "directions that are not there": ({"z": "--directions=none.h5"}, "there is no such file"),
     "directions of text": ({"z": "--directions=text.h5"}, "cannot be read as HDF5"),
-    "a file without directions": ({"z": "--directions=other.h5"}, "holds x, and neither"),
+    "a file without directions": ({"z": "--directions=other.h5"}, "holds x, but neither"),
     "directions of another length": ({"z": "--directions=short.h5"}, "holds 1 tensors, but this"),
     "directions of other shapes": ({"z": "--directions=shapes.h5"}, "has shape (2,), but in this"),
     "a variance below zero": (
@@ -317,7 +318,7 @@ CASES = {
     ),
     "a directory for --out": ({"out": "--out=directory"}, "--out: directory is a directory."),
     "a folder that is not there": ({"out": "--out=runs/a.h5"}, "there is no directory runs"),
-    "a text for --out": ({"out": "--out=text.h5"}, "text.h5: is there and is not a readable HDF5"),
+    "a text for --out": ({"out": "--out=text.h5"}, "text.h5: exists but is not a readable HDF5"),
     "another's HDF5 for --out": ({"out": "--out=other.h5"}, "without the mark of a surface file"),
 }
 
@@ -351,25 +352,31 @@ def test_one_message_and_nothing_written(case, folder, alone):
 
 
 OTHER_RUNS = {
-    "another grid": ({"x": "--x=0:1:3"}, "axis alpha has 2 points from 0.0 to 1.0, --x asks for 3"),
-    "another seed": ({"z": "--seed=2"}, "with seed 1, this run asks for seed 2."),
+    "another grid": (
+        {"x": "--x=0:1:3"},
+        "axis alpha has 2 points from 0.0 to 1.0, but --x requests 3",
+    ),
+    "another seed": ({"z": "--seed=2"}, "with seed 1, but this run requests seed 2."),
     "another choice of parameters": (
         {"z": "--only=linear.*"},
-        "with only none moved, this run asks for only linear.* moved. A resumed run must be the "
-        "same run: pass --only none, or a new --out",
+        "with only none moved, but this run requests only linear.* moved. A resumed run must be "
+        "the same run: pass --only none, or a new --out",
     ),
-    "others ignored": ({"z": "--ignore=bn,l*"}, "ignored parameters bias,bn, this run asks for"),
-    "other data": ({"limit": "--limit=30"}, "limited to 20, this run asks for"),
-    "other splits": ({"z": "--splits=train,test"}, "with splits train, this run asks for"),
-    "another batch": ({"z": "--batch=7"}, "with batch 64, this run asks for batch 7."),
-    "another precision": ({"z": "--precision=bf16"}, "precision fp32, this run asks for"),
+    "others ignored": (
+        {"z": "--ignore=bn,l*"},
+        "ignored parameters bias,bn, but this run requests",
+    ),
+    "other data": ({"limit": "--limit=30"}, "limited to 20, but this run requests"),
+    "other splits": ({"z": "--splits=train,test"}, "with splits train, but this run requests"),
+    "another batch": ({"z": "--batch=7"}, "with batch 64, but this run requests batch 7."),
+    "another precision": ({"z": "--precision=bf16"}, "precision fp32, but this run requests"),
     "other weights": (
         {
             "model": "--model=hooks:three_outputs",
             "checkpoint": None,
             "data": "--data=npz:3.npz",
         },
-        "with model resnet8, this run asks for model hooks:three_outputs.",
+        "with model resnet8, but this run requests model hooks:three_outputs.",
     ),
 }
 

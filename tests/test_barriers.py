@@ -276,7 +276,7 @@ def test_the_figure_holds_the_lines_and_the_matrices(found, solutions):
     title = figure.legends[0].get_title().get_text().replace("\n", " ")
     assert all(f"{k}: {path.stem}" in title for k, path in zip("ABC", solutions, strict=True))
     assert str(solutions[0].parent) not in title
-    assert ("its units in the order most like" in title) == (found[0] == "weights")
+    assert ("units were permuted to match" in title) == (found[0] == "weights")
 
 
 def test_the_lines_are_drawn(found, tmp_path, capsys):
@@ -487,6 +487,8 @@ def test_a_file_of_other_lines_is_left_alone(solutions, tmp_path):
     assert "matching none" in refusal(a, b, *few, "--points=3", "--match=weights")
     assert "solutions of SHA-256" in refusal(a, c, *few, "--points=3")
     assert out.read_bytes() == before
-    with pytest.raises(InputError, match="holds the losses between solutions, and this command is"):
+    with pytest.raises(
+        InputError, match="holds the losses between solutions, but this command needs"
+    ):
         read_stored_surface(out)
     assert run("barriers", a, c, *few, "--points=3", "--fresh")[0] == 0

@@ -62,7 +62,7 @@ def test_bad_input(options, words, capsys):
 def test_a_batch_that_does_not_fit():
     done = bench("--model=resnet8", "--batch=1000000000", "--threads=1")
     assert done.returncode == 2
-    words = "--batch: 1000000000 samples a pass, of resnet8 and images of 32x32x3, do"
+    words = "--batch: 1000000000 samples per pass, of resnet8 and images of 32x32x3, do"
     assert done.stderr.startswith(f"error: {words}")
     assert "data type uint8). Pass a smaller --batch." in done.stderr
 

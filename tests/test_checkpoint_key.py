@@ -139,4 +139,4 @@ def test_barriers_and_curves_take_the_key_too(folder, monkeypatch):
     assert torch.equal(state["1.weight"], torch.load("ema0.pt", weights_only=True)["1.weight"])
     status, _, err = curve("train", *model, *ends)
     assert status == 2
-    assert "was begun with --checkpoint-key state_dict_ema, and this command has no" in err
+    assert "was started with --checkpoint-key state_dict_ema, but this command has no" in err

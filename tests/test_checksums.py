@@ -148,7 +148,7 @@ def test_what_is_added_later_is_sealed(whole, tmp_path):
     path.write_bytes(whole)
     with h5py.File(path, "r+") as file:
         file.create_group("notes")["alpha"] = np.arange(3.0)
-    assert "what no run changes, such as texts and axes, has changed" in refusal(path)
+    assert "constant parts of the file, such as texts and axes, have changed" in refusal(path)
     assert refusal(path, read_surface) is None
     seal(path)
     assert refusal(path) is None

@@ -223,7 +223,7 @@ def test_the_surface_of_one_column_has_its_unit_on_the_axis_instead_of_a_bar(two
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda w: [w("a", bowl)], "is for 2 to 12 surface files side by side, and 1 is named"),
+        (lambda w: [w("a", bowl)], "draws 2 to 12 surface files side by side, but 1 is named"),
         (lambda w: [w("a", bowl), w("l", bowl, beta=[0.0])], "a.h5 is a plane and .*l.h5 a line"),
     ],
 )
@@ -348,7 +348,7 @@ def test_ranges_that_differ_by_more_than_100_times_have_colours_of_their_own(wri
     figure = draw_grid(row, "filled")
     bars = [axes for axes in figure.axes if axes.get_visible() and not axes.get_title()]
     assert len(bars) == n_bars
-    words = "ranges differ by more than 100 times, so each picture has one of its own"
+    words = "ranges differ by more than a factor of 100, so each picture has its own range"
     assert (words in legends_of(figure)[0]) == (n_bars > 1)
     lows = {panel.scale.high for panel in row}
     assert len(lows) == (2 if n_bars > 1 else 1)
@@ -379,7 +379,7 @@ def test_lines_whose_ranges_differ_keep_an_axis_each(write):
     left, right = (axes for axes in figure.axes if axes.get_title())
     assert left.get_ylim()[1] < 20
     assert right.get_ylim()[1] > 1e5
-    assert "train loss: ranges differ by more than 100 times" in legends_of(figure)[0][0]
+    assert "train loss: ranges differ by more than a factor of 100" in legends_of(figure)[0][0]
 
 
 def test_labels_title_range_and_map_of_the_command(two, tmp_path, monkeypatch):
@@ -418,7 +418,7 @@ def test_labels_and_titles_that_cannot_be(two, words, text):
 
 
 def test_13_surfaces_are_too_many(two):
-    with pytest.raises(InputError, match="is for 2 to 12 surface files side by side, and 13 are"):
+    with pytest.raises(InputError, match="draws 2 to 12 surface files side by side, but 13 are"):
         plot.main([str(two[0])] * 13 + ["--compare"])
 
 

@@ -376,7 +376,9 @@ def test_a_function_that_was_edited_is_named(tmp_path):
     how = {"x": (-1, 1, 3), "out": tmp_path / "a.h5", "progress": False}
     second.__qualname__ = first.__qualname__
     lm.compute_surface(network(), rows(), loss=first, metrics={"size": first}, **how)
-    words = r"begun with a problem whose size on the first batch is .* function of the loss or of a"
+    words = (
+        r"started with a problem whose size on the first batch is .* function of the loss or of a"
+    )
     with pytest.raises(InputError, match=words):
         lm.compute_surface(network(), rows(), loss=first, metrics={"size": second}, **how)
 
@@ -395,7 +397,7 @@ def test_a_file_goes_on_and_refuses_another_problem(mine, tmp_path):
     first = lm.compute_surface(mine.problem(), **GRID, out=out, progress=False)
     again = lm.compute_surface(mine.problem(), **GRID, out=out, progress=False)
     np.testing.assert_equal(dict(again.values), dict(first.values))
-    with pytest.raises(InputError, match=r"mine\.h5: was computed with loss loss, this run asks"):
+    with pytest.raises(InputError, match=r"mine\.h5: was computed with loss loss, but this run"):
         lm.compute_surface(network(), rows(), x=(-1, 1, 3), out=out, progress=False)
 
 

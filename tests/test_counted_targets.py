@@ -212,7 +212,10 @@ def test_label_smoothing_is_of_cross_entropy(folder, on_ranks):
     words = command(folder / "x.h5", *VOID, IGNORE, SMOOTH, "--loss=voids:void")
     done = on_ranks(1, words, cwd=folder)
     assert done.returncode == 2
-    assert "--label-smoothing 0.1: is for cross_entropy, and --loss voids:void" in done.stderr
+    assert (
+        "--label-smoothing 0.1: applies only to cross_entropy, but --loss is voids:void"
+        in done.stderr
+    )
 
 
 def test_ranks_threads_and_stacks_do_not_show(folder, on_ranks):
@@ -249,8 +252,9 @@ def test_places_that_are_as_many_as_classes(given, folder, on_ranks):
         1, command(name, *options, "--class-axis=1", network="square_network"), cwd=folder
     )
     assert again.returncode == 2
-    assert "was computed with classes along axis -1, this run asks for classes along axis 1" in (
-        again.stderr
+    assert (
+        "was computed with classes along axis -1, but this run requests classes along axis 1"
+        in (again.stderr)
     )
 
 
@@ -260,13 +264,17 @@ def test_places_that_are_as_many_as_classes(given, folder, on_ranks):
         ((*VOID, "--ignore-index=none"), "has 4 outputs, voids:masks has 256 classes"),
         (
             (*VOID, IGNORE, "--class-weights=1,1,2,3"),
-            "was computed with class weights none, this run asks for class weights 1.0,1.0,2.0,3.0",
+            "was computed with class weights none, but this run requests class weights "
+            "1.0,1.0,2.0,3.0",
         ),
         (
             (*VOID, IGNORE, "--label-smoothing=0.1"),
-            "was computed with label smoothing 0.0, this run asks for label smoothing 0.1",
+            "was computed with label smoothing 0.0, but this run requests label smoothing 0.1",
         ),
-        ((*TORCH,), "was computed with targets of 255 left out, this run asks for targets of -100"),
+        (
+            (*TORCH,),
+            "was computed with targets of 255 left out, but this run requests targets of -100",
+        ),
     ],
 )
 def test_another_reading_does_not_resume(options, words, folder, on_ranks):
@@ -385,7 +393,7 @@ def test_ranks_train_as_one_where_their_parts_count_differently(folder, on_ranks
 def test_a_training_is_not_resumed_with_another_reading(folder):
     words = [PLAIN if word in VOID else word for word in recipe("--run=run")]
     assert train.main(words) == 0
-    with pytest.raises(InputError, match="--ignore-index 255, and this command has --ignore-index"):
+    with pytest.raises(InputError, match="--ignore-index 255, but this command has --ignore-index"):
         train.main([*words, "--ignore-index=3"])
 
 

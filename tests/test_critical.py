@@ -136,7 +136,9 @@ def test_thresholds_that_cannot_be(argv, text):
 
 
 def test_what_has_none(tmp_path, panel_of):
-    with pytest.raises(InputError, match=r"--critical: marks planes, .* landscape_mpi.topology"):
+    with pytest.raises(
+        InputError, match=r"--critical marks points of planes, .* landscape_mpi.topology"
+    ):
         panel_of(np.ones(7), [0.0])
     with pytest.raises(InputError, match="--critical applies to surfaces, not to --weights"):
         plot.main(["--weights", str(tmp_path), "--critical"])

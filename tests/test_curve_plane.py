@@ -151,7 +151,10 @@ def test_directions_without_a_curve_still_need_a_grid(curves, tmp_path, alone):
         (["--through", "3,1"], "has the points 0, its start, to 2, its end. Name two of them."),
         (["--through", "1,1"], "is not two different whole numbers"),
         (["--out", "{curves}/bezier.pt"], "is a file that this command reads"),
-        (["--out", "{curves}/1.pt"], "1.pt is no HDF5 file, or a damaged one, so it is left alone"),
+        (
+            ["--out", "{curves}/1.pt"],
+            "1.pt is no HDF5 file, or a damaged one, so it is not replaced",
+        ),
     ],
 )
 def test_bad_input_is_one_message(curves, tmp_path, words, told):

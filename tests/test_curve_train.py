@@ -182,9 +182,9 @@ def test_another_run_is_not_gone_on_with_and_what_is_no_curve_is_left_alone(ends
     assert run("train", *words)[0] == 0
     before = out.read_bytes()
     for changed, told in (
-        (["--lr=0.5"], "was begun with --lr 0.03, and this command has --lr 0.5"),
-        (["--free-ends"], "was begun with --no-free-ends, and this command has --free-ends"),
-        ([f"--start={ends}/2.pt", f"--end={ends}/1.pt"], "was begun with --start of SHA-256"),
+        (["--lr=0.5"], "was started with --lr 0.03, but this command has --lr 0.5"),
+        (["--free-ends"], "was started with --no-free-ends, but this command has --free-ends"),
+        ([f"--start={ends}/2.pt", f"--end={ends}/1.pt"], "was started with --start of SHA-256"),
     ):
         status, _, err = run("train", *words, *changed)
         assert status == 2

@@ -109,7 +109,7 @@ def test_a_gradient_has_the_norm_of_the_weights_and_a_resumed_run_takes_the_one_
     resumed = on_ranks(1, argv, check=True)
     assert "resuming, 9 of them done, which are all" in resumed.stdout
     other = on_ranks(1, [*argv, "--normalize=layer"])
-    assert "normalization filter, this run asks for normalization layer" in other.stderr
+    assert "normalization filter, but this run requests normalization layer" in other.stderr
 
 
 def test_each_axis_moves_layers_of_its_own(networks, tmp_path, alone):

@@ -348,11 +348,11 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
 def test_another_run_is_not_gone_on_with(inside):
     whole = ["--start=start.pt", "--run=whole"]
     assert refusal(*whole, "--cycle=2") == (
-        "whole/resume.pt: was begun with --cycle 1.33, and this command has --cycle 2.0. A run has "
-        "one recipe: pass --cycle 1.33, another --run, or --fresh to start over."
+        "whole/resume.pt: was started with --cycle 1.33, but this command has --cycle 2.0. A run "
+        "has one recipe: pass --cycle 1.33, another --run, or --fresh to start over."
     )
     assert refusal("--start=a.pt", "--run=whole").startswith(
-        "whole/resume.pt: was begun with --start of SHA-256 "
+        "whole/resume.pt: was started with --start of SHA-256 "
     )
     shutil.copytree("whole", "lacking")
     os.remove("lacking/member_002.pt")
@@ -374,7 +374,7 @@ def test_fresh_removes_no_input_and_nothing_of_another_kind_of_run(inside):
     before = sorted(os.listdir("training"))
     for words in ([], ["--fresh"]):
         assert refusal("--start=start.pt", "--run=training", *words) == (
-            "--run: training is the folder of a landscape_mpi training run, and this is a "
-            "landscape_mpi ensemble run: it is left alone. Name another folder."
+            "--run: training is the folder of a landscape_mpi training run, but this run is a "
+            "landscape_mpi ensemble run, so the folder is kept. Name another folder."
         )
     assert sorted(os.listdir("training")) == before

@@ -178,7 +178,7 @@ def test_a_film_without_a_finite_value_is_refused(write, tmp_path):
 
 def test_a_line_is_no_film(tmp_path):
     path = surface_files.write_surface(tmp_path / "l.h5", AXIS, [0.0], {"train_loss": AXIS})
-    with pytest.raises(InputError, match="--film: is for planes, and this holds lines"):
+    with pytest.raises(InputError, match="--film needs a plane, but this file holds lines"):
         plot.main([str(path), f"--film={tmp_path / 'l.gif'}"])
 
 

@@ -38,9 +38,9 @@ def test_seconds_per_point():
 @pytest.mark.parametrize(
     ("precision", "rates", "limit"),
     [
-        ("fp32", MachineRates(1e9, 1e9), "what limits it is matrix products: 100 s a point"),
-        ("fp32", MachineRates(1e9, 1e7), "what limits it is memory traffic: 400 s a point"),
-        ("bf16", MachineRates(1e9, 1e7), "what limits it is memory traffic: 200 s a point"),
+        ("fp32", MachineRates(1e9, 1e9), "limited by matrix products: 100 s a point"),
+        ("fp32", MachineRates(1e9, 1e7), "limited by memory traffic: 400 s a point"),
+        ("bf16", MachineRates(1e9, 1e7), "limited by memory traffic: 200 s a point"),
         ("fp32", MachineRates(1e7, 1e9), "10,000 s a point, as measured while other jobs disturb"),
     ],
 )

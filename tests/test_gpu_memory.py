@@ -82,7 +82,11 @@ def test_a_batch_that_does_not_fit_is_halved(control, tmp_path):
 @pytest.mark.parametrize(
     ("n_bytes", "options", "words"),
     [
-        (16 * MEBIBYTE, ("--batch=256",), "--batch: 256 samples a pass do not fit into the memory"),
+        (
+            16 * MEBIBYTE,
+            ("--batch=256",),
+            "--batch: 256 samples per pass do not fit into the memory",
+        ),
         (10 * MEBIBYTE, (), "--model: a single sample of the images does not fit into the memory"),
     ],
 )

@@ -32,7 +32,7 @@ def test_the_middle_of_a_symmetric_axis_is_exactly_zero(n):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1:1:0", "--x: '1:1:0' asks for 0 points. An axis needs at least 1."),
+        ("1:1:0", "--x: '1:1:0' requests 0 points. An axis needs at least 1."),
         ("-1:1", "--x: '-1:1' is not an axis. Write --x=MIN:MAX:N"),
         ("a:b:3", "'a:b:3' is not an axis"),
         ("0:1:2:3", "'0:1:2:3' is not an axis"),
@@ -40,12 +40,12 @@ def test_the_middle_of_a_symmetric_axis_is_exactly_zero(n):
         ("nan:1:3", "'nan:1:3' is not an axis"),
         ("0:inf:3", "'0:inf:3' is not an axis"),
         ("", "'' is not an axis"),
-        ("0:1:1", "asks for 1 point between 0 and 1"),
-        ("-1e308:1e308:3", "asks for points that float64 cannot tell apart or hold"),
-        ("1:1.0000000000000002:5", "asks for points that float64 cannot tell apart or hold"),
-        ("0:1:1000000000", "asks for 1,000,000,000 points. An axis takes at most 100,000."),
-        ("1:1:5", "runs from 1 to 1 in 5 points. An axis rises"),
-        ("1:-1:5", "runs from 1 to -1 in 5 points. An axis rises"),
+        ("0:1:1", "requests 1 point between 0 and 1"),
+        ("-1e308:1e308:3", "requests points that float64 cannot distinguish or represent"),
+        ("1:1.0000000000000002:5", "requests points that float64 cannot distinguish or represent"),
+        ("0:1:1000000000", "requests 1,000,000,000 points. An axis takes at most 100,000."),
+        ("1:1:5", "runs from 1 to 1 in 5 points, but an axis must rise"),
+        ("1:-1:5", "runs from 1 to -1 in 5 points, but an axis must rise"),
     ],
 )
 def test_what_is_no_axis(text, words):
@@ -84,6 +84,6 @@ def test_axes_that_make_too_many_points_together_are_refused():
     with pytest.raises(InputError) as caught:
         check_number_of_points(101, 100_000, option="--points")
     assert str(caught.value) == (
-        "--points: 101 x 100,000 are 10,100,000 points, and a file takes at most 10,000,000. Ask "
-        "for fewer."
+        "--points: 101 x 100,000 are 10,100,000 points, but a file takes at most 10,000,000. "
+        "Request fewer."
     )

@@ -344,15 +344,15 @@ def on_path(folder, environment, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--limit=151"], "with 150 training samples, this run asks for 151"),
-        (["--limit=201"], "--limit: asks for 201 training samples, but .* with 200"),
+        (["--limit=151"], "with 150 training samples, but this run requests 151"),
+        (["--limit=201"], "--limit 201: .* with only 200"),
         (["--spectrum=0"], "'0' is not a point ALPHA,BETA. Pass e.g. --spectrum=0,0"),
         (["--spectrum=0,nan"], "'0,nan' is not a point"),
         (["--out=x.h5"], "the eigenvalues go into the surface file itself"),
-        (["--parameters=all"], "the parameters moved, this run asks for the parameters all"),
-        (["--gauss-newton"], "the matrix Hessian, this run asks for the matrix Gauss-Newton"),
-        (["--solver=arpack"], "the solver lanczos, this run asks for the solver arpack"),
-        (["--tolerance=0.1"], "the tolerance 1e-05, this run asks for the tolerance 0.1"),
+        (["--parameters=all"], "the parameters moved, but this run requests the parameters all"),
+        (["--gauss-newton"], "the matrix Hessian, but this run requests the matrix Gauss-Newton"),
+        (["--solver=arpack"], "the solver lanczos, but this run requests the solver arpack"),
+        (["--tolerance=0.1"], "the tolerance 1e-05, but this run requests the tolerance 0.1"),
     ],
 )
 def test_a_resume_with_other_options(options, words, undisturbed, on_path):
@@ -371,7 +371,6 @@ def test_what_is_no_surface(environment, tmp_path, on_ranks):
     path = tmp_path / "gone.h5"
     words = refused(on_ranks, environment, path)
     assert words.startswith(
-        f"error: {path}: there is no such file. Name a surface file that landscape_mpi.surface "
-        "wrote.\n"
+        f"error: {path}: does not exist. Name a surface file that landscape_mpi.surface wrote.\n"
     )
     assert words.count("error: ") == 1

@@ -94,7 +94,7 @@ def test_a_limit_counts_as_that_of_a_surface(surfaces):
     expected = np.linalg.eigvalsh(plain.dense())[[0, -1]]
     np.testing.assert_allclose(ends_of(path, (1, 1)), expected, rtol=1e-4)
     said = hessian(path, "--tolerance=1e-4", "--limit=1", "--stride=2", status=2)
-    assert "were computed with 2 training batches, this run asks for 1 training batches" in said
+    assert "were computed with 2 training batches, but this run requests 1 training batches" in said
     assert "of the problem has only 3 batches" in hessian(path, "--limit=4", status=2)
 
 

@@ -86,7 +86,7 @@ def test_a_file_that_was_never_written(kind, tmp_path):
     path = hollow(tmp_path / "hollow.h5")
     assert path.stat().st_size < 400_000
     words = refusal(kind, path)
-    assert words.startswith(f"{path}: says that it holds 8.9 GiB in a file of 3")
+    assert words.startswith(f"{path}: claims to hold 8.9 GiB in a file of 3")
     assert "most of it was never written" in words
 
 
@@ -114,7 +114,7 @@ def test_numbers_of_another_file(link, tmp_path):
         if link == "raw":
             file.create_dataset("train_loss", (4, 4), "f8", external=[(str(other), 0, 128)])
     words = refusal("surface", path)
-    assert words.startswith(f"{path}: /train_loss is a link, or lies in another file, and a file")
+    assert words.startswith(f"{path}: /train_loss is a link, or lies in another file, but a file")
 
 
 def test_groups_that_hold_each_other_end(tmp_path):

@@ -252,7 +252,10 @@ def test_another_treatment_of_the_statistics_is_not_resumed(solutions, tmp_path,
     out = tmp_path / "line.h5"
     on_ranks(1, command(solutions, out, "--x=0:1:2"), check=True)
     done = on_ranks(1, command(solutions, out, "--x=0:1:2", "--batch-norm=reestimate"))
-    assert "with batch-norm statistics move, this run asks for batch-norm statistics" in done.stderr
+    assert (
+        "with batch-norm statistics move, but this run requests batch-norm statistics"
+        in done.stderr
+    )
 
 
 FROZEN = """

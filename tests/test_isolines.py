@@ -130,5 +130,5 @@ def test_options_that_cannot_be(write, options, text):
 
 
 def test_a_line_has_no_triangles(write, tmp_path):
-    with pytest.raises(InputError, match=r"the surface has no faces, and .stl holds nothing else"):
+    with pytest.raises(InputError, match=r"the surface has no faces, but .stl holds only faces"):
         vtp.main([str(write(lambda a, b: a, ALPHA, [0.0])), f"--out={tmp_path / 'a.stl'}"])

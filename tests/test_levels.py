@@ -119,7 +119,7 @@ def test_colors_end_at_given_ends_with_round_levels_between_and_a_line_at_each()
     [
         ((400.0, None), "linear", "--range 400: has none of its values, 0.5 to 326. Pass both"),
         ((None, 0.5), "linear", "--range :0.5 has none of its values"),
-        ((-1.0, 10.0), "log", "--range -1:10 reaches -1, and a logarithmic scale has only values"),
+        ((-1.0, 10.0), "log", "--range -1:10 reaches -1, but a logarithmic scale has only values"),
     ],
 )
 def test_ends_that_leave_nothing_to_be_seen(ends, kind, words):

@@ -500,10 +500,10 @@ def test_inside_a_figure_of_figures(plane):
     ("options", "words"),
     [
         ({"kind": "heat"}, "plot: 'heat' is not known. Did you mean heatmap? Known: contour, fil"),
-        ({"kind": "line"}, "plot('line') is for lines, and this is a plane of 21 x 15 points"),
-        ({"kind": "surface"}, "plot('surface') needs axes in space, and ax is flat"),
+        ({"kind": "line"}, "plot('line') needs a line, but this is a plane of 21 x 15 points"),
+        ({"kind": "surface"}, "plot('surface') needs 3-D axes, but ax is flat"),
         ({"quantity": "loss"}, "'loss' is not known"),
-        ({"quantity": ["train_loss", "train_error"]}, "a plane has one quantity in a picture"),
+        ({"quantity": ["train_loss", "train_error"]}, "a picture of a plane shows one quantity"),
         ({"scale": "logarithmic"}, "plot: scale: 'logarithmic' is not known"),
         ({"levels": [1e6]}, "lies in its range"),
     ],
@@ -515,9 +515,9 @@ def test_what_cannot_be_drawn_is_said(plane, options, words):
 
 
 def test_kinds_of_a_line_and_axes_in_space(line, plane):
-    with pytest.raises(InputError, match="is for planes, and this is a line"):
+    with pytest.raises(InputError, match="needs a plane, but this is a line"):
         line.plot("contour", ax=Figure().subplots())
-    with pytest.raises(InputError, match="needs flat axes, and ax has projection='3d'"):
+    with pytest.raises(InputError, match="needs flat axes, but ax has projection='3d'"):
         plane.plot(ax=Figure().add_subplot(projection="3d"))
 
 

@@ -146,7 +146,7 @@ def test_the_hessian_takes_the_same_entry_and_another_does_not_resume(tmp_path):
     again = ["landscape_mpi.surface", *words, "--y=0", f"--out={tmp_path / '1.h5'}"]
     ended = run_alone([*again, "--output=hidden"])
     assert ended.status == 2
-    assert "entries:Named[logits], this run asks for model" in ended.words
+    assert "entries:Named[logits], but this run requests model" in ended.words
     assert "pass --model foreign_networks.entries:Named[logits]" in ended.words
     assert run_alone([*again, "--output=logits"]).status == 0
 

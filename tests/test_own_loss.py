@@ -177,7 +177,7 @@ def test_the_default_is_cross_entropy():
 
 
 GIVEN = "outputs float32 [3, 3] and targets int64 [3]"
-NEEDS = "The surface needs the loss of every sample, float [3], to add them up alike"
+NEEDS = "The surface needs the loss of every sample, float [3], to add them up equally"
 
 
 @pytest.mark.parametrize(
@@ -255,8 +255,8 @@ def test_other_shapes_later_are_an_error_too(folder):
             1,
             np.arange(12) % 3,
             "--loss mse: the network returns [3, 1] for 3 rows, whose targets are class numbers "
-            "from 0 to 2, and needs an output for each class: [3, 3]. For numbers to predict, let "
-            "the data be float32.",
+            "from 0 to 2, but it needs an output for each class: [3, 3]. For numbers to predict, "
+            "let the data be float32.",
         ),
         (
             "mse",
@@ -270,7 +270,7 @@ def test_other_shapes_later_are_an_error_too(folder):
             1,
             np.arange(12) % 3,
             "--loss bce: targets go from 0 to 2, but must be from 0 to 1, where 1 is the class "
-            "whose logit the network returns. For several classes take cross_entropy.",
+            "whose logit the network returns. For several classes, use cross_entropy.",
         ),
         ("bce", 2, np.arange(12) % 2, "--loss bce: the network returns [3, 2] for 3 rows, whose"),
     ],
@@ -384,9 +384,9 @@ def test_other_losses_of_torch_do_not_leave_minus_100_out(name):
     with pytest.raises(InputError) as caught:
         chosen(name, VOID)
     assert str(caught.value) == (
-        f"--loss {name}: some targets are -100. torch's cross-entropy leaves such targets out, and "
-        f"torch's {name} does not. Pass --ignore-index -100 if they do not count, or "
-        f"--ignore-index none if they do."
+        f"--loss {name}: some targets are -100. torch's cross-entropy leaves such targets out, "
+        f"but torch's {name} does not. Pass --ignore-index -100 if they do not count, or "
+        "--ignore-index none if they do."
     )
     targets = np.where(VOID > 1, 1, VOID)
     choice = chosen(name, targets, 1 if name == "bce" else 3, ignore_index=-100)
@@ -445,11 +445,15 @@ def test_a_number_each_may_have_an_axis_of_its_own(name):
 def test_class_weights_are_checked():
     assert chosen("cross_entropy", VOID, class_weights=(1.0, 2.0, 0.0)).class_weights == (1, 2, 0)
     for name, weights, words in (
-        ("cross_entropy", (1.0, 2.0), "2 are given, and the network has 3 classes. Pass one for"),
+        (
+            "cross_entropy",
+            (1.0, 2.0),
+            "2 are given, but the network has 3 classes. Pass one weight for",
+        ),
         (
             "mse",
             (1.0, 2.0, 3.0),
-            "are weights of cross_entropy, and --loss mse is asked for. Leave",
+            "applies only to cross_entropy, but --loss is mse. Leave",
         ),
     ):
         with pytest.raises(InputError, match=f"--class-weights: {words}"):
@@ -564,7 +568,8 @@ def test_another_loss_does_not_resume(folder, on_ranks):
     done = on_ranks(2, command(out), cwd=folder)
     assert done.returncode == 2
     words = (
-        "was computed with loss mse, this run asks for loss cross_entropy. A resumed run must be"
+        "was computed with loss mse, but this run requests loss cross_entropy. A resumed run must "
+        "be"
     )
     assert words in done.stderr
     assert "pass --loss mse, or a new --out" in done.stderr

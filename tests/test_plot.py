@@ -108,8 +108,8 @@ def several(tmp_path):
     return surface_files.write_surface(tmp_path / "net.h5", ALPHA, BETA, values)
 
 
-SYMLOG = "; center -0.5; drawn with --symlog, since --log needs positive values"
-OTHERS = "; center -0.5; drawn with other levels, since none of --levels is in its range"
+SYMLOG = "; center -0.5; drawn with --symlog, because --log needs positive values"
+OTHERS = "; center -0.5; drawn with other levels, because none of --levels is in its range"
 
 
 @pytest.mark.parametrize(("option", "words"), [("--log", SYMLOG), ("--levels=1,1.5", OTHERS)])

@@ -48,8 +48,8 @@ def test_directions_that_are_not_those_of_the_file_stop_all_ranks():
 def test_one_gpu_is_not_for_several_ranks():
     ranks = start_ranks()
     words = (
-        f"--device cuda:1: names one GPU, and {ranks.size} ranks take one each.* Pass cuda, and "
-        f"choose GPUs by CUDA_VISIBLE_DEVICES, or start one rank"
+        f"--device cuda:1: names a single GPU, but each of the {ranks.size} ranks .* Pass cuda, "
+        f"and choose GPUs by CUDA_VISIBLE_DEVICES, or start one rank"
     )
     with pytest.raises(SharedInputError, match=words):
         take_device(ranks, "cuda:1")

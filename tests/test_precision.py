@@ -167,7 +167,7 @@ def test_a_run_in_a_type_that_deviates_warns_and_warns_again_when_resumed(tmp_pa
         f"bf16 changes the loss by up to {100 * deviation:.3g} %: at the center it is "
         f"{losses['bf16']:.4g}, and {losses['fp32']:.4g} in fp32 (1 point and 512 samples compared)"
     )
-    assert f"warning: {warning}. The file, its pictures and its summary say so" in told["bf16"]
+    assert f"warning: {warning}. The file, its pictures and its summary also say so" in told["bf16"]
     assert "warning: " not in told["fp32"]
     assert read_surface(tmp_path / "bf16.h5").attributes["precision_warning"] == warning
     again = alone([*argv, "--precision=bf16", "--out=bf16.h5"], cwd=tmp_path, check=True).stdout
@@ -237,8 +237,8 @@ def test_corners_half_way_and_the_point_nearest_to_the_center(alpha, beta, expec
 def test_where_no_loss_is_finite_nothing_is_claimed():
     trials = (Trial("fp32", 0.0, 1.0), Trial("bf16", math.nan, 3.0))
     assert describe_trials(Precision("fp32", trials, 0.0, 5, 64)) == (
-        "bf16 cannot be compared, as no loss here is a finite number "
-        "(at 0 of 5 points, 64 samples, beside fp32)"
+        "bf16 cannot be compared, because no loss here is finite (at 0 of 5 points, 64 samples, "
+        "beside fp32)"
     )
 
 

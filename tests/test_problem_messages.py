@@ -188,22 +188,22 @@ def cubes(net, batch):
             lambda p: replace(p, loss=cubes),
             "loss squares, .* run: give the problem this loss, or a",
         ),
-        (lambda p: problem_of(scale=2.0), "run: give its network the weights it was begun with"),
+        (lambda p: problem_of(scale=2.0), "run: give its network the original weights"),
         (
             lambda p: replace(p, network=nn.Sequential(p.network)),
             "model Linear, .* model Sequential.* run: give the problem this network, or a new out",
         ),
         (
             lambda p: replace(p, data=[2 * p.data[0]]),
-            r"run: give the problem the data it was begun with \(seed what .*, or fresh=True to",
+            r"run: give the problem its original data \(seed random .*, or fresh=True to",
         ),
         (
             lambda p: replace(p, units="bit"),
-            "units 1 .* asks for units bit .*: give the problem th",
+            "units 1 .* requests units bit .*: give the problem th",
         ),
         (
             lambda p: replace(p, metrics={"root": (squares, math.exp)}),
-            "finish the metrics .* Give the metrics the functions that they had, or a new out",
+            "finish the metrics .* Give the metrics their original functions, or pass a new out",
         ),
         (lambda p: replace(p, metrics={"root": squares}), "finish the metrics .* give none"),
         (lambda p: replace(p, seed=5), "seed 0 of the problem, .* give the problem this seed"),
@@ -226,13 +226,13 @@ def test_a_network_and_a_problem_do_not_go_on_with_one_file(mine, alone):
     )
     done = alone([COMMAND, "--model=flat_nets:build", *words], cwd=mine)
     assert done.returncode == 2
-    assert "was computed with the problem mine:frozen, this run asks for the problem none" in (
+    assert "was computed with the problem mine:frozen, but this run requests the problem none" in (
         done.stderr
     )
     (mine / "mine.h5").unlink()
     alone([COMMAND, "--model=flat_nets:build", *words], cwd=mine, check=True)
     done = alone(problem, cwd=mine)
-    assert "with the problem none, this run asks for the problem mine:frozen" in done.stderr
+    assert "with the problem none, but this run requests the problem mine:frozen" in done.stderr
 
 
 @pytest.mark.parametrize(("place", "words"), [("0", " at the center"), ("0.5", "")])
@@ -269,7 +269,7 @@ def test_options_become_keywords(message, expected):
 
 REFUSED_CALLS = [
     ({"limit": 9}, r"^limit 9: data\['train'\] of the problem has only 1 batches. .* leave limit"),
-    ({"splits": "test"}, "^splits: test is asked for, and the data of the problem have train"),
+    ({"splits": "test"}, "^splits names test, but the data of the problem have only train"),
     ({"normalize": "filtr"}, "^normalize: 'filtr' is not known. Did you mean filter"),
     ({"only": "layer*"}, r"^only: 'layer\*' matches no parameter"),
     ({"y": (1, -1, 5)}, "^y: '1.0:-1.0:5' runs from 1 to -1"),
@@ -279,7 +279,7 @@ REFUSED_CALLS = [
     ({"device": "cuda:1"}, "^device cuda:1: torch sees no such GPU here"),
     ({"device": torch.device("cuda", 0)}, "^device cuda:0: torch sees no such GPU here"),
     ({"device": None}, "device: 'None' is not known. .*Known: auto, cuda, xpu, cpu"),
-    ({"ranks_per_point": 5}, "^ranks_per_point: asks for 5 ranks, and the run has 1"),
+    ({"ranks_per_point": 5}, "^ranks_per_point 5: the run has only 1"),
 ]
 
 

@@ -168,13 +168,13 @@ def test_a_resumed_run_computes_the_same_quantities(undisturbed, folder, tmp_pat
     done = on_ranks(1, network_command(undisturbed[0]), cwd=folder)
     assert done.returncode == 2
     assert (
-        "was computed with the further quantities gradient_norm, this run asks for the further "
-        "quantities none. A resumed run must be the same run: pass --also gradient_norm"
+        "was computed with the further quantities gradient_norm, but this run requests the "
+        "further quantities none. A resumed run must be the same run: pass --also gradient_norm"
     ) in done.stderr
     out = tmp_path / "without.h5"
     on_ranks(1, network_command(out, splits="train"), cwd=folder, check=True)
     done = on_ranks(1, network_command(out, ALSO, splits="train"), cwd=folder)
-    assert "was computed with the further quantities none, this run asks for" in done.stderr
+    assert "was computed with the further quantities none, but this run requests" in done.stderr
 
 
 # Problems.

@@ -180,7 +180,7 @@ def test_not_hdf5(tmp_path):
 def test_truncated(ours):
     content = ours.read_bytes()
     ours.write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match=rf"is truncated: {len(content) // 2} bytes are there"):
+    with pytest.raises(InputError, match=rf"is truncated: {len(content) // 2} bytes exist"):
         read_surface(ours)
 
 
@@ -189,7 +189,7 @@ def test_unreadable_for_other_reasons(tmp_path, ours, monkeypatch):
         raise PermissionError("Unable to open file")
 
     monkeypatch.setattr(h5py, "File", refuse)  # the tests may run as root, who may read all
-    with pytest.raises(InputError, match="may not be read"):
+    with pytest.raises(InputError, match="you may not read this file"):
         read_surface(ours)
 
     def fail(*arguments, **options):
@@ -203,7 +203,7 @@ def test_unreadable_for_other_reasons(tmp_path, ours, monkeypatch):
 def test_hdf5_of_neither_kind(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["weights"] = np.zeros(3)
-    with pytest.raises(InputError, match=r"no surface file\. It holds weights;.*xcoordinates"):
+    with pytest.raises(InputError, match=r"not a surface file\. It holds weights;.*xcoordinates"):
         read_surface(tmp_path / "other.h5")
 
 
@@ -214,7 +214,7 @@ def test_newer_version_and_other_axis_order(ours):
         read_surface(ours)
     with h5py.File(ours, "r+") as file:
         file.attrs["format_version"] = 9
-    with pytest.raises(InputError, match="format_version 9, this release reads up to 4"):
+    with pytest.raises(InputError, match="format_version 9, but this release reads only up to 4"):
         read_surface(ours)
 
 
@@ -250,12 +250,16 @@ def test_shapes_that_do_not_fit(ours, tmp_path):
     with h5py.File(ours, "r+") as file:
         del file["train_loss"]
         file["train_loss"] = np.zeros((3, 5))
-    with pytest.raises(InputError, match=r"train_loss has shape \(3, 5\), the axes make \(5, 3\)"):
+    with pytest.raises(
+        InputError, match=r"train_loss has shape \(3, 5\), but the axes give \(5, 3\)"
+    ):
         read_surface(ours)
     path = surface_files.write_reference(tmp_path / "r.h5", [0.0, 1.0], None, lambda a, b: (a, a))
     with h5py.File(path, "r+") as file:
         file["ycoordinates"] = np.arange(4.0)
-    with pytest.raises(InputError, match=r"train_loss has shape \(2,\), the axes make \(2, 4\)"):
+    with pytest.raises(
+        InputError, match=r"train_loss has shape \(2,\), but the axes give \(2, 4\)"
+    ):
         read_surface(path)
 
 

@@ -69,7 +69,7 @@ def test_damaged_points_alone_are_computed_again(n_ranks, out, sound, folder, on
         "landscape_mpi.surface with --repair (these points alone), --fresh or a" in refused.stderr
     )
     done = on_ranks(n_ranks, surface(out, "--repair"), cwd=folder, check=True)
-    words = "2 points are not as written, so this run computes again [alpha, beta] = [1, 1], [4, 2]"
+    words = "2 points are not as written, so this run recomputes [alpha, beta] = [1, 1], [4, 2]"
     assert f"{out}: {words}\n" in done.stdout
     assert "15/15 points" in done.stdout
     assert_same(out, sound)
@@ -116,10 +116,14 @@ def test_another_model_of_device(out, folder, on_ranks):
     done = on_ranks(1, surface(out), cwd=folder)
     assert done.returncode == 2
     model = "devices of the model"
-    assert f"with {model} NVIDIA H200 of 139 GiB, this run asks for {model} {own}." in done.stderr
-    assert "pass --accept-device to go on here with results that may differ in their" in done.stderr
+    assert (
+        f"with {model} NVIDIA H200 of 139 GiB, but this run requests {model} {own}." in done.stderr
+    )
+    assert (
+        "pass --accept-device to continue here with results that may differ in their" in done.stderr
+    )
     done = on_ranks(1, surface(out, "--accept-device"), cwd=folder, check=True)
-    words = f"was begun on NVIDIA H200 of 139 GiB, and goes on on {own}: results may differ"
+    words = f"was started on NVIDIA H200 of 139 GiB and is continued on {own}: results may differ"
     assert done.stdout.count(words) == 1
 
 

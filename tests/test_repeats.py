@@ -60,7 +60,7 @@ def test_every_line_is_that_of_its_seed(three, checkpoint, tmp_path, alone):
     resumed = alone(argv, check=True)
     assert "resuming, 15 of them done, which are all" in resumed.stdout
     other = alone([*argv[:-2], "--repeats=2", "--seed=5"])
-    assert "repeats 3, this run asks for repeats 2" in other.stderr
+    assert "repeats 3, but this run requests repeats 2" in other.stderr
 
 
 def test_the_picture_has_a_thin_line_for_each(three, capsys):

@@ -345,7 +345,7 @@ def test_files_that_are_none(tmp_path, surface):
     foreign = tmp_path / "foreign.h5"
     with h5py.File(foreign, "w") as file:
         file["x"] = 1
-    with pytest.raises(InputError, match="is HDF5, but no surface file"):
+    with pytest.raises(InputError, match="is an HDF5 file, but not a surface file"):
         report.main([str(foreign)])
     short = tmp_path / "short.h5"
     short.write_bytes(surface.read_bytes()[:-100])

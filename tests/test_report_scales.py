@@ -171,7 +171,7 @@ def test_one_outlier_does_not_flatten_seven_others(browser, tmp_path, attributes
     loss = plane(AXIS, AXIS, bowl)
     surfaces = [loss * (1 + 0.1 * n) for n in range(7)] + [1e30 * loss]
     page = open_pages(browser, tmp_path, surfaces, "--linear", attributes=attributes)
-    apart = "has one of its own"
+    apart = "has its own range"
     for scale in ("linear", "auto"):
         if scale == "auto":
             choose(page, scale, "e.checked = true")

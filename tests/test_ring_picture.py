@@ -274,7 +274,7 @@ def test_lines_have_no_circles(write, tmp_path):
     assert plot.main([str(write("line", bowl, AXIS, [0.0])), "--dpi=30"]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["line.h5", "line_line.png"]
     line = landscape_mpi.open_surface(tmp_path / "line.h5")
-    with pytest.raises(InputError, match=r"plot\('ring'\) is for planes, and this is a line"):
+    with pytest.raises(InputError, match=r"plot\('ring'\) needs a plane, but this is a line"):
         line.plot("ring", ax=Figure().subplots())
 
 

@@ -60,8 +60,8 @@ def test_where_the_median_reaches_guessing_and_the_band_at_half_the_unit(numbers
         ),
         (
             lambda a, b: math.nan if a == b == 0 else bowl(a, b),
-            "nobody knows where the median reaches guessing (1.386 nat), as the center has no "
-            "value; at radius 0.5 the median is 1.1 nat",
+            "it is unknown where the median reaches guessing (1.386 nat), because the center has "
+            "no value; at radius 0.5 the median is 1.1 nat",
         ),
         (
             lambda a, b: math.inf,

@@ -109,7 +109,7 @@ def test_lines_are_not_smoothed(tmp_path):
     path = tmp_path / "line.h5"
     surface_files.write_surface(path, ALPHA, [0.0], {"train_loss": ALPHA**2})
     for options in (["--smooth=2"], [str(path), "--smooth=2", "--compare"]):
-        with pytest.raises(InputError, match=r"--smooth 2.* is for planes, and .*line"):
+        with pytest.raises(InputError, match=r"--smooth 2.* applies to planes, but .*line"):
             plot.main([str(path), *options])
     with pytest.raises(InputError, match="'17' is not a whole number from 1 to 16"):
         plot.main([str(path), "--smooth=17"])

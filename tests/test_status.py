@@ -111,7 +111,9 @@ def test_a_file_that_is_no_surface(tmp_path):
     path = tmp_path / "weights.h5"
     with h5py.File(path, "w") as file:
         file["weights"] = [1.0]
-    with pytest.raises(InputError, match="is HDF5, but no surface file. It holds weights"):
+    with pytest.raises(
+        InputError, match="is an HDF5 file, but not a surface file. It holds weights"
+    ):
         read_status(path)
 
 

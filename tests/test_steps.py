@@ -112,8 +112,8 @@ def test_another_network_with_the_same_weights_is_no_resumption(folder, alone):
     (folder / "factor.txt").write_text("1.6")
     done = alone(command("of_file"), cwd=folder)
     assert done.returncode == 2
-    assert "was begun with a network whose outputs for the first sample add up to" in done.stderr
-    assert "Points of the two do not belong in one file" in done.stderr
+    assert "was started with a network whose outputs for the first sample add up to" in done.stderr
+    assert "Points of both do not belong in one file" in done.stderr
     assert (folder / "out.h5").read_bytes() == before
 
 

@@ -252,12 +252,12 @@ def test_pending_points_keep_their_order(tmp_path):
     [
         (
             {"model": "resnet56"},
-            "with model resnet20, this run asks for model resnet56",
+            "with model resnet20, but this run requests model resnet56",
         ),
-        ({"weights": "cd" * 32}, "with weights of SHA-256 abababababababab, this run asks for"),
+        ({"weights": "cd" * 32}, "with weights of SHA-256 abababababababab, but this run requests"),
         ({"batch": 32}, "pass --batch 64, or a new --out"),
-        ({"limit": 4}, "with training samples limited to none, this run asks for"),
-        ({"mean": [0.5, 0.2]}, "with mean 0.5,0.25, this run asks for mean 0.5,0.2."),
+        ({"limit": 4}, "with training samples limited to none, but this run requests"),
+        ({"mean": [0.5, 0.2]}, "with mean 0.5,0.25, but this run requests mean 0.5,0.2."),
     ],
 )
 def test_another_run_is_not_resumed(tmp_path, change, words):
@@ -273,7 +273,7 @@ def test_another_grid_is_not_resumed(tmp_path):
     with pytest.raises(InputError) as problem:
         check_same_surface(tmp_path / "a.h5", make_content(n_alpha=7))
     assert (
-        "axis alpha has 5 points from -1.0 to 1.0, --x asks for 7 points from -1.0 to 1.0"
+        "axis alpha has 5 points from -1.0 to 1.0, but --x requests 7 points from -1.0 to 1.0"
         in str(problem.value)
     )
     assert "pass --x=-1.0:1.0:5, or a new --out" in str(problem.value)
@@ -294,7 +294,7 @@ def test_what_is_no_surface_file_is_not_resumed(tmp_path):
     with h5py.File(tmp_path / "newer.h5", "r+") as file:
         file.attrs["format_version"] = 9
     seal(tmp_path / "newer.h5")
-    with pytest.raises(InputError, match="has format version 9, this program writes 2"):
+    with pytest.raises(InputError, match="has format version 9, but this program writes 2"):
         check_same_surface(tmp_path / "newer.h5", make_content())
 
 
@@ -339,5 +339,5 @@ def test_a_damaged_or_empty_file_may_be_replaced_and_not_resumed(tmp_path):
 def test_vectors_that_were_not_kept_are_not_kept_later(tmp_path):
     create_surface(tmp_path / "a.h5", dataclasses.replace(make_content(), vectors={}))
     check_same_surface(tmp_path / "a.h5", dataclasses.replace(make_content(), vectors={}))
-    with pytest.raises(InputError, match="was begun without --save-directions"):
+    with pytest.raises(InputError, match="was started without --save-directions"):
         check_same_surface(tmp_path / "a.h5", make_content())

@@ -57,13 +57,17 @@ def test_what_is_no_weights_file(tmp_path):
     )
     other = tmp_path / "other.h5"
     other.write_text("no HDF5")
-    with pytest.raises(InputError, match="other.h5: is no weights file of a training run, or is"):
+    with pytest.raises(
+        InputError, match="other.h5: is not a weights file of a training run, or is"
+    ):
         read_weights(other)
     with h5py.File(other, "w") as file:
         file.attrs["format"] = "landscape_mpi surface"
-    with pytest.raises(InputError, match="which is weights.h5 in its folder. Surfaces are named "):
+    with pytest.raises(InputError, match="which is weights.h5 in its folder. Name surfaces "):
         read_weights(other)
     with h5py.File(other, "w") as file:
         file.attrs["format"] = "landscape_mpi weights"
-    with pytest.raises(InputError, match="other.h5: is no weights file of a training run, or is"):
+    with pytest.raises(
+        InputError, match="other.h5: is not a weights file of a training run, or is"
+    ):
         read_weights(other)

@@ -70,9 +70,7 @@ def test_names_of_subsets(text, expected):
 
 def test_a_subset_without_a_limit_is_refused(tmp_path):
     asked, file = DataRequest("digits", subset="first"), FileRequest(tmp_path / "a.h5")
-    with pytest.raises(
-        InputError, match=r"--subset first: says which samples --limit takes, but no"
-    ):
+    with pytest.raises(InputError, match=r"--subset first: chooses the samples of --limit, but no"):
         with_subset(asked, file)
 
 
@@ -97,7 +95,7 @@ def test_a_limit_takes_a_random_subset_says_so_and_resumes_with_it(surface, tmp_
     assert surface("--limit=60").returncode == 0  # as the file was begun
     other = surface("--limit=60", "--subset=first")
     assert other.returncode == 2
-    assert "was computed with the training samples random:0, this run asks for" in other.stderr
+    assert "was computed with the training samples random:0, but this run requests" in other.stderr
     assert "pass --subset random:0" in other.stderr
     assert "training samples: 60, the first of the data set" in (
         surface("--limit=60", "--subset=first", "--fresh").stdout
@@ -128,4 +126,4 @@ def test_the_hessian_of_some_samples_is_that_of_these(options, surface, tmp_path
     on_ranks(1, again, cwd=tmp_path, check=True)  # as the eigenvalues were begun
     refused = on_ranks(1, [*again, "--subset=random:5"], cwd=tmp_path)
     assert refused.returncode == 2
-    assert f"computed with the training samples {subset}, this run asks for" in refused.stderr
+    assert f"computed with the training samples {subset}, but this run requests" in refused.stderr

@@ -84,7 +84,7 @@ def test_a_loss_below_0(tmp_path):
         "at the center -2",
         "largest rise in the plane: 0.03 within 0.1, 0.75 within 0.5, 3 within 1",
         f"width up to {level:.4g}, a tenth of the way from the center to the median loss (this "
-        f"loss goes below 0, so twice that means nothing): {reach[0]:.3g} along alpha, "
+        f"loss goes below 0, so twice its value has no meaning): {reach[0]:.3g} along alpha, "
         f"{reach[1]:.3g} along beta",
     ]
     assert found[6].startswith("curvature 2 and 4 per unit squared, of a quadratic through")
@@ -191,7 +191,7 @@ def test_a_surface_that_overflows_and_is_half_done(tmp_path):
     assert "1 of 441 points are not computed yet" in found
     assert (
         "not finite at 2 points, the nearest 1.22 from the center: the network overflows there; "
-        "a smaller range shows what lies before" in found
+        "use a smaller range" in found
     )
 
 
@@ -209,12 +209,10 @@ def test_a_desert(tmp_path):
 def test_where_the_center_is_missing_or_broken(tmp_path):
     off = AXIS + 0.03
     found = lines(tmp_path, plane(off, off, bowl), alpha=off, beta=off)
-    assert (
-        found[-1] == "the grid has no point at (0, 0): whether the center is right cannot be seen"
-    )
+    assert found[-1] == "the grid has no point at (0, 0), so the center cannot be checked"
     loss = plane(AXIS, AXIS, bowl)
     loss[10, 10] = np.nan
-    assert "the loss at the center is no finite number: wrong weights or wrong data" in lines(
+    assert "the loss at the center is not finite: wrong weights or wrong data" in lines(
         tmp_path, loss
     )
     assert "not finite at any point" in lines(tmp_path, np.full((21, 21), np.nan))
@@ -226,7 +224,7 @@ def test_one_point(tmp_path):
         "train_loss",
         "1.25 nat at (0, 0), the only point",
         "does it look right?",
-        "one point shows no shape: compare its loss with the log of the training; try "
+        "a single point shows no shape; compare its loss with the log of the training; try "
         "--x=-1:1:51 and a new --out for a line",
     ]
     apart = lines(tmp_path, [[1.25]], alpha=[0.5], beta=[0.0])
@@ -243,7 +241,7 @@ def test_the_first_point_of_many(tmp_path):
         "1.25 nat at (0, 0), the only one with a finite loss",
         "does it look right?",
         "440 of 441 points are not computed yet",
-        "one point shows no shape: compare its loss with the log of the training",
+        "a single point shows no shape; compare its loss with the log of the training",
     ]
 
 

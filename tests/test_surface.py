@@ -212,7 +212,7 @@ def test_a_resumed_run_takes_as_many_points_at_once_as_it_began_with(
     assert_same(out, stacked[0])
     refused = alone(command(checkpoint, out, "--points-at-once=2"))
     assert refused.returncode == 2
-    assert "was computed with points at once 3, this run asks for points at once 2" in (
+    assert "was computed with points at once 3, but this run requests points at once 2" in (
         refused.stderr
     )
     assert "pass --points-at-once 3, or a new --out" in refused.stderr
@@ -227,7 +227,7 @@ def test_a_file_from_before_points_at_once_has_one_at_a_time(
         del file.attrs["points_at_once"]
     seal(out)
     assert alone(command(checkpoint, out, "--points-at-once=1")).returncode == 0
-    assert "points at once 1, this run asks for points at once 2" in (
+    assert "points at once 1, but this run requests points at once 2" in (
         alone(command(checkpoint, out, "--points-at-once=2")).stderr
     )
 
@@ -322,7 +322,7 @@ def test_a_batch_that_does_not_fit_is_halved_on_all_ranks(where, tmp_path, on_ra
     third = tmp_path / "third.h5"
     asked = on_ranks(2, [*argv, f"--out={third}", "--x=0", "--batch=64"], cwd=tmp_path)
     assert asked.returncode == 2
-    assert "--batch: 64 samples a pass do not fit into the memory of the device" in asked.stderr
+    assert "--batch: 64 samples per pass do not fit into the memory of the device" in asked.stderr
     assert not third.exists()
 
 
@@ -339,7 +339,7 @@ def test_a_compiled_network(tmp_path, on_ranks, alone):
         np.testing.assert_allclose(file["train_loss"][...], other["train_loss"][...], rtol=1e-5)
     refused = alone([*argv, "--compile=off"])
     assert refused.returncode == 2
-    assert "torch.compile on, this run asks for torch.compile off" in refused.stderr
+    assert "torch.compile on, but this run requests torch.compile off" in refused.stderr
 
 
 def test_a_compiler_that_is_not_there(checkpoint, tmp_path, mpiexec):
@@ -347,7 +347,7 @@ def test_a_compiler_that_is_not_there(checkpoint, tmp_path, mpiexec):
     env = {"CXX": "/nonexistent/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     done = mpiexec(1, command(checkpoint, out, "--compile=on"), env=env)
     assert done.returncode == 2
-    assert "--compile on: the compiler gives up (" in done.stderr
+    assert "--compile on: the compiler failed (" in done.stderr
     assert not out.exists()
 
 
@@ -651,7 +651,7 @@ def test_an_estimate_of_what_is_left(checkpoint, tmp_path, undisturbed, on_ranks
     done = on_ranks(2, [*words, "--ranks-per-point", "2"], check=True)
     assert "12 points left of 5 x 4 points on 2 ranks that share each: about" in done.stdout
     refused = alone([*words, "--ranks-per-point", "2"])
-    assert "asks for 2 ranks, and the run has 1" in refused.stderr
+    assert "--ranks-per-point 2: the run has only 1" in refused.stderr
     done = alone(command(checkpoint, undisturbed, "--estimate"), check=True)
     assert "all 20 points are done; nothing is left to compute" in done.stdout
 

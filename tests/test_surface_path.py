@@ -169,8 +169,8 @@ def test_a_fitted_axis_covers_the_path_and_has_a_zero(low, high, n, margin):
 @pytest.mark.parametrize(
     ("extent", "n", "words"),
     [
-        ((-1.0, 1.0), 2, "--x: asks for 2 points over a path. Pass from 3 to 100,000."),
-        ((0.0, 0.0), 5, "--x: the path is the center and nothing else, so no range covers it."),
+        ((-1.0, 1.0), 2, "--x: requests 2 points over a trajectory. Pass from 3 to 100,000."),
+        ((0.0, 0.0), 5, "--x: the trajectory is only the center, so no range covers it."),
     ],
 )
 def test_an_axis_that_cannot_be_fitted_is_refused(extent, n, words):

@@ -309,7 +309,7 @@ def test_a_line_that_is_not_complete_joins_what_is_there(panel_of):
 def test_too_few_points(panel_of):
     done = np.zeros((4, 4))
     done[:2, 0] = 1
-    with pytest.raises(InputError, match="2 of 16 points of train_loss are computed, and make no"):
+    with pytest.raises(InputError, match="2 of 16 points of train_loss are computed, which is not"):
         find_topology(panel_of(rough((4, 4)), done=done))
 
 

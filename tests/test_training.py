@@ -216,7 +216,9 @@ def test_a_signal_ends_it_after_the_epoch_in_hand(undisturbed, monkeypatch, caps
     process.send_signal(signal.SIGTERM)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == EXIT_REQUEUE
-    words = "stopped by SIGTERM with [23] of 5 epochs done; run the same command again to go on\n"
+    words = (
+        "stopped by SIGTERM with [23] of 5 epochs done; run the same command again to continue\n"
+    )
     assert re.search(words + "$", told)
     assert not (undisturbed / "signalled.pt").exists()
     monkeypatch.chdir(undisturbed)
@@ -271,7 +273,7 @@ def test_another_number_of_threads_is_said(tmp_path, capsys, monkeypatch):
 def test_another_recipe_is_refused_with_both(done, option, was, now):
     text = refusal(*FAST, "--epochs=4", f"--run={done}", option)
     assert text == (
-        f"{done}/resume.pt: was begun with {was}, and this command has {now}. A run has one "
+        f"{done}/resume.pt: was started with {was}, but this command has {now}. A run has one "
         f"recipe: pass {was}, another --run, or --fresh to start over."
     )
 
@@ -290,7 +292,7 @@ def test_other_data_and_another_network_of_the_same_name_are_refused(tmp_path, m
     assert main(run) == 0
     write(1)
     text_of_data = refusal(*run)
-    assert "r/resume.pt: was begun with data of SHA-256 " in text_of_data
+    assert "r/resume.pt: was started with data of SHA-256 " in text_of_data
     assert "A run has one training set: pass its --data-dir, another --run, or" in text_of_data
     write(0)
     sys.modules.pop("hook_two")
@@ -431,8 +433,8 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "epoch_0007.pt").write_text("weights")
     (tmp_path / "notes.txt").write_text("mine")
     assert refusal(*FAST, f"--run={tmp_path}") == (
-        f"--run: {tmp_path} holds epoch_0007.pt, notes.txt, but no resume.pt to go on from. Name a "
-        "new folder, or pass --fresh to remove a run's files from this one."
+        f"--run: {tmp_path} holds epoch_0007.pt, notes.txt, but no resume.pt to continue from. "
+        "Name a new folder, or pass --fresh to remove a run's files from this one."
     )
     assert sorted(os.listdir(tmp_path)) == ["epoch_0007.pt", "notes.txt"]
 
@@ -447,7 +449,7 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     text = refusal(*FAST, f"--run={tmp_path}/file")
     assert (
-        text == f"--run: {tmp_path}/file cannot be made (File exists). Name a folder that is yours."
+        text == f"--run: {tmp_path}/file cannot be made (File exists). Name a folder of your own."
     )
 
 
@@ -459,7 +461,7 @@ def test_a_damaged_run_is_not_gone_on_from(tmp_path, content):
         (tmp_path / "resume.pt").write_bytes(content)
     assert refusal(*FAST, f"--run={tmp_path}") == (
         f"{tmp_path}/resume.pt: is damaged, or of another version of this command, so the run "
-        "cannot go on from it. Pass --fresh to start over, or another --run."
+        "cannot continue from it. Pass --fresh to start over, or another --run."
     )
     assert main([*FAST, "--epochs=1", f"--run={tmp_path}", "--fresh"]) == 0
 

@@ -252,7 +252,7 @@ BAD = {
     "same": (["RUN", "--y-direction", "pca1"], "pca1 is also the direction of x"),
     "components": (
         ["RUN", "--y-direction", "pca3", "--components", "2"],
-        "--components: 2 are asked for, but an axis is pca3.",
+        "--components 2: too few, because an axis is pca3.",
     ),
     "too many components": (
         ["RUN", "--components", "13"],

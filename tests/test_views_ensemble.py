@@ -163,7 +163,7 @@ def test_what_cannot_be_drawn(tmp_path):
     ):
         plot.main(["--ensemble", str(tmp_path / "gone")])
     (tmp_path / "note.h5").write_text("a note")
-    with pytest.raises(InputError, match="note.h5: is no ensemble file, or is damaged"):
+    with pytest.raises(InputError, match="note.h5: is not an ensemble file, or is damaged"):
         plot.main(["--ensemble", str(tmp_path / "note.h5")])
     with pytest.raises(InputError, match="^both --weights and --ensemble are named"):
         plot.main(["--ensemble", "a", "--weights", "b"])

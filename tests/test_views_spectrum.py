@@ -87,13 +87,15 @@ def test_files_that_are_none(tmp_path):
     with h5py.File(other, "w") as file:
         file.attrs["format"] = "something"
     for path, words in (
-        (tmp_path / "none.h5", "no such file. Name a file of hessian --spectrum"),
-        (other, "is an HDF5 file, but none of landscape_mpi.hessian --spectrum"),
+        (tmp_path / "none.h5", "does not exist. Name a file of hessian --spectrum"),
+        (other, "is an HDF5 file, but not one of landscape_mpi.hessian --spectrum"),
         (tmp_path, "is no spectrum file, or is damaged"),
     ):
         with pytest.raises(InputError, match=words):
             read_spectrum(path)
-    with pytest.raises(InputError, match="is there and is no spectrum file, so it is left alone"):
+    with pytest.raises(
+        InputError, match="exists and is not a spectrum file, so it is not replaced"
+    ):
         check_is_spectrum(other)
     with pytest.raises(InputError, match="both surfaces and --spectrum are named"):
         main([str(other), "--spectrum", str(other)])

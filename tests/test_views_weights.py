@@ -94,7 +94,7 @@ def test_many_runs(tmp_path):
     folders = [str(write_run(tmp_path / f"r{k}", n_epochs=1)) for k in range(6)]
     assert plot.main(["--weights", *folders, "--dpi=30"]) == 0
     assert (tmp_path / "weights_r0_r1_r2_r3_and_2_more.png").exists()
-    with pytest.raises(InputError, match="--weights: 24 runs, and no more than 21 can be told apa"):
+    with pytest.raises(InputError, match="--weights: 24 runs, but at most 21 can be distingui"):
         plot.main(["--weights", *folders * 4])
 
 

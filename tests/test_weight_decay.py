@@ -95,7 +95,7 @@ def test_the_term_stands_beside_the_loss_and_leaves_it_alone(folder, on_ranks, c
 
     done = on_ranks(1, command(decayed), cwd=folder)
     assert done.returncode == 2
-    words = "was computed with weight decay 0.01, this run asks for weight decay none."
+    words = "was computed with weight decay 0.01, but this run requests weight decay none."
     assert words in done.stderr
 
     name = "train_loss+weight_decay_term"

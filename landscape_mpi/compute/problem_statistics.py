@@ -89,7 +89,7 @@ class ProblemStatistics:
 
     @contextmanager
     def _restored(self, *, keep_statistics: bool) -> Iterator[None]:
-        """Restore the network's modes and buffers; those of the statistics only if asked for."""
+        """Restore the network's modes and buffers; those of the statistics only if requested."""
         was = self._network.training
         modes = [(module, module.training) for module in self._network.modules()]
         kept = {

@@ -10,7 +10,7 @@ AXES = ("alpha", "beta")
 
 @dataclass(frozen=True)
 class DirectionKind:
-    """One direction that was asked for."""
+    """One direction that was requested."""
 
     name: str  # random, to, file, gradient, same or none
     option: str = ""  # the option that asks for it, for messages

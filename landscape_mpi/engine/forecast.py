@@ -108,7 +108,7 @@ def describe(measured: Measured, work: Work, of_rank: Sequence[int]) -> str:
         n_samples=n_samples,
     )
     lines = [
-        f"{_rate(sample_s)} {noun}/s a rank, {_seconds(sample_s * n_samples)} a point of "
+        f"{_rate(sample_s)} {noun}/s per rank, {_seconds(sample_s * n_samples)} per point of "
         f"{n_samples:,} {noun}" + (f", for {', '.join(work.quantities)}" if work.quantities else "")
     ]
     if measured.cost is not None:
@@ -176,10 +176,9 @@ def _describe_limits(measured: Measured, sample_s: float, n_samples: int) -> lis
     return [
         f"arithmetic: {operations_s / sample_s:.0%} of the matrix products this machine does "
         f"({measured.rates.operations_per_s / 1e9:,.0f} GFLOP/s a rank, {measured.precision})",
-        f"memory: {moved_s / sample_s:.0%} of its copies "
-        f"({measured.rates.bytes_per_s / 1e9:,.1f} GB/s a rank), were every activation written "
-        f"and read once",
-        f"what limits it is {limit}: {_seconds(floor_s * n_samples)} a point{disturbed}",
+        f"memory: {moved_s / sample_s:.0%} of its copies ({measured.rates.bytes_per_s / 1e9:,.1f} "
+        "GB/s a rank), if every activation is written and read once",
+        f"limited by {limit}: {_seconds(floor_s * n_samples)} a point{disturbed}",
     ]
 
 

@@ -26,7 +26,7 @@ def parse_axis(text: str, *, option: str) -> np.ndarray:
         InputError: If the text is not an axis, or N does not fit MIN and MAX.
     """
     parts = text.split(":")
-    form = f"Write {option}=MIN:MAX:N, e.g. {option}=-1:1:51, or {option}=VALUE for one point."
+    form = f"Pass {option}=MIN:MAX:N, e.g. {option}=-1:1:51, or {option}=VALUE for one point."
     try:
         if len(parts) == 1:
             first, last, n = float(text), float(text), 1
@@ -41,7 +41,8 @@ def parse_axis(text: str, *, option: str) -> np.ndarray:
         coordinates = np.linspace(first, last, n)
     if not np.isfinite(coordinates).all() or (np.diff(coordinates) <= 0).any():
         raise InputError(
-            f"{option}: {text!r} asks for points that float64 cannot tell apart or hold. {form}"
+            f"{option}: {text!r} requests points that float64 cannot distinguish or represent. "
+            f"{form}"
         )
     step = coordinates[1] - coordinates[0] if n > 1 else 1.0
     coordinates[np.abs(coordinates) < 1e-9 * step] = 0.0
@@ -50,20 +51,20 @@ def parse_axis(text: str, *, option: str) -> np.ndarray:
 
 def _check_axis(first: float, last: float, n: int, *, text: str, option: str) -> None:
     if n < 1:
-        raise InputError(f"{option}: {text!r} asks for {n} points. An axis needs at least 1.")
+        raise InputError(f"{option}: {text!r} requests {n} points. An axis needs at least 1.")
     if n > MOST_POINTS:
         raise InputError(
-            f"{option}: {text!r} asks for {n:,} points. An axis takes at most {MOST_POINTS:,}."
+            f"{option}: {text!r} requests {n:,} points. An axis takes at most {MOST_POINTS:,}."
         )
     if n == 1 and first != last:
         raise InputError(
-            f"{option}: {text!r} asks for 1 point between {first:g} and {last:g}, which leaves "
-            f"open where. Pass {option}={first:g} for one point, or at least 2 points."
+            f"{option}: {text!r} requests 1 point between {first:g} and {last:g}, which does not "
+            f"determine it. Pass {option}={first:g} for one point, or at least 2 points."
         )
     if n > 1 and not first < last:
         raise InputError(
-            f"{option}: {text!r} runs from {first:g} to {last:g} in {n} points. An axis rises: "
-            f"MIN is below MAX."
+            f"{option}: {text!r} runs from {first:g} to {last:g} in {n} points, but an axis must "
+            "rise: MIN must be below MAX."
         )
 
 
@@ -73,7 +74,7 @@ def check_number_of_points(n_alpha: int, n_beta: int, *, option: str) -> None:
     Args:
         n_alpha: Points along alpha.
         n_beta: Points along beta, lines or paths.
-        option: Option that asked for them, for the message.
+        option: Option that requested them, for the message.
 
     Raises:
         InputError: If there are too many.
@@ -81,8 +82,8 @@ def check_number_of_points(n_alpha: int, n_beta: int, *, option: str) -> None:
     n_points = n_alpha * n_beta
     if n_points > MOST_OF_ALL:
         raise InputError(
-            f"{option}: {n_alpha:,} x {n_beta:,} are {n_points:,} points, and a file takes at most "
-            f"{MOST_OF_ALL:,}. Ask for fewer."
+            f"{option}: {n_alpha:,} x {n_beta:,} are {n_points:,} points, but a file takes at "
+            f"most {MOST_OF_ALL:,}. Request fewer."
         )
 
 
@@ -93,7 +94,7 @@ def fit_axis(extent: tuple[float, float], n: int, *, margin: float, option: str)
         extent: Smallest and largest coordinate of the path; 0 is one of them or between them.
         n: Number of coordinates, at least 3.
         margin: Least margin on either side, as a share of the extent.
-        option: Option that asked for it, for the message.
+        option: Option that requested it, for the message.
 
     Returns:
         Coordinates, float64 [n], rising.
@@ -103,12 +104,12 @@ def fit_axis(extent: tuple[float, float], n: int, *, margin: float, option: str)
     """
     if not 3 <= n <= MOST_POINTS:
         raise InputError(
-            f"{option}: asks for {n} points over a path. Pass from 3 to {MOST_POINTS:,}."
+            f"{option}: requests {n} points over a trajectory. Pass from 3 to {MOST_POINTS:,}."
         )
     span = extent[1] - extent[0]
     if not span > 0:
         raise InputError(
-            f"{option}: the path is the center and nothing else, so no range covers it. Pass "
+            f"{option}: the trajectory is only the center, so no range covers it. Pass "
             f"{option}=MIN:MAX:N."
         )
     low, high = extent[0] - margin * span, extent[1] + margin * span

@@ -59,7 +59,7 @@ class Inputs:
     source: NetworkSource
     network: nn.Module  # with its weights, in evaluation mode, on the CPU
     state: dict[str, np.ndarray]  # its parameters and buffers, as they are in training mode
-    dataset: DataSet  # the splits that were asked for, limited
+    dataset: DataSet  # the splits that were requested, limited
     loss: LossChoice
     checkpoint: Checkpoint | None
     types: tuple[str, ...]  # floating-point types of the weights, as they were stored or built
@@ -175,7 +175,7 @@ def read_inputs(asked: InputsRequest, *, digest_of_all: bool = False) -> Inputs:
 
 
 def _read_used(asked: InputsRequest, digest_of_all: bool) -> DataSet:
-    """Return the samples that are asked for, without rounding."""
+    """Return the samples that are requested, without rounding."""
     data = asked.data
     return read_dataset(
         data,
@@ -197,8 +197,8 @@ def _read_checkpoint(asked: NetworkRequest) -> Checkpoint | None:
     if ":" in asked.model:
         return None  # the user's function returns a network with its weights
     raise InputError(
-        f"--checkpoint: none is given, and --model {asked.model} alone has no trained weights. "
-        f"The surface lies around a trained network: pass --checkpoint FILE."
+        f"--checkpoint: none is given, but --model {asked.model} alone has no trained weights. A "
+        "surface lies around a trained network. Pass --checkpoint FILE."
     )
 
 
@@ -234,18 +234,18 @@ def read_dataset(
 
 
 def with_subset(asked: DataRequest, file: FileRequest) -> DataRequest:
-    """Fill in the subset of a request: as asked, as in the resumed file, or the usual one.
+    """Fill in the subset of a request: as requested, as in the resumed file, or the default.
 
     Args:
         asked: The request for data.
         file: The file that the run fills.
 
     Raises:
-        InputError: If a subset is asked for without a limit.
+        InputError: If a subset is requested without a limit.
     """
     if asked.subset is not None and asked.limit is None:
         raise InputError(
-            f"--subset {asked.subset}: says which samples --limit takes, but no --limit is "
-            f"given, so all samples are evaluated. Pass --limit N too, or leave --subset out."
+            f"--subset {asked.subset}: chooses the samples of --limit, but no --limit is given, "
+            "so all samples are evaluated. Also pass --limit N, or leave out --subset."
         )
     return replace(asked, subset=choose_subset(file.out, asked.subset, fresh=file.fresh))

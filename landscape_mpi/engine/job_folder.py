@@ -45,7 +45,7 @@ class JobFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise InputError(
-                f"--run: {path} cannot be made ({problem.strerror}). Name a folder that is yours."
+                f"--run: {path} cannot be made ({problem.strerror}). Name a folder of your own."
             ) from problem
         self._lock = OutputLock(path / RESUME)
 
@@ -95,8 +95,8 @@ class JobFolder:
         content = self._load()
         if content is None:
             raise InputError(
-                f"{path}: is damaged, or of another version of this command, so the run cannot go "
-                "on from it. Pass --fresh to start over, or another --run."
+                f"{path}: is damaged, or of another version of this command, so the run cannot "
+                "continue from it. Pass --fresh to start over, or another --run."
             )
         check_identity(path, content["identity"], identity)
         return content
@@ -114,8 +114,8 @@ class JobFolder:
             return None
         if found != self.format and str(found).startswith(OWN):
             raise InputError(
-                f"--run: {self.path} is the folder of a {found}, and this is a {self.format}: it "
-                f"is left alone. Name another folder."
+                f"--run: {self.path} is the folder of a {found}, but this run is a {self.format}, "
+                "so the folder is kept. Name another folder."
             )
         return content if found == self.format else None
 
@@ -129,8 +129,8 @@ class JobFolder:
         others = [name for name in names if name not in self.begun and not name.startswith(".")]
         if others:
             raise InputError(
-                f"--run: {self.path} holds {', '.join(others[:5])}, but no {RESUME} to go on from. "
-                f"Name a new folder, or pass --fresh to remove a run's files from this one."
+                f"--run: {self.path} holds {', '.join(others[:5])}, but no {RESUME} to continue "
+                "from. Name a new folder, or pass --fresh to remove a run's files from this one."
             )
 
     def write_resume(self, **content: Any) -> None:
@@ -175,7 +175,7 @@ def open_folder(
 def check_identity(
     path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], *, place: str = "--run"
 ) -> None:
-    """Check that a stored run is the one that is asked for.
+    """Check that a stored run is the one that is requested.
 
     Args:
         path: File of the stored run.
@@ -193,19 +193,19 @@ def check_identity(
         others = f"another {place}, or --fresh to start over."
         if name == "data_sha256":
             raise InputError(
-                f"{path}: was begun with data of SHA-256 {stored[name][:16]}, and --data "
+                f"{path}: was started with data of SHA-256 {stored[name][:16]}, but --data "
                 f"{asked['data']} here has {value[:16]}. A run has one training set: pass its "
                 f"--data-dir, {others}"
             )
         if name.endswith("_sha256"):
             option = f"--{name.removesuffix('_sha256')}"
             raise InputError(
-                f"{path}: was begun with {option} of SHA-256 {str(stored.get(name))[:16]}, and "
-                f"{option} here has {value[:16]}. Pass the file it was begun with, {others}"
+                f"{path}: was started with {option} of SHA-256 {str(stored.get(name))[:16]}, but "
+                f"{option} here has {value[:16]}. Pass the original file, {others}"
             )
         was, now = _option(name, known), _option(name, value)
         raise InputError(
-            f"{path}: was begun with {was}, and this command has {now}. A run has one recipe: "
+            f"{path}: was started with {was}, but this command has {now}. A run has one recipe: "
             f"pass {was}, {others}"
         )
 

@@ -147,8 +147,8 @@ def _without_device_model(path: Path, content: SurfaceContent) -> SurfaceContent
     now, before = own.pop(DEVICE_MODEL), stored_device_model(path)
     if before not in {None, now}:
         print(
-            f"{path}: was begun on {before}, and goes on on {now}: results may differ in their "
-            f"last digits from one point to the next.",
+            f"{path}: was started on {before} and is continued on {now}: results may differ in "
+            "their last digits from one point to the next.",
             flush=True,
         )
     return replace(content, attributes={**content.attributes, "/": own})

@@ -105,8 +105,8 @@ def _precision_warning(plan: Plan, precision: Precision) -> str:
         return ""
     way_out = "--precision fp32" + (" --fresh" if plan.begun is not None else "")
     return (
-        f"warning: {precision.warning}. The file, its pictures and its summary say so too; for the "
-        f"values of the network itself pass {way_out}\n"
+        f"warning: {precision.warning}. The file, its pictures and its summary also say so. For "
+        f"the values of the network itself, pass {way_out}\n"
     )
 
 
@@ -142,7 +142,7 @@ def _say_binding(ranks: Ranks) -> None:
     if allowed * ranks.node.size < present:
         print(
             f"the launcher bound rank 0 to {allowed} of {present} cores of its node, which has "
-            f"{counted(ranks.node.size, 'rank')}; mpirun --bind-to none lets them use all",
+            f"{counted(ranks.node.size, 'rank')}; pass mpirun --bind-to none to use all of them",
             flush=True,
         )
 

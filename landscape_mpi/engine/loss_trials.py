@@ -51,21 +51,21 @@ def choose_loss(asked: LossRequest, network: nn.Module, data: DataSet, *, model:
     name = asked.loss
     if asked.class_weights is not None and name != "cross_entropy":
         raise InputError(
-            f"--class-weights: are weights of cross_entropy, and --loss {name} is asked for. Leave "
-            f"them out; a function of your own can return (losses, weights), both of every sample."
+            f"--class-weights applies only to cross_entropy, but --loss is {name}. Leave it out; "
+            "your own function can return (losses, weights), both of every sample."
         )
     if asked.label_smoothing and name != "cross_entropy":
         raise InputError(
-            f"--label-smoothing {asked.label_smoothing:g}: is for cross_entropy, and --loss {name} "
-            f"is asked for. Leave it out; a function of your own can smooth its labels itself."
+            f"--label-smoothing {asked.label_smoothing:g}: applies only to cross_entropy, but "
+            f"--loss is {name}. Leave it out; your own function can smooth its labels itself."
         )
     if own := None if name in FUNCTIONS else _find_own(name):
         data = replace(data, ignored=_find_uncounted(own, network, data, asked, model))
     elif asked.ignore_index is None and data.ignored is not None and name != "cross_entropy":
         raise InputError(
             f"--loss {name}: some targets are {data.ignored}. torch's cross-entropy leaves such "
-            f"targets out, and torch's {name} does not. Pass --ignore-index {data.ignored} if they "
-            f"do not count, or --ignore-index none if they do."
+            f"targets out, but torch's {name} does not. Pass --ignore-index {data.ignored} if "
+            "they do not count, or --ignore-index none if they do."
         )
     check_counted(data)
     choices = []
@@ -173,9 +173,9 @@ class _Trial:
         low, high = int(counted.min()), int(counted.max())
         raise InputError(
             f"--loss mse: the network returns {list(self.outputs.shape)} for {n} {self._noun}, "
-            f"whose targets are class numbers from {low} to {high}, and needs an output for each "
-            f"class: {[*self.targets.shape, max(2, 1 + high)]}. For numbers to predict, let the "
-            f"data be float32."
+            f"whose targets are class numbers from {low} to {high}, but it needs an output for "
+            f"each class: {[*self.targets.shape, max(2, 1 + high)]}. For numbers to predict, let "
+            "the data be float32."
         )
 
     def _check_weights(self, n_outputs: int) -> None:
@@ -184,8 +184,8 @@ class _Trial:
             return
         if len(weights) != n_outputs:
             raise InputError(
-                f"--class-weights: {len(weights)} are given, and the network has {n_outputs} "
-                f"classes. Pass one for each."
+                f"--class-weights: {len(weights)} are given, but the network has {n_outputs} "
+                "classes. Pass one weight for each class."
             )
         counted = self.data.counted(self.part)
         if not np.asarray(weights)[np.unique(counted)].any():
@@ -388,9 +388,9 @@ def _check_bce(
         hint = f" Pass --ignore-index {low:g} if these targets do not count."
         left_out = hint if low < 0 and low == int(low) else ""
         raise InputError(
-            f"--loss bce: targets go from {low:g} to {high:g}, but must be from 0 to 1, where 1 is "
-            f"the class whose logit the network returns. For several classes take cross_entropy."
-            f"{left_out}"
+            f"--loss bce: targets go from {low:g} to {high:g}, but must be from 0 to 1, where 1 "
+            "is the class whose logit the network returns. For several classes, use "
+            f"cross_entropy.{left_out}"
         )
     _check_one_each("bce", outputs, targets, noun)
 

@@ -176,7 +176,7 @@ class OwnLoss:
         )
         raise InputError(
             f"--loss: {self.spec} {what} for {_given(outputs, targets)}. The surface needs the "
-            f"loss of every sample, float {shapes}, to add them up alike on any number of "
+            f"loss of every sample, float {shapes}, to add them up equally on any number of "
             f"ranks{f': {hint}' if hint else ''}."
         )
 

@@ -133,9 +133,9 @@ def check_statistics(network: nn.Module, *, option: str = "--model") -> None:
     if found:
         raise InputError(
             f"{option}: {abbreviated(found)}: batch-norm without running statistics "
-            f"(track_running_stats=False) normalises by the batch, so the outputs for a sample "
-            f"depend on the other samples of its batch, and the surface would depend on how the "
-            f"samples are put into batches. Give the network a fixed normalisation."
+            "(track_running_stats=False) normalises by the batch, so the outputs for a sample "
+            "depend on the other samples of its batch, and the surface would depend on the "
+            "division into batches. Give the network a fixed normalisation."
         )
 
 

@@ -51,7 +51,7 @@ class Plan:
     directions: Directions = field(default_factory=Directions)
     paths: Paths | None = None  # alpha and beta are places on it; None if they span a plane
     reestimates: bool = False  # whether batch-norm statistics are measured at every point
-    begun: StoredSetting | None = None  # the setting with which the resumed file was begun
+    begun: StoredSetting | None = None  # the setting with which the resumed file was started
     tolerance: Tolerance | None = None  # for points that are not computed; None if all are computed
     sampling: SamplingRule | None = None  # when samples suffice; None if all are taken
 
@@ -124,7 +124,7 @@ class RootInputs:
     arrays: dict[str, np.ndarray]
     content: SurfaceContent  # attributes of the file, except those known once the ranks are bound
     fresh: bool  # whether an existing file is replaced
-    accept_device: bool = False  # whether other models of devices may have begun the file
+    accept_device: bool = False  # whether other models of devices may have started the file
     layers: LayerKinds | None = None  # kinds of the network's layers, if directions are chosen here
 
 

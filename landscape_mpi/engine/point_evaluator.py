@@ -32,7 +32,7 @@ def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
     """Put the ranks that share a point together. Collective over the ranks.
 
     Raises:
-        SharedInputError: If more ranks are asked for than there are.
+        SharedInputError: If more ranks are requested than there are.
     """
     # Ranks may have different numbers of threads, and must all form the same groups.
     threads = min(ranks.comm.allgather(setting.threads))
@@ -45,8 +45,8 @@ def group_ranks(ranks: Ranks, plan: Plan, setting: Setting) -> Group:
         )
     if asked > ranks.size:
         raise SharedInputError(
-            f"--ranks-per-point: asks for {asked} ranks, and the run has {ranks.size}. Pass at "
-            f"most that, or start more ranks."
+            f"--ranks-per-point {asked}: the run has only {ranks.size} ranks. Pass at most that "
+            "number, or start more ranks."
         )
     return make_groups(ranks, asked)
 
@@ -63,7 +63,7 @@ def fit_evaluator(
         setting: The setting, if the memory of every device suffices.
 
     Raises:
-        SharedInputError: If a batch that was asked for, or that the file was begun with, does not
+        SharedInputError: If a batch that was requested, or that the file was started with, does not
             fit; or if one sample does not.
     """
     while True:
@@ -97,8 +97,8 @@ def _try_on_all(
             if not setting.compiled:
                 raise
             raise InputError(
-                f"--compile on: the compiler gives up ({' '.join(str(error).split())[:200]}). Pass "
-                f"--compile off."
+                f"--compile on: the compiler failed ({' '.join(str(error).split())[:200]}). Pass "
+                "--compile off."
             ) from error
 
     return agree(ranks, lambda: _in_turn(ranks, setting, attempt))
@@ -289,8 +289,8 @@ def stack_points(
         fault = f"it does not compute with stacked weights ({' '.join(str(problem).split())[:200]})"
     if fault is not None:
         raise InputError(
-            f"--points-at-once {setting.points}: not with this network: {fault}. Pass "
-            f"--points-at-once 1."
+            f"--points-at-once {setting.points}: not possible with this network: {fault}. Pass "
+            "--points-at-once 1."
         )
     return stack
 

@@ -1,4 +1,4 @@
-"""The type of a run's matrix products: as asked, or the fastest that suits this surface."""
+"""Choose the type of a run's matrix products: as requested, or the fastest suitable one."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _measure(plan: Plan, inputs: SharedInputs, setting: Setting) -> Precision:
     if taken.problem is not None:
         raise InputError(
             f"--precision {taken.precision}: the network cannot compute in it: {taken.problem}. "
-            f"Pass --precision fp32, or auto, which takes what works."
+            "Pass --precision fp32, or auto, which chooses one that works."
         )
     warning = describe_deviation(
         trials[0], taken, points, n_tried, tolerance=plan.evaluation.largest_deviation
@@ -173,5 +173,5 @@ def _describe(trial: Trial) -> str:
     if trial.problem is not None:
         return f"{trial.precision} cannot compute this network ({trial.problem[:100]})"
     if trial.n_finite == 0:
-        return f"{trial.precision} cannot be compared, as no loss here is a finite number"
+        return f"{trial.precision} cannot be compared, because no loss here is finite"
     return f"{trial.precision} deviates by {trial.deviation:.2g}, {trial.speed:.2g} times as fast"

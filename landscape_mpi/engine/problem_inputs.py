@@ -48,7 +48,7 @@ class ProblemInputs:
     subject: ProblemSubject
     network: nn.Module  # the user's own object, with its weights, in evaluation mode
     state: dict[str, np.ndarray]  # its parameters and buffers, as they are in training mode
-    sources: dict[str, BatchSource]  # the batches of the splits that were asked for, limited
+    sources: dict[str, BatchSource]  # the batches of the splits that were requested, limited
     checkpoint: Checkpoint | None
     types: tuple[str, ...]  # floating-point types of the weights, as they were stored or built
     sha256: dict[str, str]  # values of weights_sha256, data_sha256, checkpoint_sha256
@@ -157,8 +157,8 @@ def check_counted(problem: Problem, source: BatchSource, network: nn.Module) -> 
     raise InputError(
         f"Problem: nothing counts in data[{source.name!r}]: the loss returned a count of 0 for "
         f"each of its {len(source)} batches, so their mean would be 0 / 0. The second number of a "
-        f"pair says how many samples (or targets) are in the sum: check what the loss leaves out, "
-        f"e.g. labels of -100."
+        "pair is the number of samples (or targets) in the sum. Check what the loss leaves out, "
+        "e.g. labels of -100."
     )
 
 
@@ -218,7 +218,7 @@ def training_digest(problem: Problem) -> str:
 def batches_of(
     problem: Problem, splits: tuple[str, ...] | None, limit: int | None
 ) -> dict[str, BatchSource]:
-    """Return the batches of the splits that were asked for, with the training split limited.
+    """Return the batches of the splits that were requested, with the training split limited.
 
     Args:
         problem: The problem.
@@ -232,15 +232,15 @@ def batches_of(
     for name in splits or problem.splits:
         if name not in problem.splits:
             raise InputError(
-                f"--splits: {name} is asked for, and the data of the problem have "
-                f"{', '.join(problem.splits)}. Leave it out, or give the problem such a split."
+                f"--splits names {name}, but the data of the problem have only "
+                f"{', '.join(problem.splits)}. Leave it out, or give the problem this split."
             )
         found[name] = source_of(problem, name)
     if limit is not None:
         if "train" not in found:
             raise InputError(
                 f"--limit {limit}: limits the training data, but --splits {','.join(found)} has "
-                f"none of them. Leave --limit out, or add train to --splits."
+                "none of them. Leave out --limit, or add train to --splits."
             )
         found["train"] = limited(found["train"], limit)
     return found
@@ -260,7 +260,8 @@ def limited(source: BatchSource, limit: int) -> BatchSource:
     if few.n_counted < limit:
         raise InputError(
             f"--limit {limit}: data[{source.name!r}] of the problem has only {few.n_counted} "
-            f"{source.counts}. Pass at most {few.n_counted}, or leave --limit out for all of them."
+            f"{source.counts}. Pass at most {few.n_counted}, or leave out --limit to use all of "
+            "them."
         )
     return few
 

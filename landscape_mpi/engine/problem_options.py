@@ -1,4 +1,4 @@
-"""The options that go with a problem, which has a network, data and a loss of its own."""
+"""Check the options that go with a problem, which has its own network, data and loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from landscape_mpi.engine.request import Evaluation, InputsRequest, LossRequest
 from landscape_mpi.errors import InputError
 
 ABOUT_NETWORKS = (
-    "is about networks of --model and data of --data, and a problem brings both and its loss"
+    "applies to networks of --model and data of --data, but a problem has its own network, data "
+    "and loss"
 )
 
 

@@ -105,16 +105,16 @@ class ProblemSource:
             made = copy.deepcopy(network)
         except Exception as problem:  # raised by the network's own code
             raise InputError(
-                f"Problem: this needs a second network, and copy.deepcopy(network) raised "
-                f"{in_one_line(problem)}. Mend that, or name a function that makes the problem: "
-                f"python -m landscape_mpi.surface --problem my_module:my_function."
+                "Problem: this needs a second network, and copy.deepcopy(network) raised "
+                f"{in_one_line(problem)}. Correct that, or name a function that makes the "
+                "problem: python -m landscape_mpi.surface --problem my_module:my_function."
             ) from problem
         tie_again(made, ties_of(network))
         return made
 
 
 def _ready(problem: Problem) -> Problem:
-    """Bring the network of a problem to the CPU, and convert it to the type asked for."""
+    """Bring the network of a problem to the CPU, and convert it to the requested type."""
     import torch
 
     from landscape_mpi.compute.devices.cpu import CPU

@@ -58,7 +58,7 @@ class Processes:
             threads: Number of CPU threads; None for all cores of this rank.
 
         Raises:
-            InputError: If a GPU is asked for and torch finds none.
+            InputError: If a GPU is requested and torch finds none.
         """
         if threads is not None:
             torch.set_num_threads(threads)

@@ -24,7 +24,7 @@ def take_device(ranks: Ranks, asked: str) -> Device:
         asked: ``auto``, or a kind of device.
 
     Raises:
-        SharedInputError: On every rank, if GPUs were asked for and are absent, if there are fewer
+        SharedInputError: On every rank, if GPUs were requested and are absent, if there are fewer
             than ranks, or if the ranks have devices of several kinds.
     """
     device = agree(ranks, lambda: _choose(ranks, asked))
@@ -44,8 +44,8 @@ def _choose(ranks: Ranks, asked: str) -> Device:
     kind_asked, index = kind_and_index(asked)
     if index is not None and ranks.size > 1:
         raise InputError(
-            f"--device {asked}: names one GPU, and {ranks.size} ranks take one each, by their "
-            f"places on their nodes. Pass {kind_asked}, and choose GPUs by "
+            f"--device {asked}: names a single GPU, but each of the {ranks.size} ranks takes the "
+            f"GPU of its local rank. Pass {kind_asked}, and choose GPUs by "
             f"{accelerators(asked)[0].mask}, or start one rank."
         )
     if ranks.size == 1:
@@ -69,8 +69,8 @@ def _check_one_kind(ranks: Ranks, device: Device) -> None:
     if others:
         raise SharedInputError(
             f"--device auto: node {kinds[0][1]} computes on {kinds[0][0]}, node {others[0][1]} on "
-            f"{others[0][0]}. Results differ in their last digits, so one run computes on one "
-            f"kind: pass --device cpu, or use nodes that all have GPUs."
+            f"{others[0][0]}. Results differ in their last digits, so a run must use one kind of "
+            "device. Pass --device cpu, or use nodes that all have GPUs."
         )
 
 
@@ -91,8 +91,8 @@ def _say_mixed_models(ranks: Ranks, device: Device) -> None:
     if other is not None:
         print(
             f"GPUs of several models: {first} on {host}, {other[0]} on {other[1]}. Their results "
-            f"may differ in the last digits, so that another run, which gives the points to other "
-            f"ranks, may not repeat this one bit for bit. For equal bits, ask for one model.",
+            "may differ in the last digits, so another run, which distributes the points "
+            "differently, may not repeat this one bit for bit. For equal bits, request one model.",
             flush=True,
         )
 

@@ -85,7 +85,7 @@ class RankProcesses(Processes):
         return any(self._ranks.comm.allgather(flag))
 
     def take_device(self, asked: str, threads: int | None) -> Device:
-        """Return this rank's device: a GPU of its own, or its share of the cores. Collective.
+        """Return this rank's device: its own GPU, or its share of the cores. Collective.
 
         Args:
             asked: ``auto``, or a kind of device.

@@ -1,6 +1,6 @@
 """The batch of a run, the compilation of its network, and the number of points at once.
 
-Each is asked for, stored, or measured.
+Each is requested, stored, or measured.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def tune(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Se
 
 
 def with_batch(plan: Plan, inputs: SharedInputs, setting: Setting) -> Setting:
-    """Return a setting with its batch: as asked, that of a CPU, or the first one for a GPU."""
+    """Return a setting with its batch: as requested, that of a CPU, or the first one for a GPU."""
     if plan.evaluation.batch is not None or not setting.device.is_host:
         return setting
     cost = inputs.cost()

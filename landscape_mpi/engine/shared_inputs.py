@@ -106,7 +106,7 @@ class SharedInputs(ABC):
         Args:
             splits: The samples.
             setting: The setting of the evaluation.
-            repeat: Number of the line, of those that are asked for.
+            repeat: Number of the line, of those that are requested.
             exact: Evaluate in float64.
         """
 
@@ -159,7 +159,7 @@ class SharedInputs(ABC):
         """Return the map from the points of the run to weights.
 
         Args:
-            repeat: Number of the line, of those that are asked for.
+            repeat: Number of the line, of those that are requested.
         """
         paths = self._plan.paths
         if paths is None:
@@ -225,13 +225,13 @@ def compare_digests(ranks: Ranks, sha256: str, *, of_file: str | None = None) ->
         if other != everyone[0][0]:
             raise SharedInputError(
                 f"directions: rank 0 on {everyone[0][1]} has SHA-256 {everyone[0][0][:16]}, rank "
-                f"{rank} on {host} has {other[:16]}. The ranks would evaluate different planes: "
-                f"run them with the same versions of this program and of numpy."
+                f"{rank} on {host} has {other[:16]}. The ranks would evaluate different planes. "
+                "Run them with the same versions of this program and of numpy."
             )
     if of_file not in {None, everyone[0][0]}:
         raise SharedInputError(
-            f"directions: the ranks made directions of SHA-256 {everyone[0][0][:16]}, but those in "
-            f"the file have {of_file[:16] if of_file else ''}. The function that builds the "
-            f"network builds another one the second time, or a call changes the network: let the "
-            f"function return the same network every time."
+            f"directions: the ranks made directions of SHA-256 {everyone[0][0][:16]}, but those "
+            f"in the file have {of_file[:16] if of_file else ''}. The function that builds the "
+            "network builds another one the second time, or a call changes the network. Let the "
+            "function return the same network every time."
         )

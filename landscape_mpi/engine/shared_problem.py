@@ -33,7 +33,7 @@ from landscape_mpi.problem import Problem
 from landscape_mpi.tensor_names import is_statistic
 from landscape_mpi.zoo.own_network import float_types
 
-SAME_PROBLEM = "Every rank makes the problem for itself: let it make the same one everywhere."
+SAME_PROBLEM = "Every rank makes the problem itself. Let it make the same one everywhere."
 
 
 class SharedProblem(SharedInputs):
@@ -99,8 +99,8 @@ class SharedProblem(SharedInputs):
                 raise SharedInputError(
                     f"Problem: rank {rank} on {host} has other data than rank 0 on "
                     f"{everyone[0][1]}: another number or order of batches, or other values in "
-                    f"them. Every rank makes the problem for itself: let it read "
-                    f"the same data everywhere, and seed what it draws or shuffles."
+                    "them. Every rank makes the problem itself. Let it read the same data "
+                    "everywhere, and seed its random draws and shuffles."
                 )
 
     def build(self) -> torch.nn.Module:

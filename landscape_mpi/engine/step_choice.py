@@ -37,7 +37,7 @@ def choose_steps(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Settin
 
     Raises:
         InputError: If the network is not a function of its weights and its input, or is not the
-            one that the file was begun with.
+            one that the file was started with.
     """
     chosen = ranks.comm.bcast(on_root(ranks, lambda: _choose(plan, inputs, setting)), root=ROOT)
     inputs.chosen = chosen
@@ -64,7 +64,7 @@ def _choose_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Cho
     begun = plan.begun
     if begun is None or begun.steps is None:
         chosen = agreement.choose()
-        # The comparison is in fp32: a run in another type needs a plane of its own.
+        # The comparison is in fp32: a run in another type needs its own plane.
         inputs.keep(agreement.agreeing, replace(setting, precision="fp32"))
         return chosen
     outputs = agreement.center_outputs()
@@ -73,7 +73,7 @@ def _choose_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Cho
 
 
 def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float]) -> None:
-    """Check that a network's outputs at the center are those stored when its file was begun.
+    """Check that a network's outputs at the center are those stored when its file was started.
 
     Args:
         plan: The plan of the run, with the file.
@@ -90,9 +90,9 @@ def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float]) ->
     apart = np.abs(now - before).max() if len(now) == len(before) else math.inf
     if apart > SAME_OUTPUTS * scale:
         raise InputError(
-            f"{plan.out}: was begun with {plan.subject.what_changed(stored, found)}. Points of "
-            f"the two do not belong in one file: restore the code, pass a new --out, or --fresh to "
-            f"start over."
+            f"{plan.out}: was started with {plan.subject.what_changed(stored, found)}. Points of "
+            "both do not belong in one file. Restore the code, pass a new --out, or pass --fresh "
+            "to start over."
         )
 
 

@@ -14,6 +14,6 @@ def say_stopped(signal: str | None, n_done: int, n: int, noun: str) -> None:
     """
     print(
         f"stopped by {signal or 'a signal'} with {n_done:,} of {n:,} {noun} done; run the same "
-        f"command again to go on",
+        "command again to continue",
         flush=True,
     )

@@ -54,7 +54,7 @@ def read_stored_inputs(moved: MovedInputs, stored: StoredSurface) -> Inputs:
 
 
 def stored_request(moved: MovedInputs, stored: StoredSurface) -> InputsRequest:
-    """Return the request with which a surface was begun.
+    """Return the request with which a surface was started.
 
     Args:
         moved: Present places of the inputs.
@@ -85,7 +85,7 @@ def stored_request(moved: MovedInputs, stored: StoredSurface) -> InputsRequest:
 
 
 def stored_network(moved: MovedInputs, stored: StoredSurface, *, model: str = "") -> NetworkRequest:
-    """Return the request for network and weights with which a surface was begun.
+    """Return the request for network and weights with which a surface was started.
 
     Args:
         moved: Present places of the inputs.
@@ -116,8 +116,8 @@ def some_samples(inputs: Inputs, n: int, subset: str, path: Path) -> Inputs:
     """
     if n > inputs.n_training:
         raise InputError(
-            f"--limit: asks for {n} training samples, but {path} was computed with "
-            f"{inputs.n_training}. Pass at most {inputs.n_training}."
+            f"--limit {n}: {path} was computed with only {inputs.n_training} training samples. "
+            f"Pass at most {inputs.n_training}."
         )
     splits = {"train": take(inputs.dataset.splits["train"], subset, n)}
     dataset = replace(inputs.dataset, splits=splits)
@@ -152,7 +152,7 @@ def check_digests(
         if known != found:
             what = name.removesuffix("_sha256")
             raise InputError(
-                f"{stored.path}: was computed with {what} of SHA-256 {known[:16]}, those found now "
-                f"have {found[:16]}. Numbers of another network or other data would not belong "
-                f"to this surface: {way_out}."
+                f"{stored.path}: was computed with {what} of SHA-256 {known[:16]}, but those "
+                f"found now have {found[:16]}. Numbers of another network or other data would not "
+                f"belong to this surface: {way_out}."
             )

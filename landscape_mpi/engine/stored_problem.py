@@ -14,8 +14,9 @@ from landscape_mpi.store.resume import attribute_text
 from landscape_mpi.store.stored_surface import StoredSurface
 
 WAYS = {
-    "weights_sha256": "pass --checkpoint with them, or let the problem have its network again",
-    "data_sha256": "let the problem read the data that it had, and seed what it draws or shuffles",
+    "weights_sha256": "pass --checkpoint with them, or let the problem use its original network "
+    "again",
+    "data_sha256": "let the problem read its original data, and seed its random draws and shuffles",
 }
 
 
@@ -66,9 +67,9 @@ def read_stored_problem(moved: MovedInputs, stored: StoredSurface) -> ProblemInp
     name = stored.text("/", "problem")
     if moved.problem is None and name == LIVE:
         raise InputError(
-            f"{stored.path}: is of a problem that was passed in Python, so the file has no name "
-            f"for it. Pass --problem package.module:function that returns it, or call "
-            f"landscape_mpi.compute_hessian with the problem."
+            f"{stored.path}: belongs to a problem that was passed in Python, so the file has no "
+            "name for it. Pass --problem package.module:function that returns it, or call "
+            "landscape_mpi.compute_hessian with the problem."
         )
     limit = stored.text("/", "limit")
     inputs = read_problem(
@@ -103,5 +104,5 @@ def _check_attributes(stored: StoredSurface, inputs: ProblemInputs) -> None:
             word = name.removeprefix("problem_")
             raise InputError(
                 f"{stored.path}: was computed with the {word} {known} of its problem, which now "
-                f"has the {word} {found}. Give the problem the {word} that it had."
+                f"has the {word} {found}. Give the problem its original {word}."
             )

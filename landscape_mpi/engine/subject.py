@@ -96,10 +96,10 @@ class Subject(ABC):
 
     @abstractmethod
     def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
-        """Describe the change since the file was begun, as the end of a sentence.
+        """Describe the change since the file was started, as the end of a sentence.
 
         Args:
-            before: Chosen.center_outputs when the file was begun.
+            before: Chosen.center_outputs when the file was started.
             now: Chosen.center_outputs of this run.
         """
 
@@ -167,9 +167,9 @@ class NetworkSubject(Subject):
                 f"device ({problem}). Use devices with more memory."
             )
         return (
-            f"--batch: {batch} samples a pass do not fit into the memory of the device "
-            f"({problem}). Pass a smaller --batch; a surface begun with this one needs --fresh, "
-            f"or devices with more memory."
+            f"--batch: {batch} samples per pass do not fit into the memory of the device "
+            f"({problem}). Pass a smaller --batch; a surface started with this batch needs "
+            "--fresh, or devices with more memory."
         )
 
     @property
@@ -214,11 +214,12 @@ class NetworkSubject(Subject):
         }
 
     def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
-        """Describe the change since the file was begun, as the end of a sentence."""
+        """Describe the change since the file was started, as the end of a sentence."""
         return (
             f"a network whose outputs for the first sample add up to {before[0]:.6g} at the "
-            f"center, and now {now[0]:.6g}, with the same weights. Something that the state dict "
-            f"does not hold has changed: the code of {self.model}, or random numbers that it draws"
+            f"center, but now to {now[0]:.6g}, with the same weights. Something that the state "
+            f"dict does not hold has changed: the code of {self.model}, or random numbers that it "
+            "draws"
         )
 
     @property
@@ -336,7 +337,7 @@ class ProblemSubject(Subject):
         return self.types
 
     def what_changed(self, before: Sequence[float], now: Sequence[float]) -> str:
-        """Describe the change since the file was begun, as the end of a sentence."""
+        """Describe the change since the file was started, as the end of a sentence."""
         changes = [
             f"whose {name} on the first batch is {old:.6g} at the center, and now {new:.6g}"
             for name, old, new in zip(self.functions, before, now, strict=False)

@@ -29,9 +29,9 @@ class DamagedFileError(InputError):
 
     def __init__(self, path: Path, what: str, *, way_out: str = "") -> None:
         super().__init__(
-            f"{path}: is damaged: {what}. A disk, a copy or another program did that, and "
-            f"the rest of it may be wrong as well, so it is left alone. Take a copy from before, "
-            f"or compute it again: landscape_mpi.surface with {way_out}--fresh or a new --out."
+            f"{path}: is damaged: {what}. A disk, a copy or another program caused this, and the "
+            "rest of the file may also be wrong, so it is not changed. Use an earlier copy, or "
+            f"compute it again: landscape_mpi.surface with {way_out}--fresh or a new --out."
         )
 
 
@@ -96,7 +96,9 @@ def check_seal(file: h5py.File, path: Path) -> None:
         DamagedFileError: If such a part has changed.
     """
     if file[SEAL][...].tobytes() != _digest(file, path):
-        raise DamagedFileError(path, "what no run changes, such as texts and axes, has changed")
+        raise DamagedFileError(
+            path, "constant parts of the file, such as texts and axes, have changed"
+        )
 
 
 def check_points(file: h5py.File, path: Path) -> None:

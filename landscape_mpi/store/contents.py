@@ -36,9 +36,10 @@ def check_contents(file: h5py.File, path: Path) -> None:
     held = path.stat().st_size
     if claimed > max(ALWAYS_READ, MOST_COMPRESSED * held):
         raise InputError(
-            f"{path}: says that it holds {in_words(claimed)} in a file of {in_words(held)}, which "
-            f"no compression gives: most of it was never written. It is damaged or not what it "
-            f"seems, so it is not read. Name the file that landscape_mpi.surface --out wrote."
+            f"{path}: claims to hold {in_words(claimed)} in a file of {in_words(held)}. No "
+            "compression is that strong, so most of it was never written. It is damaged or of "
+            "another kind, so it is not read. Name the file that landscape_mpi.surface --out "
+            "wrote."
         )
     check_fits(str(path), claimed)
 
@@ -69,7 +70,7 @@ def _datasets(file: h5py.File, path: Path) -> Iterator[tuple[str, h5py.Dataset]]
 
 def _not_its_own(path: Path, name: str) -> str:
     return (
-        f"{path}: {name} is a link, or lies in another file, and a file of results holds its own "
-        f"numbers. It is not read. Copy what it points to into one file (h5repack does so for "
-        f"virtual and external datasets), or name the file that landscape_mpi.surface --out wrote."
+        f"{path}: {name} is a link, or lies in another file, but a file of results must hold its "
+        "own numbers, so it is not read. Copy the linked data into one file (h5repack does so for "
+        "virtual and external datasets), or name the file that landscape_mpi.surface --out wrote."
     )

@@ -51,15 +51,15 @@ def read_directions(
             present = sorted(file)
     except OSError as problem:
         raise InputError(
-            f"{option}: {path}: cannot be read as HDF5 ({problem}). Pass a file with "
-            f"directions, or leave the option out for random ones."
+            f"{option}: {path}: cannot be read as HDF5 ({problem}). Pass a file with directions, "
+            "or leave out the option for random ones."
         ) from problem
     directions = {axis: tensors for axis, tensors in found.items() if tensors}
     if "alpha" not in directions:
         raise InputError(
-            f"{option}: {path}: holds {', '.join(present) or 'nothing'}, and neither the "
-            f"vectors of directions/alpha nor an xdirection. A surface file holds its vectors "
-            f"only if it was written with --save-directions."
+            f"{option}: {path}: holds {', '.join(present) or 'nothing'}, but neither the vectors "
+            "of directions/alpha nor an xdirection. A surface file holds its vectors only if it "
+            "was written with --save-directions."
         )
     return directions
 

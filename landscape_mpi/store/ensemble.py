@@ -155,15 +155,16 @@ def read_ensemble(path: Path) -> EnsembleContent:
     file_path = path / NAME if path.is_dir() else path
     if not file_path.exists():
         raise MissingInputError(
-            f"--ensemble: {file_path}: no such file. Name the folder of a run "
-            "(python -m landscape_mpi.ensemble --run FOLDER), or the ensemble.h5 in one."
+            f"--ensemble: {file_path}: does not exist. Name the folder of a run (python -m "
+            "landscape_mpi.ensemble --run FOLDER), or the ensemble.h5 in one."
         )
     try:
         with h5py.File(file_path, "r", locking=False) as file:
             check_contents(file, file_path)
             if file.attrs.get("format") != FORMAT:
                 raise InputError(
-                    f"--ensemble: {file_path}: is an HDF5 file, but none of landscape_mpi.ensemble."
+                    f"--ensemble: {file_path}: is an HDF5 file, but not one of "
+                    "landscape_mpi.ensemble."
                 )
             known = dict(file.attrs)
             tables = {
@@ -174,7 +175,7 @@ def read_ensemble(path: Path) -> EnsembleContent:
             return EnsembleContent(tables, known)
     except (OSError, KeyError) as problem:
         raise InputError(
-            f"--ensemble: {file_path}: is no ensemble file, or is damaged: {problem}."
+            f"--ensemble: {file_path}: is not an ensemble file, or is damaged: {problem}."
         ) from problem
 
 

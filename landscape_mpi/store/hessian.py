@@ -46,7 +46,7 @@ def has_hessian(path: Path) -> bool:
 
 
 def check_same_hessian(path: Path, attributes: Attributes) -> None:
-    """Check that the eigenvalues in a file are those that are asked for.
+    """Check that the eigenvalues in a file are those that are requested.
 
     Args:
         path: Surface file with eigenvalues.
@@ -65,8 +65,8 @@ def check_same_hessian(path: Path, attributes: Attributes) -> None:
         stored, asked = attribute_text(known.get(name)), attribute_text(attributes[name])
         if stored != asked:
             raise InputError(
-                f"{path}: its eigenvalues were computed with {words.format(stored)}, this run "
-                f"asks for {words.format(asked)}. A resumed run must be the same run: "
+                f"{path}: its eigenvalues were computed with {words.format(stored)}, but this run "
+                f"requests {words.format(asked)}. A resumed run must be the same run: "
                 f"{way_out.format(stored)}, or --fresh to compute all of them again."
             )
 

@@ -45,8 +45,8 @@ def check_plane_replaceable(path: Path) -> None:
                 return
         found = "an HDF5 file, but none of a plane"
     raise InputError(
-        f"--out: {path} is {found}, so it is left alone. Pass a new name, or remove it if nobody "
-        f"needs it."
+        f"--out: {path} is {found}, so it is not replaced. Pass a new name, or remove the file if "
+        "nobody needs it."
     )
 
 

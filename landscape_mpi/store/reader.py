@@ -49,13 +49,13 @@ from landscape_mpi.store.trajectory import Trajectory, read_trajectory
 
 # Our files that are not surfaces: their kind and their use.
 OTHERS = {
-    "landscape_mpi weights": "the weights of a training run, and no surface. Draw it: python -m "
+    "landscape_mpi weights": "the weights of a training run, not a surface. Draw it: python -m "
     "landscape_mpi.plot --weights.",
-    "landscape_mpi spectrum": "eigenvalues at one point, and no surface. Draw it: python -m "
+    "landscape_mpi spectrum": "eigenvalues at one point, not a surface. Draw it: python -m "
     "landscape_mpi.plot --spectrum.",
-    "landscape_mpi ensemble": "an ensemble, and no surface. Draw it: python -m landscape_mpi.plot "
+    "landscape_mpi ensemble": "an ensemble, not a surface. Draw it: python -m landscape_mpi.plot "
     "--ensemble.",
-    "landscape_mpi plane": "a plane's directions, and no surface. Compute one along them: python "
+    "landscape_mpi plane": "a plane's directions, not a surface. Compute one along them: python "
     "-m landscape_mpi.surface --directions.",
 }
 # By our name: the reference's name, and its value for points that are not computed.
@@ -169,9 +169,9 @@ def check_computed(surface: Surface) -> None:
     """
     if not any(done.any() for done in surface.done_of.values()):
         raise InputError(
-            f"{surface.path}: 0 of {surface.n_points} points are computed, so there is nothing "
-            "to show. A running job writes its first points at the end of its first round: try "
-            "again then, or start the job again."
+            f"{surface.path}: 0 of {surface.n_points} points are computed, so there is nothing to "
+            "show. A running job writes its first points at the end of its first round. Try again "
+            "then, or start the job again."
         )
 
 
@@ -185,16 +185,16 @@ def _check_is_file(path: Path) -> None:
 def _why_unreadable(path: Path, problem: Exception) -> str:
     if "truncated" in str(problem):
         return (
-            f"{path}: is truncated: {path.stat().st_size} bytes are there, fewer than its own "
-            "header tells. Copy it again from where the job wrote it."
+            f"{path}: is truncated: {path.stat().st_size} bytes exist, fewer than its header "
+            "says. Copy it again from the machine of the job."
         )
     if isinstance(problem, PermissionError):
-        return f"{path}: may not be read. Ask its owner for the permission."
+        return f"{path}: you may not read this file. Ask its owner for permission."
     if not h5py.is_hdf5(path):
         return f"{path}: is not an HDF5 file. Name the file that landscape_mpi.surface --out wrote."
     return (
-        f"{path}: HDF5 cannot read it: {problem}. It is damaged: copy it again from where the job "
-        "wrote it."
+        f"{path}: HDF5 cannot read it: {problem}. It is damaged. Copy it again from the machine "
+        "of the job."
     )
 
 
@@ -208,8 +208,9 @@ def _kind_of(file: h5py.File, path: Path) -> Callable[[h5py.File, Path], Surface
         return _read_reference
     held = ", ".join(list(file)[:6]) or "nothing"
     raise InputError(
-        f"{path}: is HDF5, but no surface file. It holds {held}; a surface has the root "
-        f"attribute format = {FORMAT!r}, one of the reference implementation has xcoordinates."
+        f"{path}: is an HDF5 file, but not a surface file. It holds {held}; a surface has the "
+        f"root attribute format = {FORMAT!r}, one of the reference implementation has "
+        "xcoordinates."
     )
 
 
@@ -323,29 +324,31 @@ def _check_version(file: h5py.File, path: Path) -> None:
     version = int(file.attrs.get("format_version", FORMAT_VERSION))
     if version > SAMPLED_VERSION:
         raise InputError(
-            f"{path}: has format_version {version}, this release reads up to {SAMPLED_VERSION}. "
-            "Read it with the release that wrote it, or a newer one."
+            f"{path}: has format_version {version}, but this release reads only up to "
+            f"{SAMPLED_VERSION}. Read it with the release that wrote it, or a newer one."
         )
     labels = tuple(_text(label) for label in file.attrs.get("axis_labels", AXIS_LABELS))
     if labels != AXIS_LABELS:
         raise InputError(
-            f"{path}: has axis_labels {', '.join(labels)}; arrays of a surface are indexed "
-            f"{', '.join(AXIS_LABELS)}, and read otherwise they would come out scrambled."
+            f"{path}: has axis_labels {', '.join(labels)}; but arrays of a surface are indexed "
+            f"{', '.join(AXIS_LABELS)}; read in another order they would be scrambled."
         )
 
 
 def _axis(file: h5py.File, name: str, path: Path) -> np.ndarray:
     if name not in file:
-        raise InputError(f"{path}: holds no dataset {name!r}, so its grid is not known.")
+        raise InputError(f"{path}: holds no dataset {name!r}, so its grid is unknown.")
     _check_numbers(file, path, [name])
     axis = np.asarray(file[name][()], dtype=np.float64)
     if axis.ndim != 1 or axis.size == 0:
-        raise InputError(f"{path}: {name} has shape {axis.shape}; an axis has shape (n,), n > 0.")
+        raise InputError(
+            f"{path}: {name} has shape {axis.shape}, but an axis has shape (n,), n > 0."
+        )
     steps = np.diff(axis)
     if not np.isfinite(axis).all() or not (np.all(steps > 0) or np.all(steps < 0)):
         raise InputError(
-            f"{path}: {name} is {_excerpt(axis)}; the coordinates of an axis are finite and "
-            "either all rise or all fall."
+            f"{path}: {name} is {_excerpt(axis)}, but the coordinates of an axis must be finite "
+            "and all rise or all fall."
         )
     return axis
 
@@ -355,8 +358,8 @@ def _check_numbers(file: h5py.File, path: Path, names: list[str]) -> None:
         node = file[name]
         if not isinstance(node, h5py.Dataset) or node.dtype.kind not in "uif":
             raise InputError(
-                f"{path}: {name} is no array of numbers, as it is in a surface file, so something "
-                "else wrote it. Name the file that landscape_mpi.surface --out wrote."
+                f"{path}: {name} is not an array of numbers, as in a surface file, so another "
+                "program wrote it. Name the file that landscape_mpi.surface --out wrote."
             )
 
 
@@ -365,8 +368,8 @@ def _check_shapes(file: h5py.File, path: Path, shape: tuple[int, ...], names: li
     for name in names:
         if name in file and file[name].shape != shape:
             raise InputError(
-                f"{path}: {name} has shape {file[name].shape}, the axes make {shape}. The file "
-                "was put together from two grids, or its writing was cut short."
+                f"{path}: {name} has shape {file[name].shape}, but the axes give {shape}. The "
+                "file was combined from two grids, or writing it was interrupted."
             )
 
 

@@ -54,4 +54,4 @@ def describe_repair(path: Path, places: np.ndarray) -> str:
     shown = ", ".join(f"[{alpha}, {beta}]" for alpha, beta in places[:SHOWN])
     more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
     are = f"{len(places)} points are" if len(places) > 1 else "1 point is"
-    return f"{path}: {are} not as written, so this run computes again [alpha, beta] = {shown}{more}"
+    return f"{path}: {are} not as written, so this run recomputes [alpha, beta] = {shown}{more}"

@@ -26,13 +26,12 @@ from landscape_mpi.store.sampling_fields import SAMPLING
 
 DEVICE_MODEL = "device_model"  # missing in older files, which then count as the same
 DATA_WAY_OUT = (
-    "pass the data it was begun with (if a function of --data draws random numbers, seed its "
-    "generator)"
+    "pass its original data (if a function of --data draws random numbers, seed its generator)"
 )
 # Attributes that must agree: group, name, words for it, and the way out. The first difference in
 # this order gives the clearest message.
 IDENTITY: tuple[tuple[str, str, str, str], ...] = (
-    ("/", "problem", "the problem {}", "go on with the one it was begun with"),
+    ("/", "problem", "the problem {}", "continue with the original problem"),
     ("/", "model", "model {}", "pass --model {}"),
     ("/", "loss", "loss {}", "pass --loss {}"),
     ("/", "class_axis", "classes along axis {}", "pass --class-axis {}"),
@@ -63,13 +62,13 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
     ("/", "match", "matching {}", "pass --match and --seed as it says"),
-    ("/", "solutions_sha256", "solutions of SHA-256 {}", "name those it was begun with"),
-    ("/", "curve_sha256", "a curve of SHA-256 {}", "pass the curve it was begun with"),
+    ("/", "solutions_sha256", "solutions of SHA-256 {}", "name the original solutions"),
+    ("/", "curve_sha256", "a curve of SHA-256 {}", "pass the original curve"),
     ("directions", "normalize", "normalization {}", "pass --normalize {}"),
     ("directions", "ignore", "ignored parameters {}", "pass --ignore {}"),
     ("directions", "only", "only {} moved", "pass --only {}"),
     ("directions", "seed", "seed {}", "pass --seed {}"),
-    ("directions", "sha256", "directions of SHA-256 {}", "run it where it was begun"),
+    ("directions", "sha256", "directions of SHA-256 {}", "run it where it was started"),
     ("/", "precision", "precision {}", "pass --precision {}"),
     ("/", "batch", "batch {}", "pass --batch {}"),
     ("/", "compile", "torch.compile {}", "pass --compile {}"),
@@ -80,7 +79,7 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
         "/",
         DEVICE_MODEL,
         "devices of the model {}",
-        "start it on such devices, or pass --accept-device to go on here with results that may "
+        "start it on such devices, or pass --accept-device to continue here with results that may "
         "differ in their last digits",
     ),
 )
@@ -89,8 +88,8 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
 OF_PROBLEMS = {
     "model": "give the problem this network",
     "loss": "give the problem this loss",
-    "weights_sha256": "give its network the weights it was begun with, or pass its --checkpoint",
-    "data_sha256": "give the problem the data it was begun with (seed what is drawn or shuffled)",
+    "weights_sha256": "give its network the original weights, or pass its --checkpoint",
+    "data_sha256": "give the problem its original data (seed random draws and shuffles)",
 }
 
 # Values for files without these attributes: older ones, and those of another kind.
@@ -165,8 +164,8 @@ def check_replaceable(path: Path) -> None:
     if path.stat().st_size and not _has_mark(path):
         raise InputError(
             f"{path}: lacks the mark of a surface file (format = {schema.FORMAT!r}) in its first "
-            f"{MARK_BYTES} bytes, so it may belong to something else, and --fresh does not replace "
-            f"it. Pass a new --out, or remove it if nobody needs it."
+            f"{MARK_BYTES} bytes, so it may belong to another program, and --fresh does not "
+            "replace it. Pass a new --out, or remove the file if nobody needs it."
         )
 
 
@@ -178,7 +177,7 @@ def _has_mark(path: Path) -> bool:
 
 
 def stored_setting(path: Path) -> StoredSetting:
-    """Return the setting with which a surface file was begun.
+    """Return the setting with which a surface file was started.
 
     Args:
         path: File to resume.
@@ -207,11 +206,11 @@ def stored_device_model(path: Path) -> str | None:
 
 
 def choose_subset(path: Path, asked: str | None, *, fresh: bool) -> str:
-    """Return the subset that was asked for, or that of the resumed file, or the usual one.
+    """Return the subset that was requested, or that of the resumed file, or the usual one.
 
     Args:
         path: File that the run fills.
-        asked: The subset asked for, or None.
+        asked: The requested subset, or None.
         fresh: Whether an existing file is replaced.
     """
     if asked is None and path.exists() and not fresh:
@@ -240,8 +239,9 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
         if _has_mark(path):
             raise DamagedFileError(path, f"HDF5 cannot open it ({problem})") from problem
         raise InputError(
-            f"{path}: is there and is not a readable HDF5 file ({problem}), so there is nothing "
-            f"to resume, and it is left alone. Pass a new --out, or remove it if nobody needs it."
+            f"{path}: exists but is not a readable HDF5 file ({problem}), so it cannot be "
+            "resumed, and it is not replaced. Pass a new --out, or remove the file if nobody "
+            "needs it."
         ) from problem
     with file:
         try:
@@ -262,21 +262,21 @@ def _check_format(path: Path, file: h5py.File) -> None:
     if found != schema.FORMAT:
         raise InputError(
             f"{path}: is an HDF5 file without the mark of a surface file (format = "
-            f"{schema.FORMAT!r}), so it belongs to something else and is left alone. "
-            f"Pass a new --out."
+            f"{schema.FORMAT!r}), so it belongs to another program and is not changed. Pass a new "
+            "--out."
         )
     version = int(file.attrs.get("format_version", 0))
     written = (schema.FORMAT_VERSION, schema.ADAPTIVE_VERSION, schema.SAMPLED_VERSION)
     if version not in written:
         raise InputError(
-            f"{path}: has format version {version}, this program writes {written[0]} to "
-            f"{written[-1]}. "
-            f"Resume it with the version that began it, or pass a new --out."
+            f"{path}: has format version {version}, but this program writes {written[0]} to "
+            f"{written[-1]}. Resume it with the version of the program that started it, or pass a "
+            "new --out."
         )
 
 
 def check_same_surface(path: Path, content: SurfaceContent) -> None:
-    """Check that a file holds the surface that is asked for.
+    """Check that a file holds the surface that is requested.
 
     Args:
         path: File to resume.
@@ -305,8 +305,8 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
             _check_axis(path, axis, option, file[axis][...], values)
         if content.vectors and "alpha" not in file["directions"]:
             raise InputError(
-                f"{path}: was begun without --save-directions, and a file does not grow while it "
-                f"is filled. Leave the option out, or pass a new --out, or --fresh to start over."
+                f"{path}: was started without --save-directions, and cannot be extended. Leave "
+                "out the option, or pass a new --out, or --fresh to start over."
             )
 
 
@@ -322,9 +322,9 @@ def _check_finished(path: Path, stored: Sequence[float], asked: Sequence[float])
         return
     shown, wanted = (", ".join(f"{x:.6g}" for x in values) or "none" for values in (before, now))
     raise InputError(
-        f"{path}: was begun with functions that finish the metrics of the first batch as {shown} "
-        f"at the center, those of this run give {wanted}. Give the metrics the functions that they "
-        f"had, or a new --out, or --fresh to start over."
+        f"{path}: was started with functions that finish the metrics of the first batch as "
+        f"{shown} at the center, but those of this run give {wanted}. Give the metrics their "
+        "original functions, or pass a new --out, or --fresh to start over."
     )
 
 
@@ -340,9 +340,9 @@ def attribute_text(value: object) -> str:
 def _difference(path: Path, words: str, stored: str, asked: str, way_out: str) -> str:
     shown, wanted = (text[:16] if "SHA-256" in words else text for text in (stored, asked))
     return (
-        f"{path}: was computed with {words.format(shown)}, this run asks for "
-        f"{words.format(wanted)}. A resumed run must be the same run: {way_out.format(stored)}, or "
-        f"a new --out, or --fresh to start over."
+        f"{path}: was computed with {words.format(shown)}, but this run requests "
+        f"{words.format(wanted)}. A resumed run must be the same run: {way_out.format(stored)}, "
+        "or a new --out, or --fresh to start over."
     )
 
 
@@ -350,9 +350,9 @@ def _check_axis(path: Path, axis: str, option: str, stored: np.ndarray, asked: n
     if stored.shape == asked.shape and np.array_equal(stored, asked):
         return
     raise InputError(
-        f"{path}: axis {axis} has {_axis_words(stored)}, {option} asks for {_axis_words(asked)}. A "
-        f"resumed run needs the same grid: pass {_axis_option(option, stored)}, or a new --out, or "
-        f"--fresh to start over."
+        f"{path}: axis {axis} has {_axis_words(stored)}, but {option} requests "
+        f"{_axis_words(asked)}. A resumed run needs the same grid: pass "
+        f"{_axis_option(option, stored)}, or a new --out, or --fresh to start over."
     )
 
 

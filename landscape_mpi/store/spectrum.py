@@ -91,7 +91,8 @@ def check_is_spectrum(path: Path) -> None:
         read_spectrum(path)
     except InputError as problem:
         raise InputError(
-            f"--out: {path} is there and is no spectrum file, so it is left alone. Pass a new name."
+            f"--out: {path} exists and is not a spectrum file, so it is not replaced. Pass a new "
+            "name."
         ) from problem
 
 
@@ -103,13 +104,13 @@ def read_spectrum(path: Path) -> Spectrum:
         InputError: If it is something else.
     """
     if not path.exists():
-        raise MissingInputError(f"{path}: no such file. Name a file of hessian --spectrum.")
+        raise MissingInputError(f"{path}: does not exist. Name a file of hessian --spectrum.")
     try:
         with h5py.File(path, "r", locking=False) as file:
             check_contents(file, path)
             if file.attrs.get("format") != FORMAT:
                 raise InputError(
-                    f"{path}: is an HDF5 file, but none of landscape_mpi.hessian --spectrum."
+                    f"{path}: is an HDF5 file, but not one of landscape_mpi.hessian --spectrum."
                 )
             values = {name: file[name][...] for name in DATASETS}
             return Spectrum(**values, attributes=dict(file.attrs))

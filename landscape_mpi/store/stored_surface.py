@@ -39,14 +39,14 @@ def read_stored_surface(path: Path) -> StoredSurface:
     """
     if not path.exists():
         raise MissingInputError(
-            f"{path}: there is no such file. Name a surface file that landscape_mpi.surface wrote."
+            f"{path}: does not exist. Name a surface file that landscape_mpi.surface wrote."
         )
     with open_surface(path) as file:
         if CURVE in file.attrs or SOLUTIONS in file.attrs:
             along = "along a curve" if CURVE in file.attrs else "between solutions"
             raise InputError(
-                f"{path}: holds the losses {along}, and this command is for the surface "
-                f"around one solution. Name a file that landscape_mpi.surface wrote."
+                f"{path}: holds the losses {along}, but this command needs the surface around one "
+                "solution. Name a file that landscape_mpi.surface wrote."
             )
         groups = ("/", "directions", "provenance")
         return StoredSurface(

@@ -109,8 +109,8 @@ def read_weights(path: Path) -> WeightsFile:
     file_path = path / "weights.h5" if path.is_dir() else path
     if not file_path.exists():
         raise MissingInputError(
-            f"--weights: {file_path}: no such file. Name the folder of a training run "
-            "(python -m landscape_mpi.train --run FOLDER), or the weights.h5 in one."
+            f"--weights: {file_path}: does not exist. Name the folder of a training run (python "
+            "-m landscape_mpi.train --run FOLDER), or the weights.h5 in one."
         )
     try:
         with h5py.File(file_path, "r", locking=False) as file:
@@ -118,7 +118,7 @@ def read_weights(path: Path) -> WeightsFile:
             return _read(file_path, file)
     except (OSError, KeyError) as problem:
         raise InputError(
-            f"--weights: {file_path}: is no weights file of a training run, or is damaged: "
+            f"--weights: {file_path}: is not a weights file of a training run, or is damaged: "
             f"{problem}."
         ) from problem
 
@@ -126,8 +126,8 @@ def read_weights(path: Path) -> WeightsFile:
 def _read(path: Path, file: h5py.File) -> WeightsFile:
     if file.attrs.get("format") != FORMAT:
         raise InputError(
-            f"--weights: {path}: is an HDF5 file, but not one of a training run, which is "
-            "weights.h5 in its folder. Surfaces are named without --weights."
+            f"--weights: {path}: is an HDF5 file, but not that of a training run, which is "
+            "weights.h5 in its folder. Name surfaces without --weights."
         )
     history = WeightHistory(**{name: file[name][...] for name in DATASETS})
     names = tuple(file[NAMES].asstr()[...])

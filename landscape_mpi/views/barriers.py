@@ -71,7 +71,7 @@ def draw_barriers(panels: list[Panel]) -> Figure:
     entries += [note for panel in panels for note in floor_notes(panel)]
     words = ",  ".join(f"{k}: {n}" for k, n in zip(labels_of(len(names)), names, strict=True))
     if surface.attributes.get(MATCH, "none") != "none":
-        words += "; the second of each two with its units in the order most like the first's"
+        words += "; in each pair, the second network's units were permuted to match the first's"
     legend_below(figure, entries, 2, title=wrap(words, size[0] - ASIDE))
     return figure
 

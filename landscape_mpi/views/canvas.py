@@ -93,7 +93,8 @@ class Canvas:
     is_given: bool = False  # whether the axes are the user's: then their place is fixed
     has_legend: bool = True
     is_lowest: bool = True  # of its column of a grid: it has the labels of the horizontal axis
-    # Entries of the one legend of a grid, a list for each picture drawn; None: a legend of its own.
+    # Entries of the one legend of a grid, a list for each picture drawn; None: each has its own
+    # legend.
     collected: list[list[Artist]] | None = None
 
     @property
@@ -130,7 +131,7 @@ def write_figure(draw: Callable[[], Figure], path: Path, *, dpi: int, page: Page
             figure.savefig(partial, format=kind, metadata=UNDATED[kind], **look)
         except OSError as problem:
             raise InputError(
-                f"{path}: cannot be written ({problem.strerror}). Give another --out-dir."
+                f"{path}: cannot be written ({problem.strerror}). Pass another --out-dir."
             ) from problem
 
 
@@ -289,7 +290,7 @@ def norm_of(scale: Scale) -> Normalize:
 
 
 def bar_ticks(scale: Scale) -> np.ndarray:
-    """Return the labelled values of a colour bar: round ones, and the ends that were asked for."""
+    """Return the labelled values of a colour bar: round ones, and the ends that were requested."""
     if scale.clipped is not None:
         ends = [end for end in scale.clipped if end not in (scale.low, scale.high)]
         return np.union1d(scale.levels, ends)

@@ -11,7 +11,7 @@ ONLY_IF_NAMED = (HESSIAN.keys() - HESSIAN_VALUES) | {ARC_LENGTH}
 
 
 def choose_quantities(surface: Surface, asked: list[str] | None) -> tuple[Surface, list[str]]:
-    """Return the quantities asked for, or, if None, all that have a computed point.
+    """Return the requested quantities, or, if None, all that have a computed point.
 
     The details of eigenvalues (residuals, products and starts) and the length of a curve are shown
     only if they are named.
@@ -47,5 +47,5 @@ def check_quantity(surface: Surface, name: str) -> None:
     if not surface.done_of[name].any():
         raise InputError(
             f"{surface.path}: 0 of {surface.n_points} points of {name} are computed, so there is "
-            "nothing to show of it."
+            "nothing to show."
         )

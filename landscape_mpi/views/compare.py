@@ -43,7 +43,7 @@ from landscape_mpi.views.space import Space
 MOST = 12
 SHARES = (1.0, 1.0, 0.66)  # of the usual sides, for 1, 2 and 3 columns
 FAR = 100.0  # ratio of two ranges beyond which one scale would flatten the narrower
-APART = "ranges differ by more than 100 times, so each picture has one of its own"
+APART = "ranges differ by more than a factor of 100, so each picture has its own range"
 APART_IN_SPACE = "one range would flatten some of them, so not all have the same"
 IN_SPACE: dict[str, Any] = {
     "bar_gap": 0.65,
@@ -66,26 +66,26 @@ def check_comparable(surfaces: Sequence[Surface]) -> None:
     """
     if not 2 <= len(surfaces) <= MOST:
         raise InputError(
-            f"--compare: is for 2 to {MOST} surface files side by side, and {len(surfaces)} "
+            f"--compare draws 2 to {MOST} surface files side by side, but {len(surfaces)} "
             + (
-                "is named. Name others beside it, or leave out --compare."
+                "is named. Name more files, or leave out --compare."
                 if len(surfaces) == 1
-                else "are named. Name fewer, or leave out --compare."
+                else "are named. Name fewer files, or leave out --compare."
             )
         )
     for surface in surfaces:
         if surface.is_curve or surface.has_pairs:
             raise InputError(
-                f"{surface.path}: --compare: holds lines between solutions, and compares them "
-                "already. Plot it by itself."
+                f"{surface.path}: --compare: this file holds lines between solutions and already "
+                "compares them. Plot it by itself."
             )
     first = surfaces[0]
     for other in surfaces[1:]:
         if other.is_line != first.is_line:
             plane, line = (other, first) if first.is_line else (first, other)
             raise InputError(
-                f"--compare: {plane.path} is a plane and {line.path} a line, which share no axes. "
-                "Compare planes with planes."
+                f"--compare: {plane.path} is a plane and {line.path} a line, so they have no "
+                "common axes. Compare planes with planes."
             )
 
 
@@ -98,7 +98,7 @@ def make_shared_panels(
     ends: Ends = NO_ENDS,
     option: str = "--compare",
 ) -> list[list[Panel]]:
-    """Prepare the quantities asked for, or, if None, all that the surfaces have in common.
+    """Prepare the requested quantities, or, if None, all that the surfaces have in common.
 
     Args:
         surfaces: The surfaces.
@@ -106,7 +106,7 @@ def make_shared_panels(
         kind: Kind of scale, one of levels.SCALES; None for the usual one.
         levels: About how many levels, or the levels themselves; None for the usual ones.
         ends: Ends of the colours.
-        option: The option that asked for it, for messages.
+        option: The option that requested it, for messages.
 
     Returns:
         For each quantity the panels of all surfaces, with one scale chosen from all their values.
@@ -159,7 +159,8 @@ def plan_comparison(
     if surfaces[0].is_line:
         if smooth > 1:
             raise InputError(
-                f"--smooth {smooth}: is for planes, and {surfaces[0].path} is a line. Leave it out."
+                f"--smooth {smooth} applies to planes, but {surfaces[0].path} is a line. Leave it "
+                "out."
             )
         together = [row for row in rows if measure_of(row[0].name) in MEASURES]
         alone = [row for row in rows if measure_of(row[0].name) not in MEASURES]
@@ -309,8 +310,8 @@ def _panels_of(
     units = [surface.units[name] for surface in summed]
     if len(set(units)) > 1:
         raise InputError(
-            f"{option}: {name} has the units {' and '.join(dict.fromkeys(units))}, and one colour "
-            "cannot stand for both."
+            f"{option}: {name} has the units {' and '.join(dict.fromkeys(units))}, but one colour "
+            "scale cannot show both."
         )
     where = f"{', '.join(str(surface.path) for surface in summed)}: {name}"
     scale = choose_scale(summed, name, where=where)

@@ -37,8 +37,8 @@ def with_critical(panel: Panel, least: float) -> Panel:
     """
     if panel.surface.is_line:
         raise InputError(
-            f"{panel.surface.path}: --critical: marks planes, and this is a line. Its minima: "
-            f"python -m landscape_mpi.topology {panel.surface.path}"
+            f"{panel.surface.path}: --critical marks points of planes, but this is a line. List "
+            f"its minima: python -m landscape_mpi.topology {panel.surface.path}"
         )
     if panel.scale is None or not len(panel.cells.faces):
         return panel

@@ -65,7 +65,7 @@ def scale_of(
         surfaces: The surfaces as read; all have the quantity.
         name: Name of the quantity.
         where: Files and quantity, for messages.
-        kind: Kind of scale that was asked for, one of levels.SCALES; None for the usual one.
+        kind: Kind of scale that was requested, one of levels.SCALES; None for the usual one.
         levels: About how many levels, or the levels themselves; None for the usual ones.
         ends: Ends of the colours; None for the usual ones.
         gives_way: Whether the options are for several quantities. Then an option that does not suit
@@ -116,7 +116,7 @@ def _fill_in(
 
 
 def _with_some_lines(scale: Scale, finite: np.ndarray, where: str) -> Scale:
-    """Return the scale with further lines if few of its own lie between the values."""
+    """Return the scale with further lines if few of its lines lie between the values."""
     inside = (scale.levels > scale.low) & (scale.levels < scale.high)
     own = make_scale(finite, where=where, levels=FURTHER_LINES)
     if inside.sum() >= FEW_LINES or scale.is_constant or own is None:

@@ -77,8 +77,8 @@ def check_filmable(surfaces: Sequence[Surface]) -> None:
     for surface in surfaces:
         if surface.is_line:
             raise InputError(
-                f"{surface.path}: --film: is for planes, and this holds lines. Draw it without "
-                "--film."
+                f"{surface.path}: --film needs a plane, but this file holds lines. Draw it "
+                "without --film."
             )
 
 
@@ -143,7 +143,7 @@ def make_film(
 
 
 def _drawn(panel: Panel, kind: str, smooth: int) -> Panel:
-    """Return a panel with at most as many points as a frame can show, unless more are asked for."""
+    """Return a panel with at most as many points as a frame can show, unless more are requested."""
     if not find_kind(kind).is_in_space or smooth > 1:
         return panel
     return thin_panel(panel, MOST_POINTS)

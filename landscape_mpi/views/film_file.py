@@ -40,7 +40,8 @@ def check_film_name(path: Path) -> None:
     kind = path.suffix.lower()
     if kind not in WIDTHS:
         raise InputError(
-            f"--film: {path} ends in neither .mp4 nor .gif, and a film is one of them."
+            f"--film: {path} ends in neither .mp4 nor .gif. Name the film with one of these "
+            "endings."
         )
     if kind == ".mp4":
         _ffmpeg()
@@ -141,6 +142,6 @@ def _ffmpeg() -> Any:
     """
     return import_extra(
         "imageio_ffmpeg",
-        "--film: an .mp4 needs the package imageio-ffmpeg, which is not installed here: "
-        "pip install imageio-ffmpeg. Or name a .gif, which needs nothing more.",
+        "--film: an .mp4 needs the package imageio-ffmpeg, which is not installed here: pip "
+        "install imageio-ffmpeg. Or name a .gif, which needs no further package.",
     )

@@ -55,7 +55,7 @@ def kind_of(surface: Surface, asked: str | None) -> str:
 
     Args:
         surface: The surface.
-        asked: The kind asked for, or None.
+        asked: The requested kind, or None.
 
     Raises:
         unknown_name: If there is no such kind.
@@ -66,14 +66,14 @@ def kind_of(surface: Surface, asked: str | None) -> str:
         raise unknown_name("plot", kind, [*PICTURES, LINE])
     if surface.is_line and kind != LINE:
         raise InputError(
-            f"{surface.path}: plot({kind!r}) is for planes, and this is a line. Pass 'line', or "
-            f"no kind."
+            f"{surface.path}: plot({kind!r}) needs a plane, but this is a line. Pass 'line', or "
+            "no kind."
         )
     if kind == LINE and not surface.is_line:
         kinds = ", ".join(PICTURES)
         raise InputError(
-            f"{surface.path}: plot('line') is for lines, and this is a plane of {surface.shape[0]} "
-            f"x {surface.shape[1]} points. Pass one of {kinds}."
+            f"{surface.path}: plot('line') needs a line, but this is a plane of "
+            f"{surface.shape[0]} x {surface.shape[1]} points. Pass one of {kinds}."
         )
     return kind
 
@@ -146,13 +146,13 @@ def _check_axes(axes: Axes, kind: str, surface: Surface) -> None:
     in_space = axes.name == "3d"
     if _is_in_space(kind) and not in_space:
         raise InputError(
-            f"{surface.path}: plot('surface') needs axes in space, and ax is flat. Make them with "
-            f"figure.add_subplot(projection='3d'), or subplot_kw={{'projection': '3d'}}."
+            f"{surface.path}: plot('surface') needs 3-D axes, but ax is flat. Make them with "
+            "figure.add_subplot(projection='3d'), or subplot_kw={'projection': '3d'}."
         )
     if not _is_in_space(kind) and in_space:
         raise InputError(
-            f"{surface.path}: plot({kind!r}) needs flat axes, and ax has projection='3d'. Make "
-            f"them without a projection, or pass 'surface'."
+            f"{surface.path}: plot({kind!r}) needs flat axes, but ax has projection='3d'. Make "
+            "them without a projection, or pass 'surface'."
         )
 
 
@@ -168,8 +168,8 @@ def _panels_of(surface: Surface, look: Look) -> list[Panel]:
     names = None if asked is None else list(asked)
     if not surface.is_line and names is not None and len(names) != 1:
         raise InputError(
-            f"{surface.path}: plot: a plane has one quantity in a picture, and {len(names)} are "
-            f"named. Name one, and make axes for each."
+            f"{surface.path}: plot: a picture of a plane shows one quantity, but {len(names)} are "
+            "named. Name one, and make axes for each."
         )
     how: dict[str, Any] = {"kind": look.scale, "levels": levels}
     panels = make_panels(surface, names, **how)
@@ -187,7 +187,7 @@ def _marked(panel: Panel, look: Look) -> Panel:
 def _draw_line(panels: list[Panel], canvas: Canvas) -> None:
     surface = panels[0].surface
     if surface.is_curve or surface.has_pairs:
-        # One measure fits a pair of axes: the loss, unless something else is asked for.
+        # One measure fits a pair of axes: the loss, unless something else is requested.
         group = next(iter(group_over_splits(panels).values()))
         (draw_along_on if surface.is_curve else draw_pairs_on)(group, canvas)
         return
@@ -200,5 +200,5 @@ def _check_together(panels: list[Panel]) -> None:
     if len(measures) > 2:
         raise InputError(
             f"{panels[0].surface.path}: plot: {', '.join(sorted(measures))} are {len(measures)} "
-            f"measures, and axes have two vertical scales. Name fewer, and make more axes."
+            "measures, but axes have only two vertical scales. Name fewer, and make more axes."
         )

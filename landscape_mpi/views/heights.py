@@ -181,5 +181,5 @@ def check_ends(heights: Heights, values: np.ndarray, where: str) -> None:
         low, high = ("" if end is None else f"{end:g}" for end in (heights.low, heights.high))
         raise InputError(
             f"{where}: --range {low}:{high} leaves nothing of the surface, whose values go from "
-            f"{finite.min():g} to {finite.max():g}. Give a range that overlaps with these."
+            f"{finite.min():g} to {finite.max():g}. Pass a range that overlaps with these."
         )

@@ -113,7 +113,7 @@ def make_scale(
         given = ", ".join(f"{level:g}" for level in levels)
         raise InputError(
             f"{where}: no level of --levels {given} lies in its range, {low:g} to {high:g}, so "
-            "the picture would be empty. Give levels inside it, a number of levels, or name one "
+            "the picture would be empty. Pass levels inside it, a number of levels, or name one "
             "--quantity."
         )
     clipped = _clipped(bare, levels, _checked_ends(bare, ends, where))
@@ -130,15 +130,15 @@ def _checked_ends(scale: Scale, ends: Ends, where: str) -> Ends:
     asked = ":".join("" if end is None else f"{end:g}" for end in ends)
     if scale.log and any(end is not None and end <= 0 for end in ends):
         raise InputError(
-            f"{where}: --range {asked} reaches {min(e for e in ends if e is not None):g}, and a "
+            f"{where}: --range {asked} reaches {min(e for e in ends if e is not None):g}, but a "
             "logarithmic scale has only values above 0. Pass ends above 0, or --linear."
         )
     if (low is not None and high is None and low >= scale.high) or (
         high is not None and low is None and high <= scale.low
     ):
         raise InputError(
-            f"{where}: --range {asked} has none of its values, {scale.low:g} to {scale.high:g}. "
-            "Pass both ends, or one inside them."
+            f"{where}: --range {asked} contains none of its values, {scale.low:g} to "
+            f"{scale.high:g}. Pass both ends, or one inside them."
         )
     return ends
 
@@ -198,10 +198,10 @@ def give_way(
     notes: list[str] = []
     if kind == "log" and finite.max() <= 0:
         kind = "symlog"
-        notes.append("drawn with --symlog, since --log needs positive values")
+        notes.append("drawn with --symlog, because --log needs positive values")
     if isinstance(levels, list) and not _has_inside(finite, levels):
         levels = None
-        notes.append("drawn with other levels, since none of --levels is in its range")
+        notes.append("drawn with other levels, because none of --levels is in its range")
     low, high = ends
     below_0 = kind == "log" and any(end is not None and end <= 0 for end in ends)
     if (
@@ -210,7 +210,7 @@ def give_way(
         or (high is not None and high <= finite.min())
     ):
         ends = NO_ENDS
-        notes.append("drawn over its whole range, since --range does not suit its values")
+        notes.append("drawn over its whole range, because --range does not suit its values")
     return kind, levels, ends, notes
 
 

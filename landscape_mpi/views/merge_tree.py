@@ -169,7 +169,7 @@ def _draw_tree(axes: Axes, topology: Topology) -> None:
 
 
 def _say_top(axes: Axes, topology: Topology, x: float) -> None:
-    """Write the value to which a minimum at the upper edge of the axes goes on."""
+    """Write the value to which a minimum at the upper edge of the axes continues."""
     highest = topology.panel.values[topology.panel.finite].max()
     low, high = axes.get_xlim()
     side, align = (4, "left") if x < (low + high) / 2 else (-4, "right")

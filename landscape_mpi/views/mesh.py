@@ -256,9 +256,9 @@ def _raise_values(surface: Surface, quantity: str, heights: Heights) -> np.ndarr
         i, j = np.unravel_index(np.argmin(np.where(finite, values, np.inf)), values.shape)
         raise InputError(
             f"{surface.path}: --log: {quantity} is zero or negative at {int(without.sum())} of "
-            f"{int(finite.sum())} points (smallest {values[i, j]:g} at alpha {surface.alpha[i]:g}, "
-            f"beta {surface.beta[j]:g}), and these have no logarithm; leaving them out would tear "
-            "holes. Leave out --log, or choose another --quantity."
+            f"{int(finite.sum())} points (smallest {values[i, j]:g} at alpha "
+            f"{surface.alpha[i]:g}, beta {surface.beta[j]:g}), which have no logarithm; leaving "
+            "them out would tear holes. Leave out --log, or choose another --quantity."
         )
     return np.where(finite, heights.of(values), np.nan)
 

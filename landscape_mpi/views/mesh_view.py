@@ -66,7 +66,7 @@ def view_meshes(
         meshes: Their meshes.
         quantity: Name of the quantity that is the height.
         heights: The map from its values to heights.
-        look: The look that was asked for.
+        look: The look that was requested.
         lid: Whether the parts beyond a cut are drawn flat, and hide the surface below.
     """
     stretch = stretch_of(meshes, look.relief)

@@ -57,7 +57,8 @@ def join_points(panel: Panel, count: int = EIGHT) -> Neighbours:
     if len(triangles) == 0:
         raise InputError(
             f"{panel.surface.path}: {panel.n_computed} of {panel.surface.n_points} points of "
-            f"{panel.name} are computed, and make no triangle yet. Try again when there are more."
+            f"{panel.name} are computed, which is not enough for a triangle. Try again when there "
+            "are more."
         )
     return _join_triangles(triangles)
 
@@ -70,8 +71,8 @@ def import_gudhi() -> Any:
     """
     return import_extra(
         "gudhi",
-        "gudhi is not installed, and minima, saddles and their persistence come from it. "
-        "Install it: pip install gudhi (it is the extra topology of this package).",
+        "gudhi, which computes minima, saddles and their persistence, is not installed. Install "
+        "it with pip install gudhi (or the extra topology of this package).",
     )
 
 

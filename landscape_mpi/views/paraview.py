@@ -20,7 +20,7 @@ from landscape_mpi.views.mesh_view import MeshView, box_of
 from landscape_mpi.views.occlusion import BIAS, RADIUS
 
 N_SHADES = 33  # colours of the map; ParaView's are linear between them
-SIZE = (1600, 1200)  # pixels, if no size is asked for
+SIZE = (1600, 1200)  # pixels, if no size is requested
 ABOVE = 0.002  # height of lines over the faces that would hide them, as a share of the sides
 FROM_THE_FRONT = (-90.0, 8.0)  # degrees, for lines, which have no depth
 # For each file of lines: the array that colours it, the colours of the array's whole numbers, and

@@ -27,7 +27,7 @@ class PictureKind:
     join: Callable[[Sequence[Panel]], JointPicture] | None = None
 
     def __call__(self, panel: Panel) -> Figure:
-        """Draw a panel in a figure of its own."""
+        """Draw a panel in its own figure."""
         return self.draw_on(panel, None).figure
 
 

@@ -47,7 +47,7 @@ def make_panels(
     levels: int | list[float] | None = None,
     ends: Ends = NO_ENDS,
 ) -> list[Panel]:
-    """Prepare the quantities asked for; see choose_quantities.
+    """Prepare the requested quantities; see choose_quantities.
 
     Raises:
         InputError: If the surface has no such quantity, or none of its points is computed.
@@ -81,7 +81,8 @@ def plan_pictures(
     stem = (out_dir or surface.path.parent) / surface.path.stem
     if smooth > 1 and surface.is_line:
         raise InputError(
-            f"{surface.path}: --smooth {smooth}: is for planes, and this is a line. Leave it out."
+            f"{surface.path}: --smooth {smooth} applies to planes, but this is a line. Leave it "
+            "out."
         )
     if surface.is_curve:
         return [Picture(_named(stem, "along", suffix), partial(draw_along, panels))]

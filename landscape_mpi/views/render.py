@@ -29,8 +29,8 @@ from landscape_mpi.views.mesh_view import MeshView
 from landscape_mpi.views.occlusion import add_occlusion
 from landscape_mpi.views.render_look import Look
 
-WIDTH = 1600  # pixels, if no size is asked for
-FLATTEST, TALLEST = 0.4, 1.2  # height of a picture over its width, if no size is asked for
+WIDTH = 1600  # pixels, if no size is requested
+FLATTEST, TALLEST = 0.4, 1.2  # height of a picture over its width, if no size is requested
 BAR = 1 / 6  # of the picture's width
 FILLED = 0.95  # of the rest of the picture, along the side that is filled first
 LINE = 1.6  # width of a line in pixels
@@ -43,7 +43,7 @@ ABOVE = 0.001  # of the longer side: height of lines over the faces that would h
 
 
 def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = None) -> None:
-    """Draw a mesh coloured by its height into a PNG, with a bar if asked for.
+    """Draw a mesh coloured by its height into a PNG, with a bar if requested.
 
     Args:
         mesh: The mesh.
@@ -88,7 +88,7 @@ def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = 
 
 
 def size_of(points: np.ndarray, view: MeshView) -> tuple[int, int]:
-    """Return width and height of the picture: as asked for, or so that the surface fills it.
+    """Return width and height of the picture: as requested, or such that the surface fills it.
 
     Args:
         points: Points of the drawn surface, float64 [n, 3].

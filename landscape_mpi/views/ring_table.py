@@ -96,7 +96,7 @@ def _reach(numbers: RingNumbers) -> str:
     if math.isfinite(reached):
         return f"the median reaches {level} at radius {reached:.3g}"
     if math.isnan(rings.known_up_to):
-        return f"nobody knows where the median reaches {level}, as the center has no value"
+        return f"it is unknown where the median reaches {level}, because the center has no value"
     beyond = "the largest" if rings.is_known.all() else "beyond which values are missing"
     return f"the median stays below {level} up to radius {rings.known_up_to:.3g}, {beyond}"
 

@@ -54,7 +54,7 @@ def times_of(paths: Sequence[Path], *, option: str = "--series") -> list[float]:
         if time in times[:k]:
             raise InputError(
                 f"{option}: {paths[times.index(time)]} and {paths[k]} end in the same number, "
-                f"{time:g}, which is their time. Rename one, or leave it out."
+                f"{time:g}, which is their time. Rename one of them, or leave it out."
             )
     return times
 

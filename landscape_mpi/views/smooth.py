@@ -36,8 +36,8 @@ def smooth_panel(panel: Panel, times: int) -> Panel:
     if not panel.finite.all():
         raise InputError(
             f"{surface.path}: --smooth {times}: {int(panel.finite.sum())} of {surface.n_points} "
-            f"points of {panel.name} are computed and finite, and a spline would invent the "
-            "others. Leave out --smooth, or complete the surface."
+            f"points of {panel.name} are computed and finite; a spline would invent the others. "
+            "Leave out --smooth, or complete the surface."
         )
     alpha, beta = (refine_axis(axis, times) for axis in (surface.alpha, surface.beta))
     heights = refine_heights(panel.heights, surface.alpha, surface.beta, times)

@@ -56,7 +56,7 @@ def write_solid(mesh: Mesh, path: Path, *, watertight: bool = False) -> None:
     """
     if not len(mesh.polygons):
         raise InputError(
-            f"{path}: the surface has no faces, and {path.suffix} holds nothing else. Write .vtp, "
+            f"{path}: the surface has no faces, but {path.suffix} holds only faces. Write .vtp, "
             "or name a plane."
         )
     points, faces = mesh.points, triangles_of(mesh.polygons)

@@ -61,8 +61,8 @@ def _check_surface(surface: Surface) -> None:
     if CURVE in surface.attributes or SOLUTIONS in surface.attributes:
         raise InputError(
             f"--summary: {surface.path} holds the losses on lines from one solution to another, "
-            f"not around one. The command that wrote it, run again, tells their rise; "
-            f"landscape_mpi.plot draws it."
+            "not around one. Run the command that wrote it again to print their rise, or draw the "
+            "file with landscape_mpi.plot."
         )
 
 
@@ -218,7 +218,7 @@ def _levels(loss: np.ndarray, value: float) -> list[tuple[float, str]]:
     if level < value:
         return []
     words = f"up to {level:.4g}, a tenth of the way from the center to the median loss"
-    return [(level, f"{words} (this loss goes below 0, so twice that means nothing)")]
+    return [(level, f"{words} (this loss goes below 0, so twice its value has no meaning)")]
 
 
 def _goes_below_0(loss: np.ndarray) -> bool:
@@ -265,14 +265,14 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
     yield from _check_finite(surface, loss, surface.done_of[name])
     center = surface.center
     if center is None:
-        yield "the grid has no point at (0, 0): whether the center is right cannot be seen"
+        yield "the grid has no point at (0, 0), so the center cannot be checked"
     elif np.isfinite(loss[center]) and np.isfinite(loss).sum() == 1:
         yield _advice_for_one_point(surface)
     elif np.isfinite(loss[center]):
         yield _check_minimum(surface, loss, center)
         yield from _check_range(surface, loss, center)
     elif surface.done_of[name][center]:
-        yield "the loss at the center is no finite number: wrong weights or wrong data"
+        yield "the loss at the center is not finite: wrong weights or wrong data"
     error = name.replace("loss", "error")
     if surface.units.get(error) == "percent":
         yield from _check_plateau(surface.values[error])
@@ -299,12 +299,12 @@ def _check_finite(surface: Surface, loss: np.ndarray, done: np.ndarray) -> Itera
         nearest = np.hypot(surface.alpha[rows], surface.beta[columns]).min()
         yield (
             f"not finite at {broken.sum():,} points, the nearest {nearest:.3g} from the center: "
-            f"the network overflows there; a smaller range shows what lies before"
+            "the network overflows there; use a smaller range"
         )
 
 
 def _advice_for_one_point(surface: Surface) -> str:
-    words = "one point shows no shape: compare its loss with the log of the training"
+    words = "a single point shows no shape; compare its loss with the log of the training"
     line = "; try --x=-1:1:51 and a new --out for a line" if surface.n_points == 1 else ""
     return words + line
 

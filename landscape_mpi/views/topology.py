@@ -66,7 +66,7 @@ class Topology:
     share: np.ndarray  # float64 [n_minima], share of the points from which one descends to it
     maxima: Pairs
     rings: np.ndarray  # int64 [n], saddles that close rings around points left out
-    least: float = 0.0  # smallest persistence that was asked for, in heights of the panel
+    least: float = 0.0  # smallest persistence that was requested, in heights of the panel
 
     @property
     def is_line(self) -> bool:

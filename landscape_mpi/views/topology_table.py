@@ -58,7 +58,8 @@ def _counts(topology: Topology) -> Iterator[str]:
         yield f"left out: {', '.join(named)}"
     if panel.surface.interpolation is not None:
         yield (
-            f"{panel.surface.interpolation.words}: an extremum weaker than that may be theirs alone"
+            f"{panel.surface.interpolation.words}: a weaker extremum may come from the "
+            "interpolation"
         )
     if panel.surface.sampling is not None:
         yield f"{panel.surface.sampling.words}: an extremum weaker than that may be their noise"
@@ -81,7 +82,7 @@ def _basins(topology: Topology) -> Iterator[str]:
         f", {topology.height:.3g} decades" if topology.unit == "decades" else ""
     )
     if not len(topology.others):
-        above = f", but for climbs of less than {_amount(topology, topology.least)}"
+        above = f", except for climbs of less than {_amount(topology, topology.least)}"
         yield "one basin: from everywhere one descends to its minimum" + above * (
             topology.least > 0
         )

@@ -43,8 +43,8 @@ def check_number(runs: Sequence[WeightsFile]) -> None:
     """
     if len(runs) > MOST:
         raise InputError(
-            f"--weights: {len(runs)} runs, and no more than {MOST} can be told apart in one "
-            "figure. Draw fewer at once."
+            f"--weights: {len(runs)} runs, but at most {MOST} can be distinguished in one figure. "
+            "Draw fewer at once."
         )
 
 

@@ -63,7 +63,7 @@ def load_cifar(edition: Edition, data_dir: Path | None, *, download: bool) -> di
 
     Raises:
         InputError: If a file differs from the publisher's, or cannot be fetched.
-        MissingInputError: If there is no data, and no download was asked for.
+        MissingInputError: If there is no data, and no download was requested.
     """
     if data_dir is None:
         raise MissingInputError(

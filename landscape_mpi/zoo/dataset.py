@@ -138,7 +138,7 @@ class DataSet:
     mean: tuple[float, ...]  # one per channel, in [0, 1] units; empty without pixels
     std: tuple[float, ...]  # one per channel, in [0, 1] units; empty without pixels
     n_classes: int  # number of classes, or of values to predict for a sample
-    sha256: str  # over all inputs and targets in float32, used or not; empty if not asked for
+    sha256: str  # over all inputs and targets in float32, used or not; empty if not requested
     ignored: int | None = None  # target that is ignored
     class_axis: int = -1  # axis of the classes in its network's outputs, 1 or -1
 

@@ -76,7 +76,7 @@ def load_mnist(
 
     Raises:
         InputError: If a file differs from the publisher's, or cannot be fetched.
-        MissingInputError: If there is no data, and no download was asked for.
+        MissingInputError: If there is no data, and no download was requested.
     """
     if data_dir is None:
         raise MissingInputError(

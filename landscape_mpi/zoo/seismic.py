@@ -51,7 +51,7 @@ def load_seismic(
 
     Raises:
         InputError: If the file differs from the publisher's, or cannot be fetched.
-        MissingInputError: If there is none, and no download was asked for.
+        MissingInputError: If there is none, and no download was requested.
     """
     if data_dir is None:
         raise MissingInputError(

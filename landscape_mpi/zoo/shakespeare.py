@@ -46,7 +46,7 @@ def load_shakespeare(
 
     Raises:
         InputError: If the file cannot be read or fetched, or is shorter than a sequence.
-        MissingInputError: If there is none, and no download was asked for.
+        MissingInputError: If there is none, and no download was requested.
     """
     if data_dir is None:
         raise MissingInputError(

@@ -325,7 +325,7 @@ def damaged_point(case: Case) -> Result:
     refused = case.run_here()
     said = refused.status == 2 and "1 of its " in refused.words and "--repair" in refused.words
     repaired = case.run_here("--repair")
-    said = said and "1 point is not as written, so this run computes again" in repaired.words
+    said = said and "1 point is not as written, so this run recomputes" in repaired.words
     same = repaired.status == 0 and is_same(out, case.reference)
     return Result(f"point {point}", said, same, words=refused.words + repaired.words)
 

@@ -18,7 +18,7 @@ def _prepare(loss: MovedLoss, setting: Setting) -> ValueAt:
     if not loss.parameters:
         raise InputError(
             "--also gradient_norm: the directions move no parameter, only buffers, so there is "
-            "nothing to take derivatives in. Leave it out, or take other directions."
+            "nothing to differentiate by. Leave it out, or use other directions."
         )
     plane = GradientPlane(
         loss.network,

@@ -13,7 +13,7 @@ def tolerance_of(asked: SurfaceRequest) -> Tolerance | None:
     """Return the tolerance of interpolated losses; None if all points are computed.
 
     Raises:
-        InputError: If it does not go with something else that is asked for.
+        InputError: If it conflicts with another option.
     """
     if asked.adaptive is None:
         if asked.adaptive_unit is not None:

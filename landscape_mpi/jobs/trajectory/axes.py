@@ -101,7 +101,7 @@ def choose_axes(asked: TrajectoryRequest) -> PathAxes:
     n_components = max(numbers, default=0)
     if asked.components is not None and asked.components < n_components:
         raise InputError(
-            f"--components: {asked.components} are asked for, but an axis is pca{n_components}. "
+            f"--components {asked.components}: too few, because an axis is pca{n_components}. "
             f"Pass at least {n_components}."
         )
     n_components = max(n_components, asked.components or 2) if numbers else 0

@@ -38,7 +38,7 @@ def pack_surface(surface: Surface, names: list[str]) -> Packed:
     """Pack the values of a surface that the page draws.
 
     Args:
-        surface: The surface as it was read, with the sums that were asked for.
+        surface: The surface as it was read, with the sums that were requested.
         names: Names of the quantities to show.
     """
     order = [np.argsort(axis) for axis in (surface.alpha, surface.beta)]

@@ -37,7 +37,7 @@ function notesOnScale(view, q) {
   if (!view.isLine && scales.space.kind === "shifted") notes.push(`Heights in space are log₁₀(${titleOf(q)} + ${withUnit(scales.space.added, q)}).`);
   if (!view.isLine && isCutForOthers(view)) notes.push(`Heights above ${withUnit(format(scales.space.down(view.shown.space[1]), 2), q)} are cut off, as they would flatten the rest.`);
   if (scales.flat.kind === "symlog") notes.push(`The scale is linear up to ${withUnit(format(scales.flat.threshold), q)} on both sides of zero, and logarithmic beyond.`);
-  if (state.shared && isApart(view)) notes.push("Its range is so much wider or so far from those of the others that it has one of its own.");
+  if (state.shared && isApart(view)) notes.push("Its range is so much wider than those of the others, or so far from them, that it has its own range.");
   return notes;
 }
 
