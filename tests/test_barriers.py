@@ -477,7 +477,7 @@ def test_a_file_of_other_lines_is_left_alone(solutions, tmp_path):
     assert run("barriers", a, b, *few, "--points=3")[0] == 0
     before = out.read_bytes()
     assert refusal(a, b, c, *few, "--points=3") == (
-        f"{out}: is of 2 solutions, but 3 are named. Name the same solutions, or pass a new "
+        f"{out}: belongs to 2 solutions, but 3 are named. Name the same solutions, or pass a new "
         "--out, or --fresh to start over."
     )
     assert refusal(a, b, *few, "--points=5") == (

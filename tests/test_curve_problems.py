@@ -218,7 +218,7 @@ def test_options_of_networks_are_refused_beside_a_problem(tmp_path):
         ended = run_alone([*asked, option])
         name = option.split("=")[0]
         assert ended.status == 2
-        assert ended.words.startswith(f"error: {name}: is about networks of --model"), ended.words
+        assert ended.words.startswith(f"error: {name}: applies to networks of --model"), ended.words
     ended = run_alone(words)
     assert ended.status == 2
     assert "required: --model, --data (or --problem)" in ended.words
@@ -502,11 +502,11 @@ def test_what_a_curve_of_a_problem_cannot_be_is_refused(joined, tmp_path, monkey
     for option in ("--batch-size=4", "--augment=crop-flip", "--precision=bf16", "--data=digits"):
         ended = run_alone([*words, option])
         assert ended.status == 2
-        assert ended.words.startswith(f"error: {option.split('=')[0]}: is about networks of")
+        assert ended.words.startswith(f"error: {option.split('=')[0]}: applies to networks of")
     out = f"--out={tmp_path / 'none.h5'}"
     ended = run_alone(["landscape_mpi.curve", "evaluate", path, out, "--data-dir=here"])
     assert ended.status == 2
-    assert ended.words.startswith("error: --data-dir: is about networks of --model")
+    assert ended.words.startswith("error: --data-dir: applies to networks of --model")
     other = "--problem=problems.forecast:problem"
     ended = run_alone(["landscape_mpi.curve", "evaluate", path, out, other])
     assert ended.status == 2

@@ -488,10 +488,10 @@ def test_a_problem_without_an_average_is_refused(name, inside, tmp_path):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("--batch-size=4", "--batch-size: is about networks of --model"),
-        ("--augment=crop-flip", "--augment: is about networks of --model"),
-        ("--data=digits", "--data: is about networks of --model"),
-        ("--model=cnn1", "--model: is about networks of --model"),
+        ("--batch-size=4", "--batch-size: applies to networks of --model"),
+        ("--augment=crop-flip", "--augment: applies to networks of --model"),
+        ("--data=digits", "--data: applies to networks of --model"),
+        ("--model=cnn1", "--model: applies to networks of --model"),
     ],
 )
 def test_what_does_not_apply_is_refused(option, words, inside, tmp_path):

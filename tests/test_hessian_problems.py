@@ -194,8 +194,8 @@ def test_another_problem_is_refused(other, words, own, mine):
     ("option", "words"),
     [
         ("--gauss-newton", "--gauss-newton: uses the matrix J^T H J of the outputs"),
-        ("--batch=4", "--batch: is about networks of --model"),
-        ("--subset=first", "--subset: is about networks of --model"),
+        ("--batch=4", "--batch: applies to networks of --model"),
+        ("--subset=first", "--subset: applies to networks of --model"),
         ("--problem=usual_problem:other", "other"),
     ],
 )

@@ -164,7 +164,7 @@ def test_the_command_of_the_template(folder, on_ranks):
     with_data = shlex.split(f"{' '.join(lines)} --data cifar10")[2:]
     refused = on_ranks(1, with_data, cwd=folder)
     assert refused.returncode == 2
-    assert "--data: is about networks of --model" in refused.stderr
+    assert "--data: applies to networks of --model" in refused.stderr
 
 
 def help_of(name, capsys):

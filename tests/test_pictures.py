@@ -241,7 +241,7 @@ def test_summary_gives_range_center_and_what_is_missing(panel_of):
         "train_loss: 30 of 35 points; min -0.5 at (0, -0.5); max 2.75 at (1.5, 0.5); "
         "center 0; not finite: 5"
     )
-    assert summarize(panel_of(tilted, alpha=[1, 2])).endswith("center is no grid point")
+    assert summarize(panel_of(tilted, alpha=[1, 2])).endswith("center is not a grid point")
     done[2, 2] = 0
     assert "center is not computed" in summarize(panel_of(tilted, done=done))
     assert summarize(panel_of(lambda a, b: np.nan)) == (

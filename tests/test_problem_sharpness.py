@@ -124,5 +124,7 @@ def test_running_statistics_of_fresh_networks_are_measured(linear, tmp_path):
 @pytest.mark.parametrize("option", ["--data-dir=here", "--download", "--subset=first"])
 def test_options_of_data_are_refused(option, linear, tmp_path):
     path = surface_of("linear:problem", tmp_path)
-    with pytest.raises(InputError, match=f"^{option.split('=')[0]}: is about networks of --model"):
+    with pytest.raises(
+        InputError, match=f"^{option.split('=')[0]}: applies to networks of --model"
+    ):
         said_of(path, option)

@@ -154,7 +154,7 @@ def test_tables_cannot_be_cropped():
     with pytest.raises(InputError) as caught:
         augments("crop-flip", rows)
     assert str(caught.value) == (
-        "--augment crop-flip: is for images, and --data seismic gives rows of 24 numbers. Leave "
+        "--augment crop-flip applies to images, but --data seismic gives rows of 24 numbers. Leave "
         "it out."
     )
 

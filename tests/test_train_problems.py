@@ -148,12 +148,12 @@ def test_two_ranks_share_the_batches_of_a_step(tmp_path, on_ranks):
 
 
 REFUSED = {
-    "--batch-size=4": "--batch-size: is about networks of --model",
-    "--augment=crop-flip": "--augment: is about networks of --model",
-    "--label-noise=0.5": "--label-noise: is about networks of --model",
-    "--precision=bf16": "--precision: is about networks of --model",
-    "--data=digits": "--data: is about networks of --model",
-    "--mean=0.5": "--mean: is about networks of --model",
+    "--batch-size=4": "--batch-size: applies to networks of --model",
+    "--augment=crop-flip": "--augment: applies to networks of --model",
+    "--label-noise=0.5": "--label-noise: applies to networks of --model",
+    "--precision=bf16": "--precision: applies to networks of --model",
+    "--data=digits": "--data: applies to networks of --model",
+    "--mean=0.5": "--mean: applies to networks of --model",
 }
 
 

@@ -211,7 +211,7 @@ class SharedProblem(SharedInputs):
         Raises:
             InputError: Always.
         """
-        raise InputError("--points-at-once: is for networks of --model. Leave it out.")
+        raise InputError("--points-at-once applies only to networks of --model. Leave it out.")
 
     def cost(self) -> None:
         """Return None: the cost of the user's loss cannot be counted."""

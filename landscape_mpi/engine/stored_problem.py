@@ -45,10 +45,10 @@ def check_of_stored_problem(
     given = {"--data-dir": moved.data_dir, "--download": moved.download, **others}
     for option, value in given.items():
         if value:
-            why = (whys or {}).get(option, "is about networks of --model and data of --data")
+            why = (whys or {}).get(option, "applies to networks of --model and data of --data")
             raise InputError(
-                f"{option}: {why}, and {stored.path} is of the problem "
-                f"{stored.text('/', 'problem')}. Leave {option} out."
+                f"{option}: {why}; {stored.path} belongs to the problem "
+                f"{stored.text('/', 'problem')}. Leave out {option}."
             )
 
 

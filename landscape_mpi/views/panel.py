@@ -145,7 +145,7 @@ def _at(surface: Surface, values: np.ndarray, flat: int) -> str:
 def _at_center(panel: Panel) -> str:
     center = panel.surface.center
     if center is None:
-        return "is no grid point"
+        return "is not a grid point"
     if not panel.computed[center]:
         return "is not computed"
     return f"{panel.values[center]:.4g}"

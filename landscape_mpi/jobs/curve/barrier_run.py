@@ -145,8 +145,8 @@ def _check_file(asked: BarriersRequest) -> None:
         )
     if len(named) != len(asked.solutions):
         raise InputError(
-            f"{out}: is of {len(named)} solutions, but {len(asked.solutions)} are named. Name the "
-            "same solutions, or pass a new --out, or --fresh to start over."
+            f"{out}: belongs to {len(named)} solutions, but {len(asked.solutions)} are named. "
+            "Name the same solutions, or pass a new --out, or --fresh to start over."
         )
     check_number_of_places(asked.places, n_places)
 

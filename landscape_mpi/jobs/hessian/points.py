@@ -72,7 +72,7 @@ def fit_solver(
         group.free()
         if job.surface.evaluation.batch is not None or setting.batch == 1:
             raise SharedInputError(
-                f"--batch: {setting.batch} {job.surface.subject.noun} a pass do not fit into the "
+                f"--batch: {setting.batch} {job.surface.subject.noun} per pass do not fit into the "
                 f"memory of the device ({problems[0]}). A product needs several times the memory "
                 f"of an evaluation: {_way_out(job)}, or use devices with more memory."
             )

@@ -297,7 +297,7 @@ def augments(choice: str, data: DataSet) -> bool:
     """
     if choice == "crop-flip" and data.sample.kind != "image":
         raise InputError(
-            f"--augment crop-flip: is for images, and --data {data.name} gives {data.sample}. "
+            f"--augment crop-flip applies to images, but --data {data.name} gives {data.sample}. "
             "Leave it out."
         )
     if choice == "auto":

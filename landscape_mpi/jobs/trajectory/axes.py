@@ -88,7 +88,7 @@ def choose_axes(asked: TrajectoryRequest) -> PathAxes:
         if clash:
             raise InputError(
                 f"--{clash[0].replace('_', '-')}: applies to directions that are made, but "
-                f"--directions {asked.directions} reads them from a file. Leave one out."
+                f"--directions {asked.directions} reads them from a file. Leave out one of them."
             )
         return PathAxes(("file", "file"), 0, False, 0, "none", asked.directions)
     kinds = (asked.x_direction or "pca1", asked.y_direction or "pca2")
@@ -138,13 +138,14 @@ def _stored_vector(path: Path, axis: str, layout: Layout) -> np.ndarray:
         if name not in layout.shapes:
             near = nearest_name(name, layout.shapes)
             raise InputError(
-                f"{where}: moves {name}, which the checkpoints do not have"
-                f"{f' (they have {near})' if near else ''}. The directions are another network's."
+                f"{where}: moves {name}, which the checkpoints do not "
+                f"have{f' (they have {near})' if near else ''}. The directions belong to another "
+                "network."
             )
         if values.shape != layout.shapes[name]:
             raise InputError(
-                f"{where}: {name} has shape {list(values.shape)}, in the checkpoints it has "
-                f"{list(layout.shapes[name])}. The directions are another network's."
+                f"{where}: {name} has shape {list(values.shape)}, but in the checkpoints it has "
+                f"{list(layout.shapes[name])}. The directions belong to another network."
             )
     return layout.flatten(tensors)
 
@@ -162,6 +163,6 @@ def _by_name(stored: StoredDirection, layout: Layout, where: str) -> Mapping[str
         if len(names) == len(stored):
             return dict(zip(names, stored, strict=True))
     raise InputError(
-        f"{where}: holds {len(stored)} tensors; the checkpoints have {len(weights)} weights, "
-        f"{len(layout.shapes)} with running statistics. The directions are another network's."
+        f"{where}: holds {len(stored)} tensors, but the checkpoints have {len(weights)} weights, "
+        f"{len(layout.shapes)} with running statistics. The directions belong to another network."
     )
