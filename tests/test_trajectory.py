@@ -294,7 +294,7 @@ GIVEN = {
     "unknown": ({"alpha": {"lineer.bias": np.ones(10)}}, "moves lineer.bias, which the"),
     "shape": (
         {"alpha": {"linear.bias": np.ones(7)}},
-        "linear.bias has shape [7], in the checkpoints it has [10].",
+        "linear.bias has shape [7], but in the checkpoints it has [10].",
     ),
     "parallel": (
         {"alpha": {"linear.bias": np.ones(10)}, "beta": {"linear.bias": -np.ones(10)}},
@@ -314,7 +314,7 @@ def test_a_list_of_another_length_is_refused(run, tmp_path, capfd):
     with h5py.File(tmp_path / "given.h5", "w") as file:
         file["xdirection/0"] = np.ones(3)
     words = refused(capfd, run, "--out", tmp_path / "o.h5", "--directions", tmp_path / "given.h5")
-    assert "holds 1 tensors; the checkpoints have" in words
+    assert "holds 1 tensors, but the checkpoints have" in words
 
 
 def test_a_file_that_is_read_is_not_written_over(run, tmp_path, capfd):
