@@ -133,7 +133,7 @@ def test_lines_and_barriers_are_those_of_a_plain_loop(solutions):
             barrier = float(row[f"{name}_barrier"])
             assert barrier == pytest.approx(rise(expected[:, column]), rel=1e-4, abs=1e-6)
     assert f"A: {solutions[0]}\nB: {solutions[1]}\nC: {solutions[2]}\n" in text
-    assert "weights: 3 solutions, a line between each two; network: " in text
+    assert "weights: 3 solutions, a line between each pair; network: " in text
     first = [float(row["train_loss_barrier"]) for row in rows_of(out)]
     cells = [f"{value:10.4g}" for value in first]
     assert f"  A{cells[0]}{cells[1]}\n  B{' ' * 10}{cells[2]}\n" in text

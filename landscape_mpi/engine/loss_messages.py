@@ -113,7 +113,7 @@ def _precision_warning(plan: Plan, precision: Precision) -> str:
 def _whose_weights(content: SurfaceContent | None, plan: Plan) -> str:
     solutions = content.attributes["/"].get(SOLUTIONS) if content else None
     if isinstance(solutions, list):
-        return f"{len(solutions)} solutions, a line between each two"
+        return f"{len(solutions)} solutions, a line between each pair"
     checkpoint = str(content.attributes["provenance"]["checkpoint"]) if content else "none"
     return f"{plan.subject.model}'s own, no --checkpoint" if checkpoint == "none" else checkpoint
 

@@ -182,5 +182,5 @@ FASHION_MNIST_DATA_SET = NamedData(
     kind="image",
     size=Size(60_000, 10_000, (1, 28, 28), N_CLASSES),
     files=FETCHED,
-    words="likewise",
+    words="the same as for MNIST",
 )
