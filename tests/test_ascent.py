@@ -179,7 +179,7 @@ def test_a_function_that_brings_its_weights_has_no_fresh_networks(
     [
         (["{surface}", "--limit=301"], "--limit 301: "),
         (["{surface}", "--radius=0.1,0"], "'0' is not above 0"),
-        (["nothing.h5"], "nothing.h5: there is no such file"),
+        (["nothing.h5"], "nothing.h5: does not exist"),
     ],
 )
 def test_bad_input(options, words, surface):

@@ -261,7 +261,7 @@ def test_places_that_are_as_many_as_classes(given, folder, on_ranks):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((*VOID, "--ignore-index=none"), "has 4 outputs, voids:masks has 256 classes"),
+        ((*VOID, "--ignore-index=none"), "has 4 outputs, but voids:masks has 256 classes"),
         (
             (*VOID, IGNORE, "--class-weights=1,1,2,3"),
             "was computed with class weights none, but this run requests class weights "

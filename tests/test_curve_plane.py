@@ -153,7 +153,7 @@ def test_directions_without_a_curve_still_need_a_grid(curves, tmp_path, alone):
         (["--out", "{curves}/bezier.pt"], "is a file that this command reads"),
         (
             ["--out", "{curves}/1.pt"],
-            "1.pt is no HDF5 file, or a damaged one, so it is not replaced",
+            "1.pt is not an HDF5 file, or a damaged one, so it is not replaced",
         ),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_plane_replaces_a_plane_and_no_other_hdf5_file(curves, tmp_path):
     before = other.read_bytes()
     status, _, err = run("plane", curves / "bezier.pt", "--out", other)
     assert status == 2
-    assert "other.h5 is an HDF5 file, but none of a plane, so it is left alone" in err
+    assert "other.h5 is an HDF5 file, but not one of a plane, so it is not replaced" in err
     assert other.read_bytes() == before
 
 

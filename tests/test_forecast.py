@@ -49,7 +49,7 @@ def test_the_words(precision, rates, limit):
     measured = Measured(precision, np.full(2, 0.005), SampleCost(1e6, 1e4), rates)
     words = describe(measured, Work((2, 2), 4, 100_000, "images"), range(2))
     assert limit in words
-    assert "200 images/s a rank, 500 s a point of 100,000 images" in words
+    assert "200 images/s per rank, 500 s per point of 100,000 images" in words
     assert words.endswith("2 x 2 points on 2 ranks: about 16 min 40 s")
     share = 1e6 / rates.operations_per_s / 0.005
     assert f"arithmetic: {share:.0%} of the matrix products" in words

@@ -76,7 +76,7 @@ FILES = {
     "truncated": (cut, "is truncated"),
     "png": (lambda path: Image.new("RGB", (9, 9)).save(path, "png"), "is not an HDF5 file"),
     "directory": (lambda path: path.mkdir(), "is a directory"),
-    "absent": (lambda path: None, "no such file"),
+    "absent": (lambda path: None, "does not exist"),
     "signature alone": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"), "HDF5 cannot read it"),
     "other": (other_hdf5, "is an HDF5 file, but not a surface file. It holds weights"),
     "weights": (of_ours("weights"), "plot --weights"),

@@ -33,7 +33,7 @@ def test_the_middle_of_a_symmetric_axis_is_exactly_zero(n):
     ("text", "words"),
     [
         ("1:1:0", "--x: '1:1:0' requests 0 points. An axis needs at least 1."),
-        ("-1:1", "--x: '-1:1' is not an axis. Write --x=MIN:MAX:N"),
+        ("-1:1", "--x: '-1:1' is not an axis. Pass --x=MIN:MAX:N"),
         ("a:b:3", "'a:b:3' is not an axis"),
         ("0:1:2:3", "'0:1:2:3' is not an axis"),
         ("0:1:2.5", "'0:1:2.5' is not an axis"),

@@ -117,8 +117,12 @@ def test_colors_end_at_given_ends_with_round_levels_between_and_a_line_at_each()
 @pytest.mark.parametrize(
     ("ends", "kind", "words"),
     [
-        ((400.0, None), "linear", "--range 400: has none of its values, 0.5 to 326. Pass both"),
-        ((None, 0.5), "linear", "--range :0.5 has none of its values"),
+        (
+            (400.0, None),
+            "linear",
+            "--range 400: contains none of its values, 0.5 to 326. Pass both",
+        ),
+        ((None, 0.5), "linear", "--range :0.5 contains none of its values"),
         ((-1.0, 10.0), "log", "--range -1:10 reaches -1, but a logarithmic scale has only values"),
     ],
 )

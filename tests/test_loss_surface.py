@@ -233,7 +233,7 @@ def test_the_summary_is_that_of_the_command(plane, capsys):
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(MissingInputError, match="gone.h5: no such file"):
+    with pytest.raises(MissingInputError, match="gone.h5: does not exist"):
         landscape_mpi.open_surface("gone.h5")
 
 

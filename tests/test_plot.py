@@ -90,7 +90,7 @@ def test_several_files_a_line_and_one_of_the_reference(surface, tmp_path):
 
 
 def test_nothing_is_written_where_one_file_is_bad(surface, tmp_path):
-    with pytest.raises(MissingInputError, match="gone.h5: no such file"):
+    with pytest.raises(MissingInputError, match="gone.h5: does not exist"):
         plot.main([str(surface), str(tmp_path / "gone.h5")])
     values = {"train_error": np.eye(5, 3), "train_loss": np.full((5, 3), 1e-3)}
     bad = surface_files.write_surface(tmp_path / "bad.h5", ALPHA, BETA, values)
@@ -219,7 +219,7 @@ def test_watching_ends_cleanly_with_ctrl_c(surface):
 
 
 def test_watching_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(MissingInputError, match="gone.h5: no such file"):
+    with pytest.raises(MissingInputError, match="gone.h5: does not exist"):
         plot.main(["--watch", str(tmp_path / "gone.h5")])
 
 

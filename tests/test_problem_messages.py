@@ -268,7 +268,10 @@ def test_options_become_keywords(message, expected):
 
 
 REFUSED_CALLS = [
-    ({"limit": 9}, r"^limit 9: data\['train'\] of the problem has only 1 batches. .* leave limit"),
+    (
+        {"limit": 9},
+        r"^limit 9: data\['train'\] of the problem has only 1 batches. .* leave out limit",
+    ),
     ({"splits": "test"}, "^splits names test, but the data of the problem have only train"),
     ({"normalize": "filtr"}, "^normalize: 'filtr' is not known. Did you mean filter"),
     ({"only": "layer*"}, r"^only: 'layer\*' matches no parameter"),

@@ -161,7 +161,7 @@ def test_reads_while_this_process_has_the_file_open_as_xarray_opens_it(ours):
 
 
 def test_missing_file_and_directory(tmp_path):
-    with pytest.raises(MissingInputError, match=r"gone.h5: no such file"):
+    with pytest.raises(MissingInputError, match=r"gone.h5: does not exist"):
         read_surface(tmp_path / "gone.h5")
     with pytest.raises(InputError, match="is a directory"):
         read_surface(tmp_path)

@@ -336,7 +336,7 @@ def test_options_that_cannot_be(surface, options, text):
 
 
 def test_files_that_are_none(tmp_path, surface):
-    with pytest.raises(MissingInputError, match="gone.h5: no such file"):
+    with pytest.raises(MissingInputError, match="gone.h5: does not exist"):
         report.main([str(surface), str(tmp_path / "gone.h5")])
     text = tmp_path / "text.h5"
     text.write_text("no")

@@ -165,7 +165,7 @@ def test_the_command_beside_a_running_job(tmp_path, start_mpiexec):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("gone.h5", "gone.h5: no such file."), ("plain.h5", "plain.h5: is not an HDF5 file.")],
+    [("gone.h5", "gone.h5: does not exist."), ("plain.h5", "plain.h5: is not an HDF5 file.")],
 )
 def test_the_command_on_another_file(name, words, tmp_path):
     (tmp_path / "plain.h5").write_text("text")

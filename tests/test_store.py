@@ -284,7 +284,7 @@ def test_another_grid_is_not_resumed(tmp_path):
 
 def test_what_is_no_surface_file_is_not_resumed(tmp_path):
     (tmp_path / "text.h5").write_text("loss")
-    with pytest.raises(InputError, match="not a readable HDF5 file.*left alone"):
+    with pytest.raises(InputError, match="not a readable HDF5 file.*not replaced"):
         check_same_surface(tmp_path / "text.h5", make_content())
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1

@@ -52,7 +52,7 @@ def test_what_is_no_weights_file(tmp_path):
     with pytest.raises(MissingInputError) as missing:
         read_weights(tmp_path)
     assert str(missing.value) == (
-        f"--weights: {tmp_path}/weights.h5: no such file. Name the folder of a training run "
+        f"--weights: {tmp_path}/weights.h5: does not exist. Name the folder of a training run "
         "(python -m landscape_mpi.train --run FOLDER), or the weights.h5 in one."
     )
     other = tmp_path / "other.h5"

@@ -271,4 +271,4 @@ def test_the_command_needs_neither_mpi_nor_torch(tmp_path):
         check=False,
     )
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert "no.h5: no such file" in missing.stderr
+    assert "no.h5: does not exist" in missing.stderr

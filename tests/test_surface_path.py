@@ -148,7 +148,7 @@ def test_no_path_to_fit_to_is_refused(folder, tmp_path, capfd):
 
 def test_a_fitted_axis_that_is_none_is_refused(folder, tmp_path, capfd):
     found = refused(capfd, *words(folder), "--x=fit:-1:1", "--out", tmp_path / "s.h5")
-    assert "--x: 'fit:-1:1' is not an axis. Write --x=fit:51 for 51 points." in found
+    assert "--x: 'fit:-1:1' is not an axis. Pass --x=fit:51 for 51 points." in found
 
 
 @hypothesis.given(

@@ -159,7 +159,7 @@ def test_two_runs_of_one_name_do_not_overwrite_each_other(tmp_path):
 
 def test_what_cannot_be_drawn(tmp_path):
     with pytest.raises(
-        MissingInputError, match="--ensemble: .*gone: no such file. Name the folder"
+        MissingInputError, match="--ensemble: .*gone: does not exist. Name the folder"
     ):
         plot.main(["--ensemble", str(tmp_path / "gone")])
     (tmp_path / "note.h5").write_text("a note")

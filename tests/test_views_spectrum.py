@@ -89,7 +89,7 @@ def test_files_that_are_none(tmp_path):
     for path, words in (
         (tmp_path / "none.h5", "does not exist. Name a file of hessian --spectrum"),
         (other, "is an HDF5 file, but not one of landscape_mpi.hessian --spectrum"),
-        (tmp_path, "is no spectrum file, or is damaged"),
+        (tmp_path, "is not a spectrum file, or is damaged"),
     ):
         with pytest.raises(InputError, match=words):
             read_spectrum(path)
@@ -97,5 +97,5 @@ def test_files_that_are_none(tmp_path):
         InputError, match="exists and is not a spectrum file, so it is not replaced"
     ):
         check_is_spectrum(other)
-    with pytest.raises(InputError, match="both surfaces and --spectrum are named"):
+    with pytest.raises(InputError, match="surfaces and --spectrum are both named"):
         main([str(other), "--spectrum", str(other)])

@@ -108,5 +108,5 @@ def test_what_cannot_be_drawn(tmp_path):
         InputError, match="--watch applies to surfaces, not to --weights. Leave it o"
     ):
         plot.main(["--watch", "--weights", run])
-    with pytest.raises(MissingInputError, match="gone/weights.h5|gone: no such file"):
+    with pytest.raises(MissingInputError, match="gone/weights.h5|gone: does not exist"):
         plot.main(["--weights", str(tmp_path / "gone")])

@@ -110,7 +110,7 @@ def test_the_term_stands_beside_the_loss_and_leaves_it_alone(folder, on_ranks, c
     )
     with pytest.raises(InputError, match="--quantity train_loss.decay: 'decay' is not known"):
         with_sum(surface, "train_loss+decay")
-    with pytest.raises(InputError, match="the terms have the units nat and percent, and only"):
+    with pytest.raises(InputError, match="the terms have the units nat and percent, but only"):
         with_sum(surface, "train_loss+train_error")
 
 

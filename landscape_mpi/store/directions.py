@@ -40,7 +40,7 @@ def read_directions(
         MissingInputError: If there is no such file.
     """
     if not path.exists():
-        raise MissingInputError(f"{option}: {path}: there is no such file.")
+        raise MissingInputError(f"{option}: {path}: does not exist.")
     try:
         with h5py.File(path, "r", locking=False) as file:
             check_contents(file, path)

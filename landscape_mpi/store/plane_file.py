@@ -38,12 +38,12 @@ def check_plane_replaceable(path: Path) -> None:
     """
     if not path.exists() or not path.stat().st_size:
         return
-    found = "no HDF5 file, or a damaged one"
+    found = "not an HDF5 file, or a damaged one"
     if h5py.is_hdf5(path):
         with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("format") == FORMAT:
                 return
-        found = "an HDF5 file, but none of a plane"
+        found = "an HDF5 file, but not one of a plane"
     raise InputError(
         f"--out: {path} is {found}, so it is not replaced. Pass a new name, or remove the file if "
         "nobody needs it."

@@ -179,7 +179,7 @@ def _check_is_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a directory. Name the HDF5 file of a surface in it.")
     if not path.exists():
-        raise MissingInputError(f"{path}: no such file. Name the HDF5 file of a surface.")
+        raise MissingInputError(f"{path}: does not exist. Name the HDF5 file of a surface.")
 
 
 def _why_unreadable(path: Path, problem: Exception) -> str:

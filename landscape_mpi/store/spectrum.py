@@ -115,4 +115,4 @@ def read_spectrum(path: Path) -> Spectrum:
             values = {name: file[name][...] for name in DATASETS}
             return Spectrum(**values, attributes=dict(file.attrs))
     except (OSError, KeyError) as problem:
-        raise InputError(f"{path}: is no spectrum file, or is damaged: {problem}.") from problem
+        raise InputError(f"{path}: is not a spectrum file, or is damaged: {problem}.") from problem
