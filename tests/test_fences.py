@@ -43,11 +43,11 @@ IN_PLAIN_ENGLISH = (
     "compute",
     "draw",
     "engine",
+    "jobs",
     "python",
     "store",
     "views",
     "zoo",
-    *(f"jobs/{folder}" for folder in ("curve", "ensemble", "hessian", "training", "trajectory")),
 )
 NO_VERBS = {"How", "Of", "That", "Those", "What", "When", "Where", "Whether", "Which", "Whose"}
 COMMANDS = sorted(
