@@ -165,5 +165,5 @@ def test_what_cannot_be_drawn(tmp_path):
     (tmp_path / "note.h5").write_text("a note")
     with pytest.raises(InputError, match="note.h5: is not an ensemble file, or is damaged"):
         plot.main(["--ensemble", str(tmp_path / "note.h5")])
-    with pytest.raises(InputError, match="^both --weights and --ensemble are named"):
+    with pytest.raises(InputError, match="^--weights and --ensemble are both named"):
         plot.main(["--ensemble", "a", "--weights", "b"])

@@ -61,7 +61,7 @@ def _covers_path(plane: PlaneRequest) -> bool:
 def _fit(plane: PlaneRequest, option: str, text: str, number: int) -> np.ndarray:
     count = text.removeprefix(FITTED)
     if not count.isdecimal():
-        raise InputError(f"{option}: {text!r} is not an axis. Write {option}=fit:51 for 51 points.")
+        raise InputError(f"{option}: {text!r} is not an axis. Pass {option}=fit:51 for 51 points.")
     if plane.directions is None:
         raise InputError(
             f"{option}: {text} covers a trajectory, but there is none. Pass --directions with the "
