@@ -36,6 +36,8 @@ allow_root_and_few_cores() {
     # Allow more ranks than cores, and bind none: Open MPI 4, then Open MPI 5. MPICH allows it anyway.
     export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
     export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe PRTE_MCA_hwloc_default_binding_policy=none
+    # A rank that waits gives its core to those that compute, of this run or of another.
+    export OMPI_MCA_mpi_yield_when_idle=1
     # Containers forbid reading another process's memory, and Open MPI 4 says so at every message.
     export OMPI_MCA_btl_vader_single_copy_mechanism=none
 }
