@@ -234,8 +234,8 @@ def test_missing_axis_and_flags(ours):
     [
         (np.zeros((2, 2)), r"alpha has shape \(2, 2\)"),
         (np.zeros(0), r"alpha has shape \(0,\)"),
-        (np.array([0.0, np.nan, 1.0]), "alpha is 0, nan, 1;"),
-        (np.array([0, 1, 1, 2, 3, 4.0]), r"alpha is 0, 1, 1, 2, 3, \.\.\.;"),
+        (np.array([0.0, np.nan, 1.0]), "alpha is 0, nan, 1, but"),
+        (np.array([0, 1, 1, 2, 3, 4.0]), r"alpha is 0, 1, 1, 2, 3, \.\.\., but"),
     ],
 )
 def test_axes_that_are_none(ours, axis, text):

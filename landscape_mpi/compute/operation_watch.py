@@ -32,19 +32,23 @@ class OperationWatch(TorchDispatchMode, ABC):
         super().__exit__(*problem)
         self._uncompiled.close()
 
-    def __torch_dispatch__(
-        self,
-        func: OpOverload,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> object:
-        """Pass an operation to the subclass."""
-        return self.run(func, args, kwargs or {})
-
     @abstractmethod
     def run(self, operation: OpOverload, given: tuple[Any, ...], named: dict[str, Any]) -> object:
         """Run an operation."""
+
+
+def _pass_on(
+    self: OperationWatch,
+    func: OpOverload,
+    types: Any,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+) -> object:
+    return self.run(func, args, kwargs or {})
+
+
+# Not in the class: torch wraps methods defined there in a call that imports the compiler.
+OperationWatch.__torch_dispatch__ = _pass_on  # type: ignore[assignment]
 
 
 class WriteWatch(OperationWatch):
