@@ -7,6 +7,7 @@ how it computes: the file of one rank that was never disturbed, compared bit for
 
 import getpass
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -753,3 +754,36 @@ def test_cifar10_as_published(data_dir, tmp_path, on_ranks):
     with h5py.File(out) as file:
         assert (file["done"][...] == 1).all()
         assert file["train_error"][0, 0] < 20  # 14 for pixels through JPEG; 90 by chance
+
+
+LINEAR = """
+import torch
+
+def build():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10))
+"""
+
+
+def test_each_of_the_50000_images_of_cifar10_counts(data_dir, tmp_path, on_ranks):
+    """Oracle: the cross-entropy of a linear network in float64, from the publisher's files."""
+    batches = [data_dir / "cifar-10-batches-py" / f"data_batch_{k}" for k in range(1, 6)]
+    if not all(batch.is_file() for batch in batches):
+        pytest.skip(f"{data_dir} holds no cifar-10-batches-py")
+    (tmp_path / "linear.py").write_text(LINEAR)
+    out = tmp_path / "full.h5"
+    argv = ["landscape_mpi.surface", "--model=linear:build", "--data=cifar10"]
+    argv += [f"--data-dir={data_dir}", "--mean=0.5,0.5,0.5", "--std=0.25,0.25,0.25"]
+    on_ranks(2, [*argv, "--x=0", f"--out={out}"], check=True, cwd=tmp_path)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(3072, 10).double()
+    losses = []
+    for batch in batches:
+        read = pickle.loads(batch.read_bytes(), encoding="bytes")
+        pixels = (torch.from_numpy(read[b"data"]).double() / 255 - 0.5) / 0.25
+        outputs, targets = layer(pixels), torch.tensor(read[b"labels"])
+        losses.append(torch.nn.functional.cross_entropy(outputs, targets, reduction="none"))
+    losses = torch.cat(losses)
+    assert len(losses) == 50_000
+    with h5py.File(out) as file:
+        assert file["train_loss"][0, 0] == pytest.approx(losses.mean().item(), rel=1e-6)
