@@ -129,7 +129,7 @@ def test_the_same_command_again_computes_nothing_and_another_is_refused(curve, e
     before = evaluated.read_bytes()
     status, out, _ = run(*words, "--points", 9)
     assert status == 0
-    assert "18 of them done, which are all" in out
+    assert "all 18 points are done, nothing is left" in out
     for changed, told in (
         (["--points", 5], "has 9 places, but --points asks for 5"),
         (["--points", 9, "--limit", 400], "was computed with training samples limited to 500"),

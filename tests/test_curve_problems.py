@@ -206,7 +206,7 @@ def test_the_same_command_again_computes_nothing(tmp_path):
     words = ["landscape_mpi.curve", "barriers", *files, "--problem=problems.forecast:problem"]
     run([*words, "--points=3", f"--out={out}"])
     before = out.with_suffix(".csv").read_bytes()
-    assert "resuming, 3 of them done, which are all" in run([*words, "--points=3", f"--out={out}"])
+    assert "all 3 points are done, nothing is left" in run([*words, "--points=3", f"--out={out}"])
     assert out.with_suffix(".csv").read_bytes() == before
 
 
@@ -314,7 +314,7 @@ def test_statistics_are_measured_at_every_place_of_a_line(normed, tmp_path, on_r
             for split in ("train", "test"):
                 expected = mean_loss(normed, network, split)
                 assert file[f"{split}_loss"][row, 0] == pytest.approx(expected, rel=1e-5)
-    assert "resuming, 5 of them done, which are all" in run([*words, "--out=lines.h5"])
+    assert "all 5 points are done, nothing is left" in run([*words, "--out=lines.h5"])
 
 
 def test_statistics_that_all_have_stay_as_they_are(normed):

@@ -107,7 +107,7 @@ def test_a_gradient_has_the_norm_of_the_weights_and_a_resumed_run_takes_the_one_
     assert all(np.array_equal(drawn[name], expected[name]) for name in expected)
     assert known(out, "source") == "gradient; random"
     resumed = on_ranks(1, argv, check=True)
-    assert "resuming, 9 of them done, which are all" in resumed.stdout
+    assert "all 9 points are done, nothing is left" in resumed.stdout
     other = on_ranks(1, [*argv, "--normalize=layer"])
     assert "normalization filter, but this run requests normalization layer" in other.stderr
 

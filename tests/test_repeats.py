@@ -58,7 +58,7 @@ def test_every_line_is_that_of_its_seed(three, checkpoint, tmp_path, alone):
                 np.testing.assert_array_equal(values[:, number], file[name][:, 0])
     assert len(set(found["train_loss"][0])) == 3
     resumed = alone(argv, check=True)
-    assert "resuming, 15 of them done, which are all" in resumed.stdout
+    assert "all 15 points are done, nothing is left" in resumed.stdout
     other = alone([*argv[:-2], "--repeats=2", "--seed=5"])
     assert "repeats 3, but this run requests repeats 2" in other.stderr
 

@@ -227,23 +227,27 @@ def test_a_few_samples_are_all_taken_with_the_bits_of_the_exact_run(n, made):
 def test_a_complete_file_is_left_as_it_is(made, tmp_path):
     out = copied(made(TIGHT)[0], tmp_path / "whole.h5")
     before = out.read_bytes()
-    assert "which are all" in run(out, TIGHT)
+    assert "points are done, nothing is left" in run(out, TIGHT)
     assert out.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("begun", "options", "words"),
     [
-        (TIGHT, ["--rtol=0.05"], "--rtol 0.03 --atol 0, this run asks for --rtol 0.05 --atol 0"),
-        (TIGHT, ["--rtol=0.02", "--atol=1"], "this run asks for --rtol 0.02 --atol 1"),
+        (TIGHT, ["--rtol=0.05"], "--rtol 0.03 --atol 0, but this run has --rtol 0.05 --atol 0"),
+        (TIGHT, ["--rtol=0.02", "--atol=1"], "but this run has --rtol 0.02 --atol 1"),
         (TIGHT, [], "the samples of a point: random order 0 .*the samples of a point: all"),
         (None, [TIGHT], "the samples of a point: all.*random order 0"),
         (TIGHT, ["--rtol=-1"], "'-1' is not a finite number of at least 0"),
         (TIGHT, ["--atol=nan"], "'nan' is not a finite number of at least 0"),
         (TIGHT, ["--atol=inf"], "'inf' is not a finite number of at least 0"),
-        (TIGHT, [TIGHT, "--also=gradient_norm"], "--also gradient_norm needs all samples"),
-        (TIGHT, [TIGHT, "--batch-norm=reestimate"], "--batch-norm reestimate measures its stat"),
-        (TIGHT, [TIGHT, "--points-at-once=2"], "--points-at-once 2 computes several together"),
+        (TIGHT, [TIGHT, "--also=gradient_norm"], "--also gradient_norm, which needs all samples"),
+        (
+            TIGHT,
+            [TIGHT, "--batch-norm=reestimate"],
+            "--batch-norm reestimate, which measures its stat",
+        ),
+        (TIGHT, [TIGHT, "--points-at-once=2"], "--points-at-once 2, because points take"),
         (TIGHT, [TIGHT, "--adaptive=0.01"], "above half of --adaptive 0.01 decades.*--rtol 0.011 "),
         (
             TIGHT,

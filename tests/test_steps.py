@@ -92,7 +92,7 @@ def test_a_step_that_is_left_out_is_in_log_and_file_and_stays_so(folder, alone):
     np.testing.assert_allclose(losses, [by_hand(direction, a) for a in alphas], rtol=1e-5)
     again = alone(command("penalised", "--save-directions"), cwd=folder, check=True)
     assert words in again.stdout
-    assert "3 of them done, which are all" in again.stdout
+    assert "all 3 points are done, nothing is left" in again.stdout
 
 
 def by_hand(direction, alpha):

@@ -262,7 +262,7 @@ def test_the_precision_that_is_measured_is_used_again(checkpoint, tmp_path, on_r
     on_ranks(1, command(checkpoint, plain, "--precision", precision), check=True)
     assert_same(out, plain)
     resumed = alone(command(checkpoint, out, *options), check=True)
-    assert f"resuming, {file_points} of them done, which are all" in resumed.stdout
+    assert f"all {file_points} points are done, nothing is left" in resumed.stdout
     assert "auto within" not in resumed.stdout  # not measured a second time
 
 

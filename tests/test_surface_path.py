@@ -99,7 +99,7 @@ def test_a_surface_hands_the_path_on_with_its_directions(folder, tmp_path):
 def test_it_is_resumed_like_any_other(folder, capfd):
     argv = [*words(folder), "--fit-path", "--x=fit:7", "--y=fit:5", "--save-directions"]
     assert evaluate(*argv, "--out", folder / "surface.h5") == 0
-    assert "resuming, 35 of them done, which are all" in capfd.readouterr().out
+    assert "all 35 points are done, nothing is left" in capfd.readouterr().out
 
 
 def test_a_margin_widens_the_range(folder, tmp_path):

@@ -45,7 +45,7 @@ def say_start(
     if start.n_open:
         resumed = f"resuming, {n_done:,} of them done, {start.n_open:,} take further samples"
     if start.n_pending == 0:
-        resumed = f"resuming, {n_done:,} of them done, which are all"
+        resumed = f"all {n_done:,} points are done, nothing is left to compute"
     print(
         f"{plan.subject.model}: {len(plan.alpha)} x {len(plan.beta)} points, {samples} {noun} "
         f"each; {resumed}\n"

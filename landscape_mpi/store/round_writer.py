@@ -1,7 +1,7 @@
 """Rounds of values, written so that a crash at any moment leaves a file that tells the truth.
 
 A round is written in two steps: values with their checksums, then the flags that mark its points as
-done. This is what can happen in between, and after:
+done. Between the steps and afterwards, this can happen:
 
 - A killed process. The system keeps what a process has written, and the steps are in order on every
   rank, since all ranks wait for each other between them. Without its flag, a point counts as not
@@ -12,9 +12,12 @@ done. This is what can happen in between, and after:
   in hand and the one before it.
 - A write that was cut short or went wrong on its way. The checksum of a point covers its place and
   all its values. The rank that computed the point makes it, before the values are sent anywhere.
-  Whoever reads the file checks it, and a flag whose values are others is reported.
+  Each reader of the file checks it, and reports a flag whose values are different.
 - Points of earlier rounds are written again if they lie between new ones. They get the bytes that
   they have, so it does not matter how much of that is written.
+- A round that takes further samples at points that are done. Their flags are cleared, and that is
+  made durable, before the values are written. A crash in between costs these points, which are
+  computed again.
 - A write that the system refuses ends the job on the rank that meets it.
 """
 

@@ -58,16 +58,16 @@ def check_tolerances(plan: Plan) -> None:
         plan: The plan of the run; its file has a rule if the plan has one.
 
     Raises:
-        InputError: If the file was begun with a smaller tolerance.
+        InputError: If the file has a smaller tolerance.
     """
     stored, asked = stored_rule(plan), plan.sampling
     if stored is None or asked is None or asked.is_within(stored):
         return
     raise InputError(
-        f"{plan.out}: was computed with --rtol {stored.rtol:g} --atol {stored.atol:g}, this run "
-        f"asks for --rtol {asked.rtol:g} --atol {asked.atol:g}. A run goes on to the same or "
-        f"smaller tolerances, down to --rtol 0 --atol 0 for all samples: pass such ones, or a new "
-        f"--out, or --fresh to start over."
+        f"{plan.out} was computed with --rtol {stored.rtol:g} --atol {stored.atol:g}, but this "
+        f"run has --rtol {asked.rtol:g} --atol {asked.atol:g}. A file can be continued with the "
+        f"same or smaller tolerances, down to --rtol 0 --atol 0 for all samples: pass such "
+        f"tolerances, or a new --out, or --fresh to start over."
     )
 
 

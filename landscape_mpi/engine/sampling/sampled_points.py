@@ -54,7 +54,7 @@ def _share(rows: np.ndarray, batch: int, group: Group) -> np.ndarray:
 
 
 class SampledPoints:
-    """Evaluates points from as many samples as the rule of the plan asks for."""
+    """Evaluates points from as many samples as the rule of the plan needs."""
 
     def __init__(
         self, plan: Plan, inputs: SharedInputs, setting: Setting, group: Group, whole: Whole

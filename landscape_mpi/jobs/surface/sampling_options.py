@@ -19,33 +19,33 @@ WELL_BELOW = 0.5  # of --adaptive: the largest standard error that does not look
 
 
 def rule_of(asked: SurfaceRequest, tolerance: Tolerance | None) -> SamplingRule | None:
-    """Return when the samples of a point suffice, None where all are taken.
+    """Return the rule by which the samples of a point suffice; None if all are taken.
 
     Args:
         asked: The request.
         tolerance: How far interpolated losses may be off.
 
     Raises:
-        InputError: If it does not go with something else that is asked for.
+        InputError: If it cannot be combined with another option of the request.
     """
     if asked.rtol is None and asked.atol is None:
         return None
     rule = SamplingRule(asked.rtol or 0.0, asked.atol or 0.0)
     if asked.batch_norm == "reestimate":
         raise InputError(
-            f"{_options(rule)}: take a part of the samples at a point, and --batch-norm reestimate "
-            f"measures its statistics on all of them. Leave one of the two out."
+            f"{_options(rule)} cannot be combined with --batch-norm reestimate, which measures its "
+            f"statistics on all samples at each point. Leave one of the two out."
         )
     if asked.also:
         raise InputError(
-            f"{_options(rule)}: know the standard error of losses alone, and --also "
-            f"{','.join(asked.also)} needs all samples. Leave one of the two out."
+            f"{_options(rule)} cannot be combined with --also {','.join(asked.also)}, which needs "
+            f"all samples. Leave one of the two out."
         )
     if (asked.evaluation.points_at_once or 1) > 1:
         raise InputError(
-            f"{_options(rule)}: points take different numbers of samples, and --points-at-once "
-            f"{asked.evaluation.points_at_once} computes several together. Leave one of the two "
-            f"out."
+            f"{_options(rule)} cannot be combined with --points-at-once "
+            f"{asked.evaluation.points_at_once}, because points take different numbers of samples. "
+            f"Leave one of the two out."
         )
     if tolerance is not None:
         _check_noise(rule, tolerance)
@@ -81,9 +81,8 @@ def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
     if tolerance.unit == "nat":
         ways_out = f"--rtol 0 with --atol {most:g} or less, or --adaptive-unit decades"
     raise InputError(
-        f"{_options(rule)}: allow a standard error above half of --adaptive {tolerance.text}, "
-        f"which would then refine the noise of the samples. Pass {ways_out}, or a larger "
-        f"--adaptive."
+        f"{_options(rule)} allow a standard error above half of --adaptive {tolerance.text}, so "
+        f"the noise of the samples would be refined. Pass {ways_out}, or a larger --adaptive."
     )
 
 
