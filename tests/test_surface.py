@@ -629,7 +629,7 @@ def test_a_network_that_raises_on_one_rank_ends_the_run_with_the_users_traceback
 def test_a_finished_surface_is_left_alone(checkpoint, tmp_path, undisturbed, alone):
     before = undisturbed.read_bytes()
     done = alone(command(checkpoint, undisturbed), check=True)
-    assert "resuming, 20 of them done" in done.stdout
+    assert "all 20 points are done" in done.stdout
     assert undisturbed.read_bytes() == before
 
 
