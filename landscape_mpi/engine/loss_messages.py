@@ -175,7 +175,7 @@ def say_end(
     for name, grid in values.items():
         words = summary(name, grid.ravel(), np.arange(grid.size), plan)
         print(words + trivial.get(name, ""))
-    print("the values at the center should be those you know from training")
+    print("compare the values at the center with those of your training")
     print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
 
 

@@ -5,11 +5,11 @@ done. Between the steps and afterwards, this can happen:
 
 - A killed process. The system keeps what a process has written, and the steps are in order on every
   rank, since all ranks wait for each other between them. Without its flag, a point counts as not
-  computed. So no finished round is lost, and the round in hand is computed again.
+  computed. So no finished round is lost, and the present round is computed again.
 - A crash of the node or a power cut. The values are made durable by one fsync before the flags are
   written, so no flag is on the disk without its values. The flags themselves become durable with
-  the fsync of the next round, or of the row that ends the run: such a crash costs at most the round
-  in hand and the one before it.
+  the fsync of the next round, or of the row that ends the run: such a crash costs at most the
+  present round and the one before it.
 - A write that was cut short or went wrong on its way. The checksum of a point covers its place and
   all its values. The rank that computed the point makes it, before the values are sent anywhere.
   Each reader of the file checks it, and reports a flag whose values are different.

@@ -34,8 +34,8 @@ class Runs:
 
     scaling: float  # points per second of two ranks over those of one on one core, median
     point_s: float  # on one rank, median
-    overhead: float  # share of a rank's time that is no evaluation, median, one rank
-    overhead_2: float  # likewise, two ranks
+    overhead: float  # share of a rank's time that is not spent on evaluation, median, one rank
+    overhead_2: float  # the same, two ranks
     peak_bytes: int  # of a rank
     bound_bytes: int  # data, three times the weights, a batch's activations, and 400 MB
 
@@ -67,7 +67,7 @@ def measure_runs(say: Callable[[str], None]) -> Runs:
 
 
 def _run(n_ranks: int, case: Case, out: Path) -> tuple[float, float, float]:
-    """Return points per second, seconds a point, and the share of time that is no evaluation."""
+    """Return points per second, seconds a point, and the share of time not spent on evaluation."""
     core = ["taskset", "-c", "0"] if n_ranks == 1 else []
     words = surface(case, out, f"--x=-1:1:{N_POINTS}")
     command = [*core, str(ROOT / "launch/try_ranks.sh"), str(n_ranks), *words]
@@ -105,8 +105,8 @@ def describe(runs: Runs) -> list[str]:
     rows = [
         ("a point on one rank", f"{runs.point_s:.2f} s"),
         ("points per second of two ranks over one", f"{runs.scaling:.2f}"),
-        ("time that is no evaluation (coordination, writes), one rank", f"{runs.overhead:.1%}"),
-        ("likewise, two ranks, waiting for the other included", f"{runs.overhead_2:.1%}"),
+        ("time not spent on evaluation (coordination, writes), one rank", f"{runs.overhead:.1%}"),
+        ("the same, two ranks, waiting for the other included", f"{runs.overhead_2:.1%}"),
         ("peak memory of a rank, ResNet-56, 1,000 images", f"{runs.peak_bytes / 2**20:.0f} MB"),
         (
             "data + 3 x weights + a batch's activations + 400 MB",
