@@ -35,7 +35,7 @@ def test_every_precision_of_a_cpu():
     blocks = done.stdout.split("\n\n")[1:]
     assert [block.split("\n")[0] for block in blocks] == ["fp32", "bf16"]
     for block in blocks:
-        rate, seconds = re.search(r"([\d,]+) images/s a rank, (\S+) s a point", block).groups()
+        rate, seconds = re.search(r"([\d,]+) images/s per rank, (\S+) s per point", block).groups()
         assert float(rate.replace(",", "")) * float(seconds) == pytest.approx(500, rel=0.02)
         assert "300 x 1 points on 3 ranks: about " in block
 

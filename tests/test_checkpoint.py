@@ -282,7 +282,8 @@ def test_long_lists_of_names_end_in_a_count(path):
 def test_shortcuts_of_the_other_kind_are_explained(path, there, asked):
     networks = [build_network(name, n_channels=1, n_classes=2) for name in (there, asked)]
     assert refused_load(networks[1], saved(path, networks[0].state_dict())).endswith(
-        "trained with: shortcuts of names that end in _pad or _noshort have no weights."
+        "Name the network that was trained: shortcuts of names that end in _pad or _noshort have "
+        "no weights."
     )
 
 

@@ -188,7 +188,7 @@ def test_without_data_the_message_says_where_it_looked_and_both_ways_out(tmp_pat
         "data_batch_1.bin to test_batch.bin. Pass --download to fetch it "
         "there (170 MB), or --data-dir with the folder that has it."
     )
-    with pytest.raises(MissingInputError, match="needs --data-dir, the folder that holds"):
+    with pytest.raises(MissingInputError, match="needs --data-dir, the folder of its files"):
         load_cifar10(None, download=True)
 
 
@@ -264,7 +264,7 @@ def test_archive_of_something_else(tmp_path, publisher):
     text = refusal(tmp_path / "a", known_hash=known_hash, **settings)
     assert text == (
         f"{tmp_path}/a/small.tar.gz: filename 'cifar-10-batches-py/test_batch' not found; it is "
-        "another archive."
+        "another archive. Remove it, and pass --download."
     )
     publisher.files["/small.tar.gz"] = b"no archive"
     known_hash = f"md5:{hashlib.md5(b'no archive').hexdigest()}"

@@ -193,7 +193,7 @@ def test_words_that_are_no_kind(text):
             ["--x=0:1:3", "--to={two}", "--normalize=layer"],
             "--normalize: shapes directions that are gradient or random, but those",
         ),
-        (["--x=0:1:3", "--x-direction=file:none.h5"], "--x-direction: none.h5: there is no such"),
+        (["--x=0:1:3", "--x-direction=file:none.h5"], "--x-direction: none.h5: does not exist"),
         (
             ["--x=0:1:3", "--x-direction=file:none.h5", "--x-only=a"],
             "--x-only: chooses the parameters of a direction that is made here, but the direction "

@@ -83,7 +83,7 @@ def test_points_that_are_left_or_shared(n_pending, of_rank, words):
     measured = Measured("fp32", np.full(len(of_rank), 0.005), SampleCost(1e6, 1e4), rates)
     found = describe(measured, Work((2, 2), n_pending, 100_000, "rows"), of_rank)
     assert found.endswith(words)
-    assert "200 rows/s a rank" in found
+    assert "200 rows/s per rank" in found
 
 
 def test_a_group_ends_with_its_slowest_rank():

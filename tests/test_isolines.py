@@ -61,7 +61,7 @@ def test_a_ring_is_one_closed_line_and_a_hole_is_not_crossed(write):
     ("function", "beta", "text"),
     [
         (lambda a, b: 1.0, BETA, "is the same everywhere"),
-        (lambda a, b: a, [0.0], "this is a line"),
+        (lambda a, b: a, [0.0], "needs a plane, but this file holds a line"),
     ],
 )
 def test_what_has_no_lines(write, function, beta, text):

@@ -339,6 +339,6 @@ def test_mesh_that_cannot_be_written(surface_of, tmp_path):
 
 
 def test_a_device_is_not_replaced(surface_of):
-    with pytest.raises(InputError, match="/dev/null: is not an ordinary file"):
+    with pytest.raises(InputError, match="/dev/null is not an ordinary file"):
         write_vtp(build_mesh(surface_of(known), "train_loss"), Path("/dev/null"))
     assert Path("/dev/null").is_char_device()

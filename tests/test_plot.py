@@ -60,7 +60,7 @@ def test_formats_and_choices(surface, tmp_path, suffix):
 
 
 def test_the_kinds_offered_are_the_kinds_there_are(capsys):
-    assert "of contour, filled, heatmap, surface, ring (default: all)" in " ".join(
+    assert "kinds of picture: contour, filled, heatmap, surface, ring; a line" in " ".join(
         plot.make_parser().format_help().split()
     )
     with pytest.raises(SystemExit) as ended:

@@ -237,7 +237,7 @@ def test_help_the_list_and_a_dry_run_name_it(folder, tmp_path, on_ranks):
     done = on_ranks(1, network_command(out, ALSO, "--dry-run"), cwd=folder, check=True)
     names = "train_loss, train_error, test_loss, test_error, train_gradient_norm, "
     assert f"for {names}test_gradient_norm" in done.stdout
-    assert f"images, for {names}" in done.stdout.split("images/s a rank")[1]
+    assert f"images, for {names}" in done.stdout.split("images/s per rank")[1]
     assert not out.exists()
 
 

@@ -1,4 +1,4 @@
-"""Five thousand points on two ranks, several rounds a second: nothing grows.
+"""Twenty thousand points on two ranks, several rounds a second: nothing grows.
 
 Oracle: what the system counts of each process, its memory and its open files.
 """
@@ -9,7 +9,7 @@ import os
 import h5py
 from test_surface import processes_running
 
-N_POINTS = 71 * 71
+N_POINTS = 141 * 141
 TINY = """
 import torch
 
@@ -36,7 +36,7 @@ def test_memory_and_open_files_stay(tmp_path, start_mpiexec):
     (tmp_path / "tiny.py").write_text(TINY)
     out = tmp_path / "soak.h5"
     argv = ["landscape_mpi.surface", "--model=tiny:build", "--data=digits", "--limit=10"]
-    options = ["--x=-1:1:71", "--y=-1:1:71", "--round-seconds=0.1", f"--out={out}"]
+    options = ["--x=-1:1:141", "--y=-1:1:141", "--round-seconds=0.1", f"--out={out}"]
     job = start_mpiexec(2, [*argv, *options], cwd=tmp_path)
     rounds = []  # what each rank held
     pids: list[int] = []

@@ -636,7 +636,9 @@ def test_a_finished_surface_is_left_alone(checkpoint, tmp_path, undisturbed, alo
 def test_an_estimate_is_printed_and_nothing_is_written(checkpoint, tmp_path, on_ranks):
     out = tmp_path / "later.h5"
     done = on_ranks(2, command(checkpoint, out, "--estimate"), check=True)
-    seconds = float(re.search(r"images/s a rank, (\S+) s a point of 659 images", done.stdout)[1])
+    seconds = float(
+        re.search(r"images/s per rank, (\S+) s per point of 659 images", done.stdout)[1]
+    )
     assert 0 < seconds < 60
     assert "GFLOP/s a rank, fp32" in done.stdout
     assert re.search(r"^5 x 4 points on 2 ranks: about \d+ s$", done.stdout, re.MULTILINE)

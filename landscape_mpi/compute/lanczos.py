@@ -16,10 +16,8 @@ import numpy as np
 import torch
 
 from landscape_mpi.compute.devices.choice import device_named
-from landscape_mpi.compute.devices.device import Device
 
 FLOOR = 1e-3  # share of the largest eigenvalue: absolute accuracy of smaller ones
-SMALLEST_CHUNK = 1 << 16
 BREAKDOWN = 1e-6  # share of the largest eigenvalue; a smaller residual is rounding
 
 Multiply = Callable[[torch.Tensor], torch.Tensor]  # float32 [n] to float64 [n]
@@ -61,29 +59,25 @@ def is_converged(value: float, residual: float, largest: float, tolerance: float
     return residual <= tolerance * max(abs(value), FLOOR * largest)
 
 
-def chunk_of(n: int, device: Device) -> int:
-    """Return how many columns of a basis of vectors of length n are converted to float64 at once.
-
-    They take a quarter of the memory of the basis, if it is large.
-    """
-    return min(device.vector_chunk, max(SMALLEST_CHUNK, n // 8))
-
-
 class Lanczos:
     """Hold a Lanczos basis, and the matrix in this basis."""
 
-    def __init__(self, multiply: Multiply, start: torch.Tensor, *, n_basis: int) -> None:
+    def __init__(
+        self, multiply: Multiply, start: torch.Tensor, *, n_basis: int, chunk: int | None = None
+    ) -> None:
         """Begin with one vector.
 
         Args:
             multiply: Function that multiplies with the matrix.
             start: Any non-zero vector, float32 [n].
             n_basis: Number of vectors in the basis; at most n are used.
+            chunk: Entries of each vector that are converted to float64 at a time; None for what
+                the device is fast with.
         """
         self._multiply = multiply
         n = len(start)
         self.n_basis = min(n, max(n_basis, 4))
-        self._chunk = chunk_of(n, device_named(str(start.device)))
+        self._chunk = chunk or device_named(str(start.device)).vector_chunk
         self._basis = torch.empty(self.n_basis, n, dtype=torch.float32, device=start.device)
         self._matrix = np.zeros((self.n_basis, self.n_basis))
         self._n_vectors = 0
@@ -185,6 +179,7 @@ def find_ends(
     max_products: int,
     n_basis: int = 40,
     min_products: int = 1,
+    chunk: int | None = None,
 ) -> Ends:
     """Find the smallest and the largest eigenvalue.
 
@@ -196,11 +191,12 @@ def find_ends(
         max_products: The search stops after this number of products.
         n_basis: Number of vectors kept.
         min_products: Minimum number of products.
+        chunk: Entries of each vector that are converted to float64 at a time; see Lanczos.
 
     Returns:
         Both ends; NaN if a product is not finite.
     """
-    lanczos = Lanczos(multiply, start, n_basis=n_basis)
+    lanczos = Lanczos(multiply, start, n_basis=n_basis, chunk=chunk)
     while True:
         lanczos.step()
         if not lanczos.is_finite:

@@ -74,8 +74,10 @@ def find_common(heights: Sequence[np.ndarray], kind: str) -> Common:
     sharing = [
         (span, end) for span, end in zip(spans, ends, strict=True) if span and end is not None
     ]
-    end = max(end for _, end in sharing)
     alone = tuple(span is not None and end is None for span, end in zip(spans, ends, strict=True))
+    if not sharing:  # far apart from one another
+        return Common(None, alone)
+    end = max(end for _, end in sharing)
     return Common(end if any(span.top > end for span, _ in sharing) else None, alone)
 
 

@@ -29,6 +29,8 @@ GPU_BATCH = 512
 SHARE_OF_FREE = 0.5  # share of the memory that a node's ranks together keep between products
 SHARE_OF_BASIS = 0.25  # share of the memory for the vectors of the basis
 SMALLEST_BASIS = 12
+SHARE_OF_CHUNK = 1 / 16  # share of the memory for the part of the basis that is in float64
+SMALLEST_CHUNK = 1 << 16
 MEMORY_BYTES = 1 << 30  # memory for the eigenvectors of finished points
 MOST_REMEMBERED = 64  # number of points
 RANDOM_START, NEIGHBOUR_START = 0, 1
@@ -150,6 +152,8 @@ class PointSolver:
         vector_bytes = 4 * self.plane.n_parameters
         fitting = int(SHARE_OF_BASIS * free / vector_bytes)
         self.n_basis = min(job.n_basis, max(SMALLEST_BASIS, fitting))
+        fitting = int(SHARE_OF_CHUNK * free / (8 * self.n_basis))
+        self._chunk = min(setting.device.vector_chunk, max(SMALLEST_CHUNK, fitting))
         self._n_remembered = max(1, min(MOST_REMEMBERED, MEMORY_BYTES // vector_bytes))
         self._finished: list[Finished] = []
         self.preparation, self.launching = self.plane.description, "batch by batch"
@@ -234,7 +238,8 @@ class PointSolver:
 
             return find_ends_by_arpack(self.multiply, start, **how)  # type: ignore[arg-type]
         least = MIN_PRODUCTS if kind == NEIGHBOUR_START else 1
-        return find_ends(self.multiply, start, min_products=least, **how)  # type: ignore[arg-type]
+        how |= {"min_products": least, "chunk": self._chunk}
+        return find_ends(self.multiply, start, **how)  # type: ignore[arg-type]
 
     def _start(self, point: int, alpha: float, beta: float) -> tuple[torch.Tensor, int]:
         """Return a start from the nearest finished point or a random one, and its kind."""
