@@ -62,8 +62,12 @@ def test_each_task_computes_on_its_own_gpu_of_its_node(lab, checkpoint, on_ranks
 
 
 def test_more_tasks_on_a_node_than_gpus(lab, checkpoint, tmp_path):
-    job = submit(lab, checkpoint, tmp_path / "checkout", 1)
-    told = job.wait()
+    for attempt in range(3):
+        job = submit(lab, checkpoint, tmp_path / f"checkout{attempt}", 1)
+        told = job.wait()
+        # Open MPI 4.1 itself crashes now and then if a rank ends while others still connect.
+        if "Open MPI failed to TCP connect" not in job.log():
+            break
     assert (told["JobState"], told["ExitCode"]) == ("FAILED", "2:0"), job.log()
     assert "error: node n1: 2 ranks share 1 GPU. Two ranks on one GPU are slower" in job.log()
     assert not (job.folder / "surface.h5").exists()
