@@ -118,7 +118,7 @@ def test_a_point_that_is_nan_takes_no_more():
             {"rtol": 0.1, "metrics": {"perplexity": (accuracy, math.exp)}},
             r"the standard error of metrics\['perplexity'\] is not known",
         ),
-        ({"rtol": 0.1, "also": "gradient_norm"}, "also gradient_norm needs all samples"),
+        ({"rtol": 0.1, "also": "gradient_norm"}, "also gradient_norm, which needs all samples"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, words):

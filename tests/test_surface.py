@@ -716,7 +716,7 @@ def test_results_that_are_not_numbers_are_stored(checkpoint, tmp_path, on_ranks,
         assert not np.isfinite(file["train_loss"][0]).any()
         assert np.isfinite(file["train_loss"][1]).all()
     again = alone(command(checkpoint, out, "--x=-1e30:1e30:3", "--normalize=none"), check=True)
-    assert "12 of them done" in again.stdout
+    assert "all 12 points are done" in again.stdout
     assert "not finite at 8 points" in again.stdout
 
 
