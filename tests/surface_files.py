@@ -81,3 +81,13 @@ def write_reference(path, x, y, point_value, *, missing=()):
 def plane(alpha, beta, function):
     """Return function(alpha, beta) as [n_alpha, n_beta], one call a point."""
     return np.array([[function(a, b) for b in beta] for a in alpha])
+
+
+def square_writer(folder, axis):
+    """Return a function that writes a surface of a training loss, a function of both axes."""
+
+    def make(name, function):
+        values = {"train_loss": plane(axis, axis, function)}
+        return write_surface(folder / f"{name}.h5", axis, axis, values)
+
+    return make

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from sine_network import NETWORK
 from test_surface import processes_running
 
 from landscape_mpi.store.reader import read_surface
@@ -24,21 +25,6 @@ AXES = [f"--x=-6:6:{N}", f"--y=-6:6:{N}"]
 VALUES = ("train_loss", "train_error", "test_loss", "test_error")
 STORED = (*VALUES, "done", "train_loss_error", "test_loss_error", "check_error", "check_estimate")
 
-NETWORK = """
-import torch
-
-class Small(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.first, self.second = torch.nn.Linear(64, 12), torch.nn.Linear(12, 10)
-
-    def forward(self, images):
-        return self.second(torch.sin(3 * self.first(images.flatten(1))))
-
-def build():
-    return Small()
-"""
 # The same, with time to be disturbed in.
 SLOW = NETWORK.replace("import torch\n", "import os, time, torch\n").replace(
     "        return self.second",

@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 import pytest
-from surface_files import plane, write_surface
+from surface_files import plane, square_writer
 
 from landscape_mpi import plot, vtp
 from landscape_mpi.draw.meshes import choose_shape
@@ -31,11 +31,7 @@ def bowl(a, b):
 
 @pytest.fixture
 def write(tmp_path):
-    def make(name, function):
-        values = {"train_loss": plane(AXIS, AXIS, function)}
-        return write_surface(tmp_path / f"{name}.h5", AXIS, AXIS, values)
-
-    return make
+    return square_writer(tmp_path, AXIS)
 
 
 @pytest.fixture

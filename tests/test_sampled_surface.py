@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from one_process import run_alone
+from sine_network import NETWORK
 
 from landscape_mpi.engine.sampling.order import portions
 from landscape_mpi.store.reader import read_surface
@@ -22,22 +23,6 @@ COMMON += ["--only=none", "--ignore=none", "--batch=64"]
 AXES = ["--x=-6:6:7", "--y=-6:6:5"]
 SPLITS, N_ALL = ("train", "test"), {"train": 1438, "test": 359}
 LOOSE, TIGHT, ALL = "--rtol=0.1", "--rtol=0.03", ("--rtol=0", "--atol=0")
-
-NETWORK = """
-import torch
-
-class Small(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.first, self.second = torch.nn.Linear(64, 12), torch.nn.Linear(12, 10)
-
-    def forward(self, images):
-        return self.second(torch.sin(3 * self.first(images.flatten(1))))
-
-def build():
-    return Small()
-"""
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
-from surface_files import plane, write_surface
+from surface_files import square_writer, write_surface
 
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError
@@ -21,11 +21,7 @@ AXIS = np.linspace(-1.0, 1.0, 11)
 
 @pytest.fixture
 def write(tmp_path):
-    def make(name, function):
-        values = {"train_loss": plane(AXIS, AXIS, function)}
-        return write_surface(tmp_path / f"{name}.h5", AXIS, AXIS, values)
-
-    return make
+    return square_writer(tmp_path, AXIS)
 
 
 def panel_of(path, **space):

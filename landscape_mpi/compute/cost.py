@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._ops import OpOverload
 from torch.utils.flop_counter import flop_registry
 
 from landscape_mpi.compute.evaluation import Setting
+from landscape_mpi.compute.operation_watch import OperationWatch
 from landscape_mpi.compute.threads import single_core_threads
 
 MEASURE_S = 0.5
@@ -74,7 +75,7 @@ def sample_cost_if_known(network: nn.Module, inputs: torch.Tensor) -> SampleCost
         return None
 
 
-class _OperationCount(TorchDispatchMode):
+class _OperationCount(OperationWatch):
     """Add up torch's own formulas for each operation, and the sizes of its results.
 
     torch.utils.flop_counter.FlopCounterMode also does this, but it imports torch's compiler: this
@@ -86,35 +87,25 @@ class _OperationCount(TorchDispatchMode):
         self.total = 0
         self.largest_bytes = 0  # size of a tensor
 
-
-def _count(
-    self: _OperationCount,
-    function: Any,
-    types: Any,
-    args: tuple[Any, ...] = (),
-    kwargs: dict[str, Any] | None = None,
-) -> Any:
-    found = function(*args, **(kwargs or {}))
-    formula = flop_registry.get(getattr(function, "overloadpacket", None))
-    if formula is not None:
-        self.total += formula(*args, **(kwargs or {}), out_val=found)
-    made = found if isinstance(found, tuple | list) else (found,)
-    for tensor in made:
-        # A view takes no memory, e.g. a large embedding that is also a language model's output
-        # layer.
-        if isinstance(tensor, torch.Tensor) and not _shares_memory(tensor, args):
-            self.largest_bytes = max(self.largest_bytes, tensor.nbytes)
-    return found
+    def run(self, operation: OpOverload, given: tuple[Any, ...], named: dict[str, Any]) -> object:
+        """Run an operation, and count it."""
+        found = operation(*given, **named)
+        formula = flop_registry.get(getattr(operation, "overloadpacket", None))
+        if formula is not None:
+            self.total += formula(*given, **named, out_val=found)
+        made = found if isinstance(found, tuple | list) else (found,)
+        for tensor in made:
+            # A view takes no memory, e.g. a large embedding that is also a language model's output
+            # layer.
+            if isinstance(tensor, torch.Tensor) and not _shares_memory(tensor, given):
+                self.largest_bytes = max(self.largest_bytes, tensor.nbytes)
+        return found
 
 
 def _shares_memory(tensor: torch.Tensor, others: tuple[Any, ...]) -> bool:
     place = tensor.untyped_storage().data_ptr()
     tensors = (other for other in others if isinstance(other, torch.Tensor))
     return any(other.untyped_storage().data_ptr() == place for other in tensors)
-
-
-# Not in the class: torch wraps methods defined there in a call that imports the compiler.
-_OperationCount.__torch_dispatch__ = _count  # type: ignore[assignment]
 
 
 def measure_machine(
