@@ -22,5 +22,5 @@ for decay in 0 0.0005; do
     "${on_ranks[@]}" "${RANKS:-2}" python -m landscape_mpi.surface --model vgg9 --data "npz:$images" \
         --checkpoint "$folder/decay${decay}_batch32/epoch_0020.pt" \
         --to "$folder/decay${decay}_batch512/epoch_0020.pt" \
-        --x=-0.5:1.5:61 --out "$planes/vgg9_decay$decay.h5"
+        --x=-0.5:1.5:61 --batch-norm reestimate --out "$planes/vgg9_decay$decay.h5"
 done
