@@ -79,26 +79,25 @@ def ensemble(options: argparse.Namespace, ranks: Ranks | None) -> int:
     from landscape_mpi.jobs.training.run import train_epochs
 
     asked = request_of(EnsembleRequest, options)
-    processes = gather_processes(ranks)
-    device = processes.take_device(options.device, options.threads)
-    inputs = gather_subject(asked.training, processes, from_start=True)
-    solutions = read_solutions(asked, inputs, processes)
-    with set_up(asked, inputs, solutions, device, processes) as cycling:
-        found = run.begin_or_resume(cycling, processes)
-        if processes.is_root:
-            ensemble_messages.say_start(cycling, solutions, inputs, device, found)
-        finished = train_epochs(
-            cycling,
-            processes,
-            stopped=lambda: stop.came,
-            say=lambda epoch: ensemble_messages.say_epoch(epoch, cycling),
-            on_batch=cycling.after_step,
-        )
-        if finished:
-            compare_all(cycling, solutions, inputs, device, processes)
-        elif processes.is_root:
-            say_stopped(stop.name, cycling.trainer.n_done, cycling.n_epochs, "epochs")
-    processes.leave()
+    with gather_processes(ranks) as processes:
+        device = processes.take_device(options.device, options.threads)
+        inputs = gather_subject(asked.training, processes, from_start=True)
+        solutions = read_solutions(asked, inputs, processes)
+        with set_up(asked, inputs, solutions, device, processes) as cycling:
+            found = run.begin_or_resume(cycling, processes)
+            if processes.is_root:
+                ensemble_messages.say_start(cycling, solutions, inputs, device, found)
+            finished = train_epochs(
+                cycling,
+                processes,
+                stopped=lambda: stop.came,
+                say=lambda epoch: ensemble_messages.say_epoch(epoch, cycling),
+                on_batch=cycling.after_step,
+            )
+            if finished:
+                compare_all(cycling, solutions, inputs, device, processes)
+            elif processes.is_root:
+                say_stopped(stop.name, cycling.trainer.n_done, cycling.n_epochs, "epochs")
     return 0 if finished else EXIT_REQUEUE
 
 

@@ -71,26 +71,25 @@ def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
     from landscape_mpi.jobs.training.inputs import gather_subject, set_up
 
     asked = request_of(TrainingRequest, options)
-    processes = gather_processes(ranks)
-    processes.on_root(lambda: check_outputs(options))
-    device = processes.take_device(options.device, options.threads)
-    inputs = gather_subject(asked, processes)
-    job = set_up(asked, inputs, device, processes)
-    with job:
-        found = run.begin_or_resume(job, processes)
+    with gather_processes(ranks) as processes:
+        processes.on_root(lambda: check_outputs(options))
+        device = processes.take_device(options.device, options.threads)
+        inputs = gather_subject(asked, processes)
+        job = set_up(asked, inputs, device, processes)
+        with job:
+            found = run.begin_or_resume(job, processes)
+            if processes.is_root:
+                training_messages.say_start(job, inputs, device, found)
+            finished = run.train_epochs(
+                job,
+                processes,
+                stopped=lambda: stop.came,
+                say=lambda epoch: training_messages.say_epoch(epoch, job.n_epochs),
+            )
+            if finished and options.out is not None:
+                processes.on_root(lambda: job.write_last(options.out))
         if processes.is_root:
-            training_messages.say_start(job, inputs, device, found)
-        finished = run.train_epochs(
-            job,
-            processes,
-            stopped=lambda: stop.came,
-            say=lambda epoch: training_messages.say_epoch(epoch, job.n_epochs),
-        )
-        if finished and options.out is not None:
-            processes.on_root(lambda: job.write_last(options.out))
-    if processes.is_root:
-        training_messages.say_end(job, options.out, finished, stop.name)
-    processes.leave()
+            training_messages.say_end(job, options.out, finished, stop.name)
     return 0 if finished else EXIT_REQUEUE
 
 

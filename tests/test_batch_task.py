@@ -316,15 +316,14 @@ def test_steps_of_losses_of_outputs(name):
 @pytest.mark.parametrize("at_a_time", [1, 2, 3])
 def test_two_ranks_train_as_one(tiny, at_a_time):
     """With one batch a step, one of the ranks has none."""
-    crew = RankProcesses(start_ranks())
     found = []
-    for team in (crew.form_team(CpuDevice()), ALONE):
-        task = BatchTask(tiny.loss, tiny.batches, tiny.batches, device=CPU, at_a_time=at_a_time)
-        trainer = Trainer(tiny.build(), task, recipe(momentum=0.9), device=CPU, team=team)
-        epochs = [trainer.run_epoch() for _ in range(2)]
-        losses = torch.tensor([(epoch.train_loss, epoch.test_loss) for epoch in epochs])
-        found.append([losses, *trainer.network.parameters()])
-    crew.leave()
+    with RankProcesses(start_ranks()) as crew:
+        for team in (crew.form_team(CpuDevice()), ALONE):
+            task = BatchTask(tiny.loss, tiny.batches, tiny.batches, device=CPU, at_a_time=at_a_time)
+            trainer = Trainer(tiny.build(), task, recipe(momentum=0.9), device=CPU, team=team)
+            epochs = [trainer.run_epoch() for _ in range(2)]
+            losses = torch.tensor([(epoch.train_loss, epoch.test_loss) for epoch in epochs])
+            found.append([losses, *trainer.network.parameters()])
     for ours, theirs in zip(*found, strict=True):
         parallel_assert(torch.allclose(ours, theirs, rtol=1e-10, atol=1e-12))
 

@@ -1,5 +1,14 @@
 """Oracle: the kernel's own table of sockets that listen."""
 
+import pytest
+from pytest_mpi import parallel_assert
+from torch import distributed
+
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.compute.devices.cpu import CPU
+from landscape_mpi.engine.rank_processes import RankProcesses
+from landscape_mpi.errors import InputError
+
 RUN = """
 import os
 import sys
@@ -20,13 +29,12 @@ def listening():
     return found
 
 ranks = start_ranks()
-processes = RankProcesses(ranks)
 before = listening()
-team = processes.form_team(CPU)
-places = sorted(place.split(":")[0] for place, _ in listening() - before)
-assert team.size == 2
-Path(f"{sys.argv[1]}/{ranks.rank}.txt").write_text(" ".join(places))
-processes.leave()
+with RankProcesses(ranks) as processes:
+    team = processes.form_team(CPU)
+    places = sorted(place.split(":")[0] for place, _ in listening() - before)
+    assert team.size == 2
+    Path(f"{sys.argv[1]}/{ranks.rank}.txt").write_text(" ".join(places))
 """
 LOCAL = "0100007F"  # 127.0.0.1
 
@@ -37,3 +45,19 @@ def test_training_listens_on_one_interface(tmp_path, mpiexec):
     mpiexec(2, [script, tmp_path], check=True)
     listening = [(tmp_path / f"{rank}.txt").read_text().split() for rank in range(2)]
     assert {place for places in listening for place in places} == {LOCAL}
+
+
+@pytest.mark.parallel([2])
+def test_a_refused_run_leaves_its_team():
+    """Training in one process after the other would otherwise meet the first one's team."""
+
+    def refuse(ranks):
+        with RankProcesses(ranks) as processes:
+            processes.form_team(CPU)
+            raise InputError("nothing to learn from")
+
+    ranks = start_ranks()
+    for _ in range(2):
+        with pytest.raises(InputError, match="nothing to learn"):
+            refuse(ranks)
+        parallel_assert(not distributed.is_initialized())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 
 from landscape_mpi.compute.devices.choice import choose_alone
 from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import DataSet
 from landscape_mpi.zoo.team import ALONE, Team
 
@@ -16,10 +17,20 @@ T = TypeVar("T")
 
 
 class Processes:
-    """One process alone, with the methods of the ranks of a run."""
+    """One process alone, with the methods of the ranks of a run; a context, left at its end."""
 
     size = 1
     is_root = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Disband the team, also where bad input ends all of it; after other errors MPI does."""
+        if kind is None or issubclass(kind, InputError):
+            self.disband_team()
+        if kind is None:
+            self.free()
 
     def on_root(self, work: Callable[[], T]) -> T | None:
         """Do work on rank 0 while the others wait; bad input stops all. Collective."""
@@ -68,5 +79,8 @@ class Processes:
         """Return this process's place among those that share every batch. Collective."""
         return ALONE
 
-    def leave(self) -> None:
-        """Clean up when the work is done. Collective."""
+    def disband_team(self) -> None:
+        """End torch.distributed in this process, if it has started."""
+
+    def free(self) -> None:
+        """Give the node's memory back. Collective."""

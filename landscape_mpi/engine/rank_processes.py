@@ -129,9 +129,12 @@ class RankProcesses(Processes):
         port = self.share(store.port if store else None)
         return distributed.TCPStore(host, port, ranks.size, False) if store is None else store
 
-    def leave(self) -> None:
-        """End torch.distributed and give the node's memory back. Collective."""
-        if self.size > 1:
+    def disband_team(self) -> None:
+        """End torch.distributed in this process, if it has started."""
+        if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
+
+    def free(self) -> None:
+        """Give the node's memory back. Collective."""
         if self._arrays is not None:
             self._arrays.free()

@@ -86,7 +86,8 @@ def train_curve(asked: CurveTrainingRequest, ranks: Ranks) -> int:
     """
     stop = StopRequest()
     stop.listen(ranks)
-    finished = run_training(asked, RankProcesses(ranks), stop, CurveLog())
+    with RankProcesses(ranks) as processes:
+        finished = run_training(asked, processes, stop, CurveLog())
     return 0 if finished else EXIT_REQUEUE
 
 
@@ -128,7 +129,6 @@ def run_training(
             training.lock.release()
     if processes.is_root:
         log.say_end(training, finished, stop.name)
-    processes.leave()
     return finished
 
 

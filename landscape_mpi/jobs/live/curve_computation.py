@@ -320,7 +320,8 @@ def _train(
     names = zip(ends, ("start.pt", "end.pt"), strict=True)
     start, end = (checkpoint_of(ranks, one, place / name, caller=CALLER) for one, name in names)
     asked = _request(problem, start, end, path, options)
-    finished = run_training(asked, RankProcesses(ranks), stop, BarLog(shown=shown))
+    with RankProcesses(ranks) as processes:
+        finished = run_training(asked, processes, stop, BarLog(shown=shown))
     del kept  # the temporary folder of weights in memory is no longer needed
     return finished
 
