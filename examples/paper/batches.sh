@@ -5,7 +5,8 @@
 #   IMAGES=/data/cifar10_first4000.npz examples/paper/batches.sh [FOLDER]
 #
 # Each network learns the images of IMAGES for 20 epochs, in batches of 32 or of 512. Checkpoints go
-# to FOLDER (default: build/batches), the lines, of all images at 61 places, to examples/paper/planes.
+# to FOLDER (default: build/batches), the lines, of 1,000 images at 61 places, to
+# examples/paper/planes.
 set -euo pipefail
 planes=$(dirname "${BASH_SOURCE[0]}")/planes
 images=${IMAGES:?name the file of the images: IMAGES=... $0}
@@ -22,5 +23,6 @@ for decay in 0 0.0005; do
     "${on_ranks[@]}" "${RANKS:-2}" python -m landscape_mpi.surface --model vgg9 --data "npz:$images" \
         --checkpoint "$folder/decay${decay}_batch32/epoch_0020.pt" \
         --to "$folder/decay${decay}_batch512/epoch_0020.pt" \
-        --x=-0.5:1.5:61 --batch-norm reestimate --out "$planes/vgg9_decay$decay.h5"
+        --limit 1000 --subset first --x=-0.5:1.5:61 --batch-norm reestimate \
+        --out "$planes/vgg9_decay$decay.h5"
 done
