@@ -36,11 +36,11 @@ test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 
 test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine, which root installs
 	@tests/slurm_lab.sh install
-	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/test_slurm.py tests/test_templates.py
+	LANDSCAPE_EXPECT_SLURM=1 $(PYTHON) -m pytest --color=no tests/infrastructure/test_slurm.py tests/infrastructure/test_templates.py
 
 test-mpich: setup  ## run tests with MPICH from PyPI, in build/mpich
 	@tests/mpich_environment.sh build/mpich
-	LANDSCAPE_MPICH=build/mpich $(PYTHON) -m pytest --color=no tests/test_mpich.py
+	LANDSCAPE_MPICH=build/mpich $(PYTHON) -m pytest --color=no tests/infrastructure/test_mpich.py
 
 faults: setup  ## try 50 faults on small runs and count the outcomes, e.g. make faults TIMES=7 SEED=2
 	$(PYTHON) tests/faults/count.py --times $(TIMES) --seed $(SEED)

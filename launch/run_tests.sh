@@ -51,7 +51,7 @@ in_one_process() {
 
 on_fake_gpus() {
     local files words
-    mapfile -t files < <(grep -lE 'mark[.]fake_gpus|[( ](device|gpu)[,)]' tests/test_*.py)
+    mapfile -t files < <(grep -rlE --include='test_*.py' 'mark[.]fake_gpus|[( ](device|gpu)[,)]' tests | sort)
     export FAKE_GPUS=2
     if words=$(fake_gpus_library); then
         export PYTHONPATH=$PWD/tests/fake_cuda${PYTHONPATH:+:$PYTHONPATH}
@@ -70,7 +70,7 @@ fake_gpus_library() {
 
 on_ranks() {
     local files
-    mapfile -t files < <(grep -l "mark[.]parallel" tests/test_*.py)
+    mapfile -t files < <(grep -rl --include='test_*.py' "mark[.]parallel" tests | sort)
     launch/try_ranks.sh "$1" $PYTHON -m pytest --color=no -m "parallel and parallel[match]" "${files[@]}"
 }
 

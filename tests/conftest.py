@@ -23,13 +23,13 @@ import hypothesis
 import pytest
 from _pytest.config import create_terminal_writer
 from chromium import Chromium, find_chromium
+from folders import ROOT
 from mpi4py import MPI
 from rank_pool import N_RANKS, RankPool, RankPoolError, modules_in
 from xdist.scheduler import LoadScopeScheduling
 
 from landscape_mpi.gc_tuning import search_seldom
 
-ROOT = Path(__file__).parent.parent
 RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)

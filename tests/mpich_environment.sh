@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make an environment on the MPICH of PyPI, beside .venv, whose other packages it uses: for tests.
 #
-#   tests/mpich_environment.sh FOLDER      then: LANDSCAPE_MPICH=FOLDER pytest tests/test_mpich.py
+#   tests/mpich_environment.sh FOLDER      then: LANDSCAPE_MPICH=FOLDER pytest tests/infrastructure/test_mpich.py
 #
 # MPI, mpi4py and HDF5 are its own, since those of .venv may be made for another MPI.
 set -euo pipefail

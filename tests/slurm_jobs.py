@@ -18,10 +18,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from folders import ROOT
 
 from landscape_mpi.zoo.networks import build_network
 
-ROOT = Path(__file__).parent.parent
 LAB = ROOT / "tests/slurm_lab.sh"
 
 # A network whose points take LAG seconds in a job's first run, so that it can be disturbed.

@@ -4,10 +4,10 @@ import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import ROOT
 from matplotlib import colormaps
 
 from landscape_mpi.compute.normalizations.normalization import Normalization
@@ -30,7 +30,6 @@ from landscape_mpi.zoo.datasets import load_dataset
 from landscape_mpi.zoo.family import Family
 from landscape_mpi.zoo.named_data import NamedData
 
-ROOT = Path(__file__).parent.parent
 WHAT = {  # the room that each registry's files are in, and what they hold
     "DATA_SETS": (DATA_SETS, "zoo", NamedData),
     "NETWORKS": (NETWORKS, "zoo", Family),

@@ -1,0 +1,253 @@
+"""Problems as people bring them, with the libraries of the field: right numbers, or a refusal.
+
+Oracle: problems/plain.py, loops of torch alone over the network of the problem's module, moved by
+the vectors that the file keeps. They import nothing of the package, and take another way to each
+number: samples one by one without padding, merged adapters, forward-mode derivatives.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from disturbance import ranks_that_write, wait_for_points
+from folders import TESTS
+from libraries import imported
+from one_process import run_alone
+from plain_loop import move_to, read_plane
+from problems.plain import LOOPS, Values
+
+PLANE = ("--x=-1:1:3", "--y=-1:1:3", "--save-directions")
+PLACES = ((1, 1), (0, 1), (1, 2), (2, 0))  # the center and three others
+
+
+@dataclass(frozen=True)
+class Case:
+    """A module of problems, and how its surface is computed."""
+
+    name: str
+    options: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ("train",)
+    double: bool = False
+    close: float = 1e-6  # relative
+
+    def __str__(self) -> str:
+        return self.name
+
+    def module(self) -> ModuleType:
+        return imported(f"problems.{self.name}")
+
+
+CASES = (
+    Case("language_model"),
+    Case("text_classifier", options=("--splits=train,test",), splits=("train", "test")),
+    Case("translation"),
+    Case("lora", options=("--only=trainable",)),
+    Case("image_classifier"),
+    Case("segmentation"),
+    Case("heat_equation", double=True, close=1e-12),
+    Case("vae"),
+    Case("diffusion"),
+    Case("graphs"),
+    Case("actor_critic"),
+    Case("contrastive"),
+    Case("monte_carlo_dropout"),
+    Case("forecast"),
+    Case("hooked"),
+)
+NAMES = {path.stem for path in (TESTS / "problems").glob("*.py")}
+
+
+def test_every_problem_is_in_the_table():
+    others = {"__init__", "plain", "refused", "slow", "vision"}
+    assert {case.name for case in CASES} == set(LOOPS) == NAMES - others
+
+
+def network_of(case: Case, module: ModuleType) -> Any:
+    network = module.network()
+    return (network.double() if case.double else network).eval()
+
+
+def plain_values(case: Case, module: ModuleType, network: Any, split: str) -> Values:
+    data = module.data()
+    return LOOPS[case.name](network, data[split] if isinstance(data, Mapping) else data)
+
+
+def bits(values: Values) -> dict[str, str]:
+    return {name: value.hex() for name, value in values.items()}
+
+
+# The loops by themselves.
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_loop_is_a_function_of_the_weights(case):
+    module = case.module()
+    draw = torch.Generator().manual_seed(1)
+    network, same, other = (network_of(case, module) for _ in range(3))
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw))
+    values = [plain_values(case, module, each, "train") for each in (network, same, other)]
+    assert all(map(math.isfinite, values[0].values()))
+    assert bits(values[0]) == bits(values[1])
+    assert abs(values[2]["loss"] / values[0]["loss"] - 1) > 1e-3
+
+
+# Surfaces.
+
+
+def command(case: Case, out: Path) -> list[str]:
+    words = ["landscape_mpi.surface", f"--problem=problems.{case}:problem", f"--out={out}"]
+    return [*words, *PLANE, *case.options]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_surface_has_the_values_of_the_loop_on_one_rank_and_on_two(case, tmp_path, on_ranks):
+    module = case.module()
+    alone, together = tmp_path / "1.h5", tmp_path / "2.h5"
+    ended = run_alone(command(case, alone))
+    assert ended.status == 0, ended.words
+    on_ranks(2, command(case, together), cwd=TESTS, check=True)
+    check_same_bits(alone, together, quantities_of(alone))
+    for split in case.splits:
+        check_values(case, module, alone, split)
+
+
+def quantities_of(path: Path) -> list[str]:
+    with h5py.File(path) as file:
+        return [name for name in file if name.startswith(("train_", "test_"))]
+
+
+def check_same_bits(first: Path, second: Path, quantities: list[str]) -> None:
+    with h5py.File(first) as one, h5py.File(second) as two:
+        for name in quantities:
+            np.testing.assert_array_equal(one[name][()], two[name][()], err_msg=name, strict=True)
+
+
+def check_values(case: Case, module: ModuleType, path: Path, split: str) -> None:
+    plane = read_plane(path)
+    with h5py.File(path) as file:
+        for place in PLACES:
+            network = network_of(case, module)
+            move_to(network, place, plane)
+            for name, value in plain_values(case, module, network, split).items():
+                found = file[f"{split}_{name}"][place]
+                assert found == pytest.approx(value, rel=case.close), (place, name)
+
+
+# A run that was stopped.
+
+
+def test_a_run_with_random_numbers_is_stopped_and_resumed_with_the_same_bits(
+    tmp_path, on_ranks, start_mpiexec
+):
+    stopped, undisturbed = tmp_path / "stopped.h5", tmp_path / "undisturbed.h5"
+    words = ["landscape_mpi.surface", "--problem=problems.slow:problem", "--x=-1:1:7"]
+    words += ["--y=-1:1:7", "--round-seconds=0.2"]
+    process = start_mpiexec(2, [*words, f"--out={stopped}"], env={"LAG": "0.03"}, cwd=TESTS)
+    wait_for_points(process)
+    for pid in ranks_that_write(stopped):
+        os.kill(pid, signal.SIGTERM)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 75, log
+    assert 0 < n_done(stopped) < 49
+    on_ranks(2, [*words, f"--out={stopped}"], cwd=TESTS, check=True)
+    on_ranks(1, [*words, f"--out={undisturbed}"], cwd=TESTS, check=True)
+    assert n_done(stopped) == 49
+    check_same_bits(stopped, undisturbed, ["train_loss", "train_reconstruction"])
+
+
+def n_done(path: Path) -> int:
+    with h5py.File(path) as file:
+        return int(file["done"][...].sum())
+
+
+# Weights of a checkpoint.
+
+
+def test_a_checkpoint_replaces_the_weights_of_the_network(tmp_path):
+    case = Case("forecast")
+    module = case.module()
+    network, out = module.network(), tmp_path / "trained.h5"
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1.5)
+    torch.save(network.state_dict(), tmp_path / "trained.pt")
+    ended = run_alone([*command(case, out), f"--checkpoint={tmp_path / 'trained.pt'}"])
+    assert ended.status == 0, ended.words
+    with h5py.File(out) as file:
+        expected = plain_values(case, module, network, "train")["loss"]
+        assert file["train_loss"][1, 1] == pytest.approx(expected, rel=1e-6)
+
+
+# Some of the data.
+
+
+def test_a_limit_takes_the_first_of_the_data_and_the_file_says_so(tmp_path):
+    words, out = command(Case("heat_equation"), tmp_path / "few.h5"), tmp_path / "few.h5"
+    ended = run_alone([*words, "--limit=2"])
+    assert ended.status == 0, ended.words
+    with h5py.File(out) as file:
+        assert (file.attrs["limit"], file.attrs["subset"]) == (2, "first")
+        module = imported("problems.heat_equation")
+        value = LOOPS["heat_equation"](module.network().double(), module.data()[:2])["loss"]
+        assert file["train_loss"][1, 1] == pytest.approx(value, rel=1e-12)
+    ended = run_alone([*words, "--limit=4", "--fresh"])
+    assert ended.status == 2
+    assert "--limit 4: data['train'] of the problem has only 3 batches" in ended.words
+
+
+# What is refused.
+
+REFUSED = {
+    "mean_of_a_batch": ("loss returned one number for batch 0", "a tensor [n], or the pair (sum"),
+    "wrong_key": ("refused.py", "in weigh", "KeyError: 'weight'"),
+    "read_once": ("problems.refused:read_once: ", "generator", "read only once", "Pass list"),
+    "without_weights": ("the network: weight is on the meta device", "Convert it to such"),
+    "three_things": ("problems.refused:three_things returned", "tuple", "landscape_mpi.Problem("),
+    "nothing": ("returned None, as a function without return does, not a landscape_mpi.Problem",),
+    "later": ("returned an object of type coroutine, not a landscape_mpi.Problem. Let it return",),
+    "of_a_rate": ("(rate, *, width) needs arguments, but is called without: ", "Give these arg"),
+    "without_batches": ("problems.refused:without_batches: ", "is empty", "at least one batch"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_what_gives_no_number_is_refused_in_one_message(name, n_ranks, tmp_path, on_ranks):
+    out = tmp_path / "none.h5"
+    words = ["landscape_mpi.surface", f"--problem=problems.refused:{name}", f"--out={out}", *PLANE]
+    done = on_ranks(n_ranks, words, cwd=TESTS)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert said.count("error: ") == 1, said
+    assert all(word in said for word in REFUSED[name]), said
+    assert "Warning" not in said, said
+    assert "/landscape_mpi/" not in said, said  # the frames of a traceback are the user's
+    assert not out.exists()
+
+
+# Libraries.
+
+
+def test_where_a_library_is_absent_its_tests_skip_and_say_so(monkeypatch, tmp_path):
+    (tmp_path / "wanting.py").write_text("import absent_library")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("LANDSCAPE_EXPECT_LIBRARIES", raising=False)
+    message = "^wanting: No module named 'absent_library': make setup"
+    with pytest.raises(pytest.skip.Exception, match=message):
+        imported("wanting")
+    monkeypatch.setenv("LANDSCAPE_EXPECT_LIBRARIES", "1")
+    with pytest.raises(pytest.fail.Exception, match=f"{message}.*EXPECT_LIBRARIES=1 says it is"):
+        imported("wanting")

@@ -1,0 +1,100 @@
+"""The benchmarks' own parts: the plain evaluation, the pages, and the script for GPUs on a CPU.
+
+Oracle for the plain evaluation: the loss plane of the package, which shares no code with it.
+"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from folders import TESTS
+
+BENCHMARKS = TESTS / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from case import Case, cpu_setting  # noqa: E402
+from page import replace_section, table  # noqa: E402
+
+
+def test_the_plain_evaluation_and_ours_are_the_same_surface():
+    case = Case("resnet8", 150)
+    plain, ours = case.plain(), case.ours(cpu_setting("fp32", 2))
+    for point in ((0.0, 0.0), (0.5, -0.25), (-1.0, 1.0)):
+        assert ours.evaluate(*point)[0] == pytest.approx(plain.evaluate(*point), rel=1e-5)
+
+
+def test_a_section_is_replaced_and_the_others_stay(tmp_path):
+    page = tmp_path / "page.md"
+    replace_section(page, "One", ["first"])
+    replace_section(page, "Two", table(("a", "b"), [("1", "2")]))
+    replace_section(page, "One", ["second"])
+    assert page.read_text() == (
+        "# Benchmarks\n\n## One\n\nsecond\n\n## Two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    )
+
+
+def test_the_script_for_tolerances_keeps_to_its_goal_on_smooth_surfaces(tmp_path):
+    page = tmp_path / "page.md"
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "adaptive.py"), f"--page={page}"],
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1]), "LANDSCAPE_SURFACES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in page.read_text().splitlines()]
+    usual = [row for row in rows if len(row) == 7 and row[1] == "0.03"]
+    assert len(usual) == 3
+    for _, _, computed, most, _, holds, _ in usual:
+        assert float(computed.split()[0]) <= 7
+        assert float(most) <= 0.03
+        assert float(holds.split()[0]) >= 95
+
+
+def test_the_script_for_eigenvalues(tmp_path):
+    page = tmp_path / "page.md"
+    options = ["--model=cnn1", "--images=10", "--threads=1", f"--page={page}"]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "hessian.py"), *options],
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert text.count("| (") == 9
+    assert "Products a point: " in text
+    assert "the share is 0." in text or "the share is 1." in text
+
+
+def test_the_script_for_samples_on_kept_losses(tmp_path):
+    """Losses from a formula at every point, so that no network is evaluated."""
+    from samples import POINTS, name_of
+
+    draw = np.random.default_rng(0)
+    kept = {
+        name_of(model, place): draw.lognormal(0, 0.7, 4000).astype(np.float32)
+        for model, places in POINTS.items()
+        for place in places
+    }
+    np.savez(tmp_path / "losses.npz", **kept)
+    page = tmp_path / "page.md"
+    options = [f"--losses={tmp_path / 'losses.npz'}", f"--page={page}", "--orders=20"]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "samples.py"), *options],
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1]), "WEIGHTS": ".", "IMAGES": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in page.read_text().splitlines()]
+    found = [row for row in rows if row[0] in POINTS]
+    assert len(found) == 2 * sum(len(places) for places in POINTS.values())
+    held = [float(row[7].removesuffix(" %")) for row in found]
+    assert sum(held) / len(held) > 90
+    assert all(256 <= float(row[6].replace(",", "")) < 10_000 for row in found)

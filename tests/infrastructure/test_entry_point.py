@@ -1,0 +1,81 @@
+"""The list of commands, and each command by its short name.
+
+Oracles: the modules that have a main(), read from their source; each module run by itself with -m.
+"""
+
+import re
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from command_modules import COMMANDS
+from folders import ROOT
+
+from landscape_mpi.errors import EXIT_BAD_INPUT
+
+NETWORK = """
+import torch
+
+def network():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+"""
+
+
+def run_package(*words, code=None):
+    start = ["-m", "landscape_mpi"] if code is None else ["-c", code]
+    argv = [sys.executable, *start, *words]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_every_command_is_listed_once_with_its_own_first_sentence():
+    done = run_package()
+    listed = re.findall(r"^  ([a-z]+) +(\S.*)$", done.stdout.partition("Examples:")[0], re.M)
+    assert sorted(name for name, _ in listed) == COMMANDS
+    for name, sentence in listed:
+        source = (ROOT / f"landscape_mpi/{name}.py").read_text()
+        assert source.removeprefix("r").startswith(f'"""{sentence}\n')
+    assert done.returncode == 0
+    assert run_package("--help").stdout == done.stdout
+
+
+def test_the_list_waits_for_nothing_heavy():
+    code = (
+        "import sys; from landscape_mpi.__main__ import overview; overview()\n"
+        "print(*({'numpy', 'torch', 'mpi4py', 'h5py', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = run_package(code=code)
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
+
+
+@pytest.mark.parametrize("words", [["plot", "--list=kinds"], ["curve", "--help"]])
+def test_a_command_by_its_name_is_the_module(words):
+    argv = [sys.executable, "-m", f"landscape_mpi.{words[0]}", *words[1:]]
+    alone = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run_package(*words).stdout == alone.stdout
+
+
+def test_a_command_on_two_ranks(mpiexec, tmp_path):
+    (tmp_path / "net.py").write_text(NETWORK)
+    words = ["--model=net:network", "--data=digits", "--limit=20", "--x=-1:1:3", "--device=cpu"]
+    for name, module in (("a", ["landscape_mpi", "surface"]), ("b", ["landscape_mpi.surface"])):
+        mpiexec(2, ["-m", *module, *words, f"--out={name}.h5"], check=True, cwd=tmp_path)
+    with h5py.File(tmp_path / "a.h5") as short, h5py.File(tmp_path / "b.h5") as full:
+        np.testing.assert_array_equal(short["train_loss"], full["train_loss"])
+        again = f"python -m landscape_mpi.surface {' '.join(words)} --out=a.h5"
+        assert short["provenance"].attrs["command"] == again
+
+
+def test_an_unknown_command_is_refused_with_the_nearest(mpiexec):
+    done = mpiexec(2, ["-m", "landscape_mpi", "surfaces"])
+    assert done.returncode == EXIT_BAD_INPUT
+    sentence = "landscape-mpi: 'surfaces' is not known. Did you mean surface? Known: surface, "
+    assert done.stderr.count(sentence) == 1
+
+
+def test_bad_input_keeps_its_status():
+    done = run_package("plot", "nowhere.h5")
+    assert done.returncode == EXIT_BAD_INPUT
+    assert done.stderr.startswith("error: nowhere.h5: ")

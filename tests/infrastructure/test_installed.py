@@ -1,0 +1,137 @@
+"""A wheel of this package, used from a folder that has none of its source.
+
+Oracles: the files that git tracks; the pictures and meshes that the source tree draws of the same
+file; a Python in which torch, mpi4py and plotly cannot be imported.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from folders import ROOT
+from surface_files import write_surface
+from test_entry_point import NETWORK
+
+from landscape_mpi.errors import EXIT_BAD_INPUT
+
+SOURCES = ("landscape_mpi", "setup.py", "setup.cfg", "README.md", "LICENSE")
+OF_MPI = ("OMPI_COMM_", "PMIX_", "PMI_")  # say that a launcher started this process
+ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Return a wheel built from a copy of the sources, with what this environment has."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in SOURCES:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    pip(["wheel", "--no-deps", "--no-build-isolation", "-w", "dist", "."], folder)
+    return next((folder / "dist").glob("*.whl"))
+
+
+def pip(words, folder):
+    argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", *words]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def elsewhere(wheel, tmp_path_factory):
+    """Return a function that runs the installed package in a folder of its own."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    site, light = folder / "site", folder / "light"
+    pip(["install", "--no-deps", "--target", str(site), str(wheel)], folder)
+    light.mkdir()
+    for name in ("torch", "mpi4py", "plotly"):
+        (light / f"{name}.py").write_text(ABSENT)
+
+    def run(words, *, is_light=True):
+        path = [str(light), str(site)] if is_light else [str(site)]
+        own = {name: value for name, value in os.environ.items() if not name.startswith(OF_MPI)}
+        env = own | {"PYTHONPATH": os.pathsep.join(path)}
+        argv = [str(site / "bin/landscape-mpi"), *words]
+        return subprocess.run(
+            argv, cwd=folder, env=env, capture_output=True, text=True, check=False
+        )
+
+    run.folder = folder
+    alpha, beta = np.linspace(-1, 1, 5), np.linspace(-1, 1, 4)
+    heights = 0.1 + alpha[:, None] ** 2 + beta**2
+    write_surface(folder / "bowl.h5", alpha, beta, {"train_loss": heights})
+    return run
+
+
+def test_the_wheel_has_every_file_of_the_package(wheel):
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "landscape_mpi"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip(f"git does not list the files: {listed.stderr}")
+    there = [name for name in listed.stdout.split() if (ROOT / name).exists()]
+    packed = [n for n in zipfile.ZipFile(wheel).namelist() if n.startswith("landscape_mpi/")]
+    assert sorted(packed) == sorted(there)
+
+
+def test_pictures_and_meshes_need_neither_torch_nor_mpi(elsewhere, tmp_path):
+    shutil.copy(elsewhere.folder / "bowl.h5", tmp_path)
+    for words in (
+        ["plot", "bowl.h5", "--quantity=train_loss", "--kind=contour", "--dpi=50"],
+        ["vtp", "bowl.h5", "--paraview"],
+    ):
+        done = elsewhere(words)
+        assert done.returncode == 0, done.stderr
+        argv = [sys.executable, "-m", f"landscape_mpi.{words[0]}", *words[1:]]
+        subprocess.run(argv, cwd=tmp_path, env=source_tree(), capture_output=True, check=True)
+    for name in ("bowl_train_loss_contour.png", "bowl.vtp", "bowl_paraview.py"):
+        assert (elsewhere.folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+def source_tree():
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def test_a_page_has_its_own_files_with_it(elsewhere, tmp_path):
+    done = elsewhere(["report", "bowl.h5", "--out=page.html"], is_light=False)
+    assert done.returncode == 0, done.stderr
+    page = (elsewhere.folder / "page.html").read_text()
+    for script in sorted((ROOT / "landscape_mpi/views/report/script").glob("*.js")):
+        first = next(line for line in script.read_text().splitlines() if "function" in line)
+        assert first.strip() in page, script.name
+
+
+@pytest.mark.parametrize(
+    ("words", "package", "extra"),
+    [
+        (["report", "bowl.h5"], "plotly", "report"),
+        (["train", "--model=cnn1", "--data=digits", "--out=a.pt"], "torch", "compute"),
+        (["surface", "--model=cnn1", "--data=digits", "--x=0", "--out=a.h5"], "mpi4py", "compute"),
+    ],
+)
+def test_a_light_installation_names_the_extra(elsewhere, words, package, extra):
+    done = elsewhere(words)
+    assert done.returncode == EXIT_BAD_INPUT
+    assert package in done.stderr
+    assert f"pip install 'landscape_mpi[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_installed_package_computes_on_ranks(elsewhere, mpiexec):
+    folder = elsewhere.folder
+    script = folder / "site/bin/landscape-mpi"
+    (folder / "net.py").write_text(NETWORK)
+    words = ["surface", "--model=net:network", "--data=digits", "--limit=20", "--x=-1:1:3"]
+    where = {"PYTHONPATH": str(folder / "site")}
+    argv = [sys.executable, script, *words, "--device=cpu", "--out=line.h5"]
+    mpiexec(2, argv, cwd=folder, env=where, check=True)
+    shown = elsewhere(["surface", "--status", "line.h5"])
+    assert "3 of 3 points" in shown.stdout, shown.stdout + shown.stderr
