@@ -7,6 +7,7 @@ axes that the user has placed: see views/given_axes.py.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,8 @@ UNDATED: dict[str, dict[str, None]] = {
 LEFT, RIGHT, BOTTOM, TOP = 0.9, 2.0, 1.1, 0.7  # inches around the axes, cropped on writing
 LONG_SIDE = 4.2  # inches
 EQUAL_UP_TO = 2.5  # largest ratio of the ranges of axes that gets equal aspect
+BRACKETS = re.compile(r"\([^()]{,24}\)")
+HARD_SPACE = "\N{NO-BREAK SPACE}"  # textwrap does not break there
 CHARACTER, TITLE_CHARACTER = 0.064, 0.078  # inches, mean width of a letter
 TICK_HEIGHT = 0.19  # inches
 LETTERS = 0.7  # of that: the part that the letters take
@@ -260,8 +263,13 @@ def axis_label(surface: Surface, name: str, inches: float) -> str:
 
 
 def wrap(text: str, inches: float, character: float = CHARACTER) -> str:
-    """Return text in lines of this length, so that mathtext leaves it alone."""
-    return plain(textwrap.fill(text, max(12, int(inches / (character * current_page().letters)))))
+    """Return text in lines of this length, so that mathtext leaves it alone.
+
+    What stands in brackets stays in one line if it fits.
+    """
+    width = max(12, int(inches / (character * current_page().letters)))
+    kept = BRACKETS.sub(lambda found: found[0].replace(" ", HARD_SPACE), text)
+    return plain(textwrap.fill(kept, width).replace(HARD_SPACE, " "))
 
 
 def plain(text: str) -> str:

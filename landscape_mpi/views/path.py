@@ -115,7 +115,8 @@ def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift, *, mark_end: bool
     dropped = points[run.drops]
     if len(dropped):
         place = lift(dropped)
-        axes.plot(*place, color=DROPPED, markersize=6.0, markeredgewidth=0.6, zorder=3.4, **dots)
+        on_star = {"markersize": 5.0, "markeredgewidth": 0.6, "zorder": 5.1}  # the star has 5
+        axes.plot(*place, color=DROPPED, **on_star, **dots)
     if mark_end:
         end: dict[str, Any] = {**dots, "marker": "D", "markersize": 8.0, "markeredgewidth": 0.8}
         axes.plot(*lift(points[-1:]), color=color, zorder=3.3, **end)

@@ -19,6 +19,7 @@ from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.plane_curve import PlaneCurve, write_plane_curve
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+from landscape_mpi.views.canvas import CHARACTER, wrap
 from landscape_mpi.views.labels import POINT_INCHES
 from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.panel import make_panel
@@ -88,6 +89,23 @@ def test_red_where_the_learning_rate_dropped(kind, figure_of):
     figure = figure_of(kind, make_run("sgd", **SGD), make_run("adam", **ADAM))
     red = lines_of(figure, color=DROPPED)
     np.testing.assert_array_equal(np.concatenate(red), [[1.3, 0.7], [2.0, -1.5]])
+
+
+@pytest.mark.parametrize("kind", FLAT)
+def test_the_star_does_not_hide_where_the_learning_rate_dropped(kind, figure_of):
+    at_center = {"alpha": [1.0, 0.5, 0.0, 0.0], "beta": [1.0, 0.5, 0.0, 0.0], "lr": [1, 1, 1, 0.1]}
+    lines = figure_of(kind, make_run("sgd", **at_center)).axes[0].lines
+    (star,) = (line for line in lines if line.get_marker() == "*")
+    (red,) = (line for line in lines if line.get_color() == DROPPED)
+    assert red.get_zorder() > star.get_zorder()
+    assert red.get_markersize() < star.get_markersize()
+
+
+@pytest.mark.parametrize("length", [16, 20, 28, 36, 40])
+def test_what_stands_in_brackets_stays_in_one_line(length):
+    label = wrap("y: 2nd PCA component (captures 6.5 %)", length * CHARACTER)
+    assert all(line.count("(") == line.count(")") for line in label.split("\n"))
+    assert label.replace("\n", " ") == "y: 2nd PCA component (captures 6.5 %)"
 
 
 @pytest.mark.parametrize("kind", PLANES)
