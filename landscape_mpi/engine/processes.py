@@ -11,7 +11,7 @@ from landscape_mpi.compute.devices.choice import choose_alone
 from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import DataSet
-from landscape_mpi.zoo.team import ALONE, Team
+from landscape_mpi.zoo.process_group import ALONE, ProcessGroup
 
 T = TypeVar("T")
 
@@ -26,9 +26,9 @@ class Processes:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Disband the team, also where bad input ends all of it; after other errors MPI does."""
+        """End the group, also where bad input ends all of it; after other errors MPI does."""
         if kind is None or issubclass(kind, InputError):
-            self.disband_team()
+            self.end_process_group()
         if kind is None:
             self.free()
 
@@ -75,11 +75,11 @@ class Processes:
             torch.set_num_threads(threads)
         return choose_alone(asked)
 
-    def form_team(self, device: Device) -> Team:
+    def start_process_group(self, device: Device) -> ProcessGroup:
         """Return this process's place among those that share every batch. Collective."""
         return ALONE
 
-    def disband_team(self) -> None:
+    def end_process_group(self) -> None:
         """End torch.distributed in this process, if it has started."""
 
     def free(self) -> None:

@@ -19,7 +19,7 @@ from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.engine.processes import Processes
 from landscape_mpi.engine.rank_device import take_device
 from landscape_mpi.zoo.dataset import DataSet, Split
-from landscape_mpi.zoo.team import ALONE, Team
+from landscape_mpi.zoo.process_group import ALONE, ProcessGroup
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class RankProcesses(Processes):
         device.bind()
         return device
 
-    def form_team(self, device: Device) -> Team:
+    def start_process_group(self, device: Device) -> ProcessGroup:
         """Start torch.distributed among the ranks and return this one's place. Collective."""
         if self.size == 1:
             return ALONE
@@ -107,7 +107,7 @@ class RankProcesses(Processes):
         distributed.init_process_group(
             device.backend, store=self._meet(), rank=rank, world_size=self.size
         )
-        return Team(rank, self.size)
+        return ProcessGroup(rank, self.size)
 
     def _meet(self) -> distributed.TCPStore:
         """Return the store in which the ranks find one another, on a free port of rank 0's host."""
@@ -129,7 +129,7 @@ class RankProcesses(Processes):
         port = self.share(store.port if store else None)
         return distributed.TCPStore(host, port, ranks.size, False) if store is None else store
 
-    def disband_team(self) -> None:
+    def end_process_group(self) -> None:
         """End torch.distributed in this process, if it has started."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()

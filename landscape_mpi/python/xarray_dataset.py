@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landscape_mpi.store.marks import Mark
 from landscape_mpi.store.plane_curve import BENDS, PlaneCurve
 from landscape_mpi.store.plane_curve import COLUMNS as CURVE_COLUMNS
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sampling_fields import N_SAMPLES, STANDARD_ERROR
 from landscape_mpi.store.schema import ESTIMATE
+from landscape_mpi.store.solution_marks import Mark
 from landscape_mpi.store.trajectory import COLUMNS as RUN_COLUMNS
 from landscape_mpi.store.trajectory import COMPONENTS, TEXTS, Trajectory
-from landscape_mpi.views.extra import import_extra
+from landscape_mpi.views.optional_packages import import_optional
 
 if TYPE_CHECKING:
     import xarray
@@ -54,7 +54,7 @@ def make_dataset(surface: Surface) -> xarray.Dataset:
     if surface.marks:
         variables |= _of_marks(surface.marks)
         coordinates["mark"] = _names("mark", [mark.name for mark in surface.marks])
-    dataset = import_extra("xarray", MISSING).Dataset(
+    dataset = import_optional("xarray", MISSING).Dataset(
         variables, coordinates, {name: _plain(x) for name, x in surface.attributes.items()}
     )
     dataset.encoding["source"] = str(surface.path)

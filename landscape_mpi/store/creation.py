@@ -19,8 +19,8 @@ from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
 from landscape_mpi.store.checksums import SEAL, seal
 from landscape_mpi.store.directions import write_directions
-from landscape_mpi.store.marks import Mark, write_marks
 from landscape_mpi.store.plane_path import PlanePath, write_path
+from landscape_mpi.store.solution_marks import Mark, write_marks
 
 # The structure of HDF5 1.8 has checksums, unlike the default. That of 1.10 would mark a file as
 # open until it is closed, and a killed job would leave the mark behind.

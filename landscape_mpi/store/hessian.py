@@ -81,7 +81,7 @@ def stored_subset(path: Path) -> str:
         return str(file[GROUP].attrs.get("subset", UNSAID["subset"]))
 
 
-def make_room(path: Path, attributes: Attributes) -> None:
+def add_eigenvalues(path: Path, attributes: Attributes) -> None:
     """Add the datasets of the eigenvalues to a surface file, or clear existing ones.
 
     Local; call it on one rank, before the file is opened by all.

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.store.dimensions import name_rows, number_rows
-from landscape_mpi.store.marks import Mark
+from landscape_mpi.store.solution_marks import Mark
 
 GROUP = "curve"
 COLUMNS = {

@@ -26,7 +26,6 @@ from landscape_mpi.store.interpolation import (
     read_interpolation,
 )
 from landscape_mpi.store.lines import SOLUTIONS
-from landscape_mpi.store.marks import Mark, read_marks
 from landscape_mpi.store.plane_curve import PlaneCurve, read_plane_curve
 from landscape_mpi.store.sampling import Sampling, read_sampling
 from landscape_mpi.store.sampling_fields import is_of_sampling
@@ -45,6 +44,7 @@ from landscape_mpi.store.schema import (
     RATIO,
     SAMPLED_VERSION,
 )
+from landscape_mpi.store.solution_marks import Mark, read_marks
 from landscape_mpi.store.trajectory import Trajectory, read_trajectory
 
 # Our files that are not surfaces: their kind and their use.

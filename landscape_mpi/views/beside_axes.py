@@ -92,7 +92,7 @@ def legend_under(axes: Axes, entries: Sequence[Artist]) -> None:
     figure = axes.get_figure(root=False)
     assert figure is not None
     if not has_layout(axes):
-        _make_room(axes, UNDER + LINE * len(entries) + TITLE)
+        _free_space_below(axes, UNDER + LINE * len(entries) + TITLE)
     drop = ScaledTranslation(0.0, -_reach_below(axes) - UNDER, figure.dpi_scale_trans)
     place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
     look: dict[str, Any] = {
@@ -144,7 +144,7 @@ def _is_of_grid(axes: Axes) -> bool:
     return axes.get_subplotspec() is not None and allowed
 
 
-def _make_room(axes: Axes, inches: float) -> None:
+def _free_space_below(axes: Axes, inches: float) -> None:
     """Take this much height from the bottom of the axes."""
     height = inches_of(axes)[1]
     share = min(MOST, inches / height)

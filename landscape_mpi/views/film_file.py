@@ -15,8 +15,8 @@ from tqdm import tqdm
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.views.canvas import color_map
-from landscape_mpi.views.extra import import_extra
 from landscape_mpi.views.film import Film, draw_pixels
+from landscape_mpi.views.optional_packages import import_optional
 
 WIDTHS = {".mp4": 960, ".gif": 560}  # pixels
 FPS = {".mp4": 20.0, ".gif": 10.0}  # frames of a turn
@@ -140,7 +140,7 @@ def _ffmpeg() -> Any:
     Raises:
         InputError: If it is not installed.
     """
-    return import_extra(
+    return import_optional(
         "imageio_ffmpeg",
         "--film: an .mp4 needs the package imageio-ffmpeg, which is not installed here: pip "
         "install imageio-ffmpeg. Or name a .gif, which needs no further package.",

@@ -16,11 +16,11 @@ from matplotlib.font_manager import FontProperties
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import Surface, check_computed
-from landscape_mpi.views.along import draw_along_on
 from landscape_mpi.views.barriers import draw_pairs_on
 from landscape_mpi.views.beside_axes import room_beside, settle_layout, sides_in_the_end
 from landscape_mpi.views.canvas import LONG_SIDE, Canvas
 from landscape_mpi.views.critical import with_critical
+from landscape_mpi.views.curve_profile import draw_curve_profile_on
 from landscape_mpi.views.levels import SCALES
 from landscape_mpi.views.line import MEASURES, draw_line_on, group_over_splits, measure_of
 from landscape_mpi.views.page import COLUMNS, SCREEN, Page, on_page
@@ -189,7 +189,7 @@ def _draw_line(panels: list[Panel], canvas: Canvas) -> None:
     if surface.is_curve or surface.has_pairs:
         # One measure fits a pair of axes: the loss, unless something else is requested.
         group = next(iter(group_over_splits(panels).values()))
-        (draw_along_on if surface.is_curve else draw_pairs_on)(group, canvas)
+        (draw_curve_profile_on if surface.is_curve else draw_pairs_on)(group, canvas)
         return
     _check_together(panels)
     draw_line_on(panels, canvas)

@@ -35,9 +35,9 @@ from landscape_mpi.views.canvas import (
     unit_of,
 )
 from landscape_mpi.views.levels import Scale, format_levels, make_scale
-from landscape_mpi.views.marks import draw_marks_on_line
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
+from landscape_mpi.views.solution_marks import draw_marks_on_line
 
 SIDES = (5.0, 3.2)  # inches
 MARGIN = 0.05  # share of the range of values, above and below

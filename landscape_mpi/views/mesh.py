@@ -1,6 +1,6 @@
 """A surface as a mesh for ParaView: points at (alpha, beta, height), quantities on the points.
 
-A complete plane gives quads; a partial one the triangles of ``views.cells``; a line gives
+A complete plane gives quads; a partial one the triangles of ``views.mesh_faces``; a line gives
 polylines. Points that are not computed or have no finite height are left out together with their
 cells, and a polyline ends before such a point.
 
@@ -27,10 +27,10 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sampling_fields import N_SAMPLES, STANDARD_ERROR
 from landscape_mpi.store.schema import ESTIMATE
 from landscape_mpi.store.sums import with_sum
-from landscape_mpi.views.cells import connect
 from landscape_mpi.views.cut import cut_between
 from landscape_mpi.views.heights import LINEAR, Heights, check_ends
 from landscape_mpi.views.mesh_arrays import averages_of, logarithm_of, normals_of, texture_of
+from landscape_mpi.views.mesh_faces import connect
 
 HEIGHT = "height"
 NO_FACES = np.empty((0, 4), dtype=np.int64)

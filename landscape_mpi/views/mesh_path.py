@@ -15,8 +15,8 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
 from landscape_mpi.store.trajectory import RunPath
 from landscape_mpi.views.heights import LINEAR, Heights
-from landscape_mpi.views.lift import fine, lift_onto, points_of
 from landscape_mpi.views.mesh import NO_FACES, Mesh, describe_height, runs_of, shown_heights
+from landscape_mpi.views.points_on_surface import fine, lift_onto, points_of
 
 N_STRAIGHT = 61  # points of the straight line between two solutions, so that it follows the mesh
 OF_CURVE, OF_STRAIGHT, OF_BENDS = 0.0, 1.0, 2.0  # as the rows of a file of curve evaluate

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.views.extra import import_extra
+from landscape_mpi.views.optional_packages import import_optional
 from landscape_mpi.views.panel import Panel
 
 EIGHT, FOUR = 8, 4
@@ -69,7 +69,7 @@ def import_gudhi() -> Any:
     Raises:
         InputError: If it is not installed.
     """
-    return import_extra(
+    return import_optional(
         "gudhi",
         "gudhi, which computes minima, saddles and their persistence, is not installed. Install "
         "it with pip install gudhi (or the extra topology of this package).",

@@ -10,10 +10,10 @@ import numpy as np
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.schema import HESSIAN, RATIO
 from landscape_mpi.views.camera import Camera
-from landscape_mpi.views.cells import Cells, connect
 from landscape_mpi.views.coarse import on_its_own_grid, thinned
 from landscape_mpi.views.default_scale import scale_of
 from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
+from landscape_mpi.views.mesh_faces import Cells, connect
 
 if TYPE_CHECKING:
     from landscape_mpi.views.topology import Topology

@@ -13,7 +13,7 @@ from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import RunPath
 from landscape_mpi.views.canvas import count_points, plain
-from landscape_mpi.views.lift import fine, points_of
+from landscape_mpi.views.points_on_surface import fine, points_of
 
 # These colours stand out on viridis and on white, also for most colour-blind people.
 RUN_COLORS = ("black", "#e6399b", "#ff8c1a", "#56b4e9", "#8c564b", "#b8b8b8")

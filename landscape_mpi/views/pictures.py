@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.schema import RATIO
-from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.barriers import draw_barriers
 from landscape_mpi.views.canvas import plain
 from landscape_mpi.views.choice import choose_quantities
+from landscape_mpi.views.curve_profile import draw_curve_profile
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel, thin_panel
@@ -85,7 +85,7 @@ def plan_pictures(
             "out."
         )
     if surface.is_curve:
-        return [Picture(_named(stem, "along", suffix), partial(draw_along, panels))]
+        return [Picture(_named(stem, "along", suffix), partial(draw_curve_profile, panels))]
     if surface.has_pairs:
         return [Picture(_named(stem, "barriers", suffix), partial(draw_barriers, panels))]
     if surface.is_line:

@@ -46,10 +46,10 @@ from landscape_mpi.views.critical import critical_points, draw_critical
 from landscape_mpi.views.interpolated import draw_computed
 from landscape_mpi.views.labels import label_lines
 from landscape_mpi.views.levels import Scale, bands_within, format_levels
-from landscape_mpi.views.marks import draw_marks
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths, points_to_keep_free
 from landscape_mpi.views.picture_kind import PictureKind
+from landscape_mpi.views.solution_marks import draw_marks
 
 DOT = 90.0  # points^2: larger than the star of the center, which may lie on top
 

@@ -43,14 +43,14 @@ from landscape_mpi.views.canvas import (
     unit_of,
 )
 from landscape_mpi.views.center_pin import CenterPin
+from landscape_mpi.views.corner_ticks import CornerFreeLocator
 from landscape_mpi.views.cut import cut_between
-from landscape_mpi.views.front_corner import CornerFreeLocator
 from landscape_mpi.views.levels import Scale, format_levels, without_clipping
-from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths
 from landscape_mpi.views.picture_kind import PictureKind
+from landscape_mpi.views.points_on_surface import lift_onto
 from landscape_mpi.views.space import camera_for
 
 SIDES = (4.8, 4.2)  # inches

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.views.cells import connect
+from landscape_mpi.views.mesh_faces import connect
 from landscape_mpi.views.panel import Panel
 
 DEGREE = 3

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.zoo.process_group import ProcessGroup
 from landscape_mpi.zoo.samples import Measured, Tally
-from landscape_mpi.zoo.team import Team
-from landscape_mpi.zoo.training_task import Pass, Share, TrainingTask, weight_in_team
+from landscape_mpi.zoo.training_task import Pass, Share, TrainingTask, weight_in_group
 
 Found = torch.Tensor | tuple[torch.Tensor, torch.Tensor | float]
 LossOfBatch = Callable[[nn.Module, Any], Found]  # losses [n], or their sum and a count
@@ -51,7 +51,7 @@ class BatchTask(TrainingTask):
             train: Batches to train on.
             test: Batches to evaluate; None if there are none.
             device: Device of the batches.
-            at_a_time: Number of batches in a step; the processes of a team divide them.
+            at_a_time: Number of batches in a step; the processes of a group divide them.
             seeded: Context that sets the random numbers of a test batch, by its number, and
                 restores them.
         """
@@ -76,26 +76,26 @@ class BatchTask(TrainingTask):
 
     def share(self, module: nn.Module, batch: torch.Tensor, known: Pass) -> Share:
         """Return the contribution of this process's batches; see TrainingTask."""
-        own = known.team.part_of(batch)
+        own = known.group.part_of(batch)
         n_own = own.stop - own.start
         # A process without a batch must enter the backward pass too: it uses one with weight 0.
         indices = batch[own if n_own else slice(0, 1)].tolist()
         with known.precision:
             total, count = module([self._train[index] for index in indices])
-        weight = weight_in_team(count if n_own else 0.0, known.team, self._device)
+        weight = weight_in_group(count if n_own else 0.0, known.group, self._device)
         return Share(_mean(total, count), weight, bool(n_own))
 
     @torch.no_grad()
-    def test(self, network: nn.Module, team: Team) -> tuple[float | None, float | None]:
+    def test(self, network: nn.Module, group: ProcessGroup) -> tuple[float | None, float | None]:
         """Return the loss of the test batches, if there are any; see TrainingTask."""
         if self._test is None:
             return None, None
         tally, module = Tally(self._device, has_error=False), self.module(network)
         numbers = torch.arange(len(self._test))
-        for index in numbers[team.part_of(numbers)].tolist():
+        for index in numbers[group.part_of(numbers)].tolist():
             with self._seeded(index):
                 tally.add(_mean(*module([self._test[index]])))
-        return tally.result(team)
+        return tally.result(group)
 
 
 class WithFunction(nn.Module):

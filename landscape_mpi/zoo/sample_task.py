@@ -10,10 +10,10 @@ from torch import nn
 
 from landscape_mpi.zoo.augment import crop_flip, draw_crops
 from landscape_mpi.zoo.dataset import DataSet
+from landscape_mpi.zoo.process_group import ProcessGroup
 from landscape_mpi.zoo.recipe import Recipe
 from landscape_mpi.zoo.samples import LossSamples, Samples, TargetLoss, evaluate
-from landscape_mpi.zoo.team import Team
-from landscape_mpi.zoo.training_task import Pass, Share, TrainingTask, weight_in_team
+from landscape_mpi.zoo.training_task import Pass, Share, TrainingTask, weight_in_group
 
 
 class SampleTask(TrainingTask):
@@ -54,7 +54,7 @@ class SampleTask(TrainingTask):
 
     def share(self, module: nn.Module, batch: torch.Tensor, known: Pass) -> Share:
         """Return the contribution of this process's samples; see TrainingTask."""
-        samples, team, own = self._train, known.team, known.team.part_of(batch)
+        samples, group, own = self._train, known.group, known.group.part_of(batch)
         n_own = own.stop - own.start
         # A process without samples must enter the backward pass too: it uses one with weight 0.
         own = own if n_own else slice(0, 1)
@@ -66,14 +66,14 @@ class SampleTask(TrainingTask):
             outputs = module(samples.as_seen(inputs))
         measured = samples.measure(outputs.float(), targets)
         if isinstance(samples, LossSamples):
-            weight = weight_in_team(measured.n if n_own else 0, team, self._device)
+            weight = weight_in_group(measured.n if n_own else 0, group, self._device)
             return Share(measured, weight, bool(n_own))
         # The gradients of all processes are averaged, so each is weighted by its number of targets.
-        share = samples.weight_of(targets[:n_own], samples.targets[batch], team.size)
+        share = samples.weight_of(targets[:n_own], samples.targets[batch], group.size)
         return Share(measured, share, bool(n_own))
 
-    def test(self, network: nn.Module, team: Team) -> tuple[float | None, float | None]:
+    def test(self, network: nn.Module, group: ProcessGroup) -> tuple[float | None, float | None]:
         """Return loss and error of the test split if there is one; see TrainingTask."""
         if "test" not in self._splits:
             return None, None
-        return evaluate(network, self._splits["test"], team)
+        return evaluate(network, self._splits["test"], group)

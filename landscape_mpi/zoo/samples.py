@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from landscape_mpi.zoo.dataset import DataSet, Split
-from landscape_mpi.zoo.team import ALONE, Team
+from landscape_mpi.zoo.process_group import ALONE, ProcessGroup
 
 N_AT_ONCE = 1000  # number of samples in a batch of evaluation
 
@@ -143,9 +143,9 @@ class Tally:
             self._sums[2] += measured.n_wrong
             self._sums[3] += measured.n if measured.n_targets is None else measured.n_targets
 
-    def result(self, team: Team) -> tuple[float, float | None]:
-        """Return mean loss, and error in percent if there is one. Collective over the team."""
-        team.add_up(self._sums)
+    def result(self, group: ProcessGroup) -> tuple[float, float | None]:
+        """Return mean loss, and error in percent if there is one. Collective over the group."""
+        group.add_up(self._sums)
         loss, n, n_wrong, n_targets = self._sums.tolist()
         # NaN if nothing counts, because there is no mean.
         mean = loss / n if n else math.nan
@@ -154,20 +154,20 @@ class Tally:
 
 @torch.no_grad()
 def evaluate(
-    network: nn.Module, samples: Samples, team: Team = ALONE
+    network: nn.Module, samples: Samples, group: ProcessGroup = ALONE
 ) -> tuple[float, float | None]:
     """Return a network's mean loss, and error in percent if there is one. Collective.
 
     Args:
-        network: Network in evaluation mode, the same on the whole team.
+        network: Network in evaluation mode, the same on the whole group.
         samples: All samples of the split.
-        team: Processes that share the work.
+        group: Processes that share the work.
     """
     tally = Tally(samples.targets.device, has_error=samples.has_error)
-    own = team.part_of(samples.targets)
+    own = group.part_of(samples.targets)
     for inputs, targets in zip(
         samples.inputs[own].split(N_AT_ONCE), samples.targets[own].split(N_AT_ONCE), strict=True
     ):
         if len(targets):
             tally.add(samples.measure(network(samples.as_seen(inputs)), targets))
-    return tally.result(team)
+    return tally.result(group)

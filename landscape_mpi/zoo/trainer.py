@@ -14,10 +14,10 @@ from torch import nn
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.dataset import DataSet
 from landscape_mpi.zoo.own_network import seed_generators
+from landscape_mpi.zoo.process_group import ALONE, ProcessGroup
 from landscape_mpi.zoo.recipe import Epoch, Recipe
 from landscape_mpi.zoo.sample_task import SampleTask
 from landscape_mpi.zoo.samples import Tally
-from landscape_mpi.zoo.team import ALONE, Team
 from landscape_mpi.zoo.training_task import Pass, TrainingTask
 from landscape_mpi.zoo.weights import weights_of
 
@@ -48,18 +48,18 @@ class Trainer:
         recipe: Recipe,
         *,
         device: torch.device,
-        team: Team = ALONE,
+        group: ProcessGroup = ALONE,
         penalty: Callable[[], torch.Tensor] | None = None,
         rate_of: Callable[[int], float] | None = None,
     ) -> None:
-        """Begin a run. Collective over the team.
+        """Begin a run. Collective over the group.
 
         Args:
             network: Network to train in place; moved to the device.
             task: Batches and loss, on the device.
             recipe: How to train.
             device: Device of the training.
-            team: The processes that train this network together, from the same weights.
+            group: The processes that train this network together, from the same weights.
             penalty: Function that adds a penalty after a pass; the reported loss does not contain
                 it.
             rate_of: Learning rate of each step of the run, counted from 1; None for the recipe's
@@ -68,13 +68,13 @@ class Trainer:
         self.network = network.to(device)
         self.recipe = recipe
         self.n_done = 0  # number of epochs done
-        self._team = team
+        self._group = group
         self._penalty = penalty
         self._device = device
         self.task = task
         self._generator = torch.Generator()
         self._optimizer = make_optimizer(network, recipe)
-        self._joined = team.join(task.module(self.network))
+        self._joined = group.join(task.module(self.network))
         self._rate_of = rate_of or self._rate_of_recipe
 
     @property
@@ -110,7 +110,7 @@ class Trainer:
         return Epoch(self.n_done, lr, loss, error, test_loss, test_error, seconds)
 
     def state(self) -> dict[str, Any]:
-        """Return everything that the next epoch depends on, the same on the whole team.
+        """Return everything that the next epoch depends on, the same on the whole group.
 
         Tensors are not copied.
         """
@@ -130,16 +130,16 @@ class Trainer:
         """Seed the epoch's random numbers by its number, independent of earlier epochs."""
         numbers = [self.recipe.seed, self.n_done]
         self._generator.manual_seed(_mix(*numbers))  # for order and crops: the same everywhere
-        seed_generators(_mix(*numbers, 1 + self._team.rank))  # for dropout and the user's loss
+        seed_generators(_mix(*numbers, 1 + self._group.rank))  # for dropout and the user's loss
 
     def test(self) -> tuple[float | None, float | None]:
         """Return loss and error of the test split at the current weights, if any. Collective.
 
-        Afterwards the network is in evaluation mode, with the same buffers on the whole team.
+        Afterwards the network is in evaluation mode, with the same buffers on the whole group.
         """
         self.network.eval()
-        self._team.share_buffers(self.network)
-        return self.task.test(self.network, self._team)
+        self._group.share_buffers(self.network)
+        return self.task.test(self.network, self._group)
 
     def _pass_over(self, on_batch: Callable[[], object]) -> tuple[float, float | None]:
         """Train for one epoch; return mean loss and error of its batches."""
@@ -150,7 +150,7 @@ class Trainer:
             self._set_rate(self._rate_of(step))
             self._step(batch, tally)
             on_batch()
-        return tally.result(self._team)
+        return tally.result(self._group)
 
     def _set_rate(self, rate: float) -> None:
         for group in self._optimizer.param_groups:
@@ -159,7 +159,7 @@ class Trainer:
     def _step(self, batch: Any, tally: Tally) -> None:
         bf16 = self.recipe.precision == "bf16"
         precision = torch.autocast(self._device.type, torch.bfloat16, enabled=bf16)
-        known = Pass(self._generator, self._team, precision)
+        known = Pass(self._generator, self._group, precision)
         share = self.task.share(self._joined, batch, known)
         minimised = share.measured.loss
         if self._penalty is not None:

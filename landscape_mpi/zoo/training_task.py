@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from landscape_mpi.zoo.process_group import ProcessGroup
 from landscape_mpi.zoo.samples import Measured
-from landscape_mpi.zoo.team import Team
 
 
 @dataclass(frozen=True)
 class Pass:
     """Hold the inputs of a step besides its batch."""
 
-    generator: torch.Generator  # on the CPU, with the same numbers on the whole team
-    team: Team
+    generator: torch.Generator  # on the CPU, with the same numbers on the whole group
+    group: ProcessGroup
     precision: AbstractContextManager[object]  # context in which the network computes
 
 
@@ -40,7 +40,7 @@ class TrainingTask(ABC):
     has_error: bool  # whether samples can be misclassified
 
     def module(self, network: nn.Module) -> nn.Module:
-        """Return the module that a step calls and that the processes of a team join.
+        """Return the module that a step calls and that the processes of a group join.
 
         Args:
             network: Network to train.
@@ -53,7 +53,7 @@ class TrainingTask(ABC):
 
     @abstractmethod
     def share(self, module: nn.Module, batch: Any, known: Pass) -> Share:
-        """Return this process's contribution to a step. Collective over the team.
+        """Return this process's contribution to a step. Collective over the group.
 
         Args:
             module: Result of module(), joined, in training mode.
@@ -62,26 +62,28 @@ class TrainingTask(ABC):
         """
 
     @abstractmethod
-    def test(self, network: nn.Module, team: Team) -> tuple[float | None, float | None]:
+    def test(self, network: nn.Module, group: ProcessGroup) -> tuple[float | None, float | None]:
         """Return loss and error of the test split, each if there is one. Collective.
 
         Args:
-            network: Network in evaluation mode, the same on the whole team.
-            team: Processes that share the work.
+            network: Network in evaluation mode, the same on the whole group.
+            group: Processes that share the work.
         """
 
 
-def weight_in_team(own: float | torch.Tensor, team: Team, device: torch.device) -> torch.Tensor:
+def weight_in_group(
+    own: float | torch.Tensor, group: ProcessGroup, device: torch.device
+) -> torch.Tensor:
     """Return the weight of this process's mean when the means of all processes are averaged.
 
-    Collective over the team.
+    Collective over the group.
 
     Args:
         own: Sum of the weights of the process's samples.
-        team: All processes.
+        group: All processes.
         device: Device on which they communicate.
     """
     mine = torch.as_tensor(own, dtype=torch.float64, device=device).detach()
     total = mine.clone()
-    team.add_up(total)
-    return torch.where(total == 0, torch.zeros_like(total), mine * team.size / total)
+    group.add_up(total)
+    return torch.where(total == 0, torch.zeros_like(total), mine * group.size / total)

@@ -22,8 +22,8 @@ from problems.plain import LOOPS
 from torch.optim.swa_utils import update_bn
 
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.views.along import draw_along
 from landscape_mpi.views.barriers import draw_barriers
+from landscape_mpi.views.curve_profile import draw_curve_profile
 from landscape_mpi.views.pictures import make_panels
 from landscape_mpi.zoo.trainer import Trainer
 
@@ -182,7 +182,7 @@ def test_a_metric_has_its_own_unit_and_one_picture_for_both_splits(with_metrics)
     assert {axes.get_title() for axes in figure.axes[1::2]} == {
         f"barrier of the {label}\ntraining set above, test set below" for label in labels
     }
-    figure = draw_along(make_panels(along, None))
+    figure = draw_curve_profile(make_panels(along, None))
     assert {axes.get_ylabel() for axes in figure.axes} - {"length of the path (1)"} >= labels
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert not any("%" in text for text in texts)
@@ -195,7 +195,7 @@ def test_one_split_of_a_metric_keeps_its_name(with_metrics):
     left, right = figure.axes[:2]
     assert left.get_ylabel().replace("\n", " ") == "missed_by_much over the test set (%)"
     assert right.get_title() == "barrier of the missed by much (%)\ntest set"
-    figure = draw_along(make_panels(along, ["train_error"]))
+    figure = draw_curve_profile(make_panels(along, ["train_error"]))
     assert figure.axes[0].get_ylabel() == "error"
 
 

@@ -31,9 +31,9 @@ def listening():
 ranks = start_ranks()
 before = listening()
 with RankProcesses(ranks) as processes:
-    team = processes.form_team(CPU)
+    group = processes.start_process_group(CPU)
     places = sorted(place.split(":")[0] for place, _ in listening() - before)
-    assert team.size == 2
+    assert group.size == 2
     Path(f"{sys.argv[1]}/{ranks.rank}.txt").write_text(" ".join(places))
 """
 LOCAL = "0100007F"  # 127.0.0.1
@@ -49,11 +49,11 @@ def test_training_listens_on_one_interface(tmp_path, mpiexec):
 
 @pytest.mark.parallel([2])
 def test_a_refused_run_leaves_its_team():
-    """Training in one process after the other would otherwise meet the first one's team."""
+    """Training in one process after the other would otherwise meet the first one's group."""
 
     def refuse(ranks):
         with RankProcesses(ranks) as processes:
-            processes.form_team(CPU)
+            processes.start_process_group(CPU)
             raise InputError("nothing to learn from")
 
     ranks = start_ranks()

@@ -18,7 +18,7 @@ from landscape_mpi.compute.curve import weights_at
 from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.plane_path import path_of
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.views.along import draw_along
+from landscape_mpi.views.curve_profile import draw_curve_profile
 from landscape_mpi.views.pictures import make_panels
 from landscape_mpi.views.plane import CONTOUR
 from landscape_mpi.zoo.curve_file import read_curve, write_curve
@@ -186,7 +186,7 @@ def test_the_picture_of_an_evaluated_curve_has_both_paths(curves, tmp_path, caps
     words = ("evaluate", curves / "bezier.pt", "--points", 4, "--limit", 100)
     assert run(*words, "--out", out)[0] == 0
     surface = read_surface(out)
-    figure = draw_along(make_panels(surface, None))
+    figure = draw_curve_profile(make_panels(surface, None))
     losses, errors = figure.axes
     assert (losses.get_ylabel(), errors.get_ylabel()) == ("loss (nat)", "error (%)")
     drawn = [line for line in errors.get_lines() if isinstance(line, Line2D)]

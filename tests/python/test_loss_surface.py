@@ -28,8 +28,8 @@ from path_of_a_run import make_run
 import landscape_mpi
 from landscape_mpi import surface as surface_command
 from landscape_mpi.errors import InputError, MissingInputError
-from landscape_mpi.store.marks import Mark, write_marks
 from landscape_mpi.store.plane_curve import PlaneCurve, write_plane_curve
+from landscape_mpi.store.solution_marks import Mark, write_marks
 from landscape_mpi.store.trajectory import Trajectory, write_trajectory
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.picture_kind import find_kind

@@ -14,10 +14,10 @@ from landscape_mpi.store import schema
 from landscape_mpi.store.creation import REPEATS, SurfaceContent, create_surface
 from landscape_mpi.store.curve import AXIS_WORDS, CURVE
 from landscape_mpi.store.ensemble import TABLES, EnsembleContent, write_ensemble
-from landscape_mpi.store.hessian import make_room
+from landscape_mpi.store.hessian import add_eigenvalues
 from landscape_mpi.store.lines import AXIS_WORDS as PAIR_WORDS
-from landscape_mpi.store.marks import Mark
 from landscape_mpi.store.plane_curve import BENDS, COLUMNS, PlaneCurve
+from landscape_mpi.store.solution_marks import Mark
 from landscape_mpi.store.spectrum import Spectrum, write_spectrum
 from landscape_mpi.store.trajectory import COLUMNS as PATH_COLUMNS
 from landscape_mpi.store.trajectory import RunPath, Trajectory
@@ -74,7 +74,7 @@ def evaluated_curve(path):
 
 
 def with_eigenvalues(path):
-    make_room(make_surface(path), {"samples": 5})
+    add_eigenvalues(make_surface(path), {"samples": 5})
     return path
 
 

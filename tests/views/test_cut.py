@@ -6,9 +6,9 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonDataModel import vtkPlane
 from vtkmodules.vtkFiltersCore import vtkClipPolyData, vtkTriangleFilter
 
-from landscape_mpi.views.cells import connect
 from landscape_mpi.views.cut import cut_above, cut_between, triangles_of
 from landscape_mpi.views.mesh import Mesh, to_polydata
+from landscape_mpi.views.mesh_faces import connect
 
 
 def grid(n, function):

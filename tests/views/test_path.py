@@ -21,10 +21,10 @@ from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.trajectory import Trajectory, write_trajectory
 from landscape_mpi.views.canvas import CHARACTER, wrap
 from landscape_mpi.views.labels import POINT_INCHES
-from landscape_mpi.views.lift import lift_onto
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.path import DROPPED, RUN_COLORS
 from landscape_mpi.views.picture_kind import find_kind
+from landscape_mpi.views.points_on_surface import lift_onto
 
 ALPHA, BETA = np.linspace(-1.0, 5.0, 13), np.linspace(-2.0, 2.0, 9)
 SGD = {"alpha": [4.0, 3.0, 1.3, 0.0], "beta": [1.0, 1.5, 0.7, 0.0], "lr": [0.1, 0.1, 0.01, 0.01]}

@@ -19,8 +19,8 @@ from vtkmodules.vtkRenderingCore import (
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.box import basin_in, ranges_of, sides_of_box, visible_heights
 from landscape_mpi.views.camera import AZIMUTHS, Basin, Camera, choose_camera, share_seen
-from landscape_mpi.views.cells import connect
 from landscape_mpi.views.mesh import Mesh, to_polydata
+from landscape_mpi.views.mesh_faces import connect
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.space import Space, stand_up
 from landscape_mpi.views.visibility import are_seen, clearances, make_terrain

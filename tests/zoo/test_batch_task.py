@@ -39,9 +39,9 @@ from landscape_mpi.engine.rank_processes import RankProcesses
 from landscape_mpi.errors import InputError
 from landscape_mpi.zoo.batch_task import BatchTask
 from landscape_mpi.zoo.dataset import DataSet, Split
+from landscape_mpi.zoo.process_group import ALONE
 from landscape_mpi.zoo.recipe import CurveRecipe, Recipe
 from landscape_mpi.zoo.sample_task import SampleTask
-from landscape_mpi.zoo.team import ALONE
 from landscape_mpi.zoo.trainer import Trainer, _mix
 
 CPU = torch.device("cpu")
@@ -318,9 +318,9 @@ def test_two_ranks_train_as_one(tiny, at_a_time):
     """With one batch a step, one of the ranks has none."""
     found = []
     with RankProcesses(start_ranks()) as crew:
-        for team in (crew.form_team(CpuDevice()), ALONE):
+        for group in (crew.start_process_group(CpuDevice()), ALONE):
             task = BatchTask(tiny.loss, tiny.batches, tiny.batches, device=CPU, at_a_time=at_a_time)
-            trainer = Trainer(tiny.build(), task, recipe(momentum=0.9), device=CPU, team=team)
+            trainer = Trainer(tiny.build(), task, recipe(momentum=0.9), device=CPU, group=group)
             epochs = [trainer.run_epoch() for _ in range(2)]
             losses = torch.tensor([(epoch.train_loss, epoch.test_loss) for epoch in epochs])
             found.append([losses, *trainer.network.parameters()])

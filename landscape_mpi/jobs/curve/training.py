@@ -204,9 +204,9 @@ def _set_up(
     def penalty() -> torch.Tensor:
         return asked.weight_decay / 2 * curve.square_norm
 
-    team = processes.form_team(device)
+    group = processes.start_process_group(device)
     task = inputs.task(device, processes, test=False)
-    trainer = Trainer(curve, task, inputs.recipe, device=device.place, team=team, penalty=penalty)
+    trainer = Trainer(curve, task, inputs.recipe, device=device.place, group=group, penalty=penalty)
     setting = {"device": device.kind, "threads": torch.get_num_threads(), "ranks": processes.size}
     training = CurveTraining(asked, trainer, curve, states, content, setting, lock)
     if left is not None:

@@ -104,14 +104,14 @@ def set_up(
         )
     )
     left = processes.share(opened[1] if opened else None)
-    team = processes.form_team(device)
+    group = processes.start_process_group(device)
     inputs.network.load_state_dict(start[0])
 
     def make_trainer() -> Trainer:
         task, recipe = inputs.task(device, processes), inputs.recipe
         rate = cycle.rate
         where = device.place
-        return Trainer(inputs.network, task, recipe, device=where, team=team, rate_of=rate)
+        return Trainer(inputs.network, task, recipe, device=where, group=group, rate_of=rate)
 
     trainer = processes.agree(make_trainer)
     setting = {"device": device.kind, "threads": torch.get_num_threads(), "ranks": processes.size}

@@ -67,7 +67,7 @@ class Cycling(EpochByEpoch):
         return before + self.epochs_until(iteration)
 
     def after_step(self) -> None:
-        """Measure and collect when the cycle requires it. Collective over the team."""
+        """Measure and collect when the cycle requires it. Collective over the group."""
         self.step += 1
         if self.step in self.measured:
             self.measure()
@@ -79,7 +79,7 @@ class Cycling(EpochByEpoch):
                 self.fresh[len(self.collected)] = copies
 
     def measure(self) -> None:
-        """Add a row for the present weights to the trace. Collective over the team."""
+        """Add a row for the present weights to the trace. Collective over the group."""
         loss, error = self.trainer.test()  # also gives the buffers of rank 0 to all
         assert loss is not None
         row: Row = {

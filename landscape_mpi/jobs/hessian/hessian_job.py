@@ -20,9 +20,9 @@ from landscape_mpi.jobs.hessian.plan import HessianInputs, HessianPlan
 from landscape_mpi.jobs.hessian.points import PointSolver, fit_solver
 from landscape_mpi.store import schema
 from landscape_mpi.store.hessian import (
+    add_eigenvalues,
     check_same_hessian,
     has_hessian,
-    make_room,
     pending_eigenvalues,
 )
 
@@ -85,7 +85,7 @@ class HessianJob(GridJob):
         if has_hessian(self.asked.path) and not self._root.fresh:
             check_same_hessian(self.asked.path, known)
         else:
-            make_room(self.asked.path, known | _described(self.asked, worker))
+            add_eigenvalues(self.asked.path, known | _described(self.asked, worker))
 
     def pending(self) -> np.ndarray:
         """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""

@@ -32,7 +32,7 @@ from landscape_mpi.jobs.surface.direction_kinds import CHOSEN, SCALED, kinds_of
 from landscape_mpi.jobs.surface.request import PlaneRequest, SurfaceRequest
 from landscape_mpi.short_names import short_names
 from landscape_mpi.store.directions import kept_vectors, read_directions
-from landscape_mpi.store.marks import Mark
+from landscape_mpi.store.solution_marks import Mark
 from landscape_mpi.tensor_names import is_statistic
 
 

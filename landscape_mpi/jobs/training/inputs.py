@@ -191,11 +191,11 @@ def set_up(
             lambda: open_folder(RunFolder, folder, identity, fresh=asked.fresh)
         )
     left = processes.share(opened[1] if opened else None)
-    team = processes.form_team(device)
+    group = processes.start_process_group(device)
 
     def make_trainer() -> Trainer:
         task = inputs.task(device, processes)
-        return Trainer(inputs.network, task, inputs.recipe, device=device.place, team=team)
+        return Trainer(inputs.network, task, inputs.recipe, device=device.place, group=group)
 
     trainer = processes.agree(make_trainer)
     setting = {"device": device.kind, "threads": torch.get_num_threads(), "ranks": processes.size}

@@ -22,10 +22,10 @@ from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.common_heights import find_common
 from landscape_mpi.views.default_scale import DefaultScale, default_scale
 from landscape_mpi.views.heights import Heights, end_at
-from landscape_mpi.views.marks import LETTERS
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.path import DROPPED, RUN_COLORS, STRAIGHT
 from landscape_mpi.views.report.gaps import find_gaps
+from landscape_mpi.views.solution_marks import LETTERS
 from landscape_mpi.views.space import Space, stand_up
 
 Packed = dict[str, Any]  # values that json can write

@@ -14,7 +14,7 @@ from pytest_mpi import parallel_assert
 
 from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.train import parse, train
-from landscape_mpi.zoo.team import in_strides
+from landscape_mpi.zoo.process_group import in_strides
 
 
 @pytest.mark.parallel([2])

@@ -47,7 +47,7 @@ LOOKS: tuple[dict[str, Any], ...] = (
 )
 
 
-def draw_along(panels: list[Panel]) -> Figure:
+def draw_curve_profile(panels: list[Panel]) -> Figure:
     """Draw quantities along both paths, loss above error, each against the place t."""
     surface = panels[0].surface
     groups = group_over_splits(panels)
@@ -66,7 +66,7 @@ def draw_along(panels: list[Panel]) -> Figure:
     return figure
 
 
-def draw_along_on(panels: list[Panel], canvas: Canvas) -> None:
+def draw_curve_profile_on(panels: list[Panel], canvas: Canvas) -> None:
     """Draw quantities of one measure along both paths on a canvas."""
     surface, axes = panels[0].surface, canvas.axes
     _draw_group(axes, without_split(panels[0].name), panels, canvas.sides[1])

@@ -9,8 +9,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from landscape_mpi.store.marks import Mark
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.solution_marks import Mark
 from landscape_mpi.views.canvas import plain
 from landscape_mpi.views.panel import Panel
 

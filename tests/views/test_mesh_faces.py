@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from landscape_mpi.views.cells import connect
+from landscape_mpi.views.mesh_faces import connect
 
 
 def area(faces, shape):

@@ -8,7 +8,7 @@ from typing import Any
 from landscape_mpi.errors import InputError
 
 
-def import_extra(name: str, otherwise: str) -> Any:
+def import_optional(name: str, otherwise: str) -> Any:
     """Import an optional package and return it.
 
     Args:

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """Describe this process in torch.distributed's group; it is alone if size is 1."""
 
     rank: int = 0
@@ -66,4 +66,4 @@ def in_strides(strides: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tenso
     return give
 
 
-ALONE = Team()
+ALONE = ProcessGroup()

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from surface_files import plane, write_surface
 
-from landscape_mpi.store.marks import Mark, write_marks
 from landscape_mpi.store.reader import read_surface
+from landscape_mpi.store.solution_marks import Mark, write_marks
 from landscape_mpi.views.line import draw_line
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.plane import CONTOUR, FILLED, HEATMAP
