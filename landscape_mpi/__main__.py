@@ -23,7 +23,7 @@ GROUPS = {
     ),
     "Train, with or without MPI": ("train", "ensemble"),
     "Draw, without torch and without MPI": ("plot", "vtp", "report", "topology"),
-    "Check and measure this machine": ("doctor", "bench"),
+    "Prepare jobs, check and measure this machine": ("templates", "doctor", "bench"),
 }
 COMMANDS = [name for names in GROUPS.values() for name in names]
 USAGE = "usage: landscape-mpi COMMAND [options]\n       landscape-mpi COMMAND --help"

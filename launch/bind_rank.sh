@@ -2,7 +2,7 @@
 # Give one rank of a node its own GPU and the cores beside it, then become the command.
 #
 #   mpirun -n 8 --bind-to none launch/bind_rank.sh COMMAND [ARGUMENT ...]
-#   the same with mpiexec and srun
+#   the same with mpiexec, srun, jsrun and flux run
 #
 # GPU      The one with this rank's number on the node, of NVIDIA, AMD or Intel. A GPU that the launcher
 #          has chosen for the rank stays; if ranks outnumber GPUs, or no tool of the driver lists
@@ -29,14 +29,17 @@ main() {
 find_local_rank() {
     local names
     for names in OMPI_COMM_WORLD_LOCAL_RANK:OMPI_COMM_WORLD_LOCAL_SIZE MPI_LOCALRANKID:MPI_LOCALNRANKS \
-        PMIX_LOCAL_RANK:PMIX_LOCAL_SIZE SLURM_LOCALID:SLURM_NTASKS_PER_NODE; do
+        PMIX_LOCAL_RANK:PMIX_LOCAL_SIZE MV2_COMM_WORLD_LOCAL_RANK:MV2_COMM_WORLD_LOCAL_SIZE \
+        PALS_LOCAL_RANKID:PALS_LOCAL_SIZE JSM_NAMESPACE_LOCAL_RANK:JSM_NAMESPACE_LOCAL_SIZE \
+        FLUX_TASK_LOCAL_ID: SLURM_LOCALID:SLURM_NTASKS_PER_NODE; do
         local rank=${names%:*} size=${names#*:}
-        local_rank=${!rank:-} local_size=${!size:-1}
+        local_rank=${!rank:-} local_size=1
+        if [ -n "$size" ]; then local_size=${!size:-1}; fi
         if [ -n "$local_rank" ]; then return; fi
     done
     echo "bind_rank: no launcher has numbered this rank: OMPI_COMM_WORLD_LOCAL_RANK (Open MPI)," \
-        "MPI_LOCALRANKID (MPICH, Intel MPI), PMIX_LOCAL_RANK and SLURM_LOCALID are not set." \
-        "Start it with mpirun, mpiexec or srun." >&2
+        "MPI_LOCALRANKID (MPICH, Intel MPI), PALS_LOCAL_RANKID, PMIX_LOCAL_RANK, SLURM_LOCALID and the like" \
+        "are not set. Start it with mpirun, mpiexec, srun, jsrun or flux run." >&2
     exit 2
 }
 

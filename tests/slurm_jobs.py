@@ -132,14 +132,14 @@ def write_weights(folder: Path) -> Path:
 
 def lay_out(folder: Path, *, data_dir: str | None = "data") -> Path:
     """Make folder a checkout of its own, its environment.sh edited for the lab."""
-    shutil.copytree(ROOT / "slurm", folder / "slurm")
-    for name in ("landscape_mpi", "launch"):
-        (folder / name).symlink_to(ROOT / name)
+    for name in ("slurm", "launch"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "landscape_mpi").symlink_to(ROOT / "landscape_mpi")
     (folder / "slow.py").write_text(SLOW)
     environment = {"module load": "", ". .venv": f". {sys.prefix}/bin/activate"}
     if data_dir is not None:
         environment["DATA_DIR="] = f"DATA_DIR={data_dir}"
-    edit(folder / "slurm/environment.sh", environment)
+    edit(folder / "launch/environment.sh", environment)
     return folder
 
 

@@ -6,8 +6,15 @@ import os
 from collections.abc import Mapping
 
 # Variables with the rank of a process: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray), PALS
-# (PBS on Cray) and Flux.
-RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PALS_RANKID", "FLUX_TASK_RANK")
+# (PBS on Cray), Flux and jsrun (LSF). launch/run_rank.sh has the same.
+RANKS = (
+    "OMPI_COMM_WORLD_RANK",
+    "PMIX_RANK",
+    "PMI_RANK",
+    "PALS_RANKID",
+    "FLUX_TASK_RANK",
+    "JSM_NAMESPACE_RANK",
+)
 SRUN_TASKS = "SLURM_STEP_NUM_TASKS"  # of a step; a batch script and a shell of salloc have none
 # Variables with the number of started processes, and the names of their launchers.
 SIZES = {
@@ -17,6 +24,7 @@ SIZES = {
     "MVP_COMM_WORLD_SIZE": "MVAPICH's mpirun",
     "PALS_LOCAL_SIZE": "PALS",  # number on this node: only PMI_SIZE may hold the number of all
     "FLUX_JOB_SIZE": "Flux",
+    "JSM_NAMESPACE_SIZE": "jsrun",
     SRUN_TASKS: "srun",
 }
 WAYS_OUT = {

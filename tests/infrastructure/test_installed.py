@@ -18,7 +18,16 @@ from test_entry_point import NETWORK
 
 from landscape_mpi.errors import EXIT_BAD_INPUT
 
-SOURCES = ("landscape_mpi", "setup.py", "setup.cfg", "README.md", "LICENSE")
+SCRIPTS = ("launch", "slurm", "pbs", "lsf")
+SOURCES = (
+    "landscape_mpi",
+    *SCRIPTS,
+    "setup.py",
+    "setup.cfg",
+    "README.md",
+    "LICENSE",
+    "MANIFEST.in",
+)
 OF_MPI = ("OMPI_COMM_", "PMIX_", "PMI_")  # say that a launcher started this process
 ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
 
@@ -79,7 +88,48 @@ def test_the_wheel_has_every_file_of_the_package(wheel):
         pytest.skip(f"git does not list the files: {listed.stderr}")
     there = [name for name in listed.stdout.split() if (ROOT / name).exists()]
     packed = [n for n in zipfile.ZipFile(wheel).namelist() if n.startswith("landscape_mpi/")]
-    assert sorted(packed) == sorted(there)
+    assert sorted(n for n in packed if not n.startswith("landscape_mpi/scripts/")) == sorted(there)
+
+
+def test_the_installed_package_writes_the_scripts_of_jobs(elsewhere):
+    done = elsewhere(["templates", "jobs"])
+    assert done.returncode == 0, done.stderr
+    folder = elsewhere.folder
+    written = [folder / name for name in done.stdout.split()]
+    places = {str(path.relative_to(folder / "jobs")) for path in written}
+    queues = {str(p.relative_to(ROOT)) for n in SCRIPTS[1:] for p in (ROOT / n).iterdir()}
+    assert queues < places
+    assert places - queues >= {"launch/bind_rank.sh", "launch/run_ranks.sh"}
+    for place in places:
+        ours = ROOT / place
+        assert (folder / "jobs" / place).read_bytes() == ours.read_bytes()
+        assert os.access(folder / "jobs" / place, os.X_OK) == os.access(ours, os.X_OK), place
+    missing = subprocess.run(
+        ["launch/local.sh"], cwd=folder / "jobs", capture_output=True, text=True
+    )
+    assert "launch/local.sh" in missing.stderr  # says how it is called
+    assert elsewhere(["templates", "jobs"]).stdout == ""
+
+
+def test_a_script_that_was_edited_is_kept(elsewhere):
+    own = elsewhere.folder / "kept/launch/environment.sh"
+    own.parent.mkdir(parents=True)
+    own.write_text("module load ours\n")
+    done = elsewhere(["templates", "kept"])
+    assert own.read_text() == "module load ours\n"
+    words = "kept, because they differ from those of this version: kept/launch/environment.sh"
+    assert words in done.stdout
+    assert elsewhere(["templates", "kept", "--overwrite"]).stdout.split() == [
+        "kept/launch/environment.sh"
+    ]
+    assert own.read_text() != "module load ours\n"
+
+
+def test_scripts_where_nothing_can_be_written(elsewhere):
+    (elsewhere.folder / "file").write_text("")
+    done = elsewhere(["templates", "file"])
+    assert done.returncode == EXIT_BAD_INPUT
+    assert done.stderr.startswith("error: file/launch/bind_rank.sh: cannot be written: ")
 
 
 def test_pictures_and_meshes_need_neither_torch_nor_mpi(elsewhere, tmp_path):

@@ -118,7 +118,17 @@ def on(node: int) -> str:
 
 @needs_two_cores
 @pytest.mark.parametrize(
-    "name", ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMIX_LOCAL_RANK", "SLURM_LOCALID"]
+    "name",
+    [
+        "OMPI_COMM_WORLD_LOCAL_RANK",
+        "MPI_LOCALRANKID",
+        "PMIX_LOCAL_RANK",
+        "MV2_COMM_WORLD_LOCAL_RANK",
+        "PALS_LOCAL_RANKID",
+        "JSM_NAMESPACE_LOCAL_RANK",
+        "FLUX_TASK_LOCAL_ID",
+        "SLURM_LOCALID",
+    ],
 )
 def test_a_rank_takes_the_gpu_of_its_number_and_the_cores_beside_it(
     name: str, machine: dict[str, str]
@@ -199,7 +209,7 @@ def test_a_process_that_is_no_rank_is_told_how_to_become_one(machine: dict[str, 
     done = run(BIND, "true", env=machine)
     assert done.returncode == 2
     assert "bind_rank: no launcher has numbered this rank" in done.stderr
-    assert "Start it with mpirun, mpiexec or srun." in done.stderr
+    assert "Start it with mpirun, mpiexec, srun, jsrun or flux run." in done.stderr
 
 
 def test_without_a_command_it_says_how_it_is_called(machine: dict[str, str]) -> None:

@@ -41,8 +41,10 @@ from slurm_jobs import (
 )
 
 TEMPLATES = sorted((ROOT / "slurm").glob("*.sbatch"))
-EDITED = [*TEMPLATES, ROOT / "slurm/environment.sh", ROOT / "slurm/pipeline.sh"]
-SCRIPTS = [*sorted((ROOT / "slurm").iterdir()), LAB]
+EDITED = [*TEMPLATES, ROOT / "launch/environment.sh", ROOT / "slurm/pipeline.sh"]
+FOLDERS = ("slurm", "pbs", "lsf", "launch")
+SCRIPTS = [*(p for name in FOLDERS for p in sorted((ROOT / name).iterdir())), LAB]
+SCRIPTS = [path for path in SCRIPTS if path.suffix != ".example"]
 
 
 # A network that is built in the second run of a job, and never in its first one.
@@ -216,7 +218,7 @@ def test_tasks_that_mpi_does_not_join_end_the_job_at_once(
 ) -> None:
     """MPICH finds no PMI that it knows, and starts every task as rank 0 of 1."""
     folder = lay_out(tmp_path / "checkout")
-    own = folder / "slurm/environment.sh"
+    own = folder / "launch/environment.sh"
     own.write_text(own.read_text().replace(f". {sys.prefix}/", f". {mpich}/"))
     changes = LAYOUT | SMALL | TWO_TASKS_A_NODE | {"launcher=": "launcher=(srun --mpi=none)"}
     job = submit_template(folder, "surface.sbatch", changes, lab=lab)
@@ -232,7 +234,7 @@ def test_a_variable_that_is_not_set_ends_the_job_with_its_remedy(submit: Submit)
     job = submit(SMALL, data_dir=None)
     told = job.wait()
     assert (told["JobState"], told["Restarts"]) == ("FAILED", "0")
-    assert "DATA_DIR: write the folder of your data sets into slurm/environment.sh" in job.log()
+    assert "DATA_DIR: write the folder of your data sets into launch/environment.sh" in job.log()
 
 
 def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
@@ -317,7 +319,8 @@ def submit_ranks(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 
     def make(line: str, *options: str, launcher: str = "srun --mpi=none", mpirun: str = "") -> Job:
         folder = tmp_path_factory.mktemp("ranks")
-        (folder / "slurm").symlink_to(ROOT / "slurm")
+        for name in ("slurm", "launch"):
+            (folder / name).symlink_to(ROOT / name)
         (folder / "tmp").mkdir()
         if mpirun:
             (folder / "mpirun").write_text(mpirun)
@@ -488,7 +491,7 @@ def test_ranks_that_leave_in_order_may_take_their_time(
     status: str, lab: dict[str, str], tmp_path: Path
 ) -> None:
     kept = tmp_path / "status"
-    done = srun(lab, "slurm/run_rank.sh", kept, *ONE_BY_ONE, status)
+    done = srun(lab, "launch/run_rank.sh", kept, *ONE_BY_ONE, status)
     assert (done.returncode, done.stderr) == (0, "")
     assert kept.read_text() == f"{status}\n"
 
@@ -526,7 +529,7 @@ def test_any_other_status_of_a_rank_is_that_of_the_step(
     lab: dict[str, str], tmp_path: Path
 ) -> None:
     last = ("bash", "-c", "[ $SLURM_PROCID != 3 ] || exit 9; sleep 90; echo survived")
-    done = srun(lab, "slurm/run_rank.sh", tmp_path / "status", *last)
+    done = srun(lab, "launch/run_rank.sh", tmp_path / "status", *last)
     assert "task 3: Exited with exit code 9" in done.stderr
     assert done.returncode not in (0, 2, 75)
     assert "survived" not in done.stdout

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run one rank, so that the launcher does not take an orderly exit for a crash.
 #
-#   srun --kill-on-bad-exit=1 slurm/run_rank.sh STATUS_FILE COMMAND [ARGUMENT ...]
+#   srun --kill-on-bad-exit=1 launch/run_rank.sh STATUS_FILE COMMAND [ARGUMENT ...]
 #   the same with mpirun and mpiexec
 #
 # --kill-on-bad-exit is there for a rank that died while the others wait for it. But srun then
@@ -14,7 +14,12 @@ status_file=$1
 shift
 trap : USR1 TERM INT # they reach the command as well, and its status is awaited
 # In a job of SLURM, the ranks of mpirun all have the 0 of the batch script in SLURM_PROCID.
-rank=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-${SLURM_PROCID:?is set by srun, which starts this script}}}}
+for name in OMPI_COMM_WORLD_RANK PMIX_RANK PMI_RANK PALS_RANKID JSM_NAMESPACE_RANK FLUX_TASK_RANK \
+    MV2_COMM_WORLD_RANK SLURM_PROCID; do
+    rank=${!name:-}
+    if [ -n "$rank" ]; then break; fi
+done
+: "${rank:?no launcher has numbered this rank: start this script with srun, mpirun, mpiexec, jsrun or flux run}"
 if [ "$rank" = 0 ] && [ -n "${LANDSCAPE_STARTED_FILE:-}" ]; then touch "$LANDSCAPE_STARTED_FILE"; fi
 "$@"
 status=$?

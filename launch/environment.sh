@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Sourced by every template of this folder: modules, Python, data. Edit it once, for the cluster.
+# Sourced by every template of slurm/, pbs/ and lsf/: modules, Python, data. Edit it once, for the cluster.
 
 module load openmpi hdf5          # EDIT: the modules used for make setup; remove this line if there are none
 # shellcheck source=/dev/null
 . .venv/bin/activate              # EDIT: the environment that make setup made
-DATA_DIR=${DATA_DIR:?write the folder of your data sets into slurm/environment.sh}   # EDIT: e.g. /scratch/data
+DATA_DIR=${DATA_DIR:?write the folder of your data sets into launch/environment.sh}   # EDIT: e.g. /scratch/data
