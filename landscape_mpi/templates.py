@@ -21,7 +21,10 @@ from landscape_mpi.errors import InputError
 HERE = Path(__file__).parent
 INSTALLED = HERE / "scripts"  # setup.py puts them there; a checkout has them beside the package
 SCRIPTS = (
-    *(f"launch/{name}.sh" for name in ("bind_rank", "environment", "gpus", "local")),
+    *(
+        f"launch/{name}.sh"
+        for name in ("bind_rank", "environment", "gpus", "image", "local", "pack")
+    ),
     *("launch/run_rank.sh", "launch/run_ranks.sh", "launch/hostfile.example"),
     *("slurm/*", "pbs/*", "lsf/*"),
 )

@@ -5,3 +5,5 @@ module load openmpi hdf5          # EDIT: the modules used for make setup; remov
 # shellcheck source=/dev/null
 . .venv/bin/activate              # EDIT: the environment that make setup made
 DATA_DIR=${DATA_DIR:?write the folder of your data sets into launch/environment.sh}   # EDIT: e.g. /scratch/data
+# EDIT: for many ranks, the file of launch/pack.sh, out of which Python and its packages are read on each node
+export LANDSCAPE_IMAGE=${LANDSCAPE_IMAGE:-}

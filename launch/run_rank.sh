@@ -9,6 +9,8 @@
 # signal) or 2 (bad input), and returns 143 in place of those: a difference of 0.05 s was enough.
 # mpirun does so too. So such a rank leaves with 0, and rank 0 keeps the status in STATUS_FILE.
 set -u
+# shellcheck source=launch/image.sh
+. "$(dirname "${BASH_SOURCE[0]}")/image.sh"
 
 status_file=$1
 shift
@@ -21,8 +23,10 @@ for name in OMPI_COMM_WORLD_RANK PMIX_RANK PMI_RANK PALS_RANKID JSM_NAMESPACE_RA
 done
 : "${rank:?no launcher has numbered this rank: start this script with srun, mpirun, mpiexec, jsrun or flux run}"
 if [ "$rank" = 0 ] && [ -n "${LANDSCAPE_STARTED_FILE:-}" ]; then touch "$LANDSCAPE_STARTED_FILE"; fi
-"$@"
+if [ -n "${LANDSCAPE_IMAGE:-}" ]; then enter_image; fi
+"$@" 9>&-
 status=$?
+if [ -n "${LANDSCAPE_IMAGE:-}" ]; then leave_image; fi
 if [ "$rank" = 0 ]; then echo $status > "$status_file"; fi
 # After a rank that hangs there is no order: the others wait for it.
 if [ $status = 75 ] && [ -e "${LANDSCAPE_STALL_FILE:-}" ]; then exit 75; fi
