@@ -93,9 +93,7 @@ def test_no_word_is_lost_between_two_sheets(page, words):
     assert len(wanted) > 8 * N_SURFACES
     drawn = re.sub(r"\s", "", words)
     counts = {text: wanted.count(text) for text in wanted}
-    lost = [
-        text for text, n in counts.items() if text and drawn.count(re.sub(r"\s", "", text)) < n
-    ]
+    lost = [text for text, n in counts.items() if text and drawn.count(re.sub(r"\s", "", text)) < n]
     assert lost == []
 
 
