@@ -40,7 +40,8 @@ def words_beyond(panel: Panel, *, short: bool = False) -> list[str]:
     ):
         if is_beyond.any():
             extreme = finite.max(initial=-np.inf) if word == "above" else finite.min(initial=np.inf)
-            reach = f", {far} {number_text(float(extreme))}" if finite.size else ""
+            reaches = extreme > end if word == "above" else extreme < end
+            reach = f", {far} {number_text(float(extreme))}" if reaches else ""
             share = f"{_percent(is_beyond)} %{place} {word} {number_text(end)}{unit}{reach}"
             found.append(f"{share}{': ' if short else ', and '}cut off" if is_cut else share)
     return found

@@ -545,6 +545,15 @@ def test_a_loss_that_diverges_unfinished_and_not_a_number(panel_of, tmp_path, ki
     assert np.ptp(pixels) > 100
 
 
+def test_infinite_values_lie_beyond_and_the_note_names_no_value_that_does_not(panel_of):
+    function = lambda a, b: np.inf if a > 1 else 1 + a * a  # noqa: E731
+    surface = panel_of(function).surface
+    panel = make_panel(replace(surface, attributes={"n_classes": 10}), "train_loss")
+    (words,) = [text for text in legend_texts(PICTURES["filled"](panel)) if "above" in text]
+    share = round(100 * np.isinf(panel.values).mean())
+    assert words == f"{share} % of the plane is above 10 nat"
+
+
 def test_a_constant_has_round_numbers_on_its_bar(panel_of):
     for options in ({}, {"kind": "log"}):
         figure = PICTURES["filled"](panel_of(lambda a, b: 2.302585093, **options))

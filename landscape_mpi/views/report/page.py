@@ -26,6 +26,9 @@ from landscape_mpi.views.report import tables
 from landscape_mpi.views.report.content import choose_view, pack_scales, pack_surface
 from landscape_mpi.views.report.tables import escape
 
+# How the file of plotly.js begins and ends the function that makes it, and the same in parentheses.
+FACTORY = (": this, () => {\n", "\n}));")
+PARENTHESES = (": this, (() => {\n", "\n})));")
 RELOAD_S = 10  # s between two checks of a page that is being watched
 # The script of the page, one noun per file; the files are joined, so each may call any other.
 SCRIPTS = (
@@ -162,8 +165,15 @@ def _library() -> str:
 
 @cache
 def _plotly() -> str:
-    """Return plotly.js from its Python package."""
-    return files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")
+    """Return plotly.js from its Python package, so that browsers read it once.
+
+    They read a function in parentheses at once, as one that is called at once, and any other one
+    again when it is called: here, 5 MB of text.
+    """
+    text = files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")
+    head, opens, body = text.partition(FACTORY[0])
+    body, closes, rest = body.rpartition(FACTORY[1])
+    return head + PARENTHESES[0] + body + PARENTHESES[1] + rest if opens and closes else text
 
 
 def _text(name: str) -> str:

@@ -63,7 +63,7 @@ const markBalls = latestOnly(async () => {
     const traces = ballTraces(view);
     const of = (axis) => traces.map((trace) => trace[axis]);
     const places = traces.map((trace) => view.spotTrace + 1 + traces.indexOf(trace));
-    await Plotly.restyle(view.space, { x: of("x"), y: of("y"), z: of("z") }, places);
+    await Plotly.restyle(view.space, { x: of("x"), y: of("y"), z: of("z"), visible: hasRolled(view) }, places);
     await Plotly.relayout(view.flat, { shapes: shapesOf(view) });
     showBallWords(view);
   }
@@ -72,6 +72,9 @@ const markBalls = latestOnly(async () => {
 
 const wayOf = (view) => (view.ball && view.heights ? view.ball.way.slice(0, Math.floor(Math.min(shownSteps, STEPS + 1)) + 1) : []);
 
+// As the pin, from the first ball on.
+const hasRolled = (view) => (view.hasRolled ||= state.ball !== null);
+
 function ballTraces(view) {
   const way = wayOf(view);
   const lift = 0.02 * (view.shown.space[1] - view.shown.space[0]);
@@ -79,7 +82,7 @@ function ballTraces(view) {
     x: places.length ? places.map(({ alpha }) => alpha) : [null], y: places.length ? places.map(({ beta }) => beta) : [null],
     z: places.length ? places.map(({ alpha, beta }) => heightAt(view, alpha, beta) + lift) : [null],
   });
-  const base = { type: "scatter3d", showlegend: false };
+  const base = { type: "scatter3d", showlegend: false, visible: hasRolled(view) };
   return [
     { ...base, name: "way of the ball", mode: "lines", line: { color: BALL.trail, width: 5 }, ...on(way) },
     { ...base, name: "ball", mode: "markers", marker: { color: BALL.color, size: 9, line: { color: BALL.rim, width: 2 } }, ...on(way.slice(-1)) },

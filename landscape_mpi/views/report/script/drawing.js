@@ -3,7 +3,7 @@
 function look() {
   const style = getComputedStyle(root);
   const of = (name) => style.getPropertyValue(name).trim();
-  return { ink: of("--ink"), soft: of("--soft"), line: of("--line"), card: of("--card"), font: getComputedStyle(document.body).fontFamily };
+  return { ink: of("--ink"), soft: of("--soft"), line: of("--line"), card: of("--card"), font: getComputedStyle(document.body).fontFamily, letters: 1 };
 }
 
 const quantityOf = (view) => view.quantities.get(state.quantity);

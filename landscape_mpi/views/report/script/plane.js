@@ -159,21 +159,23 @@ function endsOf(view) {
 
 function spaceLayout(view, q, colors) {
   view.ends = endsOf(view);
-  const axis = { color: colors.soft, gridcolor: colors.line, zerolinecolor: colors.line, showbackground: false, showspikes: false, tickfont: { size: 11 } };
+  const { letters } = colors;
+  const axis = { color: colors.soft, gridcolor: colors.line, zerolinecolor: colors.line, showbackground: false, showspikes: false, tickfont: { size: 11 * Math.sqrt(letters) } }; // plotly.js draws them larger by its square
+  const title = (text) => ({ text, font: { size: 12 * letters } });
   return {
     margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: colors.card, font: { family: colors.font, color: colors.ink }, hovermode: false, showlegend: false,
     scene: {
       camera: structuredClone(state.camera), dragmode: false, aspectmode: "manual",
       aspectratio: sidesOf(view), hovermode: false,
-      xaxis: { ...axis, title: { text: "α" }, range: [view.alpha[0], view.alpha.at(-1)], ...innerTicks(view.alpha) },
-      yaxis: { ...axis, title: { text: "β" }, range: [view.beta[0], view.beta.at(-1)], ...innerTicks(view.beta) },
-      zaxis: { ...axis, title: { text: q ? titleOf(q) : "" }, range: view.ends, ...ticksOf(scales.space, view.ends, HEIGHTS) },
+      xaxis: { ...axis, title: title("α"), range: [view.alpha[0], view.alpha.at(-1)], ...innerTicks(view.alpha) },
+      yaxis: { ...axis, title: title("β"), range: [view.beta[0], view.beta.at(-1)], ...innerTicks(view.beta) },
+      zaxis: { ...axis, title: title(q ? titleOf(q) : ""), range: view.ends, ...ticksOf(scales.space, view.ends, HEIGHTS) },
     },
     annotations: q ? [] : [absent()],
   };
 }
 
-function flatLayout(view, q, colors) {
+function flatLayout(view, q, colors, width = view.flat.clientWidth) {
   const comparable = isComparable(spanOf(view.alpha), spanOf(view.beta));
   const axis = { color: colors.soft, gridcolor: colors.line, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: colors.line, tickfont: { size: 11 }, constrain: "domain", constraintoward: "right", nticks: 7 };
   return {
@@ -182,7 +184,7 @@ function flatLayout(view, q, colors) {
     legend: { orientation: "h", x: 0, y: -0.14, font: { size: 11 } }, showlegend: view.paths.length > 0 && state.paths,
     xaxis: { ...axis, title: { text: `α  ${axisWords(view, "alpha")}`, font: { size: 12 } }, range: [view.alpha[0], view.alpha.at(-1)] },
     yaxis: { ...axis, constraintoward: "middle", title: { text: `β  ${axisWords(view, "beta")}`, font: { size: 12 } }, range: [view.beta[0], view.beta.at(-1)], ...(comparable ? { scaleanchor: "x", scaleratio: 1 } : {}) },
-    modebar: { bgcolor: "rgba(0,0,0,0)" }, annotations: q ? beyondNote(view, colors) : [absent()],
+    modebar: { bgcolor: "rgba(0,0,0,0)" }, annotations: q ? beyondNote(view, colors, width) : [absent()],
     uirevision: "plane", shapes: shapesOf(view),
   };
 }
@@ -195,8 +197,8 @@ function axisWords(view, name) {
 
 const shapesOf = (view) => [...crosshair(view), ...arrowOf(view, beyond(view)), ...ballShapes(view)];
 
-function beyondNote(view, colors) {
+function beyondNote(view, colors, width) {
   const words = beyond(view);
-  const isNarrow = view.flat.clientWidth < NARROW;
+  const isNarrow = width < NARROW;
   return words ? [{ text: isNarrow ? words.replace(/ of the (plane|line) is/, "") : words, showarrow: false, xref: "x domain", yref: "y domain", x: 0, y: 1, xanchor: "left", yanchor: "bottom", yshift: 17, font: { size: 11, color: colors.soft } }] : [];
 }

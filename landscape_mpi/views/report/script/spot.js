@@ -29,7 +29,7 @@ const markSpot = latestOnly(async () => {
   for (const view of views) await Plotly.relayout(view.flat, { shapes: view.isLine ? crosshair(view) : shapesOf(view) });
   for (const view of views.filter((each) => !each.isLine)) {
     const { x, y, z } = pin(view);
-    await Plotly.restyle(view.space, { x: [x], y: [y], z: [z] }, [view.spotTrace]);
+    await Plotly.restyle(view.space, { x: [x], y: [y], z: [z], visible: isPinned(view) }, [view.spotTrace]);
   }
   count("moved", 1);
 });
@@ -49,9 +49,13 @@ function crosshair(view) {
   ];
 }
 
+// From the first marked point on: for lines and dots in space plotly.js links 28 programs of its
+// graphics, beside 24 for a surface and its axes, and without a GPU each takes time.
+const isPinned = (view) => (view.isPinned ||= state.spot !== null);
+
 function spotTrace(view) {
   return {
-    type: "scatter3d", name: "spot", mode: "lines+markers", showlegend: false, ...pin(view),
+    type: "scatter3d", name: "spot", mode: "lines+markers", showlegend: false, visible: isPinned(view), ...pin(view),
     marker: { size: [0.1, 8], color: "#e6399b", line: { color: "#ffffff", width: 2 } }, line: { color: "#e6399b", width: 5 },
   };
 }

@@ -1,7 +1,11 @@
 // The surfaces, as they are packed in the page.
 
+// By places: Uint8Array.from asks the text for one letter after the other, in ten times the time.
 function bytesOf(base64) {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let k = 0; k < bytes.length; k += 1) bytes[k] = text.charCodeAt(k);
+  return bytes;
 }
 
 async function unpack(id) {
