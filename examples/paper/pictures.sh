@@ -71,18 +71,13 @@ of_small_networks() {
     draw two_runs planes/rnn140_run{1,2}.h5 --kind filled --label "first run" --label "second run"
 }
 
-of_a_trajectory() {
-    local plane
-    for plane in random pca; do
-        python -m landscape_mpi.plot planes/trajectory_$plane.h5 --quantity train_loss --kind contour --dpi 100 \
-            --label "$1" --out-dir "$work" > /dev/null
-        shift
-    done
-    keep trajectory "$work"/trajectory_{random,pca}_train_loss_contour.png
+of_trajectories() {
+    draw trajectory planes/trajectory_{random,pca}.h5 --kind contour \
+        --label "random directions" --label "principal components"
 }
 
 if [ -n "${SURFACES:-}" ]; then of_the_authors; fi
 QUANTITY=hessian_min draw curvature planes/resnet56_{noshort_,}curvature.h5 --kind heatmap \
     --label "ResNet-56 without shortcuts" --label "ResNet-56"
-of_a_trajectory "random directions" "principal components"
+of_trajectories
 of_small_networks

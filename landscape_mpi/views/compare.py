@@ -44,6 +44,7 @@ MOST = 12
 SHARES = (1.0, 1.0, 0.66)  # of the usual sides, for 1, 2 and 3 columns
 FAR = 100.0  # ratio of two ranges beyond which one scale would flatten the narrower
 APART = "ranges differ by more than a factor of 100, so each picture has its own range"
+APART_AXES = "planes differ in size by more than a factor of 100, so each picture has its own axes"
 APART_IN_SPACE = "one range would flatten some of them, so not all have the same"
 IN_SPACE: dict[str, Any] = {
     "bar_gap": 0.65,
@@ -197,16 +198,19 @@ def draw_grid(
     """
     n, picture = len(panels), find_kind(kind)
     to_edges = picture.reaches_edges
+    own = [shared_limits([panel.surface], to_edges=to_edges) for panel in panels]
+    is_far = limits is None and _are_far_apart(own)
     if limits is None:
         limits = shared_limits([panel.surface for panel in panels], to_edges=to_edges)
     in_space = picture.is_in_space
-    usual = scaled(SPACE_SIDES) if in_space else sides_of(*np.ptp(limits, axis=1))
+    flat_sides = scaled(LINE_SIDES) if is_far else sides_of(*np.ptp(limits, axis=1))
+    usual = scaled(SPACE_SIDES) if in_space else flat_sides
     sides = _share_of(usual, n)
     heads = _heads_of(panels, sides[0])
     is_apart = _have_own_scales(panels)
     look: dict[str, Any] = IN_SPACE if in_space else {}
     place: dict[str, Any] = {
-        "limits": limits,
+        "limits": own if is_far else limits,
         "heads": heads,
         "heading": heading,
         "has_own_bars": is_apart,
@@ -217,7 +221,8 @@ def draw_grid(
         if not in_space:
             _draw_border(canvas, panel.surface, to_edges=to_edges)
     set_heads(grid, heads)
-    draw_legend(grid, ([APART_IN_SPACE] if in_space else [APART]) if is_apart else [])
+    notes = [APART_IN_SPACE if in_space else APART] if is_apart else []
+    draw_legend(grid, [*notes, *([APART_AXES] if is_far else [])])
     return grid[0].figure
 
 
@@ -261,6 +266,12 @@ def part_far_ranges(panels: list[Panel], *, levels: int | list[float] | None = N
         return panels
     how: dict[str, Any] = {"kind": scales[0].kind, "levels": levels}
     return [make_panel(panel.surface, panel.name, **how) for panel in panels]
+
+
+def _are_far_apart(limits: Sequence[np.ndarray]) -> bool:
+    """Say whether common axes would hide the smallest of some planes, each float64 [2, 2]."""
+    spans = np.array([np.ptp(each, axis=1) for each in limits])
+    return bool((spans.max(axis=0) > FAR * spans.min(axis=0)).any())
 
 
 def _have_own_scales(panels: Sequence[Panel]) -> bool:

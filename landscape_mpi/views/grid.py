@@ -129,7 +129,7 @@ def make_grid(
     sides: tuple[float, float],
     n: int,
     *,
-    limits: np.ndarray,
+    limits: np.ndarray | Sequence[np.ndarray],
     heads: Heads,
     heading: str | None = None,
     has_own_bars: bool = False,
@@ -143,7 +143,8 @@ def make_grid(
     Args:
         sides: Width and height of the axes, in inches.
         n: Number of pictures.
-        limits: Ranges of the axes, float64 [2, 2].
+        limits: Ranges of all axes, float64 [2, 2], or a list of those of each, which then all have
+            numbers and labels.
         heads: Text over the pictures.
         heading: Title of the figure.
         has_own_bars: Whether each picture has a colour bar; otherwise the last has one for all, as
@@ -154,7 +155,11 @@ def make_grid(
         between: Inches between axes that are side by side.
     """
     own_bar = bar_gap + BAR_WIDTH + BAR_WORDS if has_own_bars else 0.0
-    is_ragged = n % columns_of(n) > 0 or projection is not None
+    is_apart = isinstance(limits, Sequence)
+    each: list[Any] = list(limits) if is_apart else [limits] * n
+    if is_apart:
+        between += LEFT
+    is_ragged = n % columns_of(n) > 0 or projection is not None or is_apart
     over = heads.inches + (TICKS if is_ragged else 0.0) * current_page().letters
     head = heads.inches + (HEADING * current_page().letters if heading else 0.0)
     layout = _Layout(n, sides, sides[0] + between + own_bar, over, head)
@@ -173,7 +178,8 @@ def make_grid(
         bar.set_visible(False)
         is_first, is_lowest = k % layout.columns == 0, k + layout.columns >= n
         is_last = has_own_bars or k == n - 1
-        canvas = Canvas(figure, axes, bar, inches, limits, is_first, is_last, is_lowest=is_lowest)
+        is_first, is_lowest = is_first or is_apart, is_lowest or is_apart
+        canvas = Canvas(figure, axes, bar, inches, each[k], is_first, is_last, is_lowest=is_lowest)
         grid.append(replace(canvas, collected=collected))
     if heading:
         middle, top = LEFT + layout.width / 2, layout.whole[1] - 0.05

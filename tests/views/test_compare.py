@@ -427,3 +427,23 @@ def test_lines_of_each_map_can_be_seen_on_white(name):
     with on_page(page_for(None, name)):
         colors = line_colors()(np.linspace(0, 1, 50))[:, :3]
     assert (255 * colors @ [0.299, 0.587, 0.114]).max() < 205  # grey, as Pillow would have it
+
+
+@pytest.mark.parametrize("kind", PLANES)
+@pytest.mark.parametrize(("times", "has_own"), [(50, False), (200, True)])
+def test_planes_of_far_sizes_have_their_own_axes(kind, times, has_own, write):
+    small = AXIS / times
+    paths = [write("wide", bowl), write("small", bowl, alpha=small, beta=small)]
+    figure = draw_grid(panels_of(paths), kind)
+    drawn = [axes for axes in figure.axes if axes.get_visible() and axes.get_title()]
+    spans = [np.ptp(axes.get_xlim()) for axes in drawn]
+    assert (spans[0] / spans[1] > 150) == has_own
+    (legend,) = figure.legends
+    words = [text.get_text() for text in legend.get_texts()]
+    note = "planes differ in size by more than a factor of 100, so each picture has its own axes"
+    assert (note in words) == has_own
+    if has_own:
+        assert all(axes.get_ylabel() for axes in drawn)
+        assert not any(
+            "nothing computed beyond" in text.get_text() for text in figure.findobj(Text)
+        )
