@@ -14,6 +14,7 @@ import h5py
 import pytest
 from one_process import run_alone
 from sine_network import NETWORK
+from test_adaptive_surface import SLOW
 from test_surface import processes_running
 
 N = 25
@@ -22,13 +23,6 @@ COMMON += [f"--x=-6:6:{N}", f"--y=-6:6:{N}", "--splits=train", "--only=none", "-
 ADAPTIVE, SAMPLED = ["--adaptive=0.1"], ["--rtol=0.05"]
 KINDS = {"adaptive": ADAPTIVE, "sampled": SAMPLED, "both": [*ADAPTIVE, *SAMPLED]}
 
-# The same network, with time to be killed in.
-SLOW = NETWORK.replace("import torch\n", "import os, time, torch\n").replace(
-    "        return self.second",
-    "        if images.sum() > -1e30:  # depends on the values, so that it cannot be traced away\n"
-    "            time.sleep(float(os.environ.get('LAG', '0')))\n"
-    "        return self.second",
-)
 # The same network, on a rank 0 that is killed once it has written so many steps of rounds.
 KILLED_IN_A_WRITE = f"""{NETWORK}
 import os, signal
