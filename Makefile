@@ -58,6 +58,7 @@ bench-adaptive: setup  ## measure points and errors of --adaptive on known surfa
 	$(PYTHON) tests/benchmarks/adaptive.py
 
 bench-samples: setup  ## measure how often intervals of --rtol hold (WEIGHTS=... IMAGES=...): docs/sampling.md
+	$(PYTHON) tests/benchmarks/batches.py
 	$(PYTHON) tests/benchmarks/samples.py
 
 bench-start: setup  ## count and time the start of ranks, with and without a packed environment: docs/how-to/many-ranks.md

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from folders import TESTS
 
 BENCHMARKS = TESTS / "benchmarks"
@@ -69,6 +70,28 @@ def test_the_script_for_eigenvalues(tmp_path):
     assert text.count("| (") == 9
     assert "Products a point: " in text
     assert "the share is 0." in text or "the share is 1." in text
+
+
+def test_the_script_for_batches_of_problems():
+    """A plain sum over all batches, at the center and at the network that is left there."""
+    from batches import POINTS, Problem, ignoring_loss, rows_of
+    from samples import RULES
+
+    torch.manual_seed(0)
+    sizes = torch.randint(1, 4, (400,)).tolist()
+    inputs, targets = torch.randn(sum(sizes), 64), torch.randint(-1, 10, (sum(sizes),))
+    targets[targets < 0] = -100
+    batches = list(zip(inputs.split(sizes), targets.split(sizes), strict=True))
+    network = torch.nn.Linear(64, 10)
+    expected = torch.nn.functional.cross_entropy(network(inputs), targets).item()
+    rows = rows_of(Problem("few", network, batches, ignoring_loss), n_orders=20)
+    assert len(rows) == len(POINTS) * len(RULES)
+    assert float(rows[0][2]) == pytest.approx(expected, rel=6e-3)  # three digits of it
+    assert rows[0][2] != rows[-1][2]
+    after = torch.nn.functional.cross_entropy(network(inputs), targets).item()
+    assert after == pytest.approx(expected, rel=1e-6)
+    assert all(256 <= float(row[4]) <= 400 for row in rows)
+    assert sum(float(row[5].removesuffix(" %")) for row in rows) / len(rows) > 85
 
 
 def test_the_script_for_samples_on_kept_losses(tmp_path):
