@@ -94,6 +94,76 @@ def test_the_script_for_batches_of_problems():
     assert sum(float(row[5].removesuffix(" %")) for row in rows) / len(rows) > 85
 
 
+@pytest.fixture
+def headline(monkeypatch):
+    """The script for whole surfaces; its commands run on one rank in this process, 1 s each."""
+    import headline
+    from one_process import run_alone
+
+    commands = []
+
+    def run_here(command, log):
+        place = command.index("landscape_mpi.surface")
+        commands.append(command[place:])
+        return 1.0, run_alone(command[place:]).status
+
+    monkeypatch.setattr(headline, "processor_seconds", run_here)
+    monkeypatch.setattr(headline, "commands", commands, raising=False)
+    return headline
+
+
+def test_the_script_for_whole_surfaces(headline, tmp_path, monkeypatch):
+    """Errors: against the exact surface of the same grid by the command; a second call computes
+    nothing, and a run that ended without a word makes the cost a bound."""
+    from landscape_mpi.store.reader import read_surface
+    from landscape_mpi.zoo.datasets import load_dataset
+    from landscape_mpi.zoo.networks import build_network
+
+    torch.manual_seed(0)
+    network = build_network("feedforward2", sample=load_dataset("digits").sample)
+    torch.save(network.state_dict(), tmp_path / "feedforward2.pt")
+    words = ["headline", f"--weights={tmp_path}", "--data=digits", f"--folder={tmp_path / 'kept'}"]
+    monkeypatch.setattr(sys, "argv", [*words, "--exact=3", "--checked=20", "--ranks=1"])
+    bench = headline.Bench(headline.parse())
+    case = headline.Case("feedforward2", 21, 700, headline.Tolerances.of("0.05:0.04:0.002"))
+    row = headline.row_of(bench, case)
+    assert row[:4] == ("feedforward2", "21 x 21", "700", "0.05 decades, 0.002 + 0.04 x loss")
+    found = read_surface(bench.surface(case)[0])
+    n = found.sampling.n_samples["train"][found.sampling.computed].sum()
+    assert float(row[6]) == pytest.approx(21 * 21 * 700 / n, rel=6e-3)  # three digits of it
+    assert n < 0.8 * 21 * 21 * 700
+    assert row[7:10] == ("1 s", "1 s", "1")  # a point costs nothing where every run takes 1 s
+    exact = read_surface(bench.surface(headline.replace(case, tolerances=None))[0])
+    near, others = headline.draw_points(found, 20)
+    assert len({*near.tolist(), *others.tolist()}) == 20
+    radius = np.hypot(*np.meshgrid(found.alpha, found.beta, indexing="ij")).ravel()
+    assert radius[near].max() < radius[others].min()
+    scaled = [np.log10(each.values["train_loss"].ravel() + 0.1) for each in (found, exact)]
+    apart = np.abs(scaled[0] - scaled[1])
+    errors = bench.errors(case, bench.surface(case)[0])
+    assert errors.near == pytest.approx(apart[near], abs=1e-6)
+    assert errors.others == pytest.approx(apart[others], abs=1e-6)
+    assert errors.holds.mean() > 0.8
+    n_commands = len(headline.commands)
+    assert headline.row_of(bench, case) == row
+    assert len(headline.commands) == n_commands
+    kept = tmp_path / "kept" / f"{case.name}.json"
+    kept.write_text('{"seconds": [null, 2.0], "done": false}')
+    _, cost = bench.surface(case)
+    assert cost.text == "more than 3 s"
+
+
+def test_the_time_of_all_processes_of_a_command_counts(tmp_path):
+    from headline import processor_seconds
+
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    words = ["sh", "-c", f'"{sys.executable}" -c "{busy}" & "{sys.executable}" -c "{busy}"; wait']
+    with (tmp_path / "log").open("w") as log:
+        seconds, status = processor_seconds([*words[:2], f"{words[2]}; exit 3"], log)
+    assert status == 3
+    assert 0.6 <= seconds < 3
+
+
 def test_the_script_for_samples_on_kept_losses(tmp_path):
     """Losses from a formula at every point, so that no network is evaluated."""
     from samples import POINTS, name_of
