@@ -14,6 +14,7 @@ import pytest
 
 from landscape_mpi.engine.adaptive import refinement
 from landscape_mpi.engine.adaptive.level_grid import level_grids, predict
+from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.adaptive.self_check import next_step
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.grid import coarse_to_fine
@@ -242,6 +243,31 @@ def test_neighbours_are_those_of_scipy(shape):
         step = reach * int(np.diff(nodes).max(initial=1))
         around = ndimage.maximum_filter1d(values, 2 * step + 1, axis=-1)
         assert np.array_equal(refinement._largest_within(values, nodes, reach), around[..., nodes])
+
+
+def test_points_that_are_likely_to_take_most_samples_come_first():
+    """The same points as without numbers of samples, in an order that foresees what they take."""
+    losses, (alpha, beta) = rough(101), grid(101)
+    work = np.where(np.hypot(alpha, beta) < 0.4, 4000.0, 250.0)
+    begin = ("train_loss",), losses[None], np.zeros(losses.shape, bool), DECADES
+    plain = AdaptivePoints(*begin)
+    ordered = AdaptivePoints(*begin, work=np.zeros(losses.shape))
+    n_levels, foreseen = 0, []
+    while len(points := ordered.next_points()):
+        assert np.array_equal(np.sort(points), plain.next_points())
+        taken = work.ravel()[points]
+        many, few = np.flatnonzero(taken > 1000), np.flatnonzero(taken < 1000)
+        if n_levels and len(many) and len(few):
+            foreseen.append((many[:, None] < few).mean())  # of all pairs
+        ordered.take(points, losses.ravel()[points, None], taken)
+        plain.take(points, losses.ravel()[points, None])
+        n_levels += 1
+    assert not len(plain.next_points())
+    assert n_levels > 3
+    assert len(foreseen) > 1
+    assert min(foreseen) > 0.9
+    for name, values in ordered.fill().columns.items():
+        assert np.array_equal(values, plain.fill().columns[name])
 
 
 CHOOSE = """
