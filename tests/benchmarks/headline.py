@@ -16,12 +16,13 @@ processor time of all its runs, and the exact points one by one.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -284,17 +285,25 @@ def write_whole(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def processor_seconds(command: Sequence[str], log: IO[str]) -> tuple[float, int]:
-    """Run a command; return the processor time of all its processes, and its status."""
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime, process.returncode
+def processor_seconds(command: Sequence[str], log: IO[str]) -> tuple[float | None, int]:
+    """Run a command; return the processor time of all its processes, None if lost, and its status.
+
+    An interrupt is passed on, so that the command ends after its present points.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder) / "seconds"
+        words = [sys.executable, str(Path(__file__).parent / "timed.py"), str(found), *command]
+        # Its own session: Ctrl-C would end mpiexec before its ranks.
+        process = subprocess.Popen(
+            words, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        while True:
+            try:
+                status = process.wait()
+                break
+            except (KeyboardInterrupt, SystemExit):
+                process.send_signal(signal.SIGUSR1)
+        return float(found.read_text()) if found.exists() else None, status
 
 
 def draw_points(surface: Surface, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -422,6 +431,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, and write the section."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = parse()
     bench = Bench(options)
     cases = [

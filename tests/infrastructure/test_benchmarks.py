@@ -154,14 +154,15 @@ def test_the_script_for_whole_surfaces(headline, tmp_path, monkeypatch):
 
 
 def test_the_time_of_all_processes_of_a_command_counts(tmp_path):
+    """Also of one that outlives the command, as ranks may outlive their mpiexec."""
     from headline import processor_seconds
 
-    busy = "import time\nwhile time.process_time() < 0.3: pass"
-    words = ["sh", "-c", f'"{sys.executable}" -c "{busy}" & "{sys.executable}" -c "{busy}"; wait']
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
     with (tmp_path / "log").open("w") as log:
-        seconds, status = processor_seconds([*words[:2], f"{words[2]}; exit 3"], log)
+        words = ["sh", "-c", f'"{sys.executable}" -c "{busy}" & exit 3']
+        seconds, status = processor_seconds(words, log)
     assert status == 3
-    assert 0.6 <= seconds < 3
+    assert 0.5 <= seconds < 3
 
 
 def test_the_script_for_samples_on_kept_losses(tmp_path):
