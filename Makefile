@@ -10,7 +10,7 @@ SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch pbs/* lsf/* containers/*.sh tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-adaptive bench-gpu bench-hessian bench-samples bench-start bench-writes scaling tables docs lint clean
+.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-adaptive bench-gpu bench-headline bench-hessian bench-samples bench-start bench-writes scaling tables docs lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -58,10 +58,14 @@ bench-adaptive: setup  ## measure points and errors of --adaptive on known surfa
 	$(PYTHON) tests/benchmarks/adaptive.py
 
 bench-samples: setup  ## measure how often intervals of --rtol hold (WEIGHTS=... IMAGES=...): docs/sampling.md
+	$(PYTHON) tests/benchmarks/batches.py
 	$(PYTHON) tests/benchmarks/samples.py
 
 bench-start: setup  ## count and time the start of ranks, with and without a packed environment: docs/how-to/many-ranks.md
 	$(PYTHON) tests/benchmarks/start.py
+
+bench-headline: setup  ## measure work and errors of --adaptive with --rtol (WEIGHTS=... IMAGES=...): build/headline
+	$(PYTHON) tests/benchmarks/headline.py $(HEADLINE)
 
 bench-hessian: setup  ## measure eigenvalues of ResNet-20: products, values and the time of a product
 	$(PYTHON) tests/benchmarks/hessian.py

@@ -22,6 +22,7 @@ from landscape_mpi.engine.rank_settings import Workers
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.round_writer import RoundWriter
 from landscape_mpi.store.runs import make_row
+from landscape_mpi.store.sampling_fields import N_SAMPLES
 from landscape_mpi.store.schema import (
     CHECK_ERROR,
     CHECK_ESTIMATE,
@@ -67,6 +68,11 @@ class Columns:
     def every(self) -> tuple[str, ...]:
         """Return the datasets of all values that ranks compute at a point."""
         return (*self.names, *(item.name for item in self.beside))
+
+    @property
+    def are_numbers_of_samples(self) -> np.ndarray:
+        """Say which of these datasets are numbers of samples taken, bool [n_values]."""
+        return np.array([name.endswith(f"_{N_SAMPLES}") for name in self.every])
 
     @property
     def flags(self) -> str:
@@ -160,7 +166,8 @@ def _write_and_tell(
     told = ranks.comm.gather((result.points, result.values), root=ROOT)
     if adaptive is not None:
         for points, values in told or []:
-            adaptive.take(points, values[:, : len(columns.names)])
+            work = values[:, columns.are_numbers_of_samples].sum(axis=1)
+            adaptive.take(points, values[:, : len(columns.names)], work)
 
 
 def _estimates(columns: Columns, plan: Plan) -> tuple[str, ...]:

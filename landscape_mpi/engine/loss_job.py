@@ -100,11 +100,12 @@ class LossJob(GridJob):
         if self.plan.tolerance is None:
             return pending_points(self.plan.out, order)
         values, done = computed_values(self.plan.out, self.columns.names)
+        work = None
         if self._progress is not None:
-            done = self._progress.settled
+            done, work = self._progress.settled, self._progress.n_samples
         center = around_center(self.plan.alpha, self.plan.beta)
         names, tolerance = self.columns.names, self.plan.tolerance
-        self._adaptive = AdaptivePoints(names, values, done, tolerance, center)
+        self._adaptive = AdaptivePoints(names, values, done, tolerance, center, work)
         return self._adaptive.next_points()
 
     def adaptive(self) -> AdaptivePoints | None:

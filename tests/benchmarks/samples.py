@@ -37,7 +37,6 @@ POINTS = {
 }
 N_IMAGES, N_MANY = 4000, 50_000
 MEAN, STD = (0.4914, 0.4824, 0.4467), (0.2471, 0.2435, 0.2616)
-GUESS = np.array([np.log(10)])
 RULES = (SamplingRule(0.02, 0.002), SamplingRule(0.05, 0.002))
 SEED, N_ORDERS = 0, 1000
 
@@ -49,6 +48,25 @@ class Point:
     model: str
     place: tuple[float, float]
     losses: np.ndarray  # float64 [n]
+
+
+@dataclass(frozen=True)
+class Population:
+    """All samples, or batches, of a split at a point; the quantity is total sum / total count."""
+
+    sums: np.ndarray  # float64 [n]
+    counts: np.ndarray  # float64 [n]
+    guess: float  # value of one about which the network knows nothing, or 0 if that is not known
+
+    @classmethod
+    def of_losses(cls, losses: np.ndarray) -> Population:
+        """Return that of samples of which each counts once, of a cross-entropy of ten classes."""
+        return cls(losses, np.ones_like(losses), np.log(10))
+
+    @property
+    def value(self) -> float:
+        """Return the quantity of all."""
+        return float(self.sums.sum() / self.counts.sum())
 
 
 @dataclass(frozen=True)
@@ -106,11 +124,11 @@ def orders_of(n: int, n_orders: int) -> np.ndarray:
     return np.stack([draw.permutation(n) for _ in range(n_orders)])
 
 
-def try_orders(losses: np.ndarray, orders: np.ndarray, rule: SamplingRule) -> Found:
-    """Take samples in each order as a run does, and compare with the mean of all."""
-    true = losses.mean()
-    stated = [_take(losses, order, rule) for order in orders]
-    plain = [_take(losses, order, rule, plain=True) for order in orders]
+def try_orders(population: Population, orders: np.ndarray, rule: SamplingRule) -> Found:
+    """Take samples in each order as a run does, and compare with the value of all."""
+    true = population.value
+    stated = [_take(population, order, rule) for order in orders]
+    plain = [_take(population, order, rule, plain=True) for order in orders]
     return Found(
         np.array([n for n, _, _ in stated], dtype=float),
         np.array([abs(mean - true) <= half + 1e-9 * true for _, mean, half in stated]),
@@ -119,22 +137,25 @@ def try_orders(losses: np.ndarray, orders: np.ndarray, rule: SamplingRule) -> Fo
 
 
 def _take(
-    losses: np.ndarray, order: np.ndarray, rule: SamplingRule, *, plain: bool = False
+    population: Population, order: np.ndarray, rule: SamplingRule, *, plain: bool = False
 ) -> tuple[int, float, float]:
     """Return the samples taken, their mean and the half width of its interval."""
-    n_all, start, end, tally = len(losses), 0, min(LEAST, len(losses)), None
+    n_all, guess = len(order), np.array([population.guess])
+    start, end, tally = 0, min(LEAST, n_all), None
     while True:
-        own = losses[order[start:end]][None]
-        portion = UnitValues(own, np.ones_like(own), own.sum(1), np.array([float(own.size)]))
+        rows = order[start:end]
+        sums, counts = population.sums[rows][None], population.counts[rows][None]
+        portion = UnitValues(sums, counts, sums.sum(1), counts.sum(1))
         tally = Tally.begin(portion) if tally is None else tally.add(portion)
-        error = _plain_error(tally, n_all) if plain else tally.standard_errors(n_all, GUESS)[0]
+        error = _plain_error(tally, n_all) if plain else tally.standard_errors(n_all, guess)[0]
         if rule.is_met(tally.means[0], error, np.array(tally.n), n_all):
             return tally.n, float(tally.means[0]), Z * float(error)
         start, end = end, min(2 * end, n_all)
 
 
 def _plain_error(tally: Tally, n_all: int) -> float:
-    return float(np.sqrt((1 - tally.n / n_all) * tally.squares[0] / (tally.n * (tally.n - 1))))
+    spread = np.sqrt((1 - tally.n / n_all) * tally.squares[0] / (tally.n * (tally.n - 1)))
+    return float(spread * tally.n / tally.counts[0])
 
 
 def lines_of(points: Sequence[Point], rule: SamplingRule, n_orders: int) -> list[str]:
@@ -143,8 +164,8 @@ def lines_of(points: Sequence[Point], rule: SamplingRule, n_orders: int) -> list
     rows = []
     for point in points:
         losses = point.losses
-        of_few = try_orders(losses, few, rule)
-        of_many = try_orders(np.resize(losses, N_MANY), many, rule)
+        of_few = try_orders(Population.of_losses(losses), few, rule)
+        of_many = try_orders(Population.of_losses(np.resize(losses, N_MANY)), many, rule)
         rows.append(
             (
                 point.model,

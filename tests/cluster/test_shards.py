@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_mpi.cluster.shards import ShardPlan, is_over, round_length, shard_sizes
+from landscape_mpi.cluster.shards import ShardPlan, deal, is_over, round_length, shard_sizes
 
 costs = st.lists(st.floats(0.01, 10), min_size=1, max_size=4)
 
@@ -60,7 +60,7 @@ def test_every_point_is_handed_out_once_and_in_order(n_points, n_ranks):
     given_out = []
     while plan.n_pending:
         shards = plan.next_round()
-        given_out += np.concatenate(shards).tolist()
+        given_out += sorted(np.concatenate(shards).tolist())
         for rank, shard in enumerate(shards):
             plan.record(rank, n_points=len(shard), seconds=0.5 * (rank + 1) * len(shard))
     assert given_out == list(range(0, 3 * n_points, 3))
@@ -90,12 +90,53 @@ def test_points_given_back_are_handed_out_again(n_points, n_ranks, at_once, rand
     assert sorted(done) == sorted(order)
 
 
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=6))
+def test_every_rank_gets_its_share_of_each_part_of_a_round(counts):
+    """A prefix of the points of a round has of each rank its share, to within one point."""
+    places = deal(np.array(counts))
+    n = sum(counts)
+    assert [len(each) for each in places] == counts
+    assert sorted(np.concatenate(places).tolist()) == list(range(n))
+    assert all((np.diff(each) > 0).all() for each in places)
+    for end in range(n + 1):
+        for each, count in zip(places, counts, strict=True):
+            assert abs((each < end).sum() - count * end / max(n, 1)) < len(counts)
+
+
+def simulate(cost, n_ranks, round_seconds):
+    """Return the share of time in which ranks wait, where points cost what they cost."""
+    plan = ShardPlan(np.arange(len(cost)), n_ranks, round_seconds=round_seconds)
+    took = busy = 0.0
+    while plan.n_pending:
+        shards, seconds = plan.next_round(), np.zeros(n_ranks)
+        for rank, shard in enumerate(shards):
+            n_done = 0
+            while n_done < len(shard):
+                if n_done and is_over(n_done, seconds[rank], plan.deadline_seconds):
+                    break
+                seconds[rank] += cost[shard[n_done]]
+                n_done += 1
+            plan.record(rank, n_points=n_done, seconds=seconds[rank])
+        took, busy = took + seconds.max(), busy + seconds.sum()
+    return 1 - busy / (n_ranks * took)
+
+
+@pytest.mark.parametrize("n_ranks", [2, 4, 16])
+def test_ranks_wait_little_where_regions_cost_more_than_others(n_ranks):
+    """A plane whose middle takes sixteen times as many samples as its rim, row by row."""
+    axis = np.linspace(-1, 1, 101)
+    cost = np.where(np.hypot(*np.meshgrid(axis, axis)) < 0.3, 1.6, 0.1).ravel()
+    assert simulate(cost, n_ranks, 30.0) < 0.05
+
+
 def test_points_given_back_come_first_in_their_order():
     plan = ShardPlan(np.array([50, 40, 30, 20, 10, 0]), 2, round_seconds=1.0)
     assert [shard.tolist() for shard in plan.next_round()] == [[50], [40]]
     plan.record(0, n_points=0, seconds=0.0)
     plan.record(1, n_points=1, seconds=1.0)
-    assert np.concatenate(plan.next_round()).tolist() == [50, 30, 20, 10]
+    shards = plan.next_round()
+    assert sorted(np.concatenate(shards).tolist()) == [10, 20, 30, 50]
+    assert all(sorted(shard, reverse=True) == shard.tolist() for shard in shards)
 
 
 def test_a_shard_is_more_than_its_rank_does_until_the_deadline():

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from disturbance import ranks_that_write, wait_for_points
+from one_process import run_alone
 
 pytestmark = pytest.mark.fake_gpus
 
@@ -153,3 +154,70 @@ def test_a_rank_that_is_killed_then_one_that_goes_on(start_mpiexec, on_gpus, fol
     assert contexts == {0: [0], 1: [1]}
     on_gpus(2, surface(undisturbed, "--device=cpu", **plane), gpus=2)
     np.testing.assert_array_equal(values_of(out), values_of(undisturbed))
+
+
+FEWER_SAMPLES, FEWER_POINTS = "--rtol=0.02", "--adaptive=0.1"
+
+
+def fewer(out, *options):
+    """Return the command of a surface that leaves out points, samples or both."""
+    words = ["landscape_mpi.surface", "--model=small:build", "--data=digits", "--limit=700"]
+    words += ["--x=-1:1:21", "--y=-1:1:21", "--splits=train", "--batch=64", "--compile=off"]
+    return [*words, f"--out={out}", *options]
+
+
+def all_stored(path):
+    """Return all datasets of points but those of times and ranks, as bytes."""
+    with h5py.File(path) as file:
+        assert file["done"][...].all()
+        names = [name for name in file if name.startswith(("train_", "done", "check_"))]
+        return {name: file[name][...].tobytes() for name in names}
+
+
+@pytest.fixture(scope="module")
+def fewer_on_the_cpu(folder):
+    """Return a function that gives the file of one rank on the CPU, made once."""
+    known = {}
+
+    def make(*options):
+        if options not in known:
+            known[options] = out = folder / f"fewer_{len(known)}.h5"
+            ended = run_alone(fewer(out, *options, "--device=cpu"))
+            assert ended.status == 0, ended.words
+            with h5py.File(out) as file:
+                assert ((file["done"][...] == 2).sum() > 50) == (FEWER_POINTS in options)
+                if FEWER_SAMPLES in options:
+                    assert {256, 512} <= set(file["train_n_samples"][...].ravel())
+        return known[options]
+
+    return make
+
+
+@pytest.mark.parametrize("options", [[FEWER_SAMPLES], [FEWER_POINTS]])
+def test_fewer_samples_or_points_on_a_gpu(
+    options, gpu, fewer_on_the_cpu, folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    expected, out = fewer_on_the_cpu(*options), tmp_path / "gpu.h5"
+    ended = run_alone(fewer(out, *options, f"--device={gpu}"))
+    assert ended.status == 0, ended.words
+    assert "NVIDIA H200" in ended.words
+    assert all_stored(out) == all_stored(expected)
+
+
+def test_fewer_samples_and_points_on_two_gpus_that_go_on(
+    fewer_on_the_cpu, folder, on_gpus, tmp_path, monkeypatch
+):
+    """From a file with larger errors, which the CPU may not have begun."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    expected = fewer_on_the_cpu(FEWER_POINTS, FEWER_SAMPLES)
+    out = tmp_path / "gpus.h5"
+    words = fewer(out, FEWER_POINTS, "--rtol=0.1", "--device=cuda")
+    assert run_alone(words).status == 0
+    words = fewer(out, FEWER_POINTS, FEWER_SAMPLES, "--device=cuda", "--points-at-once=1")
+    done, contexts = on_gpus(2, words, gpus=2)
+    assert "resuming, " in done.stdout
+    assert contexts == {0: [0], 1: [1]}
+    assert all_stored(out) == all_stored(expected)

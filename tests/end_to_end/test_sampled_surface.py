@@ -163,27 +163,6 @@ def test_a_run_goes_on_to_a_smaller_tolerance_as_if_it_had_been_asked_at_once(la
     assert read_surface(out).sampling.rule == ("0.03 x loss" if last == (TIGHT,) else "0")
 
 
-def test_going_on_computes_nothing_twice(made, tmp_path, monkeypatch):
-    """The samples that the network sees are those that the file lacks."""
-    from landscape_mpi.compute.evaluation import Evaluator
-
-    seen, evaluate = [], Evaluator.compute_losses
-
-    def counting(self, samples):
-        seen.append(len(samples))
-        evaluate(self, samples)
-
-    out = copied(made(LOOSE)[0], tmp_path / "on.h5")
-    before = {s: int(stored(out)[f"{s}_n_samples"].sum()) for s in SPLITS}
-    monkeypatch.setattr(Evaluator, "compute_losses", counting)
-    run(out, *ALL)
-    beside = 64 + 64  # samples with which a run tries its network, and more in its comparison
-    lacking = sum(35 * N_ALL[s] - before[s] for s in SPLITS)
-    of_portions = sum(n for n in seen if n >= 100)
-    assert lacking <= of_portions + beside
-    assert of_portions <= lacking + 10 * beside
-
-
 def test_a_kill_while_a_run_goes_on_spoils_no_point(made, tmp_path, folder):
     """A round is written into points that have values: their flags are cleared first."""
     out = copied(made(LOOSE)[0], tmp_path / "on.h5", lost=(3, 4, 20), spoilt=(3, 20))
@@ -267,6 +246,64 @@ def test_fewer_points_and_fewer_samples_go_together(made):
     assert np.quantile(decades, 0.98) <= 0.06 + 2 * 0.05 / np.log(10)
 
 
+@pytest.fixture
+def n_taken(monkeypatch):
+    """The samples that the network sees at points of a run, portion by portion, in a list."""
+    from landscape_mpi.compute.evaluation import Evaluator
+    from landscape_mpi.engine.sampling.sampled_points import SampledPoints
+
+    seen, at_a_point = [], []
+    compute, evaluate = Evaluator.compute_losses, SampledPoints.evaluate
+
+    def compute_and_count(self, samples):
+        seen.extend([len(samples)] if at_a_point else [])  # not those of a first trial
+        compute(self, samples)
+
+    def evaluate_a_point(self, *arguments):
+        at_a_point.append(True)
+        found = evaluate(self, *arguments)
+        at_a_point.clear()
+        return found
+
+    monkeypatch.setattr(Evaluator, "compute_losses", compute_and_count)
+    monkeypatch.setattr(SampledPoints, "evaluate", evaluate_a_point)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("begun", "last", "axes"),
+    [
+        ((LOOSE,), (TIGHT,), AXES),
+        ((LOOSE,), ALL, AXES),
+        (BOTH, TIGHTER, FINE),
+        (BOTH, (BOTH[0], *ALL, *BOTH[2:]), FINE),
+    ],
+    ids=["smaller", "all samples", "adaptive and smaller", "adaptive and all samples"],
+)
+def test_going_on_takes_the_samples_that_the_file_lacks_and_no_others(
+    begun, last, axes, made, tmp_path, n_taken
+):
+    out = copied(made(*begun, axes=axes)[0], tmp_path / "on.h5")
+    before = stored(out)
+    n_taken.clear()
+    run(out, *last, axes=axes)
+    after = stored(out)
+    lacking = [
+        np.maximum(after[name] - before[name], 0).sum()  # 0 after: interpolated by now
+        for name in before
+        if name.endswith("_n_samples")
+    ]
+    assert sum(n_taken) == sum(lacking) > 1000
+    computed = after["done"] == 1
+    if "--rtol=0" in last:
+        assert (after["train_n_samples"][computed] == after["train_n_samples"].max()).all()
+        assert not after["train_loss_standard_error"][computed].any()
+    before_again = out.read_bytes()
+    run(out, *last, axes=axes)
+    assert sum(n_taken) == sum(lacking)
+    assert out.read_bytes() == before_again
+
+
 def test_the_noise_of_samples_is_not_refined(made):
     """As few points are computed as if all samples were taken, or 5 % more."""
     exact = stored(made(BOTH[0], *BOTH[2:], axes=FINE)[0])["done"] == 1
@@ -282,7 +319,7 @@ def test_no_interpolated_point_states_less_than_the_error_of_the_computed_ones(m
     assert (found["train_loss_error"] >= noise * (1 - 1e-9))[interpolated].all()
 
 
-@pytest.mark.parametrize("n_ranks", [2, 3])
+@pytest.mark.parametrize("n_ranks", [2, 3, 4])
 def test_both_together_take_the_same_points_on_any_number_of_ranks(
     n_ranks, made, folder, tmp_path, on_ranks
 ):

@@ -4,13 +4,17 @@ Oracle: the surface itself, at every point that was not computed. Its formulas, 
 are made here, and the planner sees of them only the points that it asks for.
 """
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from landscape_mpi.engine.adaptive import refinement
 from landscape_mpi.engine.adaptive.level_grid import level_grids, predict
+from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.adaptive.self_check import next_step
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.grid import coarse_to_fine
@@ -223,3 +227,69 @@ def test_errors_in_nat_reach_the_upper_side():
     losses, errors = np.array([0.0, 2.3, 50.0]), np.array([0.03, 0.3, 0.01])
     reached = losses + DECADES.loss_errors(DECADES.scaled(losses), errors)
     assert DECADES.scaled(reached) - DECADES.scaled(losses) == pytest.approx(errors)
+
+
+@pytest.mark.parametrize("shape", [(2, 11, 11), (1, 5, 1), (1, 1, 7), (2, 40, 33)])
+def test_neighbours_are_those_of_scipy(shape):
+    """Bit for bit: files that earlier versions began would otherwise go on with other points."""
+    from scipy import ndimage
+
+    draw = np.random.default_rng(0)
+    values = draw.lognormal(0, 3, shape) * (draw.random(shape) > 0.3)
+    expected = ndimage.convolve(values, np.ones((1, 3, 3)), mode="constant")
+    assert np.array_equal(refinement._window_sums(values), expected)
+    nodes = np.unique(np.append(np.arange(0, shape[2], 4), shape[2] - 1))
+    for reach in (1, 2, 16):
+        step = reach * int(np.diff(nodes).max(initial=1))
+        around = ndimage.maximum_filter1d(values, 2 * step + 1, axis=-1)
+        assert np.array_equal(refinement._largest_within(values, nodes, reach), around[..., nodes])
+
+
+def test_points_that_are_likely_to_take_most_samples_come_first():
+    """The same points as without numbers of samples, in an order that foresees what they take."""
+    losses, (alpha, beta) = rough(101), grid(101)
+    work = np.where(np.hypot(alpha, beta) < 0.4, 4000.0, 250.0)
+    begin = ("train_loss",), losses[None], np.zeros(losses.shape, bool), DECADES
+    plain = AdaptivePoints(*begin)
+    ordered = AdaptivePoints(*begin, work=np.zeros(losses.shape))
+    n_levels, foreseen = 0, []
+    while len(points := ordered.next_points()):
+        assert np.array_equal(np.sort(points), plain.next_points())
+        taken = work.ravel()[points]
+        many, few = np.flatnonzero(taken > 1000), np.flatnonzero(taken < 1000)
+        if n_levels and len(many) and len(few):
+            foreseen.append((many[:, None] < few).mean())  # of all pairs
+        ordered.take(points, losses.ravel()[points, None], taken)
+        plain.take(points, losses.ravel()[points, None])
+        n_levels += 1
+    assert not len(plain.next_points())
+    assert n_levels > 3
+    assert len(foreseen) > 1
+    assert min(foreseen) > 0.9
+    for name, values in ordered.fill().columns.items():
+        assert np.array_equal(values, plain.fill().columns[name])
+
+
+CHOOSE = """
+import sys
+import numpy as np
+from landscape_mpi.engine.adaptive.self_check import next_step
+from landscape_mpi.engine.adaptive.tolerance import Tolerance
+
+losses = np.add.outer(np.linspace(-1, 1, 41) ** 2, np.linspace(-1, 1, 41) ** 2)
+losses[1::2, 1::2] += 1  # between the points of the coarser levels, so that the check fails
+done = np.zeros((41, 41), bool)
+while len((step := next_step(losses[None], done, Tolerance(0.3))).pending):
+    done.ravel()[step.pending] = True
+print(len(step.checks), *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_no_rank_waits_for_an_import_of_rank_0():
+    """Half a second for scipy at the first decision, and all ranks of a run would wait for it."""
+    words = [sys.executable, "-c", CHOOSE]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    n_checks, *imported = done.stdout.split()
+    assert int(n_checks) > 1
+    assert "numpy" in imported
+    assert "scipy" not in imported

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 ROOT = Path(__file__).parent.parent.parent
-# Points of LAG seconds, so that a run can be disturbed.
+# Batches of LAG seconds, so that a run can be disturbed.
 NETWORK = """
 import os, time, torch
 
@@ -34,13 +34,29 @@ def build():
     torch.manual_seed(0)
     return Slow(64, 10)
 """
-N_POINTS = 90
-OPTIONS = (
-    *("--model=slow_network:build", "--data=digits", "--limit=100", "--batch=100"),
-    *("--x=-1:1:10", "--y=-1:1:9", "--round-seconds=0.3"),
-)
-# What must not depend on faults. Bits are compared, so the batch is given.
-KEPT = ("train_loss", "train_error", "alpha", "beta", "done")
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A small surface, and a way to compute it. Bits are compared, so the batch is given."""
+
+    options: tuple[str, ...]
+    lag: float = 0.04  # seconds of a batch, so that a run can be disturbed
+
+
+MODEL = ("--model=slow_network:build", "--data=digits", "--round-seconds=0.3")
+EVERY_SAMPLE = ("--limit=100", "--batch=100")
+EVERY_POINT = ("--x=-1:1:10", "--y=-1:1:9")
+FEWER_SAMPLES = ("--limit=600", "--batch=64", "--rtol=0.015")  # 256 or 512 at a point
+FEWER_POINTS = ("--x=-1:1:41", "--y=-1:1:7", "--adaptive=0.02")
+SURFACES = {
+    "exact": Surface((*MODEL, *EVERY_SAMPLE, *EVERY_POINT)),
+    "adaptive": Surface((*MODEL, *EVERY_SAMPLE, *FEWER_POINTS)),
+    "sampled": Surface((*MODEL, *FEWER_SAMPLES, *EVERY_POINT), lag=0.006),
+    "adaptive and sampled": Surface((*MODEL, *FEWER_SAMPLES, *FEWER_POINTS), lag=0.006),
+}
+# What must not depend on faults begins so; times, ranks and checksums of both may differ.
+KEPT = ("train_", "check_", "alpha", "beta", "done")
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,7 @@ def write_network(folder: Path) -> None:
 
 def command(n_ranks: int, out: Path, *options: str) -> list[str]:
     words = [str(ROOT / "launch/try_ranks.sh"), str(n_ranks), sys.executable, "-m"]
-    return [*words, "landscape_mpi.surface", *OPTIONS, f"--out={out}", *options]
+    return [*words, "landscape_mpi.surface", f"--out={out}", *options]
 
 
 def environment(lag: float) -> dict[str, str]:
@@ -88,9 +104,7 @@ def run_and_wait(n_ranks: int, out: Path, *options: str, cwd: Path) -> Ended:
 class Disturbed:
     """A run that goes on while something happens to it; what is left of it is killed at the end."""
 
-    def __init__(
-        self, n_ranks: int, out: Path, *options: str, cwd: Path, lag: float = 0.04
-    ) -> None:
+    def __init__(self, n_ranks: int, out: Path, *options: str, cwd: Path, lag: float) -> None:
         self._out, self._log = out, cwd / "disturbed.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
@@ -151,8 +165,9 @@ def ranks_writing(out: Path) -> Iterator[tuple[int, int]]:
 
 
 def points_reported(words: str) -> list[int]:
-    """Return the number of points done after each round, as the log says."""
-    return [int(n) for n in re.findall(rf"^(\d+)/{N_POINTS} points \(", words, re.MULTILINE)]
+    """Return the number of points computed after each round, as the log says."""
+    lines = re.findall(r"^([\d,]+)(?:/\d+ points \(| points computed, )", words, re.MULTILINE)
+    return [int(n.replace(",", "")) for n in lines]
 
 
 def rounds_lost(words: str, out: Path) -> int:
@@ -168,8 +183,16 @@ def rounds_lost(words: str, out: Path) -> int:
 def is_same(path: Path, reference: Path) -> bool:
     """Return whether two complete surfaces have the same bits."""
     with h5py.File(path) as file, h5py.File(reference) as expected:
-        pairs = [(file[name][...], expected[name][...]) for name in KEPT]
-    return all(one.tobytes() == other.tobytes() for one, other in pairs) and pairs[-1][0].all()
+        names = {name for name in [*file, *expected] if name.startswith(KEPT)}
+        same = all(
+            name in file and name in expected and _bits(file[name]) == _bits(expected[name])
+            for name in names
+        )
+        return same and bool(file["done"][...].all())
+
+
+def _bits(dataset: h5py.Dataset) -> bytes:
+    return bytes(dataset[...].tobytes())
 
 
 def begun_copy(begun: Path, folder: Path) -> Path:

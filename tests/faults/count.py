@@ -11,12 +11,14 @@ clear or a bit differs.
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import random
 import sys
 import tempfile
 from pathlib import Path
 
-from command_runs import Disturbed, Ended, run_and_wait, write_network
+from command_runs import SURFACES, Disturbed, Ended, Surface, run_and_wait, write_network
 from kinds import KINDS, Case, ImpossibleError, Result
 
 
@@ -27,43 +29,44 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{options.times} faults, seed {options.seed}", flush=True)
     draw = random.Random(options.seed)
-    # Each kind about as often as any other, in an order that is drawn.
-    names = [list(KINDS)[i % len(KINDS)] for i in range(options.times)]
-    draw.shuffle(names)
+    # Each kind about as often as any other, and each surface too, in an order that is drawn.
+    both = zip(itertools.cycle(SURFACES), itertools.cycle(KINDS), strict=False)
+    drawn = list(itertools.islice(both, options.times))
+    draw.shuffle(drawn)
     results: dict[str, list[Result]] = {name: [] for name in KINDS}
     with tempfile.TemporaryDirectory(prefix="faults.") as made:
-        reference, begun = prepare(Path(made))
-        for number, name in enumerate(names, 1):
+        prepared = functools.cache(functools.partial(prepare, Path(made)))
+        for number, (surface, name) in enumerate(drawn, 1):
             folder = Path(made) / f"{number}"
             folder.mkdir()
             write_network(folder)
-            case = Case(folder, draw, reference, begun, run_and_wait)
+            case = Case(folder, SURFACES[surface], draw, *prepared(surface), run_and_wait)
             try:
                 result = KINDS[name](case)
             except ImpossibleError as reason:
-                print(f"{number}. {name}: skipped, {reason}", flush=True)
+                print(f"{number}. {name}, {surface}: skipped, {reason}", flush=True)
                 continue
             results[name].append(result)
-            print(f"{number}. {name}: {describe(result)}", flush=True)
+            print(f"{number}. {name}, {surface}: {describe(result)}", flush=True)
             if not is_good(result):
                 print(result.words, flush=True)
     print("\n".join(table(results)))
     return 0 if all(is_good(result) for each in results.values() for result in each) else 1
 
 
-def prepare(folder: Path) -> tuple[Path, Path]:
+def prepare(folder: Path, name: str) -> tuple[Path, Path]:
     """Return the file of an undisturbed run, and that of one which was stopped."""
     write_network(folder)
-    reference, begun = folder / "reference.h5", folder / "begun.h5"
-    ended = run_and_wait(1, reference, cwd=folder)
+    reference, begun = folder / f"reference {name}.h5", folder / f"begun {name}.h5"
+    ended = run_and_wait(1, reference, *SURFACES[name].options, cwd=folder)
     if ended.status != 0:
         raise RuntimeError(ended.words)
-    stop_after_rounds(begun, folder)
+    stop_after_rounds(begun, folder, SURFACES[name])
     return reference, begun
 
 
-def stop_after_rounds(out: Path, folder: Path) -> Ended:
-    with Disturbed(2, out, cwd=folder) as job:
+def stop_after_rounds(out: Path, folder: Path, surface: Surface) -> Ended:
+    with Disturbed(2, out, *surface.options, cwd=folder, lag=surface.lag) as job:
         job.wait_for_rounds(2)
     return Ended(0, job.words)
 

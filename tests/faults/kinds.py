@@ -23,6 +23,7 @@ from command_runs import (
     Disturbed,
     Ended,
     RunAndWait,
+    Surface,
     begun_copy,
     command,
     environment,
@@ -41,6 +42,7 @@ class Case:
     """Where a fault happens, and to what."""
 
     folder: Path  # empty but for the network
+    surface: Surface  # what the runs compute
     draw: random.Random
     reference: Path  # the file of a run that nothing happened to
     begun: Path  # the file of a run that was stopped after some rounds
@@ -51,15 +53,17 @@ class Case:
         return self.folder / "surface.h5"
 
     def run_here(self, *options: str, out: Path | None = None) -> Ended:
-        return self.run(self.draw.choice((1, 2, 3)), out or self.out, *options, cwd=self.folder)
+        n_ranks, words = self.draw.choice((1, 2, 3)), (*self.surface.options, *options)
+        return self.run(n_ranks, out or self.out, *words, cwd=self.folder)
 
     def disturb(
-        self, n_ranks: int, *options: str, out: Path | None = None, lag: float = 0.04
+        self, n_ranks: int, *options: str, out: Path | None = None, slower: float = 1.0
     ) -> Disturbed:
         """Start a run that writes in one of both ways; a later run chooses its own."""
         ways = ("gather", "parallel") if h5py.get_config().mpi else ("gather",)
-        way = f"--write={self.draw.choice(ways)}"
-        return Disturbed(n_ranks, out or self.out, way, *options, cwd=self.folder, lag=lag)
+        words = (*self.surface.options, f"--write={self.draw.choice(ways)}", *options)
+        lag = slower * self.surface.lag
+        return Disturbed(n_ranks, out or self.out, *words, cwd=self.folder, lag=lag)
 
 
 @dataclass(frozen=True)
@@ -259,7 +263,7 @@ def unwritable_in_a_run(case: Case) -> Result:
 
 
 def two_jobs(case: Case) -> Result:
-    with case.disturb(2, lag=0.5) as job:
+    with case.disturb(2, slower=12) as job:
         job.wait_for_rounds(1)
         options = case.draw.choice(((), ("--fresh",)))
         second = case.run_here(*options)
@@ -287,10 +291,11 @@ def hang_at_start(case: Case) -> Result:
 
 def full_shared_memory(case: Case) -> Result:
     """As a container that was given too little /dev/shm, or that others have filled."""
-    n_kib = case.draw.choice((4, 8, 16))
+    n_kib = case.draw.choice((4, 8, 12))  # 16 KiB suffice for the smallest of the surfaces
     own = "mount -t tmpfs -o size=1m tmpfs /dev/shm && "
     own += f'head -c {(1024 - n_kib) << 10} /dev/zero > /dev/shm/other && exec "$@"'
-    start = ["unshare", "--mount", "bash", "-c", own, "bash", *command(2, case.out)]
+    start = ["unshare", "--mount", "bash", "-c", own, "bash"]
+    start += command(2, case.out, *case.surface.options)
     network = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_pml": "ob1"}  # which need none of it
     if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
         raise ImpossibleError("a /dev/shm of its own takes root and a mount")
@@ -340,7 +345,7 @@ def wrong_pmi(case: Case) -> Result:
     own |= {"SLURM_STEP_NUM_TASKS": str(n_tasks), "SLURM_NTASKS": str(n_tasks)}
     tasks = [
         subprocess.Popen(
-            [sys.executable, *command(1, case.out)[3:]],
+            [sys.executable, *command(1, case.out, *case.surface.options)[3:]],
             cwd=case.folder,
             env=own | {"SLURM_PROCID": str(number)},
             stdout=subprocess.PIPE,

@@ -10,13 +10,14 @@ import random
 import sys
 
 import h5py
+import numpy as np
 import pytest
 from folders import TESTS
 
 sys.path.insert(0, str(TESTS / "faults"))
 import count
 import kinds
-from command_runs import OPTIONS, Ended, write_network
+from command_runs import SURFACES, Ended, write_network
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def run(alone):
     """Return a function that runs the command on one rank, however many are asked for."""
 
     def on_one_rank(n_ranks, out, *options, cwd):
-        done = alone(["landscape_mpi.surface", *OPTIONS, f"--out={out}", *options], cwd=cwd)
+        done = alone(["landscape_mpi.surface", f"--out={out}", *options], cwd=cwd)
         return Ended(done.returncode, done.stdout + done.stderr)
 
     return on_one_rank
@@ -36,16 +37,28 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def case(run, folder, tmp_path):
-    reference, begun = folder / "reference.h5", folder / "begun.h5"
-    if not reference.exists():
-        write_network(folder)
-        assert run(1, reference, cwd=folder).status == 0
-        begun.write_bytes(reference.read_bytes())
-        with h5py.File(begun, "r+") as file:
-            file["done"][2:] = 0
-    write_network(tmp_path)
-    return kinds.Case(tmp_path, random.Random(1), reference, begun, run)
+def case_of(run, folder, tmp_path):
+    """Return a function that gives the case of a surface."""
+
+    def make(name):
+        surface = SURFACES[name]
+        reference, begun = folder / f"{name}.h5", folder / f"begun {name}.h5"
+        if not reference.exists():
+            write_network(folder)
+            assert run(1, reference, *surface.options, cwd=folder).status == 0
+            begun.write_bytes(reference.read_bytes())
+            with h5py.File(begun, "r+") as file:
+                file["done"][2:] = 0
+                file["done"][...] = file["done"][...] == 1
+        write_network(tmp_path)
+        return kinds.Case(tmp_path, surface, random.Random(1), reference, begun, run)
+
+    return make
+
+
+@pytest.fixture
+def case(case_of):
+    return case_of("exact")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +89,19 @@ def test_a_fault(fault, case):
         pytest.skip(str(reason))
     assert result.said, result.words
     assert result.n_rounds_lost == 0
+    assert result.same, result.words
+
+
+@pytest.mark.parametrize("name", [name for name in SURFACES if name != "exact"])
+def test_a_damaged_point_of_a_run_with_fewer_points_or_samples(name, case_of):
+    """Those that kill ranks are in test_killed_surfaces."""
+    case = case_of(name)
+    with h5py.File(case.reference) as file:
+        assert ((file["done"][...] == 2).sum() > 50) == ("adaptive" in name)
+        if "sampled" in name:
+            assert len(np.unique(file["train_n_samples"][...])) > 1
+    result = kinds.damaged_point(case)
+    assert result.said, result.words
     assert result.same, result.words
 
 

@@ -52,6 +52,7 @@ class AdaptivePoints:
         done: np.ndarray,
         tolerance: Tolerance,
         always: np.ndarray | None = None,
+        work: np.ndarray | None = None,
     ) -> None:
         """Begin a run, or continue one.
 
@@ -62,9 +63,12 @@ class AdaptivePoints:
             done: True at computed points, bool [n_alpha, n_beta].
             tolerance: Largest error of interpolated losses.
             always: True at points that are computed in any case, bool [n_alpha, n_beta].
+            work: Samples taken at computed points, float64 [n_alpha, n_beta]; None if all points
+                take the same number.
         """
         self._names, self._tolerance, self._always = tuple(names), tolerance, always
         self._values, self._done = values.copy(), done.copy()
+        self._work = None if work is None else np.where(done, work, 0.0)
         self._losses = [k for k, name in enumerate(names) if is_loss(name)]
         self._step: Step | None = None
 
@@ -73,20 +77,31 @@ class AdaptivePoints:
         """Return the number of computed points."""
         return int(self._done.sum())
 
-    def take(self, points: np.ndarray, values: np.ndarray) -> None:
+    def take(self, points: np.ndarray, values: np.ndarray, work: np.ndarray | None = None) -> None:
         """Record computed points.
 
         Args:
             points: Flat indices, int64 [n].
             values: Float64 [n, n_quantities].
+            work: Samples taken, float64 [n]; needed if they differ from point to point.
         """
+        if self._work is not None and work is not None:
+            self._work.ravel()[points] = work
         self._values.reshape(len(self._names), -1)[:, points] = values.T
         self._done.ravel()[points] = True
         self._step = None
 
     def next_points(self) -> np.ndarray:
-        """Return the points to compute next, int64 [n]; empty if nothing is left."""
-        return self._find_step().pending
+        """Return the points to compute next, int64 [n]; empty if nothing is left.
+
+        Those that are likely to take most samples come first, so that all ranks end a level at
+        about the same time. The order changes no value and no choice.
+        """
+        step = self._find_step()
+        if self._work is None or step.is_last:
+            return step.pending
+        expected = carry_on(self._work[None], step.answer.used)[0].ravel()[step.pending]
+        return step.pending[np.argsort(-expected, kind="stable")]
 
     def last_check(self) -> Check | None:
         """Return the last complete check."""

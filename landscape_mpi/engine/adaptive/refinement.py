@@ -152,16 +152,27 @@ def _look_ahead(
 
 def _nearby(level: _Level, grid: LevelGrid) -> np.ndarray:
     """Return the mean surplus of a level around the nodes of the next, float64 [n_losses, a, b]."""
-    window = np.ones((1, 3, 3))
-    from scipy.ndimage import convolve  # only --adaptive takes the time of its import
-
-    total = convolve(level.surplus, window, mode="constant")
-    number = convolve(level.new[None].astype(float), window, mode="constant")
+    total, number = _window_sums(level.surplus), _window_sums(level.new[None].astype(float))
     corners = _corners(level.grid, grid)
     weight = sum(number[..., *corner] for corner in corners)
     with np.errstate(over="ignore"):
         mean = sum(total[..., *corner] for corner in corners) / np.maximum(weight, 1.0)
     return np.minimum(mean, MOST)
+
+
+def _window_sums(values: np.ndarray) -> np.ndarray:
+    """Return the sums of each value and its neighbours, float64 [n, a, b].
+
+    scipy.ndimage has this and the largest value within reach, but all ranks would wait half a
+    second for its import on rank 0.
+    """
+    _, n_alpha, n_beta = values.shape
+    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)))
+    total = np.zeros_like(values)
+    with np.errstate(over="ignore"):
+        for row, column in np.ndindex(3, 3):
+            total += padded[:, row : row + n_alpha, column : column + n_beta]
+    return total
 
 
 def _corners(coarse: LevelGrid, fine: LevelGrid) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -178,11 +189,16 @@ def _corners(coarse: LevelGrid, fine: LevelGrid) -> list[tuple[np.ndarray, np.nd
 
 def _missed_nearby(question: Question, grid: LevelGrid) -> np.ndarray:
     """Return the largest error found within reach of each node, in the shape of the level."""
-    steps = [question.reach * int(np.diff(x).max(initial=1)) for x in (grid.alpha, grid.beta)]
-    size = (1, *(2 * step + 1 for step in steps))
-    from scipy.ndimage import maximum_filter
+    along_beta = _largest_within(question.missed, grid.beta, question.reach)
+    turned = np.swapaxes(along_beta, -1, -2)
+    return np.swapaxes(_largest_within(turned, grid.alpha, question.reach), -1, -2)
 
-    return np.asarray(maximum_filter(question.missed, size)[..., *grid.select])
+
+def _largest_within(values: np.ndarray, nodes: np.ndarray, reach: int) -> np.ndarray:
+    """Return the largest value within so many nodes of each node, along the last axis."""
+    step = reach * int(np.diff(nodes).max(initial=1))
+    near = [slice(max(0, node - step), node + step + 1) for node in nodes]
+    return np.stack([values[..., places].max(axis=-1) for places in near], axis=-1)
 
 
 def _asked(

@@ -22,6 +22,7 @@ class Progress:
     settled: np.ndarray  # True at computed points that need no more, bool [n_alpha, n_beta]
     rows: dict[int, np.ndarray]  # by point, the sums of those that need more; see Tally.row
     n_empty: int  # points without a value
+    n_samples: np.ndarray  # taken at computed points, of all splits, int64 [n_alpha, n_beta]
 
     @property
     def n_pending(self) -> int:
@@ -40,15 +41,16 @@ def read_progress(plan: Plan) -> Progress:
     with open_surface(plan.out) as file:
         done = file["done"][...]
         computed = done == COMPUTED
-        settled = computed.copy()
+        settled, n_samples = computed.copy(), np.zeros(done.shape, np.int64)
         for split, n_all in plan.subject.n_samples.items():
             loss = f"{split}_loss"
             values, errors = file[loss][...], file[f"{loss}{STANDARD_ERROR}"][...]
             n_taken = file[f"{split}_{N_SAMPLES}"][...]
             settled &= plan.sampling.is_met(values, errors, n_taken, n_all)
+            n_samples += n_taken
         open_points = np.flatnonzero(computed & ~settled)
         rows = dict(zip(open_points.tolist(), rows_of(file, names)[open_points], strict=True))
-    return Progress(settled, rows, int((done == 0).sum()))
+    return Progress(settled, rows, int((done == 0).sum()), n_samples)
 
 
 def check_tolerances(plan: Plan) -> None:
