@@ -229,7 +229,7 @@ def _say_no_level(axes: Axes, panel: Panel) -> None:
 
 
 def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.75, text, transform=axes.transAxes, ha="center")
+    axes.text(0.5, 0.03, text, transform=axes.transAxes, ha="center")  # paths are rarely there
 
 
 def _hatch(axes: Axes, polygons: np.ndarray) -> None:
