@@ -103,6 +103,16 @@ def test_the_contour_shows_the_values_where_they_are(page):
     np.testing.assert_allclose(heights(page, "flat-0", "contour"), plane(ALPHA, BETA, slope))
 
 
+def test_a_change_is_drawn_where_the_last_one_was(page):
+    """Not in a new WebGL context, for which all shaders would be compiled again."""
+    canvases = "[...document.querySelectorAll('.js-plotly-plot canvas')]"
+    plain(page)
+    page.run(f"window.before = {canvases}")
+    plain(page, log=True)
+    assert page.run("before.length") == 2
+    assert page.run(f"{canvases}.every((canvas, k) => canvas === before[k])")
+
+
 def test_the_logarithm(page):
     plain(page, log=True)
     expected = plane(ALPHA, BETA, lambda a, b: a + 0.25 * b)

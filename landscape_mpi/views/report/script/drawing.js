@@ -24,6 +24,10 @@ async function drawAll() {
 const redraw = latestOnly(drawAll);
 
 const absent = () => ({ text: `this file has no ${escaped(state.quantity)}`, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 });
+// With options that hold a function of their own, plotly.js takes every change for another plot: it
+// would draw all of it twice, in a WebGL context that is made for it. They stay those of the first time.
+const show = (plot, traces, layout, options) => Plotly.react(plot, traces, layout, plot._context ? undefined : options);
+
 // The buttons are named one by one: among those of plotly.js is one that sends the numbers away.
 const config = (buttons, plot) => ({
   displaylogo: false, responsive: true, scrollZoom: true, modeBarButtons: [[imageButton(plot), ...buttons]], plotlyServerURL: "", showSendToCloud: false,

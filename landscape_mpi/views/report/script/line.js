@@ -30,7 +30,7 @@ async function drawLine(view) {
     y: lineValues(view, q, number).map(heightOnLine),
     line: { color: hues[number % hues.length], width: 2, dash: q.name.startsWith("test_") ? "dash" : "solid" }, marker: { size: 4 },
   })));
-  await Plotly.react(view.flat, traces, lineLayout(view, shownLines[0], colors), config(FLAT, view.flat));
+  await show(view.flat, traces, lineLayout(view, shownLines[0], colors), config(FLAT, view.flat));
 }
 
 function lineLayout(view, q, colors) {

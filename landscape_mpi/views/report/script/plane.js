@@ -50,8 +50,8 @@ async function drawPlane(view) {
   }
   if (q) flat.push(...brokenTrace(view, q, colors));
   const marks = markTraces(view, colors);
-  await Plotly.react(view.space, [...space, ...marks.space], spaceLayout(view, q, colors), { ...config(IN_SPACE, view.space), scrollZoom: false });
-  await Plotly.react(view.flat, [...flat, ...marks.flat], flatLayout(view, q, colors), config(FLAT, view.flat));
+  await show(view.space, [...space, ...marks.space], spaceLayout(view, q, colors), { ...config(IN_SPACE, view.space), scrollZoom: false });
+  await show(view.flat, [...flat, ...marks.flat], flatLayout(view, q, colors), config(FLAT, view.flat));
 }
 
 function anyFace(view) {
