@@ -383,8 +383,8 @@ def rank_pool() -> Iterator[RankPool]:
 def on_ranks(rank_pool: RankPool) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function like ``mpiexec`` that has its ranks started already: tenths of a second.
 
-    For modules of the package, on up to 4 ranks. What is about the start or the end of processes,
-    or asks ``MPI.COMM_WORLD`` for its size, needs ``mpiexec``.
+    For modules of the package, and scripts that compute with it, on up to 4 ranks. What is about
+    the start or the end of processes, or asks ``MPI.COMM_WORLD`` for its size, needs ``mpiexec``.
     """
 
     def run(

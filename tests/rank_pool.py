@@ -3,8 +3,8 @@
     launch/try_ranks.sh 4 python tests/rank_pool.py SOCKET
 
 is what ``RankPool`` starts: real ranks under mpiexec, which run the commands of the package as
-``python -m`` would, each on a communicator of as many of them as are asked for. What is about
-the start or the end of processes needs ``mpiexec`` itself.
+``python -m`` would, and scripts, each on a communicator of as many of them as are asked for. What
+is about the start or the end of processes needs ``mpiexec`` itself.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class RankPoolError(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """A module of the package to run."""
+    """A module of the package to run, or a script."""
 
     n: int  # ranks
-    words: list[str]  # its name and its options
+    words: list[str]  # its name, or its path in cwd, and its options
     cwd: str
     environment: dict[str, str]  # besides that of the ranks
     folder: str  # for its output
@@ -77,7 +77,7 @@ class RankPool:
         environment: Mapping[str, str],
         timeout: float,
     ) -> Told:
-        """Run a module of the package on n of the ranks.
+        """Run a module of the package, or a script, on n of the ranks.
 
         Raises:
             RankPoolError: If they are not done in time.
@@ -187,14 +187,17 @@ def obey(order: Order) -> int:
 
 
 def run_module(words: list[str], comm: Any) -> int:
-    """Run a module as ``python -m`` does, its ranks being those of comm."""
+    """Run a module as ``python -m`` does, or a script, its ranks being those of comm."""
     from landscape_mpi.cluster import communicator
 
     start_ranks = communicator.start_ranks
     communicator.start_ranks = lambda: start_ranks(comm)
     sys.argv = words
     try:
-        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        if words[0].endswith(".py"):
+            runpy.run_path(words[0], run_name="__main__")
+        else:
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:

@@ -110,13 +110,12 @@ def test_the_bits_of_the_command(mine, tmp_path):
     assert {"train_loss", *VALUES, "hessian_ratio"} <= set(live.values)
 
 
-def test_under_mpirun(mine, tmp_path, mpiexec):
+def test_on_two_ranks(mine, tmp_path, on_ranks):
     problem = mine.problem()
     inputs, targets = (torch.cat([b[name] for b in problem.data]) for name in "xy")
     expected = dense_ends(problem.network, inputs, targets)[1]
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
-    argv = [sys.executable, "script.py", tmp_path / "two.h5"]
-    done = mpiexec(2, argv, check=True, cwd=tmp_path)
+    done = on_ranks(2, ["script.py", tmp_path / "two.h5"], check=True, cwd=tmp_path)
     told = [float(word) for word in done.stdout.split()]
     assert len(set(told)) == 1
     np.testing.assert_allclose(told, [expected] * 2, rtol=1e-5)

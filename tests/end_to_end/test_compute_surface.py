@@ -71,7 +71,7 @@ def values_of(path):
     return dict(lm.open_surface(path).values)
 
 
-def test_the_bits_of_the_command_on_one_rank_and_on_two(mine, tmp_path, alone, mpiexec):
+def test_the_bits_of_the_command_on_one_rank_and_on_two(mine, tmp_path, alone, on_ranks):
     out = tmp_path / "command.h5"
     words = ["--problem=mine:problem", "--x=-1:1:3", "--y=-0.5:0.5:3", "--splits=train,test"]
     alone([COMMAND, *words, f"--out={out}"], cwd=tmp_path, check=True)
@@ -81,7 +81,7 @@ def test_the_bits_of_the_command_on_one_rank_and_on_two(mine, tmp_path, alone, m
     np.testing.assert_equal(dict(live.values), expected)
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
     together = tmp_path / "two.h5"
-    done = mpiexec(2, [sys.executable, "script.py", together], check=True, cwd=tmp_path)
+    done = on_ranks(2, ["script.py", together], check=True, cwd=tmp_path)
     assert done.stdout.split() == [repr(float(expected["train_loss"][1, 1]))] * 2
     np.testing.assert_equal(values_of(together), expected)
 
@@ -302,9 +302,9 @@ APART = """
 """
 
 
-def test_an_argument_that_is_wrong_on_one_rank_stops_all(tmp_path, mpiexec):
+def test_an_argument_that_is_wrong_on_one_rank_stops_all(tmp_path, on_ranks):
     (tmp_path / "apart.py").write_text(textwrap.dedent(APART))
-    done = mpiexec(2, [sys.executable, "apart.py"], check=True, timeout=60, cwd=tmp_path)
+    done = on_ranks(2, ["apart.py"], check=True, timeout=60, cwd=tmp_path)
     assert done.stdout.count("said: compute_surface: limit is 0, but must be a whole number") == 2
 
 

@@ -6,7 +6,6 @@ of numpy.
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from pathlib import Path
 
@@ -153,10 +152,10 @@ SCRIPT = f"""
 """
 
 
-def test_two_ranks(tmp_path, mpiexec):
+def test_two_ranks(tmp_path, on_ranks):
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
     outs = [tmp_path / "along.h5", tmp_path / "plane.h5"]
-    done = mpiexec(2, [sys.executable, "script.py", *outs], check=True, cwd=tmp_path)
+    done = on_ranks(2, ["script.py", *outs], check=True, cwd=tmp_path)
     one, other = done.stdout.split()
     assert one == other
     alone = lm.project_trajectory(trajectory())

@@ -5,7 +5,6 @@ Oracle: the messages of both ranks, and that the next call of the same processes
 
 from __future__ import annotations
 
-import sys
 import textwrap
 
 import pytest
@@ -105,11 +104,11 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory, mpiexec):
+def told(tmp_path_factory, on_ranks):
     """What each rank was told, by the name of the call."""
     folder = tmp_path_factory.mktemp("calls")
     (folder / "script.py").write_text(textwrap.dedent(SCRIPT))
-    done = mpiexec(2, [sys.executable, "script.py"], check=True, cwd=folder)
+    done = on_ranks(2, ["script.py"], check=True, cwd=folder)
     lines = [line.split("@", 2) for line in done.stdout.splitlines() if line.count("@") >= 2]
     return {(name, int(rank)): words for name, rank, words in lines}
 
