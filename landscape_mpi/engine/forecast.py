@@ -14,6 +14,7 @@ from landscape_mpi.compute.cost import MachineRates, SampleCost
 
 MEASURE_S = 3.0
 MIN_POINTS = 2
+ENOUGH_S, ENOUGH_POINTS = 0.5, 100  # so many points in this time already tell their mean
 # Of the points of large grids, to 0.03 decades (docs/adaptive.md).
 SHARES = {"smooth": 0.05, "chaotic": 0.2}
 DISTURBED = 1.1  # a measured share above this means that the measurement was disturbed
@@ -42,15 +43,16 @@ def seconds_per_point(evaluate_point: Callable[[int], object], n_points: int) ->
     """Return the mean time of a point, s.
 
     Args:
-        evaluate_point: Computes a point; called for a few seconds.
+        evaluate_point: Computes a point; called for a few seconds, for less if points are short.
         n_points: Number of points.
     """
     evaluate_point(0)  # the first point allocates memory
-    n_done, began = 0, time.perf_counter()
-    while n_done < MIN_POINTS or time.perf_counter() - began < MEASURE_S:
+    n_done, elapsed, began = 0, 0.0, time.perf_counter()
+    while n_done < MIN_POINTS or elapsed < (ENOUGH_S if n_done >= ENOUGH_POINTS else MEASURE_S):
         evaluate_point(n_done % n_points)
         n_done += 1
-    return (time.perf_counter() - began) / n_done
+        elapsed = time.perf_counter() - began
+    return elapsed / n_done
 
 
 def run_seconds(sample_seconds: np.ndarray, *, n_points: int, n_samples: int) -> float:

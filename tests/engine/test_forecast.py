@@ -35,6 +35,18 @@ def test_seconds_per_point():
     assert points[:5] == [0, 0, 1, 2, 0]
 
 
+def test_short_points_are_measured_for_a_shorter_time():
+    """Of 2 ms and more, at most 250 fit into 0.5 s; one more is called before the clock starts."""
+    points = []
+
+    def evaluate(point):
+        points.append(point)
+        time.sleep(0.002)
+
+    assert seconds_per_point(evaluate, 3) >= 0.002
+    assert 100 < len(points) <= 252
+
+
 @pytest.mark.parametrize(
     ("precision", "rates", "limit"),
     [
