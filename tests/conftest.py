@@ -42,7 +42,7 @@ LONGEST = (
     "test_problems",
     "test_every_network",
     "test_training",
-    "test_report_page",
+    "report",
     "test_hessian",
     "test_evaluation",
     "test_faults",
@@ -96,7 +96,7 @@ class FilesSideBySide(LoadScopeScheduling):
     """The tests of a file in one process, where they share what was run once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        """Return what must run in one process: a file, or those that share one SLURM."""
+        """Return what must run in one process: a file, or those that share a SLURM or a browser."""
         return group_of(nodeid.split("::")[0])
 
 
@@ -108,6 +108,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesSideByS
 def group_of(path: str) -> str:
     """Return which tests run in the same process as those of a file."""
     name = Path(path).stem
+    if name.startswith("test_report_"):
+        return "report"
     return "slurm" if name in SLURM else name
 
 
@@ -277,7 +279,7 @@ def data_dir() -> Path:
     return Path(folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     """Return a Chromium with one page."""
     program = find_chromium()
@@ -386,6 +388,11 @@ def on_ranks(rank_pool: RankPool) -> Callable[..., subprocess.CompletedProcess[s
     For modules of the package, and scripts that compute with it, on up to 4 ranks. What is about
     the start or the end of processes, or asks ``MPI.COMM_WORLD`` for its size, needs ``mpiexec``.
     """
+    return runs_on(rank_pool)
+
+
+def runs_on(pool: RankPool) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a command on the ranks of a pool; see the fixture on_ranks."""
 
     def run(
         n: int,
@@ -399,7 +406,7 @@ def on_ranks(rank_pool: RankPool) -> Callable[..., subprocess.CompletedProcess[s
         words = [os.fspath(word) for word in argv]
         where = os.path.abspath(cwd)
         try:
-            told = rank_pool.run(n, words, cwd=where, environment=env or {}, timeout=timeout)
+            told = pool.run(n, words, cwd=where, environment=env or {}, timeout=timeout)
         except RankPoolError as problem:
             pytest.fail(f"{n} ranks, {' '.join(words)}: {problem}")
         if check and told.status != 0:

@@ -56,14 +56,17 @@ class Told:
 class RankPool:
     """Starts the ranks when they are first needed, and again after a command has ended them."""
 
-    def __init__(self, launch: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, launch: Sequence[str], environment: Mapping[str, str], n_ranks: int = N_RANKS
+    ) -> None:
         """Take note of how to start them; nothing runs yet.
 
         Args:
-            launch: Command line that runs the Python file named after it on N_RANKS ranks.
+            launch: Command line that runs the Python file named after it on so many ranks.
             environment: Of these ranks.
+            n_ranks: Their number.
         """
-        self._launch, self._environment = launch, environment
+        self._launch, self._environment, self._n_ranks = launch, environment, n_ranks
         self._folder = Path(tempfile.mkdtemp(prefix="ranks"))
         self._process: subprocess.Popen[bytes] | None = None
         self._ranks: dict[int, Any] = {}  # by rank: a connection that takes orders, gives statuses
@@ -109,7 +112,7 @@ class RankPool:
                 stderr=subprocess.DEVNULL,  # what mpiexec says of ranks that end
                 start_new_session=True,
             )
-            for _ in range(N_RANKS):
+            for _ in range(self._n_ranks):
                 connection = listener.accept()
                 self._ranks[connection.recv()] = connection
 

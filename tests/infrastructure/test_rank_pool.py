@@ -4,10 +4,13 @@ Oracle: the same command under mpiexec.
 """
 
 import os
+import sys
 
 import h5py
 import numpy as np
 import pytest
+from conftest import command_on_ranks, environment_of_ranks, runs_on
+from rank_pool import RankPool
 
 COUNTING = """
 import os, sys, time, torch
@@ -24,6 +27,14 @@ def fail():
 def hang():
     time.sleep(60)
 """
+
+
+@pytest.fixture(scope="module")
+def on_ranks():
+    """The fixture of that name with two ranks of its own, which the tests here end."""
+    pool = RankPool(command_on_ranks(2, [sys.executable]), environment_of_ranks(), n_ranks=2)
+    yield runs_on(pool)
+    pool.close()
 
 
 @pytest.fixture
