@@ -1,5 +1,7 @@
 """Oracles: the system's own tables of memory, cores and mounts, and faults that are there."""
 
+import errno
+import fcntl
 import os
 import re
 import subprocess
@@ -8,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from one_process import run_alone
 
 from landscape_mpi.jobs.doctor.findings import Library, find_notes, find_wrong
 from landscape_mpi.jobs.doctor.folder_facts import FolderFacts, file_system_of
@@ -55,7 +58,7 @@ def test_what_ranks_find(mpiexec, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def run_alone(code, *words, env=None):
+def run_python(code, *words, env=None):
     return subprocess.run(
         [sys.executable, "-c", code, *words],
         env={**os.environ, **(env or {})},
@@ -69,25 +72,25 @@ RUN = "import runpy; runpy.run_module('landscape_mpi.doctor', run_name='__main__
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    done = run_alone(RUN, "--device=cpu", "--folder", tmp_path / "absent")
-    assert done.returncode == 2
     where = tmp_path / "absent"
-    assert f"wrong       --folder: {where}: there is no directory {where}. Make it" in done.stdout
-    assert "a run here" not in done.stdout
+    done = run_alone([*DOCTOR, "--folder", where])
+    assert done.status == 2
+    assert f"wrong       --folder: {where}: there is no directory {where}. Make it" in done.words
+    assert "a run here" not in done.words
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
-def test_a_file_system_without_locks(error, tmp_path):
-    broken = (
-        "import errno, fcntl\ndef flock(*_):\n"
-        f"    raise OSError(errno.{error}, 'no locks')\nfcntl.flock = flock\n"
-    )
-    done = run_alone(broken + RUN, "--device=cpu", "--folder", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert ", no locks; a round of " in lines_of(done.stdout)["folder"]
+def test_a_file_system_without_locks(error, tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(getattr(errno, error), "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    done = run_alone([*DOCTOR, "--folder", tmp_path])
+    assert done.status == 0, done.words
+    assert ", no locks; a round of " in lines_of(done.words)["folder"]
     assert (
         f"{tmp_path} has no locks, so nothing keeps two runs from writing the same file."
-        in done.stdout
+        in done.words
     )
 
 
@@ -96,7 +99,7 @@ def test_tasks_of_the_wrong_pmi(tmp_path):
     told = []
     for number in range(2):
         task = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "SLURM_PROCID": str(number)}
-        told.append(run_alone(RUN, "--device=cpu", "--folder", tmp_path, env=task))
+        told.append(run_python(RUN, "--device=cpu", "--folder", tmp_path, env=task))
     assert [done.returncode for done in told] == [2, 0]
     assert "srun started 2; " in lines_of(told[0].stdout)["MPI"]
     assert lines_of(told[0].stdout)["wrong"].startswith("MPI: srun started 2 processes, but MPI (")
@@ -104,7 +107,7 @@ def test_tasks_of_the_wrong_pmi(tmp_path):
 
 
 def test_no_mpi(tmp_path):
-    done = run_alone("import sys; sys.modules['mpi4py'] = None\n" + RUN, "--folder", tmp_path)
+    done = run_python("import sys; sys.modules['mpi4py'] = None\n" + RUN, "--folder", tmp_path)
     assert done.returncode == 2
     assert re.search(r"^versions +landscape_mpi .*torch 2", done.stdout)
     assert "wrong: MPI cannot be started here: import of mpi4py halted" in done.stdout
