@@ -70,6 +70,12 @@ def plain_along(name, states, places, weights_of):
     return {key: np.array([values[key] for values in found]) for key in found[0]}
 
 
+def plain_at_ends(name, states):
+    """Return the values of each network of states itself."""
+    found = [plain_along(name, (state,), (0.0,), lambda t: (1.0,)) for state in states]
+    return [{key: values[0] for key, values in each.items()} for each in found]
+
+
 def rise(values):
     t = np.linspace(0, 1, len(values))
     return max(values - ((1 - t) * values[0] + t * values[-1]))
@@ -101,20 +107,22 @@ def test_barriers_are_those_of_a_plain_loop_on_one_rank_and_on_two(name, tmp_pat
     states = [torch.load(path) for path in files]
     alone, together = tmp_path / "1.h5", tmp_path / "2.h5"
     words = ["landscape_mpi.curve", "barriers", *files, f"--problem=problems.{name}:problem"]
-    said = run([*words, "--points=5", f"--out={alone}"])
-    on_ranks(2, [*words, "--points=5", f"--out={together}"], cwd=TESTS, check=True)
+    said = run([*words, "--points=4", f"--out={alone}"])
+    on_ranks(2, [*words, "--points=4", f"--out={together}"], cwd=TESTS, check=True)
     same_bits(alone, together, [f"train_{metric}" for metric in metrics])
-    places = np.linspace(0, 1, 5)
+    places, ends = np.linspace(0, 1, 4), plain_at_ends(name, states)
     with h5py.File(alone) as file, alone.with_suffix(".csv").open() as table:
         assert file.attrs["batch_norm"] == "fixed"
         rows = list(csv.DictReader(table))
         for line, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
-            expected = plain_along(name, (states[i], states[j]), places, lambda t: (1 - t, t))
+            pair = states[i], states[j]
+            inside = plain_along(name, pair, places[1:-1], lambda t: (1 - t, t))
             for metric in metrics:
+                values = [ends[i][metric], *inside[metric], ends[j][metric]]
                 found = file[f"train_{metric}"][:, line]
-                np.testing.assert_allclose(found, expected[metric], rtol=close)
+                np.testing.assert_allclose(found, values, rtol=close)
                 barrier = float(rows[line][f"train_{metric}_barrier"])
-                assert barrier == pytest.approx(rise(expected[metric]), rel=1e-3, abs=1e-5)
+                assert barrier == pytest.approx(rise(values), rel=1e-3, abs=1e-5)
     assert f"A: {files[0]}" in said
     assert re.search(r"barrier of train_loss(, nat)?\n", said)
 
