@@ -80,8 +80,15 @@ class PlainHessian:
 
     def dense(self) -> np.ndarray:
         """Return the whole matrix, float64 [n, n]."""
-        multiply = self.product()
-        return np.stack([multiply(row) for row in np.eye(self.n)])
+        rows = torch.autograd.grad(
+            self.gradient(),
+            self.parameters,
+            torch.eye(self.n, dtype=torch.float64),
+            is_grads_batched=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return torch.cat([each.flatten(1) for each in rows], dim=1).numpy()
 
 
 def in_double(batch: Any) -> Any:

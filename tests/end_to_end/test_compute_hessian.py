@@ -94,7 +94,9 @@ def dense_ends(network, inputs, targets):
         return functional.cross_entropy(functional_call(double, moved, inputs.double()), targets)
 
     start = torch.cat([p.detach().flatten() for p in own.values()])
-    return np.linalg.eigvalsh(torch.autograd.functional.hessian(mean, start).numpy())[[0, -1]]
+    return np.linalg.eigvalsh(
+        torch.autograd.functional.hessian(mean, start, vectorize=True).numpy()
+    )[[0, -1]]
 
 
 def test_the_bits_of_the_command(mine, tmp_path):

@@ -125,7 +125,7 @@ def dense_hessian(alpha, beta):
         return torch.nn.functional.cross_entropy(functional_call(network, own, (images,)), targets)
 
     start = torch.cat([tensor.reshape(-1) for tensor in moved.values()])
-    return torch.autograd.functional.hessian(loss, start).numpy(), vectors
+    return torch.autograd.functional.hessian(loss, start, vectorize=True).numpy(), vectors
 
 
 def dense_ends(alpha, beta):
