@@ -6,8 +6,11 @@ import contextlib
 import importlib
 import io
 import os
+import runpy
 import signal
+import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from unittest import mock
@@ -58,6 +61,26 @@ def run_alone(words: Sequence[str | os.PathLike[str]], *, threads: int = 2) -> E
             traceback.print_exc()
             status = 1
     return Ended(status, said.getvalue())
+
+
+def said_by(*words: object) -> str:
+    """Run a module of the package as ``python -m`` does, and return what it printed.
+
+    For all that needs no ranks: help, lists, and the commands that show files.
+
+    Args:
+        words: Name of the module, and its options.
+    """
+    argv = [str(word) for word in words]
+    with printed() as said, mock.patch.object(sys, "argv", argv), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
+        status = None
+        try:
+            runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            status = end.code
+    assert not status, f"{argv}: status {status}\n{said.getvalue()}"
+    return said.getvalue()
 
 
 @contextlib.contextmanager

@@ -171,10 +171,12 @@ def moved_by(file, name, place, center):
 
 
 def test_the_picture_is_drawn_as_the_others_are(house, surfaces):
-    plot, drawn = ("-m", "landscape_mpi.plot"), ("--kind=arrows", "--quantity=train_loss")
-    house(*plot, "rms.h5", *drawn, "--dpi=40")
+    drawn = ("--kind=arrows", "--quantity=train_loss")
+    house.modules(
+        ("plot", "rms.h5", *drawn, "--dpi=40"),
+        ("plot", "rms.h5", "none.h5", *drawn, "--compare", "--format=svg"),
+    )
     assert (house.folder / "rms_train_loss_arrows.png").read_bytes().startswith(b"\x89PNG")
-    house(*plot, "rms.h5", "none.h5", *drawn, "--compare", "--format=svg")
     assert (house.folder / "rms_and_none_train_loss_arrows.svg").exists()
     printed = house(
         "-c",

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 
 import h5py
@@ -20,7 +18,7 @@ import torch
 from disturbance import ranks_that_write, wait_for_points
 from folders import TESTS
 from libraries import imported
-from one_process import run_alone
+from one_process import run_alone, said_by
 from plain_loop import flat, move_to, read_plane
 from problem_hessian import PlainHessian
 from torch import nn
@@ -225,11 +223,7 @@ def test_from_python():
 
 
 def test_help_the_list_and_a_dry_run_name_it(folder, tmp_path, on_ranks):
-    surface = [sys.executable, "-m", "landscape_mpi.surface"]
-    said = [
-        subprocess.run([*surface, *words], capture_output=True, text=True, check=True).stdout
-        for words in (["--help"], ["--list=quantities"])
-    ]
+    said = [said_by("landscape_mpi.surface", words) for words in ("--help", "--list=quantities")]
     assert "gradient_norm: norm of the gradient of the mean loss" in " ".join(said[0].split())
     assert said[1].startswith("gradient_norm           norm of the gradient of the mean loss")
     out = tmp_path / "none.h5"
@@ -272,8 +266,7 @@ def test_pictures_summaries_and_reports_show_it(undisturbed, tmp_path):
         ["surface", f"--summary={path}"],
         ["surface", f"--status={path}"],
     ):
-        argv = [sys.executable, "-m", f"landscape_mpi.{words[0]}", *map(str, words[1:])]
-        subprocess.run(argv, capture_output=True, text=True, check=True)
+        said_by(f"landscape_mpi.{words[0]}", *words[1:])
     picture = tmp_path / "undisturbed_train_gradient_norm_contour.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "page.html").exists()

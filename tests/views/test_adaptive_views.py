@@ -3,14 +3,12 @@
 Oracle: the flags and errors in the file, read by h5py alone.
 """
 
-import subprocess
-import sys
-
 import h5py
 import numpy as np
 import pytest
 from adaptive_files import write_bowl
 from matplotlib.collections import PathCollection
+from one_process import said_by
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
@@ -70,13 +68,6 @@ def test_meshes_have_the_flags_and_errors_on_their_points(path, flags, tmp_path)
     with h5py.File(path) as file:
         errors = file["train_loss_error"][...].ravel()
     assert np.array_equal(vtk_to_numpy(arrays.GetArray("train_loss_error")), errors)
-
-
-def said_by(*words):
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, words)], capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 def test_status_summary_topology_and_page_say_it(path, flags, tmp_path):

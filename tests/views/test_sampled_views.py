@@ -3,14 +3,11 @@
 Oracle: the numbers of samples and the standard errors in the file, read by h5py alone.
 """
 
-import subprocess
-import sys
-
 import h5py
 import numpy as np
 import pytest
 import torch
-from one_process import run_alone
+from one_process import run_alone, said_by
 from torch import nn
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
@@ -66,13 +63,6 @@ def test_meshes_have_numbers_and_errors_on_their_points(path, stored, tmp_path):
     for name in ("train_n_samples", "train_loss_standard_error"):
         assert np.array_equal(vtk_to_numpy(arrays.GetArray(name)), stored[name].ravel()), name
     assert arrays.GetArray("train_loss_pivots") is None
-
-
-def said_by(*argv):
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, argv)], capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 def test_status_summary_topology_and_page_say_it(path, words, tmp_path):
