@@ -24,6 +24,7 @@ function latestOnly(task) {
     busy = true;
     count("busy", 1);
     await new Promise(requestAnimationFrame);
+    again = false; // the task sees all that was asked for until now
     try { await task(); } finally { busy = false; count("busy", -1); }
     if (again) { again = false; ask(); }
   };
