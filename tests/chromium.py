@@ -29,6 +29,7 @@ FLAGS = (
     "--enable-unsafe-swiftshader",
     "--disable-gpu-compositing",  # on a CPU, a fifth of its time
     "--disable-gpu-rasterization",
+    "--js-flags=--no-opt,--single-threaded",  # a page lives too short for its code to be optimised
     "--webgl-antialiasing-mode=none",  # a fifth of the time of its pictures in space
     "--no-first-run",
     "--disable-extensions",

@@ -135,12 +135,16 @@ def link_of(page):
     return link[link.index("#") :]
 
 
+CHANGES = """
+[["quantity", {value: "train_error"}], ["log", {checked: true}], ["shared", {checked: false}]]
+.forEach(([id, change]) => Object.assign(byId(id), change).dispatchEvent(new Event("change")))
+"""
+
+
 def set_otherwise(page):
     """Change all that a link can tell."""
-    choose(page, "quantity", "e.value = 'train_error'")
-    choose(page, "log", "e.checked = true")
+    redrawn(page, lambda: page.run(CHANGES))
     choose(page, "clip", "e.value = 600", "input")
-    choose(page, "shared", "e.checked = false")
     turned(page, "side")
     page.run("document.getElementById('space-0').focus()")
     page.press("ArrowLeft", code=37)
