@@ -48,18 +48,26 @@ def switches_restored() -> Iterator[None]:
     new = [(module, getattr(module, NEW_SWITCH)) for _, module in _places()]
     old = [(put, value) for put, value in _older_switches() if value is not None]
     cudnn = {name: getattr(torch.backends.cudnn, name) for name in CUDNN}
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic = _deterministic()
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if _deterministic() != deterministic:  # setting them imports the compiler, 1 s
+            torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
         for name, chosen in cudnn.items():
             setattr(torch.backends.cudnn, name, chosen)
         for put, value in old:
             put(value)
         for module, word in new:  # last, because the older switches set these as well
             setattr(module, NEW_SWITCH, word)
+
+
+def _deterministic() -> tuple[bool, bool]:
+    """Return whether torch asks for deterministic algorithms, and whether it only warns."""
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
 
 
 def _older_switches() -> list[tuple[Callable[[Any], None], Any]]:
