@@ -273,7 +273,7 @@ def test_it_rolls_step_by_step_and_ends_where_it_would_without_motion(page):
         "[5000, 5100].forEach((time) => frames.splice(0).forEach((act) => act(time)));"
     )
     assert page.run("wayOf(views[0]).length") == 1 + 0.1 * 200
-    page.run("frames.splice(0).forEach((act) => act(60000)); window.requestAnimationFrame = own")
+    page.run("window.requestAnimationFrame = own; frames.splice(0).forEach((act) => act(60000))")
     page.wait(f"shownSteps === Infinity && {IDLE}")
     shown = "document.getElementById('space-0').data.find((trace) => trace.name.startsWith('way'))"
     assert page.run(f"{shown}.x.length") == len(way(page, 0))

@@ -50,6 +50,8 @@ async function drawPlane(view) {
   }
   if (q) flat.push(...brokenTrace(view, q, colors));
   const marks = markTraces(view, colors);
+  if (![undefined, state.wires].includes(view.wires)) Plotly.purge(view.space); // wires stay otherwise
+  view.wires = state.wires;
   await show(view.space, [...space, ...marks.space], spaceLayout(view, q, colors), { ...config(IN_SPACE, view.space), scrollZoom: false });
   await show(view.flat, [...flat, ...marks.flat], flatLayout(view, q, colors), config(FLAT, view.flat));
 }
