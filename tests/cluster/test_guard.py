@@ -173,10 +173,10 @@ def test_a_method_that_raises_ends_with_the_users_traceback(kind, ranks, place, 
     assert done.stderr.count("error: ") == 1
 
 
-def test_in_python_too(tmp_path, mpiexec):
+def test_in_python_too(tmp_path, on_ranks):
     kind = "KeyboardInterrupt"
     own_code(tmp_path, kind, "loss", "(1,)")
-    done = mpiexec(2, ["own.py"], cwd=tmp_path)
+    done = on_ranks(2, ["own.py"], cwd=tmp_path)
     assert "MPI_ABORT" not in done.stderr
     assert re.search(rf"SharedInputError: Problem: loss raised .* {kind}: as I like", done.stderr)
 

@@ -569,7 +569,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("option", BAD)
-def test_an_error_on_one_rank_ends_all(option, mpiexec, tmp_path):
+def test_an_error_on_one_rank_ends_all(option, on_ranks, tmp_path):
     """In good order: MPI_Abort would end these ranks with another status."""
     (tmp_path / "hook_bad.py").write_text(
         "from torch import nn\nfrom mpi4py import MPI\n"
@@ -581,7 +581,7 @@ def test_an_error_on_one_rank_ends_all(option, mpiexec, tmp_path):
     )
     data = ["--data=digits"] if option == "--model" else []
     words = [f"{option}=hook_bad:build", *data, "--device=cpu", f"--run={tmp_path}/r"]
-    told = mpiexec(2, ["landscape_mpi.train", *words], cwd=tmp_path, timeout=60)
+    told = on_ranks(2, ["landscape_mpi.train", *words], cwd=tmp_path, timeout=60)
     assert told.returncode == EXIT_BAD_INPUT
     assert re.search(r"^\[1/2 \S+\] error: .*ArithmeticError: here ", told.stderr, re.MULTILINE)
     assert told.stderr.count("Traceback") == 1
