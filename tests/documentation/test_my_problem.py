@@ -13,6 +13,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,22 @@ def folder(tmp_path, monkeypatch):
     yield tmp_path
     for name in FILES:
         sys.modules.pop(name.removesuffix(".py"), None)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory, on_ranks):
+    """The weights that the page's module trains when it is run as its command says."""
+    made = tmp_path_factory.mktemp("trained")
+    (made / "my_problem.py").write_text(FILES["my_problem.py"])
+    run_command(COMMANDS[0], on_ranks, made)
+    return made / "my_problem.pt"
+
+
+@pytest.fixture
+def trained(folder, weights):
+    """The current directory, with these weights."""
+    shutil.copy(weights, folder)
+    return folder
 
 
 def test_the_page_has_what_is_tested():
@@ -104,8 +121,8 @@ def test_the_script_on_two_ranks_has_the_bits_of_one(folder, mpiexec):
 # From a command line, and on a cluster.
 
 
-def test_the_commands(folder, on_ranks):
-    printed = [run_command(line, on_ranks, folder) for line in COMMANDS][-1]
+def test_the_commands(trained, on_ranks):
+    printed = [run_command(line, on_ranks, trained) for line in COMMANDS[1:]][-1]
     assert "my_problem_train_loss_contour.png" in printed
     module = importlib.import_module("my_problem")
     problem = module.problem()
@@ -133,15 +150,14 @@ def check_attributes(file):
     assert file.attrs["metrics"] == "accuracy"
 
 
-def test_other_weights_and_a_way_to_them(folder, on_ranks):
-    run_command(COMMANDS[0], on_ranks, folder)
+def test_other_weights_and_a_way_to_them(trained, on_ranks):
     module = importlib.import_module("my_problem")
     torch.manual_seed(5)
     other = module.build()
     torch.save(other.state_dict(), "other.pt")
     words = "python -m landscape_mpi.surface --problem my_problem:problem --out line.h5"
-    run_command(f"{words} --x=0:1:3 --to other.pt", on_ranks, folder)
-    run_command(f"{words} --x=0 --checkpoint other.pt --fresh --limit 300", on_ranks, folder)
+    run_command(f"{words} --x=0:1:3 --to other.pt", on_ranks, trained)
+    run_command(f"{words} --x=0 --checkpoint other.pt --fresh --limit 300", on_ranks, trained)
     points, classes = module.rings(400, seed=0)
     expected = functional.cross_entropy(other(points[:300]), classes[:300]).item()
     assert center("line.h5") == pytest.approx(expected, rel=1e-6)
@@ -152,17 +168,16 @@ def center(path):
         return file["train_loss"][tuple(n // 2 for n in file["train_loss"].shape)]
 
 
-def test_the_command_of_the_template(folder, on_ranks):
-    run_command(COMMANDS[0], on_ranks, folder)
+def test_the_command_of_the_template(trained, on_ranks):
     lines = [line.partition("  #")[0].strip() for line in TEMPLATE.strip().splitlines()]
     template = (ROOT / "slurm/surface.sbatch").read_text()
     for line in lines[2:-1]:
         assert line in template, line  # the others are where a user edits
     smaller = "--x=-1:1:3 --y=-1:1:2 --device cpu"  # what stands behind overrides
-    run_command(f"{' '.join(lines)} {smaller}", on_ranks, folder)
+    run_command(f"{' '.join(lines)} {smaller}", on_ranks, trained)
     assert lm.open_surface("my_problem.h5").done.shape == (3, 2)
     with_data = shlex.split(f"{' '.join(lines)} --data cifar10")[2:]
-    refused = on_ranks(1, with_data, cwd=folder)
+    refused = on_ranks(1, with_data, cwd=trained)
     assert refused.returncode == 2
     assert "--data: applies to networks of --model" in refused.stderr
 
@@ -181,20 +196,18 @@ def test_the_commands_that_know_problems(capsys):
     assert set(re.findall(r"`(\w+)`", line)) == knowing
 
 
-def test_eigenvalues_and_sharpness_by_the_file(folder, on_ranks):
-    run_command(COMMANDS[0], on_ranks, folder)
+def test_eigenvalues_and_sharpness_by_the_file(trained, on_ranks):
     words = "--problem my_problem:problem --x=-1:1:3 --also gradient_norm --out my_problem.h5"
-    run_command(f"python -m landscape_mpi.surface {words}", on_ranks, folder)
-    run_command("python -m landscape_mpi.hessian my_problem.h5", on_ranks, folder)
+    run_command(f"python -m landscape_mpi.surface {words}", on_ranks, trained)
+    run_command("python -m landscape_mpi.hessian my_problem.h5", on_ranks, trained)
     values = lm.open_surface("my_problem.h5").values
     assert values["hessian_max"][1, 0] > 0 < values["train_gradient_norm"][1, 0]
     words = ["landscape_mpi.sharpness", "my_problem.h5", "--iterations=1"]
-    done = on_ranks(1, words, cwd=folder, check=True)
+    done = on_ranks(1, words, cwd=trained, check=True)
     assert "my_problem.h5: Sequential of my_problem:problem on " in done.stdout
 
 
-def test_the_lines_of_the_readme(folder, on_ranks, capsys):
-    run_command(COMMANDS[0], on_ranks, folder)
+def test_the_lines_of_the_readme(trained, capsys):
     module = importlib.import_module("my_problem")
     problem = module.problem()
     block = re.search(r"```python\n(import landscape_mpi as lm\n.*?)```", README, re.S)[1]

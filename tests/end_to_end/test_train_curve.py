@@ -142,7 +142,7 @@ def test_a_curve_goes_on_from_its_file(tmp_path):
 SCRIPT = f"""
     import sys
     import landscape_mpi as lm
-    sys.path.insert(0, {str(TESTS)!r})
+    sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
     from test_train_curve import live, trajectory
 
     curve = live(epochs=2, batches_per_step=2)

@@ -167,21 +167,21 @@ def bowls_again(browser, tmp_path):
 
 
 @pytest.mark.parametrize("attributes", [OF_CLASSES, {"model": "net"}], ids=["classes", "none"])
-def test_one_outlier_does_not_flatten_seven_others(browser, tmp_path, attributes):
+def test_one_outlier_does_not_flatten_four_others(browser, tmp_path, attributes):
     loss = plane(AXIS, AXIS, bowl)
-    surfaces = [loss * (1 + 0.1 * n) for n in range(7)] + [1e30 * loss]
+    surfaces = [loss * (1 + 0.1 * n) for n in range(4)] + [1e30 * loss]
     page = open_pages(browser, tmp_path, surfaces, "--linear", attributes=attributes)
     apart = "has its own range"
     for scale in ("linear", "auto"):
         if scale == "auto":
             choose(page, scale, "e.checked = true")
-        spans = [np.ptp(heights(page, f"space-{number}", "surface")) for number in range(8)]
+        spans = [np.ptp(heights(page, f"space-{number}", "surface")) for number in range(5)]
         axis = "document.getElementById('space-{}').layout.scene.zaxis.range"
-        room = [np.ptp(page.run(axis.format(number))) for number in range(8)]
-        assert len({*np.round(room[:7], 9)}) == 1
-        assert min(spans[k] / room[k] for k in range(8)) > 0.5, scale
-        said = [apart in words_of(page, f"notes-{number}") for number in range(8)]
-        assert said == [False] * 7 + [True], scale
+        room = [np.ptp(page.run(axis.format(number))) for number in range(5)]
+        assert len({*np.round(room[:4], 9)}) == 1
+        assert min(spans[k] / room[k] for k in range(5)) > 0.5, scale
+        said = [apart in words_of(page, f"notes-{number}") for number in range(5)]
+        assert said == [False] * 4 + [True], scale
 
 
 def test_one_corner_is_cut_where_the_others_end(browser, tmp_path):
