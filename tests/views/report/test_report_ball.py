@@ -26,23 +26,33 @@ def two_wells(a, b):
     return 1.5 + 3 * (a * a - 0.25) ** 2 + 0.2 * a + b * b
 
 
-@pytest.fixture(scope="module")
-def opened(browser, tmp_path_factory):
-    """A bowl, two wells, and a slope with a hole and an edge below."""
-    folder = tmp_path_factory.mktemp("ball")
-    holed = plane(AXIS, AXIS, lambda a, b: 3 + a + 0.1 * b)
-    holed[4, 10] = np.nan
+def open_page(browser, folder, **second):
+    """Open a page of a bowl and a second surface: each one makes every drawing longer."""
+    losses = {"bowl": plane(AXIS, AXIS, quadratic), **second}
+    errors = (plane(AXIS, AXIS, lambda a, b: 9 - a + 0 * b), plane(AXIS, AXIS, quadratic))
     paths = [
-        write_surface(folder / f"{name}.h5", AXIS, AXIS, {"train_loss": values, "train_error": e})
-        for name, values, e in (
-            ("bowl", plane(AXIS, AXIS, quadratic), plane(AXIS, AXIS, lambda a, b: 9 - a + 0 * b)),
-            ("wells", plane(AXIS, AXIS, two_wells), plane(AXIS, AXIS, quadratic)),
-            ("slope", holed, plane(AXIS, AXIS, quadratic)),
-        )
+        write_surface(folder / f"{name}.h5", AXIS, AXIS, {"train_loss": loss, "train_error": error})
+        for (name, loss), error in zip(losses.items(), errors, strict=True)
     ]
     report.main([*map(str, paths), f"--out={folder / 'page.html'}"])
     browser.open(folder / "page.html", width=1000, height=800)
+    still(browser)
     return browser
+
+
+@pytest.fixture(scope="module")
+def opened(browser, tmp_path_factory):
+    """A bowl and two wells."""
+    folder = tmp_path_factory.mktemp("ball")
+    return open_page(browser, folder, wells=plane(AXIS, AXIS, two_wells))
+
+
+@pytest.fixture(scope="module")
+def sloped(browser, tmp_path_factory):
+    """A bowl, and a slope with a hole and an edge below; it takes the place of the other page."""
+    holed = plane(AXIS, AXIS, lambda a, b: 3 + a + 0.1 * b)
+    holed[4, 10] = np.nan
+    return open_page(browser, tmp_path_factory.mktemp("slope"), slope=holed)
 
 
 def still(browser, *, reduced=True):
@@ -134,22 +144,6 @@ def test_the_page_says_from_where_to_where_and_that_it_is_not_the_training(page)
     assert f" {len(way(page, 0)) - 1} steps at α " in told
     assert told.endswith(NOT_TRAINING)
     assert "came to rest after" in words_of(page, "ball-1")
-
-
-@pytest.mark.parametrize(
-    ("start", "words"),
-    [((0.7, -0.5), "left the plane"), ((0.7, 0.05), "stopped beside a point that is not finite")],
-)
-def test_a_ball_that_can_go_no_further(page, start, words):
-    drop(page, *start)
-    assert words in words_of(page, "ball-2")
-    assert np.abs(way(page, 2)).max() <= 1
-
-
-def test_a_ball_where_there_is_no_value(page):
-    drop(page, AXIS[4], 0)
-    assert words_of(page, "ball-2").startswith("The ball is not let down here")
-    assert "came to rest" in words_of(page, "ball-0")
 
 
 def test_both_pictures_show_the_way_and_the_ball_on_the_surface(page):
@@ -280,3 +274,22 @@ def test_it_rolls_step_by_step_and_ends_where_it_would_without_motion(page):
     assert words_of(page, "ball-0") == told
     page.wait(TURNED)
     assert complaints(page) == []
+
+
+# The other page.
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [((0.7, -0.5), "left the plane"), ((0.7, 0.05), "stopped beside a point that is not finite")],
+)
+def test_a_ball_that_can_go_no_further(sloped, start, words):
+    drop(sloped, *start)
+    assert words in words_of(sloped, "ball-1")
+    assert np.abs(way(sloped, 1)).max() <= 1
+
+
+def test_a_ball_where_there_is_no_value(sloped):
+    drop(sloped, AXIS[4], 0)
+    assert words_of(sloped, "ball-1").startswith("The ball is not let down here")
+    assert "came to rest" in words_of(sloped, "ball-0")
