@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from open_page import complaints, heights, trace
+from open_page import choose, complaints, heights, trace
 from surface_files import write_surface
 
 from landscape_mpi import report
@@ -43,3 +43,19 @@ def test_a_surface_without_holes_has_lines_of_equal_height(browser, tmp_path):
     report.main([str(path)])
     browser.open(tmp_path / "whole.html", width=700, height=640)
     assert trace(browser, "space-0", "surface")["contours"]["z"]["show"]
+
+
+def test_another_quantity_leaves_none_of_the_lines_of_the_last_one(browser, tmp_path):
+    """Wires and back draw the surface from the beginning, in the same picture."""
+    whole = np.nan_to_num(stripes(), nan=7.0)
+    holed = whole.copy()
+    holed[3, 4] = np.nan
+    values = {"train_loss": whole, "train_error": holed}
+    report.main([str(write_surface(tmp_path / "two.h5", ALPHA, BETA, values)), "--linear"])
+    browser.open(tmp_path / "two.html", width=700, height=640)
+    choose(browser, "quantity", "e.value = 'train_error'")
+    picture = browser.picture("#space-0").astype(int)
+    choose(browser, "wires", "e.checked = true")
+    choose(browser, "wires", "e.checked = false")
+    differs = np.abs(browser.picture("#space-0").astype(int) - picture).sum(axis=2) > 30
+    assert differs.sum() < 50

@@ -50,8 +50,9 @@ async function drawPlane(view) {
   }
   if (q) flat.push(...brokenTrace(view, q, colors));
   const marks = markTraces(view, colors);
-  if (![undefined, state.wires].includes(view.wires)) Plotly.purge(view.space); // wires stay otherwise
-  view.wires = state.wires;
+  const lines = hasFaces ? Object.values(linesInSpace(view)).map(({ show }) => show).join() : "none";
+  if (![undefined, lines].includes(view.linesShown)) Plotly.purge(view.space); // or plotly.js leaves the old ones
+  view.linesShown = lines;
   await show(view.space, [...space, ...marks.space], spaceLayout(view, q, colors), { ...config(IN_SPACE, view.space), scrollZoom: false });
   await show(view.flat, [...flat, ...marks.flat], flatLayout(view, q, colors), config(FLAT, view.flat));
 }
