@@ -71,6 +71,13 @@ of_small_networks() {
     draw two_runs planes/rnn140_run{1,2}.h5 --kind filled --label "first run" --label "second run"
 }
 
+of_batch_sizes() {
+    QUANTITY=train_loss,train_error draw batch_sizes planes/vgg9_decay{0,0.0005}.h5 \
+        --label "without weight decay" --label "weight decay 0.0005"
+    python -m landscape_mpi.plot --weights runs/decay{0,0.0005}_batch{32,512} --dpi 100 --out-dir "$work" > /dev/null
+    keep weights "$work"/weights_*.png
+}
+
 of_trajectories() {
     draw trajectory planes/trajectory_{random,pca}.h5 --kind contour \
         --label "random directions" --label "principal components"
@@ -79,5 +86,6 @@ of_trajectories() {
 if [ -n "${SURFACES:-}" ]; then of_the_authors; fi
 QUANTITY=hessian_min draw curvature planes/resnet56_{noshort_,}curvature.h5 --kind heatmap \
     --label "ResNet-56 without shortcuts" --label "ResNet-56"
+of_batch_sizes
 of_trajectories
 of_small_networks

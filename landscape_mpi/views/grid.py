@@ -182,10 +182,14 @@ def make_grid(
         canvas = Canvas(figure, axes, bar, inches, each[k], is_first, is_last, is_lowest=is_lowest)
         grid.append(replace(canvas, collected=collected))
     if heading:
-        middle, top = LEFT + layout.width / 2, layout.whole[1] - 0.05
-        place_in = middle / layout.whole[0], top / layout.whole[1]
-        figure.text(*place_in, plain(heading), ha="center", va="top", fontsize="x-large")
+        _set_heading(figure, layout, heading)
     return grid
+
+
+def _set_heading(figure: Figure, layout: _Layout, heading: str) -> None:
+    middle, top = LEFT + layout.width / 2, layout.whole[1] - 0.05
+    place = middle / layout.whole[0], top / layout.whole[1]
+    figure.text(*place, plain(heading), ha="center", va="top", fontsize="x-large")
 
 
 def _add_axes(figure: Figure, inches: tuple[float, float, float, float], **options: Any) -> Any:

@@ -78,9 +78,10 @@ def test_the_commands_for_the_paper_s_figures_are_ones(run_script, tmp_path):
     given = {"WEIGHTS": "weights", "IMAGES": "images.npz", "LANDSCAPE_DATA": "data"}
     computed = run_script("paper/planes.sh", **given).splitlines()
     computed += run_script("paper/trajectory.sh", **given).splitlines()
+    computed += run_script("paper/batches.sh", **given).splitlines()
     computed += run_script("paper/small_networks.sh", **given).splitlines()
     trained = [path.read_text() for path in (tmp_path / "out").glob("*.txt")]
-    assert (len(computed), len(trained)) == (20 + 4 + 11, 12)
+    assert (len(computed), len(trained)) == (20 + 4 + 2 + 11, 12 + 4)
     for line in computed + trained:
         parse(shlex.split(line))
 
