@@ -10,7 +10,7 @@ SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch pbs/* lsf/* containers/*.sh tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-fake test-slurm test-mpich faults random-networks bench bench-adaptive bench-gpu bench-headline bench-hessian bench-samples bench-start bench-writes scaling tables docs lint clean
+.PHONY: help setup demo zoo test test-fake test-slurm test-mpich test-clock faults random-networks bench bench-adaptive bench-gpu bench-headline bench-hessian bench-samples bench-start bench-writes scaling tables docs lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ test: setup  ## run the serial tests, those on fake GPUs, and those for 1, 2, 3 
 
 test-fake: setup  ## run the tests on fake GPUs
 	@launch/run_tests.sh fake
+
+test-clock: setup  ## run the tests that assert times by the clock; the machine has to be quiet
+	LANDSCAPE_CLOCK=1 $(ON_RANKS) 4 $(PYTHON) -m pytest --color=no -m "parallel and clock"
 
 test-%: setup  ## run the tests for several ranks on this many, e.g. make test-3
 	@launch/run_tests.sh $*

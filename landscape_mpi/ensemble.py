@@ -220,7 +220,7 @@ def epochs_above_0(text: str) -> Fraction:
         ArgumentTypeError: If the text is not such a number.
     """
     if number_above_0(text) > MOST_EPOCHS:
-        raise argparse.ArgumentTypeError(f"{text!r} is above {MOST_EPOCHS:,}.")
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {MOST_EPOCHS:,} epochs.")
     return Fraction(text)
 
 

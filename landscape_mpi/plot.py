@@ -4,7 +4,7 @@ A plane gives one picture <stem>_<quantity>_<kind>.png for each quantity and kin
 median over the distance from the center with the band of 90 % of the directions, also gives its
 numbers: the curves in <stem>_<quantity>_ring.csv, the radius at which the median reaches guessing
 in ..._ring_numbers.csv. A line gives one figure, <stem>_line.png, with loss and error on two axes,
-training solid and test dashed. Of an incomplete surface, the computed points are drawn.
+training solid and test dashed. If a surface is incomplete, its computed points are drawn.
 Files of the reference implementation (xcoordinates, train_loss, train_acc) are also read. With
 --weights, the command draws training runs instead: the norm of their weights over the epochs, and
 histograms of the last weights. With --ensemble, it draws runs of landscape_mpi.ensemble.

@@ -4,8 +4,8 @@ r"""Evaluate loss and error on a line or a plane through weight space, on MPI ra
         --model resnet56 --checkpoint resnet56.pt --data cifar10 --data-dir /scratch/data \
         --x=-1:1:51 --y=-1:1:51 --out resnet56.h5
 
-evaluates the full training set at every point center + alpha * d + beta * e, along random
-directions d, e that are normalised filter by filter. The same command again resumes a run
+This command evaluates the full training set at every point center + alpha * d + beta * e, along
+random directions d, e that are normalised filter by filter. The same command again resumes a run
 that was killed. Source: Li et al. 2018, arXiv:1712.09913.
 """
 
@@ -180,14 +180,14 @@ def _add_sampling_options(parser: CommandParser) -> None:
         type=number_from_0,
         metavar="R",
         help="take samples in one random order at every point, until the standard error of the "
-        "loss is at most A + R times the loss; the file and the pictures tell that values are "
-        "estimates (default: take every sample)",
+        "loss is at most A + R times the loss; the file and the pictures say that values "
+        "are estimates (default: take every sample)",
     )
     group.add_argument(
         "--atol",
         type=number_from_0,
         metavar="A",
-        help="the same, in the loss's own unit (default: 0 where --rtol is given)",
+        help="absolute part of this tolerance, in the unit of the loss (default: 0 with --rtol)",
     )
 
 

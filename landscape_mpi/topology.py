@@ -1,13 +1,13 @@
 """Count the minima, saddles and maxima of a surface, and measure how persistent they are.
 
-Puts a number to "chaotic": how many basins there are besides the deepest one, and how high one has
-to climb to leave each of them for a deeper one (its persistence). Prints these numbers; writes all
-critical points and the merge tree to NAME.csv, and a picture of the merge tree and the persistence
-diagram to NAME.png. landscape_mpi.plot --critical marks the points on the map of the surface. Needs
-gudhi (pip install gudhi), but neither torch nor MPI.
+This command measures how chaotic a surface is: how many basins there are besides the deepest one,
+and how high one has to climb to leave each of them for a deeper one (its persistence). It prints
+these numbers, writes all critical points and the merge tree to NAME.csv, and draws the merge tree
+and the persistence diagram into NAME.png. landscape_mpi.plot --critical marks the points on the map
+of the surface. It needs gudhi (pip install gudhi), but neither torch nor MPI.
 
-With --compare, counts for several surfaces how many basins have at least a given persistence, and
-draws this number over the persistence in one picture, with the numbers in a CSV.
+With --compare, it counts for several surfaces how many basins have at least a given persistence,
+and draws this number over the persistence in one picture, with the numbers in a CSV.
 
 The neighbours of a point are the eight points around it, or four with --neighbours 4; numbers that
 differ between the two are artefacts of the grid. A plateau counts as one point. A minimum on the

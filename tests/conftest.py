@@ -137,6 +137,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def runs_here(item: pytest.Item) -> bool:
     """Return whether a test is for as many ranks as there are, on the GPUs that there are."""
+    if item.get_closest_marker("clock") and not os.environ.get("LANDSCAPE_CLOCK"):
+        return False
     is_for_these_ranks = item.get_closest_marker(f"parallel[{SIZE}]") is not None
     if device_of(item) != "cpu" and item.callspec.params.get("threads", 1) != 1:
         return False  # a rank on a GPU has one thread
@@ -196,6 +198,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Silence the report of ranks above 0."""
+    config.addinivalue_line("markers", "clock: asserts times by the clock; see make test-clock")
     config.addinivalue_line("markers", "fake_gpus: runs under launch/run_tests.sh fake alone")
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if RANK > 0 and reporter is not None:

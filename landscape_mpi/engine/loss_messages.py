@@ -184,7 +184,7 @@ def _adaptive_words(plan: Plan, adaptive: AdaptivePoints) -> str:
     check, tolerance = adaptive.last_check(), plan.tolerance
     assert tolerance is not None
     if n == n_points or check is None:
-        return f"all {n_points:,} points were computed to keep to {tolerance.text}"
+        return f"all {n_points:,} points were computed: {tolerance.text} needs them all"
     return (
         f"{n:,} of {n_points:,} points computed ({100 * n / n_points:.0f} %), the others are "
         f"interpolated to {tolerance.text}\n"

@@ -25,8 +25,8 @@ from landscape_mpi.zoo.networks import check_counted
 from landscape_mpi.zoo.subset import take
 
 WAYS = {
-    "weights_sha256": "pass --checkpoint with what it was computed from",
-    "data_sha256": "pass --data-dir with what it was computed from",
+    "weights_sha256": "pass the original checkpoint with --checkpoint",
+    "data_sha256": "pass the folder of the original data with --data-dir",
 }
 
 
@@ -46,8 +46,8 @@ def read_stored_inputs(moved: MovedInputs, stored: StoredSurface) -> Inputs:
         inputs = read_inputs(asked)
     except MissingInputError as problem:
         raise MissingInputError(
-            f"{problem} {stored.path} names it so; pass --checkpoint or --data-dir where files "
-            f"have moved."
+            f"{problem} {stored.path} records this name. If the files have moved, pass "
+            f"--checkpoint or --data-dir."
         ) from problem
     check_digests(stored, inputs.sha256, WAYS)
     return inputs

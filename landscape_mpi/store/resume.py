@@ -57,11 +57,11 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
         "/",
         SAMPLING,
         "the samples of a point: {}",
-        "pass --rtol and --atol where it says a random order, and neither where it says all",
+        "if the file says a random order, pass --rtol and --atol; if it says all, neither",
     ),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
-    ("/", "match", "matching {}", "pass --match and --seed as it says"),
+    ("/", "match", "matching {}", "pass the --match and --seed of the file"),
     ("/", "solutions_sha256", "solutions of SHA-256 {}", "name the original solutions"),
     ("/", "curve_sha256", "a curve of SHA-256 {}", "pass the original curve"),
     ("directions", "normalize", "normalization {}", "pass --normalize {}"),
@@ -84,7 +84,7 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ),
 )
 
-# The way out if a problem brings a part that an option names otherwise.
+# Ways out for a problem, which brings these parts itself.
 OF_PROBLEMS = {
     "model": "give the problem this network",
     "loss": "give the problem this loss",

@@ -45,7 +45,7 @@ SHARES = (1.0, 1.0, 0.66)  # of the usual sides, for 1, 2 and 3 columns
 FAR = 100.0  # ratio of two ranges beyond which one scale would flatten the narrower
 APART = "ranges differ by more than a factor of 100, so each picture has its own range"
 APART_AXES = "planes differ in size by more than a factor of 100, so each picture has its own axes"
-APART_IN_SPACE = "one range would flatten some of them, so not all have the same"
+APART_IN_SPACE = "one range would flatten some surfaces, so they have different ranges"
 IN_SPACE: dict[str, Any] = {
     "bar_gap": 0.65,
     "bar_share": 0.6,

@@ -75,7 +75,7 @@ def draw_topology(found: Sequence[Topology]) -> Figure:
 def order_leaves(into: np.ndarray, ends: np.ndarray) -> list[int]:
     """Return the branches of a tree from left to right, so that no two of their lines cross.
 
-    The branches that end in one stand on its two sides in turn, the lowest end next to it.
+    Branches that end in the same one alternate between its two sides, the lowest end nearest to it.
 
     Args:
         into: The branch in which each one ends, NONE for a trunk, int64 [n].

@@ -4,8 +4,8 @@ A complete plane gives quads; a partial one the triangles of ``views.mesh_faces`
 polylines. Points that are not computed or have no finite height are left out together with their
 cells, and a polyline ends before such a point.
 
-Beside the quantities stand ``height``, the third coordinate before its factor, and log10 of every
-quantity that has one; on the cells the averages of their corners.
+The points also carry ``height``, the third coordinate before its factor, and log10 of every
+quantity that has one. The cells carry the averages of their corners.
 """
 
 from __future__ import annotations

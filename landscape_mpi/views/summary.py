@@ -118,7 +118,7 @@ def _repeats(surface: Surface, name: str) -> str:
     widths = [sharpness.width(surface.alpha, line, center[0], level) for line in loss[:, whole].T]
     totals = sorted(width.total for width in widths if math.isfinite(width.total))
     if len(totals) < len(widths):
-        return f"{name}: up to {RISE:g} more reaches beyond the grid; --x is narrow"
+        return f"{name}: the loss does not rise by {RISE:g} within the grid; pass a wider --x"
     ends = f"{totals[0]:.3g} to {totals[-1]:.3g}"
     return f"{name}: along {len(totals)} directions the width up to {RISE:g} more is {ends}"
 

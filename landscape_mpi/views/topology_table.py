@@ -71,7 +71,7 @@ def _counts(topology: Topology) -> Iterator[str]:
     yield f"saddles: {len(topology.saddles)}"
     yield f"maxima: {len(topology.maxima)}, of those inside the grid"
     if len(topology.rings):
-        yield f"rings around points left out: {len(topology.rings)}, a saddle each"
+        yield f"rings around points left out: {len(topology.rings)}; each counts as a saddle"
     total = len(minima) - len(topology.saddles) + len(topology.maxima)
     yield f"minima - saddles + maxima: {total}"
 
@@ -83,9 +83,7 @@ def _basins(topology: Topology) -> Iterator[str]:
     )
     if not len(topology.others):
         above = f", except for climbs of less than {_amount(topology, topology.least)}"
-        yield "one basin: from everywhere one descends to its minimum" + above * (
-            topology.least > 0
-        )
+        yield "one basin: every walk downhill ends at its minimum" + above * (topology.least > 0)
         return
     yield f"beside the deepest minimum: {say_persistence(topology)}"
     shares = ", ".join(f"{share:g} %" for share in SHARES)

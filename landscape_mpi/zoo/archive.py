@@ -27,8 +27,8 @@ def fetch_archive(url: str, *, known_hash: str, data_dir: Path) -> Path:
     except (OSError, ValueError) as problem:  # errors of the network and the disk; a wrong checksum
         raise InputError(
             f"--download: {url} could not be fetched into {data_dir}: "
-            f"{' '.join(str(problem).split())} Without a network, put the unpacked archive "
-            "there from another machine."
+            f"{' '.join(str(problem).split())} Without internet access, copy the unpacked "
+            "archive there from another machine."
         ) from problem
     return Path(fetched)
 

@@ -129,8 +129,8 @@ def _read_file(path: Path, edition: Edition, layout: Layout, n_expected: int) ->
     wrong = np.flatnonzero((labels < 0) | (labels >= edition.n_classes))
     if wrong.size:
         raise InputError(
-            f"{path}: image {wrong[0]:,} has the label {labels[wrong[0]]}; {edition.title}'s are "
-            f"0 to {edition.n_classes - 1}."
+            f"{path}: image {wrong[0]:,} has the label {labels[wrong[0]]}; the labels of "
+            f"{edition.title} are 0 to {edition.n_classes - 1}."
         )
     images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return Split(np.ascontiguousarray(images), labels)

@@ -117,7 +117,7 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
 def _read_classes(path: Path, entries: list[str]) -> np.ndarray:
     unknown = sorted(set(entries) - {"0", "1"})
     if unknown:
-        raise InputError(f"{path}: has the class {unknown[0]!r}; there are 0 and 1.")
+        raise InputError(f"{path}: has the class {unknown[0]!r}, but the only classes are 0 and 1.")
     if len(set(entries)) < N_CLASSES:
         raise InputError(
             f"{path}: all rows are of class {entries[0]}; both classes must be present."

@@ -80,7 +80,10 @@ def read_header(path: Path, *, trust: bool = False, key: str | None = None) -> H
     state, notes, said = map_checkpoint(path, trust=trust, key=key)
     beside = [name for name in beside_network(state) if state[name].is_floating_point()]
     if beside:
-        said = (*said, f"these tensors beside the network are left out: {listed(beside)}")
+        said = (
+            *said,
+            f"these tensors do not belong to the network and are left out: {listed(beside)}",
+        )
     seen, shapes = set(), {}
     for name, tensor in state.items():
         place = (tensor.data_ptr(), tuple(tensor.shape))

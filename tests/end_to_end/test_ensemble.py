@@ -315,7 +315,7 @@ def test_bad_input_is_one_message_and_nothing_is_written(inside):
         "--epochs 4: the learning rate reaches its first minimum, where a member is collected, "
         "only after 5 epochs, with cycles of 10. Pass more --epochs, or a shorter --cycle."
     )
-    assert "'1e308' is above 100,000" in refusal(*start, "--cycle=1e308")
+    assert "'1e308' is more than 100,000 epochs" in refusal(*start, "--cycle=1e308")
     assert "'1000000000' is not a whole number from 1 to 100,000" in refusal(
         *start, "--epochs=1000000000"
     )

@@ -155,7 +155,9 @@ def test_the_path_is_that_of_the_epochs(kind, states, tmp_path, capfd):
         found = path[axis] * np.sign(path[axis] @ expected)
         np.testing.assert_allclose(found, expected, atol=1e-5)
     said = {"best": "best.pth is left out: it holds the weights of checkpoint_3.pth"}
-    said |= {"lightning": "these tensors beside the network are left out: criterion.weight"}
+    said |= {
+        "lightning": "these tensors do not belong to the network and are left out: criterion.weight"
+    }
     said |= {
         "transformers": "model.safetensors is left out: it holds the weights of checkpoint-150"
     }

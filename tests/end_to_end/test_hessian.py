@@ -322,7 +322,12 @@ def with_attribute(surface, path, group, name, value):
         ("/", "splits", "test", "was computed on the split test, but the Hessian is that of"),
         ("/", "batch_norm", "reestimate", "whose statistics depend on the weights"),
         ("directions", "source", "to b.pt; random", r"made for it \(to b.pt; random\) but are not"),
-        ("provenance", "checkpoint", "gone.pt", "pass --checkpoint or --data-dir where files"),
+        (
+            "provenance",
+            "checkpoint",
+            "gone.pt",
+            "If the files have moved, pass --checkpoint or --data-dir",
+        ),
     ],
 )
 def test_inputs_of_another_surface(group, name, value, words, surface, on_path, tmp_path):

@@ -254,7 +254,7 @@ def test_one_point_has_one_value(place, words, mine, alone):
         ("Pass --x=0 for one point", "Pass x=0 for one point"),
         ("or pass --device cpu.", "or pass device='cpu'."),
         ("pass --splits train,test, or", "pass splits='train,test', or"),
-        ("pass --match and --seed as it says", "pass --match and seed as it says"),
+        ("pass the --match and --seed of the file", "pass the --match and seed of the file"),
         ("--ranks-per-point: asks", "ranks_per_point: asks"),
         ("--save-directions, --directions", "save_directions, directions"),
         ("pass --checkpoint F", "pass --checkpoint F"),

@@ -31,7 +31,7 @@ def test_seconds_per_point():
         points.append(point)
         time.sleep(0.4)
 
-    assert seconds_per_point(evaluate, 3) == pytest.approx(0.4, rel=0.25)
+    assert seconds_per_point(evaluate, 3) >= 0.4
     assert points[:5] == [0, 0, 1, 2, 0]
 
 
@@ -44,7 +44,7 @@ def test_short_points_are_measured_for_a_shorter_time():
         time.sleep(0.002)
 
     assert seconds_per_point(evaluate, 3) >= 0.002
-    assert 100 < len(points) <= 252
+    assert len(points) <= 252
 
 
 @pytest.mark.parametrize(

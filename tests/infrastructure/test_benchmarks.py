@@ -4,6 +4,7 @@ Oracle for the plain evaluation: the loss plane of the package, which shares no 
 """
 
 import os
+import re
 import subprocess
 import sys
 
@@ -69,7 +70,7 @@ def test_the_script_for_eigenvalues(tmp_path):
     text = page.read_text()
     assert text.count("| (") == 9
     assert "Products a point: " in text
-    assert "the share is 0." in text or "the share is 1." in text
+    assert re.search(r"the share is \d+\.\d", text)
 
 
 def test_the_script_for_batches_of_problems():

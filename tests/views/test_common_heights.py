@@ -137,7 +137,7 @@ def test_a_surface_far_away_has_a_bar_of_its_own_and_the_picture_says_so(write):
     assert near[1] == pytest.approx(np.log10(300.1))
     assert far[0] == pytest.approx(30.0)
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "one range would flatten some of them, so not all have the same" in texts
+    assert "one range would flatten some surfaces, so they have different ranges" in texts
 
 
 def test_meshes_films_and_pictures_end_at_the_same_height(six, tmp_path, capsys):

@@ -153,7 +153,7 @@ def test_what_is_left_out_is_said(write, capsys):
     topology.main([str(write(values)), "--dpi=30", "--format=svg"])
     lines = capsys.readouterr().out.splitlines()
     assert "left out: 2 points not finite" in lines
-    assert "rings around points left out: 1, a saddle each" in lines
+    assert "rings around points left out: 1; each counts as a saddle" in lines
     assert "minima - saddles + maxima: 0" in lines
     (ring,) = (
         row
@@ -166,7 +166,7 @@ def test_what_is_left_out_is_said(write, capsys):
 def test_one_basin(write, capsys):
     topology.main([str(write(1.0 + ALPHA[:, None] ** 2 + BETA)), "--dpi=30"])
     lines = capsys.readouterr().out.splitlines()
-    assert "one basin: from everywhere one descends to its minimum" in lines
+    assert "one basin: every walk downhill ends at its minimum" in lines
     assert "minima: 1, 1 of them on the border" in lines
 
 

@@ -160,7 +160,9 @@ def test_wrong_sizes_and_labels_in_a_pickle(tmp_path):
         f"{path}: has images of the shape [3, 3071] and 3 labels, must have [n, 3072] and n."
     )
     path.write_bytes(pickle.dumps({b"data": data, b"labels": [0, 10, 1]}, protocol=2))
-    assert refusal(tmp_path / "p") == (f"{path}: image 1 has the label 10; CIFAR-10's are 0 to 9.")
+    assert refusal(tmp_path / "p") == (
+        f"{path}: image 1 has the label 10; the labels of CIFAR-10 are 0 to 9."
+    )
     path.write_bytes(pickle.dumps({b"data": data, b"labels": [0, 1, -1]}, protocol=2))
     assert "image 2 has the label -1" in refusal(tmp_path / "p")
     path.write_bytes(pickle.dumps({b"data": data, b"labels": [0.5, 1, 2]}, protocol=2))

@@ -107,5 +107,7 @@ def test_what_is_wrong_is_said_of_cifar_100(tmp_path):
     content = bytearray((tmp_path / "b" / "test.bin").read_bytes())
     content[1] = 100
     (tmp_path / "b" / "test.bin").write_bytes(content)
-    with pytest.raises(InputError, match="image 0 has the label 100; CIFAR-100's are 0 to 99."):
+    with pytest.raises(
+        InputError, match="image 0 has the label 100; the labels of CIFAR-100 are 0 to 99."
+    ):
         load_cifar(SMALL, tmp_path / "b", download=False)

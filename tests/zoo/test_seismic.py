@@ -148,7 +148,10 @@ def test_other_tables_are_refused(path):
     )
     assert refusal(path, ARFF.replace(ROWS[3], ROWS[3] + ",1")).startswith("line 27 has 20 entries")
     assert refusal(path, "") == "has no rows."
-    assert refusal(path, "\n".join(ROWS)[:-1] + "2") == "has the class '2'; there are 0 and 1."
+    assert (
+        refusal(path, "\n".join(ROWS)[:-1] + "2")
+        == "has the class '2', but the only classes are 0 and 1."
+    )
     assert refusal(path, ROWS[0]) == "all rows are of class 1; both classes must be present."
     assert refusal(path, "\n".join(ROWS).replace("300,3,", "high,3,")) == (
         "genergy is not a number in one of the rows: could not convert string to float: 'high'."

@@ -226,7 +226,7 @@ def read_curve_inputs(asked: InputsRequest, found: CurveFile) -> Inputs | Proble
         inputs = read_subject(asked, digest_of_all=True)
     except MissingInputError as problem:
         raise MissingInputError(
-            f"{problem} {found.path} names them so; pass --data-dir if the files have moved."
+            f"{problem} {found.path} records these names. If the files have moved, pass --data-dir."
         ) from problem
     known, way_out = found.content.identity["data_sha256"], "Pass --data-dir with"
     if isinstance(inputs, ProblemInputs):

@@ -65,7 +65,8 @@ def say_end(ranks: Ranks, job: HessianPlan, outcome: Outcome) -> None:
     if n_left:
         print(
             f"not converged at {n_left} points: see hessian_min_residual and "
-            f"hessian_max_residual; --max-products {2 * job.max_products} with --fresh goes further"
+            f"hessian_max_residual. To search further, pass --fresh --max-products "
+            f"{2 * job.max_products}"
         )
     print(f"done: {job.path}; next: python -m landscape_mpi.plot {job.path}", flush=True)
 

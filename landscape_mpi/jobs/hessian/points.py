@@ -157,7 +157,7 @@ class PointSolver:
         self._n_remembered = max(1, min(MOST_REMEMBERED, MEMORY_BYTES // vector_bytes))
         self._finished: list[Finished] = []
         self.preparation, self.launching = self.plane.description, "batch by batch"
-        # A search holds its basis beside the batches: products that fit beside it now do so then.
+        # A search keeps its basis in memory next to the batches, so products are tried next to one.
         # The vectors of the check take as much as the search's further ones.
         basis = torch.empty(self.n_basis, self.plane.n_parameters, device=setting.device.name)
         self.plane.check_products()

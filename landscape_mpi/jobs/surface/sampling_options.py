@@ -108,8 +108,8 @@ def check_samples(rule: SamplingRule | None, inputs: Inputs | ProblemInputs) -> 
         if function.finish is not None:
             raise InputError(
                 f"{_options(rule)}: the standard error of metrics[{function.name!r}] is not known, "
-                f"since a function turns its mean into its value. Leave that function out, or "
-                f"--rtol and --atol."
+                f"because a function changes its mean afterwards. Leave out this function, or "
+                f"leave out --rtol and --atol."
             )
 
 
