@@ -52,11 +52,11 @@ run_ranks() {
     exit "$status"
 }
 
-# Becomes sleep, so that killing it ends both.
+# Its sleep ends with it, and holds no pipe on which someone waits.
 stop_in_time() {
-    trap - USR1 TERM
-    sleep "$stop_after" &
-    trap 'kill $!; exit' TERM
+    trap - USR1
+    trap 'kill $(jobs -p) 2> /dev/null; exit' TERM
+    sleep "$stop_after" > /dev/null 2>&1 &
     wait $! && kill -USR1 "$1"
 }
 
@@ -76,7 +76,7 @@ run_step() {
 # Open MPI's mpirun waits for ever for ranks that it no longer reaches.
 end_stalled_launcher() {
     trap - USR1 TERM
-    until [ -e "$stall_file" ]; do sleep 2; done
+    until [ -e "$stall_file" ]; do sleep 2 > /dev/null 2>&1; done
     sleep 20
     say "a rank hung, and the launcher still waits for others 20 s later: ending it"
     kill -TERM "$1"

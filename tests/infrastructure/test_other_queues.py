@@ -4,6 +4,7 @@ Neither queue can be installed here. Their commands are programs that note how t
 the templates do on the ranks, and the files they leave, is real.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import pytest
@@ -67,6 +69,7 @@ def start(queue, folder):
         path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"]])
         own = {"PBS_O_WORKDIR": str(folder), "PATH": path, "PYTHONPATH": str(folder)}
         environment = environment_of_jobs() | JOB[queue] | own | settings
+        environment.pop("TIME_LIMIT_S", None)  # timeout hands no signal on
         done = subprocess.run(
             ["bash", *words], cwd=folder, env=environment, capture_output=True, text=True
         )
@@ -134,6 +137,20 @@ def test_what_the_queue_ends_is_not_run_again(queue, folder, one_rank):
     assert "is ending this job" in log
     assert submitted(folder) == []
     assert status == (75 if queue == "pbs" else 143)  # LSF requeues a job that ends with 75
+
+
+def test_a_short_job_leaves_no_process(queue, folder, start):
+    words = f"template={queue}/it stop_after=611.7s launcher=({ONE_RANK})\n. {queue}/run_ranks.sh\n"
+    (folder / "job.sh").write_text(f"{words}run_ranks true\n")
+    for _ in range(20):
+        assert start("job.sh")[0] == 0
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"611.7s" in text_of(path)]
+
+
+def text_of(path):
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
 
 
 def test_bad_input_is_not_run_again(folder, one_rank):

@@ -202,11 +202,13 @@ def test_start_mpiexec_gives_a_process_to_signal(
 
 # The suite itself on ranks.
 
+SHARED = ("conftest.py", "chromium.py", "folders.py", "rank_pool.py")
+
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """Return a folder for a suite of its own with this suite's conftest."""
-    for name in ("conftest.py", "chromium.py", "rank_pool.py"):
+    for name in SHARED:
         shutil.copy(ROOT / "tests" / name, tmp_path)
     return tmp_path
 
@@ -408,10 +410,7 @@ def test_the_tests_end_with_what_was_skipped_and_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize("expected", ["", "1"])
 def test_without_a_compiler_there_are_no_fake_gpus(tmp_path: Path, expected: str) -> None:
     shutil.copytree(ROOT / "tests/fake_cuda", tmp_path / "tests/fake_cuda")
-    files = {
-        name: (ROOT / "tests" / name).read_text()
-        for name in ("conftest.py", "chromium.py", "rank_pool.py")
-    }
+    files = {name: (ROOT / "tests" / name).read_text() for name in SHARED}
     files["test_device.py"] = "def test_it(device): assert device == 'cpu'\n"
     variables = {"CXX": "no-such-compiler", "LANDSCAPE_EXPECT_FAKE_CUDA": expected}
     done = run_tests_of(tmp_path, files, "fake", **variables)

@@ -528,7 +528,7 @@ def test_without_run_rank_srun_takes_them_for_dead(lab: dict[str, str]) -> None:
 def test_any_other_status_of_a_rank_is_that_of_the_step(
     lab: dict[str, str], tmp_path: Path
 ) -> None:
-    last = ("bash", "-c", "[ $SLURM_PROCID != 3 ] || exit 9; sleep 90; echo survived")
+    last = ("bash", "-c", "[ $SLURM_PROCID != 3 ] || exit 9; sleep 90 && echo survived")
     done = srun(lab, "launch/run_rank.sh", tmp_path / "status", *last)
     assert "task 3: Exited with exit code 9" in done.stderr
     assert done.returncode not in (0, 2, 75)
