@@ -31,7 +31,7 @@ run_ranks() {
     trap 'ask_to_stop' USR1
     # Queues end a job with a SIGTERM to the ranks as well, and a second one would cost them the
     # points in hand.
-    trap 'if is_running; then ask_to_stop; else signalled=yes; fi' TERM
+    trap 'if is_running; then ask_to_stop; fi' TERM
     if [ -n "${stop_after:-}" ]; then
         stop_in_time $$ &
         timer=$!
@@ -86,7 +86,7 @@ end_stalled_launcher() {
 
 # Once: a second signal would kill the ranks.
 ask_to_stop() {
-    signalled=yes asked=yes
+    asked=yes
     if [ -n "$launcher_pid" ] && [ -z "$passed_on" ]; then
         passed_on=yes
         pass_on &
@@ -105,14 +105,11 @@ pass_on() {
     if kill -USR1 "$launcher_pid" 2> /dev/null; then say "signalled: asking the ranks to stop"; fi
 }
 
-# Sets launcher_status. A trapped signal ends the wait and not the launcher.
+# Sets launcher_status. Not by wait alone: bash 5.2 waits for ever if the launcher ends while a trap runs.
 wait_for_ranks() {
-    signalled=yes
-    while [ -n "$signalled" ]; do
-        signalled=
-        launcher_status=0
-        wait "$launcher_pid" || launcher_status=$?
-    done
+    while kill -0 "$launcher_pid" 2> /dev/null; do sleep 0.5; done
+    launcher_status=0
+    wait "$launcher_pid" || launcher_status=$?
 }
 
 # The launcher's own status if a rank died, otherwise the one that run_rank.sh stored.
