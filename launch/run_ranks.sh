@@ -107,7 +107,7 @@ pass_on() {
 
 # Sets launcher_status. Not by wait alone: bash 5.2 waits for ever if the launcher ends while a trap runs.
 wait_for_ranks() {
-    while kill -0 "$launcher_pid" 2> /dev/null; do sleep 0.5; done
+    while kill -0 "$launcher_pid" 2> /dev/null; do sleep 0.5 || true; done # a signal may end it
     launcher_status=0
     wait "$launcher_pid" || launcher_status=$?
 }
