@@ -253,7 +253,7 @@ def test_wrong_checksum_leaves_nothing(tmp_path, publisher):
 def test_publisher_without_the_file_or_not_there(tmp_path, publisher):
     text = refusal(tmp_path, download=True, url=publisher.url, known_hash="md5:0")
     assert "404" in text
-    assert text.endswith("put the unpacked archive there from another machine.")
+    assert text.endswith("copy the unpacked archive there from another machine.")
     gone = publisher.url.replace(str(publisher.server_port), "1")
     assert "refused" in refusal(tmp_path, download=True, url=gone, known_hash="md5:0")
 
