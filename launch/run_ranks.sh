@@ -105,9 +105,13 @@ pass_on() {
     if kill -USR1 "$launcher_pid" 2> /dev/null; then say "signalled: asking the ranks to stop"; fi
 }
 
-# Sets launcher_status. Not by wait alone: bash 5.2 waits for ever if the launcher ends while a trap runs.
+# Sets launcher_status. Not by wait alone: bash 5.2 waits for ever if the launcher ends while a trap
+# runs. Nothing comes to read, so read waits, without a process, and a signal interrupts it at once.
 wait_for_ranks() {
-    while kill -0 "$launcher_pid" 2> /dev/null; do sleep 0.5 || true; done # a signal may end it
+    local nothing
+    exec {nothing}<> <(:)
+    while kill -0 "$launcher_pid" 2> /dev/null; do read -r -t 0.5 -u "$nothing" || true; done
+    exec {nothing}>&-
     launcher_status=0
     wait "$launcher_pid" || launcher_status=$?
 }
