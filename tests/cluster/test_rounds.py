@@ -117,11 +117,8 @@ def test_a_slow_rank_gets_fewer_points():
     parallel_assert(min(others) > 2 * shares[1])
 
 
-@pytest.mark.clock
-@pytest.mark.parallel([4])
-def test_a_rank_that_gets_slow_makes_no_round_long():
-    """100 points a rank in a round of 1 s; one of them gets ten times slower in the second."""
-    ranks = start_ranks()
+def slow_from_its_20th_point(ranks):
+    """Return an evaluation that takes rank 1 ten times as long after 20 of its points."""
     n_own = 0
 
     def evaluate(point):
@@ -130,7 +127,15 @@ def test_a_rank_that_gets_slow_makes_no_round_long():
         time.sleep(0.1 if ranks.rank == 1 and n_own > 20 else 0.01)
         return float(point)
 
-    _, written = run(ranks, 300, evaluate, round_seconds=1.0)
+    return evaluate
+
+
+@pytest.mark.clock
+@pytest.mark.parallel([4])
+def test_a_rank_that_gets_slow_makes_no_round_long():
+    """100 points a rank in a round of 1 s; one of them gets ten times slower in the second."""
+    ranks = start_ranks()
+    _, written = run(ranks, 300, slow_from_its_20th_point(ranks), round_seconds=1.0)
     if ranks.is_root:
         assert max(report.seconds for report in written.reports) < 1.5
 
@@ -176,15 +181,7 @@ def test_ranks_compute_nearly_all_of_the_time(slowdown, least):
 def test_a_rank_that_gets_slow_in_a_round_gives_points_back():
     """100 points a rank in a round of 1 s; one of them gets ten times slower in the second."""
     ranks = start_ranks()
-    n_own = 0
-
-    def evaluate(point):
-        nonlocal n_own
-        n_own += 1
-        time.sleep(0.1 if ranks.rank == 1 and n_own > 20 else 0.01)
-        return float(point)
-
-    finished, written = run(ranks, 300, evaluate, round_seconds=1.0)
+    finished, written = run(ranks, 300, slow_from_its_20th_point(ranks), round_seconds=1.0)
     everyone = [point for part in ranks.comm.allgather(written.points) for point in part]
     parallel_assert(finished)
     parallel_assert(sorted(everyone) == list(range(300)))
