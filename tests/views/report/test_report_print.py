@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 import pytest
 from open_page import TURNED, complaints, words_of
+from printed_pdf import objects_of
 from surface_files import plane, write_surface
 
 from landscape_mpi import report
@@ -41,12 +42,7 @@ def page(browser, tmp_path_factory):
 @pytest.fixture(scope="module")
 def objects(page):
     """Return the objects of the printed page by number: their dictionaries, and their bytes."""
-    pdf = page.print()
-    found = {}
-    for number, content in re.findall(rb"(\d+) 0 obj\n(.*?)\nendobj", pdf, re.DOTALL):
-        head, _, stream = content.partition(b"stream\n")
-        found[int(number)] = head, stream.rpartition(b"\nendstream")[0]
-    return found
+    return objects_of(page.print())
 
 
 def sheets(objects):

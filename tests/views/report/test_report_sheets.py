@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from printed_pdf import objects_of
 from surface_files import plane, write_surface
 
 from landscape_mpi import report
@@ -39,11 +40,7 @@ def page(browser, tmp_path_factory):
 @pytest.fixture(scope="module")
 def words(page):
     """Return the letters of all sheets, in the order in which they are drawn."""
-    pdf = page.print()
-    objects = {}
-    for number, content in re.findall(rb"(\d+) 0 obj\n(.*?)\nendobj", pdf, re.DOTALL):
-        head, _, stream = content.partition(b"stream\n")
-        objects[int(number)] = head, stream.rpartition(b"\nendstream")[0]
+    objects = objects_of(page.print())
     (kids,) = (
         re.search(rb"/Kids \[(.*?)\]", head) for head, _ in objects.values() if b"/Kids" in head
     )
