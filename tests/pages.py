@@ -1,5 +1,6 @@
-"""The commands that a page shows, run on ranks that are started already."""
+"""The files and the commands that a page shows; commands run on ranks that are started already."""
 
+import contextlib
 import shlex
 import subprocess
 import sys
@@ -22,3 +23,15 @@ def run_command(line, on_ranks, folder):
         return on_ranks(n_ranks, words[2:], cwd=folder, check=True).stdout
     argv = [sys.executable, *words[1:]]
     return subprocess.run(argv, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@contextlib.contextmanager
+def in_folder_with(files, folder, monkeypatch):
+    """Go to a folder with the files of a page; its modules are forgotten after."""
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    yield folder
+    for name in files:
+        sys.modules.pop(name.removesuffix(".py"), None)

@@ -7,14 +7,13 @@ written here in the form in which each library writes them, without the library.
 import argparse
 import importlib
 import re
-import sys
 
 import h5py
 import pytest
 import safetensors.torch
 import torch
 from folders import ROOT
-from pages import run_command
+from pages import in_folder_with, run_command
 from torch import nn
 
 PAGE = (ROOT / "examples" / "my_network.md").read_text()
@@ -32,13 +31,8 @@ COMMANDS = [
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The current directory, with the files of the page, which are forgotten after."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
-    yield tmp_path
-    for name in FILES:
-        sys.modules.pop(name.removesuffix(".py"), None)
+    with in_folder_with(FILES, tmp_path, monkeypatch):
+        yield tmp_path
 
 
 def run_lines(word, folder, on_ranks):

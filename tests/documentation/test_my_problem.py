@@ -22,7 +22,7 @@ import h5py
 import pytest
 import torch
 from folders import ROOT
-from pages import run_command
+from pages import in_folder_with, run_command
 from plain_loop import move_to, read_plane
 from torch import nn
 from torch.nn import functional
@@ -44,13 +44,8 @@ TEMPLATE = re.search(r"```bash\ncommand=\((.*?)\n\)\n```", PAGE, re.S)[1]
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The current directory, with the modules of the page, which are forgotten after."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
-    yield tmp_path
-    for name in FILES:
-        sys.modules.pop(name.removesuffix(".py"), None)
+    with in_folder_with(FILES, tmp_path, monkeypatch):
+        yield tmp_path
 
 
 @pytest.fixture(scope="module")
