@@ -27,11 +27,11 @@ run_ranks() {
     notes=(LANDSCAPE_STALL_FILE="$stall_file" LANDSCAPE_LISTENING_FILE="$listening_file"
         LANDSCAPE_STARTED_FILE="$started_file")
     rm -f "$stall_file"
-    launcher_pid='' asked='' passed_on='' listened=''
-    trap 'ask_to_stop' USR1
-    # Queues end a job with a SIGTERM to the ranks as well, and a second one would cost them the
-    # points in hand.
-    trap 'if is_running; then ask_to_stop; fi' TERM
+    launcher_pid='' asked='' terminated='' passed_on='' listened=''
+    # The traps only take note: bash 5.2 runs them inside wait_for_ranks's read, and what they start
+    # would leave for the command after it once the time of that read is over.
+    trap 'asked=yes' USR1
+    trap 'terminated=yes' TERM
     if [ -n "${stop_after:-}" ]; then
         stop_in_time $$ &
         timer=$!
@@ -67,7 +67,6 @@ run_step() {
     launcher_pid=$!
     end_stalled_launcher "$launcher_pid" &
     local watcher=$!
-    if [ -n "$asked" ]; then ask_to_stop; fi
     wait_for_ranks
     kill "$watcher" 2> /dev/null || true
 }
@@ -84,13 +83,11 @@ end_stalled_launcher() {
     kill -KILL "$1"
 }
 
-# Once: a second signal would kill the ranks.
-ask_to_stop() {
-    asked=yes
-    if [ -n "$launcher_pid" ] && [ -z "$passed_on" ]; then
-        passed_on=yes
-        pass_on &
-    fi
+# Queues end a job with a SIGTERM to the ranks as well, and a second signal would cost them the points
+# in hand.
+note_signals() {
+    if [ -n "$terminated" ] && is_running; then asked=yes; fi
+    terminated=''
 }
 
 # When the ranks listen, since a signal in their start would kill them. By SIGUSR1 whatever came:
@@ -110,7 +107,15 @@ pass_on() {
 wait_for_ranks() {
     local nothing
     exec {nothing}<> <(:)
-    while kill -0 "$launcher_pid" 2> /dev/null; do read -r -t 0.5 -u "$nothing" || true; done
+    while kill -0 "$launcher_pid" 2> /dev/null; do
+        note_signals
+        if [ -n "$asked" ] && [ -z "$passed_on" ]; then # once: a second signal would kill the ranks
+            passed_on=yes
+            pass_on &
+        fi
+        read -r -t 0.5 -u "$nothing" || true
+    done
+    note_signals
     exec {nothing}>&-
     launcher_status=0
     wait "$launcher_pid" || launcher_status=$?

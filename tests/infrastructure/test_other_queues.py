@@ -131,6 +131,15 @@ def test_what_stopped_is_run_again(queue, folder, one_rank):
     assert status == 75, log
 
 
+def test_a_signal_long_before_the_ranks_listen_is_passed_on(one_rank):
+    status, log = one_rank(
+        "kill -USR1 $(ps -o ppid= $PPID); sleep 1; touch $LANDSCAPE_LISTENING_FILE; sleep 1; exit 75"
+    )
+    assert "signalled: asking the ranks to stop" in log
+    assert "not a child" not in log
+    assert status == 75, log
+
+
 def test_what_the_queue_ends_is_not_run_again(queue, folder, one_rank):
     (folder / "state").write_text("    job_state = E\n")
     status, log = one_rank("exit 75")
