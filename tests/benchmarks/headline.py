@@ -9,7 +9,7 @@ Everything is kept in a folder, and the same command continues: a surface where 
 processor time of all its runs, and the exact points one by one.
 
     export WEIGHTS=/data/li2018/weights IMAGES=npz:/data/cifar10_first4000.npz
-    make bench-headline
+    make bench-headline HEADLINE="--mean 0.4914,0.4824,0.4467 --std 0.2471,0.2435,0.2616"
     make bench-headline HEADLINE="--sizes 51 101 --tolerances 0.03:0.02:0.002 0.1:0.05:0.002"
 """
 
@@ -52,6 +52,7 @@ ROOT = Path(__file__).parents[2]
 SEED = 1  # of the directions and of the points that are checked
 UNIT = Tolerance(1.0)  # errors are in decades of loss + 0.1
 NEAR = 0.01, 4  # points near the center: this share of the grid, or so many times those drawn
+NORM = "mean", "std"
 SAME = 1e-4  # relative; allowed between the points computed here and those of the exact surface
 
 
@@ -142,7 +143,12 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self._asked, self.folder = options, options.folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._data = load_dataset(options.data, data_dir=options.data_dir)
+        self._data = load_dataset(
+            options.data,
+            data_dir=options.data_dir,
+            mean=numbers_of(options.mean),
+            std=numbers_of(options.std),
+        )
 
     def checkpoint(self, model: str) -> Path:
         """Return the weights of a network."""
@@ -183,6 +189,7 @@ class Bench:
         words = [sys.executable, "-m", "landscape_mpi.surface", f"--model={case.model}"]
         words += [f"--checkpoint={self.checkpoint(case.model)}", f"--data={asked.data}"]
         words += [] if asked.data_dir is None else [f"--data-dir={asked.data_dir}"]
+        words += [f"--{name}={getattr(asked, name)}" for name in NORM if getattr(asked, name)]
         words += [f"--limit={case.n_images}", "--subset=first", f"--seed={SEED}", f"--out={out}"]
         words += [f"--{axis}={'0' if case.n_axis == 1 else f'-1:1:{case.n_axis}'}" for axis in "xy"]
         words += ["--splits=train", "--precision=fp32", "--device=cpu"]
@@ -276,6 +283,11 @@ class ExactPlane:
             loss = surface.values["train_loss"][row, column]
             if abs(own - loss) > SAME * abs(loss):
                 raise RuntimeError(f"{own} here, but {loss} in the exact surface")
+
+
+def numbers_of(text: str | None) -> list[float] | None:
+    """Read numbers with commas between them."""
+    return None if text is None else [float(word) for word in text.split(",")]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -413,6 +425,8 @@ def parse() -> argparse.Namespace:
     add("--weights", type=Path, default=os.environ.get("WEIGHTS", "."), help="folder of NETWORK.*")
     add("--data", default=os.environ.get("IMAGES", "cifar10"), help="as surface takes it")
     add("--data-dir", type=Path)
+    for name in NORM:
+        add(f"--{name}", help="of the pixels, as surface takes it (default: of the data set)")
     add("--networks", nargs="+", default=["resnet56_noshort"])
     add("--sizes", nargs="+", type=int, default=[201], help="points of each axis")
     add("--limits", nargs="+", type=int, default=[None], help="images (default: all)")
