@@ -133,8 +133,7 @@ def test_what_stopped_is_run_again(queue, folder, one_rank):
 
 def test_a_signal_long_before_the_ranks_listen_is_passed_on(one_rank):
     status, log = one_rank(
-        "kill -USR1 $(ps -o ppid= $PPID); sleep 1; touch $LANDSCAPE_LISTENING_FILE; sleep 1;"
-        "exit 75"
+        "kill -USR1 $(ps -o ppid= $PPID); sleep 1; touch $LANDSCAPE_LISTENING_FILE; sleep 1;exit 75"
     )
     assert "signalled: asking the ranks to stop" in log
     assert "not a child" not in log
