@@ -22,6 +22,7 @@ import h5py
 import numpy as np
 import pytest
 from folders import ROOT
+from libraries import HAS_GUDHI
 from mpi4py import MPI
 
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
@@ -43,8 +44,10 @@ def run(
 
 
 def lines_of(lock: str) -> list[str]:
+    """Return the packages of a lock, without the processors for which a package has no wheel."""
     text = (ROOT / lock).read_text().splitlines()
-    return [line for line in text if line and not line.startswith("#")]
+    elsewhere = '; platform_machine != "aarch64"'
+    return [line.removesuffix(elsewhere) for line in text if line and not line.startswith("#")]
 
 
 def plain(name: str) -> str:
@@ -114,6 +117,8 @@ def test_what_is_installed_is_what_the_lock_says() -> None:
     differ = {}
     for line in lines_of("requirements.lock"):
         name, version = line.split("==")
+        if name == "gudhi" and not HAS_GUDHI:
+            continue
         installed = importlib.metadata.version(name).split("+")[0]
         if installed != version:
             differ[name] = (installed, version)

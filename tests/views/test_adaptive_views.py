@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from adaptive_files import write_bowl
+from libraries import needs_gudhi
 from matplotlib.collections import PathCollection
 from one_process import said_by
 from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -70,6 +71,7 @@ def test_meshes_have_the_flags_and_errors_on_their_points(path, flags, tmp_path)
     assert np.array_equal(vtk_to_numpy(arrays.GetArray("train_loss_error")), errors)
 
 
+@needs_gudhi
 def test_status_summary_topology_and_page_say_it(path, flags, tmp_path):
     n = int((flags == 1).sum())
     told = said_by("landscape_mpi.surface", "--status", path)

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
+from libraries import needs_gudhi
 from matplotlib.patches import StepPatch
 from test_edge_figures import check, check_texts_are_apart
 from test_topology import minima_by_hand
@@ -19,6 +20,8 @@ from landscape_mpi import topology
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.basins import count_basins, join_basins
+
+pytestmark = needs_gudhi
 
 AXIS = np.linspace(-1.0, 1.0, 25)
 # Basins of the planes that the method's authors published; those from 0.1 nat on.

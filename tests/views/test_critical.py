@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import surface_files
+from libraries import needs_gudhi
 from PIL import Image
 
 from landscape_mpi import plot
@@ -13,6 +14,8 @@ from landscape_mpi.views.compare import draw_grid
 from landscape_mpi.views.critical import MAXIMUM, MINIMUM, SADDLE, with_critical
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.smooth import smooth_panel
+
+pytestmark = needs_gudhi
 
 ALPHA, BETA = np.linspace(-1.0, 2.0, 7), np.linspace(-0.5, 0.5, 5)
 FLAT = ("contour", "filled", "heatmap")

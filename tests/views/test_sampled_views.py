@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from libraries import needs_gudhi
 from one_process import run_alone, said_by
 from torch import nn
 from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -65,6 +66,7 @@ def test_meshes_have_numbers_and_errors_on_their_points(path, stored, tmp_path):
     assert arrays.GetArray("train_loss_pivots") is None
 
 
+@needs_gudhi
 def test_status_summary_topology_and_page_say_it(path, words, tmp_path):
     page = tmp_path / "a.html"
     told = [

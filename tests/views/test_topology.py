@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import surface_files
+from libraries import needs_gudhi
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
@@ -21,6 +22,8 @@ from landscape_mpi.views.topology import (
     keep_persistent,
     on_border,
 )
+
+pytestmark = needs_gudhi
 
 STEPS = {4: [(1, 0), (0, 1)], 8: [(1, 0), (0, 1), (1, 1), (1, -1)]}
 RANDOM = np.random.default_rng(7)

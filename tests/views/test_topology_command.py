@@ -14,6 +14,7 @@ import sys
 import numpy as np
 import pytest
 import surface_files
+from libraries import needs_gudhi
 from matplotlib.collections import LineCollection
 from PIL import Image
 
@@ -23,6 +24,8 @@ from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.canvas import write_figure
 from landscape_mpi.views.merge_tree import draw_topology, order_leaves
 from landscape_mpi.views.topology import NONE
+
+pytestmark = needs_gudhi
 
 # From the left: the deepest well, a pass of 6, a well of 1, a pass of 4, a well of 2; below them a
 # hill of 9, around which the lowest ring climbs to 5.
