@@ -4,6 +4,7 @@
 #
 #   launch/install_parallel_hdf5.sh [PYTHON]           into PYTHON's environment (.venv/bin/python)
 #   launch/install_parallel_hdf5.sh --find [PYTHON]    only print what would be used; status 1 if nothing
+#   launch/install_parallel_hdf5.sh --mpi-library      only print the library of mpicc's MPI
 #
 # On a cluster, load the modules first:    module load openmpi hdf5     (the build of HDF5 for MPI)
 # or name the folder of HDF5 yourself:     HDF5_DIR=/opt/hdf5-mpi launch/install_parallel_hdf5.sh
@@ -11,6 +12,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 main() {
+    if [ "${1:-}" = --mpi-library ]; then
+        require_mpicc
+        mpi_library
+        return
+    fi
     local only_find=false
     if [ "${1:-}" = --find ]; then only_find=true && shift; fi
     python=${1:-.venv/bin/python}
@@ -54,13 +60,16 @@ find_parallel_hdf5() {
         hdf5_dir=$HDF5_DIR
         has_parallel_headers "$hdf5_dir" ||
             stop "HDF5_DIR=$HDF5_DIR has no include/hdf5.h of an HDF5 built for MPI. Name another folder, or unset it."
+        has_mpi_of_mpicc "$hdf5_dir" ||
+            stop "HDF5_DIR=$HDF5_DIR was built for another MPI than $(command -v mpicc). Name another folder, or unset it."
         return
     fi
     while read -r hdf5_dir; do
-        if has_parallel_headers "$hdf5_dir"; then return; fi
+        if has_parallel_headers "$hdf5_dir" && has_mpi_of_mpicc "$hdf5_dir"; then return; fi
     done < <(likely_hdf5_folders)
-    stop "found no HDF5 built for MPI (asked h5pcc and h5cc, looked into /usr/lib/*/hdf5/openmpi)." \
-        "Debian, Ubuntu: apt-get install libhdf5-openmpi-dev. A cluster: module load openmpi hdf5, or HDF5_DIR=folder."
+    stop "found no HDF5 built for the MPI of $(command -v mpicc) (asked h5pcc and h5cc, looked into /usr/lib/*/hdf5)." \
+        "Debian, Ubuntu: apt-get install libhdf5-openmpi-dev (for MPICH: libhdf5-mpich-dev)." \
+        "A cluster: module load openmpi hdf5, or HDF5_DIR=folder."
 }
 
 # The compiler wrappers come first: a loaded module has priority over the system's own.
@@ -71,10 +80,32 @@ likely_hdf5_folders() {
             "$wrapper" -showconfig 2> /dev/null | sed -n 's/^ *Installation point: *//p'
         fi
     done
-    # Debian's HDF5 for Open MPI fits Debian's mpicc only.
+    # Those of Debian, which fit Debian's mpicc only.
     case $(readlink -f "$(command -v mpicc)") in
-        /usr/bin/*) compgen -G '/usr/lib/*/hdf5/openmpi' || true ;;
+        /usr/bin/*) compgen -G '/usr/lib/*/hdf5/*mpi*' || true ;;
     esac
+}
+
+# False if a program of mpicc and this HDF5 loads the libraries of two MPIs.
+has_mpi_of_mpicc() {
+    [ "$(libraries_of_a_program '#include <hdf5.h>' 'H5open()' -I"$1/include" -L"$1/lib" -lhdf5 | wc -l)" -lt 2 ]
+}
+
+mpi_library() { libraries_of_a_program '' 0 | xargs -r readlink -f; }
+
+# Prints the MPI libraries that a C program of mpicc loads. One that does not link tells nothing: an HDF5
+# may need more libraries than are named.
+libraries_of_a_program() {
+    local include=$1 value=$2 program lib
+    shift 2
+    program=$(mktemp)
+    printf '%s\n' '#include <mpi.h>' "$include" \
+        "int main(int n, char **words) { return $value + MPI_Init(&n, &words); }" |
+        mpicc -x c -o "$program" - "$@" 2> /dev/null || true
+    lib=$(printf '%s\n' "$@" | sed -n 's/^-L//p')
+    LD_LIBRARY_PATH=$lib${lib:+:}${LD_LIBRARY_PATH:-} ldd "$program" 2> /dev/null |
+        sed -nE 's/^\s*libmpi(ch)?\.so[.0-9]* => (\/\S+) .*/\2/p' | sort -u
+    rm -f "$program"
 }
 
 has_parallel_headers() {

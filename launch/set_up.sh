@@ -187,7 +187,24 @@ install_mpi() {
     else
         # Only one MPI may stay: the mpiexec of an earlier set-up would start ranks that never meet.
         $VENV/bin/python -m pip uninstall -q -y "$(sed -n 's/==.*//p' requirements-mpi.lock)" > /dev/null 2>&1
+        if ! mpi4py_loads_the_mpi_of_mpicc; then build_mpi4py; fi
     fi
+}
+
+# The wheel of mpi4py looks for libmpi.so.12 or libmpi.so.40. Debian's MPICH, for one, has another name.
+mpi4py_loads_the_mpi_of_mpicc() {
+    local library
+    library=$(launch/install_parallel_hdf5.sh --mpi-library) && [ -n "$library" ] || return 0 # cannot tell
+    $VENV/bin/python -c 'import sys, mpi4py
+mpi4py.rc.initialize = False
+from mpi4py import MPI
+sys.exit(sys.argv[1] not in open("/proc/self/maps").read())' "$library" 2> /dev/null
+}
+
+build_mpi4py() {
+    say "mpi4py: building it for $(command -v mpicc), about a minute"
+    MPICC=$(command -v mpicc) pip_install --force-reinstall --no-deps --no-cache-dir --no-binary=mpi4py \
+        "$(grep '^mpi4py==' requirements.lock)"
 }
 
 install_hdf5() {
@@ -213,7 +230,7 @@ try_two_ranks() {
         return
     fi
     stop "two ranks started with mpiexec ($(readlink -f "$(command -v mpiexec)")) did not find each other. $words" \
-        "mpi4py supports Open MPI, and MPICH as clusters and PyPI build it. To do without the system's MPI: LANDSCAPE_MPI_FROM=pypi make setup"
+        "To do without the system's MPI: LANDSCAPE_MPI_FROM=pypi make setup"
 }
 
 write_mark() {
