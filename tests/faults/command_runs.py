@@ -104,11 +104,11 @@ def run_and_wait(n_ranks: int, out: Path, *options: str, cwd: Path) -> Ended:
 class Disturbed:
     """A run that goes on while something happens to it; what is left of it is killed at the end."""
 
-    def __init__(self, n_ranks: int, out: Path, *options: str, cwd: Path, lag: float) -> None:
+    def __init__(self, words: list[str], out: Path, *, cwd: Path, lag: float) -> None:
         self._out, self._log = out, cwd / "disturbed.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                command(n_ranks, out, *options),
+                words,
                 cwd=cwd,
                 env=environment(lag),
                 stdin=subprocess.DEVNULL,

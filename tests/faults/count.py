@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from command_runs import SURFACES, Disturbed, Ended, Surface, run_and_wait, write_network
+from command_runs import SURFACES, Disturbed, Ended, Surface, command, run_and_wait, write_network
 from kinds import KINDS, Case, ImpossibleError, Result
 
 
@@ -66,7 +66,8 @@ def prepare(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def stop_after_rounds(out: Path, folder: Path, surface: Surface) -> Ended:
-    with Disturbed(2, out, *surface.options, cwd=folder, lag=surface.lag) as job:
+    words = command(2, out, *surface.options)
+    with Disturbed(words, out, cwd=folder, lag=surface.lag) as job:
         job.wait_for_rounds(2)
     return Ended(0, job.words)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import h5py
 from command_runs import (
+    ROOT,
     Disturbed,
     Ended,
     RunAndWait,
@@ -31,6 +33,7 @@ from command_runs import (
     points_reported,
     rounds_lost,
 )
+from two_hosts import two_hosts
 
 
 class ImpossibleError(Exception):
@@ -60,10 +63,13 @@ class Case:
         self, n_ranks: int, *options: str, out: Path | None = None, slower: float = 1.0
     ) -> Disturbed:
         """Start a run that writes in one of both ways; a later run chooses its own."""
+        out, options = out or self.out, (*self.surface.options, self.way_of_writing(), *options)
+        words, lag = command(n_ranks, out, *options), slower * self.surface.lag
+        return Disturbed(words, out, cwd=self.folder, lag=lag)
+
+    def way_of_writing(self) -> str:
         ways = ("gather", "parallel") if h5py.get_config().mpi else ("gather",)
-        words = (*self.surface.options, f"--write={self.draw.choice(ways)}", *options)
-        lag = slower * self.surface.lag
-        return Disturbed(n_ranks, out or self.out, *words, cwd=self.folder, lag=lag)
+        return f"--write={self.draw.choice(ways)}"
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,49 @@ def stop_a_rank(case: Case) -> Result:
         ended = job.ended()
     said = ended.status == 75 and f"stalled: rank {rank} on " in ended.words
     return resume(case, f"rank {rank} of {n_ranks}", ended, said=said)
+
+
+JOB = """
+set -e
+job_name=job job_id=1
+launcher=({launcher})
+start_ranks() {{
+    exec "${{launcher[@]}}" env "${{notes[@]}}" launch/run_rank.sh "$status_file" "$@"
+}}
+submit_again() {{ say "would be submitted again"; rm -f "$stall_file"; }}
+explain_killed() {{ :; }}
+is_running() {{ true; }}
+. launch/run_ranks.sh
+run_ranks {command}
+"""
+
+
+def lose_a_link(case: Case) -> Result:
+    """Two hosts can no longer reach each other: ranks stall, and Open MPI's mpirun never ends."""
+    (case.folder / "launch").symlink_to(ROOT / "launch")
+    options = (*case.surface.options, case.way_of_writing(), "--stall-seconds=1")
+    own = environment(case.surface.lag)
+    words = ["env", *(f"{name}={own[name]}" for name in ("PYTHONPATH", "LAG", "OMP_NUM_THREADS"))]
+    words += command(2, case.out, *options)[2:]
+    with contextlib.ExitStack() as stack:
+        try:
+            hosts = stack.enter_context(two_hosts(case.folder))
+        except OSError as problem:
+            raise ImpossibleError(
+                f"two hosts take root and network namespaces: {problem}"
+            ) from None
+        script = JOB.format(launcher=shlex.join(hosts.launcher()), command=shlex.join(words))
+        (case.folder / "job.sh").write_text(script)
+        job = stack.enter_context(
+            Disturbed(["bash", "job.sh"], case.out, cwd=case.folder, lag=case.surface.lag)
+        )
+        job.wait_for_rounds(case.draw.choice((1, 2)))
+        hosts.cut()
+        ended = job.ended(120)
+    n_rounds = len(points_reported(ended.words))
+    said = ended.status == 75 and "stalled: rank " in ended.words
+    said = said and "the launcher still waits for others 20 s later: ending it" in ended.words
+    return resume(case, f"after {n_rounds} rounds", ended, said=said)
 
 
 @contextlib.contextmanager
@@ -363,6 +412,7 @@ def wrong_pmi(case: Case) -> Result:
 KINDS: dict[str, Callable[[Case], Result]] = {
     "SIGKILL of a rank": kill_a_rank,
     "SIGSTOP of a rank": stop_a_rank,
+    "lost link": lose_a_link,
     "full disk": full_disk,
     "truncated file": truncate,
     "corrupted bytes": corrupt,

@@ -66,6 +66,7 @@ def case(case_of):
     [
         kinds.kill_a_rank,
         kinds.stop_a_rank,
+        kinds.lose_a_link,
         kinds.full_disk_at_the_start,
         kinds.full_disk_in_a_run,
         kinds.truncate,

@@ -1,0 +1,96 @@
+"""Two hosts on this machine: network namespaces that are joined by one wire, which can be cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+NETWORK = "10.213.77"
+
+
+@dataclass(frozen=True)
+class TwoHosts:
+    """Names of two namespaces, which are also those of the hosts."""
+
+    names: tuple[str, str]
+    agent: Path  # takes the place of ssh
+
+    def launcher(self) -> list[str]:
+        """Return the words that start one rank of a command on each host."""
+        settings = {
+            "plm_rsh_agent": f"{self.agent}",
+            "oob_tcp_if_include": "wire",
+            "btl_tcp_if_include": "wire",
+            "btl": "tcp,self",
+            "pml": "ob1",
+        }
+        words = ["mpirun", "-n", "2", "--host", ",".join(f"{name}:1" for name in self.names)]
+        words += [word for name, text in settings.items() for word in ("--mca", name, text)]
+        here = ["ip", "netns", "exec", self.names[0], "unshare", "--uts"]
+        return [*here, "sh", "-c", 'hostname "$0" && exec "$@"', self.names[0], *words]
+
+    def cut(self) -> None:
+        """Take the wire down. Neither end notices: packets are lost, and no connection ends."""
+        ip("-n", self.names[0], "link", "set", "dev", "wire", "down")
+
+
+@contextlib.contextmanager
+def two_hosts(folder: Path) -> Iterator[TwoHosts]:
+    """Make two hosts, and end what runs on them afterwards.
+
+    Raises:
+        OSError: If this user may make none.
+    """
+    first, second = (f"lm{os.getpid()}{letter}" for letter in "ab")
+    agent = folder / "agent.sh"
+    agent.write_text(
+        "#!/bin/sh\n"
+        "host=$1; shift\n"
+        'exec ip netns exec "$host" unshare --uts sh -c "hostname $host && $*"\n'
+    )
+    agent.chmod(0o755)
+    hosts = TwoHosts((first, second), agent)
+    try:
+        for name in hosts.names:
+            ip("netns", "add", name)
+        ip(
+            "-n",
+            first,
+            "link",
+            "add",
+            "name",
+            "wire",
+            "type",
+            "veth",
+            "peer",
+            "wire",
+            "netns",
+            second,
+        )
+        for number, name in enumerate(hosts.names, 1):
+            ip("-n", name, "addr", "add", f"{NETWORK}.{number}/24", "dev", "wire")
+            for device in ("wire", "lo"):
+                ip("-n", name, "link", "set", "dev", device, "up")
+        yield hosts
+    finally:
+        for name in hosts.names:
+            with contextlib.suppress(OSError):
+                for word in ip("netns", "pids", name).split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(word), signal.SIGKILL)
+                ip("netns", "del", name)
+
+
+def ip(*words: str) -> str:
+    """Run a command of iproute2; return what it printed."""
+    try:
+        done = subprocess.run(["ip", *words], capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as problem:
+        raise OSError(f"ip {shlex.join(words)}: {problem.stderr.strip()}") from problem
+    return done.stdout
