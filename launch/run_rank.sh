@@ -15,9 +15,10 @@ set -u
 status_file=$1
 shift
 trap : USR1 TERM INT # they reach the command as well, and its status is awaited
-# In a job of SLURM, the ranks of mpirun all have the 0 of the batch script in SLURM_PROCID.
+# As landscape_mpi/cluster/launcher.py has them. In a job of SLURM, the ranks of mpirun all have the 0 of
+# the batch script in SLURM_PROCID.
 for name in OMPI_COMM_WORLD_RANK PMIX_RANK PMI_RANK PALS_RANKID JSM_NAMESPACE_RANK FLUX_TASK_RANK \
-    MV2_COMM_WORLD_RANK SLURM_PROCID; do
+    MV2_COMM_WORLD_RANK MVP_COMM_WORLD_RANK SLURM_PROCID; do
     rank=${!name:-}
     if [ -n "$rank" ]; then break; fi
 done

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from folders import ROOT
 
 from landscape_mpi.cluster import launcher
 
@@ -127,3 +128,15 @@ def test_tasks_of_the_wrong_pmi_all_refuse_and_one_says_why(words, tmp_path):
     assert told[0].count("error: ") == 1
     assert told[1] == ""
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", launcher.PLACES)
+def test_scripts_know_the_rank_by_the_same_variables(name, tmp_path):
+    own = {key: text for key, text in os.environ.items() if not key.startswith(OF_LAUNCHERS)}
+    own = {key: text for key, text in own.items() if not key.startswith("JSM_")}
+    kept = []
+    for rank in ("0", "1"):
+        kept.append(tmp_path / rank)
+        script = [ROOT / "launch/run_rank.sh", kept[-1], "true"]
+        subprocess.run(script, env=own | {name: rank}, check=True)
+    assert [path.exists() for path in kept] == [True, False]

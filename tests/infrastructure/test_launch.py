@@ -124,6 +124,7 @@ def on(node: int) -> str:
         "MPI_LOCALRANKID",
         "PMIX_LOCAL_RANK",
         "MV2_COMM_WORLD_LOCAL_RANK",
+        "MVP_COMM_WORLD_LOCAL_RANK",
         "PALS_LOCAL_RANKID",
         "JSM_NAMESPACE_LOCAL_RANK",
         "FLUX_TASK_LOCAL_ID",
