@@ -106,19 +106,27 @@ def group_of_ranks(n_ranks: int, ranks_per_point: int) -> list[int]:
     return [rank * n_groups // n_ranks for rank in range(n_ranks)]
 
 
-def choose_ranks_per_point(*, n_points: int, n_ranks: int, n_batches: Sequence[int]) -> int:
+def choose_ranks_per_point(
+    *, n_points: int, n_ranks: int, n_batches: Sequence[int], of_longest: Sequence[int] = ()
+) -> int:
     """Return the group size with which a run is shortest: 1 unless there are few points.
 
     Args:
-        n_points: Points left to compute.
+        n_points: Points left to compute, or those of a level.
         n_ranks: Ranks of the run.
-        n_batches: Batches of each split; data are distributed in batches.
+        n_batches: Batches that a group evaluates together, for each part of a typical point: a
+            split, or a portion of it.
+        of_longest: The same for the longest point, for which all may have to wait; none if all
+            points cost the same.
     """
 
     def length(ranks_per_point: int) -> int:
         n_rounds = -(-n_points // (n_ranks // ranks_per_point))
-        return n_rounds * sum(-(-n // ranks_per_point) for n in n_batches)
+        typical, longest = (
+            sum(-(-n // ranks_per_point) for n in parts) for parts in (n_batches, of_longest)
+        )
+        return n_rounds * typical + max(0, longest - typical)
 
-    sizes = range(1, min(n_ranks, max(n_batches)) + 1)
+    sizes = range(1, min(n_ranks, max((*n_batches, *of_longest))) + 1)
     shortest = min(map(length, sizes))
     return next(size for size in sizes if length(size) <= WORTH_SPLITTING * shortest)

@@ -43,6 +43,23 @@ def test_the_size_that_ends_first(n_points, n_ranks, n_batches, expected):
     )
 
 
+@pytest.mark.parametrize(
+    ("n_points", "n_ranks", "expected"),
+    [
+        (40_401, 64, 1),  # 632 rounds of 16 batches, and 47 more of the longest point
+        (245, 64, 4),  # 16 rounds of 4 batches, and 12 more; with 1 rank a point 4 of 16, and 47
+        (245, 4, 1),  # 62 rounds of 16 batches, and 47; with 2 ranks a point 123 of 8, and 24
+        (1, 64, 31),  # the longest point alone: 5 batches, one of each portion
+    ],
+)
+def test_the_longest_point_counts_where_costs_differ(n_points, n_ranks, expected):
+    """Portions of a sampled point with 4,000 samples in batches of 64; three are typical."""
+    portions = [4, 4, 8, 16, 31]
+    assert expected == choose_ranks_per_point(
+        n_points=n_points, n_ranks=n_ranks, n_batches=portions[:3], of_longest=portions
+    )
+
+
 class Searched(tuple):
     """Groups of the ranks that count how many a search went through."""
 

@@ -27,10 +27,21 @@ def portions(n_samples: int, batch: int) -> list[np.ndarray]:
     # Raw draws are the same in any version of NumPy; shuffles need not be.
     draws = np.random.PCG64(ORDER_SEED).random_raw(n_samples)
     order = np.argsort(draws, kind="stable")
+    ends = np.cumsum(portion_sizes(n_samples, batch))
+    return [np.sort(each) for each in np.split(order, ends[:-1])]
+
+
+def portion_sizes(n_samples: int, batch: int) -> list[int]:
+    """Return the number of samples of each portion.
+
+    Args:
+        n_samples: Samples of the split, or batches of a problem.
+        batch: Samples in a forward pass; 1 for a problem.
+    """
     ends = [0, _first(n_samples, batch)]
     while ends[-1] < n_samples:
         ends.append(min(2 * ends[-1], n_samples))
-    return [np.sort(order[start:end]) for start, end in itertools.pairwise(ends)]
+    return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def least_samples(n_samples: Mapping[str, int], batch: int) -> list[int]:
