@@ -19,6 +19,7 @@ from landscape_mpi.engine.rank_device import (
     take_device,
 )
 from landscape_mpi.engine.request import Evaluation
+from landscape_mpi.engine.sampling.rule import SamplingRule
 from landscape_mpi.engine.shared_inputs import compare_digests
 
 on_ranks = pytest.mark.parallel([2, 3])
@@ -94,10 +95,12 @@ def test_gpus_of_several_models_are_said_and_stored(name, gib, differ, capsys):
 
 
 @on_ranks
-def test_ranks_with_different_numbers_of_threads_form_the_same_groups():
+@pytest.mark.parametrize("sampling", [None, SamplingRule(0.02, 0.0)])
+def test_ranks_with_different_numbers_of_threads_form_the_same_groups(sampling):
     ranks = start_ranks()
-    subject = SimpleNamespace(n_samples={"train": 100})
-    plan = SimpleNamespace(subject=subject, evaluation=Evaluation(), n_together=3)
+    subject = SimpleNamespace(n_samples={"train": 1000})
+    own = {"evaluation": Evaluation(), "n_together": 3, "sampling": sampling}
+    plan = SimpleNamespace(subject=subject, **own)
     setting = Setting(CPU, "fp32", 16, threads=5 - ranks.rank)
     groups = ranks.comm.allgather(group_ranks(ranks, plan, setting).of_rank)
     parallel_assert(len(set(groups)) == 1)
