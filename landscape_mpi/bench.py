@@ -11,6 +11,7 @@ images.
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Sequence
 
@@ -53,62 +54,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
-    parser = CommandParser(prog="python -m landscape_mpi.bench", description=__doc__)
-    add_model_option(parser)
-    parser.add_argument(
+    parser = CommandParser.of_command("python -m landscape_mpi.bench", __doc__)
+    _add_inputs(parser.add_argument_group("network and data"))
+    _add_surface(parser.add_argument_group("surface"))
+    _add_evaluation(parser.add_argument_group("evaluation"))
+    return parser
+
+
+def _add_inputs(group: argparse._ArgumentGroup) -> None:
+    add_model_option(group)
+    group.add_argument(
         "--images",
         type=whole_from_1,
         default=50_000,
         metavar="N",
         help="samples evaluated at each point (default: 50000)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--image-shape",
         default="32,32,3",
         metavar="H,W,C",
         help="height, width and channels of an image (default: 32,32,3)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--classes",
         type=whole_up_to(MOST_CLASSES),
         default=10,
         metavar="N",
         help="number of classes (default: 10)",
     )
+
+
+def _add_surface(group: argparse._ArgumentGroup) -> None:
     for letter, axis in (("x", "alpha"), ("y", "beta")):
-        parser.add_argument(
+        group.add_argument(
             f"--{letter}",
             default="-1:1:51",
             metavar="MIN:MAX:N",
             help=f"points along {axis} (default: -1:1:51)",
         )
-    parser.add_argument(
+    group.add_argument(
         "-n",
         type=whole_up_to(MOST_RANKS),
         default=1,
         metavar="N",
         help="number of ranks, all as fast as this one (default: 1)",
     )
-    add_device_option(parser, "device to measure (default: auto, a GPU if there is one)")
-    parser.add_argument(
+
+
+def _add_evaluation(group: argparse._ArgumentGroup) -> None:
+    add_device_option(group, "device to measure (default: auto, a GPU if there is one)")
+    group.add_argument(
         "--precision",
         action="append",
         choices=["fp32", "tf32", "bf16"],
         help="precision to measure; may be repeated (default: all that the device has)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--batch",
         type=whole_from_1,
         metavar="N",
         help="samples per forward pass (default: chosen for the network and the device)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--threads",
         type=whole_from_1,
         metavar="N",
         help="CPU cores of a rank (default: all that this process may use)",
     )
-    return parser
 
 
 def threads_of(asked: int | None) -> int:

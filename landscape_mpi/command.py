@@ -32,6 +32,18 @@ class CommandParser(argparse.ArgumentParser):
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **settings)
 
+    @classmethod
+    def of_command(cls, prog: str, text: str | None, **settings: Any) -> CommandParser:
+        """Return a parser whose help ends with the examples of the command.
+
+        Args:
+            prog: Name of the command.
+            text: Docstring of the command. Its first indented block begins the examples.
+            settings: Further settings of the parser.
+        """
+        about, _, examples = (text or "").partition("\n\n  ")
+        return cls(prog=prog, description=about, epilog=f"examples:\n\n  {examples}", **settings)
+
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:

@@ -1,7 +1,13 @@
-"""Find curves of low loss between two solutions of a network, on MPI ranks.
+r"""Find curves of low loss between two solutions of a network, on MPI ranks.
 
-python -m landscape_mpi.curve SUBCOMMAND --help lists the options of a subcommand. Source: Garipov
-et al. 2018, arXiv:1802.10026.
+    mpirun -n 4 python -m landscape_mpi.curve train --start A.pt --end B.pt \
+        --model resnet20 --data cifar10 --data-dir /scratch/data --out curve.pt
+    mpirun -n 4 python -m landscape_mpi.curve evaluate curve.pt --out curve.h5
+    python -m landscape_mpi.plot curve.h5
+
+These commands train a curve, evaluate loss and error along it, and draw them. To see the options of
+a subcommand, type python -m landscape_mpi.curve SUBCOMMAND --help. Source: Garipov et al. 2018,
+arXiv:1802.10026.
 """
 
 from __future__ import annotations
@@ -48,11 +54,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         return _parser_of_all().parse_args(arguments)
     name, *words = arguments
     subcommand = _find(name)
-    parser = CommandParser(
-        prog=f"landscape_mpi.curve {name}",
-        description=subcommand.SUMMARY,
-        epilog="example:\n\n" + subcommand.EXAMPLE,
-    )
+    text = f"{subcommand.SUMMARY}\n\n{subcommand.EXAMPLE}"
+    parser = CommandParser.of_command(f"landscape_mpi.curve {name}", text)
     subcommand.add_options(parser)
     options = parser.parse_args(words)
     if "model" in options:
@@ -68,14 +71,11 @@ def _find(name: str) -> Subcommand:
 
 
 def _parser_of_all() -> CommandParser:
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    listed = "\n".join(f"  {name:10} {found.SUMMARY}" for name, found in SUBCOMMANDS.items())
-    parser = CommandParser(
-        prog="landscape_mpi.curve",
-        usage="python -m landscape_mpi.curve SUBCOMMAND ...",
-        description=f"{summary}\n\nsubcommands:\n{listed}",
-        epilog=details,
+    parser = CommandParser.of_command(
+        "landscape_mpi.curve", __doc__, usage="python -m landscape_mpi.curve SUBCOMMAND ..."
     )
+    listed = "\n".join(f"  {name:10} {found.SUMMARY}" for name, found in SUBCOMMANDS.items())
+    parser.description = f"{parser.description}\n\nsubcommands:\n{listed}"
     parser.add_argument("subcommand", metavar="SUBCOMMAND", help=", ".join(SUBCOMMANDS))
     return parser
 

@@ -2,7 +2,7 @@ r"""Check the environment of a run, and explain every problem found.
 
 Checks the versions, the MPI library and the launcher, HDF5, the device, cores and memory of every
 rank, and the folder for the output files: its file system, its locks, and the time to write a
-round. Paste its output into a report of a problem. Start it as you start a run:
+round. Paste its output into a report of a problem. Start it as you start a run.
 
     python -m landscape_mpi.doctor --folder /scratch/me
     mpirun -n 8 python -m landscape_mpi.doctor --folder /scratch/me
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = CommandParser(prog="landscape_mpi.doctor", description=summary, epilog=details)
-    parser.add_argument(
+    parser = CommandParser.of_command("landscape_mpi.doctor", __doc__)
+    group = parser.add_argument_group("parts to check")
+    group.add_argument(
         "--folder",
         type=file_path,
         default=Path(),
@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="folder for the output files of a run; a small file is written there and removed "
         "again (default: the current folder)",
     )
-    add_device_option(parser)
+    add_device_option(group)
     return parser.parse_args(arguments)
 
 

@@ -2,11 +2,11 @@ r"""Compute the extreme eigenvalues of the Hessian at every point of a surface, 
 
     mpirun -n 32 python -m landscape_mpi.hessian resnet56.h5 --data-dir /scratch/data
 
-takes network, weights, data, directions and grid (or the problem) from the surface file, and adds
-to the file the smallest and the largest eigenvalue of the Hessian of the training loss at each of
-its points. Where |smallest / largest| is small, the loss is nearly convex in all directions, not
-only in the plane. The same command again resumes a run that was killed. Source: Li et al. 2018,
-arXiv:1712.09913, section 6, figure 7.
+This command takes network, weights, data, directions and grid (or the problem) from the surface
+file, and adds to the file the smallest and the largest eigenvalue of the Hessian of the training
+loss at each of its points. Where |smallest / largest| is small, the loss is nearly convex in all
+directions, not only in the plane. The same command again resumes a run that was killed. Source: Li
+et al. 2018, arXiv:1712.09913, section 6, figure 7.
 """
 
 from __future__ import annotations
@@ -40,10 +40,7 @@ if TYPE_CHECKING:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = CommandParser(
-        prog="landscape_mpi.hessian", description=summary, epilog="example:\n\n" + details
-    )
+    parser = CommandParser.of_command("landscape_mpi.hessian", __doc__)
     parser.add_argument("surface", type=file_path, metavar="surface.h5")
     _add_input_options(parser)
     _add_matrix_options(parser)

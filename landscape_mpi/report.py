@@ -108,39 +108,51 @@ def write_page(
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
-    parser = CommandParser(prog="python -m landscape_mpi.report", description=__doc__)
+    parser = CommandParser.of_command("python -m landscape_mpi.report", __doc__)
     parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
-    parser.add_argument(
-        "--out",
-        type=file_path,
-        metavar="FILE",
-        help="page to write (default: the first surface's name, with .html)",
-    )
-    parser.add_argument(
+    _add_contents(parser.add_argument_group("contents"))
+    _add_scale(parser.add_argument_group("scale"))
+    _add_output(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_contents(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--quantity",
         type=list_of_names,
         metavar="NAME[,NAME]",
         help="quantities to show, e.g. train_loss,test_loss, or a sum, e.g. "
         "train_loss+weight_decay_term (default: all in the file)",
     )
-    add_label(parser)
-    scale = parser.add_mutually_exclusive_group()
+    add_label(group)
+
+
+def _add_scale(group: argparse._ArgumentGroup) -> None:
+    scale = group.add_mutually_exclusive_group()
     for kind, words in SCALES.items():
         scale.add_argument(f"--{kind}", action="store_const", dest="scale", const=kind, help=words)
-    parser.add_argument(
+    group.add_argument(
         "--range",
         type=value_range,
         metavar="LOW:HIGH",
         help="start with colours that span this range and surfaces clipped to it; either end may "
         "be left out, e.g. :10",
     )
-    parser.add_argument(
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--out",
+        type=file_path,
+        metavar="FILE",
+        help="page to write (default: the first surface's name, with .html)",
+    )
+    group.add_argument(
         "--watch",
         action="store_true",
         help="rewrite the page after every round of the running job, until the surfaces are "
         "complete; an open page reloads itself",
     )
-    return parser
 
 
 if __name__ == "__main__":

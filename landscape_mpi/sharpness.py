@@ -2,11 +2,11 @@
 
     python -m landscape_mpi.sharpness resnet56.h5 --limit 5000
 
-takes network, weights and data from the surface file and climbs from its center, to find how far
-the loss rises in a small box in any direction, not only in the plane (Keskar et al. 2017,
-arXiv:1609.04836). Then it builds the network again with random weights and reports whether training
-begins where the surface is convex (Li et al. 2018, arXiv:1712.09913, section 6). For numbers from
-the surface itself, see landscape_mpi.surface --summary.
+This command takes network, weights and data from the surface file and climbs from its center, to
+find how far the loss rises in a small box in any direction, not only in the plane (Keskar et al.
+2017, arXiv:1609.04836). Then it builds the network again with random weights and reports whether
+training begins where the surface is convex (Li et al. 2018, arXiv:1712.09913, section 6). For
+numbers from the surface itself, see landscape_mpi.surface --summary.
 """
 
 from __future__ import annotations
@@ -42,14 +42,27 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = CommandParser(
-        prog="python -m landscape_mpi.sharpness",
-        description=summary,
-        epilog="example:\n\n" + details,
-    )
+    parser = CommandParser.of_command("python -m landscape_mpi.sharpness", __doc__)
     parser.add_argument("surface", type=file_path, metavar="surface.h5")
-    parser.add_argument(
+    _add_climb(parser.add_argument_group("climb"))
+    parser.add_argument_group("before training").add_argument(
+        "--fresh-networks",
+        type=whole_up_to(MOST_NETWORKS),
+        default=3,
+        metavar="N",
+        help="number of networks to build with new random weights and evaluate (default: 3)",
+    )
+    data = parser.add_argument_group("data")
+    add_limit_options(data, words="number of the surface's training samples to use (default: all)")
+    moved = parser.add_argument_group("inputs that have moved since the surface was computed")
+    add_moved_inputs(moved)
+    add_problem_option(moved, ProblemSource, what=" (default: the problem that the surface names)")
+    _add_run(parser.add_argument_group("run"))
+    return parser.parse_args(arguments)
+
+
+def _add_climb(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--radius",
         type=radii,
         default=(5e-4, 1e-3),
@@ -57,35 +70,24 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="sizes of the box: each weight w moves by at most SIZE times (|w| + 1) (default: "
         "0.0005,0.001, as in the paper)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--iterations",
         type=whole_from_1,
         default=10,
         metavar="N",
         help="iterations of the climb by L-BFGS-B (default: 10, as in the paper)",
     )
-    parser.add_argument(
-        "--fresh-networks",
-        type=whole_up_to(MOST_NETWORKS),
-        default=3,
-        metavar="N",
-        help="number of networks to build with new random weights and evaluate (default: 3)",
-    )
-    add_limit_options(
-        parser, words="number of the surface's training samples to use (default: all)"
-    )
-    parser.add_argument(
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--seed",
         type=seed_number,
         default=0,
         metavar="N",
         help="seed of the climbs and of the random networks (default: 0)",
     )
-    add_device_option(parser, "device to compute on (default: auto, a GPU if there is one)")
-    moved = parser.add_argument_group("inputs that have moved since the surface was computed")
-    add_moved_inputs(moved)
-    add_problem_option(moved, ProblemSource, what=" (default: the problem that the surface names)")
-    return parser.parse_args(arguments)
+    add_device_option(group, "device to compute on (default: auto, a GPU if there is one)")
 
 
 def radii(text: str) -> tuple[float, ...]:

@@ -70,10 +70,7 @@ def say_summary(path: Path) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = CommandParser(
-        prog="landscape_mpi.surface", description=summary, epilog="example:\n\n" + details
-    )
+    parser = CommandParser.of_command("landscape_mpi.surface", __doc__)
     _add_network_options(parser)
     _add_data_options(parser)
     add_plane_options(parser.add_argument_group("plane"))

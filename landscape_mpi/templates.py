@@ -82,14 +82,12 @@ def write_scripts(folder: Path, *, overwrite: bool) -> tuple[list[Path], list[Pa
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = CommandParser(
-        prog="python -m landscape_mpi.templates", description=summary, epilog=details
-    )
+    parser = CommandParser.of_command("python -m landscape_mpi.templates", __doc__)
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="folder for the scripts; made if needed"
     )
-    parser.add_argument(
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--overwrite", action="store_true", help="replace scripts that were changed"
     )
     return parser

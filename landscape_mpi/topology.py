@@ -210,28 +210,34 @@ def files_of(options: argparse.Namespace) -> tuple[Path, Path]:
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
-    parser = CommandParser(prog="python -m landscape_mpi.topology", description=__doc__)
+    parser = CommandParser.of_command("python -m landscape_mpi.topology", __doc__)
     parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
-    parser.add_argument(
+    _add_analysis_options(parser.add_argument_group("analysis"))
+    _add_file_options(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_analysis_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--compare",
         action="store_true",
         help="compare several surfaces in one picture: the number of basins of at least a given "
         "persistence, over that persistence",
     )
-    parser.add_argument(
+    group.add_argument(
         "--quantity",
         default="train_loss",
         metavar="NAME",
         help="quantity to analyse, or a sum such as train_loss+weight_decay_term (default: "
         "train_loss)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--log",
         action="store_true",
         help="measure persistence in decades (differences of log10) instead of the quantity's "
         "unit; the points and the tree stay the same",
     )
-    parser.add_argument(
+    group.add_argument(
         "--min-persistence",
         type=number_from_0,
         default=0.0,
@@ -239,38 +245,36 @@ def make_parser() -> CommandParser:
         help="smallest persistence to show, in the quantity's unit, or in decades with --log "
         "(default: 0)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--neighbours",
         type=int,
         choices=[4, 8],
         default=8,
         help="number of neighbours of a grid point (default: 8)",
     )
-    _add_file_options(parser)
-    return parser
 
 
-def _add_file_options(parser: CommandParser) -> None:
-    parser.add_argument(
+def _add_file_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--out",
         type=file_path,
         metavar="NAME",
         help="output files NAME.csv and NAME.png (default: made of the surface's name, the "
         "quantity, and topology, or basins with --compare)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--format",
         choices=["png", "pdf", "svg"],
         default="png",
         help="format of the picture (default: png)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--dpi",
         type=pixel_density,
         default=300,
         help="resolution of pixel pictures in dots per inch (default: 300)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--columns",
         type=int,
         choices=[1, 2],

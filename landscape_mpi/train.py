@@ -4,10 +4,10 @@ r"""Train a network of the zoo, or your own, by the recipe of the paper.
     mpirun -n 4 python -m landscape_mpi.train --model resnet56 --data cifar10 \
         --data-dir /scratch/data --run resnet56
 
-fills the folder resnet56 with the weights of every epoch, a log, and the norms and histograms of
-the weights. The same command again continues from the last complete epoch, and the result has the
-same bits as an uninterrupted run. Several ranks share every batch, with one GPU each. Source of the
-recipe: Li et al. 2018, arXiv:1712.09913.
+The second command fills the folder resnet56 with the weights of every epoch, a log, and the norms
+and histograms of the weights. The same command again continues from the last complete epoch, and
+the result has the same bits as an uninterrupted run. Several ranks share every batch, with one GPU
+each. Source of the recipe: Li et al. 2018, arXiv:1712.09913.
 """
 
 from __future__ import annotations
@@ -95,12 +95,7 @@ def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line, with the defaults of the optimizer."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = CommandParser(
-        prog="python -m landscape_mpi.train",
-        description=summary,
-        epilog="example:\n\n" + details,
-    )
+    parser = CommandParser.of_command("python -m landscape_mpi.train", __doc__)
     network = parser.add_argument_group("network and data")
     add_model_option(network, required=False)
     add_problem_option(network, ProblemSource)

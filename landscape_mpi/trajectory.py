@@ -5,9 +5,9 @@ r"""Find the plane through the checkpoints of a training and the trajectory in i
         --model resnet56 --checkpoint RUN/epoch_0300.pt --data cifar10 --out surface.h5
     python -m landscape_mpi.plot surface.h5
 
-computes the principal components of theta_i - theta_n, i < n, and writes both directions and the
-coordinates of each checkpoint. Several runs share one plane. Each rank uses one core. Source: Li et
-al. 2018, arXiv:1712.09913, section 7.
+The first command computes the principal components of theta_i - theta_n, i < n, and writes both
+directions and the coordinates of each checkpoint. Several runs share one plane. Each rank uses one
+core. Source: Li et al. 2018, arXiv:1712.09913, section 7.
 """
 
 from __future__ import annotations
@@ -35,16 +35,20 @@ if TYPE_CHECKING:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = CommandParser(
-        prog="landscape_mpi.trajectory", description=summary, epilog="example:\n\n" + details
-    )
-    _add_run_options(parser)
+    parser = CommandParser.of_command("landscape_mpi.trajectory", __doc__)
+    _add_checkpoints(parser)
     _add_direction_options(parser)
+    parser.add_argument_group("output").add_argument(
+        "--out",
+        type=file_path,
+        required=True,
+        metavar="FILE",
+        help="plane file to write, replaced if it exists",
+    )
     return parser.parse_args(arguments)
 
 
-def _add_run_options(parser: CommandParser) -> None:
+def _add_checkpoints(parser: CommandParser) -> None:
     parser.add_argument(
         "runs",
         nargs="+",
@@ -55,30 +59,24 @@ def _add_run_options(parser: CommandParser) -> None:
         "steps that they record, otherwise by the numbers in their names; the log names the "
         "order. Checkpoint files given one by one form one run, in the given order",
     )
-    parser.add_argument(
-        "--out",
-        type=file_path,
-        required=True,
-        metavar="FILE",
-        help="plane file to write, replaced if it exists",
-    )
-    parser.add_argument(
+    group = parser.add_argument_group("checkpoints")
+    group.add_argument(
         "--center",
         type=file_path,
         metavar="FILE",
         help="checkpoint at (0, 0) (default: the last one of the first run)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--ignore",
         type=names_of("bias", "bn", none="none"),
         metavar="LIST",
         help="weights that both directions leave fixed: bias, bn, bias,bn or none; a layer whose "
         "weight is a vector counts as bn (default: none, the trajectory of all weights)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--states", action="store_true", help="let running means and variances move too"
     )
-    add_weights_options(parser)
+    add_weights_options(group)
 
 
 def _add_direction_options(parser: CommandParser) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from landscape_mpi.command import CommandParser
 from landscape_mpi.draw.labels import name_surfaces
 from landscape_mpi.draw.space_options import space_of
 from landscape_mpi.errors import InputError
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 LONGEST_S = 600.0
 
 
-def add_film_options(parser: CommandParser) -> None:
+def add_film_options(group: argparse._ActionsContainer) -> None:
     """Add --film and --seconds."""
-    parser.add_argument(
+    group.add_argument(
         "--film",
         type=file_path,
         metavar="FILE",
@@ -31,7 +30,7 @@ def add_film_options(parser: CommandParser) -> None:
         "in the order of the numbers at the end of their names, with the same scale and box "
         "(default kind: surface)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--seconds",
         type=_seconds,
         metavar="S",

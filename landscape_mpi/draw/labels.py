@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from landscape_mpi.store.reader import Surface
 
 
-def add_label(parser: argparse.ArgumentParser) -> None:
+def add_label(group: argparse._ActionsContainer) -> None:
     """Add --label."""
-    parser.add_argument(
+    group.add_argument(
         "--label",
         action="append",
         metavar="NAME",

@@ -26,29 +26,34 @@ MOST_TIMES = 16
 DPI = 300
 
 
-def make_plot_parser(description: str | None) -> CommandParser:
+def make_plot_parser(text: str | None) -> CommandParser:
     """Return the options of plot.
 
     Args:
-        description: Description of the command for --help.
+        text: Docstring of the command.
     """
-    parser = CommandParser(prog="python -m landscape_mpi.plot", description=description)
+    parser = CommandParser.of_command("python -m landscape_mpi.plot", text)
     parser.add_argument("surfaces", nargs="*", type=file_path, metavar="surface.h5")
-    _add_other_files(parser)
-    parser.add_argument(
-        "--watch",
-        action="store_true",
-        help="redraw after every round of the running job, until the surface is complete; Ctrl-C "
-        "ends it earlier",
-    )
-    parser.add_argument(
+    _add_contents(parser.add_argument_group("contents"))
+    _add_scale(parser.add_argument_group("scale and colours"))
+    space = parser.add_argument_group("three dimensions")
+    add_camera(space)
+    add_lid(space)
+    add_film_options(parser.add_argument_group("film"))
+    _add_other_files(parser.add_argument_group("other files"))
+    _add_output(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_contents(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--quantity",
         type=list_of_names,
         metavar="NAME[,NAME]",
         help="quantities to draw, e.g. train_loss,test_loss, or a sum, e.g. "
         "train_loss+weight_decay_term (default: all in the file)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--kind",
         type=list_of_names,
         metavar="KIND[,KIND]",
@@ -56,40 +61,26 @@ def make_plot_parser(description: str | None) -> CommandParser:
         "(default: all)",
     )
     lists = {"kinds": "what each kind of picture shows"}
-    add_list_option(parser, SayAndEnd, say_kinds, lists=lists)
-    parser.add_argument(
-        "--levels",
-        type=levels,
-        metavar="N|A,B,...",
-        help="approximate number of contour levels, or the levels themselves, in which case the "
-        "colours end at the first and the last level (default: 12; for a cross-entropy 0.1, 0.5, "
-        "1, 2 and so on)",
-    )
-    _add_scale(parser)
-    _add_what_is_drawn(parser)
-    add_camera(parser)
-    add_lid(parser)
-    add_film_options(parser)
-    _add_output(parser)
-    return parser
+    add_list_option(group, SayAndEnd, say_kinds, lists=lists)
+    _add_what_is_drawn(group)
 
 
-def _add_other_files(parser: CommandParser) -> None:
-    parser.add_argument(
+def _add_other_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--weights",
         nargs="+",
         type=file_path,
         metavar="RUN",
         help="draw the weights of these training runs instead: the folders of train --run",
     )
-    parser.add_argument(
+    group.add_argument(
         "--spectrum",
         nargs="+",
         type=file_path,
         metavar="FILE",
         help="draw the density of eigenvalues instead: the files of hessian --spectrum",
     )
-    parser.add_argument(
+    group.add_argument(
         "--ensemble",
         nargs="+",
         type=file_path,
@@ -99,7 +90,15 @@ def _add_other_files(parser: CommandParser) -> None:
     )
 
 
-def _add_scale(parser: CommandParser) -> None:
+def _add_scale(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--levels",
+        type=levels,
+        metavar="N|A,B,...",
+        help="approximate number of contour levels, or the levels themselves, in which case the "
+        "colours end at the first and the last level (default: 12; for a cross-entropy 0.1, 0.5, "
+        "1, 2 and so on)",
+    )
     scales = {
         "log": "logarithmic scale",
         "symlog": "symmetric logarithmic scale: linear around zero, logarithmic beyond on both "
@@ -109,23 +108,28 @@ def _add_scale(parser: CommandParser) -> None:
         "otherwise logarithmic if all values are positive and span more than a factor of 30, and "
         "--symlog if some are not positive and the largest is 300 times the median)",
     }
-    group = parser.add_mutually_exclusive_group()
+    scale = group.add_mutually_exclusive_group()
     for kind, words in scales.items():
-        group.add_argument(f"--{kind}", action="store_const", const=kind, dest="scale", help=words)
-    parser.add_argument(
+        scale.add_argument(f"--{kind}", action="store_const", const=kind, dest="scale", help=words)
+    group.add_argument(
         "--range",
         type=value_range,
         metavar="LOW:HIGH",
         help="range of the colours; the picture says how much lies beyond; either end may be left "
         "out, e.g. :10",
     )
-
-
-def _add_what_is_drawn(parser: CommandParser) -> None:
-    parser.add_argument(
-        "--no-path", action="store_true", help="do not draw trajectories and curves"
+    group.add_argument(
+        "--cmap",
+        type=color_map,
+        metavar="NAME",
+        help=f"colour map: {', '.join(COLOR_MAPS)}, or one of these followed by {REVERSED}, which "
+        "reverses it (default: viridis)",
     )
-    parser.add_argument(
+
+
+def _add_what_is_drawn(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--no-path", action="store_true", help="do not draw trajectories and curves")
+    group.add_argument(
         "--critical",
         type=number_from_0,
         nargs="?",
@@ -135,23 +139,16 @@ def _add_what_is_drawn(parser: CommandParser) -> None:
         "persistence is at least X, in the quantity's unit, or in decades on a logarithmic scale "
         "(all without X); needs gudhi, see landscape_mpi.topology",
     )
-    parser.add_argument(
+    group.add_argument(
         "--compare",
         action="store_true",
         help="draw up to 12 surfaces in a grid, with the same ranges, levels and colours; if "
         "their values differ by more than a factor of 100, each has its own colours, and the "
         "picture says so",
     )
-    add_label(parser)
-    parser.add_argument("--title", metavar="TEXT", help="title of a picture of --compare")
-    parser.add_argument(
-        "--cmap",
-        type=color_map,
-        metavar="NAME",
-        help=f"colour map: {', '.join(COLOR_MAPS)}, or one of these followed by {REVERSED}, which "
-        "reverses it (default: viridis)",
-    )
-    parser.add_argument(
+    add_label(group)
+    group.add_argument("--title", metavar="TEXT", help="title of a picture of --compare")
+    group.add_argument(
         "--smooth",
         type=_times,
         default=1,
@@ -162,27 +159,33 @@ def _add_what_is_drawn(parser: CommandParser) -> None:
     )
 
 
-def _add_output(parser: CommandParser) -> None:
-    parser.add_argument(
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--out-dir",
         type=file_path,
         metavar="DIR",
         help="folder for the pictures (default: the folder of the file)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--dpi",
         type=pixel_density,
         help=f"resolution of pixel pictures in dots per inch (default: {DPI})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--columns",
         type=int,
         choices=[1, 2],
         help="draw for print, as wide as one column of a two-column page (3.35 inches) or both "
         "columns (6.9 inches), with 8-point letters (default: for the screen)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--format", choices=["png", "pdf", "svg"], help="format of the pictures (default: png)"
+    )
+    group.add_argument(
+        "--watch",
+        action="store_true",
+        help="redraw after every round of the running job, until the surface is complete; Ctrl-C "
+        "ends it earlier",
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from landscape_mpi.command import CommandParser
 from landscape_mpi.options import camera_angles
 
 if TYPE_CHECKING:
@@ -14,9 +13,9 @@ if TYPE_CHECKING:
     from landscape_mpi.views.space import Space
 
 
-def add_camera(parser: CommandParser) -> None:
+def add_camera(group: argparse._ActionsContainer) -> None:
     """Add --camera."""
-    parser.add_argument(
+    group.add_argument(
         "--camera",
         type=camera_angles,
         metavar="AZIMUTH,ELEVATION",
@@ -25,9 +24,9 @@ def add_camera(parser: CommandParser) -> None:
     )
 
 
-def add_lid(parser: CommandParser) -> None:
+def add_lid(group: argparse._ActionsContainer) -> None:
     """Add --lid."""
-    parser.add_argument(
+    group.add_argument(
         "--lid",
         action="store_true",
         help="draw parts beyond --range flat at its end (default: cut the surface there)",

@@ -16,28 +16,28 @@ from landscape_mpi.output import check_output
 MESHES = (".vtp", ".stl", ".obj")
 
 
-def make_vtp_parser(description: str | None) -> CommandParser:
+def make_vtp_parser(text: str | None) -> CommandParser:
     """Return the options of vtp.
 
     Args:
-        description: Description of the command for --help.
+        text: Docstring of the command.
     """
-    parser = CommandParser(prog="python -m landscape_mpi.vtp", description=description)
+    parser = CommandParser.of_command("python -m landscape_mpi.vtp", text)
     parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
-    parser.add_argument(
+    _add_heights(parser.add_argument_group("height"))
+    _add_look(parser.add_argument_group("look of the picture"))
+    _add_files(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_heights(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--quantity",
         default="train_loss",
         metavar="NAME",
         help="quantity shown as height, or a sum such as train_loss+weight_decay_term (default: "
         "train_loss)",
     )
-    _add_heights(parser)
-    _add_files(parser)
-    _add_look(parser)
-    return parser
-
-
-def _add_heights(parser: CommandParser) -> None:
     kinds = {
         "log": "use log10 of the quantity as height (default for a loss in nat: log10 of the loss "
         "+ 0.1 nat)",
@@ -45,18 +45,18 @@ def _add_heights(parser: CommandParser) -> None:
         "both sides",
         "linear": "use the quantity itself as height",
     }
-    group = parser.add_mutually_exclusive_group()
+    scale = group.add_mutually_exclusive_group()
     for kind, words in kinds.items():
-        group.add_argument(f"--{kind}", action="store_const", const=kind, dest="kind", help=words)
-    parser.add_argument(
+        scale.add_argument(f"--{kind}", action="store_const", const=kind, dest="kind", help=words)
+    group.add_argument(
         "--range",
         type=value_range,
         metavar="LOW:HIGH",
         help="cut the surface where the quantity is below LOW or above HIGH; one end may be left "
         "out, e.g. :10",
     )
-    add_lid(parser)
-    parser.add_argument(
+    add_lid(group)
+    group.add_argument(
         "--scale",
         type=_positive,
         metavar="S",
@@ -65,8 +65,8 @@ def _add_heights(parser: CommandParser) -> None:
     )
 
 
-def _add_look(parser: CommandParser) -> None:
-    parser.add_argument(
+def _add_look(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--look",
         choices=["plain", "paper"],
         default="plain",
@@ -74,35 +74,35 @@ def _add_look(parser: CommandParser) -> None:
         "paper: colours from cool to warm, shade in narrow places, soft light from two sides, a "
         "transparent background, neither bar nor box (default: plain)",
     )
-    add_camera(parser)
-    parser.add_argument(
+    add_camera(group)
+    group.add_argument(
         "--relief",
         type=_positive,
         metavar="R",
         help="height of the drawn surface, as a fraction of the width of its plane (default: 0.6; "
         "with --look paper 0.85)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--cmap",
         type=color_map,
         metavar="NAME",
         help="colour map, by matplotlib's name (default: viridis; with --look paper coolwarm)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--size",
         type=picture_size,
         metavar="WxH",
         help="size of the picture in pixels (default: 1600 wide, as high as the surface needs)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--bar",
         action=argparse.BooleanOptionalAction,
         help="draw the scalar bar or leave it out (default: --bar; with --look paper --no-bar)",
     )
 
 
-def _add_files(parser: CommandParser) -> None:
-    parser.add_argument(
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--contours",
         type=levels,
         nargs="?",
@@ -111,14 +111,14 @@ def _add_files(parser: CommandParser) -> None:
         help="also write lines of equal value to <stem>_contours.vtp: about N of them, or at "
         "these values (default: 12)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--out",
         type=file_path,
         metavar="FILE",
         help="mesh file to write; .stl and .obj hold only triangles (default: the surface's name, "
         "with .vtp)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--series",
         type=file_path,
         metavar="FILE.pvd",
@@ -126,19 +126,19 @@ def _add_files(parser: CommandParser) -> None:
         "line of a file with --repeats, and this file, which lets ParaView step through them; the "
         "time of each is the number at the end of its name, or its position",
     )
-    parser.add_argument(
+    group.add_argument(
         "--paraview",
         action="store_true",
         help="also write NAME_paraview.py, a script that opens the mesh or the series in ParaView "
         "with its lines, colours, scalar bar and camera: paraview --script=NAME_paraview.py, or "
         "pvpython NAME_paraview.py OUT.png",
     )
-    parser.add_argument(
+    group.add_argument(
         "--watertight",
         action="store_true",
         help="close the .stl or .obj with walls and a base for 3-D printing",
     )
-    parser.add_argument(
+    group.add_argument(
         "--render",
         type=file_path,
         metavar="FILE.png",

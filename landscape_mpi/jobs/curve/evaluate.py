@@ -23,9 +23,10 @@ EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve evaluate curve.pt --
         --out curve.h5
     python -m landscape_mpi.plot curve.h5
 
-evaluates the full data at places t from 0 to 1, spread over the ranks. If the network has
-batch-norm, its running statistics are measured on the training set, without augmentation, at every
-place. The same command resumes a killed run. Source: Garipov et al. 2018, arXiv:1802.10026.
+The first command evaluates the full data at places t from 0 to 1, spread over the ranks. If the
+network has batch-norm, its running statistics are measured on the training set, without
+augmentation, at every place. The same command resumes a killed run. Source: Garipov et al. 2018,
+arXiv:1802.10026.
 """
 
 
@@ -35,7 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "curve", type=file_path, metavar="CURVE", help="file of curve train, complete or not"
     )
     add_points_option(
-        parser, default=61, where="on the curve and on the straight line, both ends included"
+        parser.add_argument_group("lines"),
+        default=61,
+        where="on the curve and on the straight line, both ends included",
     )
     data = parser.add_argument_group("data")
     add_sample_options(data)

@@ -28,14 +28,16 @@ Garipov et al. 2018, arXiv:1802.10026, figure 1.
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
     parser.add_argument("curve", type=file_path, metavar="CURVE", help="file of curve train")
-    parser.add_argument(
+    group = parser.add_argument_group("plane")
+    group.add_argument(
         "--through",
         type=pair,
         metavar="I,J",
         help="the two points of the curve that the plane contains besides its start, which is "
         "point 0; alpha points to the first one (the end and the bend in the middle)",
     )
-    parser.add_argument(
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--out", type=file_path, required=True, metavar="FILE", help="plane file, replaced"
     )
 

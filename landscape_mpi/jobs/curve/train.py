@@ -33,9 +33,9 @@ EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve train --start A.pt -
         --model resnet20 --data cifar10 --data-dir /scratch/data --kind bezier --bends 3 \
         --out curve.pt
 
-minimises the mean loss over t, uniform from 0 to 1, of a Bezier curve or a polygonal chain. Every
-rank draws its own t for its part of every batch. The same command resumes a killed run from the
-last complete epoch. Source: Garipov et al. 2018, arXiv:1802.10026.
+This command minimises the mean loss over t, uniform from 0 to 1, of a Bezier curve or a polygonal
+chain. Every rank draws its own t for its part of every batch. The same command resumes a killed run
+from the last complete epoch. Source: Garipov et al. 2018, arXiv:1802.10026.
 """
 KINDS = ("bezier", "polygon")
 
