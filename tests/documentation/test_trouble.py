@@ -1,0 +1,138 @@
+"""The page on trouble: it has a row for every error message of the package.
+
+Oracle: the messages themselves, read from the source with their values replaced. A row names the
+words by which a user recognises a message, ``...`` for what differs from one to the next.
+"""
+
+import ast
+import functools
+import re
+
+from folders import ROOT
+from test_docs import DOCS
+
+from landscape_mpi import errors
+
+PAGE = DOCS / "how-to/trouble.md"
+VALUE = "…"  # stands for a value in a message
+SAID_BY_PARSER = "ArgumentTypeError"
+SAID_BY_CLASS = {"DamagedFileError", "UnwritableError"}  # these make the whole message themselves
+OWN_WORDS = 2  # fewer of them only join other texts, which are read where they are made
+ERRORS = {
+    name: thing
+    for name, thing in vars(errors).items()
+    if isinstance(thing, type) and issubclass(thing, Exception)
+}
+
+
+def error_classes(trees):
+    """Return the names of the classes that a user reads: those of errors.py, and their heirs."""
+    found = set(ERRORS)
+    while True:
+        heirs = {
+            node.name
+            for tree in trees.values()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} & found
+        }
+        if heirs <= found:
+            return found
+        found |= heirs
+
+
+def text_of(node, functions):
+    """Return a message with its values replaced, and that of a function that makes it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        parts = (part.value if isinstance(part, ast.Constant) else VALUE for part in node.values)
+        return "".join(parts)
+    if isinstance(node, ast.BinOp):
+        return text_of(node.left, functions) + text_of(node.right, functions)
+    if isinstance(node, ast.IfExp):
+        return text_of(node.body, functions)
+    if isinstance(node, ast.Call):
+        name = ast.unparse(node.func).rpartition(".")[2]
+        returned = [
+            text_of(step.value, {})
+            for step in ast.walk(functions.get(name, ast.Module([], [])))
+            if isinstance(step, ast.Return) and step.value is not None
+        ]
+        return "\n".join(returned) or VALUE
+    return VALUE
+
+
+def says_error(call, classes):
+    """Return whether a call makes an error message."""
+    name = ast.unparse(call.func)
+    return (
+        name.rpartition(".")[2] in {SAID_BY_PARSER, *classes} - SAID_BY_CLASS
+        or name in {"parser.error", "self.error", "super().__init__"}
+        or any(ast.unparse(word) == "file=sys.stderr" for word in call.keywords)
+    )
+
+
+def said_in(tree, classes):
+    """Yield the error messages of a module, with their lines."""
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args and says_error(node, classes):
+            by_parser = ast.unparse(node.func).endswith(SAID_BY_PARSER)
+            texts = [text_of(argument, functions) for argument in node.args]
+            for text in ": ".join(texts).split("\n"):
+                yield node.lineno, f"argument --{VALUE}: {text}" if by_parser else text
+
+
+def literals(tree):
+    """Yield the texts of a module, without its docstrings."""
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node not in docstrings:
+            yield text_of(node, {})
+
+
+@functools.cache
+def modules():
+    """Return the syntax trees of the package by their places."""
+    paths = sorted((ROOT / "landscape_mpi").rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in paths}
+
+
+@functools.cache
+def messages():
+    """Return the error messages of the package by their places."""
+    trees = modules()
+    classes = error_classes(trees)
+    return [
+        (f"{path}:{line}", text)
+        for path, tree in trees.items()
+        for line, text in said_in(tree, classes)
+    ]
+
+
+def rows():
+    """Return the words of each row of the page."""
+    heads = re.findall(r"^\| (`.*?) \|", PAGE.read_text(), re.M)
+    return [re.findall(r"`([^`]+)`", head) for head in heads]
+
+
+def pattern_of(words):
+    return re.compile(".*".join(map(re.escape, words.split("..."))))
+
+
+def test_every_message_has_a_row():
+    patterns = [pattern_of(words) for row in rows() for words in row]
+    without = [
+        f"{place}: {text}"
+        for place, text in messages()
+        if len(re.findall(r"[a-z]{2,}", text)) >= OWN_WORDS
+        and not any(pattern.search(text) for pattern in patterns)
+    ]
+    assert without == []
+
+
+def test_the_words_of_every_row_occur_in_a_message():
+    known = [text for tree in modules().values() for text in literals(tree)]
+    texts = "\n".join([*known, *(text for _, text in messages())])
+    unknown = [words for row in rows() for words in row if not pattern_of(words).search(texts)]
+    assert unknown == []
