@@ -23,13 +23,19 @@ EXIT_UNWRITABLE = 1
 EXIT_BAD_INPUT = 2
 EXIT_BROKEN_PIPE = 141  # exit status of a program that SIGPIPE ended
 EXIT_REQUEUE = 75  # EX_TEMPFAIL: stopped by a signal; run the same command again
-EXTRAS = {  # extras for packages that `pip install landscape_mpi` alone does not install
+# Extras for packages that `pip install landscape_mpi` alone does not install, by the names that
+# Python imports; setup.cfg lists the packages.
+EXTRAS = {
     "torch": "compute",
     "mpi4py": "compute",
     "safetensors": "compute",
     "sklearn": "compute",
     "pooch": "compute",
     "plotly": "report",
+    "imageio_ffmpeg": "animation",
+    "gudhi": "topology",
+    "xarray": "xarray",
+    "h5netcdf": "xarray",
 }
 
 
@@ -89,9 +95,25 @@ def unknown_name(where: str, name: str, known: Iterable[str]) -> InputError:
     return InputError(f"{where}: {name!r} is not known.{hint} Known: {', '.join(choices)}.")
 
 
+def not_installed(package: str, *, what: str) -> str:
+    """Return the message for a missing optional package, which names its extra.
+
+    Args:
+        package: Name that Python imports, one of EXTRAS.
+        what: Command, option or function that needs it.
+    """
+    return (
+        f"{what} needs {package.replace('_', '-')}, which is not installed here. Install it with "
+        f"pip install 'landscape_mpi[{EXTRAS[package]}]'."
+    )
+
+
 @contextmanager
-def missing_packages_named() -> Iterator[None]:
+def missing_packages_named(what: str = "this command") -> Iterator[None]:
     """Turn a missing optional package into an InputError that names its extra.
+
+    Args:
+        what: Command or function that needs it.
 
     Raises:
         InputError: If the package belongs to an extra.
@@ -103,11 +125,7 @@ def missing_packages_named() -> Iterator[None]:
         package = (problem.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        extra = EXTRAS[package]
-        raise InputError(
-            f"this command needs {package}, which is not installed here. Install it with "
-            f"pip install 'landscape_mpi[{extra}]'."
-        ) from problem
+        raise InputError(not_installed(package, what=what)) from problem
 
 
 @contextmanager

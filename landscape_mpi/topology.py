@@ -4,7 +4,7 @@ This command measures how chaotic a surface is: how many basins there are beside
 and how high one has to climb to leave each of them for a deeper one (its persistence). It prints
 these numbers, writes all critical points and the merge tree to NAME.csv, and draws the merge tree
 and the persistence diagram into NAME.png. landscape_mpi.plot --critical marks the points on the map
-of the surface. It needs gudhi (pip install gudhi), but neither torch nor MPI.
+of the surface. It needs gudhi (the extra [topology]), but neither torch nor MPI.
 
 With --compare, it counts for several surfaces how many basins have at least a given persistence,
 and draws this number over the persistence in one picture, with the numbers in a CSV.

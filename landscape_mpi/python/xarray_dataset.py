@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PLANE = ("alpha", "beta")
 Variable = tuple[Any, Any, dict[str, str]]  # dimensions, values, attributes
-MISSING = "to_xarray: xarray is not installed. Install it: python -m pip install xarray"
 
 
 def make_dataset(surface: Surface) -> xarray.Dataset:
@@ -54,7 +53,7 @@ def make_dataset(surface: Surface) -> xarray.Dataset:
     if surface.marks:
         variables |= _of_marks(surface.marks)
         coordinates["mark"] = _names("mark", [mark.name for mark in surface.marks])
-    dataset = import_optional("xarray", MISSING).Dataset(
+    dataset = import_optional("xarray", what="to_xarray").Dataset(
         variables, coordinates, {name: _plain(x) for name, x in surface.attributes.items()}
     )
     dataset.encoding["source"] = str(surface.path)

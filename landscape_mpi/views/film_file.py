@@ -142,6 +142,6 @@ def _ffmpeg() -> Any:
     """
     return import_optional(
         "imageio_ffmpeg",
-        "--film: an .mp4 needs the package imageio-ffmpeg, which is not installed here: pip "
-        "install imageio-ffmpeg. Or name a .gif, which needs no further package.",
+        what="--film: an .mp4",
+        instead="Or name a .gif, which needs no further package.",
     )

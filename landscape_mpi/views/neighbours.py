@@ -69,11 +69,7 @@ def import_gudhi() -> Any:
     Raises:
         InputError: If it is not installed.
     """
-    return import_optional(
-        "gudhi",
-        "gudhi, which computes minima, saddles and their persistence, is not installed. Install "
-        "it with pip install gudhi (or the extra topology of this package).",
-    )
+    return import_optional("gudhi", what="the search for minima, saddles and their persistence")
 
 
 def _join_line(points: np.ndarray) -> Neighbours:

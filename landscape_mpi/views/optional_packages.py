@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from landscape_mpi.errors import InputError
+from landscape_mpi.errors import InputError, not_installed
 
 
-def import_optional(name: str, otherwise: str) -> Any:
+def import_optional(name: str, *, what: str, instead: str = "") -> Any:
     """Import an optional package and return it.
 
     Args:
-        name: Name that Python imports.
-        otherwise: Message if it is not installed.
+        name: Name that Python imports, one of errors.EXTRAS.
+        what: Option or function that needs it, for the message.
+        instead: Another way out.
 
     Raises:
         InputError: If it is not installed.
@@ -21,4 +22,5 @@ def import_optional(name: str, otherwise: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as problem:
-        raise InputError(otherwise) from problem
+        words = f"{not_installed(name, what=what)} {instead}"
+        raise InputError(words.rstrip()) from problem

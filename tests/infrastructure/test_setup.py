@@ -25,6 +25,8 @@ from folders import ROOT
 from libraries import HAS_GUDHI
 from mpi4py import MPI
 
+from landscape_mpi.errors import EXTRAS
+
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
 RunOnRanks = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -83,6 +85,20 @@ def test_the_lock_names_all_that_the_package_asks_for(lock: str, extras: tuple[s
     names = {plain(re.split(r"[<>=\[]", line)[0]) for line in "\n".join(asked).split()}
     locked = {plain(line.split("==")[0]) for line in lines_of(lock)}
     assert names - {"landscape-mpi"} <= locked
+
+
+def test_messages_know_the_extra_of_every_package_of_the_extras() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = {
+        plain(re.split(r"[<>=\[]", line)[0]): extra
+        for extra, lines in config["options.extras_require"].items()
+        if extra not in {"all", "docs", "test"}
+        for line in lines.split()
+    }
+    installed = importlib.metadata.packages_distributions()
+    known = {plain(installed[name][0]): extra for name, extra in EXTRAS.items()}
+    assert known == listed
 
 
 def test_the_packages_of_the_documentation_are_beside_the_others() -> None:

@@ -216,8 +216,8 @@ def test_without_the_encoder_one_message_and_without_torch_and_mpi_a_gif(write, 
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "--film: an .mp4 needs the package imageio-ffmpeg, which is not installed" in done.stdout
-    assert "pip install imageio-ffmpeg. Or name a .gif" in done.stdout
+    assert "--film: an .mp4 needs imageio-ffmpeg, which is not installed here." in done.stdout
+    assert "pip install 'landscape_mpi[animation]'. Or name a .gif" in done.stdout
     assert not (tmp_path / "a.mp4").exists()
     assert read_gif(tmp_path / "a.gif")[0].shape[0] == 2
 

@@ -318,5 +318,5 @@ def test_too_few_points(panel_of):
 
 def test_without_gudhi_the_message_says_how_to_get_it(panel_of, monkeypatch):
     monkeypatch.setitem(sys.modules, "gudhi", None)
-    with pytest.raises(InputError, match=r"gudhi, .* is not installed.*pip install gudhi"):
+    with pytest.raises(InputError, match=r"needs gudhi, .*pip install 'landscape_mpi\[topology\]'"):
         find_topology(panel_of(rough()))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from landscape_mpi.engine.adaptive.units import UNITS
-from landscape_mpi.errors import InputError, unknown_name
+from landscape_mpi.errors import InputError, missing_packages_named, unknown_name
 from landscape_mpi.jobs.live.checked_together import checked_together
 from landscape_mpi.jobs.live.keyword_values import (
     check_choices,
@@ -64,6 +64,7 @@ ERRORS_ALLOWED = ("adaptive", "adaptive_unit", "rtol", "atol")
 KEYWORDS = ("x", "y", "out", *SurfaceOptions.__annotations__)
 
 
+@missing_packages_named("compute_surface")
 def compute_surface(
     network: nn.Module | Problem,
     data: Any = None,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from landscape_mpi.errors import missing_packages_named
 from landscape_mpi.jobs.live.checked_together import checked_together
 from landscape_mpi.jobs.live.keywords import check_keywords
 from landscape_mpi.jobs.live.live_problem import check_lendable, problem_of
@@ -207,6 +208,7 @@ def _evaluation(
     return CurveEvaluationRequest(curve.path, places, asked, problem=ProblemSource(curve.problem))
 
 
+@missing_packages_named("train_curve")
 def train_curve(
     network: nn.Module | Problem,
     data: Any = None,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from landscape_mpi.errors import InputError
+from landscape_mpi.errors import InputError, missing_packages_named
 from landscape_mpi.jobs.live.checked_together import checked_together
 from landscape_mpi.jobs.live.keyword_values import check_choices, check_numbers
 from landscape_mpi.jobs.live.keywords import check_keywords
@@ -53,6 +53,7 @@ class HessianOptions(TypedDict, total=False):
     round_seconds: float  # time between writes, s: work that an interruption may lose (30)
 
 
+@missing_packages_named("compute_hessian")
 def compute_hessian(
     surface: LossSurface | str | Path,
     network: nn.Module | Problem | None = None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from landscape_mpi.errors import InputError
+from landscape_mpi.errors import InputError, missing_packages_named
 from landscape_mpi.jobs.live.keywords import check_keywords
 from landscape_mpi.jobs.live.weight_plane import WeightPlane
 
@@ -32,6 +32,7 @@ class TrajectoryOptions(TypedDict, total=False):
     normalize: str  # normalisation of random directions (filter)
 
 
+@missing_packages_named("project_trajectory")
 def project_trajectory(
     checkpoints: Weights | Sequence[Weights],
     *,
