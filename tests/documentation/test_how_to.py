@@ -31,7 +31,8 @@ SMALLER = {
     r"(--[xy]=[-.\d]+:[-.\d]+):\d+": r"\1:3",
     r"--points 61\b": "--points 5",
     r"--epochs 40 --cycle 4\b": "--epochs 4 --cycle 2",
-    r"epoch_0160\b": "epoch_0001",
+    r"epoch_0(160|020)\b": "epoch_0001",
+    r"--epochs 20 --run resnet8\b": "--epochs 1 --run resnet8",
     r"epoch_0[23]00\b": "epoch_0003",
     r"--film resnet56.mp4": "--film resnet56.mp4 --seconds 0.2",
     r"(landscape_mpi\.train|curve train) (?!.*--epochs)": r"\1 --epochs 2 ",
@@ -45,7 +46,8 @@ REST = {
     "--y": "-1:1:3",
     "--out": "rest.h5",
 }
-HOW_TO = [*sorted((DOCS / "how-to").glob("*.md")), DOCS / "adaptive.md", DOCS / "sampling.md"]
+OTHERS = ("adaptive.md", "sampling.md", "explanation/batch-norm.md")
+HOW_TO = [*sorted((DOCS / "how-to").glob("*.md")), *(DOCS / page for page in OTHERS)]
 
 
 def commands_of(page):
