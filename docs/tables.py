@@ -3,13 +3,14 @@
     python docs/tables.py            # between their markers, in *.md and docs/
     python docs/tables.py --check    # change nothing; status 1 if a table is not up to date
 
-The tables come from landscape_mpi/registry.py and the files that it names, and those of the files'
-fields from landscape_mpi/store. A table stands between
+The tables come from landscape_mpi/registry.py and the files that it names, those of the files'
+fields from landscape_mpi/store, that of the extras from setup.cfg. A table stands between
 ``<!-- table: NAME -->`` and ``<!-- end of table -->``.
 """
 
 from __future__ import annotations
 
+import configparser
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landscape_mpi.jobs.surface.plane_options import RUNNING_STATISTICS
 from landscape_mpi.registry import DATA_SETS, NETWORKS, NORMALIZATIONS, PICTURES, QUANTITIES
 from landscape_mpi.store import ensemble, schema, spectrum, trajectory, weights
 from landscape_mpi.store.sampling_fields import sampling_fields as sampling_fields_of
@@ -56,6 +58,29 @@ def quantities() -> str:
     """Return the table of quantities beside loss and error."""
     rows = [(code(name), quantity.words) for name, quantity in QUANTITIES.items()]
     return table("`--also`", "", rows=rows)
+
+
+def running_statistics() -> str:
+    """Return the table of what happens to batch-norm's running statistics."""
+    rows = [(code(name), words) for name, words in RUNNING_STATISTICS.items()]
+    return table("`--batch-norm`", "running statistics", rows=rows)
+
+
+def extras() -> str:
+    """Return the table of the package's extras and the packages that each installs."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    plain = config["options"]["install_requires"]
+    rows = [(code("pip install ."), "pictures and meshes: `plot` and `vtp`", packages_in(plain))]
+    for name, lines in config["options.extras_require"].items():
+        packages = "" if name in WITHOUT_PACKAGES else packages_in(lines)
+        rows.append((code(f".[{name}]"), EXTRAS[name], packages))
+    return table("you install", "for", "packages", rows=rows)
+
+
+def packages_in(requirements: str) -> str:
+    """Return the packages of requirements, without their versions."""
+    return ", ".join(re.findall(r"^([\w-]+)", requirements, re.MULTILINE))
 
 
 def surface_format() -> str:
@@ -141,6 +166,17 @@ def file_table(mark: str, version: int, rows: Iterable[tuple[str, ...]]) -> str:
     return table(f"dataset of `{mark}`, version {version}", "unit", "", rows=rows)
 
 
+EXTRAS = {  # what each extra is for
+    "compute": "all commands that compute",
+    "report": "interactive pages: `report`",
+    "animation": "films: `plot --film NAME.mp4`",
+    "topology": "basins: `topology` and `plot --critical`",
+    "xarray": "surfaces in xarray: `to_xarray()`",
+    "all": "everything above",
+    "docs": "these pages: `make docs`",
+    "test": "the tests: `make test`",
+}
+WITHOUT_PACKAGES = {"all", "docs", "test"}  # their rows say enough
 FIELD_TITLES = ("dataset", "type", "unit", "")
 TABLES: dict[str, Callable[[], str]] = {
     "networks": networks,
@@ -148,6 +184,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "normalizations": normalizations,
     "pictures": pictures,
     "quantities": quantities,
+    "running_statistics": running_statistics,
+    "extras": extras,
     "ensemble_fields": ensemble_fields,
     "weights_fields": weights_fields,
     "spectrum_fields": spectrum_fields,
@@ -187,7 +225,7 @@ def main(arguments: list[str]) -> int:
     changed = [page for page in pages() if filled(page.read_text()) != page.read_text()]
     if arguments == ["--check"]:
         for page in changed:
-            print(f"{page}: its tables differ from landscape_mpi/registry.py. Run make tables.")
+            print(f"{page}: its tables are not up to date. Run make tables.")
         return 1 if changed else 0
     for page in changed:
         page.write_text(filled(page.read_text()))

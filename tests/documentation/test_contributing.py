@@ -60,7 +60,8 @@ def house(tmp_path_factory):
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(ROOT / "landscape_mpi", folder / "landscape_mpi")
     shutil.copytree(ROOT / "docs", folder / "docs")
-    shutil.copy(ROOT / "ruff.toml", folder)
+    for name in ("ruff.toml", "setup.cfg"):
+        shutil.copy(ROOT / name, folder)
     for path, code in FILES.items():
         assert not (folder / path).exists()
         (folder / path).write_text(code)

@@ -115,6 +115,14 @@ def test_the_commands_of_a_page_have_the_options_that_it_shows(page):
             assert not option.startswith("--") or option in known, f"{line}: {option}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_page_has_a_block_that_the_tests_of_commands_do_not_see(page):
+    """A block has its fences at the beginning of a line; a text is not indented to be a block."""
+    rest = BLOCK.sub("", page.read_text())
+    hidden = re.findall(r"^ +```.*$|^ {4,}(?:python|mpirun|make|export|lfs) .*$", rest, re.M)
+    assert hidden == []
+
+
 def test_scripts_and_targets_that_blocks_name_are_there():
     makefile = (ROOT / "Makefile").read_text()
     for page in [*OWN, ROOT / "README.md"]:

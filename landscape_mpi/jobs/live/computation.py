@@ -131,7 +131,8 @@ def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
     whole = ("limit", "batch_size", "ranks_per_point")
     above_0, from_0 = ("round_seconds", "adaptive"), ("rtol", "atol")
     check_numbers(CALLER, options, whole=whole, above_0=above_0, from_0=from_0)
-    check_choices(CALLER, options, {"adaptive_unit": UNITS, "batch_norm": RUNNING_STATISTICS})
+    words = {"adaptive_unit": UNITS, "batch_norm": tuple(RUNNING_STATISTICS)}
+    check_choices(CALLER, options, words)
     check_flags(CALLER, options, ("fresh", "save_directions"))
     check_words(CALLER, options, ("splits", "also", "ignore", "only"))
     seed = options.get("seed")

@@ -16,7 +16,11 @@ from landscape_mpi.options import (
 )
 from landscape_mpi.registry import NORMALIZATIONS
 
-RUNNING_STATISTICS = ("fixed", "move", "reestimate")
+RUNNING_STATISTICS = {  # what happens to them at a point of the plane
+    "fixed": "they stay those of the center",
+    "move": "they move with the weights to the checkpoint of --to",
+    "reestimate": "they are measured on the training set at every point",
+}
 
 
 def add_plane_options(group: argparse._ActionsContainer) -> None:
@@ -133,8 +137,8 @@ def _add_solutions(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--batch-norm",
-        choices=RUNNING_STATISTICS,
-        help="running statistics of batch-norm: fixed keeps those of the center, move lets them "
-        "move with the weights to the checkpoint of --to, and reestimate measures them on the "
-        "training set at every point (default: move with --to, otherwise fixed)",
+        choices=list(RUNNING_STATISTICS),
+        help="running statistics of batch-norm: "
+        f"{'; '.join(f'{name}: {words}' for name, words in RUNNING_STATISTICS.items())} (default: "
+        "move with --to, otherwise fixed)",
     )
