@@ -182,6 +182,11 @@ def loss_of_digits(checkpoint):
     return functional.cross_entropy(outputs, torch.tensor(classes[is_train])).item()
 
 
+def test_the_readme_says_in_three_sentences_what_this_is():
+    first = (ROOT / "README.md").read_text().split("\n\n")[1]
+    assert 1 <= len(re.findall(r"\.(?=\s+[A-Za-z]|$)", first)) <= 3
+
+
 def test_the_citation_has_the_version_and_the_license_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "title", "message", "authors"} <= citation.keys()
