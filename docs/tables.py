@@ -19,9 +19,20 @@ from pathlib import Path
 import numpy as np
 
 from landscape_mpi.jobs.surface.plane_options import RUNNING_STATISTICS
+from landscape_mpi.jobs.training import run_folder
 from landscape_mpi.registry import DATA_SETS, NETWORKS, NORMALIZATIONS, PICTURES, QUANTITIES
-from landscape_mpi.store import ensemble, schema, spectrum, trajectory, weights
+from landscape_mpi.store import (
+    ensemble,
+    lines,
+    plane_curve,
+    schema,
+    solution_marks,
+    spectrum,
+    trajectory,
+    weights,
+)
 from landscape_mpi.store.sampling_fields import sampling_fields as sampling_fields_of
+from landscape_mpi.views import basins, ring_table, topology_table
 
 ROOT = Path(__file__).parent.parent
 BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -120,13 +131,14 @@ def field_row(field: schema.Field) -> tuple[str, ...]:
 
 
 def trajectory_columns() -> str:
-    """Return the table of what is known of each checkpoint of a trajectory."""
+    """Return the table of the columns that describe each checkpoint of a trajectory."""
     texts = [(code(name), "text", words) for name, words in trajectory.TEXTS.items()]
-    return table("column", "unit", "", rows=[*described(trajectory.COLUMNS), *texts])
+    components = (code("components"), "1", trajectory.COMPONENTS)
+    return table("column", "unit", "", rows=[*described(trajectory.COLUMNS), *texts, components])
 
 
 def runs() -> str:
-    """Return the table of what is known of each run."""
+    """Return the table of the columns that describe each run."""
     rows = [(code(name), type_words(schema.RUN[name])) for name in schema.RUN.names or ()]
     return table("column", "type", rows=rows)
 
@@ -154,6 +166,12 @@ def ensemble_fields() -> str:
         for name, words in columns.items()
     }
     return file_table(ensemble.FORMAT, ensemble.FORMAT_VERSION, described(named))
+
+
+def columns_of(columns: Mapping[str, str]) -> Callable[[], str]:
+    """Return the function that makes the table of some columns."""
+    rows = [(code(name), words) for name, words in columns.items()]
+    return lambda: table("column", "", rows=rows)
 
 
 def described(fields: Mapping[str, tuple[str, str]]) -> list[tuple[str, ...]]:
@@ -191,6 +209,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "spectrum_fields": spectrum_fields,
     "runs": runs,
     "trajectory_columns": trajectory_columns,
+    "curve_columns": columns_of(plane_curve.COLUMNS | plane_curve.BENDS),
+    "marks_columns": columns_of(solution_marks.COLUMNS),
+    "log_columns": columns_of(run_folder.COLUMNS),
+    "barrier_columns": columns_of(lines.COLUMNS),
+    "ring_columns": columns_of(ring_table.CIRCLES),
+    "ring_number_columns": columns_of(ring_table.NUMBERS),
+    "topology_columns": columns_of(topology_table.COLUMNS),
+    "basin_columns": columns_of(basins.COLUMNS),
     "hessian_fields": hessian_fields,
     "surface_fields": surface_fields,
     "adaptive_fields": adaptive_fields,

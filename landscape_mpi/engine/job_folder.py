@@ -18,6 +18,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.output import OutputLock, whole_file
 
 RESUME = "resume.pt"
+RESUME_VERSION = 1  # of its format; files without a version have this one
 OF_ALL = r"|resume\.pt|\..*\.(partial|lock)"  # files that every kind of run has
 OWN = "landscape_mpi "  # beginning of the format of every kind of run
 Folder = TypeVar("Folder", bound="JobFolder")
@@ -102,7 +103,7 @@ class JobFolder:
         return content
 
     def _load(self) -> dict[str, Any] | None:
-        """Return the contents of resume.pt, None if it is damaged.
+        """Return the contents of resume.pt, None if it is damaged or has another version.
 
         Raises:
             InputError: If it belongs to another kind of run.
@@ -110,6 +111,7 @@ class JobFolder:
         try:
             content = torch.load(self.path / RESUME, weights_only=True, map_location="cpu")
             found = content["format"]
+            version = content.get("format_version", RESUME_VERSION)
         except Exception:  # a damaged pickle can raise anything
             return None
         if found != self.format and str(found).startswith(OWN):
@@ -117,7 +119,7 @@ class JobFolder:
                 f"--run: {self.path} is the folder of a {found}, but this run is a {self.format}, "
                 "so the folder is kept. Name another folder."
             )
-        return content if found == self.format else None
+        return content if (found, version) == (self.format, RESUME_VERSION) else None
 
     def _check_unused(self) -> None:
         """Check that the folder is empty, or holds only files from before the first resume.pt.
@@ -140,7 +142,8 @@ class JobFolder:
             content: Plain types and tensors; ``identity`` is the identity of the run.
         """
         with whole_file(self.path / RESUME) as partial, partial.open("wb") as file:
-            torch.save({"format": self.format, **content}, file)
+            mark = {"format": self.format, "format_version": RESUME_VERSION}
+            torch.save({**mark, **content}, file)
             file.flush()
             os.fsync(file.fileno())
 

@@ -21,6 +21,15 @@ AXIS_WORDS = {
     "beta": "pair of solutions: (0, 1), (0, 2), ..., (1, 2), ...",
 }
 
+FIRST_COLUMNS, BARRIER, NOT_FINITE = ["first", "second"], "_barrier", "not_finite"
+# The columns of the table of barriers, and their meaning; each quantity has one like train_loss.
+COLUMNS = {
+    "first": "first checkpoint of the pair",
+    "second": "second checkpoint of the pair",
+    f"train_loss{BARRIER}": "largest rise of train_loss above the straight line between its ends",
+    NOT_FINITE: "quantities that are NaN or infinite somewhere on the line, and where",
+}
+
 
 def pairs_of(n: int) -> list[tuple[int, int]]:
     """Return each pair of n solutions once, the smaller number first."""

@@ -12,6 +12,11 @@ from landscape_mpi.short_names import short_names
 from landscape_mpi.store.dimensions import name_rows
 
 GROUP = "marks"
+COLUMNS = {
+    "name": "solution that lies in the plane",
+    "alpha": "its coordinate along the first direction",
+    "beta": "its coordinate along the second direction",
+}
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,8 @@ def write_marks(file: h5py.File, marks: Sequence[Mark]) -> None:
     if not marks:
         return
     group = file.create_group(GROUP)
-    columns = {
-        "name": ([mark.name for mark in marks], "solution that lies in the plane"),
-        "alpha": ([mark.alpha for mark in marks], "its coordinate along the first direction"),
-        "beta": ([mark.beta for mark in marks], "its coordinate along the second direction"),
-    }
-    for name, (values, long_name) in columns.items():
-        dataset = group.create_dataset(name, data=values)
+    for name, long_name in COLUMNS.items():
+        dataset = group.create_dataset(name, data=[getattr(mark, name) for mark in marks])
         dataset.attrs["units"] = "1"
         dataset.attrs["long_name"] = long_name
     name_rows(group, "name", ["alpha", "beta"])

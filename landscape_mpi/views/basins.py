@@ -24,7 +24,13 @@ from landscape_mpi.views.table_file import Rows
 from landscape_mpi.views.topology import Topology
 from landscape_mpi.views.topology_table import say_persistence
 
-COLUMNS = ("surface", "persistence", "unit", "basins")
+# The columns of the table, and their meaning.
+COLUMNS = {
+    "surface": "file of the surface",
+    "persistence": "a persistence",
+    "unit": "its unit",
+    "basins": "number of basins of at least this persistence",
+}
 SIDES = (4.4, 3.0)  # inches
 TOLD = (0.01, 0.1, 1.0)  # the text counts basins of at least this persistence
 WEAKEST = 1e-4  # of the largest persistence: weaker pairs may be rounding
@@ -67,7 +73,7 @@ def _describe(topology: Topology) -> str:
 
 def _rows(found: Sequence[Topology]) -> Rows:
     """Return a row for each persistence above which fewer basins remain, in the end one."""
-    rows: Rows = [COLUMNS]
+    rows: Rows = [list(COLUMNS)]
     for topology in found:
         start = [topology.least, *np.unique(topology.others)]
         for persistence in dict.fromkeys(map(float, start)):

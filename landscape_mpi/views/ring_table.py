@@ -13,18 +13,27 @@ from landscape_mpi.views.guessing import guessing_loss
 from landscape_mpi.views.table_file import Rows
 
 AT = 0.5  # distance from the center at which the median and the band are stated
-CIRCLES = ("surface", "radius", "median", "percentile_5", "percentile_95")
-NUMBERS = (
-    "surface",
-    "quantity",
-    "unit",
-    "center_alpha",
-    "center_beta",
-    "largest_radius",
-    "guessing",
-    "radius_of_guessing",
-    *(f"{column}_at_{AT:g}" for column in CIRCLES[2:]),
-)
+# The columns of both tables, and their meaning.
+CIRCLES = {
+    "surface": "file of the surface",
+    "radius": "distance of the circle from its center, in the unit of alpha and beta",
+    "median": "median of the quantity on the circle",
+    "percentile_5": "5 % of the circle lie below this value",
+    "percentile_95": "95 % of the circle lie below this value",
+}
+NUMBERS = {
+    "surface": "file of the surface",
+    "quantity": "name of the quantity",
+    "unit": "its unit",
+    "center_alpha": "coordinate of the center of the circles",
+    "center_beta": "coordinate of the center of the circles",
+    "largest_radius": "radius of the largest circle with values",
+    "guessing": "loss of guessing, for a cross-entropy",
+    "radius_of_guessing": "radius at which the median reaches it",
+    f"median_at_{AT:g}": f"median at radius {AT:g}",
+    f"percentile_5_at_{AT:g}": f"5 % of the circle of radius {AT:g} lie below this value",
+    f"percentile_95_at_{AT:g}": f"95 % of the circle of radius {AT:g} lie below this value",
+}
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,7 @@ def _band(numbers: RingNumbers) -> str:
 
 def list_circles(found: Sequence[RingNumbers]) -> Rows:
     """Return a row for each circle that has numbers; the first row names the columns."""
-    rows: Rows = [CIRCLES]
+    rows: Rows = [list(CIRCLES)]
     for numbers in found:
         rings = numbers.rings
         columns = (rings.radius, rings.median, rings.low, rings.high)
@@ -129,7 +138,7 @@ def list_numbers(found: Sequence[RingNumbers]) -> Rows:
 
     An unknown number is an empty cell.
     """
-    rows: Rows = [NUMBERS]
+    rows: Rows = [list(NUMBERS)]
     for numbers in found:
         rings, guessing = numbers.rings, numbers.guessing
         reached = math.nan if guessing is None else rings.reach(guessing)

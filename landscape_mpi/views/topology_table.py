@@ -10,20 +10,21 @@ import numpy as np
 from landscape_mpi.views.table_file import Rows, write_rows
 from landscape_mpi.views.topology import NONE, Topology, coordinates_of, on_border
 
-COLUMNS = (
-    "line",
-    "kind",
-    "number",
-    "alpha",
-    "beta",
-    "value",
-    "persistence",
-    "unit",
-    "saddle",
-    "merges_into",
-    "share",
-    "on_border",
-)
+# The columns of the table, and their meaning; an unknown value is an empty cell.
+COLUMNS = {
+    "line": "number of the line, if the file has several lines",
+    "kind": "minimum, saddle or maximum",
+    "number": "number among those of its kind; the most persistent is 1",
+    "alpha": "coordinate along the first direction",
+    "beta": "coordinate along the second direction",
+    "value": "value of the quantity",
+    "persistence": "climb from a minimum, or descent from a maximum, to its saddle",
+    "unit": "unit of the persistence",
+    "saddle": "number of the saddle of this minimum or maximum",
+    "merges_into": "number of the deeper minimum that this minimum merges into",
+    "share": "share of the points in the basin of this minimum",
+    "on_border": "1 for a point on the border of the grid",
+}
 SHARES = (0.1, 1.0, 10.0)  # percent of the surface's height, of the counted basins
 LISTED = 8  # largest number of minima in the list
 
@@ -141,7 +142,7 @@ def write_table(found: Sequence[Topology], path: Path) -> None:
     number of the minimum into which they merge, which gives the merge tree, and their share of the
     points.
     """
-    rows: Rows = [COLUMNS]
+    rows: Rows = [list(COLUMNS)]
     for line, topology in enumerate(found, 1):
         rows += _rows(topology, line if len(found) > 1 else "")
     write_rows(rows, path)

@@ -452,10 +452,17 @@ def test_a_file_is_no_folder(tmp_path):
     )
 
 
-@pytest.mark.parametrize("content", [b"PK, cut off", None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK, cut off",
+        {"format": "another"},
+        {"format": "landscape_mpi training run", "format_version": 2},
+    ],
+)
 def test_a_damaged_run_is_not_gone_on_from(tmp_path, content):
-    if content is None:
-        torch.save({"format": "another"}, tmp_path / "resume.pt")
+    if isinstance(content, dict):
+        torch.save(content, tmp_path / "resume.pt")
     else:
         (tmp_path / "resume.pt").write_bytes(content)
     assert refusal(*FAST, f"--run={tmp_path}") == (
@@ -463,6 +470,17 @@ def test_a_damaged_run_is_not_gone_on_from(tmp_path, content):
         "cannot continue from it. Pass --fresh to start over, or another --run."
     )
     assert main([*FAST, "--epochs=1", f"--run={tmp_path}", "--fresh"]) == 0
+
+
+def test_a_state_without_a_version_is_continued(tmp_path, capsys):
+    options = [*FAST, "--epochs=1", f"--run={tmp_path}"]
+    assert main(options) == 0
+    content = torch.load(tmp_path / "resume.pt", weights_only=True)
+    assert content.pop("format_version") == 1
+    torch.save(content, tmp_path / "resume.pt")
+    capsys.readouterr()
+    assert main(options) == 0
+    assert "resuming: 1 of 1 epochs are done" in capsys.readouterr().out
 
 
 def test_two_runs_in_one_folder(tmp_path):

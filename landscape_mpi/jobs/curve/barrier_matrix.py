@@ -14,7 +14,10 @@ from landscape_mpi.engine.stopped import say_stopped
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.lines import (
+    BARRIER,
+    FIRST_COLUMNS,
     MATCH,
+    NOT_FINITE,
     barriers_of,
     labels_of,
     names_of,
@@ -24,7 +27,6 @@ from landscape_mpi.store.lines import (
 from landscape_mpi.store.reader import Surface, read_surface
 
 MOST_PLACES = 6  # places that are listed one by one
-FIRST_COLUMNS, BARRIER, NOT_FINITE = ["first", "second"], "_barrier", "not_finite"  # of the table
 MOST_CHARACTERS = 10_000  # longest line with the names of the columns
 
 

@@ -25,10 +25,17 @@ from landscape_mpi.zoo.recipe import Epoch
 from landscape_mpi.zoo.weights import WeightMeasures
 
 LOG, WEIGHTS = "log.csv", "weights.h5"
-COLUMNS = (
-    *("epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", "seconds"),
-    "weight_norm",
-)
+# The columns of the log, and their meaning.
+COLUMNS = {
+    "epoch": "number of the epoch, from 1",
+    "lr": "learning rate of the epoch",
+    "train_loss": "mean loss over the batches, while the weights change",
+    "train_error": "misclassified training samples, percent",
+    "test_loss": "mean loss over the test split after the epoch",
+    "test_error": "misclassified test samples, percent",
+    "seconds": "time of the epoch",
+    "weight_norm": "L2 norm of all filters and matrices after the epoch",
+}
 
 
 def checkpoint_name(epoch: int) -> str:
@@ -134,7 +141,7 @@ class RunFolder(JobFolder):
         table.writerow(COLUMNS)
         norms = history.measures["weight_norm"]
         for epoch in history.epochs:
-            values = [getattr(epoch, name) for name in COLUMNS[:-1]]
+            values = [getattr(epoch, name) for name in COLUMNS if name != "weight_norm"]
             table.writerow([*values, float(norms[epoch.epoch])])
         with whole_file(self.path / LOG) as partial:
             partial.write_text(text.getvalue())
