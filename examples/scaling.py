@@ -29,7 +29,7 @@ STALL_S, RESTART_S = 300.0, 60.0  # until a rank that hangs is given up, until t
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the ranks of a run are like."""
+    """The speed of the ranks of a run."""
 
     name: str
     spread: float = 0.0  # standard deviation of the ranks' speeds, relative

@@ -23,7 +23,7 @@ from PIL import Image
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless=new",
-    "--no-sandbox",  # which root may not have
+    "--no-sandbox",  # root may not use the sandbox
     "--remote-debugging-pipe",
     "--use-angle=swiftshader",  # WebGL on the CPU
     "--enable-unsafe-swiftshader",
@@ -67,7 +67,7 @@ class Chromium:
         self._buffer = b""
         self._is_touched = False
         self.session: str | None = None
-        self.complaints: list[str] = []  # what the page logged as warning or error, or threw
+        self.complaints: list[str] = []  # warnings and errors of the page
         self.requests: list[str] = []  # addresses it asked for
         self._attach()
 

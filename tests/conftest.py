@@ -1,4 +1,4 @@
-"""What all tests share: the data folder, ranks to run commands on, and pytest on several ranks."""
+"""Shared by all tests: the data folder, ranks that run commands, and pytest on several ranks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RANK = MPI.COMM_WORLD.rank
 SIZE = MPI.COMM_WORLD.size
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 SLURM = ("test_slurm", "test_templates", "test_fake_slurm")
-# Those that wait much come early, each beside some that compute.
+# Tests that wait much come early, each beside some that compute.
 LONGEST = (
     "slurm",
     "test_surface",
@@ -58,7 +58,7 @@ LONGEST = (
     "test_soak",
 )
 LIMIT_S = 200.0  # of a command on ranks that takes seconds: other programs may keep the cores
-NUMBERS_OF_RANKS = (1, 2, 3, 4)  # those of the Makefile: a test marked for others would never run
+NUMBERS_OF_RANKS = (1, 2, 3, 4)  # as in the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.
 hypothesis.settings.register_profile("ranks", derandomize=True, deadline=None)
@@ -89,7 +89,7 @@ def pytest_report_header() -> str:
     )
 
 
-# Which tests run: those for as many ranks as there are now.
+# The choice of tests: those for as many ranks as there are now.
 
 
 class FilesSideBySide(LoadScopeScheduling):
@@ -192,7 +192,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str:
     )
 
 
-# What is printed under several ranks: rank 0's report, and what failed on the others.
+# The output on several ranks: rank 0's report, and the failures of the others.
 
 
 @pytest.hookimpl(trylast=True)
@@ -251,7 +251,7 @@ def gpu_left_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
     with control.only_on(int(device[5:])) if device != "cpu" else contextlib.nullcontext():
         yield
     if request.node.stash.get(PASSED, False):
-        request.node.funcargs.clear()  # what other fixtures have returned, and taken down already
+        request.node.funcargs.clear()  # values of other fixtures, which are taken down already
         assert not control.is_capturing()
         left = memory_left(before)
         assert not any(left), f"the test left {left} bytes on the devices"
@@ -299,7 +299,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[dict[str, str]]:
     """Return the environment in which the commands of SLURM find a SLURM of two nodes."""
-    from slurm_jobs import running_lab  # which loads torch
+    from slurm_jobs import running_lab  # this import loads torch
 
     with running_lab() as environment:
         yield environment
@@ -330,7 +330,7 @@ def environment_of_ranks(extra: Mapping[str, str] | None = None) -> dict[str, st
     """Return the environment of such a command: this tree first on Python's path, this Python's
     folder first on the shell's."""
     own = dict(os.environ)
-    own.pop("TIME_LIMIT_S", None)  # that of the whole suite
+    own.pop("TIME_LIMIT_S", None)  # the limit of the whole suite
     own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
     return own | dict(extra or {})
@@ -440,7 +440,7 @@ def alone(
         words = [os.fspath(word) for word in argv[1:]]
         monkeypatch.chdir(cwd)
         monkeypatch.setattr(sys, "argv", [os.fspath(argv[0]), *words])
-        capfd.readouterr()  # what was printed before
+        capfd.readouterr()  # drops earlier output
         before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         options, problem = guard.parse_or_problem(surface.parse, words)
         status = guard.run_guarded(surface.main, options, problem, start_ranks())

@@ -22,10 +22,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command ended with."""
+    """The end of a command."""
 
     status: int
-    words: str  # that it printed, errors too
+    words: str  # its output, errors too
 
 
 class AbortError(BaseException):

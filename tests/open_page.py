@@ -1,10 +1,10 @@
-"""What tests do to a page of report that a Chromium has open, and what they read of it."""
+"""Act on a page of report that a Chromium has open, and read from it."""
 
 import json
 
 import numpy as np
 
-# What Chromium says, without a GPU, of any page with pictures in space.
+# Messages of Chromium, without a GPU, about any page with pictures in space.
 NO_COMPLAINT = (
     "Canvas2D: Multiple readback",
     "GPU stall due to ReadPixels",

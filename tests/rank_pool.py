@@ -46,7 +46,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Told:
-    """What a command on ranks ended with."""
+    """The end of a command on ranks."""
 
     status: int
     stdout: str  # of rank 0, then of the others
@@ -109,7 +109,7 @@ class RankPool:
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # what mpiexec says of ranks that end
+                stderr=subprocess.DEVNULL,  # messages of mpiexec about ranks that end
                 start_new_session=True,
             )
             for _ in range(self._n_ranks):
@@ -157,7 +157,7 @@ class RankPool:
         shutil.rmtree(self._folder)
 
 
-# What each rank does.
+# The work of each rank.
 
 
 def serve(address: str) -> None:
@@ -168,7 +168,7 @@ def serve(address: str) -> None:
         connection.send(MPI.COMM_WORLD.rank)
         connection.send(obey(connection.recv()))
         gc.collect()
-        gc.freeze()  # what is imported by now: every plane collects garbage, and looks at it
+        gc.freeze()  # every plane collects garbage, and would look at all imported modules
         while True:
             connection.send(obey(connection.recv()))
 

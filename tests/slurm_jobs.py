@@ -175,7 +175,7 @@ LONG = {
     "--y": "--y=-1:1:11",
     "# EDIT: other options": "--limit 64 --batch 64 --round-seconds 1",
 }
-# What is going to be ended, however long the test takes to do it.
+# For jobs that the test ends, however long it takes to do so.
 ENDLESS = LONG | {"--x": "--x=-1:1:99", "--y": "--y=-1:1:99"}
 
 
@@ -206,7 +206,7 @@ def ranks_of(job: Job) -> dict[int, int]:
     return found
 
 
-# What their surfaces are compared with.
+# The files that their surfaces are compared with.
 
 
 def of_one_rank(on_ranks: Callable[..., object], out: Path, *options: str) -> Path:

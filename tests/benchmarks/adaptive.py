@@ -1,4 +1,4 @@
-"""How many points a tolerance takes, and what it delivers, on surfaces that are looked up.
+"""Count the points that a tolerance takes, and measure its errors, on surfaces of known values.
 
 No network is evaluated: what is known at every point is asked for point by point, as a run asks
 for losses, and compared with what was interpolated. The surfaces are formulas made here, and, with
@@ -36,7 +36,7 @@ DECADES = 2.0  # of the loss, from the center of a formula to its rim
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tolerance took and delivered on one surface."""
+    """The points that a tolerance took on one surface, and the errors of the others."""
 
     name: str
     tolerance: Tolerance

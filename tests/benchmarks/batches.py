@@ -1,4 +1,4 @@
-"""How often intervals of --rtol hold where whole batches of a problem are taken.
+"""Count how often intervals of --rtol hold if whole batches of a problem are taken.
 
 Two problems on shifted copies of the handwritten digits, each with a network trained here: targets
 of which a third does not count, in batches of 1 to 4 images; and InfoNCE, whose loss belongs to a

@@ -1,4 +1,4 @@
-"""What is measured: a network with trained weights, directions and images."""
+"""The case to measure: a network with trained weights, directions and images."""
 
 from __future__ import annotations
 

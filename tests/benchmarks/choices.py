@@ -1,4 +1,4 @@
-"""What each choice of the evaluation on a CPU brings: the same points with one thing changed."""
+"""Measure each choice of the evaluation on a CPU: the same points with one thing changed."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ ALLOWED_BESIDE_BYTES = 400 << 20
 
 @dataclass(frozen=True)
 class Runs:
-    """What whole runs showed."""
+    """The measurements of whole runs."""
 
     scaling: float  # points per second of two ranks over those of one on one core, median
     point_s: float  # on one rank, median

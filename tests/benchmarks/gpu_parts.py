@@ -1,4 +1,4 @@
-"""What is measured in the first minutes on a GPU, each part a function of what is asked.
+"""The parts of a measurement in the first minutes on a GPU, each a function of the request.
 
 The first parts decide whether the numbers are right, the next how fast they come. A part raises
 where something is wrong; what it returns is in plain types, for one line of JSON.
@@ -55,12 +55,12 @@ Found = dict[str, Any]
 
 
 class WrongError(Exception):
-    """What a GPU gave is not what it must be."""
+    """A GPU gave a wrong number."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How much is measured, and on what."""
+    """The size of the measurement, and its device."""
 
     device: Device
     model: str

@@ -58,7 +58,7 @@ SAME = 1e-4  # relative; allowed between the points computed here and those of t
 
 @dataclass(frozen=True)
 class Tolerances:
-    """What a surface may be off."""
+    """The errors that a surface may have."""
 
     adaptive: float
     rule: SamplingRule

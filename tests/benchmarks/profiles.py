@@ -1,4 +1,4 @@
-"""Where the time of an evaluation goes, by kind of operation."""
+"""Divide the time of an evaluation by kind of operation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {
     "aten::addmm": "linear layers",
     "mkldnn::_linear": "linear layers",
     "aten::relu": "ReLU",
-    "aten::clamp": "ReLU",  # what relu is made of
+    "aten::clamp": "ReLU",  # relu calls it
     "aten::copy_": "conversion and layout",
     "aten::mul_": "normalising images",
     "aten::add_": "additions",

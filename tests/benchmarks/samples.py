@@ -1,4 +1,4 @@
-"""How many samples a standard error takes, and how often the stated interval holds.
+"""Count the samples that a standard error takes, and how often the stated interval holds.
 
 The losses of all samples are computed once at each point of the plane, for the networks that the
 authors of the method published. What a run would state is then computed for many orders of these
@@ -71,7 +71,7 @@ class Population:
 
 @dataclass(frozen=True)
 class Found:
-    """What many orders of the samples of a point lead to."""
+    """The results of many orders of the samples of a point."""
 
     n_taken: np.ndarray  # float64 [n_orders]
     holds: np.ndarray  # whether the stated interval holds, bool [n_orders]

@@ -1,4 +1,4 @@
-"""How long rounds take to write, and how many calls: docs/explanation/writes.md.
+"""Measure the time and the calls of writing a round, for docs/explanation/writes.md.
 
     make bench-writes
     make bench-writes BEFORE=/path/to/another/checkout     # measures that one too, in turns

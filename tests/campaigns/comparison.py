@@ -30,7 +30,7 @@ Run = Callable[[Sequence[str]], Ended]
 
 @dataclass(frozen=True)
 class Compared:
-    """What came of a network."""
+    """The outcome of a network."""
 
     outcome: str  # right, wrong, refused or failed
     words: str  # the difference, or what the command said

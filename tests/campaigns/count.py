@@ -55,7 +55,7 @@ class Count:
 
     @property
     def is_good(self) -> bool:
-        """Whether everything was right."""
+        """Return whether everything was right."""
         return all(set(counter) == {"right"} for counter in self.outcomes.values())
 
     def lines(self) -> list[str]:

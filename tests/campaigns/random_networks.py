@@ -126,7 +126,7 @@ def loss_option(given: Description) -> str:
     return "mse" if given["task"] == "number" else "cross_entropy"
 
 
-# What a command names.
+# The functions that a command names.
 
 
 def _given() -> Description:

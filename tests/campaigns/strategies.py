@@ -1,4 +1,4 @@
-"""What descriptions of random networks there are, for hypothesis to draw from."""
+"""The descriptions of random networks that hypothesis draws from."""
 
 from __future__ import annotations
 

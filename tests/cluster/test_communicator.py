@@ -79,7 +79,7 @@ def test_one_copy_of_the_roots_arrays_on_the_node(ranks):
     for name, array in arrays.items():
         parallel_assert(np.array_equal(shared[name], array))
         parallel_assert(shared[name].dtype == array.dtype)
-    # What the root writes, everyone on the node reads: it is one memory.
+    # All ranks of the node read the values that the root writes: it is one memory.
     if ranks.is_root:
         shared["images"][0, 0, 0, 0] = 99
     ranks.comm.Barrier()

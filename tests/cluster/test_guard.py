@@ -214,13 +214,13 @@ def test_a_rank_that_is_alone_in_python_says_so_and_leaves(case, tmp_path, mpiex
 
 
 def test_a_defect_of_ours_still_aborts(tmp_path, mpiexec):
-    """Of a module of this package that raises, no frame is the user's."""
+    """If a module of this package raises, no frame is the user's."""
     script = tmp_path / "defect.py"
     script.write_text(
         "import sys\n"
         "from landscape_mpi.cluster import guard\n"
         "from landscape_mpi.cluster.communicator import start_ranks\n"
-        "sys.exit(guard.run_guarded(int, 1, None, start_ranks()))\n"  # which takes no ranks
+        "sys.exit(guard.run_guarded(int, 1, None, start_ranks()))\n"  # int takes no ranks
     )
     done = mpiexec(2, [script], timeout=60)
     assert done.returncode == 1

@@ -9,7 +9,7 @@ from folders import ROOT
 
 from landscape_mpi.cluster import launcher
 
-# What each sets beside its own number, as SLURM 22.05, Open MPI 4.1 and MPICH 5.0 do.
+# Launchers set variables that begin so: SLURM 22.05, Open MPI 4.1, MPICH 5.0 and others.
 OF_LAUNCHERS = ("SLURM_", "OMPI_", "PMIX_", "PMI_", "MV2_", "MVP_", "PALS_", "FLUX_")
 TASK = {
     "SLURM_STEP_ID": "0",

@@ -17,7 +17,7 @@ on_ranks = pytest.mark.parallel([1, 2, 3, 4])
 
 
 class Written:
-    """What this rank wrote, and what rank 0 was told."""
+    """The points that this rank wrote, and the reports to rank 0."""
 
     def __init__(self):
         self.points, self.values, self.shards, self.reports = [], [], [], []

@@ -368,7 +368,7 @@ def test_weights_that_a_call_changes_take_one_thread(make, threads):
     agreement, *_ = agreement_of(build, state, threads=threads)
     agreement.check_plain()
     chosen = agreement.choose()
-    assert not chosen.steps.threads  # those who go on later may have several
+    assert not chosen.steps.threads  # a run that continues later may have several
     why = "several batches at a time (a call changes weights, which threads share)"
     assert (why in chosen.left_out) == (threads == 2)
 

@@ -106,7 +106,7 @@ def surface(checkpoint, tmp_path, alone):
         (0.5, 2.0, "sharpness 100 %"),
         (0.0, 0.25, "sharpness 25 %"),
         (-3.2, -3.1, "rise 0.1 (no percentage of a loss below 0)"),
-        (-1.0, 2.0, "rise 3 (no percentage of a loss below 0)"),  # which would divide by 0
+        (-1.0, 2.0, "rise 3 (no percentage of a loss below 0)"),  # a percentage would divide by 0
     ],
 )
 def test_a_rise_is_told_in_percent_of_a_loss_of_at_least_0(center, highest, words):

@@ -131,7 +131,7 @@ def test_all_calls_of_a_layer_count(images):
 
 
 class OwnSync(nn.SyncBatchNorm):
-    """Of a class of one's own."""
+    """A class of the user's own."""
 
 
 class Activated(nn.BatchNorm2d):

@@ -96,7 +96,7 @@ assert "torch._dynamo" not in sys.modules
 
 
 def test_neither_counting_nor_the_python_interface_imports_the_compiler():
-    """Which takes a second, more than all of a small surface."""
+    """Importing it takes a second, more than a whole small surface."""
     subprocess.run([sys.executable, "-c", WITHOUT_THE_COMPILER], check=True)
 
 

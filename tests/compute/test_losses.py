@@ -171,7 +171,7 @@ def test_classes_second_or_last_and_targets_that_do_not_count(segmented, class_a
 
 
 def test_weights_of_an_evaluation_serve_a_derivative_after_it(generator):
-    weights = (3.0, 1.0, 2.5)  # which no other test has used before
+    weights = (3.0, 1.0, 2.5)  # no other test uses them
     loss = Loss(cross_entropy, class_weights=weights)
     logits, targets = torch.randn(5, 3, generator=generator), torch.arange(5) % 3
     with torch.inference_mode():
@@ -201,7 +201,7 @@ def test_label_smoothing_is_that_of_torch(segmented, class_axis, weights, smooth
 
 
 def test_label_smoothing_by_hand_and_none_changes_no_bit(generator):
-    """Of two classes with logits 0 and log 3: probabilities 1/4 and 3/4."""
+    """Two classes with logits 0 and log 3 have the probabilities 1/4 and 3/4."""
     logits = torch.tensor([[0.0, math.log(3)]])
     loss = Loss(cross_entropy, label_smoothing=0.2).weighted(logits, torch.tensor([1]))[0]
     assert loss.item() == pytest.approx(0.9 * math.log(4 / 3) + 0.1 * math.log(4), rel=1e-6)

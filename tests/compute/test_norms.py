@@ -73,7 +73,7 @@ class FunctionalNorm(nn.Module):
 
 
 class ActNorm(Layer):
-    """Of normalising flows: named so, and only a scale and a shift."""
+    """A layer of normalising flows: it has the name of a norm, but only a scale and a shift."""
 
     def made_of(self, x):
         return x

@@ -200,7 +200,7 @@ class AsksLate(Asks):
 
 
 def test_networks_that_cannot_be_recorded_take_memory_for_one_recording(gpu):
-    """What has failed is kept, so that it must not be made for each of a run's evaluations."""
+    """A failed recording is remembered, so that a run does not try it for each evaluation."""
     held = []
     for _ in range(3):
         evaluator, samples = prepared(gpu, AsksLate())

@@ -229,7 +229,7 @@ def test_a_type_that_cannot_compute_the_network_is_never_taken(device):
 )
 def test_corners_half_way_and_the_point_nearest_to_the_center(alpha, beta, expected):
     found = points_to_try(np.array(alpha, float), np.array(beta, float))
-    assert found[-1] == expected[-1]  # which is timed
+    assert found[-1] == expected[-1]  # the last point is timed
     assert set(expected) <= set(found)
     assert len(found) == len(set(found)) <= 9
 
@@ -267,7 +267,7 @@ def test_the_types_of_a_gpu(name, capability, types, gpu):
 
 
 def test_a_network_of_which_no_sample_fits():
-    """What a GPU raises, raised where the network is built: no GPU is needed to be out of it."""
+    """The error of a GPU is raised where the network is built, so the test needs no GPU."""
 
     def plane(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB.")

@@ -290,7 +290,7 @@ def test_problems_without_a_hessian(name, words):
     assert words in str(caught.value)
 
 
-# What would be wrong.
+# Losses that would give wrong numbers.
 
 
 def refusal(loss, *, kind=HessianPlane, threads=1, **options):

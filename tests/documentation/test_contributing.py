@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md shows is written into a copy of the package, and run.
+"""The examples of CONTRIBUTING.md are written into a copy of the package, and run.
 
 Oracles: a plain torch loop over the points of the data set's own closed form; the ratio of two
 directions that the file keeps; numpy's norm of weights moved by them; numpy's differences of the

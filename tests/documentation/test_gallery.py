@@ -87,7 +87,7 @@ def test_the_commands_for_the_paper_s_figures_are_ones(run_script, tmp_path):
 
 
 def test_the_pictures_of_the_paper_s_page_are_there(tmp_path):
-    """Those of the surfaces in the repository are drawn again, with the same names and sizes."""
+    """Pictures of the surfaces in the repository are drawn again, with the same names and sizes."""
     page = ROOT / "examples/paper/README.md"
     named = set(re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text()))
     assert named == {path.name for path in page.parent.glob("*.png")}

@@ -39,7 +39,7 @@ SMALLER = {
     r"--film resnet56.mp4": "--film resnet56.mp4 --seconds 0.2",
     r"(landscape_mpi\.train|curve train) (?!.*--epochs)": r"\1 --epochs 2 ",
 }
-# What stands for "..." in a line.
+# Options that replace "..." in a line.
 REST = {
     "--model": "nets:build",
     "--data": "digits",
@@ -127,7 +127,7 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, stand_ins, on_rank
 
 
 def test_every_line_of_the_pages_is_run_or_known_not_to_be():
-    """What is left: other programs, and what other tests run."""
+    """The other lines are of other programs, or other tests run them."""
     left = r"make |pip |podman |apptainer |srun |export |launch/|LANDSCAPE_IMAGE=|\. \.venv|printf "
     left += r"|lfs |mkdir surfaces && lfs "  # of Lustre, which is not here
     for page in HOW_TO:

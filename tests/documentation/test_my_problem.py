@@ -168,7 +168,7 @@ def test_the_command_of_the_template(trained, on_ranks):
     template = (ROOT / "slurm/surface.sbatch").read_text()
     for line in lines[2:-1]:
         assert line in template, line  # the others are where a user edits
-    smaller = "--x=-1:1:3 --y=-1:1:2 --device cpu"  # what stands behind overrides
+    smaller = "--x=-1:1:3 --y=-1:1:2 --device cpu"  # later options override earlier ones
     run_command(f"{' '.join(lines)} {smaller}", on_ranks, trained)
     assert lm.open_surface("my_problem.h5").done.shape == (3, 2)
     with_data = shlex.split(f"{' '.join(lines)} --data cifar10")[2:]
@@ -347,7 +347,7 @@ def test_a_recipe_gives_the_values_of_a_plain_loop(name, folder):
             assert found == pytest.approx(value, rel=1e-12 if exact else 1e-5), (place, quantity)
 
 
-# What is refused.
+# Refusals.
 
 
 def rows():

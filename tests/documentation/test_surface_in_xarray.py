@@ -52,7 +52,7 @@ def test_what_is_committed_is_small_has_its_outputs_and_names_no_place_of_its_ow
 
 @pytest.fixture
 def surface(tmp_path, alone):
-    """Where the notebook looks for it: one convolution on digits, 5 x 5 points."""
+    """Write the surface that the notebook opens: one convolution on digits, 5 x 5 points."""
     torch.manual_seed(0)
     network = build_network("cnn1", sample=Sample("image", (1, 8, 8), 10))
     torch.save(network.state_dict(), tmp_path / "net.pt")

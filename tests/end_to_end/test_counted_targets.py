@@ -91,7 +91,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def given(folder):
-    """What the module holds."""
+    """Return the names of the module."""
     namespace = {}
     exec(MODULE, namespace)
     return namespace

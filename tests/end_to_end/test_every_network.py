@@ -40,7 +40,7 @@ POINTS = [(a, b) for a in (-0.1, 0.0, 0.1) for b in (-0.1, 0.0, 0.1)]
 
 def sample_for(name):
     kind = find_network(name).kinds[0]
-    size = 32 if name.startswith("vgg") else 16  # which VGG would halve to nothing
+    size = 32 if name.startswith("vgg") else 16  # VGG would halve 16 to nothing
     shape = {"image": (3, size, size), "table": (24,), "text": (12,)}[kind]
     return Sample(kind, shape, {"image": 10, "table": 2, "text": 65}[kind])
 
@@ -128,7 +128,7 @@ def after_a_step(name, sample, inputs, targets):
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # or deep networks without shortcuts overflow afterwards
     mean_loss(network(inputs), targets).backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # which deep ones without shortcuts need
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # for deep ones without shortcuts
     torch.optim.SGD(network.parameters(), lr=1e-2).step()
     state = {key: values.copy() for key, values in tensors_of(network.eval()).items()}
     trained = [key for key, _ in network.named_parameters()]

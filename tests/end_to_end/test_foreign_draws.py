@@ -1,4 +1,4 @@
-"""What is drawn at random beside a checkpoint: two runs of a command, and one that goes on.
+"""Numbers drawn at random beside a checkpoint: two runs of a command, and one that resumes.
 
 Oracle: the file of the first run, bit for bit; a refusal where nothing can make them alike.
 """

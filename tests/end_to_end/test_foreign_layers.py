@@ -58,7 +58,7 @@ def test_statistics_are_measured_whatever_the_class(name, tmp_path):
     ended = run_alone([*words, *line])
     assert ended.status == 0, ended.words
     inputs, targets = found(IMAGES)()["train"]
-    twin = "plain" if name == "synchronised" else name  # whose class refuses to train on a CPU
+    twin = "plain" if name == "synchronised" else name  # its class refuses to train on a CPU
     expected = []
     for step in (0, 0.5, 1):
         network = found(f"normalised:{twin}")()

@@ -155,7 +155,7 @@ RIGHT = [
 ]
 
 
-# What torch can compute in more than one way, or not at every point: no number may be wrong.
+# Torch computes these in more than one way, or not at every point: no number may be wrong.
 RIGHT_OR_REFUSED = [
     Case("set_up:MadeInForward"),
     Case("number_types:Mixed", NUMBERS, "mse"),

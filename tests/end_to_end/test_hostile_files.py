@@ -227,7 +227,7 @@ def test_a_png_bomb(tmp_path):
 
 
 def test_the_limit_of_memory_is_one():
-    """What the tests above rely on."""
+    """The tests above rely on it."""
     code = f"import numpy; numpy.ones({2 * MORE_BYTES // 8})"
     limited = f"import resource as r; r.setrlimit(r.RLIMIT_AS, ({MORE_BYTES},) * 2); {code}"
     done = subprocess.run([sys.executable, "-c", limited], capture_output=True, check=False)

@@ -283,7 +283,7 @@ def test_a_loss_that_does_not_suit(name, n_outputs, targets, words):
 
 def test_a_network_that_fails_on_the_data():
     text = np.zeros((5, 4), np.int64)
-    text[4, 2] = 9  # which is not among the first samples
+    text[4, 2] = 9  # this value is not among the first samples
     words = (
         r"--model: m cannot take the sequences of rows, a batch of int64 \[3, 4\]: IndexError: i"
     )

@@ -1,4 +1,4 @@
-"""What a user of --problem or of compute_surface is told: in the words of a problem and of a call.
+"""Messages to users of --problem and compute_surface, in the words of a problem and of a call.
 
 Oracle: the messages themselves, and the plain loop of problems/hooked.py.
 """

@@ -208,7 +208,7 @@ def test_a_limit_takes_the_first_of_the_data_and_the_file_says_so(tmp_path):
     assert "--limit 4: data['train'] of the problem has only 3 batches" in ended.words
 
 
-# What is refused.
+# Refusals.
 
 REFUSED = {
     "mean_of_a_batch": ("loss returned one number for batch 0", "a tensor [n], or the pair (sum"),

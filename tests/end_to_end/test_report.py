@@ -265,7 +265,7 @@ def test_who_ran_what_on_what_for_how_long(surface):
 
 
 def test_what_is_not_known_of_a_surface_is_said_to_be(surface, tmp_path):
-    """Of a file from before there were users in it, and of one of the reference implementation."""
+    """Old files do not name a user, nor do those of the reference implementation."""
     reference = surface_files.write_reference(
         tmp_path / "m.h5", ALPHA, BETA, lambda a, b: (a + 2, 90 - b)
     )

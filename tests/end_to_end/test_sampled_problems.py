@@ -245,7 +245,7 @@ def test_a_weighted_loss_is_the_ratio_of_the_samples_of_the_order(tmp_path):
     ],
 )
 def test_samples_that_have_no_loss_of_their_own_are_refused(model, options, words, tmp_path):
-    """Of a problem, whole batches are taken; here, batches are made of single samples."""
+    """A problem takes whole batches; a network and its data take single samples."""
     out = tmp_path / "refused.h5"
     ended = run_alone(of_loss(out, *options, "--rtol=0.02", model=model))
     assert ended.status == 2

@@ -38,7 +38,7 @@ def test_memory_and_open_files_stay(tmp_path, start_mpiexec):
     argv = ["landscape_mpi.surface", "--model=tiny:build", "--data=digits", "--limit=10"]
     options = ["--x=-1:1:141", "--y=-1:1:141", "--round-seconds=0.1", f"--out={out}"]
     job = start_mpiexec(2, [*argv, *options], cwd=tmp_path)
-    rounds = []  # what each rank held
+    rounds = []  # memory of each rank
     pids: list[int] = []
     for line in job.stdout:
         if " points (" in line and int(line.split("/")[0]) < 0.9 * N_POINTS:

@@ -187,7 +187,7 @@ def test_a_table_is_learned(tmp_path, capsys):
 
 @pytest.mark.parametrize("model", ["rnn20", "lstm20", "gru20", "transformer"])
 def test_a_text_is_learned(tmp_path, capsys, model):
-    """What comes next here is decided by the two characters before, not by one."""
+    """The two characters before decide the next one here; one character does not."""
     (tmp_path / "input.txt").write_text("abacbc" * 1000)
     data = ["--data=shakespeare:11", f"--data-dir={tmp_path}"]
     error = learned(tmp_path, f"--model={model}", *data, "--epochs=20", "--batch-size=16")

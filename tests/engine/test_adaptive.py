@@ -1,4 +1,4 @@
-"""Which points a tolerance asks for, on surfaces that are looked up instead of computed.
+"""The points that a tolerance asks for, on surfaces that are looked up instead of computed.
 
 Oracle: the surface itself, at every point that was not computed. Its formulas, noise and spikes
 are made here, and the planner sees of them only the points that it asks for.
@@ -207,7 +207,7 @@ def test_a_cubic_is_predicted_exactly_also_in_a_narrow_last_cell(n):
 
 
 def test_ranks_that_wait_for_a_level_share_its_points_as_if_they_were_all():
-    """Of 201 points the coarsest level has every 16th and the last one: 14."""
+    """The coarsest level of 201 points has every 16th and the last one: 14."""
     axis = np.linspace(-1, 1, 201)
     subject = None  # of no matter here
     exact = Plan(Path("x.h5"), axis, axis, subject, n_pending=201 * 201)

@@ -36,7 +36,7 @@ def test_seconds_per_point():
 
 
 def test_short_points_are_measured_for_a_shorter_time():
-    """Of 2 ms and more, at most 250 fit into 0.5 s; one more is called before the clock starts."""
+    """At most 250 points of 2 ms fit into 0.5 s; one more is called before the clock starts."""
     points = []
 
     def evaluate(point):
@@ -68,7 +68,7 @@ def test_the_words(precision, rates, limit):
 
 
 def test_a_run_with_a_tolerance_takes_a_part_of_the_time():
-    """Of 100 x 100 points 500 or 2,000, at 0.01 s on one rank; of 20 x 20 at least the 180."""
+    """It takes 500 or 2,000 of 100 x 100 points, 0.01 s each, and at least 180 of 20 x 20."""
     measured = Measured("fp32", np.array([0.001]), None, MachineRates(1e9, 1e9))
     told = [
         describe_adaptive(

@@ -219,7 +219,7 @@ def test_from_python():
         lm.compute_surface(network, (inputs, targets), also=["gradient"])
 
 
-# What is said of them, and refused.
+# Messages and refusals.
 
 
 def test_help_the_list_and_a_dry_run_name_it(folder, tmp_path, on_ranks):
@@ -255,7 +255,7 @@ def test_what_does_not_go_with_it_is_refused(options, words, folder, tmp_path, o
     assert not out.exists()
 
 
-# What shows it.
+# Pictures, summaries and reports.
 
 
 def test_pictures_summaries_and_reports_show_it(undisturbed, tmp_path):

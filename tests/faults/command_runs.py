@@ -55,13 +55,13 @@ SURFACES = {
     "sampled": Surface((*MODEL, *FEWER_SAMPLES, *EVERY_POINT), lag=0.006),
     "adaptive and sampled": Surface((*MODEL, *FEWER_SAMPLES, *FEWER_POINTS), lag=0.006),
 }
-# What must not depend on faults begins so; times, ranks and checksums of both may differ.
+# Datasets that begin so must not depend on faults; times, ranks and their checksums may differ.
 KEPT = ("train_", "check_", "alpha", "beta", "done")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended."""
+    """The end of a run."""
 
     status: int
     words: str  # all it said

@@ -42,10 +42,10 @@ class ImpossibleError(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """Where a fault happens, and to what."""
+    """The place of a fault, and the run that it happens to."""
 
     folder: Path  # empty but for the network
-    surface: Surface  # what the runs compute
+    surface: Surface  # of all runs
     draw: random.Random
     reference: Path  # the file of a run that nothing happened to
     begun: Path  # the file of a run that was stopped after some rounds
@@ -74,9 +74,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a fault."""
+    """The result of a fault."""
 
-    what: str  # what it was, in words
+    what: str  # the fault in words
     said: bool  # whether the program, or the launcher of a killed rank, said what happened
     same: bool  # whether the file that came of it has the bits of the undisturbed run
     n_rounds_lost: int = 0
@@ -220,7 +220,9 @@ def full_disk_in_a_run(case: Case) -> Result:
 def truncate(case: Case) -> Result:
     out = begun_copy(case.begun, case.folder)
     n_bytes = case.draw.randrange(out.stat().st_size)
-    if case.draw.random() < 0.5:  # where something is; most of a small file is its table of runs
+    if (
+        case.draw.random() < 0.5
+    ):  # at least in a part with content: most of a small file is its table of runs
         n_bytes %= 20_000
     os.truncate(out, n_bytes)
     return refuse_or_resume(case, f"{n_bytes} of {case.begun.stat().st_size} bytes left")
@@ -345,7 +347,7 @@ def full_shared_memory(case: Case) -> Result:
     own += f'head -c {(1024 - n_kib) << 10} /dev/zero > /dev/shm/other && exec "$@"'
     start = ["unshare", "--mount", "bash", "-c", own, "bash"]
     start += command(2, case.out, *case.surface.options)
-    network = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_pml": "ob1"}  # which need none of it
+    network = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_pml": "ob1"}  # these need no such memory
     if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
         raise ImpossibleError("a /dev/shm of its own takes root and a mount")
     done = subprocess.run(

@@ -37,7 +37,7 @@ class Case:
     loss: str = "cross_entropy"
     trained: bool = False  # whether its weights come from a checkpoint
     options: tuple[str, ...] = ()
-    classes_last: bool = False  # where there are several targets a sample
+    classes_last: bool = False  # of the outputs, if a sample has several targets
 
     def __str__(self) -> str:
         return "-".join([self.network, *("trained" for _ in range(self.trained)), *self.options])
@@ -58,7 +58,7 @@ def loss_of(case: Case) -> Any:
 def after_steps(case: Case) -> nn.Module:
     """Return the network after some steps, as a training loop leaves it: in training mode."""
     network, (inputs, targets) = found(case.network)(), found(case.data)()["train"]
-    network.train()(inputs[:16])  # which gives lazy layers their shape
+    network.train()(inputs[:16])  # gives lazy layers their shape
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.02)
     for _ in range(15):
         loss = loss_of(case)(network(inputs), targets).mean()

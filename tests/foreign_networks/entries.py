@@ -69,7 +69,7 @@ class AsObject(Body):
 
 
 class ModelOutput(OrderedDict):
-    """What transformers returns: a dict with attributes and places."""
+    """An output as transformers returns it: a dict with attributes and places."""
 
     def __getattr__(self, name):
         return self[name]

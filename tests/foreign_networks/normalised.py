@@ -63,7 +63,7 @@ class OneNorm(nn.Module):
 
 
 class BothRead(nn.Module):
-    """What the convolution gives is read before and behind the batch-norm."""
+    """Two layers read the output of the convolution: before and behind the batch-norm."""
 
     def __init__(self):
         super().__init__()

@@ -289,7 +289,7 @@ def test_more_than_fits(control):
         images = torch.zeros(4, 3, 64, 64, device="cuda:1")
         kernels = torch.zeros(32, 3, 3, 3, device="cuda:1")
         with pytest.raises(torch.OutOfMemoryError):
-            functional.conv2d(images, kernels)  # what a kernel returns does not fit either
+            functional.conv2d(images, kernels)  # the output of a kernel does not fit either
         torch.zeros(1 << 19, device="cuda:0")
     torch.zeros(1 << 19, device="cuda:1")
 
@@ -551,7 +551,7 @@ UUIDS = [f"fa4e0000-0000-4000-8000-{place:012d}" for place in range(4)]
         ("3,1", [3, 1]),
         ("", []),
         ("-1", []),
-        ("1,9,2", [1]),  # what follows a number that is none is invisible
+        ("1,9,2", [1]),  # a wrong number hides all that follow
         ("1,1", []),
         (f"GPU-{UUIDS[2]},GPU-{UUIDS[0]}", [2, 0]),
         ("1,word", [1]),

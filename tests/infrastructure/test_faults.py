@@ -95,7 +95,7 @@ def test_a_fault(fault, case):
 
 @pytest.mark.parametrize("name", [name for name in SURFACES if name != "exact"])
 def test_a_damaged_point_of_a_run_with_fewer_points_or_samples(name, case_of):
-    """Those that kill ranks are in test_killed_surfaces."""
+    """Tests that kill ranks are in test_killed_surfaces."""
     case = case_of(name)
     with h5py.File(case.reference) as file:
         assert ((file["done"][...] == 2).sum() > 50) == ("adaptive" in name)

@@ -13,6 +13,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,21 +36,12 @@ EVERYWHERE = {
 }
 SHARED = EVERYWHERE | {"command", "options"}
 DEVICE_WORDS = {"cpu", "cuda", "xpu", "mps"}
-# Rooms whose docstrings begin with a verb, like those of the files beside them, and words with
-# which none of them does.
-IN_PLAIN_ENGLISH = (
-    "analysis",
-    "cluster",
-    "compute",
-    "draw",
-    "engine",
-    "jobs",
-    "python",
-    "store",
-    "views",
-    "zoo",
+# Docstrings and comments are sentences: none begins with these words.
+WITH_DOCSTRINGS = sorted(
+    path for room in ("landscape_mpi", "tests", "docs") for path in (ROOT / room).rglob("*.py")
 )
-NO_VERBS = {"How", "Of", "That", "Those", "What", "When", "Where", "Whether", "Which", "Whose"}
+NO_BEGINNING = {"How", "Of", "That", "Those", "What", "When", "Where", "Whether", "Which", "Whose"}
+NO_COMMENT = {"those", "what", "which", "whose"}
 COMMANDS = sorted(
     path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
 )
@@ -189,7 +181,7 @@ def imports_between_modules() -> dict[str, set[str]]:
 
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
-    """What is left after taking away, again and again, what imports nothing that is left."""
+    """Take away, again and again, the modules that import no other; only a circle remains."""
     graph = imports_between_modules()
     while free := {name for name, imported in graph.items() if not imported & graph.keys()}:
         graph = {name: imported for name, imported in graph.items() if name not in free}
@@ -326,16 +318,42 @@ def test_most_functions_are_short() -> None:
     assert statistics.median(n_lines(f) for path in FILES for f in functions(path)) < 10
 
 
-def test_docstrings_begin_with_a_verb() -> None:
-    rooms = (PACKAGE / room for room in IN_PLAIN_ENGLISH)
-    paths = [*PACKAGE.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
+def test_docstrings_begin_as_a_sentence_does() -> None:
     offenders = [
         f"{module_name(path)}.{name}: {words}"
-        for path in sorted(paths)
+        for path in WITH_DOCSTRINGS
         for name, words in docstrings(path)
-        if re.split(r"\W", words, maxsplit=1)[0] in NO_VERBS
+        if first_word(words) in NO_BEGINNING
     ]
     assert offenders == []
+
+
+def test_comments_begin_as_a_sentence_does() -> None:
+    offenders = [
+        f"{module_name(path)}:{line}: {words}"
+        for path in WITH_DOCSTRINGS
+        for line, words in comments(path)
+        if first_word(words).lower() in NO_COMMENT
+    ]
+    assert offenders == []
+
+
+def first_word(words: str) -> str:
+    return re.split(r"\W", words, maxsplit=1)[0]
+
+
+def comments(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the words of each comment, without those that continue another."""
+    before = None
+    with path.open("rb") as file:
+        tokens = [
+            token for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT
+        ]
+    for token in tokens:
+        (line, column), whole_line = token.start, not token.line[: token.start[1]].strip()
+        if before is None or (line, column) != (before[0] + 1, before[1]) or not whole_line:
+            yield line, token.string.lstrip("# ")
+        before = (line, column)
 
 
 def docstrings(path: Path) -> Iterator[tuple[str, str]]:

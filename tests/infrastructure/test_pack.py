@@ -57,7 +57,7 @@ def packed(tmp_path_factory):
     (folder / "src/mine.py").write_text("")
     done = pack(folder, "env.sqsh", "src")
     assert done.returncode == 0, done.stderr
-    shutil.move(folder / "env", folder / "gone")  # what runs comes out of the image
+    shutil.move(folder / "env", folder / "gone")  # so that the image is used
     shutil.move(folder / "src", folder / "also gone")
     (folder / "show.py").write_text(SHOW)
     return folder

@@ -521,7 +521,7 @@ def test_a_write_that_fails_under_plain_srun_ends_the_step(lab: dict[str, str]) 
 
 
 def test_without_run_rank_srun_takes_them_for_dead(lab: dict[str, str]) -> None:
-    """What run_rank.sh is for; where this fails, it may no longer be needed."""
+    """run_rank.sh prevents this; if this test fails, it may no longer be needed."""
     assert srun(lab, *ONE_BY_ONE, "75").returncode == 143
 
 

@@ -149,7 +149,7 @@ def test_pictures_wait_for_a_surface_that_is_requeued(pipeline: tuple[Job, Job])
     surface.call("scancel", "--batch", "--signal=USR1")
     surface.wait_until(lambda: surface.told()["Restarts"] == "1")
     assert pictures.told()["JobState"] == "PENDING"
-    # What becomes of them is seen at the end, when other jobs have run.
+    # The last test sees the end of both, when other jobs have run.
 
 
 def test_a_surface_that_fails_takes_its_pictures_out_of_the_queue(
@@ -325,4 +325,4 @@ def test_a_surface_is_drawn_when_it_is_complete(
     runs = runs_of(folder / "here.h5")
     assert runs["outcome"].tolist() == [b"stopped by SIGUSR1", b"complete"]
     assert (runs["ranks"].tolist(), runs["points"].sum()) == ([2, 2], 13 * 11)  # none twice
-    assert not (folder / "resnet56.h5").exists()  # what the template names
+    assert not (folder / "resnet56.h5").exists()  # the file that the template names

@@ -322,7 +322,7 @@ def refusal(*words):
     return err.removeprefix("error: ").rstrip()
 
 
-# What the units are taken for is not what the network does with them, but in the last.
+# Except for the last, these networks use their units in another way than their layers suggest.
 ODD = """
 import torch
 from torch import nn

@@ -145,7 +145,7 @@ def test_a_file_and_a_checkpoint(networks, tmp_path, alone):
     made, stored = vectors(out), vectors(first)
     assert all(np.array_equal(made[0][name], stored[1][name]) for name in stored[1])
     one, two = weights(networks / "one.pt"), weights(networks / "two.pt")
-    for name in one:  # what is alike in both, as biases before training, does not move
+    for name in one:  # equal tensors, such as biases before training, do not move
         np.testing.assert_allclose(made[1].get(name, 0), two[name] - one[name], atol=1e-7)
     with h5py.File(out) as file:
         assert file["marks/name"].asstr()[...].tolist() == ["one", "two"]

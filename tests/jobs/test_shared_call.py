@@ -105,7 +105,7 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory, on_ranks):
-    """What each rank was told, by the name of the call."""
+    """Return the output of each rank, by the name of the call."""
     folder = tmp_path_factory.mktemp("calls")
     (folder / "script.py").write_text(textwrap.dedent(SCRIPT))
     done = on_ranks(2, ["script.py"], check=True, cwd=folder)

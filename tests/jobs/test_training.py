@@ -611,7 +611,7 @@ def test_alone_needs_no_mpi(tmp_path):
         "runpy.run_module('landscape_mpi.train', run_name='__main__')"
     )
     command = [sys.executable, "-c", code, *FAST, "--epochs=1", f"--run={tmp_path}/r"]
-    outer = ("OMPI_", "PMIX_", "PMI_")  # what this process's own MPI has left
+    outer = ("OMPI_", "PMIX_", "PMI_")  # variables of this process's own MPI
     alone = {name: value for name, value in environment().items() if not name.startswith(outer)}
     assert subprocess.run(command, env=alone, check=False).returncode == 0
 

@@ -39,7 +39,7 @@ def loss(net, batch):
 
 
 def among_three(net, batch):
-    """Whether the class is among the three likeliest."""
+    """Return whether the class is among the three likeliest."""
     images, classes = batch
     return (net(images).topk(3).indices == classes[:, None]).any(1).double()
 

@@ -385,7 +385,7 @@ def four(plane, line, *, layout, size):
 @pytest.mark.parametrize("layout", ["constrained", "tight", None])
 def test_four_pictures_in_the_users_figure_neither_touch_nor_are_cut(plane, line, layout, size):
     if layout != "constrained" and size == (6.4, 4.8):
-        size = (8, 6)  # where matplotlib's own labels of two rows do not touch
+        size = (8, 6)  # here matplotlib's own labels of two rows do not touch
     figure, made = four(plane, line, layout=layout, size=size)
     owners = parts_of(figure, made.get)
     whole = figure.bbox

@@ -1,4 +1,4 @@
-"""What pictures, meshes, pages and readers tell of points that were interpolated.
+"""Pictures, meshes, pages and readers show the points that were interpolated.
 
 Oracle: the flags and errors in the file, read by h5py alone.
 """

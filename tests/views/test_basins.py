@@ -1,4 +1,4 @@
-"""How many basins several surfaces have, over the least persistence that counts.
+"""The number of basins of several surfaces, over the least persistence that counts.
 
 Oracle: the pools of a union-find over sorted points, of test_topology.py, and wells that are
 read off by eye; what is drawn is read from the artists.

@@ -59,7 +59,7 @@ def test_ranges_that_are_alike_are_not_cut(wider):
 
 
 def test_a_surface_is_not_cut_by_more_than_15_percent_of_its_points():
-    """Of a surface that rises evenly, 85 % end below 0.85 of its span."""
+    """A surface that rises evenly has 85 % of its points below 0.85 of its span."""
     wide = np.linspace(-1.0, 6.4, 149)
     end = find_common([FOUR_DECADES, wide], "log").end
     assert end == pytest.approx(-1.0 + 0.85 * 7.4)

@@ -170,7 +170,7 @@ def test_figures_of_several_things_that_are_partial(tmp_path, monkeypatch, figur
     assert "points" in " ".join(t.get_text() for t, _ in texts_of(check(drawing, tmp_path)))
 
 
-# Which way round.
+# The orientation.
 
 
 @pytest.mark.parametrize("kind", ["filled", "surface"])
@@ -190,7 +190,7 @@ def test_alpha_goes_to_the_right(tmp_path, kind, turned):
     along, across = (0, 1) if turned else (1, 0)
     apart = (yellow - violet) / size
     assert (-apart[0] if turned else apart[1]) > 0.2
-    if kind != "surface":  # which is seen askew
+    if kind != "surface":  # a surface in space is seen askew
         assert abs(apart[across]) < 0.05 < abs(apart[along])
 
 

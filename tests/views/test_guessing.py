@@ -1,4 +1,4 @@
-"""What guessing has: files that know their classes, and those that do not.
+"""The loss of guessing: files that know their classes, and files that do not.
 
 Oracle: the logarithm of the number of classes of real files.
 """

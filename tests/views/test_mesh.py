@@ -30,7 +30,7 @@ TYPES = {"Float64": "f8", "Int64": "i8", "UInt8": "u1", "Int32": "i4"}
 
 @dataclass
 class Read:
-    """What the independent reader finds."""
+    """A mesh in the words of the independent reader."""
 
     points: np.ndarray
     polygons: list

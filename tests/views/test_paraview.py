@@ -154,5 +154,5 @@ def test_paraview_steps_through_a_series(write, tmp_path):
     assert yellow[0] == 0
     assert yellow[1] > 500
     top = first[:120, 500:1100]
-    assert (top < 80).all(axis=2).sum() > 50  # which epoch
+    assert (top < 80).all(axis=2).sum() > 50  # the number of the epoch
     assert (top != last[:120, 500:1100]).any()

@@ -133,7 +133,7 @@ def test_files_of_one_network_are_named_by_their_files(write, panels_of):
 
 @pytest.mark.parametrize("low", [0.0, 0.1, 1.0])
 def test_the_axis_ends_where_the_colours_end_and_says_what_is_beyond(write, panels_of, low):
-    """Of values from 0.1 to 200; those of circles go up to 100.1."""
+    """The values go from 0.1 to 200, and those of circles up to 100.1."""
     (panel,) = panels_of(write("steep", lambda a, b: 0.1 + 100.0 * (a * a + b * b)))
     figure = RING(replace(panel, scale=replace(panel.scale, clipped=(low, 4.0))))
     assert figure.axes[0].get_ylim() == (low if low == 1.0 else 0.0, 4.0)

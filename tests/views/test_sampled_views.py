@@ -1,4 +1,4 @@
-"""What pictures, meshes, pages and readers tell of values that are estimates.
+"""Pictures, meshes, pages and readers show that values are estimates.
 
 Oracle: the numbers of samples and the standard errors in the file, read by h5py alone.
 """
@@ -40,7 +40,7 @@ def stored(path):
 
 @pytest.fixture(scope="module")
 def words(stored):
-    """What each of them says of the samples, and of the largest standard error."""
+    """Return the words about the samples, and about the largest standard error."""
     share = 100 * stored["train_n_samples"].mean() / 600
     largest = stored["train_loss_standard_error"].max()
     assert share < 100

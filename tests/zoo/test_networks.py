@@ -157,7 +157,7 @@ class Returns(nn.Module):
 
 
 class Output(dict):
-    """What networks of Hugging Face return."""
+    """An output of a network of Hugging Face."""
 
     logits = torch.zeros(1)
 

@@ -231,7 +231,7 @@ def test_ensembles_take_the_same_entry(trained, tmp_path, capsys):
     ]
 
 
-# What is refused.
+# Refusals.
 
 
 def refusal(model, *options, data="samples:rows", tmp_path):

@@ -1,4 +1,4 @@
-"""Which samples of a data set are read: those that a run uses.
+"""A run reads only the samples that it uses.
 
 Oracles: a Dataset that notes the number of each sample it is asked for; the same samples as arrays
 in memory, whose surface has the same bits; files that cannot be read, where nobody must read them.

@@ -43,7 +43,7 @@ class PlaneDirections:
     vectors: dict[str, Direction]  # by axis
     sources: dict[str, str]  # by axis: random, to FILE, none, or the file they were read from
     shaping: Shaping | None  # of those that are drawn or scaled here; None where none is
-    random: RandomDirections | None  # what the ranks make themselves
+    random: RandomDirections | None  # directions that the ranks draw themselves
     sent: tuple[str, ...]  # axes whose vectors rank 0 sends
     kept: bool  # whether a resumed run needs the vectors of the file
     layers: LayerKinds

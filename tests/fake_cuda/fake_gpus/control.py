@@ -1,4 +1,4 @@
-"""What a test sets on the fake GPUs of its process, and what it asks them."""
+"""Set the fake GPUs of a test's process, and ask them for their state."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ GIBIBYTE = 1 << 30
 
 @dataclass(frozen=True)
 class Gpu:
-    """What torch.cuda.get_device_properties tells of a GPU, with torch's names."""
+    """The properties that torch.cuda.get_device_properties tells of a GPU, with torch's names."""
 
     name: str
     major: int  # compute capability

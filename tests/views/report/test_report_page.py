@@ -174,7 +174,7 @@ def test_the_surface_is_drawn_in_space(page):
     assert np.abs(page.picture("#space-0").astype(int) - picture).mean() > 2
 
 
-# Those of the logarithmic scale end here: a change of scale takes seconds.
+# The tests of the logarithmic scale end here: a change of scale takes seconds.
 @pytest.mark.parametrize("log", [True, False], ids=["log", "linear"])
 def test_the_contours_lines_are_labelled_with_their_values(page, log):
     """Each label lies where the surface has, within a quarter of a level, the value it says."""
@@ -236,7 +236,7 @@ def test_pointing_at_the_surface_marks_the_contour(page):
 
 
 def test_the_words_do_not_wait_for_the_pictures(page):
-    """Which plotly.js never finishes here."""
+    """plotly.js never finishes the pictures here."""
     plain(page)
     page.run("window.restyle = Plotly.restyle; Plotly.restyle = () => new Promise(() => {})")
     left, top, width, height = page.box("#flat-0 .nsewdrag")
