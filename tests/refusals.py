@@ -1,4 +1,4 @@
-"""Call something that refuses its input, and read the message."""
+"""Read the message of a call or a command that refuses its input."""
 
 import pytest
 
@@ -10,3 +10,15 @@ def refused(call, *args, **settings):
     with pytest.raises(InputError) as caught:
         call(*args, **settings)
     return str(caught.value)
+
+
+def message_of(status, words):
+    """Return the one message of a command that refused its input.
+
+    Args:
+        status: Exit status of the command.
+        words: Its output, or its messages alone.
+    """
+    assert status == 2, words
+    assert words.count("error: ") == 1, words
+    return words.partition("error: ")[2].rstrip()

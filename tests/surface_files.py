@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 
+from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.schema import AXES, BOOKKEEPING, FORMAT, QUANTITIES
 
 WITHOUT_CHECKSUMS = 1  # the version
@@ -53,6 +54,11 @@ def write_surface(path, alpha, beta, values, *, done=None, attributes=None):
 def _add(file, name, array, units, long_name):
     file[name] = array
     file[name].attrs.update({"units": units, "long_name": long_name})
+
+
+def surface_of(path, alpha, beta, values, **more):
+    """Write a surface file of ours as write_surface does, and read it."""
+    return read_surface(write_surface(path, alpha, beta, values, **more))
 
 
 def write_reference(path, x, y, point_value, *, missing=()):

@@ -59,7 +59,7 @@ print(took.ru_utime + took.ru_stime - began.ru_utime - began.ru_stime, file=sys.
 """
 
 
-def refusal(kind, path):
+def limited_refusal(kind, path):
     words = [sys.executable, "-c", READ, kind, str(path), str(MORE_BYTES)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -84,14 +84,14 @@ def hollow(path):
 def test_a_file_that_was_never_written(kind, tmp_path):
     path = hollow(tmp_path / "hollow.h5")
     assert path.stat().st_size < 400_000
-    words = refusal(kind, path)
+    words = limited_refusal(kind, path)
     assert words.startswith(f"{path}: claims to hold 8.9 GiB in a file of 3")
     assert "most of it was never written" in words
 
 
 @pytest.mark.parametrize("kind", ["weights", "directions"])
 def test_other_files_that_were_never_written(kind, tmp_path):
-    assert "most of it was never written" in refusal(kind, hollow(tmp_path / "hollow.h5"))
+    assert "most of it was never written" in limited_refusal(kind, hollow(tmp_path / "hollow.h5"))
 
 
 @pytest.mark.parametrize("link", ["external", "soft", "virtual", "raw"])
@@ -112,7 +112,7 @@ def test_numbers_of_another_file(link, tmp_path):
             file.create_virtual_dataset("train_loss", layout)
         if link == "raw":
             file.create_dataset("train_loss", (4, 4), "f8", external=[(str(other), 0, 128)])
-    words = refusal("surface", path)
+    words = limited_refusal("surface", path)
     assert words.startswith(f"{path}: /train_loss is a link, or lies in another file, but a file")
 
 
@@ -152,7 +152,7 @@ def test_an_array_that_claims_terabytes(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", header((10**6, 1024, 1024, 3)))
         archive.writestr("labels.npy", header((10**6,)))
-    words = refusal("npz", path)
+    words = limited_refusal("npz", path)
     assert words.startswith(f"{path}: images.npy claims to hold 2.9 TiB, but holds 0 bytes, ")
 
 
@@ -187,7 +187,7 @@ def test_more_than_the_memory_that_is_free(kind, tmp_path, monkeypatch):
 def test_a_single_array_that_claims_terabytes(tmp_path):
     path = tmp_path / "mine.npz"
     path.write_bytes(header((10**6, 1024, 1024, 3)))
-    assert "is not a .npz file of numpy.savez" in refusal("npz", path)
+    assert "is not a .npz file of numpy.savez" in limited_refusal("npz", path)
 
 
 def test_a_gzip_bomb(tmp_path):
@@ -197,14 +197,14 @@ def test_a_gzip_bomb(tmp_path):
     start = pack.compress(begin) + pack.flush(zlib.Z_FULL_FLUSH)
     block = pack.compress(bytes(10 << 20)) + pack.flush(zlib.Z_FULL_FLUSH)
     path.write_bytes(start + 200 * block)
-    words = refusal("idx", path)
+    words = limited_refusal("idx", path)
     assert f"{path}: has more than 24 bytes after its header, which says [2, 3, 4]" in words
 
 
 def test_a_header_of_terabytes(tmp_path):
     path = tmp_path / "images-idx3-ubyte"
     path.write_bytes(struct.pack(">HBBIII", 0, 8, 3, 10**6, 1024, 1024))
-    words = refusal("idx", path)
+    words = limited_refusal("idx", path)
     assert words.startswith(f"{path}: claims to hold 976.6 GiB, but this node has only ")
     assert " of free memory, so it is not read." in words
 
@@ -221,7 +221,7 @@ def test_a_png_bomb(tmp_path):
         size = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
         image = chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(bytes(1000)))
         (tmp_path / name / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + image + chunk(b"IEND", b""))
-    words = refusal("folder", tmp_path)
+    words = limited_refusal("folder", tmp_path)
     assert words.startswith(f"{tmp_path}/a/x.png: claims to have more pixels than any image of a")
     assert "2500000000 pixels" in words
 

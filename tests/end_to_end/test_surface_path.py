@@ -10,6 +10,7 @@ import hypothesis.strategies as some
 import numpy as np
 import pytest
 import torch
+from refusals import message_of
 from training_runs import small_network, write_run
 
 from landscape_mpi import surface
@@ -120,14 +121,11 @@ def test_a_path_around_another_center_is_left_out(folder, tmp_path, capfd):
     assert read_surface(tmp_path / "s.h5").trajectory is None
 
 
-def refused(capfd, *argv):
-    assert evaluate(*argv) == 2
-    return capfd.readouterr().err
-
-
 def test_a_range_fitted_to_a_path_around_another_center_is_refused(folder, tmp_path, capfd):
     argv = words(folder, checkpoint="run/epoch_0000.pt")
-    found = refused(capfd, *argv, "--fit-path", "--out", tmp_path / "s.h5")
+    found = message_of(
+        evaluate(*argv, "--fit-path", "--out", tmp_path / "s.h5"), capfd.readouterr().err
+    )
     assert "so the path does not lie in this plane. Pass --checkpoint" in found
     assert not (tmp_path / "s.h5").exists()
 
@@ -135,19 +133,25 @@ def test_a_range_fitted_to_a_path_around_another_center_is_refused(folder, tmp_p
 def test_no_path_to_fit_to_is_refused(folder, tmp_path, capfd):
     network = ["--model", "resnet8", "--checkpoint", folder / "run/epoch_0000.pt"]
     argv = [*network, "--data", "digits", "--fit-path", "--out", tmp_path / "s.h5"]
-    found = refused(capfd, *argv)
+    found = message_of(evaluate(*argv), capfd.readouterr().err)
     assert "--x: fit:51 covers a trajectory, but there is none. Pass --direc" in found
     with h5py.File(tmp_path / "none.h5", "w"):
         pass
-    found = refused(capfd, *argv, "--directions", tmp_path / "none.h5")
+    found = message_of(
+        evaluate(*argv, "--directions", tmp_path / "none.h5"), capfd.readouterr().err
+    )
     assert "none.h5 holds none. Pass the plane that landscape_mpi.trajectory wrote" in found
     (tmp_path / "none.h5").write_text("no HDF5")
-    found = refused(capfd, *argv, "--directions", tmp_path / "none.h5")
+    found = message_of(
+        evaluate(*argv, "--directions", tmp_path / "none.h5"), capfd.readouterr().err
+    )
     assert "none.h5: cannot be read as HDF5" in found
 
 
 def test_a_fitted_axis_that_is_none_is_refused(folder, tmp_path, capfd):
-    found = refused(capfd, *words(folder), "--x=fit:-1:1", "--out", tmp_path / "s.h5")
+    found = message_of(
+        evaluate(*words(folder), "--x=fit:-1:1", "--out", tmp_path / "s.h5"), capfd.readouterr().err
+    )
     assert "--x: 'fit:-1:1' is not an axis. Pass --x=fit:51 for 51 points." in found
 
 

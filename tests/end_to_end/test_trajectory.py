@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from refusals import message_of
 from training_runs import (
     content_of,
     directions_of,
@@ -35,14 +36,6 @@ def make(*argv):
     words = [str(word) for word in argv]
     options, problem = guard.parse_or_problem(trajectory.parse, words)
     return guard.run_guarded(trajectory.main, options, problem, start_ranks())
-
-
-def refused(capfd, *argv):
-    """Return the one message of a command line that is refused."""
-    assert make(*argv) == 2
-    err = capfd.readouterr().err
-    assert err.count("error:") == 1
-    return err
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +270,9 @@ def test_bad_input_is_one_message_and_no_file(name, run, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     torch.save({"other": torch.ones(3)}, "OTHER.pt")
     places = {"RUN": run, "OTHER": "OTHER.pt"}
-    found = refused(capfd, *[places.get(word, word) for word in argv], "--out", "out.h5")
+    found = message_of(
+        make(*[places.get(word, word) for word in argv], "--out", "out.h5"), capfd.readouterr().err
+    )
     assert words in found
     assert [path.name for path in tmp_path.iterdir()] == ["OTHER.pt"]
 
@@ -307,18 +302,23 @@ GIVEN = {
 def test_directions_of_a_file_that_do_not_fit_are_refused(name, run, tmp_path, capfd):
     axes, words = GIVEN[name]
     given = write_given(tmp_path / "given.h5", **axes)
-    assert words in refused(capfd, run, "--out", tmp_path / "o.h5", "--directions", given)
+    assert words in message_of(
+        make(run, "--out", tmp_path / "o.h5", "--directions", given), capfd.readouterr().err
+    )
 
 
 def test_a_list_of_another_length_is_refused(run, tmp_path, capfd):
     with h5py.File(tmp_path / "given.h5", "w") as file:
         file["xdirection/0"] = np.ones(3)
-    words = refused(capfd, run, "--out", tmp_path / "o.h5", "--directions", tmp_path / "given.h5")
+    words = message_of(
+        make(run, "--out", tmp_path / "o.h5", "--directions", tmp_path / "given.h5"),
+        capfd.readouterr().err,
+    )
     assert "holds 1 tensors, but the checkpoints have" in words
 
 
 def test_a_file_that_is_read_is_not_written_over(run, tmp_path, capfd):
-    words = refused(capfd, run, "--out", run / "epoch_0003.pt")
+    words = message_of(make(run, "--out", run / "epoch_0003.pt"), capfd.readouterr().err)
     assert "is a file that this command reads" in words
 
 

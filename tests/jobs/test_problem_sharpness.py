@@ -51,7 +51,7 @@ def linear(tmp_path, monkeypatch):
     return imported("linear")
 
 
-def surface_of(problem, folder):
+def compute_surface(problem, folder):
     out = folder / "surface.h5"
     words = ["landscape_mpi.surface", f"--problem={problem}", "--x=-1:1:5", "--y=-1:1:5"]
     ended = run_alone([*words, f"--out={out}"])
@@ -79,7 +79,7 @@ def network_of(seed):
 def test_the_rise_is_that_of_the_highest_corner(limit, linear, tmp_path):
     batches = linear.problem().data[:limit]
     options = [] if limit is None else [f"--limit={limit}"]
-    path = surface_of("linear:problem", tmp_path)
+    path = compute_surface("linear:problem", tmp_path)
     said = said_of(path, "--radius=0.1", "--fresh-networks=2", "--iterations=20", *options)
     which = "3 training batches (all)" if limit is None else "2 training batches (the first)"
     assert f"Linear of linear:problem on {which}; " in said
@@ -98,7 +98,7 @@ def test_the_rise_is_that_of_the_highest_corner(limit, linear, tmp_path):
 
 
 def test_networks_that_seed_themselves_are_not_fresh(tmp_path):
-    path = surface_of("problems.heat_equation:problem", tmp_path)
+    path = compute_surface("problems.heat_equation:problem", tmp_path)
     said = said_of(path, "--radius=0.001", "--fresh-networks=1", "--iterations=1")
     assert "always has the same weights, so there are none" in said
     module = imported("problems.heat_equation")
@@ -108,7 +108,7 @@ def test_networks_that_seed_themselves_are_not_fresh(tmp_path):
 
 def test_running_statistics_of_fresh_networks_are_measured(linear, tmp_path):
     options = ["--radius=0.001", "--iterations=1", "--fresh-networks=2"]
-    said = said_of(surface_of("linear:normed", tmp_path), *options)
+    said = said_of(compute_surface("linear:normed", tmp_path), *options)
     losses = []
     for seed in (0, 1):
         torch.manual_seed(seed)
@@ -127,7 +127,7 @@ def test_running_statistics_of_fresh_networks_are_measured(linear, tmp_path):
 
 @pytest.mark.parametrize("option", ["--data-dir=here", "--download", "--subset=first"])
 def test_options_of_data_are_refused(option, linear, tmp_path):
-    path = surface_of("linear:problem", tmp_path)
+    path = compute_surface("linear:problem", tmp_path)
     with pytest.raises(
         InputError, match=f"^{option.split('=')[0]}: applies to networks of --model"
     ):

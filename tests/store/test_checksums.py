@@ -70,7 +70,7 @@ def said_of(path):
     return {name: (value.shape, value.tobytes()) for name, value in said.items() if value.size}
 
 
-def refusal(path, read=lambda path: check_same_surface(path, CONTENT)):
+def problem_of(path, read=lambda path: check_same_surface(path, CONTENT)):
     try:
         read(path)
     except InputError as problem:
@@ -91,23 +91,23 @@ def test_any_bit_of_a_computed_point_or_an_axis(whole, tmp_path):
         for place in computed:
             for mask in (1, 0x80):
                 path.write_bytes(flipped(whole, place, mask))
-                words = refusal(path)
+                words = problem_of(path)
                 assert words, (name, place)
                 assert "is damaged: " in words
                 assert "--fresh or a new --out" in words
-                assert name in {"alpha", "beta"} or refusal(path, read_surface)
+                assert name in {"alpha", "beta"} or problem_of(path, read_surface)
 
 
 def test_a_flag(whole, tmp_path):
     path = tmp_path / "a.h5"
     flags = places_of(whole, path)["done"]
     path.write_bytes(flipped(whole, flags[1], 2))
-    assert "its flags are other than 0 and 1" in refusal(path)
+    assert "its flags are other than 0 and 1" in problem_of(path)
     path.write_bytes(flipped(whole, flags[5], 1))  # a point that was never computed
-    assert "1 of its 5 computed points are not as they were written" in refusal(path)
-    assert "the first one at [alpha, beta] = [2, 1]" in refusal(path)
+    assert "1 of its 5 computed points are not as they were written" in problem_of(path)
+    assert "the first one at [alpha, beta] = [2, 1]" in problem_of(path)
     path.write_bytes(flipped(whole, flags[1], 1))  # lost: it is computed once more
-    assert refusal(path) is None
+    assert problem_of(path) is None
 
 
 def test_other_bytes_are_noticed_or_do_not_matter(whole, tmp_path):
@@ -119,7 +119,7 @@ def test_other_bytes_are_noticed_or_do_not_matter(whole, tmp_path):
     n_refused = 0
     for place in places[::step]:
         path.write_bytes(flipped(whole, place))
-        words = refusal(path)
+        words = problem_of(path)
         n_refused += words is not None
         if words is None:
             then = said_of(path)
@@ -148,7 +148,7 @@ def test_what_is_added_later_is_sealed(whole, tmp_path):
     path.write_bytes(whole)
     with h5py.File(path, "r+") as file:
         file.create_group("notes")["alpha"] = np.arange(3.0)
-    assert "constant parts of the file, such as texts and axes, have changed" in refusal(path)
-    assert refusal(path, read_surface) is None
+    assert "constant parts of the file, such as texts and axes, have changed" in problem_of(path)
+    assert problem_of(path, read_surface) is None
     seal(path)
-    assert refusal(path) is None
+    assert problem_of(path) is None

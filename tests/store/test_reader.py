@@ -74,15 +74,15 @@ def test_quantities_of_later_commands_bring_their_own_names_and_flags(ours):
 def test_quantities_come_in_the_order_of_the_schema(tmp_path):
     names = ["test_error", "test_loss", "train_error", "train_loss", "hessian_min"]
     values = {name: np.zeros((5, 3)) for name in names}
-    path = surface_files.write_surface(tmp_path / "all.h5", ALPHA, BETA, values)
-    assert list(read_surface(path).values) == [
+    surface = surface_files.surface_of(tmp_path / "all.h5", ALPHA, BETA, values)
+    assert list(surface.values) == [
         *("train_loss", "train_error", "test_loss", "test_error", "hessian_min")
     ]
 
 
 def test_a_line_has_one_beta(tmp_path):
     values = {"train_loss": np.arange(5.0)}
-    surface = read_surface(surface_files.write_surface(tmp_path / "l.h5", ALPHA, [0.0], values))
+    surface = surface_files.surface_of(tmp_path / "l.h5", ALPHA, [0.0], values)
     assert surface.is_line
     assert surface.center == (1, 0)
 
@@ -90,14 +90,14 @@ def test_a_line_has_one_beta(tmp_path):
 @pytest.mark.parametrize("beta", [[0.5], [-1.0, 1.0]])
 def test_center_is_none_where_it_is_no_grid_point(tmp_path, beta):
     values = {"train_loss": np.zeros((5, len(beta)))}
-    surface = read_surface(surface_files.write_surface(tmp_path / "o.h5", ALPHA, beta, values))
+    surface = surface_files.surface_of(tmp_path / "o.h5", ALPHA, beta, values)
     assert surface.center is None
 
 
 def test_center_allows_for_the_rounding_of_a_division(tmp_path):
     alpha = [-0.1, 1e-17, 0.1]
     values = {"train_loss": np.zeros(3)}
-    surface = read_surface(surface_files.write_surface(tmp_path / "o.h5", alpha, [0.0], values))
+    surface = surface_files.surface_of(tmp_path / "o.h5", alpha, [0.0], values)
     assert surface.center == (1, 0)
 
 
@@ -302,5 +302,5 @@ def test_the_ratio_of_the_eigenvalues_where_they_are_computed(tmp_path, monkeypa
     assert surface.done_of["hessian_ratio"].tolist() == [[True, True], [True, False]]
     assert (
         "hessian_ratio"
-        not in read_surface(write_surface(tmp_path / "one.h5", [0, 1], [0, 1], values)).values
+        not in surface_files.surface_of(tmp_path / "one.h5", [0, 1], [0, 1], values).values
     )

@@ -13,7 +13,7 @@ AXIS = np.linspace(-1, 1, 10)
 
 
 @pytest.fixture
-def surface_of(tmp_path):
+def surface_with(tmp_path):
     def write(values, *, n_classes=10, name="train_loss", done=None):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
         attributes = {"n_classes": n_classes} if n_classes else {}
@@ -38,44 +38,44 @@ def part_below(share, low=1.0, high=50.0):
         (1000, 30, [0.1, 0.5, 1, 5, 10, 15, 20, 25, 30]),
     ],
 )
-def test_colours_end_at_a_multiple_of_guessing(surface_of, n_classes, top, levels):
-    scale = default_scale([surface_of(part_below(60), n_classes=n_classes)], "train_loss")
+def test_colours_end_at_a_multiple_of_guessing(surface_with, n_classes, top, levels):
+    scale = default_scale([surface_with(part_below(60), n_classes=n_classes)], "train_loss")
     assert (scale.kind, scale.top, scale.added) == ("linear", top, 0.1)
     assert scale.top == pytest.approx(4.34 * math.log(n_classes), rel=0.01)
     assert scale.levels == pytest.approx(levels)
 
 
-def test_the_end_does_not_depend_on_the_values_nor_on_the_company(surface_of):
-    low, high = surface_of(0.05 * part_below(50)), surface_of(part_below(50, high=1e36))
+def test_the_end_does_not_depend_on_the_values_nor_on_the_company(surface_with):
+    low, high = surface_with(0.05 * part_below(50)), surface_with(part_below(50, high=1e36))
     alone = [default_scale([surface], "train_loss") for surface in (low, high)]
     together = default_scale([low, high], "train_loss")
     assert {scale.top for scale in [*alone, together]} == {10}
     assert alone[0].levels == together.levels == alone[1].levels
 
 
-def test_a_loss_far_below_guessing_has_the_colours_of_its_own_values(surface_of):
-    low, high = surface_of(0.01 * part_below(50)), surface_of(part_below(50))
+def test_a_loss_far_below_guessing_has_the_colours_of_its_own_values(surface_with):
+    low, high = surface_with(0.01 * part_below(50)), surface_with(part_below(50))
     assert default_scale([low], "train_loss").top is None
     assert default_scale([low, high], "train_loss").top == 10
 
 
 @pytest.mark.parametrize(("share", "kind"), [(29, "log"), (31, "linear")])
 def test_where_little_of_the_plane_lies_below_the_end_the_scale_is_logarithmic(
-    surface_of, share, kind
+    surface_with, share, kind
 ):
-    scale = default_scale([surface_of(part_below(share))], "train_loss")
+    scale = default_scale([surface_with(part_below(share))], "train_loss")
     assert (scale.kind, scale.top is None, scale.added) == (kind, kind == "log", 0.1)
 
 
-def test_infinite_losses_lie_above_the_end_and_points_to_come_nowhere(surface_of):
+def test_infinite_losses_lie_above_the_end_and_points_to_come_nowhere(surface_with):
     broken = part_below(29, high=np.inf)
-    assert default_scale([surface_of(broken)], "train_loss").kind == "log"
-    computed = surface_of(broken, done=np.arange(100).reshape(10, 10) < 40)
+    assert default_scale([surface_with(broken)], "train_loss").kind == "log"
+    computed = surface_with(broken, done=np.arange(100).reshape(10, 10) < 40)
     assert default_scale([computed], "train_loss").kind == "linear"
 
 
-def test_one_surface_that_lies_above_the_end_does_not_decide_for_the_others(surface_of):
-    smooth, diverged = surface_of(part_below(90)), surface_of(part_below(0))
+def test_one_surface_that_lies_above_the_end_does_not_decide_for_the_others(surface_with):
+    smooth, diverged = surface_with(part_below(90)), surface_with(part_below(0))
     assert default_scale([diverged], "train_loss").kind == "log"
     assert default_scale([smooth, diverged], "train_loss").kind == "linear"
 
@@ -91,38 +91,40 @@ def test_one_surface_that_lies_above_the_end_does_not_decide_for_the_others(surf
         (np.full(100, np.nan), "linear"),
     ],
 )
-def test_other_values_have_the_scale_that_they_ask_for(surface_of, values, kind):
-    surface = surface_of(np.reshape(values, (10, 10)), n_classes=None)
+def test_other_values_have_the_scale_that_they_ask_for(surface_with, values, kind):
+    surface = surface_with(np.reshape(values, (10, 10)), n_classes=None)
     scale = default_scale([surface], "train_loss")
     assert (scale.kind, scale.top, scale.levels, scale.added) == (kind, None, (), None)
 
 
-def test_a_negative_loss_is_no_cross_entropy_whatever_the_file_says(surface_of):
-    assert default_scale([surface_of(part_below(50) - 2)], "train_loss").top is None
+def test_a_negative_loss_is_no_cross_entropy_whatever_the_file_says(surface_with):
+    assert default_scale([surface_with(part_below(50) - 2)], "train_loss").top is None
 
 
 @pytest.mark.parametrize(("high", "end"), [(1e36, 3.0), (1e5, None)])
-def test_a_few_enormous_values_do_not_decide_the_colours_of_the_others(surface_of, high, end):
+def test_a_few_enormous_values_do_not_decide_the_colours_of_the_others(surface_with, high, end):
     """Nine tenths of the values are at most 3 in magnitude, and an outlier is a million times."""
     values = np.append(np.linspace(-3, 3, 95), [high] * 5).reshape(10, 10)
-    usual = default_scale([surface_of(values)], "train_loss")
+    usual = default_scale([surface_with(values)], "train_loss")
     assert usual.end == end
-    scale = scale_of([surface_of(values)], "train_loss", where="")
+    scale = scale_of([surface_with(values)], "train_loss", where="")
     assert (scale.clipped and scale.clipped[1]) == end
     # All of one surface may be as large, which then is no outlier of its own.
-    far = surface_of(np.full((10, 10), 1e30) * (1 + AXIS[:, None] / 2))
+    far = surface_with(np.full((10, 10), 1e30) * (1 + AXIS[:, None] / 2))
     assert (
-        default_scale([surface_of(np.linspace(-3, 3, 100).reshape(10, 10)), far], "train_loss").end
+        default_scale(
+            [surface_with(np.linspace(-3, 3, 100).reshape(10, 10)), far], "train_loss"
+        ).end
         is None
     )
 
 
-def test_one_surface_without_classes_leaves_all_to_their_values(surface_of):
-    known, unknown = surface_of(part_below(50)), surface_of(part_below(50), n_classes=None)
+def test_one_surface_without_classes_leaves_all_to_their_values(surface_with):
+    known, unknown = surface_with(part_below(50)), surface_with(part_below(50), n_classes=None)
     assert default_scale([known, unknown], "train_loss").top is None
 
 
-def test_a_surface_that_lacks_the_quantity_does_not_count(surface_of):
-    loss, error = surface_of(part_below(50)), surface_of(part_below(50), name="train_error")
+def test_a_surface_that_lacks_the_quantity_does_not_count(surface_with):
+    loss, error = surface_with(part_below(50)), surface_with(part_below(50), name="train_error")
     assert default_scale([loss, error], "train_loss").top == 10
     assert default_scale([loss, error], "train_error").top is None

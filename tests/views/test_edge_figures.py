@@ -179,8 +179,8 @@ def test_alpha_goes_to_the_right(tmp_path, kind, turned):
     """High is yellow and low is violet: the mean columns of both tell left from right."""
     function = (lambda a, b: b) if turned else (lambda a, b: a)
     values = {"train_loss": surface_files.plane(AXIS, AXIS, function)}
-    path = surface_files.write_surface(tmp_path / "net.h5", AXIS, AXIS, values)
-    (panel,) = make_panels(read_surface(path), None)
+    surface = surface_files.surface_of(tmp_path / "net.h5", AXIS, AXIS, values)
+    (panel,) = make_panels(surface, None)
     pixels, _ = drawn(lambda: PICTURES[kind](panel), tmp_path)
     part = pixels[:, : int(0.75 * pixels.shape[1])]  # left of the colour bar
     green, blue = part[..., 1], part[..., 2]

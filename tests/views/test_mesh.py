@@ -20,7 +20,6 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.heights import Heights
 from landscape_mpi.views.mesh import build_mesh, to_polydata, write_vtp
 
@@ -81,12 +80,12 @@ def read_vtp(path):
 
 
 @pytest.fixture
-def surface_of(tmp_path):
+def surface_like(tmp_path):
     def make(function, alpha=ALPHA, beta=BETA, done=None):
         loss = surface_files.plane(alpha, beta, function)
         values = {"train_loss": loss, "test_error": np.arange(loss.size, dtype=float)}
-        path = surface_files.write_surface(tmp_path / "net.h5", alpha, beta, values, done=done)
-        return read_surface(path)
+        surface = surface_files.surface_of(tmp_path / "net.h5", alpha, beta, values, done=done)
+        return surface
 
     return make
 
@@ -105,8 +104,8 @@ def known(a, b):
     return 3.0 + a + 10 * b * b
 
 
-def test_rectangle_read_back_by_the_independent_reader(surface_of, written):
-    mesh = written(build_mesh(surface_of(known), "train_loss"))
+def test_rectangle_read_back_by_the_independent_reader(surface_like, written):
+    mesh = written(build_mesh(surface_like(known), "train_loss"))
     assert mesh.points.shape == (15, 3)
     assert {(a, b) for a, b, _ in mesh.points} == {(a, b) for a in ALPHA for b in BETA}
     for a, b, height in mesh.points:
@@ -126,8 +125,8 @@ def test_rectangle_read_back_by_the_independent_reader(surface_of, written):
     }
 
 
-def test_each_quad_is_one_cell_of_the_grid_seen_from_above(surface_of, written):
-    mesh = written(build_mesh(surface_of(known), "train_loss"))
+def test_each_quad_is_one_cell_of_the_grid_seen_from_above(surface_like, written):
+    mesh = written(build_mesh(surface_like(known), "train_loss"))
     seen = set()
     for quad in mesh.polygons:
         x, y, _ = mesh.points[quad].T
@@ -139,8 +138,8 @@ def test_each_quad_is_one_cell_of_the_grid_seen_from_above(surface_of, written):
     assert len(seen) == 8
 
 
-def test_vtk_reads_the_same(surface_of, written, tmp_path):
-    ours = written(build_mesh(surface_of(known), "train_loss"))
+def test_vtk_reads_the_same(surface_like, written, tmp_path):
+    ours = written(build_mesh(surface_like(known), "train_loss"))
     reader = vtkXMLPolyDataReader()
     reader.SetFileName(str(tmp_path / "net.vtp"))
     reader.Update()
@@ -153,10 +152,10 @@ def test_vtk_reads_the_same(surface_of, written, tmp_path):
     assert read.GetFieldData().GetAbstractArray("height").GetValue(0) == "train_loss"
 
 
-def test_log_then_cut_then_scale(surface_of, written):
+def test_log_then_cut_then_scale(surface_like, written):
     """By hand: a + b is linear, so that each new point lies at a + b = 1.5."""
     exact = Heights("log", high=10**1.5)
-    surface = surface_of(lambda a, b: 10.0 ** (a + b))
+    surface = surface_like(lambda a, b: 10.0 ** (a + b))
     built = build_mesh(surface, "train_loss", heights=exact, scale=0.5)
     mesh = written(built)
     a, b, height = np.transpose(mesh.points)
@@ -171,20 +170,20 @@ def test_log_then_cut_then_scale(surface_of, written):
     assert written(closed).arrays["train_loss"].max() == 1e5
 
 
-def test_normals_of_a_tilted_plane_and_of_a_roof(surface_of, written):
+def test_normals_of_a_tilted_plane_and_of_a_roof(surface_like, written):
     """By hand: z = 2 a + 3 b has the normal (-2, -3, 1); |a| has (0, 0, 1) on its edge."""
-    tilted = written(build_mesh(surface_of(lambda a, b: 2 * a + 3 * b), "train_loss"))
+    tilted = written(build_mesh(surface_like(lambda a, b: 2 * a + 3 * b), "train_loss"))
     wanted = np.array([-2.0, -3.0, 1.0]) / np.sqrt(14)
     found = tilted.arrays["normals"].reshape(-1, 3)
     np.testing.assert_allclose(found, np.tile(wanted, (15, 1)), atol=1e-14)
-    roof = surface_of(lambda a, b: abs(a), [-1.0, 0.0, 1.0], [0.0, 1.0])
+    roof = surface_like(lambda a, b: abs(a), [-1.0, 0.0, 1.0], [0.0, 1.0])
     mesh = written(build_mesh(roof, "train_loss"))
     edge = mesh.arrays["normals"].reshape(-1, 3)[mesh.points[:, 0] == 0]
     np.testing.assert_allclose(edge, [[0, 0, 1], [0, 0, 1]], atol=1e-14)
 
 
-def test_cell_averages_and_texture_coordinates(surface_of, written):
-    mesh = written(build_mesh(surface_of(known), "train_loss", scale=0.5))
+def test_cell_averages_and_texture_coordinates(surface_like, written):
+    mesh = written(build_mesh(surface_like(known), "train_loss", scale=0.5))
     for quad, average, error in zip(
         mesh.polygons, mesh.on_cells["train_loss"], mesh.on_cells["test_error"], strict=True
     ):
@@ -196,15 +195,15 @@ def test_cell_averages_and_texture_coordinates(surface_of, written):
     np.testing.assert_allclose(texture[:, 1], (mesh.points[:, 1] + 2) / 5)
 
 
-def test_logarithms_and_clipped_heights_are_arrays(surface_of, written):
+def test_logarithms_and_clipped_heights_are_arrays(surface_like, written):
     shape = {"heights": Heights(high=0.5), "scale": 3.0, "lid": True}
-    mesh = written(build_mesh(surface_of(lambda a, b: a), "train_loss", **shape))
+    mesh = written(build_mesh(surface_like(lambda a, b: a), "train_loss", **shape))
     alpha = mesh.points[:, 0]
     np.testing.assert_array_equal(mesh.arrays["height"], np.minimum(alpha, 0.5))
     np.testing.assert_array_equal(mesh.arrays["train_loss"], alpha)
     wanted = np.where(alpha > 0, np.log10(np.where(alpha > 0, alpha, 1)), np.nan)
     np.testing.assert_allclose(mesh.arrays["log10_train_loss"], wanted)
-    negative = build_mesh(surface_of(lambda a, b: -1.0 - b * b), "train_loss")
+    negative = build_mesh(surface_like(lambda a, b: -1.0 - b * b), "train_loss")
     assert "log10_train_loss" not in negative.derived
 
 
@@ -229,8 +228,8 @@ def test_a_large_surface_is_written_quickly_and_in_little_memory(tmp_path):
     assert kilobytes < 6e5
 
 
-def test_arrays_that_are_shared_outlive_the_mesh(surface_of):
-    polydata = to_polydata(build_mesh(surface_of(known), "train_loss"))
+def test_arrays_that_are_shared_outlive_the_mesh(surface_like):
+    polydata = to_polydata(build_mesh(surface_like(known), "train_loss"))
     gc.collect()
     others = [np.full((15, 3), -1.0) for _ in range(1000)]  # in the memory of what is gone
     points = vtk_to_numpy(polydata.GetPoints().GetData())
@@ -246,9 +245,9 @@ def test_arrays_that_are_shared_outlive_the_mesh(surface_of):
     assert len(others) == 1000
 
 
-def test_points_that_are_not_finite_are_left_out_with_their_cells(surface_of, written):
+def test_points_that_are_not_finite_are_left_out_with_their_cells(surface_like, written):
     built = build_mesh(
-        surface_of(lambda a, b: np.nan if (a, b) == (0, -1) else a + b), "train_loss"
+        surface_like(lambda a, b: np.nan if (a, b) == (0, -1) else a + b), "train_loss"
     )
     mesh = written(built)
     assert len(mesh.points) == 14
@@ -262,20 +261,20 @@ def test_points_that_are_not_finite_are_left_out_with_their_cells(surface_of, wr
         np.testing.assert_array_equal(z, x + y)
 
 
-def test_infinite_heights_are_not_cut_but_left_out(surface_of):
-    surface = surface_of(lambda a, b: np.inf if b == 3 else b)
+def test_infinite_heights_are_not_cut_but_left_out(surface_like):
+    surface = surface_like(lambda a, b: np.inf if b == 3 else b)
     mesh = build_mesh(surface, "train_loss", heights=Heights(high=0.5), lid=True)
     assert (mesh.n_left_out, mesh.n_clipped) == (3, 3)
     assert np.isfinite(mesh.points).all()
     assert mesh.points[:, 2].max() == 0.5
 
 
-def test_coarse_to_fine_surface_gives_triangles_over_the_whole_plane(surface_of, written):
+def test_coarse_to_fine_surface_gives_triangles_over_the_whole_plane(surface_like, written):
     axis = np.linspace(-1, 1, 9)
     done = np.zeros((9, 9))
     done[::4, ::4] = 1
     done[2, ::4] = 1
-    mesh = written(build_mesh(surface_of(lambda a, b: a - b, axis, axis, done), "train_loss"))
+    mesh = written(build_mesh(surface_like(lambda a, b: a - b, axis, axis, done), "train_loss"))
     assert len(mesh.points) == 12
     assert {len(cell) for cell in mesh.polygons} == {3}
     area = 0.0
@@ -286,59 +285,59 @@ def test_coarse_to_fine_surface_gives_triangles_over_the_whole_plane(surface_of,
     assert area == pytest.approx(4.0)
 
 
-def test_line_gives_polylines_that_end_before_what_is_not_finite(surface_of, written):
+def test_line_gives_polylines_that_end_before_what_is_not_finite(surface_like, written):
     alpha = np.arange(8.0)
     done = np.array([1, 1, 0, 1, 1, 1, 1, 1])
-    surface = surface_of(lambda a, b: np.nan if a == 4 else a, alpha, [0.0], done)
+    surface = surface_like(lambda a, b: np.nan if a == 4 else a, alpha, [0.0], done)
     mesh = written(build_mesh(surface, "train_loss"))
     assert mesh.polygons == []
     positions = [mesh.points[line][:, 0].tolist() for line in mesh.lines]
     assert positions == [[0, 1, 3], [5, 6, 7]]
 
 
-def test_single_point(surface_of, written):
-    mesh = written(build_mesh(surface_of(known, [0.0], [0.0]), "train_loss"))
+def test_single_point(surface_like, written):
+    mesh = written(build_mesh(surface_like(known, [0.0], [0.0]), "train_loss"))
     assert mesh.points.tolist() == [[0, 0, 3]]
     assert mesh.polygons == mesh.lines == []
 
 
 @pytest.mark.parametrize("lowest", [0.0, -2.5])
-def test_no_logarithm(surface_of, lowest):
-    surface = surface_of(lambda a, b: lowest if (a, b) == (2, -1) else 1.0)
+def test_no_logarithm(surface_like, lowest):
+    surface = surface_like(lambda a, b: lowest if (a, b) == (2, -1) else 1.0)
     text = rf"zero or negative at 1 of 15 points \(smallest {lowest:g} at alpha 2, beta -1\)"
     with pytest.raises(InputError, match=text):
         build_mesh(surface, "train_loss", heights=Heights("log"))
 
 
-def test_log_leaves_out_what_is_not_finite_without_a_warning(surface_of, recwarn):
-    surface = surface_of(lambda a, b: -np.inf if b == 3 else 10.0)
+def test_log_leaves_out_what_is_not_finite_without_a_warning(surface_like, recwarn):
+    surface = surface_like(lambda a, b: -np.inf if b == 3 else 10.0)
     mesh = build_mesh(surface, "train_loss", heights=Heights("log"))
     assert set(mesh.points[:, 2]) == {1.0}
     assert not recwarn.list
 
 
-def test_a_range_under_the_surface(surface_of):
+def test_a_range_under_the_surface(surface_like):
     with pytest.raises(InputError, match=r"train_loss: --range :2 leaves .* go from 2 to 95"):
-        build_mesh(surface_of(known), "train_loss", heights=Heights(high=2.0))
+        build_mesh(surface_like(known), "train_loss", heights=Heights(high=2.0))
 
 
-def test_nothing_finite(surface_of):
+def test_nothing_finite(surface_like):
     with pytest.raises(InputError, match="none of the 15 computed points of train_loss is finite"):
-        build_mesh(surface_of(lambda a, b: np.nan), "train_loss")
+        build_mesh(surface_like(lambda a, b: np.nan), "train_loss")
 
 
-def test_unknown_quantity(surface_of):
+def test_unknown_quantity(surface_like):
     with pytest.raises(InputError, match="'test_loss' is not known. Did you mean"):
-        build_mesh(surface_of(known), "test_loss")
+        build_mesh(surface_like(known), "test_loss")
 
 
-def test_mesh_that_cannot_be_written(surface_of, tmp_path):
-    mesh = build_mesh(surface_of(known), "train_loss")
+def test_mesh_that_cannot_be_written(surface_like, tmp_path):
+    mesh = build_mesh(surface_like(known), "train_loss")
     with pytest.raises(InputError, match=r"net.vtp: cannot be written \(No such file"):
         write_vtp(mesh, tmp_path / "no" / "net.vtp")
 
 
-def test_a_device_is_not_replaced(surface_of):
+def test_a_device_is_not_replaced(surface_like):
     with pytest.raises(InputError, match="/dev/null is not an ordinary file"):
-        write_vtp(build_mesh(surface_of(known), "train_loss"), Path("/dev/null"))
+        write_vtp(build_mesh(surface_like(known), "train_loss"), Path("/dev/null"))
     assert Path("/dev/null").is_char_device()

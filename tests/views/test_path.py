@@ -38,7 +38,7 @@ def height(a, b):
 
 
 @pytest.fixture
-def surface_of(tmp_path):
+def file_with_runs(tmp_path):
     def make(*runs, function=height, done=None):
         path = tmp_path / "net.h5"
         values = {"train_loss": surface_files.plane(ALPHA, BETA, function)}
@@ -52,9 +52,11 @@ def surface_of(tmp_path):
 
 
 @pytest.fixture
-def figure_of(surface_of):
+def figure_of(file_with_runs):
     def make(kind, *runs, **options):
-        return PICTURES[kind](make_panel(read_surface(surface_of(*runs, **options)), "train_loss"))
+        return PICTURES[kind](
+            make_panel(read_surface(file_with_runs(*runs, **options)), "train_loss")
+        )
 
     return make
 
@@ -128,8 +130,8 @@ def test_an_end_that_the_star_of_the_center_hides_is_said_in_words(figure_of):
     assert "2 paths end at the center" in legend_of(alone)
 
 
-def test_an_end_at_a_center_that_has_no_star_is_marked(surface_of):
-    surface = replace(read_surface(surface_of(make_run("sgd", **SGD))), alpha=ALPHA + 0.25)
+def test_an_end_at_a_center_that_has_no_star_is_marked(file_with_runs):
+    surface = replace(read_surface(file_with_runs(make_run("sgd", **SGD))), alpha=ALPHA + 0.25)
     assert surface.center is None
     figure = PICTURES["surface"](make_panel(surface, "train_loss"))
     assert len(lines_of(figure, marker="D")) == 1
@@ -169,8 +171,8 @@ def test_no_label_of_a_line_hides_a_checkpoint(figure_of):
         assert np.hypot(*(pixels - np.stack([x, y], axis=1)).T).min() > radius
 
 
-def test_no_path_leaves_it_out(surface_of, tmp_path, capsys):
-    path = surface_of(make_run("sgd", **SGD))
+def test_no_path_leaves_it_out(file_with_runs, tmp_path, capsys):
+    path = file_with_runs(make_run("sgd", **SGD))
     for word, folder in (((), "with"), (("--no-path",), "without"), (("--no-path",), "again")):
         argv = [str(path), "--kind=heatmap", "--dpi=50", f"--out-dir={tmp_path / folder}", *word]
         assert plot.main(argv) == 0
@@ -182,8 +184,8 @@ def test_no_path_leaves_it_out(surface_of, tmp_path, capsys):
     capsys.readouterr()
 
 
-def test_heights_between_points_are_bilinear_also_on_falling_axes(surface_of):
-    surface = read_surface(surface_of(make_run("sgd", **SGD)))
+def test_heights_between_points_are_bilinear_also_on_falling_axes(file_with_runs):
+    surface = read_surface(file_with_runs(make_run("sgd", **SGD)))
     points = np.random.default_rng(0).uniform((-1, -2), (5, 2), (50, 2))
     found = lift_onto(surface, surface.values["train_loss"])(points)
     np.testing.assert_allclose(found, height(*points.T))
@@ -211,8 +213,8 @@ def parts_of(data):
     return [place for (place,) in found[:n_dots]], found[n_dots:]
 
 
-def test_the_path_as_a_mesh_lies_on_the_mesh(surface_of, capsys):
-    path = surface_of(make_run("sgd", **SGD), make_run("adam", **ADAM))
+def test_the_path_as_a_mesh_lies_on_the_mesh(file_with_runs, capsys):
+    path = file_with_runs(make_run("sgd", **SGD), make_run("adam", **ADAM))
     assert vtp.main([str(path), "--scale=0.5", "--linear", "--range=:13", "--lid"]) == 0
     beside = path.parent / "net_path.vtp"
     assert f"{beside}: the trajectories of training runs, on the surface" in capsys.readouterr().out
@@ -234,15 +236,15 @@ def test_the_path_as_a_mesh_lies_on_the_mesh(surface_of, capsys):
             np.testing.assert_allclose(points[line][:, column], between, atol=1e-12)
 
 
-def test_a_path_outside_the_plane_gives_no_mesh(surface_of, capsys):
-    path = surface_of(make_run("far", alpha=[9.0, 8.0], beta=[9.0, 8.0]))
+def test_a_path_outside_the_plane_gives_no_mesh(file_with_runs, capsys):
+    path = file_with_runs(make_run("far", alpha=[9.0, 8.0], beta=[9.0, 8.0]))
     assert vtp.main([str(path)]) == 0
     assert not (path.parent / "net_path.vtp").exists()
     capsys.readouterr()
 
 
-def test_the_path_as_a_mesh_lies_on_a_sum_too(surface_of, capsys):
-    path = surface_of(make_run("sgd", **SGD))
+def test_the_path_as_a_mesh_lies_on_a_sum_too(file_with_runs, capsys):
+    path = file_with_runs(make_run("sgd", **SGD))
     with h5py.File(path, "a") as file:
         file["weight_decay_term"] = file["train_loss"][()] / 2
         file["weight_decay_term"].attrs["units"] = "nat"

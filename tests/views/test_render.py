@@ -88,7 +88,7 @@ def test_a_plateau_has_the_colour_that_the_bar_gives_it(rendered):
 
 def test_the_bar_is_labelled_with_the_loss_and_not_with_its_logarithm(tmp_path):
     values = {"train_loss": surface_files.plane(AXIS, AXIS, lambda a, b: 0.01 + 99 * a * a)}
-    surface = read_surface(surface_files.write_surface(tmp_path / "n.h5", AXIS, AXIS, values))
+    surface = surface_files.surface_of(tmp_path / "n.h5", AXIS, AXIS, values)
     heights = choose_heights([surface.values["train_loss"]], "nat")
     mesh = build_mesh(surface, "train_loss", heights=heights)
     view = view_meshes([surface], [mesh], "train_loss", heights, PLAIN)

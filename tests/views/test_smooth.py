@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError
 from landscape_mpi.registry import PICTURES
-from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.pictures import panels_for
 from landscape_mpi.views.smooth import refine_axis, refine_heights, smooth_panel
@@ -24,8 +23,8 @@ BETA = np.linspace(1.0, -0.5, 6)  # falling, as a file may have it
 def panel_of(tmp_path):
     def make(function, done=None, **options):
         values = {"train_loss": surface_files.plane(ALPHA, BETA, function)}
-        path = surface_files.write_surface(tmp_path / "n.h5", ALPHA, BETA, values, done=done)
-        return make_panel(read_surface(path), "train_loss", **options)
+        surface = surface_files.surface_of(tmp_path / "n.h5", ALPHA, BETA, values, done=done)
+        return make_panel(surface, "train_loss", **options)
 
     return make
 

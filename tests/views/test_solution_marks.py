@@ -15,7 +15,7 @@ AXIS = np.linspace(-0.5, 1.5, 9)
 MARKS = [Mark("first", 0.0, 0.0), Mark("second_$run", 1.0, 0.0), Mark("third", 0.31, 1.5)]
 
 
-def surface_of(path, values, beta):
+def marked_surface(path, values, beta):
     write_surface(path, AXIS, beta, {"train_loss": values})
     with h5py.File(path, "r+") as file:
         write_marks(file, [*MARKS, Mark("far", 9.0, 0.0)])
@@ -24,7 +24,7 @@ def surface_of(path, values, beta):
 
 @pytest.fixture
 def surface(tmp_path):
-    return surface_of(tmp_path / "a.h5", plane(AXIS, AXIS, lambda a, b: 1 + a + b * b), AXIS)
+    return marked_surface(tmp_path / "a.h5", plane(AXIS, AXIS, lambda a, b: 1 + a + b * b), AXIS)
 
 
 def legend_of(figure):
@@ -63,7 +63,7 @@ def test_a_plane_shows_letters_and_the_losses_of_grid_points(surface, draw):
 
 
 def test_a_line_shows_verticals(tmp_path):
-    surface = surface_of(tmp_path / "line.h5", 1 + AXIS, [0])
+    surface = marked_surface(tmp_path / "line.h5", 1 + AXIS, [0])
     figure = draw_line([make_panel(surface, "train_loss")])
     letters = [text for text in figure.axes[0].texts if text.get_text() in "ABCD"]
     assert [(t.get_text(), t.xy[0]) for t in letters] == [("A", 0.0), ("B", 1.0), ("C", 0.31)]

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
-from surface_files import plane, write_surface
+from surface_files import plane, surface_of, write_surface
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.python.loss_surface import open_surface
@@ -140,8 +140,8 @@ def test_where_it_stops_being_convex(tmp_path):
 )
 def test_which_statistics_batch_norm_had(attributes, words, tmp_path):
     values = {"train_loss": plane(AXIS, AXIS, bowl)}
-    path = write_surface(tmp_path / "net.h5", AXIS, AXIS, values, attributes=attributes)
-    told = [line.strip() for line in describe(read_surface(path)) if "batch-norm:" in line]
+    surface = surface_of(tmp_path / "net.h5", AXIS, AXIS, values, attributes=attributes)
+    told = [line.strip() for line in describe(surface) if "batch-norm:" in line]
     assert len(told) == (words is not None)
     assert words is None or words in told[0]
 

@@ -96,7 +96,7 @@ def of_train(rows):
     return [("train", row) for row in rows]
 
 
-def surface_of(data, out, *options):
+def words_for(data, out, *options):
     words = ["landscape_mpi.surface", "--model=noted_data:network", f"--data=noted_data:{data}"]
     return [*words, "--x=-1:1:3", "--limit=50", f"--out={out}", *options]
 
@@ -113,9 +113,9 @@ CASES = {
 @pytest.mark.parametrize("subset", CASES)
 def test_a_limit_reads_its_samples_alone(module, tmp_path, on_ranks, subset, n_ranks):
     options = [] if subset == "random:0" else [f"--subset={subset}"]
-    on_ranks(n_ranks, surface_of("noted", "few.h5", *options), cwd=tmp_path, check=True)
+    on_ranks(n_ranks, words_for("noted", "few.h5", *options), cwd=tmp_path, check=True)
     assert read_since(tmp_path) == of_train(CASES[subset])
-    on_ranks(n_ranks, surface_of("arrays", "all.h5", *options), cwd=tmp_path, check=True)
+    on_ranks(n_ranks, words_for("arrays", "all.h5", *options), cwd=tmp_path, check=True)
     with h5py.File(tmp_path / "few.h5") as few, h5py.File(tmp_path / "all.h5") as known:
         for name in ("train_loss", "train_error"):
             assert few[name][...].tobytes() == known[name][...].tobytes()
@@ -126,7 +126,7 @@ def test_a_limit_reads_its_samples_alone(module, tmp_path, on_ranks, subset, n_r
 
 
 def test_the_test_split_is_read_where_it_is_evaluated(module, tmp_path, on_ranks):
-    command = surface_of("noted", "both.h5", "--splits=train,test")
+    command = words_for("noted", "both.h5", "--splits=train,test")
     on_ranks(2, command, cwd=tmp_path, check=True)
     known = of_train(CASES["random:0"]) + [("test", row) for row in range(N_TEST)]
     assert read_since(tmp_path) == known
@@ -135,7 +135,7 @@ def test_the_test_split_is_read_where_it_is_evaluated(module, tmp_path, on_ranks
 
 
 def test_what_reads_a_surface_again_reads_its_samples(module, tmp_path, on_ranks):
-    on_ranks(1, surface_of("noted", "few.h5", "--y=-1:1:2"), cwd=tmp_path, check=True)
+    on_ranks(1, words_for("noted", "few.h5", "--y=-1:1:2"), cwd=tmp_path, check=True)
     known = read_since(tmp_path)
     words = ["few.h5", "--device=cpu", "--limit=20"]
     # The digest in the file is that of all 50, and tells whether the data are still the same.
