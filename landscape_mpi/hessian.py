@@ -212,7 +212,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     # Torch and HDF5 are imported here, once the command line has been checked.
     from landscape_mpi.engine.grid_job import prepare, run_grid_job
     from landscape_mpi.jobs.hessian.hessian_job import HessianJob
-    from landscape_mpi.jobs.hessian.plan import read_plan
+    from landscape_mpi.jobs.hessian.hessian_plan import read_plan
 
     if options.spectrum is not None:
         options.ranks_per_point = ranks.size
@@ -224,7 +224,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
 
     prepared = prepare(ranks, job)
     solver = job.fit(ranks, prepared)
-    compute_spectrum(ranks, job.asked, prepared.inputs, solver, asked)
+    compute_spectrum(ranks, job.hessian_plan, prepared.inputs, solver, asked)
     prepared.inputs.free()
     return 0
 

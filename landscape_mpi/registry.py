@@ -117,9 +117,9 @@ QUANTITIES: Registry[Any] = Registry(
 PICTURES: Registry[Any] = Registry(
     "--kind",
     {
-        "contour": "views.plane:CONTOUR",
-        "filled": "views.plane:FILLED",
-        "heatmap": "views.plane:HEATMAP",
+        "contour": "views.flat_pictures:CONTOUR",
+        "filled": "views.flat_pictures:FILLED",
+        "heatmap": "views.flat_pictures:HEATMAP",
         "surface": "views.shaded:SURFACE",
         "ring": "views.ring:RING",
     },

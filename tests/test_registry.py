@@ -77,7 +77,7 @@ def test_names_are_imported_when_they_are_asked_for():
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
-    places = {"contour": "views.plane:CONTOUR", "filled": "views.plane:FILLED"}
+    places = {"contour": "views.flat_pictures:CONTOUR", "filled": "views.flat_pictures:FILLED"}
     with pytest.raises(InputError) as caught:
         Registry("--kind", places)["conture"]
     assert str(caught.value) == (

@@ -18,7 +18,7 @@ from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.engine import provenance
 from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.plan import Plan
-from landscape_mpi.engine.rank_settings import Workers
+from landscape_mpi.engine.rank_settings import RankSummary
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.round_writer import RoundWriter
 from landscape_mpi.store.runs import make_row
@@ -38,7 +38,7 @@ from landscape_mpi.store.writer import describe_writers, open_writer
 class Start:
     """The start of a run; the same on every rank but for the points, which rank 0 hands out."""
 
-    workers: Workers
+    rank_summary: RankSummary
     n_pending: int  # points without a value
     row: int  # row of the table of runs
     n_writers: int | None  # ranks that write with parallel HDF5; None if rank 0 gathers
@@ -85,7 +85,7 @@ class Columns:
         return f"{self.prefix}runs"
 
 
-class PointWorker(Protocol):
+class RankEvaluator(Protocol):
     """The evaluator of a rank, with words for the log."""
 
     setting: Setting
@@ -100,7 +100,7 @@ class PointWorker(Protocol):
 def fill_columns(
     ranks: Ranks,
     plan: Plan,
-    worker: PointWorker,
+    evaluator: RankEvaluator,
     columns: Columns,
     start: Start,
     stop: StopRequest,
@@ -112,7 +112,7 @@ def fill_columns(
     Args:
         ranks: All ranks of the run.
         plan: The plan, with the file and the length of a round.
-        worker: This rank's evaluator.
+        evaluator: This rank's evaluator.
         columns: Datasets for its values.
         start: The start of the run.
         stop: A request to stop, read after every point; it listens already.
@@ -127,12 +127,12 @@ def fill_columns(
     with progress, Watch(ranks, stall_seconds=plan.rounds.stall_seconds) as watch:
         finished = run_rounds(
             ranks,
-            worker.group,
+            evaluator.group,
             start.pending,
             n_quantities=len(columns.every),
             round_seconds=plan.rounds.round_seconds,
-            evaluate_points=worker.evaluate_points,
-            points_at_once=worker.setting.points,
+            evaluate_points=evaluator.evaluate_points,
+            points_at_once=evaluator.setting.points,
             write_round=partial(_write_and_tell, ranks, plan, writer, columns, adaptive),
             report=progress.report,
             stop=stop,
@@ -216,11 +216,11 @@ def _write(
 def _row(start: Start, columns: Columns, began: str, **ended: str | int) -> np.ndarray:
     return make_row(
         started=began,
-        ranks=start.workers.n_ranks,
-        ranks_per_point=start.workers.ranks_per_point,
-        threads=start.workers.threads,
-        devices=start.workers.devices,
-        hosts=start.workers.hosts,
+        ranks=start.rank_summary.n_ranks,
+        ranks_per_point=start.rank_summary.ranks_per_point,
+        threads=start.rank_summary.threads,
+        devices=start.rank_summary.devices,
+        hosts=start.rank_summary.hosts,
         user=provenance.user_name(),
         versions=provenance.versions(),
         writer=describe_writers(start.n_writers),

@@ -12,10 +12,10 @@ from landscape_mpi.cluster.progress import Progress
 from landscape_mpi.cluster.signals import StopRequest
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.engine.adaptive.points import AdaptivePoints
-from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start, fill_columns
+from landscape_mpi.engine.filling import Columns, Outcome, RankEvaluator, Start, fill_columns
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.precision_choice import Precision, choose_precision
-from landscape_mpi.engine.rank_settings import Workers, bind_rank, describe_workers
+from landscape_mpi.engine.rank_settings import RankSummary, bind_rank, summarize_ranks
 from landscape_mpi.engine.setting_choice import tune, with_batch
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.engine.step_choice import choose_steps
@@ -27,7 +27,7 @@ from landscape_mpi.store.writer import check_way, choose_writers
 
 @dataclass(frozen=True)
 class Prepared:
-    """The inputs and the setting of a rank before its worker is set up."""
+    """The inputs and the setting of a rank before its evaluator is set up."""
 
     inputs: SharedInputs
     setting: Setting
@@ -50,11 +50,13 @@ class GridJob(ABC):
         """Send the inputs that rank 0 has read. Collective over the ranks."""
 
     @abstractmethod
-    def fit(self, ranks: Ranks, prepared: Prepared) -> PointWorker:
+    def fit(self, ranks: Ranks, prepared: Prepared) -> RankEvaluator:
         """Set this rank up so that its memory suffices. Collective over the ranks."""
 
     @abstractmethod
-    def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
+    def open_file(
+        self, evaluator: RankEvaluator, prepared: Prepared, rank_summary: RankSummary
+    ) -> None:
         """Make the file, or check that it is the one to resume. Local; on rank 0."""
 
     @abstractmethod
@@ -69,8 +71,8 @@ class GridJob(ABC):
         """Return the number of points without a value; ``pending`` are the next to compute."""
         return len(pending)
 
-    def go_on(self, ranks: Ranks, worker: PointWorker) -> int:
-        """Give the worker what the file knows of points that take further samples. Collective.
+    def go_on(self, ranks: Ranks, evaluator: RankEvaluator) -> int:
+        """Give the evaluator what the file knows of points that take further samples. Collective.
 
         Returns:
             The number of these points, on every rank.
@@ -91,7 +93,7 @@ class GridJob(ABC):
 
     @abstractmethod
     def say_start(
-        self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
+        self, ranks: Ranks, evaluator: RankEvaluator, prepared: Prepared, start: Start
     ) -> None:
         """Describe the coming computation and its devices. Local; rank 0 prints."""
 
@@ -112,10 +114,10 @@ def run_grid_job(ranks: Ranks, job: GridJob, stop: StopRequest) -> int:
         Exit status: 0 when all points are done, 75 after a stop signal.
     """
     prepared = prepare(ranks, job)
-    worker = job.fit(ranks, prepared)
-    start = begin_or_resume(ranks, job, worker, prepared)
-    job.say_start(ranks, worker, prepared, start)
-    outcome = fill(ranks, job, worker, start, stop)
+    evaluator = job.fit(ranks, prepared)
+    start = begin_or_resume(ranks, job, evaluator, prepared)
+    job.say_start(ranks, evaluator, prepared, start)
+    outcome = fill(ranks, job, evaluator, start, stop)
     job.say_end(ranks, outcome)
     if start.lock is not None:
         start.lock.release()
@@ -136,32 +138,34 @@ def prepare(ranks: Ranks, job: GridJob) -> Prepared:
     return Prepared(inputs, setting, precision)
 
 
-def begin_or_resume(ranks: Ranks, job: GridJob, worker: PointWorker, prepared: Prepared) -> Start:
+def begin_or_resume(
+    ranks: Ranks, job: GridJob, evaluator: RankEvaluator, prepared: Prepared
+) -> Start:
     """Make the file of a job, or resume an existing one. Collective over the ranks."""
-    workers = describe_workers(ranks, worker.setting, worker.group)
+    rank_summary = summarize_ranks(ranks, evaluator.setting, evaluator.group)
 
     def begin() -> tuple[np.ndarray, int, int, OutputLock] | None:
         if not ranks.is_root:
             return None
         out, columns = job.plan.out, job.columns
         lock = OutputLock(out)  # lock before looking: two runs may start at the same moment
-        job.open_file(worker, prepared, workers)
+        job.open_file(evaluator, prepared, rank_summary)
         settle_killed_run(out, table=columns.table, flags=columns.flags)
         pending = job.pending()
         return pending, job.n_left(pending), next_row(out, table=columns.table), lock
 
     pending, n_pending, row, lock = on_root(ranks, begin) or (None, 0, 0, None)
     n_pending, row = ranks.comm.bcast((n_pending, row), root=ROOT)
-    n_open = job.go_on(ranks, worker)
+    n_open = job.go_on(ranks, evaluator)
     plan, n_writers = job.plan, None
     if n_pending:
         asked = plan.rounds.write
         n_writers = choose_writers(plan.out, asked, comm=ranks.comm, n_points=plan.n_points)
-    return Start(workers, n_pending, row, n_writers, pending, lock, n_open)
+    return Start(rank_summary, n_pending, row, n_writers, pending, lock, n_open)
 
 
 def fill(
-    ranks: Ranks, job: GridJob, worker: PointWorker, start: Start, stop: StopRequest
+    ranks: Ranks, job: GridJob, evaluator: RankEvaluator, start: Start, stop: StopRequest
 ) -> Outcome:
     """Compute the remaining points and write them. Collective over the ranks."""
     progress = Progress(
@@ -173,4 +177,6 @@ def fill(
         bar=job.bar,
         is_open=job.plan.tolerance is not None,
     )
-    return fill_columns(ranks, job.plan, worker, job.columns, start, stop, progress, job.adaptive())
+    return fill_columns(
+        ranks, job.plan, evaluator, job.columns, start, stop, progress, job.adaptive()
+    )

@@ -10,13 +10,13 @@ import numpy as np
 from landscape_mpi.cluster.communicator import ROOT, Ranks
 from landscape_mpi.engine import loss_messages, provenance
 from landscape_mpi.engine.adaptive.points import AdaptivePoints, around_center
-from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
+from landscape_mpi.engine.filling import Columns, Outcome, RankEvaluator, Start
 from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.engine.grid_job import GridJob, Prepared
 from landscape_mpi.engine.plan import Plan, RootInputs
 from landscape_mpi.engine.point_evaluator import PointEvaluator, fit_evaluator
 from landscape_mpi.engine.precision_choice import Precision, describe_trials
-from landscape_mpi.engine.rank_settings import Workers
+from landscape_mpi.engine.rank_settings import RankSummary
 from landscape_mpi.engine.request import InputsRequest
 from landscape_mpi.engine.sampling.progress import Progress, read_progress, take_over
 from landscape_mpi.engine.shared_inputs import SharedInputs
@@ -78,10 +78,12 @@ class LossJob(GridJob):
         """Set this rank up so that its memory suffices. Collective over the ranks."""
         return fit_evaluator(ranks, self.plan, prepared.inputs, prepared.setting)
 
-    def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
+    def open_file(
+        self, evaluator: RankEvaluator, prepared: Prepared, rank_summary: RankSummary
+    ) -> None:
         """Make the file, or check that it is the one to resume. Local; on rank 0."""
         assert self._root is not None
-        content = _complete(self._root.content, worker, prepared, workers)
+        content = _complete(self._root.content, evaluator, prepared, rank_summary)
         if self.plan.out.exists() and not self._root.fresh:
             if self._root.accept_device:
                 content = _without_device_model(self.plan.out, content)
@@ -118,24 +120,24 @@ class LossJob(GridJob):
             return len(pending)
         return count_pending(self.plan.out) if self._progress is None else self._progress.n_pending
 
-    def go_on(self, ranks: Ranks, worker: PointWorker) -> int:
+    def go_on(self, ranks: Ranks, evaluator: RankEvaluator) -> int:
         """Send every rank the sums of points that take further samples. Collective.
 
         Returns:
             The number of these points, on every rank.
         """
-        if self.plan.sampling is None or not isinstance(worker, PointEvaluator):
+        if self.plan.sampling is None or not isinstance(evaluator, PointEvaluator):
             return 0
         rows = {} if self._progress is None else self._progress.rows
         rows = ranks.comm.bcast(rows, root=ROOT)
-        worker.go_on_from(rows)
+        evaluator.go_on_from(rows)
         return len(rows)
 
     def say_start(
-        self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
+        self, ranks: Ranks, evaluator: RankEvaluator, prepared: Prepared, start: Start
     ) -> None:
         """Describe the coming computation and its devices. Local; rank 0 prints."""
-        loss_messages.say_start(ranks, self.plan, self._root, worker, prepared.precision, start)
+        loss_messages.say_start(ranks, self.plan, self._root, evaluator, prepared.precision, start)
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
         """Describe the contents of the file and the next step. Collective over the ranks."""
@@ -156,10 +158,10 @@ def _without_device_model(path: Path, content: SurfaceContent) -> SurfaceContent
 
 
 def _complete(
-    content: SurfaceContent, worker: PointWorker, prepared: Prepared, workers: Workers
+    content: SurfaceContent, evaluator: RankEvaluator, prepared: Prepared, rank_summary: RankSummary
 ) -> SurfaceContent:
     """Add the attributes that are known only once the ranks are bound."""
-    setting, known, chosen = worker.setting, content.attributes, prepared.inputs.chosen
+    setting, known, chosen = evaluator.setting, content.attributes, prepared.inputs.chosen
     precision: Precision = prepared.precision
     how = {
         "precision": precision.name,
@@ -167,8 +169,8 @@ def _complete(
         "compile": "on" if setting.compiled else "off",
         "points_at_once": setting.points,
         "device": setting.kind,
-        DEVICE_MODEL: workers.models,
-        "preparation": worker.preparation,
+        DEVICE_MODEL: rank_summary.models,
+        "preparation": evaluator.preparation,
         "steps": str(setting.steps),
     }
     if chosen is not None and chosen.left_out:
@@ -176,8 +178,8 @@ def _complete(
     if precision.warning:
         how[schema.PRECISION_WARNING] = precision.warning
     where = {
-        "devices": workers.devices,
-        "ranks": workers.n_ranks,
+        "devices": rank_summary.devices,
+        "ranks": rank_summary.n_ranks,
         "started": provenance.now(),
         "precision_deviation": precision.deviation,
         "precision_trials": describe_trials(precision),

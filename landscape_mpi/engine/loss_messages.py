@@ -11,11 +11,11 @@ import numpy as np
 from landscape_mpi.cluster.communicator import Ranks
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.engine.adaptive.points import AdaptivePoints
-from landscape_mpi.engine.filling import Outcome, PointWorker, Start
+from landscape_mpi.engine.filling import Outcome, RankEvaluator, Start
 from landscape_mpi.engine.plan import Plan, RootInputs
 from landscape_mpi.engine.precision_choice import Precision, describe_trials
 from landscape_mpi.engine.quantities.quantity import find_quantity
-from landscape_mpi.engine.rank_settings import Workers
+from landscape_mpi.engine.rank_settings import RankSummary
 from landscape_mpi.engine.stopped import say_stopped
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.interpolation import describe_check
@@ -29,7 +29,7 @@ def say_start(
     ranks: Ranks,
     plan: Plan,
     root: RootInputs | None,
-    worker: PointWorker,
+    evaluator: RankEvaluator,
     precision: Precision,
     start: Start,
 ) -> None:
@@ -37,7 +37,7 @@ def say_start(
     content = root.content if root else None
     if not ranks.is_root:
         return
-    setting = worker.setting
+    setting = evaluator.setting
     samples = plan.subject.sizes
     noun = plan.subject.noun
     n_done = plan.n_points - start.n_pending
@@ -49,12 +49,12 @@ def say_start(
     print(
         f"{plan.subject.model}: {len(plan.alpha)} x {len(plan.beta)} points, {samples} {noun} "
         f"each; {resumed}\n"
-        f"{counted(ranks.size, 'rank')}: {start.workers.devices}; "
+        f"{counted(ranks.size, 'rank')}: {start.rank_summary.devices}; "
         f"{plan.subject.computed_in(setting.precision)}, batch "
-        f"{setting.batch}{_at_once(setting)}, {start.workers.threads} a rank"
-        f"{sharing(start.workers)}\n"
-        f"weights: {_whose_weights(content, plan)}; network: {worker.preparation}; "
-        f"{worker.launching}\n"
+        f"{setting.batch}{_at_once(setting)}, {start.rank_summary.threads} a rank"
+        f"{sharing(start.rank_summary)}\n"
+        f"weights: {_whose_weights(content, plan)}; network: {evaluator.preparation}; "
+        f"{evaluator.launching}\n"
         f"{_precision_line(plan, precision)}"
         f"{_subset_line(content, plan)}"
         f"{_lines(plan)}"
@@ -82,9 +82,9 @@ def _at_once(setting: Setting) -> str:
     return "" if setting.points == 1 else f", {setting.points} points at a time"
 
 
-def sharing(workers: Workers) -> str:
+def sharing(rank_summary: RankSummary) -> str:
     """Return the number of ranks that share a point, as the end of a sentence."""
-    n = workers.ranks_per_point
+    n = rank_summary.ranks_per_point
     return "" if n == "1" else f", {n} ranks sharing each point"
 
 

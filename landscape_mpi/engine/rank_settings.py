@@ -16,7 +16,7 @@ from landscape_mpi.engine.rank_device import describe, take_device
 
 
 @dataclass(frozen=True)
-class Workers:
+class RankSummary:
     """The ranks of a run in words."""
 
     n_ranks: int
@@ -46,12 +46,12 @@ def bind_rank(ranks: Ranks, plan: Plan) -> Setting:
     )
 
 
-def describe_workers(ranks: Ranks, setting: Setting, group: Group) -> Workers:
+def summarize_ranks(ranks: Ranks, setting: Setting, group: Group) -> RankSummary:
     """Describe the ranks of this run. Collective over the ranks."""
     told = ranks.comm.allgather((describe(ranks, setting.device), ranks.host, setting.threads))
     devices, hosts, threads = zip(*told, strict=True)
     models = sorted(set(ranks.comm.allgather(setting.device.model())))
-    return Workers(
+    return RankSummary(
         ranks.size,
         _counted(devices),
         "; ".join(models),

@@ -17,7 +17,7 @@ LONGEST = 10**7  # points of one polyline; VTK's own limit would cut lines into 
 def build_isolines(mesh: Mesh, quantity: str, scale: Scale) -> Mesh | None:
     """Build the lines on which a quantity has the values of a scale's levels.
 
-    The heights of the scale are linear between points, as in ``views.plane``.
+    The heights of the scale are linear between points, as in ``views.flat_pictures``.
 
     Args:
         mesh: The mesh of a plane.

@@ -16,7 +16,7 @@ from landscape_mpi.store.sums import with_sum
 from landscape_mpi.store.trajectory import RunPath
 from landscape_mpi.views.heights import LINEAR, Heights
 from landscape_mpi.views.mesh import NO_FACES, Mesh, describe_height, runs_of, shown_heights
-from landscape_mpi.views.points_on_surface import fine, lift_onto, points_of
+from landscape_mpi.views.points_on_surface import fine, onto_surface, points_of
 
 N_STRAIGHT = 61  # points of the straight line between two solutions, so that it follows the mesh
 OF_CURVE, OF_STRAIGHT, OF_BENDS = 0.0, 1.0, 2.0  # as the rows of a file of curve evaluate
@@ -106,7 +106,7 @@ def _parts_of_curve(curve: PlaneCurve) -> list[_Part]:
 def _lay(parts: list[_Part], surface: Surface, heights: np.ndarray, words: str) -> Mesh | None:
     """Lay the parts on a mesh with these heights [n_alpha, n_beta]; None if all lie beside it."""
     flat = np.concatenate([part.flat for part in parts])
-    on_it = lift_onto(surface, heights)(flat)
+    on_it = onto_surface(surface, heights)(flat)
     kept = np.isfinite(on_it)
     if not kept.any():
         return None

@@ -33,7 +33,7 @@ SAME_PLACE = 0.003  # of the range of an axis: a pixel or two
 DENSE = 120  # with more checkpoints, dots are smaller
 HALO = {"color": "white", "solid_joinstyle": "round", "alpha": 0.8}  # sets a line off any colour
 
-Lift = Callable[[np.ndarray], tuple[np.ndarray, ...]]  # points [n, 2] to coordinates of the axes
+ToAxes = Callable[[np.ndarray], tuple[np.ndarray, ...]]  # points [n, 2] to coordinates of the axes
 
 
 def flat(points: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -41,7 +41,9 @@ def flat(points: np.ndarray) -> tuple[np.ndarray, ...]:
     return points[:, 0], points[:, 1]
 
 
-def draw_paths(axes: Any, surface: Surface, *, starred: bool, lift: Lift = flat) -> list[Artist]:
+def draw_paths(
+    axes: Any, surface: Surface, *, starred: bool, to_axes: ToAxes = flat
+) -> list[Artist]:
     """Draw the path of every training: a line, a dot per checkpoint, red where the rate dropped.
 
     A curve gets its bends, and the straight line between its ends.
@@ -50,13 +52,13 @@ def draw_paths(axes: Any, surface: Surface, *, starred: bool, lift: Lift = flat)
         axes: Axes of the plane, or of space; parts outside their ranges are cut off.
         surface: The surface, with its trajectory or its curve.
         starred: Whether the center has a star: then an end that lies there gets no further mark.
-        lift: A function from points of the plane to coordinates of the axes.
+        to_axes: A function from points of the plane to coordinates of the axes.
 
     Returns:
         Entries for the legend.
     """
     if surface.curve is not None:
-        return _draw_curve(axes, surface, surface.curve, lift)
+        return _draw_curve(axes, surface, surface.curve, to_axes)
     if surface.trajectory is None:
         return []
     entries: list[Artist] = []
@@ -64,7 +66,7 @@ def draw_paths(axes: Any, surface: Surface, *, starred: bool, lift: Lift = flat)
     at_star = [starred and _ends_at_center(surface, run) for run in runs]
     for number, run in enumerate(runs):
         color = RUN_COLORS[number % len(RUN_COLORS)]
-        _draw_run(axes, run, color, lift, mark_end=not at_star[number])
+        _draw_run(axes, run, color, to_axes, mark_end=not at_star[number])
         entries.append(_run_entry(run, color))
     if not all(at_star):
         end: dict[str, Any] = {"marker": "D", "markersize": 5.5, "color": "0.4"}
@@ -104,36 +106,38 @@ def _ends_at_center(surface: Surface, run: RunPath) -> bool:
     return bool((np.abs(points_of(run)[-1]) <= SAME_PLACE * ranges).all())
 
 
-def _draw_run(axes: Any, run: RunPath, color: str, lift: Lift, *, mark_end: bool) -> None:
+def _draw_run(axes: Any, run: RunPath, color: str, to_axes: ToAxes, *, mark_end: bool) -> None:
     points = points_of(run)
     size, edge = (2.0, 0.0) if len(points) > DENSE else (3.6, 0.3)
-    along = lift(fine(points))
+    along = to_axes(fine(points))
     axes.plot(*along, linewidth=2.6, zorder=3.0, **HALO)
     axes.plot(*along, color=color, linewidth=1.0, zorder=3.1)
     dots: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgecolor": "white"}
-    axes.plot(*lift(points), color=color, markersize=size, markeredgewidth=edge, zorder=3.2, **dots)
+    axes.plot(
+        *to_axes(points), color=color, markersize=size, markeredgewidth=edge, zorder=3.2, **dots
+    )
     dropped = points[run.drops]
     if len(dropped):
-        place = lift(dropped)
+        place = to_axes(dropped)
         on_star = {"markersize": 5.0, "markeredgewidth": 0.6, "zorder": 5.1}  # the star has 5
         axes.plot(*place, color=DROPPED, **on_star, **dots)
     if mark_end:
         end: dict[str, Any] = {**dots, "marker": "D", "markersize": 8.0, "markeredgewidth": 0.8}
-        axes.plot(*lift(points[-1:]), color=color, zorder=3.3, **end)
+        axes.plot(*to_axes(points[-1:]), color=color, zorder=3.3, **end)
 
 
-def _draw_curve(axes: Any, surface: Surface, curve: PlaneCurve, lift: Lift) -> list[Artist]:
+def _draw_curve(axes: Any, surface: Surface, curve: PlaneCurve, to_axes: ToAxes) -> list[Artist]:
     bends = np.stack([curve["bend_alpha"], curve["bend_beta"]], axis=1)
-    straight = lift(fine(bends[[0, -1]], 60))
+    straight = to_axes(fine(bends[[0, -1]], 60))
     line: dict[str, Any] = {"linewidth": 1.4, "linestyle": (0, (4, 2)), "color": STRAIGHT}
     axes.plot(*straight, linewidth=3.0, zorder=3.0, **HALO)
     axes.plot(*straight, zorder=3.1, **line)
-    along = lift(points_of(curve))
+    along = to_axes(points_of(curve))
     axes.plot(*along, linewidth=3.4, zorder=3.2, **HALO)
     axes.plot(*along, color="black", linewidth=1.8, zorder=3.3)
     inner = bends[1:-1]
-    axes.plot(*lift(inner), zorder=3.4, **BEND)
-    axes.plot(*lift(bends[[0, -1]]), zorder=3.4, **CURVE_END)
+    axes.plot(*to_axes(inner), zorder=3.4, **BEND)
+    axes.plot(*to_axes(bends[[0, -1]]), zorder=3.4, **CURVE_END)
     entries: list[Artist] = [
         Line2D([], [], color="black", linewidth=1.8, label=_curve_words(curve)),
         Line2D([], [], label="straight line", **line),

@@ -17,11 +17,11 @@ from landscape_mpi.views.barriers import draw_barriers
 from landscape_mpi.views.canvas import plain
 from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.curve_profile import draw_curve_profile
+from landscape_mpi.views.flat_pictures import draw_beside
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel, thin_panel
 from landscape_mpi.views.picture_kind import find_kind
-from landscape_mpi.views.plane import draw_beside
 from landscape_mpi.views.smooth import smooth_panel
 from landscape_mpi.views.space import Space, stand_up
 from landscape_mpi.views.table_file import Rows

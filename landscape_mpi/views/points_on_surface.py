@@ -13,7 +13,7 @@ from landscape_mpi.store.trajectory import RunPath
 N_BETWEEN = 12  # pieces of the step between two checkpoints
 
 
-def lift_onto(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def onto_surface(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that gives the height of a surface over points of its plane.
 
     Args:

@@ -50,7 +50,7 @@ from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths
 from landscape_mpi.views.picture_kind import PictureKind
-from landscape_mpi.views.points_on_surface import lift_onto
+from landscape_mpi.views.points_on_surface import onto_surface
 from landscape_mpi.views.space import camera_for
 
 SIDES = (4.8, 4.2)  # inches
@@ -218,10 +218,10 @@ def _draw_holes(axes: Axes3D, panel: Panel) -> None:
 def _draw_paths(axes: Axes3D, panel: Panel, *, starred: bool) -> list[Artist]:
     heights = visible_heights(panel)
 
-    def lift(points: np.ndarray) -> tuple[np.ndarray, ...]:
-        return (*points.T, lift_onto(panel.surface, heights)(points))
+    def to_axes(points: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (*points.T, onto_surface(panel.surface, heights)(points))
 
-    return draw_paths(axes, panel.surface, starred=starred, lift=lift)
+    return draw_paths(axes, panel.surface, starred=starred, to_axes=to_axes)
 
 
 def camera_of(panel: Panel) -> Camera:

@@ -328,10 +328,10 @@ def with_attribute(surface, path, group, name, value):
 def test_inputs_of_another_surface(group, name, value, words, surface, on_path, tmp_path):
     path = with_attribute(surface, tmp_path / "other.h5", group, name, value)
     from landscape_mpi.hessian import parse
-    from landscape_mpi.jobs.hessian import plan
+    from landscape_mpi.jobs.hessian import hessian_plan
 
-    with pytest.raises(plan.InputError, match=words):
-        plan._read_on_root(request_of(HessianRequest, parse([str(path)])))
+    with pytest.raises(hessian_plan.InputError, match=words):
+        hessian_plan._read_on_root(request_of(HessianRequest, parse([str(path)])))
 
 
 @pytest.fixture
@@ -357,13 +357,13 @@ def on_path(folder, environment, monkeypatch):
 )
 def test_a_resume_with_other_options(options, words, undisturbed, on_path):
     from landscape_mpi.hessian import parse
-    from landscape_mpi.jobs.hessian import plan
+    from landscape_mpi.jobs.hessian import hessian_plan
 
     def read():
         asked = parse([str(undisturbed[0]), *SMALL, *options])
-        return plan._read_on_root(request_of(HessianRequest, asked))
+        return hessian_plan._read_on_root(request_of(HessianRequest, asked))
 
-    with pytest.raises(plan.InputError, match=words):
+    with pytest.raises(hessian_plan.InputError, match=words):
         read()
 
 

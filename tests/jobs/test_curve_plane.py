@@ -19,8 +19,8 @@ from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.plane_path import path_of
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.curve_profile import draw_curve_profile
+from landscape_mpi.views.flat_pictures import CONTOUR
 from landscape_mpi.views.pictures import make_panels
-from landscape_mpi.views.plane import CONTOUR
 from landscape_mpi.zoo.curve_file import read_curve, write_curve
 
 

@@ -24,7 +24,7 @@ from landscape_mpi.views.labels import POINT_INCHES
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.path import DROPPED, RUN_COLORS
 from landscape_mpi.views.picture_kind import find_kind
-from landscape_mpi.views.points_on_surface import lift_onto
+from landscape_mpi.views.points_on_surface import onto_surface
 
 ALPHA, BETA = np.linspace(-1.0, 5.0, 13), np.linspace(-2.0, 2.0, 9)
 SGD = {"alpha": [4.0, 3.0, 1.3, 0.0], "beta": [1.0, 1.5, 0.7, 0.0], "lr": [0.1, 0.1, 0.01, 0.01]}
@@ -187,9 +187,11 @@ def test_no_path_leaves_it_out(file_with_runs, tmp_path, capsys):
 def test_heights_between_points_are_bilinear_also_on_falling_axes(file_with_runs):
     surface = read_surface(file_with_runs(make_run("sgd", **SGD)))
     points = np.random.default_rng(0).uniform((-1, -2), (5, 2), (50, 2))
-    found = lift_onto(surface, surface.values["train_loss"])(points)
+    found = onto_surface(surface, surface.values["train_loss"])(points)
     np.testing.assert_allclose(found, height(*points.T))
-    assert np.isnan(lift_onto(surface, surface.values["train_loss"])(np.array([[6.0, 0.0]]))).all()
+    assert np.isnan(
+        onto_surface(surface, surface.values["train_loss"])(np.array([[6.0, 0.0]]))
+    ).all()
 
 
 def read_path(path):
@@ -223,7 +225,7 @@ def test_the_path_as_a_mesh_lies_on_the_mesh(file_with_runs, capsys):
     flat = np.transpose([SGD["alpha"] + ADAM["alpha"][1:], SGD["beta"] + ADAM["beta"][1:]])
     np.testing.assert_array_equal(points[dots][:, :2], flat)
     clipped = np.minimum(surface_files.plane(ALPHA, BETA, height), 13)
-    expected = lift_onto(read_surface(path), clipped)(points[:, :2]) / 2
+    expected = onto_surface(read_surface(path), clipped)(points[:, :2]) / 2
     np.testing.assert_allclose(points[:, 2], expected)
     np.testing.assert_array_equal(values["run"][dots], [0, 0, 0, 0, 1, 1])
     np.testing.assert_array_equal(values["epoch"][dots], [0, 1, 2, 3, 1, 2])
@@ -254,7 +256,7 @@ def test_the_path_as_a_mesh_lies_on_a_sum_too(file_with_runs, capsys):
     )
     points, _, _ = read_path(path.parent / "net_path.vtp")
     loss = surface_files.plane(ALPHA, BETA, height)
-    expected = lift_onto(read_surface(path), loss)(points[:, :2])
+    expected = onto_surface(read_surface(path), loss)(points[:, :2])
     np.testing.assert_allclose(points[:, 2], 1.5 * expected)
     capsys.readouterr()
 

@@ -7,9 +7,9 @@ from surface_files import plane, write_surface
 
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.solution_marks import Mark, write_marks
+from landscape_mpi.views.flat_pictures import CONTOUR, FILLED, HEATMAP
 from landscape_mpi.views.line import draw_line
 from landscape_mpi.views.panel import make_panel
-from landscape_mpi.views.plane import CONTOUR, FILLED, HEATMAP
 
 AXIS = np.linspace(-0.5, 1.5, 9)
 MARKS = [Mark("first", 0.0, 0.0), Mark("second_$run", 1.0, 0.0), Mark("third", 0.31, 1.5)]

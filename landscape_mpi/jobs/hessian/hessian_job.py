@@ -6,17 +6,17 @@ import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks, agree
 from landscape_mpi.engine import provenance
-from landscape_mpi.engine.filling import Columns, Outcome, PointWorker, Start
+from landscape_mpi.engine.filling import Columns, Outcome, RankEvaluator, Start
 from landscape_mpi.engine.grid_job import GridJob, Prepared
 from landscape_mpi.engine.problem_source import ProblemSource
-from landscape_mpi.engine.rank_settings import Workers
+from landscape_mpi.engine.rank_settings import RankSummary
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.engine.shared_network import SharedNetwork
 from landscape_mpi.engine.shared_problem import SharedProblem
 from landscape_mpi.engine.step_choice import check_center
 from landscape_mpi.engine.subject import ProblemSubject
 from landscape_mpi.jobs.hessian import hessian_messages
-from landscape_mpi.jobs.hessian.plan import HessianInputs, HessianPlan
+from landscape_mpi.jobs.hessian.hessian_plan import HessianInputs, HessianPlan
 from landscape_mpi.jobs.hessian.points import PointSolver, fit_solver
 from landscape_mpi.store import schema
 from landscape_mpi.store.hessian import (
@@ -36,7 +36,7 @@ class HessianJob(GridJob):
 
     def __init__(
         self,
-        asked: HessianPlan,
+        plan: HessianPlan,
         root: HessianInputs | None,
         *,
         problem: ProblemSource | None = None,
@@ -44,18 +44,18 @@ class HessianJob(GridJob):
         """Take the plan and the inputs.
 
         Args:
-            asked: Plan that every rank knows.
+            plan: Plan that every rank knows.
             root: Inputs that rank 0 has read, on rank 0.
             problem: Present name of the problem; None for a network, or if the file names it.
         """
-        self.asked, self._root, self.plan = asked, root, asked.surface
+        self.hessian_plan, self._root, self.plan = plan, root, plan.surface
         self._problem = problem
         self.columns = Columns(tuple(schema.HESSIAN), prefix="hessian_", command=COMMAND)
 
     @property
     def n_points(self) -> int:
         """Return the number of requested points."""
-        return len(self.asked.points)
+        return len(self.hessian_plan.points)
 
     @property
     def samples_per_point(self) -> None:
@@ -68,45 +68,49 @@ class HessianJob(GridJob):
             return SharedNetwork(ranks, self.plan, arrays)
         source = self._root.source if self._root else self._problem
         source = source or ProblemSource(subject.name)
-        return SharedProblem(ranks, self.plan, arrays, source, limit=self.asked.limit)
+        return SharedProblem(ranks, self.plan, arrays, source, limit=self.hessian_plan.limit)
 
     def fit(self, ranks: Ranks, prepared: Prepared) -> PointSolver:
         """Set this rank up within its memory. Collective over the ranks."""
-        chosen, stored = prepared.inputs.chosen, self.asked.center_outputs
+        chosen, stored = prepared.inputs.chosen, self.hessian_plan.center_outputs
         found = chosen.center_outputs[: len(stored)] if chosen is not None else ()
         agree(ranks, lambda: check_center(self.plan, stored, found))
-        return fit_solver(ranks, self.asked, prepared.inputs, prepared.setting)
+        return fit_solver(ranks, self.hessian_plan, prepared.inputs, prepared.setting)
 
-    def open_file(self, worker: PointWorker, prepared: Prepared, workers: Workers) -> None:
+    def open_file(
+        self, evaluator: RankEvaluator, prepared: Prepared, rank_summary: RankSummary
+    ) -> None:
         """Allocate the datasets in the surface file, or check existing ones. Local; on rank 0."""
         assert self._root is not None
-        assert isinstance(worker, PointSolver)
-        known = self.asked.identity | {"device": worker.setting.kind}
-        if has_hessian(self.asked.path) and not self._root.fresh:
-            check_same_hessian(self.asked.path, known)
+        assert isinstance(evaluator, PointSolver)
+        known = self.hessian_plan.identity | {"device": evaluator.setting.kind}
+        if has_hessian(self.hessian_plan.path) and not self._root.fresh:
+            check_same_hessian(self.hessian_plan.path, known)
         else:
-            add_eigenvalues(self.asked.path, known | _described(self.asked, worker))
+            add_eigenvalues(
+                self.hessian_plan.path, known | _described(self.hessian_plan, evaluator)
+            )
 
     def pending(self) -> np.ndarray:
         """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""
-        return pending_eigenvalues(self.asked.path, self.asked.points)
+        return pending_eigenvalues(self.hessian_plan.path, self.hessian_plan.points)
 
     def say_start(
-        self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
+        self, ranks: Ranks, evaluator: RankEvaluator, prepared: Prepared, start: Start
     ) -> None:
         """Print the planned computation and its devices. Local; rank 0 prints."""
-        assert isinstance(worker, PointSolver)
-        hessian_messages.say_start(ranks, self.asked, worker, start)
+        assert isinstance(evaluator, PointSolver)
+        hessian_messages.say_start(ranks, self.hessian_plan, evaluator, start)
 
     def say_end(self, ranks: Ranks, outcome: Outcome) -> None:
         """Print the file's content and the next step. Local; rank 0 prints."""
-        hessian_messages.say_end(ranks, self.asked, outcome)
+        hessian_messages.say_end(ranks, self.hessian_plan, outcome)
 
 
-def _described(asked: HessianPlan, solver: PointSolver) -> dict:
+def _described(plan: HessianPlan, solver: PointSolver) -> dict:
     return {
         "n_parameters": solver.plane.n_parameters,
-        "max_products": asked.max_products,
+        "max_products": plan.max_products,
         "batch": solver.setting.batch,
         "preparation": solver.preparation,
         **provenance.made_by(COMMAND),

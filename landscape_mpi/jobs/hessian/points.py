@@ -20,7 +20,7 @@ from landscape_mpi.engine.point_evaluator import group_ranks
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.engine.subject import ProblemSubject
 from landscape_mpi.errors import users_own
-from landscape_mpi.jobs.hessian.plan import HessianPlan
+from landscape_mpi.jobs.hessian.hessian_plan import HessianPlan
 from landscape_mpi.store import schema
 
 T = TypeVar("T")
@@ -49,13 +49,13 @@ class Finished:
 
 
 def fit_solver(
-    ranks: Ranks, job: HessianPlan, inputs: SharedInputs, setting: Setting
+    ranks: Ranks, plan: HessianPlan, inputs: SharedInputs, setting: Setting
 ) -> PointSolver:
     """Set the ranks up, with smaller batches if one does not fit. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run.
-        job: Plan of the run.
+        plan: Plan of the run.
         inputs: Inputs of this rank.
         setting: How to compute, without the batch.
 
@@ -63,37 +63,37 @@ def fit_solver(
         SharedInputError: If a requested batch does not fit, or not even one sample.
     """
     setting = replace(
-        setting, batch=job.surface.evaluation.batch or _choose_batch(job, inputs, setting)
+        setting, batch=plan.surface.evaluation.batch or _choose_batch(plan, inputs, setting)
     )
     while True:
-        group = group_ranks(ranks, job.surface, setting)
-        solver, problem = _try_on_all(ranks, job, inputs, setting, group)
+        group = group_ranks(ranks, plan.surface, setting)
+        solver, problem = _try_on_all(ranks, plan, inputs, setting, group)
         problems = [text for text in ranks.comm.allgather(problem) if text is not None]
         if solver is not None and not problems:
             return solver
         group.free()
-        if job.surface.evaluation.batch is not None or setting.batch == 1:
+        if plan.surface.evaluation.batch is not None or setting.batch == 1:
             raise SharedInputError(
-                f"--batch: {setting.batch} {job.surface.subject.noun} per pass do not fit into the "
-                f"memory of the device ({problems[0]}). A product needs several times the memory "
-                f"of an evaluation: {_way_out(job)}, or use devices with more memory."
+                f"--batch: {setting.batch} {plan.surface.subject.noun} per pass do not fit into "
+                f"the memory of the device ({problems[0]}). A product needs several times the memory "
+                f"of an evaluation: {_way_out(plan)}, or use devices with more memory."
             )
         setting = replace(setting, batch=setting.batch // 2)
 
 
-def _way_out(job: HessianPlan) -> str:
-    is_problem = isinstance(job.surface.subject, ProblemSubject)
+def _way_out(plan: HessianPlan) -> str:
+    is_problem = isinstance(plan.surface.subject, ProblemSubject)
     return "give the problem smaller batches" if is_problem else "pass a smaller --batch"
 
 
-def _choose_batch(job: HessianPlan, inputs: SharedInputs, setting: Setting) -> int:
+def _choose_batch(plan: HessianPlan, inputs: SharedInputs, setting: Setting) -> int:
     if not setting.device.is_host:
         return GPU_BATCH
-    return batch_for_cpu(inputs.cost(), job.surface.subject.n_samples["train"])
+    return batch_for_cpu(inputs.cost(), plan.surface.subject.n_samples["train"])
 
 
 def _try_on_all(
-    ranks: Ranks, job: HessianPlan, inputs: SharedInputs, setting: Setting, group: Group
+    ranks: Ranks, plan: HessianPlan, inputs: SharedInputs, setting: Setting, group: Group
 ) -> tuple[PointSolver | None, str | None]:
     """Set this rank up, or return why its memory did not suffice. Collective over the ranks."""
     # The ranks of a node share its memory; a GPU's memory belongs to one rank.
@@ -101,7 +101,7 @@ def _try_on_all(
 
     def attempt() -> tuple[PointSolver | None, str | None]:
         try:
-            return PointSolver(job, inputs, setting, group, n_sharing=n_sharing), None
+            return PointSolver(plan, inputs, setting, group, n_sharing=n_sharing), None
         except torch.OutOfMemoryError as error:
             return None, str(error).split(". ")[0]
 
@@ -113,7 +113,7 @@ class PointSolver:
 
     def __init__(
         self,
-        job: HessianPlan,
+        plan: HessianPlan,
         inputs: SharedInputs,
         setting: Setting,
         group: Group,
@@ -123,7 +123,7 @@ class PointSolver:
         """Put all inputs on the device, and check products at the center. Local.
 
         Args:
-            job: Plan of the run.
+            plan: Plan of the run.
             inputs: Inputs of this rank.
             setting: How to compute.
             group: The ranks that share a point with this one.
@@ -133,9 +133,9 @@ class PointSolver:
             InputError: If the network has no Hessian; see HessianPlane.check_products.
         """
         self.setting, self.group = setting, group
-        self._job = job
+        self._plan = plan
         free = setting.device.free_bytes() // n_sharing
-        n_samples = job.surface.subject.n_samples["train"]
+        n_samples = plan.surface.subject.n_samples["train"]
         samples = inputs.samples("train", self._rows(n_samples), setting.device)
         moved = inputs.moved_loss(samples, setting, quick=True)
         self.plane = HessianPlane(
@@ -143,15 +143,15 @@ class PointSolver:
             moved.directions,
             moved.losses,
             setting,
-            parameters=job.parameters,
-            total_weight=job.total_weight,
-            gauss_newton=job.gauss_newton,
-            budget_bytes=job.budget_bytes or int(SHARE_OF_FREE * free),
+            parameters=plan.parameters,
+            total_weight=plan.total_weight,
+            gauss_newton=plan.gauss_newton,
+            budget_bytes=plan.budget_bytes or int(SHARE_OF_FREE * free),
             build=moved.build,
         )
         vector_bytes = 4 * self.plane.n_parameters
         fitting = int(SHARE_OF_BASIS * free / vector_bytes)
-        self.n_basis = min(job.n_basis, max(SMALLEST_BASIS, fitting))
+        self.n_basis = min(plan.n_basis, max(SMALLEST_BASIS, fitting))
         fitting = int(SHARE_OF_CHUNK * free / (8 * self.n_basis))
         self._chunk = min(setting.device.vector_chunk, max(SMALLEST_CHUNK, fitting))
         self._n_remembered = max(1, min(MOST_REMEMBERED, MEMORY_BYTES // vector_bytes))
@@ -175,7 +175,7 @@ class PointSolver:
         return one_by_one(self._solve)(points)
 
     def _solve(self, point: int) -> np.ndarray:
-        subject = self._job.surface.subject
+        subject = self._plan.surface.subject
         with users_own(f"{subject.option}: {subject.model} raised at point {point}"):
             return self.solve_point(point)
 
@@ -188,7 +188,7 @@ class PointSolver:
         Returns:
             Float64 [n] on the leader of the group; not valid elsewhere.
         """
-        surface = self._job.surface
+        surface = self._plan.surface
         row, column = divmod(point, len(surface.beta))
         alpha, beta = float(surface.alpha[row]), float(surface.beta[column])
         values = self.lead(alpha, beta, lambda: self._ends_at(point, alpha, beta))
@@ -207,7 +207,7 @@ class PointSolver:
             Result of the work, on the leader; None elsewhere.
         """
         self.plane.move_to(alpha, beta)
-        if self._job.total_weight is None:
+        if self._plan.total_weight is None:
             self.plane.divide_by(self.group.comm.allreduce(self.plane.weight))
         found = None
         if self.group.is_leader:
@@ -229,11 +229,11 @@ class PointSolver:
 
     def _find(self, start: torch.Tensor, kind: int) -> Ends:
         how = {
-            "tolerance": self._job.tolerance,
-            "max_products": self._job.max_products,
+            "tolerance": self._plan.tolerance,
+            "max_products": self._plan.max_products,
             "n_basis": self.n_basis,
         }
-        if self._job.solver == "arpack":
+        if self._plan.solver == "arpack":
             from landscape_mpi.compute.arpack import find_ends_by_arpack  # slow to import, and rare
 
             return find_ends_by_arpack(self.multiply, start, **how)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from landscape_mpi.engine import provenance
 from landscape_mpi.engine.direction_kind import AXES
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.errors import InputError
-from landscape_mpi.jobs.hessian.plan import HessianPlan
+from landscape_mpi.jobs.hessian.hessian_plan import HessianPlan
 from landscape_mpi.jobs.hessian.points import PointSolver
 from landscape_mpi.jobs.hessian.request import HessianRequest
 from landscape_mpi.store.spectrum import Spectrum, write_spectrum
@@ -28,7 +28,7 @@ FIRST_SEED = 1000  # seed of the drawn vectors, different from the seed of point
 
 def compute_spectrum(
     ranks: Ranks,
-    job: HessianPlan,
+    plan: HessianPlan,
     inputs: SharedInputs,
     solver: PointSolver,
     asked: HessianRequest,
@@ -37,7 +37,7 @@ def compute_spectrum(
 
     Args:
         ranks: All ranks of the run; they share every product.
-        job: Plan of the run.
+        plan: Plan of the run.
         inputs: Inputs of this rank.
         solver: Solver of this rank.
         asked: Request of the point and the parts of the spectrum.
@@ -51,7 +51,7 @@ def compute_spectrum(
     def work() -> None:
         nonlocal problem
         try:
-            found, vectors = _spectrum(job, inputs, solver, place, asked.spectrum.top)
+            found, vectors = _spectrum(plan, inputs, solver, place, asked.spectrum.top)
             write_spectrum(out, found, vectors)
         except InputError as error:
             problem = str(error)
@@ -65,7 +65,7 @@ def compute_spectrum(
 
 
 def _spectrum(
-    job: HessianPlan,
+    plan: HessianPlan,
     inputs: SharedInputs,
     solver: PointSolver,
     place: tuple[float, float],
@@ -76,16 +76,16 @@ def _spectrum(
     def draw(i: int) -> torch.Tensor:
         return random_vector(plane, FIRST_SEED + i)
 
-    how = {"tolerance": job.tolerance, "max_products": job.max_products}
+    how = {"tolerance": plan.tolerance, "max_products": plan.max_products}
     ends = find_ends(multiply, draw(0), n_basis=solver.n_basis, **how)  # type: ignore[arg-type]
     print(f"ends: {ends.least.value:.6g} and {ends.greatest.value:.6g}", flush=True)
     pairs = spectrum.leading_pairs(multiply, draw(0), k=top, **how)  # type: ignore[arg-type]
     trace = spectrum.trace(multiply, plane.n_parameters, n_products=TRACE_PRODUCTS, draw=draw)
     density = spectrum.density(multiply, n_vectors=N_DENSITY, n_steps=solver.n_basis, draw=draw)
     attributes = {
-        **job.identity,
-        "surface": str(job.path),
-        "loss_units": job.surface.subject.fields[0].units,
+        **plan.identity,
+        "surface": str(plan.path),
+        "loss_units": plan.surface.subject.fields[0].units,
         "alpha": place[0],
         "beta": place[1],
         "n_parameters": plane.n_parameters,

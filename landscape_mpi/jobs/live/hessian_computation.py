@@ -119,7 +119,7 @@ def _compute(
 ) -> LossSurface:
     # MPI, HDF5 and the rest of torch start here.
     from landscape_mpi.cluster.communicator import start_ranks
-    from landscape_mpi.jobs.hessian.plan import read_plan
+    from landscape_mpi.jobs.hessian.hessian_plan import read_plan
     from landscape_mpi.jobs.live.process_state import borrowed
     from landscape_mpi.jobs.live.quiet_job import QuietHessian, run_quietly
     from landscape_mpi.jobs.live.shared_call import compare_call

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from landscape_mpi.cluster.communicator import Ranks, SharedInputError, is_met_by_all
 from landscape_mpi.cluster.guard import ALIKE_S, end_job, leave_alone
 from landscape_mpi.cluster.signals import StopRequest
-from landscape_mpi.engine.filling import Outcome, PointWorker, Start
+from landscape_mpi.engine.filling import Outcome, RankEvaluator, Start
 from landscape_mpi.engine.grid_job import GridJob, Prepared, run_grid_job
 from landscape_mpi.engine.loss_job import LossJob
 from landscape_mpi.engine.provenance import called_from_python
@@ -38,7 +38,7 @@ class QuietJob(GridJob):
         self.bar = shown
 
     def say_start(
-        self, ranks: Ranks, worker: PointWorker, prepared: Prepared, start: Start
+        self, ranks: Ranks, evaluator: RankEvaluator, prepared: Prepared, start: Start
     ) -> None:
         """Say nothing."""
 

@@ -12,7 +12,7 @@ from landscape_mpi.compute.selection import abbreviated
 from landscape_mpi.engine.adaptive.self_check import least_points
 from landscape_mpi.engine.plan import Plan, RootInputs
 from landscape_mpi.engine.point_evaluator import group_ranks
-from landscape_mpi.engine.rank_settings import describe_workers
+from landscape_mpi.engine.rank_settings import summarize_ranks
 from landscape_mpi.engine.sampling.order import least_samples
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.store.creation import n_bytes_of
@@ -30,7 +30,7 @@ def say_run(
         inputs: What this rank has of the inputs.
         setting: How to evaluate.
     """
-    workers = describe_workers(ranks, setting, group_ranks(ranks, plan, setting))
+    rank_summary = summarize_ranks(ranks, setting, group_ranks(ranks, plan, setting))
     if root is None:
         return
     subject = plan.subject
@@ -44,8 +44,8 @@ def say_run(
         f"loss: {subject.loss_words}",
         f"memory: {_size(inputs.n_bytes)} on each node for weights, directions and samples",
         f"file: {plan.out}, {_size(n_bytes_of(root.content))}, {'resumed' if is_there else 'new'}",
-        f"ranks: {workers.n_ranks} on {workers.hosts}, {workers.devices}; {setting.precision}, "
-        f"batch {setting.batch}",
+        f"ranks: {rank_summary.n_ranks} on {rank_summary.hosts}, {rank_summary.devices}; "
+        f"{setting.precision}, batch {setting.batch}",
     )
     print("\n".join(lines), flush=True)
 
