@@ -140,18 +140,18 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     from landscape_mpi.cluster.communicator import agree, on_root
     from landscape_mpi.compute.subspace import one_thread
     from landscape_mpi.jobs.trajectory.axes import choose_axes
-    from landscape_mpi.jobs.trajectory.plane_content import say_runs, write_path
-    from landscape_mpi.jobs.trajectory.runs import read_runs
+    from landscape_mpi.jobs.trajectory.plane_content import say_trainings, write_and_say
+    from landscape_mpi.jobs.trajectory.trainings import read_trainings
     from landscape_mpi.jobs.trajectory.trajectory_plane import span_plane
 
     asked = request_of(TrajectoryRequest, options)
     axes = agree(ranks, lambda: choose_axes(asked))
-    runs = read_runs(ranks, asked)
+    trainings = read_trainings(ranks, asked)
     if ranks.is_root:
-        say_runs(runs)
+        say_trainings(trainings)
     with one_thread():
-        plane = span_plane(ranks, runs, axes)
-    on_root(ranks, lambda: write_path(runs, axes, plane, asked, n_ranks=ranks.size))
+        plane = span_plane(ranks, trainings, axes)
+    on_root(ranks, lambda: write_and_say(trainings, axes, plane, asked, n_ranks=ranks.size))
     return 0
 
 

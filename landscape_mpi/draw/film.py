@@ -87,7 +87,7 @@ def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
     check_filmable(surfaces)
     surfaces = name_surfaces(surfaces, options)
     if options.no_path:
-        surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
+        surfaces = [replace(surface, trajectories=None, curve=None) for surface in surfaces]
     times = times_of(options.surfaces, option="--film")
     word = word_of(options.surfaces)
     order = sorted(range(len(times)), key=times.__getitem__)

@@ -27,7 +27,7 @@ def draw_pictures(surfaces: Sequence[Surface], options: argparse.Namespace) -> N
 
     surfaces = name_surfaces(surfaces, options)
     if options.no_path:
-        surfaces = [replace(surface, trajectory=None, curve=None) for surface in surfaces]
+        surfaces = [replace(surface, trajectories=None, curve=None) for surface in surfaces]
     check_room(surfaces, options)
     if options.compare and options.watch and len(surfaces) < len(options.surfaces):
         return  # one of the surfaces has no point yet

@@ -52,8 +52,8 @@ def _about(surface: Surface) -> str:
 
 def _lying_in(surface: Surface) -> Iterator[str]:
     """Yield descriptions of trajectories, curves and solutions in the plane."""
-    if surface.trajectory is not None:
-        n = len(surface.trajectory.runs)
+    if surface.trajectories is not None:
+        n = len(surface.trajectories.runs)
         yield "a trajectory" if n == 1 else f"{n} trajectories"
     if surface.curve is not None:
         yield "a curve"

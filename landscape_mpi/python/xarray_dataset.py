@@ -18,7 +18,7 @@ from landscape_mpi.store.sampling_fields import N_SAMPLES, STANDARD_ERROR
 from landscape_mpi.store.schema import ESTIMATE
 from landscape_mpi.store.solution_marks import Mark
 from landscape_mpi.store.trajectory import COLUMNS as RUN_COLUMNS
-from landscape_mpi.store.trajectory import COMPONENTS, TEXTS, Trajectory
+from landscape_mpi.store.trajectory import COMPONENTS, TEXTS, Trajectories
 from landscape_mpi.views.optional_packages import import_optional
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def make_dataset(surface: Surface) -> xarray.Dataset:
         name: (name, axis.copy(), about[name])
         for name, axis in zip(PLANE, (surface.alpha, surface.beta), strict=True)
     }
-    if surface.trajectory is not None:
-        variables |= _of_trajectory(surface.trajectory)
-        coordinates["run"] = _names("run", [run.name for run in surface.trajectory.runs])
+    if surface.trajectories is not None:
+        variables |= _of_trajectories(surface.trajectories)
+        coordinates["run"] = _names("run", [run.name for run in surface.trajectories.runs])
     if surface.curve is not None:
         variables |= _of_curve(surface.curve)
         coordinates["t"] = ("t", surface.curve["t"].copy(), _about("1", CURVE_COLUMNS["t"]))
@@ -96,8 +96,8 @@ def _names(dimension: str, names: list[str]) -> Variable:
     return (dimension, np.array(names), _about("1", "its name"))
 
 
-def _of_trajectory(trajectory: Trajectory) -> dict[str, Variable]:
-    runs = trajectory.runs
+def _of_trajectories(trajectories: Trajectories) -> dict[str, Variable]:
+    runs = trajectories.runs
     over = ("run", "checkpoint")
     found: dict[str, Variable] = {}
     for name, (units, long_name) in RUN_COLUMNS.items():

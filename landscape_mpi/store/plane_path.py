@@ -8,15 +8,15 @@ import h5py
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.plane_curve import PlaneCurve, read_plane_curve, write_plane_curve
-from landscape_mpi.store.trajectory import Trajectory, read_trajectory, write_trajectory
+from landscape_mpi.store.trajectory import Trajectories, read_trajectories, write_trajectories
 
-PlanePath = Trajectory | PlaneCurve
+PlanePath = Trajectories | PlaneCurve
 
 
 def write_path(file: h5py.File, path: PlanePath) -> None:
     """Write the group of a path into a file that is open for writing. Local."""
-    if isinstance(path, Trajectory):
-        write_trajectory(file, path)
+    if isinstance(path, Trajectories):
+        write_trajectories(file, path)
     else:
         write_plane_curve(file, path)
 
@@ -29,6 +29,6 @@ def path_of(path: Path) -> PlanePath | None:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return read_trajectory(file) or read_plane_curve(file)
+            return read_trajectories(file) or read_plane_curve(file)
     except OSError as problem:
         raise InputError(f"--directions: {path}: cannot be read as HDF5 ({problem}).") from problem

@@ -45,7 +45,7 @@ from landscape_mpi.store.schema import (
     SAMPLED_VERSION,
 )
 from landscape_mpi.store.solution_marks import Mark, read_marks
-from landscape_mpi.store.trajectory import Trajectory, read_trajectory
+from landscape_mpi.store.trajectory import Trajectories, read_trajectories
 
 # Our files that are not surfaces: their kind and their use.
 OTHERS = {
@@ -84,7 +84,7 @@ class Surface:
     attributes: dict[str, Any]  # of the file's root
     about_directions: dict[str, Any] = field(default_factory=dict)  # of the group directions
     marks: tuple[Mark, ...] = ()  # solutions that lie in the plane
-    trajectory: Trajectory | None = None  # the paths of runs in this plane
+    trajectories: Trajectories | None = None  # in this plane
     curve: PlaneCurve | None = None  # a curve between solutions in this plane
     label: str | None = None  # name in pictures; None for its network and data
     interpolation: Interpolation | None = None  # None if every value is computed
@@ -246,7 +246,7 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         attributes={name: _plain(value) for name, value in file.attrs.items()},
         about_directions=_attributes(file, "directions"),
         marks=read_marks(file),
-        trajectory=read_trajectory(file),
+        trajectories=read_trajectories(file),
         curve=read_plane_curve(file),
         interpolation=read_interpolation(file),
         sampling=read_sampling(file),

@@ -25,8 +25,8 @@ DROP = 0.5  # a learning rate that falls to this share or less has dropped; othe
 
 
 @dataclass(frozen=True)
-class RunPath:
-    """The checkpoints of one run, in the order of training."""
+class Trajectory:
+    """The checkpoints of one training, in their order, and their places in a plane."""
 
     name: str
     columns: Mapping[str, np.ndarray]  # float64 [n], the keys of COLUMNS
@@ -46,14 +46,14 @@ class RunPath:
 
 
 @dataclass(frozen=True)
-class Trajectory:
-    """The paths of runs, and the attributes of their plane."""
+class Trajectories:
+    """The trajectories of trainings, and the attributes of their plane."""
 
-    runs: tuple[RunPath, ...]
+    runs: tuple[Trajectory, ...]
     attributes: Mapping[str, Any]  # center, center_sha256, label_alpha, label_beta, shares, ...
 
     def extent(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return the range of all paths and the center, along alpha and along beta."""
+        """Return the range of all trajectories and the center, along alpha and along beta."""
         ranges = []
         for axis in ("alpha", "beta"):
             values = np.concatenate([[0.0], *(run[axis] for run in self.runs)])
@@ -61,11 +61,11 @@ class Trajectory:
         return ranges[0], ranges[1]
 
 
-def write_trajectory(file: h5py.File, trajectory: Trajectory) -> None:
+def write_trajectories(file: h5py.File, trajectories: Trajectories) -> None:
     """Write the group into a file that is open for writing. Local."""
     group = file.create_group(GROUP, track_order=True)
-    group.attrs.update(trajectory.attributes)
-    for number, run in enumerate(trajectory.runs):
+    group.attrs.update(trajectories.attributes)
+    for number, run in enumerate(trajectories.runs):
         place = group.create_group(f"run_{number}")
         place.attrs["name"] = run.name
         for name, (units, long_name) in COLUMNS.items():
@@ -84,17 +84,17 @@ def _write(group: h5py.Group, name: str, values: np.ndarray, units: str, long_na
     dataset.attrs["long_name"] = long_name
 
 
-def read_trajectory(file: h5py.File) -> Trajectory | None:
-    """Return the trajectory of an open file, None if it has none."""
+def read_trajectories(file: h5py.File) -> Trajectories | None:
+    """Return the trajectories of an open file, None if it has none."""
     group = file.get(GROUP)
     if not isinstance(group, h5py.Group):
         return None
     runs = [group[f"run_{number}"] for number in range(len(group))]
-    return Trajectory(tuple(map(_read_run, runs)), dict(group.attrs))
+    return Trajectories(tuple(map(_read_run, runs)), dict(group.attrs))
 
 
-def _read_run(group: h5py.Group) -> RunPath:
-    return RunPath(
+def _read_run(group: h5py.Group) -> Trajectory:
+    return Trajectory(
         name=str(group.attrs["name"]),
         columns={name: group[name][()] for name in COLUMNS},
         texts={name: tuple(text.decode() for text in group[name][()]) for name in TEXTS},

@@ -160,7 +160,7 @@ def _panels_of(surface: Surface, look: Look) -> list[Panel]:
     if look.scale is not None and look.scale not in SCALES:
         raise unknown_name("plot: scale", look.scale, SCALES)
     if not look.path:
-        surface = replace(surface, trajectory=None, curve=None)
+        surface = replace(surface, trajectories=None, curve=None)
     asked = [look.quantity] if isinstance(look.quantity, str) else look.quantity
     levels = look.levels
     if levels is not None and not isinstance(levels, int):

@@ -13,7 +13,7 @@ import numpy as np
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
-from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.store.trajectory import Trajectory
 from landscape_mpi.views.heights import LINEAR, Heights
 from landscape_mpi.views.mesh import NO_FACES, Mesh, describe_height, runs_of, shown_heights
 from landscape_mpi.views.points_on_surface import fine, onto_surface, points_of
@@ -55,9 +55,9 @@ def build_paths(
         define it; the array ``path`` tells them apart: OF_CURVE, OF_STRAIGHT, OF_BENDS.
     """
     parts = {}
-    if surface.trajectory is not None:
-        runs = enumerate(surface.trajectory.runs)
-        parts["path"] = [part for number, run in runs for part in _parts_of_run(number, run)]
+    if surface.trajectories is not None:
+        runs = enumerate(surface.trajectories.runs)
+        parts["path"] = [part for number, run in runs for part in _parts_of_trajectory(number, run)]
     if surface.curve is not None:
         parts["curve"] = _parts_of_curve(surface.curve)
     if surface.is_line or not parts:
@@ -69,7 +69,7 @@ def build_paths(
     return {what: mesh for what, mesh in laid.items() if mesh is not None}
 
 
-def _parts_of_run(number: int, run: RunPath) -> list[_Part]:
+def _parts_of_trajectory(number: int, run: Trajectory) -> list[_Part]:
     """Return the line of a training, and its checkpoints."""
     names = ("epoch", "lr", "residual")
     table = np.column_stack([points_of(run), *(run[name] for name in names)])

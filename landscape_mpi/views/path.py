@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.store.trajectory import Trajectory
 from landscape_mpi.views.canvas import count_points, plain
 from landscape_mpi.views.points_on_surface import fine, points_of
 
@@ -59,15 +59,15 @@ def draw_paths(
     """
     if surface.curve is not None:
         return _draw_curve(axes, surface, surface.curve, to_axes)
-    if surface.trajectory is None:
+    if surface.trajectories is None:
         return []
     entries: list[Artist] = []
-    runs = surface.trajectory.runs
+    runs = surface.trajectories.runs
     at_star = [starred and _ends_at_center(surface, run) for run in runs]
     for number, run in enumerate(runs):
         color = RUN_COLORS[number % len(RUN_COLORS)]
-        _draw_run(axes, run, color, to_axes, mark_end=not at_star[number])
-        entries.append(_run_entry(run, color))
+        _draw_trajectory(axes, run, color, to_axes, mark_end=not at_star[number])
+        entries.append(_trajectory_entry(run, color))
     if not all(at_star):
         end: dict[str, Any] = {"marker": "D", "markersize": 5.5, "color": "0.4"}
         entries.append(Line2D([], [], linestyle="none", label="end of a path", **end))
@@ -94,19 +94,21 @@ def points_to_keep_free(surface: Surface) -> np.ndarray:
     if surface.curve is not None:
         bends = np.stack([surface.curve["bend_alpha"], surface.curve["bend_beta"]], axis=1)
         return np.concatenate([points_of(surface.curve), fine(bends[[0, -1]], 60), bends])
-    if surface.trajectory is None:
+    if surface.trajectories is None:
         return np.empty((0, 2))
-    paths = [points_of(run) for run in surface.trajectory.runs]
+    paths = [points_of(run) for run in surface.trajectories.runs]
     return np.concatenate([fine(path, 1 if len(path) > DENSE else 12) for path in paths])
 
 
-def _ends_at_center(surface: Surface, run: RunPath) -> bool:
+def _ends_at_center(surface: Surface, run: Trajectory) -> bool:
     """Say whether a path ends under the star of the center."""
     ranges = np.array([np.ptp(axis) for axis in (surface.alpha, surface.beta)])
     return bool((np.abs(points_of(run)[-1]) <= SAME_PLACE * ranges).all())
 
 
-def _draw_run(axes: Any, run: RunPath, color: str, to_axes: ToAxes, *, mark_end: bool) -> None:
+def _draw_trajectory(
+    axes: Any, run: Trajectory, color: str, to_axes: ToAxes, *, mark_end: bool
+) -> None:
     points = points_of(run)
     size, edge = (2.0, 0.0) if len(points) > DENSE else (3.6, 0.3)
     along = to_axes(fine(points))
@@ -157,7 +159,7 @@ def _curve_words(curve: PlaneCurve) -> str:
     return kind if away < OUT_OF_PLANE else f"{kind}, projected (up to {100 * away:.0f} % away)"
 
 
-def _run_entry(run: RunPath, color: str) -> Artist:
+def _trajectory_entry(run: Trajectory, color: str) -> Artist:
     look: dict[str, Any] = {"color": color, "linewidth": 1.0, "markeredgecolor": "white"}
     label = f"{plain(run.name)}: {count_points(len(run['alpha'])).replace('point', 'checkpoint')}"
     return Line2D([], [], marker="o", markersize=4.0, label=label, **look)

@@ -8,7 +8,7 @@ import numpy as np
 
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.store.trajectory import Trajectory
 
 N_BETWEEN = 12  # pieces of the step between two checkpoints
 
@@ -34,7 +34,7 @@ def onto_surface(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray]
     return lambda points: np.asarray(found(points), dtype=np.float64)
 
 
-def points_of(run: RunPath | PlaneCurve) -> np.ndarray:
+def points_of(run: Trajectory | PlaneCurve) -> np.ndarray:
     """Return the checkpoints of a training, or the places of a curve, float64 [n, 2]."""
     return np.stack([run["alpha"], run["beta"]], axis=1)
 

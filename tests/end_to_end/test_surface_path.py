@@ -81,7 +81,7 @@ def test_a_checkpoint_in_the_plane_has_its_loss_there(folder, tmp_path):
 
 def test_the_path_and_its_labels_are_in_the_surface(folder):
     read = read_surface(folder / "surface.h5")
-    (expected,), (path,) = path_of(folder / "plane.h5").runs, read.trajectory.runs
+    (expected,), (path,) = path_of(folder / "plane.h5").runs, read.trajectories.runs
     for column in ("alpha", "beta", "residual", "epoch", "lr"):
         np.testing.assert_array_equal(path[column], expected[column])
     assert read.long_names["alpha"].startswith("1st PCA component (captures ")
@@ -94,7 +94,7 @@ def test_a_surface_hands_the_path_on_with_its_directions(folder, tmp_path):
     assert (
         evaluate(*words(folder, directions="surface.h5"), "--x=fit:3", "--y=0", "--out", out) == 0
     )
-    assert len(read_surface(out).trajectory.runs) == 1
+    assert len(read_surface(out).trajectories.runs) == 1
 
 
 def test_it_is_resumed_like_any_other(folder, capfd):
@@ -118,7 +118,7 @@ def test_a_path_around_another_center_is_left_out(folder, tmp_path, capfd):
     argv = words(folder, checkpoint="run/epoch_0000.pt")
     assert evaluate(*argv, "--x=0", "--out", tmp_path / "s.h5") == 0
     assert "epoch_0000.pt has other weights: the path is left out" in capfd.readouterr().out
-    assert read_surface(tmp_path / "s.h5").trajectory is None
+    assert read_surface(tmp_path / "s.h5").trajectories is None
 
 
 def test_a_range_fitted_to_a_path_around_another_center_is_refused(folder, tmp_path, capfd):

@@ -20,17 +20,17 @@ import numpy as np
 import pytest
 import surface_files
 import xarray
+from made_trajectory import make_trajectory
 from matplotlib import pyplot
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
-from path_of_a_run import make_run
 
 import landscape_mpi
 from landscape_mpi import surface as surface_command
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.store.plane_curve import PlaneCurve, write_plane_curve
 from landscape_mpi.store.solution_marks import Mark, write_marks
-from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+from landscape_mpi.store.trajectory import Trajectories, write_trajectories
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.picture_kind import find_kind
 
@@ -53,10 +53,10 @@ def write(path, alpha=ALPHA, beta=BETA, **more):
 def with_runs(path):
     """A plane with the paths of two runs, of four and of two checkpoints, and two solutions."""
     write(path)
-    long = make_run("sgd", alpha=[0.8, 0.5, 0.1, 0.0], beta=[0.7, 0.2, 0.3, 0.0])
-    short = make_run("adam", alpha=[-0.9, -0.2], beta=[0.4, -0.1])
+    long = make_trajectory("sgd", alpha=[0.8, 0.5, 0.1, 0.0], beta=[0.7, 0.2, 0.3, 0.0])
+    short = make_trajectory("adam", alpha=[-0.9, -0.2], beta=[0.4, -0.1])
     with h5py.File(path, "a") as file:
-        write_trajectory(file, Trajectory((long, short), {}))
+        write_trajectories(file, Trajectories((long, short), {}))
         write_marks(file, [Mark("one", 0.0, 0.0), Mark("other", 0.5, -0.5)])
     return path
 

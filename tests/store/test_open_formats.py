@@ -19,8 +19,8 @@ from landscape_mpi.store.lines import AXIS_WORDS as PAIR_WORDS
 from landscape_mpi.store.plane_curve import BENDS, COLUMNS, PlaneCurve
 from landscape_mpi.store.solution_marks import Mark
 from landscape_mpi.store.spectrum import Spectrum, write_spectrum
-from landscape_mpi.store.trajectory import COLUMNS as PATH_COLUMNS
-from landscape_mpi.store.trajectory import RunPath, Trajectory
+from landscape_mpi.store.trajectory import COLUMNS as TRAJECTORY_COLUMNS
+from landscape_mpi.store.trajectory import Trajectories, Trajectory
 from landscape_mpi.store.weights import WeightHistory, write_weights
 
 # h5netcdf warns of dimensions without names. What another test left open may be collected here.
@@ -113,15 +113,18 @@ def test_coordinates_say_what_lines_they_count(tmp_path):
         assert list(data.test_loss.sel(beta=1).arc_length) == [1, 2, 3, 4, 5]
 
 
-def run_path(n):
-    columns = {name: np.arange(n) + k for k, name in enumerate(PATH_COLUMNS)}
-    return RunPath("run", columns, {"file": ("x",) * n, "file_sha256": ("y",) * n}, np.ones((n, 2)))
+def trajectory_of(n):
+    columns = {name: np.arange(n) + k for k, name in enumerate(TRAJECTORY_COLUMNS)}
+    return Trajectory(
+        "run", columns, {"file": ("x",) * n, "file_sha256": ("y",) * n}, np.ones((n, 2))
+    )
 
 
 def test_paths_and_marks_lie_along_dimensions_of_their_own(tmp_path):
     """Taken to lie along the axis of its name, a column was read beyond its end."""
-    found = Trajectory(
-        (run_path(7), run_path(2)), {"center": "x", "label_alpha": "PC 1", "label_beta": "PC 2"}
+    found = Trajectories(
+        (trajectory_of(7), trajectory_of(2)),
+        {"center": "x", "label_alpha": "PC 1", "label_beta": "PC 2"},
     )
     marks = (Mark("a.pt", 0.0, 0.0), Mark("b.pt", 1.0, 0.5))
     path = make_surface(tmp_path / "s.h5", path=found, marks=marks)

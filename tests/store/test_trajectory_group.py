@@ -3,20 +3,20 @@
 import h5py
 import numpy as np
 import pytest
-from path_of_a_run import make_run
+from made_trajectory import make_trajectory
 
 from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.plane_file import PlaneContent, write_plane
 from landscape_mpi.store.plane_path import path_of
-from landscape_mpi.store.trajectory import Trajectory
+from landscape_mpi.store.trajectory import Trajectories
 
 VECTORS = {"alpha": {"layer.weight": np.ones((2, 3), np.float32)}, "beta": {"b": np.zeros(2)}}
 
 
 @pytest.fixture
 def path(tmp_path):
-    runs = (make_run("sgd é", alpha=[3.0, -1.0, 0.0]), make_run(beta=[0.5, 2.0]))
-    trajectory = Trajectory(runs, {"center": "last.pt", "shares": [0.9, 0.05]})
+    runs = (make_trajectory("sgd é", alpha=[3.0, -1.0, 0.0]), make_trajectory(beta=[0.5, 2.0]))
+    trajectory = Trajectories(runs, {"center": "last.pt", "shares": [0.9, 0.05]})
     attributes = {"directions": {"cosine": 0.25}, "provenance": {"command": "it"}}
     write_plane(tmp_path / "plane.h5", PlaneContent(VECTORS, trajectory, attributes))
     return tmp_path / "plane.h5"
@@ -66,4 +66,4 @@ def test_a_file_without_a_path_has_none(tmp_path):
     ],
 )
 def test_the_learning_rate_dropped_where_it_fell_at_once(rates, drops):
-    np.testing.assert_array_equal(make_run(lr=rates).drops, np.array(drops, bool))
+    np.testing.assert_array_equal(make_trajectory(lr=rates).drops, np.array(drops, bool))

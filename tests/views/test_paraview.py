@@ -11,12 +11,12 @@ import numpy as np
 import pvpython
 import pytest
 import surface_files
+from made_trajectory import make_trajectory
 from test_render import columns_of
-from test_trajectory_group import make_run
 
 from landscape_mpi import vtp
 from landscape_mpi.errors import InputError
-from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+from landscape_mpi.store.trajectory import Trajectories, write_trajectories
 
 AXIS = np.linspace(-1.0, 1.0, 11)
 
@@ -27,8 +27,8 @@ def write(tmp_path):
         values = {"train_loss": surface_files.plane(AXIS, AXIS, function)}
         path = surface_files.write_surface(tmp_path / f"{name}.h5", AXIS, AXIS, values)
         with h5py.File(path, "a") as file:
-            run = make_run("sgd", alpha=[0.8, 0.0, -0.8], beta=[-0.6] * 3)
-            write_trajectory(file, Trajectory((run,), {}))
+            run = make_trajectory("sgd", alpha=[0.8, 0.0, -0.8], beta=[-0.6] * 3)
+            write_trajectories(file, Trajectories((run,), {}))
         return path
 
     return make

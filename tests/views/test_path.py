@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
-from path_of_a_run import make_run
+from made_trajectory import make_trajectory
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
@@ -18,7 +18,7 @@ from landscape_mpi import plot, vtp
 from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.plane_curve import PlaneCurve, write_plane_curve
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.store.trajectory import Trajectory, write_trajectory
+from landscape_mpi.store.trajectory import Trajectories, write_trajectories
 from landscape_mpi.views.canvas import CHARACTER, wrap
 from landscape_mpi.views.labels import POINT_INCHES
 from landscape_mpi.views.panel import make_panel
@@ -45,7 +45,7 @@ def file_with_runs(tmp_path):
         surface_files.write_surface(path, ALPHA, BETA, values, done=done)
         with h5py.File(path, "a") as file:
             file["alpha"].attrs["long_name"] = "1st PCA component (captures 87.3 %)"
-            write_trajectory(file, Trajectory(runs, {}))
+            write_trajectories(file, Trajectories(runs, {}))
         return path
 
     return make
@@ -78,7 +78,7 @@ def legend_of(figure):
 @pytest.mark.parametrize("kind", FLAT)
 def test_a_dot_for_every_checkpoint_in_each_run_s_color(kind, figure_of):
     runs = {"sgd": SGD | {"beta": [1.0, 1.5, 0.7, 0.1]}, "adam": ADAM}
-    figure = figure_of(kind, *(make_run(name, **run) for name, run in runs.items()))
+    figure = figure_of(kind, *(make_trajectory(name, **run) for name, run in runs.items()))
     for color, run in zip(RUN_COLORS, runs.values(), strict=False):
         (dots,) = lines_of(figure, marker="o", color=color)
         np.testing.assert_array_equal(dots, np.transpose([run["alpha"], run["beta"]]))
@@ -88,7 +88,7 @@ def test_a_dot_for_every_checkpoint_in_each_run_s_color(kind, figure_of):
 
 @pytest.mark.parametrize("kind", FLAT)
 def test_red_where_the_learning_rate_dropped(kind, figure_of):
-    figure = figure_of(kind, make_run("sgd", **SGD), make_run("adam", **ADAM))
+    figure = figure_of(kind, make_trajectory("sgd", **SGD), make_trajectory("adam", **ADAM))
     red = lines_of(figure, color=DROPPED)
     np.testing.assert_array_equal(np.concatenate(red), [[1.3, 0.7], [2.0, -1.5]])
 
@@ -96,7 +96,7 @@ def test_red_where_the_learning_rate_dropped(kind, figure_of):
 @pytest.mark.parametrize("kind", FLAT)
 def test_the_star_does_not_hide_where_the_learning_rate_dropped(kind, figure_of):
     at_center = {"alpha": [1.0, 0.5, 0.0, 0.0], "beta": [1.0, 0.5, 0.0, 0.0], "lr": [1, 1, 1, 0.1]}
-    lines = figure_of(kind, make_run("sgd", **at_center)).axes[0].lines
+    lines = figure_of(kind, make_trajectory("sgd", **at_center)).axes[0].lines
     (star,) = (line for line in lines if line.get_marker() == "*")
     (red,) = (line for line in lines if line.get_color() == DROPPED)
     assert red.get_zorder() > star.get_zorder()
@@ -112,7 +112,7 @@ def test_what_stands_in_brackets_stays_in_one_line(length):
 
 @pytest.mark.parametrize("kind", PLANES)
 def test_the_legend_says_what_is_what(kind, figure_of):
-    figure = figure_of(kind, make_run("sgd", **SGD), make_run("$dam", **ADAM))
+    figure = figure_of(kind, make_trajectory("sgd", **SGD), make_trajectory("$dam", **ADAM))
     texts = legend_of(figure)
     assert {"sgd: 4 checkpoints", "\\$dam: 3 checkpoints", "end of a path"} <= set(texts)
     assert {"learning rate dropped", "outside the picture: 1 checkpoint"} <= set(texts)
@@ -121,17 +121,19 @@ def test_the_legend_says_what_is_what(kind, figure_of):
 
 
 def test_an_end_that_the_star_of_the_center_hides_is_said_in_words(figure_of):
-    both = figure_of("contour", make_run("sgd", **SGD), make_run("adam", **ADAM))
+    both = figure_of("contour", make_trajectory("sgd", **SGD), make_trajectory("adam", **ADAM))
     assert [line.tolist() for line in lines_of(both, marker="D")] == [[[1.0, -0.2]]]
     assert {"end of a path", "a path ends at the center"} <= set(legend_of(both))
-    alone = figure_of("contour", make_run("sgd", **SGD), make_run("again", **SGD))
+    alone = figure_of("contour", make_trajectory("sgd", **SGD), make_trajectory("again", **SGD))
     assert not lines_of(alone, marker="D")
     assert "end of a path" not in legend_of(alone)
     assert "2 paths end at the center" in legend_of(alone)
 
 
 def test_an_end_at_a_center_that_has_no_star_is_marked(file_with_runs):
-    surface = replace(read_surface(file_with_runs(make_run("sgd", **SGD))), alpha=ALPHA + 0.25)
+    surface = replace(
+        read_surface(file_with_runs(make_trajectory("sgd", **SGD))), alpha=ALPHA + 0.25
+    )
     assert surface.center is None
     figure = PICTURES["surface"](make_panel(surface, "train_loss"))
     assert len(lines_of(figure, marker="D")) == 1
@@ -139,27 +141,27 @@ def test_an_end_at_a_center_that_has_no_star_is_marked(file_with_runs):
 
 
 def test_without_a_drop_nothing_is_red(figure_of):
-    figure = figure_of("contour", make_run("sgd", **SGD | {"lr": [0.1, 0.09, 0.08, 0.07]}))
+    figure = figure_of("contour", make_trajectory("sgd", **SGD | {"lr": [0.1, 0.09, 0.08, 0.07]}))
     assert "learning rate dropped" not in legend_of(figure)
     assert not lines_of(figure, color=DROPPED)
 
 
 def test_in_space_the_path_lies_on_the_surface(figure_of):
-    figure = figure_of("surface", make_run("sgd", **SGD))
+    figure = figure_of("surface", make_trajectory("sgd", **SGD))
     (line,) = lines_of(figure, color=RUN_COLORS[0], marker="None")
     assert len(line) > 30  # between the checkpoints too
     np.testing.assert_allclose(line[:, 2], height(*line[:, :2].T))
 
 
 def test_the_picture_keeps_its_range_when_a_path_leaves_it(figure_of):
-    axes = figure_of("contour", make_run("adam", **ADAM)).axes[0]
+    axes = figure_of("contour", make_trajectory("adam", **ADAM)).axes[0]
     assert axes.get_xlim() == (-1, 5)
     assert axes.get_ylim() == (-2, 2)
 
 
 def test_no_label_of_a_line_hides_a_checkpoint(figure_of):
     a = np.linspace(-1, 5, 40)
-    crowd = make_run("sgd", alpha=np.tile(a, 3), beta=np.repeat([-1.0, 0.0, 1.0], 40))
+    crowd = make_trajectory("sgd", alpha=np.tile(a, 3), beta=np.repeat([-1.0, 0.0, 1.0], 40))
     figure = figure_of("contour", crowd, function=lambda a, b: a)
     axes = figure.axes[0]
     pixels = axes.transData.transform(np.stack([crowd["alpha"], crowd["beta"]], axis=1))
@@ -172,7 +174,7 @@ def test_no_label_of_a_line_hides_a_checkpoint(figure_of):
 
 
 def test_no_path_leaves_it_out(file_with_runs, tmp_path, capsys):
-    path = file_with_runs(make_run("sgd", **SGD))
+    path = file_with_runs(make_trajectory("sgd", **SGD))
     for word, folder in (((), "with"), (("--no-path",), "without"), (("--no-path",), "again")):
         argv = [str(path), "--kind=heatmap", "--dpi=50", f"--out-dir={tmp_path / folder}", *word]
         assert plot.main(argv) == 0
@@ -185,7 +187,7 @@ def test_no_path_leaves_it_out(file_with_runs, tmp_path, capsys):
 
 
 def test_heights_between_points_are_bilinear_also_on_falling_axes(file_with_runs):
-    surface = read_surface(file_with_runs(make_run("sgd", **SGD)))
+    surface = read_surface(file_with_runs(make_trajectory("sgd", **SGD)))
     points = np.random.default_rng(0).uniform((-1, -2), (5, 2), (50, 2))
     found = onto_surface(surface, surface.values["train_loss"])(points)
     np.testing.assert_allclose(found, height(*points.T))
@@ -216,7 +218,7 @@ def parts_of(data):
 
 
 def test_the_path_as_a_mesh_lies_on_the_mesh(file_with_runs, capsys):
-    path = file_with_runs(make_run("sgd", **SGD), make_run("adam", **ADAM))
+    path = file_with_runs(make_trajectory("sgd", **SGD), make_trajectory("adam", **ADAM))
     assert vtp.main([str(path), "--scale=0.5", "--linear", "--range=:13", "--lid"]) == 0
     beside = path.parent / "net_path.vtp"
     assert f"{beside}: the trajectories of training runs, on the surface" in capsys.readouterr().out
@@ -239,14 +241,14 @@ def test_the_path_as_a_mesh_lies_on_the_mesh(file_with_runs, capsys):
 
 
 def test_a_path_outside_the_plane_gives_no_mesh(file_with_runs, capsys):
-    path = file_with_runs(make_run("far", alpha=[9.0, 8.0], beta=[9.0, 8.0]))
+    path = file_with_runs(make_trajectory("far", alpha=[9.0, 8.0], beta=[9.0, 8.0]))
     assert vtp.main([str(path)]) == 0
     assert not (path.parent / "net_path.vtp").exists()
     capsys.readouterr()
 
 
 def test_the_path_as_a_mesh_lies_on_a_sum_too(file_with_runs, capsys):
-    path = file_with_runs(make_run("sgd", **SGD))
+    path = file_with_runs(make_trajectory("sgd", **SGD))
     with h5py.File(path, "a") as file:
         file["weight_decay_term"] = file["train_loss"][()] / 2
         file["weight_decay_term"].attrs["units"] = "nat"

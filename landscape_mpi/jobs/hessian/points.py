@@ -75,8 +75,8 @@ def fit_solver(
         if plan.surface.evaluation.batch is not None or setting.batch == 1:
             raise SharedInputError(
                 f"--batch: {setting.batch} {plan.surface.subject.noun} per pass do not fit into "
-                f"the memory of the device ({problems[0]}). A product needs several times the memory "
-                f"of an evaluation: {_way_out(plan)}, or use devices with more memory."
+                f"the memory of the device ({problems[0]}). A product needs several times the "
+                f"memory of an evaluation: {_way_out(plan)}, or use devices with more memory."
             )
         setting = replace(setting, batch=setting.batch // 2)
 

@@ -96,18 +96,18 @@ def _project(ranks: Ranks, checkpoints: Any, path: Path, options: TrajectoryOpti
     from landscape_mpi.compute.subspace import one_thread
     from landscape_mpi.jobs.trajectory.axes import choose_axes
     from landscape_mpi.jobs.trajectory.plane_content import write_quietly
-    from landscape_mpi.jobs.trajectory.runs import read_runs
+    from landscape_mpi.jobs.trajectory.trainings import read_trainings
     from landscape_mpi.jobs.trajectory.trajectory_plane import span_plane
 
     kept, files = _files_of(ranks, checkpoints)
     asked = _request(files, path, options)
     axes = agree(ranks, lambda: choose_axes(asked))
-    runs = read_runs(ranks, asked)
+    trainings = read_trainings(ranks, asked)
     with one_thread():
-        plane = span_plane(ranks, runs, axes)
+        plane = span_plane(ranks, trainings, axes)
     on_root(
         ranks,
-        lambda: plane and write_quietly(runs, axes, plane, asked, n_ranks=ranks.size),
+        lambda: plane and write_quietly(trainings, axes, plane, asked, n_ranks=ranks.size),
     )
     del kept  # the temporary folder of weights in memory is no longer needed
 

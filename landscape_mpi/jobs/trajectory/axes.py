@@ -21,7 +21,7 @@ SHAPING = ("x_direction", "y_direction", "components", "mean_centred", "seed", "
 
 
 @dataclass(frozen=True)
-class PathAxes:
+class TrajectoryAxes:
     """Hold the requested directions."""
 
     kinds: tuple[str, str]  # kinds of alpha and beta: pca1, pca2, ..., random or file
@@ -75,7 +75,7 @@ def _ordinal(number: int) -> str:
     return f"{number}th" if number % 100 in {11, 12, 13} else f"{number}{ending}"
 
 
-def choose_axes(asked: TrajectoryRequest) -> PathAxes:
+def choose_axes(asked: TrajectoryRequest) -> TrajectoryAxes:
     """Return the requested directions.
 
     Raises:
@@ -90,7 +90,7 @@ def choose_axes(asked: TrajectoryRequest) -> PathAxes:
                 f"--{clash[0].replace('_', '-')}: applies to directions that are made, but "
                 f"--directions {asked.directions} reads them from a file. Leave out one of them."
             )
-        return PathAxes(("file", "file"), 0, False, 0, "none", asked.directions)
+        return TrajectoryAxes(("file", "file"), 0, False, 0, "none", asked.directions)
     kinds = (asked.x_direction or "pca1", asked.y_direction or "pca2")
     if kinds[0] == kinds[1] != "random":
         raise InputError(
@@ -107,7 +107,7 @@ def choose_axes(asked: TrajectoryRequest) -> PathAxes:
     n_components = max(n_components, asked.components or 2) if numbers else 0
     seed = 1 if asked.seed is None else asked.seed
     normalize = asked.normalize or "filter"
-    return PathAxes(kinds, n_components, bool(asked.mean_centred), seed, normalize, None)
+    return TrajectoryAxes(kinds, n_components, bool(asked.mean_centred), seed, normalize, None)
 
 
 def _check_kinds(kinds: tuple[str, str], asked: TrajectoryRequest) -> None:

@@ -1,4 +1,4 @@
-"""Write the file of a plane of runs, and print its messages."""
+"""Write the file of a plane of trainings, and print its messages."""
 
 from __future__ import annotations
 
@@ -7,81 +7,83 @@ import numpy as np
 from landscape_mpi.compute import directions
 from landscape_mpi.engine import provenance
 from landscape_mpi.engine.direction_kind import AXES
-from landscape_mpi.jobs.trajectory.axes import PathAxes
+from landscape_mpi.jobs.trajectory.axes import TrajectoryAxes
 from landscape_mpi.jobs.trajectory.request import TrajectoryRequest
-from landscape_mpi.jobs.trajectory.runs import Runs
-from landscape_mpi.jobs.trajectory.trajectory_plane import PathPlane
+from landscape_mpi.jobs.trajectory.trainings import Trainings
+from landscape_mpi.jobs.trajectory.trajectory_plane import TrajectoryPlane
 from landscape_mpi.store.plane_file import PlaneContent, write_plane
-from landscape_mpi.store.trajectory import RunPath, Trajectory
+from landscape_mpi.store.trajectory import Trajectories, Trajectory
 from landscape_mpi.zoo.training_run import TrainingRun
 
 
-def say_runs(runs: Runs) -> None:
+def say_trainings(trainings: Trainings) -> None:
     """Print the found checkpoints and their order."""
-    for words in runs.said:
+    for words in trainings.said:
         print(words)
-    layout = runs.layout
+    layout = trainings.layout
     print(f"{layout.n_weights:,} weights in {len(layout.shapes)} tensors move", end="; ")
-    print(f"center: {runs.center}", flush=True)
+    print(f"center: {trainings.center}", flush=True)
 
 
-def write_path(
-    runs: Runs,
-    axes: PathAxes,
-    plane: PathPlane | None,
+def write_and_say(
+    trainings: Trainings,
+    axes: TrajectoryAxes,
+    plane: TrajectoryPlane | None,
     asked: TrajectoryRequest,
     *,
     n_ranks: int,
 ) -> None:
     """Write the plane file, and print its content. Local; call it on rank 0."""
     assert plane is not None
-    trajectory = write_quietly(runs, axes, plane, asked, n_ranks=n_ranks)
-    _say_paths(trajectory, plane)
-    key = "" if runs.key is None else f" --checkpoint-key {runs.key}"
+    trajectories = write_quietly(trainings, axes, plane, asked, n_ranks=n_ranks)
+    _say_trajectories(trajectories, plane)
+    key = "" if trainings.key is None else f" --checkpoint-key {trainings.key}"
     print(
         f"done: {asked.out}; next: python -m landscape_mpi.surface --directions {asked.out} "
-        f"--fit-path --checkpoint {runs.center}{key} ...",
+        f"--fit-path --checkpoint {trainings.center}{key} ...",
         flush=True,
     )
 
 
 def write_quietly(
-    runs: Runs,
-    axes: PathAxes,
-    plane: PathPlane,
+    trainings: Trainings,
+    axes: TrajectoryAxes,
+    plane: TrajectoryPlane,
     asked: TrajectoryRequest,
     *,
     n_ranks: int,
-) -> Trajectory:
+) -> Trajectories:
     """Write the plane file. Local; call it on rank 0.
 
     Returns:
-        Coordinates of the runs in the plane.
+        Coordinates of the trainings in the plane.
     """
-    trajectory = describe_paths(runs, axes, plane)
-    vectors = {a: runs.layout.unflatten(v) for a, v in zip(AXES, plane.vectors, strict=True)}
-    header = runs.headers[runs.center]
+    trajectories = describe_trajectories(trainings, axes, plane)
+    vectors = {a: trainings.layout.unflatten(v) for a, v in zip(AXES, plane.vectors, strict=True)}
+    header = trainings.headers[trainings.center]
     attributes = {
         "directions": _describe_directions(axes, vectors, asked),
         "provenance": {
             **provenance.made_by("landscape_mpi.trajectory"),
             "written": provenance.now(),
             "ranks": n_ranks,
-            "center": str(runs.center),
-            "checkpoint_key": runs.key or "none",
+            "center": str(trainings.center),
+            "checkpoint_key": trainings.key or "none",
             "center_file_sha256": header.sha256,
         },
     }
-    write_plane(asked.out, PlaneContent(vectors, trajectory, attributes))
-    return trajectory
+    write_plane(asked.out, PlaneContent(vectors, trajectories, attributes))
+    return trajectories
 
 
-def describe_paths(runs: Runs, axes: PathAxes, plane: PathPlane) -> Trajectory:
+def describe_trajectories(
+    trainings: Trainings, axes: TrajectoryAxes, plane: TrajectoryPlane
+) -> Trajectories:
     """Return the group trajectory/ of the plane."""
     shares = plane.components.shares
-    center = runs.layout.unflatten(plane.center)
+    center = trainings.layout.unflatten(plane.center)
     attributes = {
-        "center": str(runs.center),
+        "center": str(trainings.center),
         "center_sha256": directions.digest(center),
         "label_alpha": axes.label(0, shares),
         "label_beta": axes.label(1, shares),
@@ -89,13 +91,15 @@ def describe_paths(runs: Runs, axes: PathAxes, plane: PathPlane) -> Trajectory:
         "captured_by_component": shares,
         "mean_centred": axes.mean_centred,
     }
-    return Trajectory(tuple(_run_path(runs, run, plane) for run in runs.runs), attributes)
+    return Trajectories(
+        tuple(_trajectory_of(trainings, run, plane) for run in trainings.runs), attributes
+    )
 
 
-def _run_path(runs: Runs, run: TrainingRun, plane: PathPlane) -> RunPath:
-    rows = [runs.files.index(file) for file in run.files]
-    headers = [runs.headers[file] for file in run.files]
-    return RunPath(
+def _trajectory_of(trainings: Trainings, run: TrainingRun, plane: TrajectoryPlane) -> Trajectory:
+    rows = [trainings.files.index(file) for file in run.files]
+    headers = [trainings.headers[file] for file in run.files]
+    return Trajectory(
         name=run.name,
         columns={
             "alpha": plane.coordinates[rows, 0],
@@ -113,7 +117,7 @@ def _run_path(runs: Runs, run: TrainingRun, plane: PathPlane) -> RunPath:
 
 
 def _describe_directions(
-    axes: PathAxes, vectors: dict[str, dict[str, np.ndarray]], asked: TrajectoryRequest
+    axes: TrajectoryAxes, vectors: dict[str, dict[str, np.ndarray]], asked: TrajectoryRequest
 ) -> dict[str, object]:
     described: dict[str, object] = {
         "source": str(axes.file) if axes.file else ", ".join(axes.kinds),
@@ -129,14 +133,14 @@ def _describe_directions(
     return described
 
 
-def _say_paths(trajectory: Trajectory, plane: PathPlane) -> None:
+def _say_trajectories(trajectories: Trajectories, plane: TrajectoryPlane) -> None:
     shares = plane.components.shares
     if len(shares):
-        mean = " about the mean" if trajectory.attributes["mean_centred"] else ""
+        mean = " about the mean" if trajectories.attributes["mean_centred"] else ""
         listed = ", ".join(f"{100 * share:.2f} %" for share in shares)
         print(f"principal components capture {listed} of the squared distances{mean}")
     print(f"the plane holds {100 * plane.captured:.2f} % of the squared distances from the center")
-    for run in trajectory.runs:
+    for run in trajectories.runs:
         print(
             f"{run.name}: alpha {run['alpha'].min():.4g} to {run['alpha'].max():.4g}, beta "
             f"{run['beta'].min():.4g} to {run['beta'].max():.4g}, residual up to "

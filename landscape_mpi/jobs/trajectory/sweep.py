@@ -17,7 +17,7 @@ import torch
 
 from landscape_mpi.cluster.communicator import ROOT, Ranks, agree
 from landscape_mpi.compute.subspace import chunk_length, differences
-from landscape_mpi.jobs.trajectory.runs import Runs
+from landscape_mpi.jobs.trajectory.trainings import Trainings
 from landscape_mpi.zoo.weight_vector import read_stretch
 
 T = TypeVar("T")
@@ -36,12 +36,12 @@ class Stretch:
 class Sweep:
     """Read the weights of all checkpoints chunk by chunk, any number of times."""
 
-    def __init__(self, ranks: Ranks, runs: Runs) -> None:
+    def __init__(self, ranks: Ranks, trainings: Trainings) -> None:
         """Divide the weights into slabs. Local."""
         self._ranks = ranks
-        self._runs = runs
-        self._n_weights = runs.layout.n_weights
-        n_files = len(runs.files) + 1  # the files and the center
+        self._trainings = trainings
+        self._n_weights = trainings.layout.n_weights
+        n_files = len(trainings.files) + 1  # the files and the center
         self._chunk = chunk_length(n_files, self._n_weights)
         n_chunks = -(-self._n_weights // self._chunk)
         fit = max(1, SLAB_BYTES // (4 * n_files * self._chunk))
@@ -87,11 +87,13 @@ class Sweep:
         if self._kept is not None and self._kept[0] == start:
             return self._kept[1]
         self._kept = None  # freed before the next one is allocated
-        runs = self._runs
+        trainings = self._trainings
         n = min(self._slab, self._n_weights - start)
-        slab = np.empty((len(runs.files) + 1, n), np.float32)
-        for row, file in zip(slab, (*runs.files, runs.center), strict=True):
-            read_stretch(file, runs.layout, start, row, trust=runs.trust, key=runs.key)
+        slab = np.empty((len(trainings.files) + 1, n), np.float32)
+        for row, file in zip(slab, (*trainings.files, trainings.center), strict=True):
+            read_stretch(
+                file, trainings.layout, start, row, trust=trainings.trust, key=trainings.key
+            )
         if self.n_waves == 1:
             self._kept = start, slab
         return slab

@@ -17,7 +17,7 @@ import numpy as np
 from landscape_mpi.store.lines import labels_of, names_of, pairs_of
 from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.store.trajectory import RunPath
+from landscape_mpi.store.trajectory import Trajectory
 from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.common_heights import find_common
 from landscape_mpi.views.default_scale import DefaultScale, default_scale
@@ -190,11 +190,11 @@ def lines_of(surface: Surface) -> list[str]:
 def _paths(surface: Surface) -> list[Packed]:
     if surface.curve is not None:
         return _curve_paths(surface.curve)
-    runs = surface.trajectory.runs if surface.trajectory is not None else ()
-    return [_run_path(run, RUN_COLORS[k % len(RUN_COLORS)]) for k, run in enumerate(runs)]
+    runs = surface.trajectories.runs if surface.trajectories is not None else ()
+    return [_packed_trajectory(run, RUN_COLORS[k % len(RUN_COLORS)]) for k, run in enumerate(runs)]
 
 
-def _run_path(run: RunPath, color: str) -> Packed:
+def _packed_trajectory(run: Trajectory, color: str) -> Packed:
     return {
         "name": run.name,
         "color": color,

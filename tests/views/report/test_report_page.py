@@ -23,7 +23,7 @@ from open_page import (
 from surface_files import plane, write_surface
 
 from landscape_mpi import report
-from landscape_mpi.store.trajectory import RunPath, Trajectory, write_trajectory
+from landscape_mpi.store.trajectory import Trajectories, Trajectory, write_trajectories
 
 ALPHA, BETA = np.linspace(-1, 1, 13), np.linspace(-1, 1.5, 11)
 OTHER = np.linspace(-1, 1, 9)
@@ -47,9 +47,9 @@ def page(browser, tmp_path_factory):
     columns = {"alpha": t - 0.9, "beta": 0 * t, "residual": 0 * t, "epoch": t}
     columns["lr"] = np.array([0.1, 0.1, 0.01, 0.01, 0.01])
     texts = {"file": ("x",) * 5, "file_sha256": ("x",) * 5}
-    path = Trajectory((RunPath("run", columns, texts, np.zeros((5, 2))),), {"center": "x"})
+    path = Trajectories((Trajectory("run", columns, texts, np.zeros((5, 2))),), {"center": "x"})
     with h5py.File(first, "r+") as file:
-        write_trajectory(file, path)
+        write_trajectories(file, path)
     broken = plane(OTHER, OTHER, slope)
     broken[0, 0] = np.nan
     second = write_surface(folder / "second.h5", OTHER, OTHER, {"train_loss": broken})

@@ -1,4 +1,4 @@
-"""Find the runs of a plane, and read and compare their files one by one."""
+"""Find the trainings of a plane, and read and compare their files one by one."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from landscape_mpi.zoo.weight_vector import (
 
 
 @dataclass(frozen=True)
-class Runs:
-    """Hold the checkpoints of all runs, each once, and the moving tensors; same on every rank."""
+class Trainings:
+    """Hold the checkpoints of all trainings, each once, and the moving tensors, on every rank."""
 
     runs: tuple[TrainingRun, ...]
     headers: dict[Path, Header]  # headers of every file and of the center
@@ -53,8 +53,8 @@ class Runs:
         return np.flatnonzero(others)
 
 
-def read_runs(ranks: Ranks, asked: TrajectoryRequest) -> Runs:
-    """Find the runs, and read every file's header. Collective over the ranks.
+def read_trainings(ranks: Ranks, asked: TrajectoryRequest) -> Trainings:
+    """Find the trainings, and read every file's header. Collective over the ranks.
 
     Args:
         ranks: All ranks of the run; each one reads its share of the files.
@@ -73,7 +73,7 @@ def read_runs(ranks: Ranks, asked: TrajectoryRequest) -> Runs:
     layout = agree(
         ranks, lambda: _choose(headers, [*files, center], center, asked.ignore or (), states)
     )
-    return Runs(
+    return Trainings(
         runs,
         headers,
         files,
