@@ -63,6 +63,13 @@ def run_alone(words: Sequence[str | os.PathLike[str]], *, threads: int = 2) -> E
     return Ended(status, said.getvalue())
 
 
+def output_of(words: Sequence[str | os.PathLike[str]]) -> str:
+    """Return the output of a command for ranks that succeeds; see run_alone."""
+    ended = run_alone(words)
+    assert ended.status == 0, ended.words
+    return ended.words
+
+
 def said_by(*words: object) -> str:
     """Run a module of the package as ``python -m`` does, and return what it printed.
 

@@ -1,9 +1,12 @@
-"""Write runs of checkpoints whose path is known, and read planes with h5py alone."""
+"""Write runs of checkpoints of a known trajectory, make planes, and read them by h5py alone."""
 
 import h5py
 import numpy as np
 import torch
 
+from landscape_mpi import trajectory
+from landscape_mpi.cluster import guard
+from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.zoo.checkpoint import write_checkpoint
 from landscape_mpi.zoo.networks import build_network
 
@@ -78,3 +81,10 @@ def content_of(path):
     with h5py.File(path) as file:
         file.visititems(lambda name, node: visit(name, node))
     return content
+
+
+def make_plane(*argv):
+    """Run landscape_mpi.trajectory in this process, as one rank; return its status."""
+    words = [str(word) for word in argv]
+    options, problem = guard.parse_or_problem(trajectory.parse, words)
+    return guard.run_guarded(trajectory.main, options, problem, start_ranks())

@@ -17,7 +17,7 @@ import pytest
 import torch
 from folders import TESTS
 from libraries import imported
-from one_process import run_alone
+from one_process import output_of, run_alone
 from problems.plain import LOOPS
 from torch.optim.swa_utils import update_bn
 
@@ -81,12 +81,6 @@ def rise(values):
     return max(values - ((1 - t) * values[0] + t * values[-1]))
 
 
-def run(words):
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
-    return ended.words
-
-
 def same_bits(first, second, names):
     with h5py.File(first) as one, h5py.File(second) as two:
         for name in names:
@@ -107,7 +101,7 @@ def test_barriers_are_those_of_a_plain_loop_on_one_rank_and_on_two(name, tmp_pat
     states = [torch.load(path) for path in files]
     alone, together = tmp_path / "1.h5", tmp_path / "2.h5"
     words = ["landscape_mpi.curve", "barriers", *files, f"--problem=problems.{name}:problem"]
-    said = run([*words, "--points=4", f"--out={alone}"])
+    said = output_of([*words, "--points=4", f"--out={alone}"])
     on_ranks(2, [*words, "--points=4", f"--out={together}"], cwd=TESTS, check=True)
     same_bits(alone, together, [f"train_{metric}" for metric in metrics])
     places, ends = np.linspace(0, 1, 4), plain_at_ends(name, states)
@@ -164,10 +158,10 @@ def with_metrics(tmp_path, monkeypatch):
         torch.save(torch.nn.Linear(4, 3).state_dict(), files[-1])
     lines, curve, along = (tmp_path / name for name in ("lines.h5", "curve.pt", "along.h5"))
     command = "landscape_mpi.curve"
-    said = run([command, "barriers", *files, *problem, f"--out={lines}"])
+    said = output_of([command, "barriers", *files, *problem, f"--out={lines}"])
     ends = [f"--start={files[0]}", f"--end={files[1]}", "--epochs=1"]
-    run([command, "train", *ends, problem[0], f"--out={curve}"])
-    said += run([command, "evaluate", curve, problem[1], f"--out={along}"])
+    output_of([command, "train", *ends, problem[0], f"--out={curve}"])
+    said += output_of([command, "evaluate", curve, problem[1], f"--out={along}"])
     yield read_surface(lines), read_surface(along), said
     sys.modules.pop("metric_problems", None)
 
@@ -211,9 +205,11 @@ def test_the_same_command_again_computes_nothing(tmp_path):
     files = perturbed("forecast", tmp_path, (1, 2))
     out = tmp_path / "lines.h5"
     words = ["landscape_mpi.curve", "barriers", *files, "--problem=problems.forecast:problem"]
-    run([*words, "--points=3", f"--out={out}"])
+    output_of([*words, "--points=3", f"--out={out}"])
     before = out.with_suffix(".csv").read_bytes()
-    assert "all 3 points are done, nothing is left" in run([*words, "--points=3", f"--out={out}"])
+    assert "all 3 points are done, nothing is left" in output_of(
+        [*words, "--points=3", f"--out={out}"]
+    )
     assert out.with_suffix(".csv").read_bytes() == before
 
 
@@ -310,7 +306,7 @@ def mean_loss(module, network, split):
 def test_statistics_are_measured_at_every_place_of_a_line(normed, tmp_path, on_ranks):
     words = ["landscape_mpi.curve", "barriers", "--problem=normed:problem", "--points=5"]
     words += ["a.pt", "b.pt", "--splits=train,test"]
-    run([*words, "--out=lines.h5"])
+    output_of([*words, "--out=lines.h5"])
     on_ranks(2, [*words, "--out=ranks.h5"], cwd=tmp_path, check=True)
     same_bits("lines.h5", "ranks.h5", ["train_loss", "test_loss"])
     with h5py.File("lines.h5") as file:
@@ -321,12 +317,12 @@ def test_statistics_are_measured_at_every_place_of_a_line(normed, tmp_path, on_r
             for split in ("train", "test"):
                 expected = mean_loss(normed, network, split)
                 assert file[f"{split}_loss"][row, 0] == pytest.approx(expected, rel=1e-5)
-    assert "all 5 points are done, nothing is left" in run([*words, "--out=lines.h5"])
+    assert "all 5 points are done, nothing is left" in output_of([*words, "--out=lines.h5"])
 
 
 def test_statistics_that_all_have_stay_as_they_are(normed):
     words = ["landscape_mpi.curve", "barriers", "--problem=normed:problem", "--points=3"]
-    run([*words, "b.pt", "c.pt", "--out=lines.h5"])
+    output_of([*words, "b.pt", "c.pt", "--out=lines.h5"])
     states = [torch.load(f"{name}.pt") for name in "bc"]
     network = normed.Network().eval()
     middle = {k: (states[0][k] + states[1][k]) / 2 for k in states[0] if "num" not in k}
@@ -339,9 +335,9 @@ def test_statistics_that_all_have_stay_as_they_are(normed):
 
 def test_statistics_are_measured_at_every_place_of_a_curve(normed, tmp_path, on_ranks):
     words = ["landscape_mpi.curve", "train", "--problem=normed:problem", "--epochs=2"]
-    run([*words, "--start=a.pt", "--end=b.pt", "--bends=3", "--device=cpu", "--out=curve.pt"])
+    output_of([*words, "--start=a.pt", "--end=b.pt", "--bends=3", "--device=cpu", "--out=curve.pt"])
     words = ["landscape_mpi.curve", "evaluate", "curve.pt", "--points=3"]
-    run([*words, "--out=curve.h5"])
+    output_of([*words, "--out=curve.h5"])
     on_ranks(3, [*words, "--out=ranks.h5"], cwd=tmp_path, check=True)
     same_bits("curve.h5", "ranks.h5", ["train_loss", "test_loss"])
     content = torch.load("curve.pt", weights_only=True)
@@ -354,10 +350,12 @@ def test_statistics_are_measured_at_every_place_of_a_curve(normed, tmp_path, on_
             network = measured(normed, {f"bend{k}": w for k, w in enumerate(of_place)})
             expected = mean_loss(normed, network, "train")
             assert file["train_loss"][row, 0] == pytest.approx(expected, rel=1e-5)
-    said = run(["landscape_mpi.curve", "plane", "curve.pt", "--out=plane.h5"])
+    said = output_of(["landscape_mpi.curve", "plane", "curve.pt", "--out=plane.h5"])
     assert "--checkpoint curve.pt --batch-norm reestimate --problem normed:problem ..." in said
     plane = ["--directions=plane.h5", "--checkpoint=curve.pt", "--batch-norm=reestimate"]
-    run(["landscape_mpi.surface", "--problem=normed:problem", *plane, "--x=0:1:2", "--out=s.h5"])
+    output_of(
+        ["landscape_mpi.surface", "--problem=normed:problem", *plane, "--x=0:1:2", "--out=s.h5"]
+    )
     with h5py.File("s.h5") as file:  # the center is the start
         expected = mean_loss(normed, measured(normed, {"a": 1.0}), "train")
         assert file["train_loss"][0, 0] == pytest.approx(expected, rel=1e-5)
@@ -402,7 +400,7 @@ def joined(tmp_path_factory):
     files = perturbed("heat_equation", folder, (1, 2), double=True)
     words = ["landscape_mpi.curve", "train", f"--problem={PINN}", "--epochs=20", "--lr=0.002"]
     words += [f"--start={files[0]}", f"--end={files[1]}", "--weight-decay=0", "--threads=1"]
-    said = run([*words, f"--out={folder / 'curve.pt'}"])
+    said = output_of([*words, f"--out={folder / 'curve.pt'}"])
     return folder / "curve.pt", [*words, f"--out={folder / 'curve.pt'}"], said
 
 
@@ -429,7 +427,7 @@ def test_losses_along_a_curve_are_those_of_a_plain_loop_on_one_rank_and_on_two(
     states = torch.load(path)["points"]
     alone, together = tmp_path / "1.h5", tmp_path / "2.h5"
     words = ["landscape_mpi.curve", "evaluate", path, "--points=5"]
-    said = run([*words, f"--out={alone}"])
+    said = output_of([*words, f"--out={alone}"])
     on_ranks(2, [*words, f"--out={together}"], cwd=TESTS, check=True)
     same_bits(alone, together, ["train_loss", "train_distance", "arc_length"])
     places = np.linspace(0, 1, 5)
@@ -443,7 +441,7 @@ def test_losses_along_a_curve_are_those_of_a_plain_loop_on_one_rank_and_on_two(
         assert file.attrs["problem"] == PINN
     assert "train_loss, curve: ends" in said
     named = tmp_path / "named.h5"
-    run([*words, f"--problem={PINN}", f"--out={named}"])
+    output_of([*words, f"--problem={PINN}", f"--out={named}"])
     same_bits(alone, named, ["train_loss"])
 
 
@@ -452,8 +450,8 @@ def test_tied_weights_move_together_along_a_curve(tmp_path):
     files = perturbed("language_model", tmp_path, (1, 2))
     curve, out = tmp_path / "curve.pt", tmp_path / "curve.h5"
     words = ["--problem=problems.language_model:problem", "--epochs=2", f"--start={files[0]}"]
-    run(["landscape_mpi.curve", "train", *words, f"--end={files[1]}", f"--out={curve}"])
-    run(["landscape_mpi.curve", "evaluate", curve, "--points=3", f"--out={out}"])
+    output_of(["landscape_mpi.curve", "train", *words, f"--end={files[1]}", f"--out={curve}"])
+    output_of(["landscape_mpi.curve", "evaluate", curve, "--points=3", f"--out={out}"])
     states = torch.load(curve)["points"]
     expected = plain_along("language_model", states, np.linspace(0, 1, 3), bezier)
     with h5py.File(out) as file:
@@ -462,10 +460,10 @@ def test_tied_weights_move_together_along_a_curve(tmp_path):
 
 def test_the_plane_of_a_curve_is_a_surface_of_its_problem(joined, tmp_path):
     path, plane, out = joined[0], tmp_path / "plane.h5", tmp_path / "surface.h5"
-    said = run(["landscape_mpi.curve", "plane", path, f"--out={plane}"])
+    said = output_of(["landscape_mpi.curve", "plane", path, f"--out={plane}"])
     assert f"--checkpoint {path} --problem {PINN} ...\n" in said
     words = ["landscape_mpi.surface", f"--problem={PINN}", f"--checkpoint={path}"]
-    run([*words, f"--directions={plane}", "--x=0:1:2", "--y=0:1:2", f"--out={out}"])
+    output_of([*words, f"--directions={plane}", "--x=0:1:2", "--y=0:1:2", f"--out={out}"])
     state = torch.load(path)["points"][0]
     expected = plain_along("heat_equation", (state,), [0.0], lambda t: (1,))["loss"][0]
     with h5py.File(out) as file:
@@ -487,8 +485,8 @@ def test_a_curve_in_training_goes_on_to_the_same_bits(joined, tmp_path, monkeypa
         patched.setattr(Trainer, "run_epoch", broken)
         assert run_alone(words).status == 2
     half = ["landscape_mpi.curve", "evaluate", again, "--points=2", f"--out={tmp_path / 'half.h5'}"]
-    assert f"{again}: is still in training, 7 of 20 epochs done" in run(half)
-    assert "resuming: 7 of 20 epochs are done" in run(words)
+    assert f"{again}: is still in training, 7 of 20 epochs done" in output_of(half)
+    assert "resuming: 7 of 20 epochs are done" in output_of(words)
     one, other = torch.load(path)["points"], torch.load(again)["points"]
     assert all(torch.equal(one[1][name], other[1][name]) for name in one[1])
 

@@ -2,7 +2,6 @@
 that nobody disturbs beside one that is stopped and one on several ranks; the sentences.
 """
 
-import csv
 import getpass
 import math
 import os
@@ -15,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from csv_rows import rows_of
 from pytest_mpi import parallel_assert
 from refusals import refused
 from torch import nn
@@ -110,9 +110,8 @@ def worth(prediction):
     return loss / len(targets), 100 * wrong / len(targets)
 
 
-def rows_of(folder):
-    with (folder / "comparison.csv").open() as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
+def comparison_of(folder):
+    return {row["name"]: row for row in rows_of(folder / "comparison.csv")}
 
 
 def test_a_run_fills_its_folder(folder):
@@ -156,7 +155,7 @@ def test_the_trace_is_what_the_members_are(folder):
 def test_the_comparison_is_that_of_a_plain_loop(folder):
     members = [probabilities_of(folder / f"whole/member_00{k}.pt") for k in (1, 2, 3)]
     others = [probabilities_of(folder / name) for name in ("a.pt", "b.pt")]
-    rows, content = rows_of(folder / "whole"), read_ensemble(folder / "whole")
+    rows, content = comparison_of(folder / "whole"), read_ensemble(folder / "whole")
     expected = {
         "one network": (1, "5.0", worth(probabilities_of(folder / "single.pt"))),
         "mean FGE member": (1, "", np.mean([worth(one) for one in members], axis=0)),
@@ -259,10 +258,10 @@ def test_ranks_evaluate_the_members_with_the_same_bits(inside, on_ranks):
 def test_the_same_command_compares_with_others(inside, capsys):
     shutil.copytree(inside / "whole", inside / "others")
     assert main([*CYCLES, "--start=start.pt", "--run=others", "--independent", "a.pt"]) == 0
-    rows = rows_of(inside / "others")
+    rows = comparison_of(inside / "others")
     assert "one network" not in rows
     assert rows["independent ensemble"]["networks"] == "1"
-    assert rows["FGE ensemble"] == rows_of(inside / "whole")["FGE ensemble"]
+    assert rows["FGE ensemble"] == comparison_of(inside / "whole")["FGE ensemble"]
 
 
 @pytest.mark.parallel([1, 2, 4])

@@ -7,7 +7,6 @@ compared bit for bit; the messages.
 
 from __future__ import annotations
 
-import csv
 import math
 import shutil
 import sys
@@ -17,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from csv_rows import rows_of
 from one_process import printed, run_alone
 from problems.plain import seeded
 from torch import nn
@@ -186,9 +186,8 @@ def loss_by_hand(state):
     return values_by_hand(state)["loss"]
 
 
-def rows_of(folder):
-    with (folder / "comparison.csv").open() as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
+def comparison_of(folder):
+    return {row["name"]: row for row in rows_of(folder / "comparison.csv")}
 
 
 def mean_of(found):
@@ -213,7 +212,7 @@ def average_by_hand(folder):
 
 
 def test_the_values_are_those_of_a_plain_loop(folder):
-    rows, content = rows_of(folder / "whole"), read_ensemble(folder / "whole")
+    rows, content = comparison_of(folder / "whole"), read_ensemble(folder / "whole")
     table = content.tables["comparison"]
     expected = expected_values(folder)
     assert list(rows) == list(expected) == table["name"].tolist()
@@ -279,7 +278,7 @@ def test_nothing_in_the_file_stands_for_what_is_not_known(folder):
                 is_epochs = (table, column) == ("comparison", "epochs")
                 assert is_epochs or np.isfinite(values.astype(float)).all()
         assert file.attrs["problem"] == f"{NAME}:problem"
-    assert list(rows_of(folder / "whole")["one network"]) == [
+    assert list(comparison_of(folder / "whole")["one network"]) == [
         "name",
         "networks",
         "epochs",
@@ -305,7 +304,7 @@ def test_the_log_says_what_is_left_out(folder):
         "test error",
     ]
     line = next(line for line in lines if line.startswith("SWA of its members"))
-    row = rows_of(folder / "whole")["SWA of its members"]
+    row = comparison_of(folder / "whole")["SWA of its members"]
     told = [float(word) for word in line.split()[-4:]]
     known = [float(row[f"test_{name}"]) for name in ("loss", "size", "root", "error")]
     assert told == pytest.approx(known, rel=1e-3)
@@ -365,7 +364,7 @@ def test_two_ranks_compare_to_the_same_bits(inside, on_ranks):
     run(*CYCLES, "--start=start.pt", "--run=shared")
     done = on_ranks(2, [*words, *COMPARED], cwd=inside, check=True)
     assert "resuming: 6 of 6 epochs are done" in done.stdout
-    assert rows_of(inside / "shared") == rows_of(inside / "whole")
+    assert comparison_of(inside / "shared") == comparison_of(inside / "whole")
 
 
 def test_two_ranks_train_together(inside, on_ranks):
@@ -456,7 +455,10 @@ def test_the_average_has_running_statistics_as_update_bn_gives_them(normed):
             (network(batch["x"]) - batch["y"]).square().flatten()
             for batch in of_module("data")()["test"]
         ]
-    row, loss = rows_of(normed / "normed")["SWA of its members"], float(torch.cat(losses).mean())
+    row, loss = (
+        comparison_of(normed / "normed")["SWA of its members"],
+        float(torch.cat(losses).mean()),
+    )
     assert float(row["test_loss"]) == pytest.approx(loss, rel=1e-5)
     assert float(row["test_root"]) == pytest.approx(math.sqrt(loss), rel=1e-5)
 
@@ -468,7 +470,7 @@ def test_two_ranks_measure_statistics_to_the_same_bits(normed, on_ranks):
     words = ["landscape_mpi.ensemble", *NORMED, "--start=normed_start.pt", "--run=normed_on_ranks"]
     done = on_ranks(2, words, cwd=normed, check=True)
     assert "resuming: 6 of 6 epochs are done" in done.stdout
-    assert rows_of(normed / "normed_on_ranks") == rows_of(normed / "normed")
+    assert comparison_of(normed / "normed_on_ranks") == comparison_of(normed / "normed")
     one, two = (state_of(normed / f"{name}/swa.pt") for name in ("normed", "normed_on_ranks"))
     assert all(torch.equal(one[name], two[name]) for name in one)
 

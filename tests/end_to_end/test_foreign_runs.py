@@ -15,10 +15,8 @@ import safetensors.torch
 import torch
 from curve_runs import run as curve
 from torch import nn
+from training_runs import make_plane
 
-from landscape_mpi import trajectory
-from landscape_mpi.cluster import guard
-from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.store.plane_path import path_of
 
 N_EPOCHS = 7
@@ -129,12 +127,6 @@ WRITERS = {
 }
 
 
-def make(*argv):
-    words = [str(word) for word in argv]
-    options, problem = guard.parse_or_problem(trajectory.parse, words)
-    return guard.run_guarded(trajectory.main, options, problem, start_ranks())
-
-
 @pytest.mark.parametrize("kind", WRITERS)
 def test_the_path_is_that_of_the_epochs(kind, states, tmp_path, capfd):
     write, words = WRITERS[kind]
@@ -142,7 +134,7 @@ def test_the_path_is_that_of_the_epochs(kind, states, tmp_path, capfd):
     folder.mkdir()
     write(folder, states)
     key = ("--checkpoint-key=ema.module",) if kind == "averages" else ()
-    assert make(folder, "--out", tmp_path / "plane.h5", *key) == 0
+    assert make_plane(folder, "--out", tmp_path / "plane.h5", *key) == 0
     out = capfd.readouterr().out
     assert f"run: {N_EPOCHS} checkpoints in the order of {words}, " in out
     (path,) = path_of(tmp_path / "plane.h5").runs
@@ -177,7 +169,7 @@ def planes(states, tmp_path_factory):
         for epoch, state in enumerate(states):
             weights = inside(state) if kind == "wrapped" else state
             torch.save({"epoch": epoch, "state_dict": weights}, folder / kind / f"{epoch}.ckpt")
-        assert make(folder / kind, "--out", folder / f"{kind}.h5") == 0
+        assert make_plane(folder / kind, "--out", folder / f"{kind}.h5") == 0
     return folder
 
 
@@ -212,7 +204,7 @@ def test_a_plane_fits_the_network_inside_another_and_the_other_way_round(
 def test_checkpoints_lie_where_they_do_in_the_plane_of_the_other(plane, planes):
     other = {"bare": "wrapped", "wrapped": "bare"}[plane]
     out = planes / f"{plane}_in_{other}.h5"
-    assert make(planes / plane, "--out", out, f"--directions={planes / other}.h5") == 0
+    assert make_plane(planes / plane, "--out", out, f"--directions={planes / other}.h5") == 0
     (here,), (there,) = path_of(out).runs, path_of(planes / f"{other}.h5").runs
     np.testing.assert_allclose(here["alpha"], there["alpha"], atol=1e-6)
 

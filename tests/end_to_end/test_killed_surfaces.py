@@ -10,10 +10,10 @@ import re
 import signal
 import time
 
-import h5py
 import pytest
 from one_process import run_alone
 from sine_network import NETWORK
+from stored_points import assert_same_points, points_of
 from test_adaptive_surface import SLOW
 from test_surface import processes_running
 
@@ -68,20 +68,6 @@ def argv(out, *options):
     return ["landscape_mpi.surface", *COMMON, *options, f"--out={out}"]
 
 
-def stored(path):
-    """Return all datasets of points but those of times and ranks."""
-    with h5py.File(path) as file:
-        names = [name for name in file if name.startswith(("train_", "done", "check_"))]
-        return {name: file[name][...] for name in names}
-
-
-def assert_same(path, reference):
-    expected, found = stored(reference), stored(path)
-    assert found.keys() == expected.keys()
-    for name, values in found.items():
-        assert values.tobytes() == expected[name].tobytes(), name
-
-
 def wait_for_points(process, n_points):
     """Read the log of a run until it has written so many points."""
     seen = []
@@ -104,11 +90,11 @@ def test_a_rank_killed_in_the_middle_of_a_round(kind, made, tmp_path, start_mpie
     time.sleep(0.1)
     os.kill(processes_running(out)[-1], signal.SIGKILL)
     assert process.wait(timeout=60) != 0
-    done, expected = stored(out)["done"], stored(made(*KINDS[kind]))["done"]
+    done, expected = points_of(out)["done"], points_of(made(*KINDS[kind]))["done"]
     assert 200 <= (done == 1).sum() < (expected == 1).sum()
     told = on_ranks(3, command, cwd=tmp_path, check=True)
     assert f"resuming, {(done == 1).sum()} of them done" in told.stdout
-    assert_same(out, made(*KINDS[kind]))
+    assert_same_points(out, made(*KINDS[kind]))
 
 
 @pytest.mark.parametrize(
@@ -121,13 +107,13 @@ def test_a_rank_killed_in_a_write_while_a_run_goes_on_to_a_smaller_error(
     (tmp_path / "small_network.py").write_text(KILLED_IN_A_WRITE)
     out, tighter = tmp_path / "killed.h5", [*KINDS[kind][:-1], "--rtol=0.02"]
     out.write_bytes(made(*KINDS[kind]).read_bytes())
-    before, command = stored(out), argv(out, *tighter, "--write=gather")
+    before, command = points_of(out), argv(out, *tighter, "--write=gather")
     killed = mpiexec(2, command, env={"STEPS": str(OF_ROUND_2[step])}, cwd=tmp_path)
     assert "exited on signal 9" in killed.stderr
-    found = stored(out)
+    found = points_of(out)
     lost = (before["done"] == 1) & (found["done"] == 0)
     is_new = before["train_n_samples"] < found["train_n_samples"]
     assert lost.sum() > 2
     assert (is_new[lost] == (step == "values written")).all()
     on_ranks(3, argv(out, *tighter), cwd=tmp_path, check=True)
-    assert_same(out, made(*tighter))
+    assert_same_points(out, made(*tighter))

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from one_process import run_alone
+from one_process import output_of, run_alone
 
 from landscape_mpi.engine.sampling.order import portions
 from landscape_mpi.store.reader import read_surface
@@ -111,12 +111,6 @@ def of_loss(out, *options, model="build"):
     return [*words, "--splits=train", "--batch=64", *GRID, f"--out={out}", *options]
 
 
-def run(words):
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
-    return ended.words
-
-
 def scope_of(text):
     scope = {}
     exec(text, scope)
@@ -138,7 +132,7 @@ def of_one_rank(folder):
         key = name, rule
         if key not in known:
             known[key] = folder / f"one_{len(known)}.h5"
-            run(of_problem(known[key], *rule, name=name))
+            output_of(of_problem(known[key], *rule, name=name))
         return known[key]
 
     return make
@@ -202,9 +196,9 @@ def test_ranks_that_share_points_give_the_same_bits(of_one_rank, folder, tmp_pat
 def test_it_goes_on_to_a_smaller_error_and_to_all_batches(of_one_rank, tmp_path):
     out = tmp_path / "on.h5"
     out.write_bytes(of_one_rank("problem", *LOOSE).read_bytes())
-    run(of_problem(out, *RULE))
+    output_of(of_problem(out, *RULE))
     assert stored(out) == stored(of_one_rank("problem", *RULE))
-    run(of_problem(out, "--rtol=0", "--atol=0"))
+    output_of(of_problem(out, "--rtol=0", "--atol=0"))
     every, exact = read_surface(out), read_surface(of_one_rank("problem"))
     assert (every.sampling.n_samples["train"] == N_BATCHES).all()
     for name in exact.values:
@@ -222,7 +216,7 @@ def test_a_weighted_loss_is_the_ratio_of_the_samples_of_the_order(tmp_path):
     from landscape_mpi.zoo.datasets import load_dataset
 
     out, scope, data = tmp_path / "weighted.h5", scope_of(LOSSES), load_dataset("digits")
-    run(of_loss(out, "--loss=sampled_losses:weighted", "--rtol=0.02"))
+    output_of(of_loss(out, "--loss=sampled_losses:weighted", "--rtol=0.02"))
     surface, samples = read_surface(out), data.splits["train"]
     n, n_all = int(surface.sampling.n_samples["train"][surface.center]), len(samples.targets)
     assert n < n_all

@@ -13,6 +13,7 @@ import pytest
 import torch
 from one_process import run_alone
 from sine_network import NETWORK
+from stored_points import assert_same_points, points_of
 
 from landscape_mpi.engine.sampling.order import portions
 from landscape_mpi.store.reader import read_surface
@@ -64,23 +65,9 @@ def made(folder, tmp_path_factory):
     return make
 
 
-def stored(path):
-    """Return all datasets of points but those of times and ranks."""
-    with h5py.File(path) as file:
-        names = [n for n in file if n.startswith(("train_", "test_", "done", "check_"))]
-        return {name: file[name][...] for name in names}
-
-
-def assert_same(path, reference):
-    expected, found = stored(reference), stored(path)
-    assert found.keys() == expected.keys()
-    for name, values in found.items():
-        assert values.tobytes() == expected[name].tobytes(), name
-
-
 def test_values_are_those_of_the_samples_taken_and_errors_are_allowed_ones(made):
     path, _ = made(TIGHT)
-    exact, found = stored(made()[0]), stored(path)
+    exact, found = points_of(made()[0]), points_of(path)
     for split in SPLITS:
         n, loss = found[f"{split}_n_samples"], found[f"{split}_loss"]
         errors = found[f"{split}_loss_standard_error"]
@@ -130,7 +117,7 @@ def test_any_number_of_ranks_takes_the_same_samples_and_bits(
     out = tmp_path / "ranks.h5"
     told = on_ranks(n_ranks, argv(out, TIGHT, "--round-seconds=0.1", *options), cwd=folder)
     assert told.returncode == 0, told.stderr
-    assert_same(out, made(TIGHT)[0])
+    assert_same_points(out, made(TIGHT)[0])
 
 
 def copied(path, out, lost=(), *, spoilt=()):
@@ -150,15 +137,15 @@ def copied(path, out, lost=(), *, spoilt=()):
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(made, tmp_path):
     out = copied(made(TIGHT)[0], tmp_path / "killed.h5", lost=range(5, 30), spoilt=range(10, 20))
     assert "resuming, 10 of them done" in run(out, TIGHT)
-    assert_same(out, made(TIGHT)[0])
+    assert_same_points(out, made(TIGHT)[0])
 
 
 @pytest.mark.parametrize("last", [(TIGHT,), ALL])
 def test_a_run_goes_on_to_a_smaller_tolerance_as_if_it_had_been_asked_at_once(last, made, tmp_path):
     out = copied(made(LOOSE)[0], tmp_path / "on.h5")
     run(out, *last)
-    assert_same(out, made(*last)[0])
-    before, after = stored(made(LOOSE)[0]), stored(out)
+    assert_same_points(out, made(*last)[0])
+    before, after = points_of(made(LOOSE)[0]), points_of(out)
     assert (before["train_n_samples"] < after["train_n_samples"]).sum() > 10
     assert read_surface(out).sampling.rule == ("0.03 x loss" if last == (TIGHT,) else "0")
 
@@ -167,11 +154,11 @@ def test_a_kill_while_a_run_goes_on_spoils_no_point(made, tmp_path, folder):
     """A round is written into points that have values: their flags are cleared first."""
     out = copied(made(LOOSE)[0], tmp_path / "on.h5", lost=(3, 4, 20), spoilt=(3, 20))
     run(out, TIGHT)
-    assert_same(out, made(TIGHT)[0])
+    assert_same_points(out, made(TIGHT)[0])
 
 
 def test_all_samples_give_the_loss_of_the_exact_run(made):
-    exact, found = stored(made()[0]), stored(made(*ALL)[0])
+    exact, found = points_of(made()[0]), points_of(made(*ALL)[0])
     assert (found["train_n_samples"] == 1438).all()
     for name in ("train_loss", "train_error", "test_loss", "test_error"):
         assert found[name] == pytest.approx(exact[name], rel=1e-13)
@@ -181,7 +168,7 @@ def test_all_samples_give_the_loss_of_the_exact_run(made):
 @pytest.mark.parametrize("n", [1, 3, 100])
 def test_a_few_samples_are_all_taken_with_the_bits_of_the_exact_run(n, made):
     few = [f"--limit={n}", "--splits=train"]
-    exact, found = stored(made(*few)[0]), stored(made(*few, "--rtol=0.5", "--atol=9")[0])
+    exact, found = points_of(made(*few)[0]), points_of(made(*few, "--rtol=0.5", "--atol=9")[0])
     assert (found["train_n_samples"] == n).all()
     assert not found["train_loss_standard_error"].any()
     for name in ("train_loss", "train_error"):
@@ -235,8 +222,8 @@ TIGHTER = ("--adaptive=0.06", "--rtol=0.01", "--splits=train", "--limit=700")
 
 
 def test_fewer_points_and_fewer_samples_go_together(made):
-    exact = stored(made("--splits=train", "--limit=700", axes=FINE)[0])
-    found = stored(made(*BOTH, axes=FINE)[0])
+    exact = points_of(made("--splits=train", "--limit=700", axes=FINE)[0])
+    found = points_of(made(*BOTH, axes=FINE)[0])
     interpolated = found["done"] == 2
     assert 0.1 < interpolated.mean() < 0.95
     assert (found["train_n_samples"][interpolated] == 0).all()
@@ -284,10 +271,10 @@ def test_going_on_takes_the_samples_that_the_file_lacks_and_no_others(
     begun, last, axes, made, tmp_path, n_taken
 ):
     out = copied(made(*begun, axes=axes)[0], tmp_path / "on.h5")
-    before = stored(out)
+    before = points_of(out)
     n_taken.clear()
     run(out, *last, axes=axes)
-    after = stored(out)
+    after = points_of(out)
     lacking = [
         np.maximum(after[name] - before[name], 0).sum()  # 0 after: interpolated by now
         for name in before
@@ -306,14 +293,14 @@ def test_going_on_takes_the_samples_that_the_file_lacks_and_no_others(
 
 def test_the_noise_of_samples_is_not_refined(made):
     """As few points are computed as if all samples were taken, or 5 % more."""
-    exact = stored(made(BOTH[0], *BOTH[2:], axes=FINE)[0])["done"] == 1
+    exact = points_of(made(BOTH[0], *BOTH[2:], axes=FINE)[0])["done"] == 1
     for options in (BOTH, TIGHTER):
-        sampled = stored(made(*options, axes=FINE)[0])["done"] == 1
+        sampled = points_of(made(*options, axes=FINE)[0])["done"] == 1
         assert sampled.sum() <= 1.05 * exact.sum()
 
 
 def test_no_interpolated_point_states_less_than_the_error_of_the_computed_ones(made):
-    found = stored(made(*BOTH, axes=FINE)[0])
+    found = points_of(made(*BOTH, axes=FINE)[0])
     interpolated = found["done"] == 2
     noise = (found["train_loss"] + 0.1) * np.expm1(0.05)  # of log10(loss + 0.1), at most
     assert (found["train_loss_error"] >= noise * (1 - 1e-9))[interpolated].all()
@@ -326,19 +313,19 @@ def test_both_together_take_the_same_points_on_any_number_of_ranks(
     out = tmp_path / "both.h5"
     told = on_ranks(n_ranks, argv(out, *BOTH, "--round-seconds=0.3", axes=FINE), cwd=folder)
     assert told.returncode == 0, told.stderr
-    assert_same(out, made(*BOTH, axes=FINE)[0])
+    assert_same_points(out, made(*BOTH, axes=FINE)[0])
 
 
 def test_both_together_go_on_after_a_kill_and_to_a_smaller_tolerance(made, tmp_path):
     path = made(*BOTH, axes=FINE)[0]
-    flags = stored(path)["done"].ravel()
+    flags = points_of(path)["done"].ravel()
     lost = np.flatnonzero((flags == 2) | (np.arange(flags.size) % 3 == 0))
     out = copied(path, tmp_path / "killed.h5", lost=lost)
     run(out, *BOTH, axes=FINE)
-    assert_same(out, path)
+    assert_same_points(out, path)
     out = copied(path, tmp_path / "tighter.h5")
     run(out, *TIGHTER, axes=FINE)
-    assert_same(out, made(*TIGHTER, axes=FINE)[0])
+    assert_same_points(out, made(*TIGHTER, axes=FINE)[0])
 
 
 def test_a_smaller_tolerance_takes_out_interpolated_points_and_the_check(made, tmp_path):
@@ -346,7 +333,7 @@ def test_a_smaller_tolerance_takes_out_interpolated_points_and_the_check(made, t
     path = made(*BOTH, axes=FINE)[0]
     out = copied(path, tmp_path / "tighter.h5")
     tighten(out, rtol=0.01, atol=0.0)
-    before, after = stored(path), stored(out)
+    before, after = points_of(path), points_of(out)
     assert np.array_equal(after["done"], np.where(before["done"] == 1, 1, 0))
     assert np.isfinite(before["check_error"]).any()
     assert not np.isfinite(after["check_error"]).any()
@@ -367,7 +354,7 @@ def test_a_sampled_file_has_a_version_that_older_programs_refuse(made):
 
 
 def test_the_reader_tells_estimates_and_their_errors_from_quantities(made):
-    surface, found = read_surface(made(TIGHT)[0]), stored(made(TIGHT)[0])
+    surface, found = read_surface(made(TIGHT)[0]), points_of(made(TIGHT)[0])
     assert set(surface.values) == {"train_loss", "train_error", "test_loss", "test_error"}
     assert read_surface(made()[0]).sampling is None
     sampling = surface.sampling
@@ -386,4 +373,4 @@ def test_a_damaged_estimate_is_damage_and_can_be_repaired(made, tmp_path):
     assert ended.status == 2
     assert "is damaged" in ended.words
     run(out, TIGHT, "--repair")
-    assert_same(out, made(TIGHT)[0])
+    assert_same_points(out, made(TIGHT)[0])

@@ -14,6 +14,7 @@ from refusals import message_of
 from training_runs import (
     content_of,
     directions_of,
+    make_plane,
     matrix_of,
     moving_names,
     small_network,
@@ -21,21 +22,11 @@ from training_runs import (
     write_run,
 )
 
-from landscape_mpi import trajectory
-from landscape_mpi.cluster import guard
-from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.jobs.trajectory import sweep
 from landscape_mpi.store.directions import read_directions, write_directions
 from landscape_mpi.store.plane_path import path_of
 
 COMMAND = "landscape_mpi.trajectory"
-
-
-def make(*argv):
-    """Run the command in this process, as one rank; return its status."""
-    words = [str(word) for word in argv]
-    options, problem = guard.parse_or_problem(trajectory.parse, words)
-    return guard.run_guarded(trajectory.main, options, problem, start_ranks())
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +92,13 @@ def test_weights_that_do_not_fit_into_memory_give_the_same_bits(
     run, plane, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.setattr(sweep, "SLAB_BYTES", 1)  # a chunk is then all that is read at once
-    assert make(run, "--out", tmp_path / "plane.h5", "--components", 3) == 0
+    assert make_plane(run, "--out", tmp_path / "plane.h5", "--components", 3) == 0
     assert content_of(tmp_path / "plane.h5") == content_of(plane)
     assert "inner products: part 2 of" in capfd.readouterr().out
 
 
 def test_about_the_mean_it_is_what_most_programs_take(run, tmp_path):
-    assert make(run, "--out", tmp_path / "p.h5", "--mean-centred") == 0
+    assert make_plane(run, "--out", tmp_path / "p.h5", "--mean-centred") == 0
     matrix = matrix_of(run)[:-1]  # theta_0 to theta_(n-1)
     _, singular, right = np.linalg.svd(matrix - matrix.mean(axis=0), full_matrices=False)
     found = path_of(tmp_path / "p.h5").attributes["captured_by_component"]
@@ -117,7 +108,7 @@ def test_about_the_mean_it_is_what_most_programs_take(run, tmp_path):
 
 
 def test_weights_that_are_ignored_stay_put(run, tmp_path):
-    assert make(run, "--out", tmp_path / "p.h5", "--ignore", "bias,bn") == 0
+    assert make_plane(run, "--out", tmp_path / "p.h5", "--ignore", "bias,bn") == 0
     with h5py.File(tmp_path / "p.h5") as file:
         moved = list(file["directions/alpha"])
     network = small_network()
@@ -129,7 +120,7 @@ def test_weights_that_are_ignored_stay_put(run, tmp_path):
 
 
 def test_states_move_too_where_they_are_asked_for(run, tmp_path):
-    assert make(run, "--out", tmp_path / "p.h5", "--states") == 0
+    assert make_plane(run, "--out", tmp_path / "p.h5", "--states") == 0
     with h5py.File(tmp_path / "p.h5") as file:
         names = set(file["directions/alpha"])
     counters = {n for n in small_network().state_dict() if n.endswith("num_batches_tracked")}
@@ -139,7 +130,7 @@ def test_states_move_too_where_they_are_asked_for(run, tmp_path):
 def test_several_runs_share_the_plane_of_the_first_one_s_end(run, tmp_path):
     other = write_run(tmp_path / "adam", 5, seed=1)
     out = tmp_path / "p.h5"
-    assert make(run, other, "--out", out) == 0
+    assert make_plane(run, other, "--out", out) == 0
     sgd, adam = path_of(out).runs
     assert (sgd.name, adam.name) == ("sgd", "adam")
     center = run / "epoch_0012.pt"
@@ -153,7 +144,7 @@ def test_several_runs_share_the_plane_of_the_first_one_s_end(run, tmp_path):
 
 def test_another_center_is_where_the_plane_goes_through(run, tmp_path):
     center = run / "epoch_0005.pt"
-    assert make(run, "--out", tmp_path / "p.h5", "--center", center) == 0
+    assert make_plane(run, "--out", tmp_path / "p.h5", "--center", center) == 0
     (path,) = path_of(tmp_path / "p.h5").runs
     assert (path["alpha"][5], path["beta"][5]) == (0, 0)
     assert path["alpha"][12] != 0
@@ -161,7 +152,7 @@ def test_another_center_is_where_the_plane_goes_through(run, tmp_path):
 
 def test_a_component_and_a_random_direction_mix(run, plane, tmp_path):
     out = tmp_path / "p.h5"
-    assert make(run, "--out", out, "--y-direction", "random", "--seed", 3) == 0
+    assert make_plane(run, "--out", out, "--y-direction", "random", "--seed", 3) == 0
     mixed = directions_of(out)
     np.testing.assert_array_equal(mixed[0], directions_of(plane)[0])
     norm = np.linalg.norm(weights_of(run / "epoch_0012.pt"))
@@ -174,7 +165,7 @@ def test_a_component_and_a_random_direction_mix(run, plane, tmp_path):
 
 def test_two_random_directions_need_no_components(run, tmp_path):
     kinds = ("--x-direction", "random", "--y-direction", "random")
-    assert make(run, "--out", tmp_path / "p.h5", *kinds) == 0
+    assert make_plane(run, "--out", tmp_path / "p.h5", *kinds) == 0
     read = path_of(tmp_path / "p.h5")
     assert len(read.attributes["captured_by_component"]) == 0
     assert read.runs[0].components.shape == (13, 0)
@@ -184,7 +175,7 @@ def test_two_random_directions_need_no_components(run, tmp_path):
 
 def test_a_random_direction_may_have_the_norm_1_in_each_tensor(run, tmp_path):
     how = ("--y-direction", "random", "--normalize", "dlayer")
-    assert make(run, "--out", tmp_path / "p.h5", *how) == 0
+    assert make_plane(run, "--out", tmp_path / "p.h5", *how) == 0
     found = read_directions(tmp_path / "p.h5")["beta"]
     norms = [np.linalg.norm(values) for values in found.values()]
     np.testing.assert_allclose(norms, np.ones(29), rtol=1e-6)
@@ -230,7 +221,7 @@ def test_points_inside_a_given_plane_come_back(how, tmp_path):
                 for number, values in enumerate(tensors.values()):
                     file[f"{axis}direction/{number}"] = values
     out = tmp_path / "p.h5"
-    assert make(tmp_path / "run", "--out", out, "--directions", tmp_path / "given.h5") == 0
+    assert make_plane(tmp_path / "run", "--out", out, "--directions", tmp_path / "given.h5") == 0
     (path,) = path_of(out).runs
     found = np.stack([path["alpha"], path["beta"]], axis=1)
     np.testing.assert_allclose(found[:3], points, atol=1e-6)
@@ -271,7 +262,8 @@ def test_bad_input_is_one_message_and_no_file(name, run, tmp_path, monkeypatch, 
     torch.save({"other": torch.ones(3)}, "OTHER.pt")
     places = {"RUN": run, "OTHER": "OTHER.pt"}
     found = message_of(
-        make(*[places.get(word, word) for word in argv], "--out", "out.h5"), capfd.readouterr().err
+        make_plane(*[places.get(word, word) for word in argv], "--out", "out.h5"),
+        capfd.readouterr().err,
     )
     assert words in found
     assert [path.name for path in tmp_path.iterdir()] == ["OTHER.pt"]
@@ -303,7 +295,7 @@ def test_directions_of_a_file_that_do_not_fit_are_refused(name, run, tmp_path, c
     axes, words = GIVEN[name]
     given = write_given(tmp_path / "given.h5", **axes)
     assert words in message_of(
-        make(run, "--out", tmp_path / "o.h5", "--directions", given), capfd.readouterr().err
+        make_plane(run, "--out", tmp_path / "o.h5", "--directions", given), capfd.readouterr().err
     )
 
 
@@ -311,14 +303,14 @@ def test_a_list_of_another_length_is_refused(run, tmp_path, capfd):
     with h5py.File(tmp_path / "given.h5", "w") as file:
         file["xdirection/0"] = np.ones(3)
     words = message_of(
-        make(run, "--out", tmp_path / "o.h5", "--directions", tmp_path / "given.h5"),
+        make_plane(run, "--out", tmp_path / "o.h5", "--directions", tmp_path / "given.h5"),
         capfd.readouterr().err,
     )
     assert "holds 1 tensors, but the checkpoints have" in words
 
 
 def test_a_file_that_is_read_is_not_written_over(run, tmp_path, capfd):
-    words = message_of(make(run, "--out", run / "epoch_0003.pt"), capfd.readouterr().err)
+    words = message_of(make_plane(run, "--out", run / "epoch_0003.pt"), capfd.readouterr().err)
     assert "is a file that this command reads" in words
 
 

@@ -4,12 +4,11 @@ Oracle: the pools of a union-find over sorted points, of test_topology.py, and w
 read off by eye; what is drawn is read from the artists.
 """
 
-import csv
-
 import h5py
 import numpy as np
 import pytest
 import surface_files
+from csv_rows import rows_of
 from libraries import needs_gudhi
 from matplotlib.patches import StepPatch
 from test_edge_figures import check, check_texts_are_apart
@@ -69,11 +68,6 @@ def test_persistence_in_decades(three):
     rough = found_in(three, "--log")[0]
     for persistence in (0.0, 0.1, 0.5):
         assert count_basins(rough, persistence) == by_hand(np.log10(ROUGH), persistence)
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_command_writes_picture_and_table_of_all_files(three, capsys):

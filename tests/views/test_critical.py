@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import surface_files
+from figure_texts import legend_texts
 from libraries import needs_gudhi
 from PIL import Image
 
@@ -51,10 +52,6 @@ def markers(axes):
     return found
 
 
-def legend(figure):
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-
-
 @pytest.mark.parametrize("kind", FLAT)
 def test_points_are_marked_where_they_are_larger_where_more_persistent(panel_of, kind):
     figure = PICTURES[kind](panel_of(wells()))
@@ -64,19 +61,19 @@ def test_points_are_marked_where_they_are_larger_where_more_persistent(panel_of,
     assert len(found["saddles"]) == 2
     assert found["minima"][0.0, 0.0] > found["minima"][1.5, 0.25] > found["maxima"][-0.5, 0.0]
     words = ["center (0, 0)", "2 minima", "2 saddles", "1 maximum", "larger: more persistent"]
-    assert legend(figure) == words
+    assert legend_texts(figure) == words
 
 
 def test_weak_points_are_left_out(panel_of):
     figure = PICTURES["filled"](panel_of(wells(), least=3.7))
-    assert legend(figure)[1:] == ["2 minima", "1 saddle", "persistence from 3.7 nat on"]
+    assert legend_texts(figure)[1:] == ["2 minima", "1 saddle", "persistence from 3.7 nat on"]
     logarithmic = panel_of(wells() + 1.0, least=0.5, kind="log")
-    assert legend(PICTURES["filled"](logarithmic))[-1] == "persistence from 0.5 decades on"
+    assert legend_texts(PICTURES["filled"](logarithmic))[-1] == "persistence from 0.5 decades on"
 
 
 def test_a_bowl_has_its_minimum_alone(panel_of):
     figure = PICTURES["contour"](panel_of(1.0 + ALPHA[:, None] ** 2 + BETA**2))
-    assert legend(figure) == ["center (0, 0)", "1 minimum"]
+    assert legend_texts(figure) == ["center (0, 0)", "1 minimum"]
     assert set(markers(figure.axes[0])["minima"]) == {(0.0, 0.0)}
 
 

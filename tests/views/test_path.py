@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
+from figure_texts import legend_texts
 from made_trajectory import make_trajectory
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
@@ -71,10 +72,6 @@ def lines_of(figure, **look):
     return found
 
 
-def legend_of(figure):
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-
-
 @pytest.mark.parametrize("kind", FLAT)
 def test_a_dot_for_every_checkpoint_in_each_run_s_color(kind, figure_of):
     runs = {"sgd": SGD | {"beta": [1.0, 1.5, 0.7, 0.1]}, "adam": ADAM}
@@ -113,7 +110,7 @@ def test_what_stands_in_brackets_stays_in_one_line(length):
 @pytest.mark.parametrize("kind", PLANES)
 def test_the_legend_says_what_is_what(kind, figure_of):
     figure = figure_of(kind, make_trajectory("sgd", **SGD), make_trajectory("$dam", **ADAM))
-    texts = legend_of(figure)
+    texts = legend_texts(figure)
     assert {"sgd: 4 checkpoints", "\\$dam: 3 checkpoints", "end of a path"} <= set(texts)
     assert {"learning rate dropped", "outside the picture: 1 checkpoint"} <= set(texts)
     label = figure.axes[0].get_xlabel().replace("\n", " ")
@@ -123,11 +120,11 @@ def test_the_legend_says_what_is_what(kind, figure_of):
 def test_an_end_that_the_star_of_the_center_hides_is_said_in_words(figure_of):
     both = figure_of("contour", make_trajectory("sgd", **SGD), make_trajectory("adam", **ADAM))
     assert [line.tolist() for line in lines_of(both, marker="D")] == [[[1.0, -0.2]]]
-    assert {"end of a path", "a path ends at the center"} <= set(legend_of(both))
+    assert {"end of a path", "a path ends at the center"} <= set(legend_texts(both))
     alone = figure_of("contour", make_trajectory("sgd", **SGD), make_trajectory("again", **SGD))
     assert not lines_of(alone, marker="D")
-    assert "end of a path" not in legend_of(alone)
-    assert "2 paths end at the center" in legend_of(alone)
+    assert "end of a path" not in legend_texts(alone)
+    assert "2 paths end at the center" in legend_texts(alone)
 
 
 def test_an_end_at_a_center_that_has_no_star_is_marked(file_with_runs):
@@ -137,12 +134,12 @@ def test_an_end_at_a_center_that_has_no_star_is_marked(file_with_runs):
     assert surface.center is None
     figure = PICTURES["surface"](make_panel(surface, "train_loss"))
     assert len(lines_of(figure, marker="D")) == 1
-    assert "end of a path" in legend_of(figure)
+    assert "end of a path" in legend_texts(figure)
 
 
 def test_without_a_drop_nothing_is_red(figure_of):
     figure = figure_of("contour", make_trajectory("sgd", **SGD | {"lr": [0.1, 0.09, 0.08, 0.07]}))
-    assert "learning rate dropped" not in legend_of(figure)
+    assert "learning rate dropped" not in legend_texts(figure)
     assert not lines_of(figure, color=DROPPED)
 
 

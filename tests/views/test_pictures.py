@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import surface_files
+from figure_texts import legend_texts
 from matplotlib.collections import PolyCollection, QuadMesh
 from PIL import Image
 
@@ -48,10 +49,6 @@ def written(figure, tmp_path):
 
 def main_axes(figure):
     return figure.axes[0]
-
-
-def legend_texts(figure):
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 def contour_lines(figure):

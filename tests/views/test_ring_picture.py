@@ -4,13 +4,13 @@ Oracle: on a circle of radius r, 0.1 + 2 alpha^2 + 6 beta^2 has the median 0.1 +
 the directions are below 0.1 + (4 - 2 cos 9 degrees) r^2. What is drawn is read from the artists.
 """
 
-import csv
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import surface_files
+from csv_rows import rows_of
 from matplotlib.figure import Figure
 from test_edge_figures import check, check_texts_are_apart
 
@@ -236,11 +236,6 @@ def test_hard_values_beside_one_another_and_no_text_on_another(write, panels_of,
         for kind in ("linear", None):
             joint = join_rings(panels_of(*chosen, kind=kind))
             check_texts_are_apart(check(joint.draw, tmp_path, columns=columns))
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_command_writes_picture_and_numbers_of_all_files(write, tmp_path, capsys):

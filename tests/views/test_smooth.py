@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import surface_files
+from figure_texts import legend_texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,11 +79,7 @@ def test_the_picture_says_so_and_heat_maps_and_circles_stay_as_computed(panel_of
     as_computed = kind in {"heatmap", "ring"}
     assert ("smoothed: spline, 4 x finer than computed" in texts) != as_computed
     assert (panel is before) == as_computed
-    assert not any("smoothed" in text for text in _texts(PICTURES[kind](before)))
-
-
-def _texts(figure):
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert not any("smoothed" in text for text in legend_texts(PICTURES[kind](before)))
 
 
 def test_two_points_along_an_axis_and_a_constant(panel_of):

@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from figure_texts import legend_texts
 from surface_files import plane, write_surface
 
 from landscape_mpi.store.reader import read_surface
@@ -25,10 +26,6 @@ def marked_surface(path, values, beta):
 @pytest.fixture
 def surface(tmp_path):
     return marked_surface(tmp_path / "a.h5", plane(AXIS, AXIS, lambda a, b: 1 + a + b * b), AXIS)
-
-
-def legend_of(figure):
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 def test_marks_come_back_from_the_file(surface, tmp_path):
@@ -59,7 +56,7 @@ def test_a_plane_shows_letters_and_the_losses_of_grid_points(surface, draw):
     letters = {text.get_text(): tuple(text.xy) for text in axes.texts if text.get_text() in "ABCD"}
     assert letters == {"A": (0.0, 0.0), "B": (1.0, 0.0), "C": (0.31, 1.5)}
     # The third is between grid points, and the fourth outside.
-    assert legend_of(figure)[:3] == ["A: first, 1", r"B: second_\$run, 2", "C: third"]
+    assert legend_texts(figure)[:3] == ["A: first, 1", r"B: second_\$run, 2", "C: third"]
 
 
 def test_a_line_shows_verticals(tmp_path):
@@ -67,6 +64,6 @@ def test_a_line_shows_verticals(tmp_path):
     figure = draw_line([make_panel(surface, "train_loss")])
     letters = [text for text in figure.axes[0].texts if text.get_text() in "ABCD"]
     assert [(t.get_text(), t.xy[0]) for t in letters] == [("A", 0.0), ("B", 1.0), ("C", 0.31)]
-    words = legend_of(figure)
+    words = legend_texts(figure)
     assert words[-3:] == ["A: first, 1", r"B: second_\$run, 2", "C: third"]
     assert not any("center" in word for word in words)
