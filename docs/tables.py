@@ -170,8 +170,11 @@ def ensemble_fields() -> str:
 
 def columns_of(columns: Mapping[str, str]) -> Callable[[], str]:
     """Return the function that makes the table of some columns."""
-    rows = [(code(name), words) for name, words in columns.items()]
-    return lambda: table("column", "", rows=rows)
+
+    def columns_table() -> str:
+        return table("column", "", rows=((code(name), text) for name, text in columns.items()))
+
+    return columns_table
 
 
 def described(fields: Mapping[str, tuple[str, str]]) -> list[tuple[str, ...]]:
