@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The files that the pictures of examples/gallery/ are drawn from: two networks trained on the
-# handwritten digits, one without shortcuts, and what surface, hessian, trajectory, curve and
-# ensemble say of them. examples/gallery_pictures.sh draws them.
+# Compute the files for the pictures of examples/gallery/: train networks on the handwritten digits,
+# with and without shortcuts, and run surface, hessian, trajectory, curve and ensemble on them.
+# examples/gallery_pictures.sh draws the files.
 #
 #   examples/gallery.sh [FOLDER]        on four ranks: RANKS=4
 #
-# What is there is not computed again.
+# The script does not compute existing files again.
 set -euo pipefail
 folder=${1:-build/gallery}
 mkdir -p "$folder"
@@ -13,7 +13,7 @@ cd "$folder"
 on_ranks=(mpirun --bind-to none -n "${RANKS:-2}" python -m)
 data=(--data digits)
 
-# FILE, then the command that makes it; what it printed goes beside the file.
+# FILE, then the command that makes it; its output goes into FILE.txt.
 make_file() {
     local file=$1
     shift
@@ -23,13 +23,13 @@ make_file() {
     touch "$file.done"
 }
 
-# NAME MODEL SEED: 15 epochs, of all of which the weights stay.
+# NAME MODEL SEED: train for 15 epochs, and keep the weights of each.
 network() {
     make_file "$1" python -m landscape_mpi.train --model "$2" "${data[@]}" --epochs 15 --lr 0.02 \
         --seed "$3" --run "$1"
 }
 
-# NAME MODEL RUN, then the points: a surface around the last weights of a run.
+# NAME MODEL RUN, then the points: compute a surface around the last weights of a run.
 surface() {
     local name=$1 model=$2 run=$3
     shift 3
@@ -64,13 +64,13 @@ path_of_a_training() {
 }
 
 curve_between_solutions() {
-    local what=(--model resnet20 "${data[@]}")
-    make_file curve.pt "${on_ranks[@]}" landscape_mpi.curve train "${what[@]}" --kind bezier --bends 3 \
+    local of_network=(--model resnet20 "${data[@]}")
+    make_file curve.pt "${on_ranks[@]}" landscape_mpi.curve train "${of_network[@]}" --kind bezier --bends 3 \
         --start with/epoch_0015.pt --end other/epoch_0015.pt --epochs 30 --lr 0.03 --seed 1 --out curve.pt
     make_file along.h5 "${on_ranks[@]}" landscape_mpi.curve evaluate curve.pt --points 41 --out along.h5
     make_file curve.plane.h5 python -m landscape_mpi.curve plane curve.pt --out curve.plane.h5
     make_file modes.h5 "${on_ranks[@]}" landscape_mpi.surface --directions curve.plane.h5 \
-        --batch-norm reestimate "${what[@]}" --checkpoint curve.pt --limit 1000 --subset first \
+        --batch-norm reestimate "${of_network[@]}" --checkpoint curve.pt --limit 1000 --subset first \
         --x=fit:21 --y=fit:21 --out modes.h5
 }
 
@@ -90,7 +90,7 @@ ensemble() {
         --single with/epoch_0015.pt --independent other/epoch_0015.pt --run fge
 }
 
-# The same directions around the weights of several epochs.
+# Compute surfaces along the same directions around the weights of several epochs.
 surfaces_of_epochs() {
     local epoch
     for epoch in 00 01 02 04 06 08 10 12 15; do

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The pictures of examples/gallery/ and the page that shows each with its command, from the files of
-# examples/gallery.sh. Needs neither torch nor MPI; a Chromium for the last.
+# Draw the pictures of examples/gallery/ from the files of examples/gallery.sh, and write the page
+# that shows each of them with its command. This needs neither torch nor MPI. The last picture needs
+# Chromium.
 #
 #   examples/gallery_pictures.sh [FOLDER [GALLERY]]
 # shellcheck disable=SC2016  # the backticks are Markdown's
@@ -12,7 +13,8 @@ mkdir -p "$gallery"
 cd "$folder"
 markdown=$gallery/README.md
 
-# FILE, then words of the landscape_mpi command that writes it: the picture, under it the command.
+# FILE, then words of the landscape_mpi command that writes it: draw the picture, and show the
+# command under it.
 picture() {
     local file=$1
     shift
@@ -21,8 +23,8 @@ picture() {
     keep "$file" "$*"
 }
 
-# FILE, and the command of it: into the gallery and onto the page; a PNG that would be too large
-# has fewer pixels there.
+# FILE and its command: copy the file into the gallery, and show it on the page. A PNG that is too
+# large gets fewer pixels.
 keep() {
     local file=$1 command=$2 name=${1//\//_} size
     if [ "${file##*.}" = png ]; then
@@ -39,13 +41,13 @@ while os.path.getsize(target) > int(most):
     fi
     size=$(stat -c %s "$gallery/$name")
     if [ "$size" -gt $MOST_BYTES ]; then
-        echo "$name has $size bytes, and at most $MOST_BYTES are wanted" >&2
+        echo "$name has $size bytes, but a picture of the gallery may have at most $MOST_BYTES" >&2
         exit 1
     fi
     printf '![%s](%s)\n\n```\n%s\n```\n\n' "${name%.*}" "$name" "python -m landscape_mpi.$command" >> "$markdown"
 }
 
-# The page of report, as a browser shows it.
+# Show the page of report as a browser does.
 page() {
     local command=(report resnet20.h5 resnet20_noshort.h5 path.h5 --out page.html)
     python -m "landscape_mpi.${command[0]}" "${command[@]:1}" > pictures.txt
@@ -57,10 +59,10 @@ page() {
 say() { printf '%s\n\n' "$@" >> "$markdown"; }
 
 printf '# Gallery\n\n' > "$markdown"
-say "Every kind of figure once, drawn from real runs: ResNet-20 with and without shortcuts, trained on
-the handwritten digits (\`examples/gallery.sh\`, a quarter of an hour on two cores of an Intel Xeon,
-November 2026), and under each its command (\`examples/gallery_pictures.sh\`). Pictures for print have
-300 dots per inch and either width of a page; these are small."
+say "This page shows every kind of figure once, with its command. The runs are real: ResNet-20 with and without
+shortcuts, trained on the handwritten digits. \`examples/gallery.sh\` computes them in a quarter of an hour
+on two cores of an Intel Xeon (November 2026), and \`examples/gallery_pictures.sh\` draws them. These pictures
+are small. Pictures for print have 300 dots per inch, and the width of one column or of two."
 
 say '## Surfaces'
 picture resnet20_noshort_and_resnet20_train_loss_contour.png \
@@ -72,18 +74,18 @@ picture resnet20_train_error_heatmap.png plot resnet20.h5 --quantity train_error
 picture smooth/resnet20_train_loss_contour.png \
     plot resnet20.h5 --quantity train_loss --kind contour --smooth 4 --columns 1 --dpi 150 --out-dir smooth
 
-say '## Lines' 'Ten directions from one seed each, and the line through two solutions.'
+say '## Lines' 'The first picture shows the loss along ten random directions, each with a seed of its own. The second one
+shows the line through two solutions.'
 picture repeats_line.png plot repeats.h5 --dpi 90
 picture between_line.png plot between.h5 --dpi 90
 
-say '## Curvature' 'The smallest eigenvalue of the Hessian over the largest, and the density of all of
-them at the center.'
+say '## Curvature' 'The first picture shows the smallest eigenvalue of the Hessian divided by the largest. The second one shows
+the density of all eigenvalues at the center.'
 picture curvature_hessian_ratio_filled.png \
     plot curvature.h5 --quantity hessian_ratio --kind filled --dpi 90
 picture spectrum.png plot --spectrum spectrum.h5 --dpi 90
 
-say '## How far from convex, as a number' 'Minima, saddles and maxima of the grid, and the merge tree of
-its basins.'
+say '## How far from convex, as a number' 'The pictures show the minima, saddles and maxima of the grid, and the merge tree of its basins.'
 picture critical/resnet20_noshort_train_error_contour.png \
     plot resnet20_noshort.h5 --quantity train_error --kind contour --critical 1 --dpi 90 --out-dir critical
 picture resnet20_noshort_train_error_topology.png \
@@ -99,11 +101,13 @@ picture modes_train_loss_contour.png plot modes.h5 --quantity train_loss --kind 
 picture barriers_barriers.png plot barriers.h5 --dpi 90
 picture fge/ensemble.png plot --ensemble fge --dpi 90
 
-say '## Meshes' 'Drawn by VTK; ParaView opens the same by the script that `--paraview` writes.'
+say '## Meshes' 'VTK drew this picture. With `--paraview` the command also writes a script that opens the mesh in
+ParaView.'
 picture relief.png vtp resnet20.h5 --log --contours --render relief.png
 
 say '## Films'
 picture training.gif plot epoch_*.h5 --film training.gif --seconds 5
 
-say '## One page' 'Three surfaces in one file, to turn, and to point at: it needs no network.'
+say '## One page' 'One file holds three surfaces. You can turn them, and point at them to read values. The page needs no
+network connection.'
 page

@@ -2,7 +2,7 @@
 # Figure 2: VGG-9 on the straight line from a small-batch to a large-batch solution, trained without
 # and with weight decay.
 #
-#   IMAGES=/data/cifar10_first4000.npz examples/paper/batches.sh [FOLDER]
+#   IMAGES=FILE.npz examples/paper/batches.sh [FOLDER]
 #
 # Each network learns the images of IMAGES for 20 epochs, in batches of 32 or of 512. Checkpoints go
 # to FOLDER (default: build/batches), the lines, of 1,000 images at 61 places, to

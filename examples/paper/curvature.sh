@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Figure 7: the extreme eigenvalues of the Hessian on a plane of each of the paper's two networks.
 #
-#   WEIGHTS=/data/li2018/weights IMAGES=/data/cifar10_first4000.npz examples/paper/curvature.sh
+#   WEIGHTS=FOLDER IMAGES=FILE.npz examples/paper/curvature.sh
 #
 # WEIGHTS and IMAGES are those of planes.sh. The loss and both ends of the spectrum of the first 128
 # images at each of 5 x 5 points go to examples/paper/planes; what is there is gone on with.

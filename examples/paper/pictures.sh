@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The pictures of examples/paper/README.md, from surface files. Needs neither torch nor MPI.
 #
-#   SURFACES=/data/li2018/surfaces examples/paper/pictures.sh [FOLDER]
+#   SURFACES=FOLDER examples/paper/pictures.sh [FOLDER]
 #
 # SURFACES has the surfaces that the authors of the paper published: resnet20.h5, resnet56.h5,
 # resnet110.h5, the same with _noshort, and resnet56_noshort_201.h5. Without it, only the pictures of

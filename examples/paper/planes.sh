@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Figures 1 and 5: the loss of the paper's own two networks on planes along random directions.
 #
-#   WEIGHTS=/data/li2018/weights IMAGES=/data/cifar10_first4000.npz examples/paper/planes.sh
+#   WEIGHTS=FOLDER IMAGES=FILE.npz examples/paper/planes.sh
 #
 # WEIGHTS has resnet56.t7 and resnet56_noshort.t7, as the authors published them; IMAGES has CIFAR-10's
 # first training images. The first 1,000 of them are evaluated at each of 31 x 31 points, in float32:

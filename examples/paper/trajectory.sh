@@ -2,7 +2,7 @@
 # Figures 8 and 9: the trajectory of a training on CIFAR-10, in the plane of its two principal
 # components and in a plane of two random directions.
 #
-#   IMAGES=/data/cifar10_first4000.npz examples/paper/trajectory.sh [FOLDER]
+#   IMAGES=FILE.npz examples/paper/trajectory.sh [FOLDER]
 #
 # ResNet-20 learns the images of IMAGES for 40 epochs; the learning rate is divided by 10 after 20
 # and 30. Checkpoints go to FOLDER (default: build/trajectory), the surfaces, with 1,000 images at

@@ -1,9 +1,9 @@
 """Checksums of a surface file: HDF5 does not notice when bytes of values or of texts change.
 
-Each point has a checksum of its place and its stored values, written before its flag. All parts
-that never change have one together, the seal. It is checked before anything else, since damaged
-texts can crash the HDF5 library. The structure of the file has HDF5's own checksums, in the format
-since 1.8, which creation.py asks for.
+Each point has a checksum of its place and its stored values, which is written before its flag. The
+parts that never change share one checksum, the seal. The seal is checked before anything else,
+because damaged texts can crash the HDF5 library. HDF5 itself protects the structure of the file:
+creation.py asks for the format of HDF5 1.8, which has checksums for it.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def seal(path: Path) -> None:
 
 
 def check_seal(file: h5py.File, path: Path) -> None:
-    """Check the seal: that no part has changed that never should. Local.
+    """Check that the sealed parts of a file are unchanged. Local.
 
     Args:
         file: Surface file, open.
@@ -156,7 +156,7 @@ def _covered(file: h5py.File) -> list[str]:
 
 
 def _digest(file: h5py.File, path: Path) -> bytes:
-    """Return the SHA-256 of a file's bytes without those that a run of any command changes."""
+    """Return the SHA-256 of the bytes of a file that no run of any command changes."""
     changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
     later = (
         schema.CHECK_ERROR,

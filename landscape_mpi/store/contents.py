@@ -1,7 +1,7 @@
 """Check an HDF5 file from anywhere, before any of it is read into memory.
 
-A file of a few kilobytes can claim arrays of gigabytes that were never written, and can link to
-other files, whose contents would then seem to be its own.
+A file of a few kilobytes can claim arrays of gigabytes that were never written. It can also link to
+other files, and then their contents look like its own.
 """
 
 from __future__ import annotations

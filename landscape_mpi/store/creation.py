@@ -26,7 +26,7 @@ from landscape_mpi.store.solution_marks import Mark, write_marks
 # open until it is closed, and a killed job would leave the mark behind.
 LIBVER = ("v108", "v108")
 
-REPEATS = "number of the line: the seed of its direction is directions/seed and so much more"
+REPEATS = "number of the line; the seed of its direction is directions/seed plus this number"
 
 Attributes = Mapping[str, object]  # strings, numbers and lists of them
 
@@ -41,8 +41,8 @@ class SurfaceContent:
     attributes: Mapping[str, Attributes]  # of the groups "/", "directions" and "provenance"
     vectors: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # by axis, name
     loss_units: str = "nat"
-    fields: Mapping[str, schema.Field] = field(default_factory=dict)  # of quantities beyond those
-    known: Mapping[str, np.ndarray] = field(default_factory=dict)  # quantities without computing
+    fields: Mapping[str, schema.Field] = field(default_factory=dict)  # of further quantities
+    known: Mapping[str, np.ndarray] = field(default_factory=dict)  # values that are complete
     marks: Sequence[Mark] = ()
     path: PlanePath | None = None  # path in this plane
     adaptive: tuple[schema.Field, ...] = ()  # datasets of files with interpolated points
@@ -107,7 +107,7 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
 
 
 def _version_of(content: SurfaceContent) -> int:
-    """Return the version of a file; programs that would misread its values know a lower one."""
+    """Return the version of a file: higher if older programs would misread its values."""
     if content.sampling:
         return schema.SAMPLED_VERSION
     return schema.ADAPTIVE_VERSION if content.adaptive else schema.FORMAT_VERSION

@@ -1,7 +1,7 @@
 """Named dimensions, by HDF5's dimension scales: xarray and netCDF identify axes by them.
 
-Without one, xarray and netCDF take a dataset of n values to lie along any dimension of its name,
-even in the groups above and of another length.
+If a dimension has no name, xarray and netCDF use the one that has the name of the dataset, even if
+it belongs to a group above and has another length.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def name_rows(group: h5py.Group, scale: str, names: Iterable[str], *, dimension: int = 0) -> None:
-    """Make a dataset the coordinates of a dimension of others. Local.
+    """Let a dataset give the coordinates of a dimension of others. Local.
 
     Args:
         group: Open for writing.

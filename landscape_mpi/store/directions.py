@@ -30,7 +30,7 @@ def read_directions(
         path: A surface file written with --save-directions, a plane file, or a direction
             file of the reference implementation.
         option: The option that names it, for messages.
-        more: Whether to return also those along no axis, by their number.
+        more: Whether to return also the directions of no axis, by their numbers.
 
     Returns:
         For ``alpha``, and for ``beta`` if there is one, the tensors by name or as a list.

@@ -1,4 +1,4 @@
-"""Surfaces that a job still fills, read again whenever a round has landed."""
+"""Read surfaces again whenever a running job has written a round."""
 
 from __future__ import annotations
 

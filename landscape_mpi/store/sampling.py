@@ -1,4 +1,4 @@
-"""The numbers of samples that the values of a surface file were estimated from, and the errors."""
+"""The numbers of samples behind the values of a surface file, and their standard errors."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ NOUN = "sampling_noun"  # root attribute: noun for what is taken, e.g. images
 N_ALL = "n_all_"  # beginning of root attributes: samples of a split
 N_SAMPLES = "n_samples"  # ending of the dataset of the number taken, after the split
 STANDARD_ERROR = "_standard_error"  # ending of the name of a quantity's standard error
-# Endings of what a quantity needs to take further samples, in the order of Tally's fields.
+# Endings of the sums from which a quantity takes further samples, in the order of Tally's fields.
 STATE = ("totals", "counts", "pivots", "squares", "cubes", "largest")
 POWERS = {"squares": "^2", "cubes": "^3"}  # of the unit of the quantity
 WORDS = {
     "totals": "sum over the samples taken",
-    "counts": "number or weight of what is in the sum",
+    "counts": "number or weight of the terms in the sum",
     "pivots": "mean of the first samples taken",
     "squares": "sum of squared deviations from it",
     "cubes": "sum of cubed deviations from it",
@@ -29,7 +29,7 @@ WORDS = {
 def sampling_fields(
     quantities: Sequence[Field], splits: Iterable[str], noun: str
 ) -> tuple[Field, ...]:
-    """Return the additional datasets, for each split its number of samples before the others.
+    """Return the additional datasets; the number of samples of each split comes first.
 
     Args:
         quantities: Quantities of a point.
@@ -46,7 +46,7 @@ def sampling_fields(
 
 
 def _of_split(split: str, quantities: Sequence[Field], noun: str) -> Iterator[Field]:
-    yield Field(f"{split}{N_SAMPLES}", "i8", "1", f"{noun} taken, 0 where none is computed", 0)
+    yield Field(f"{split}{N_SAMPLES}", "i8", "1", f"{noun} taken, 0 where no value is computed", 0)
     for item in quantities:
         words = f"standard error of {item.name}: 1.96 of them cover 95 %"
         yield Field(f"{item.name}{STANDARD_ERROR}", "f8", item.units, words, math.nan)

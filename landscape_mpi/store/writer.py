@@ -43,8 +43,9 @@ def check_way(asked: str) -> None:
 def choose_writers(path: Path, asked: str, *, comm: Any, n_points: int) -> int | None:
     """Return the number of ranks that write with parallel HDF5; None if rank 0 gathers.
 
-    With auto, the faster of both, if the grid is large enough for several ranks to write: both
-    write a dataset of the file once, with the values that it has. Collective over comm.
+    With auto, both ways write a dataset of the file again, with the values that it has, and the
+    faster one is taken. If the grid is too small for several ranks, rank 0 gathers. Collective over
+    comm.
 
     Args:
         path: Surface file, complete but for its values.

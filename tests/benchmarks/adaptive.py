@@ -118,9 +118,9 @@ def lines_of(outcomes: list[Outcome], folder: Path | None) -> list[str]:
     )
     heads = ("surface", "decades", "computed", "99 % of errors below", "largest", "estimates hold")
     return [
-        f"`{command}`, seed {SEED}, {CPU.describe()}. Errors and estimates are those of the points "
-        "that were not computed, in decades of loss + 0.1; the points of the check count as "
-        "computed. The last column is the processor time of all decisions of a run together.",
+        f"`{command}`, seed {SEED}, {CPU.describe()}. Errors and estimates are in decades of loss "
+        "+ 0.1, at the points that were not computed; points of the check count as computed. The "
+        "last column is the processor time of all decisions of a run.",
         "",
         *table((*heads, "decisions"), [outcome.row() for outcome in outcomes]),
     ]
@@ -137,10 +137,10 @@ def waiting_lines(outcomes: list[Outcome]) -> list[str]:
         for outcome in outcomes
     ]
     return [
-        f"The share of all processor time that ranks of equal speed wait because each level and "
-        f"check is complete before the next begins, at {outcomes[0].tolerance.text}. Counted from "
-        "the points of each level, not timed. Where ranks are many for a level, a run lets several "
-        "share the data of a point (`--ranks-per-point`), and less is lost than stands here.",
+        "Ranks of equal speed lose this share of the processor time by waiting, because each level "
+        f"and check is complete before the next begins, at {outcomes[0].tolerance.text}. It is "
+        "counted from the points of each level, not timed. If there are many ranks for a level, "
+        "several of them share the data of a point (`--ranks-per-point`), and the loss is smaller.",
         "",
         *table(("surface", "points in levels", *(f"{n} ranks" for n in RANKS)), rows),
     ]

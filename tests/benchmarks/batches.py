@@ -152,9 +152,10 @@ def lines_of(problems: Sequence[Problem], n_orders: int) -> list[str]:
     sizes = ", ".join(f"{len(problem.batches):,} ({problem.name})" for problem in problems)
     return [
         f"`make bench-samples`, seed {SEED}, {n_orders:,} orders, {CPU.describe()}. Batches in "
-        f"all: {sizes}. Small networks trained on shifted copies of the digits; of the targets, a "
-        f"third does not count, and InfoNCE belongs to a batch as a whole. The plain interval is "
-        f"that of the ratio of sums and counts without the corrections, stopped by the same rule.",
+        f"all: {sizes}. The small networks were trained on shifted copies of the digits. A third "
+        f"of the targets does not count, and InfoNCE is a loss of a whole batch. The plain "
+        f"interval is that of the ratio of sums and counts, without the corrections; the same rule "
+        f"stops it.",
         "",
         *table((*heads, "plain interval holds"), rows),
     ]

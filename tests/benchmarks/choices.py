@@ -19,6 +19,7 @@ from landscape_mpi.compute.loss_plane import LossPlane
 
 N_ROUNDS = 5
 THREADS = 2
+DEFAULTS = "the defaults"  # name of the first choice
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def _keep_floats(plane: LossPlane) -> None:
 
 
 CHOICES = (
-    Choice("as it comes"),
+    Choice(DEFAULTS),
     Choice("freed memory handed back to the system", before=_hand_memory_back),
     Choice("bias and additions not fused", before=_leave_unfused),
     Choice("batch-norm not folded, nothing fused", before=_leave_unfolded),
@@ -75,7 +76,7 @@ def measure(case: Case, precision: str) -> dict[str, float]:
         worker.point(0, 0)
     for number in range(N_ROUNDS):
         seconds = {name: worker.point(0.1 * number, 0)[1] for name, worker in workers.items()}
-        rounds.append({name: s / seconds["as it comes"] for name, s in seconds.items()})
+        rounds.append({name: s / seconds[DEFAULTS] for name, s in seconds.items()})
     for worker in workers.values():
         worker.close()
     return {name: statistics.median(r[name] for r in rounds) for name in workers}
@@ -105,10 +106,10 @@ def describe(model: str, n_images: int, measured: dict[str, dict[str, float]]) -
         for choice in CHOICES
     ]
     return [
-        f"The time of a point of {model}, {n_images:,} images, {THREADS} threads, with one thing "
-        f"done otherwise, relative to `surface` as it comes (batch "
-        f"{CPU.default_batch}); medians of {N_ROUNDS} rounds in which all take "
-        "turns.",
+        f"The time of a point of {model}, {n_images:,} images, {THREADS} threads. Each row changes "
+        f"one thing; the times are relative to `surface` with its defaults (batch "
+        f"{CPU.default_batch}). They are medians of {N_ROUNDS} rounds; in each round, all rows "
+        "take turns.",
         "",
         *table(("", *measured), rows),
     ]

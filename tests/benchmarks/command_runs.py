@@ -1,4 +1,4 @@
-"""Measure whole runs of the command: two ranks beside one, what is no evaluation, peak memory."""
+"""Measure whole runs of the command: two ranks beside one, time without evaluation, memory."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def describe(runs: Runs) -> list[str]:
         ),
     ]
     return [
-        f"`surface`, ResNet-20, fp32, {N_IMAGES} images, {N_POINTS} points, rounds of 3 s; one "
+        f"`surface`, ResNet-20, fp32, {N_IMAGES} images, {N_POINTS} points, rounds of 3 s. One "
         f"rank on one core and two ranks on two cores take turns; medians of {N_PAIRS} pairs.",
         "",
         *table(("", ""), rows),

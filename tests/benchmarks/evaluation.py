@@ -35,7 +35,7 @@ PLANE = [(a / 2, b / 2) for a in range(-2, 3) for b in range(-2, 3)]
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ours beside the plain evaluation."""
+    """Our evaluation beside the plain one."""
 
     model: str
     precision: str
@@ -152,17 +152,18 @@ def describe(ratios: list[Ratio]) -> list[str]:
     return [
         say_machine(),
         "",
-        f"The loss of {N_IMAGES:,} CIFAR-10 images at one point. Plain is what the field's scripts "
-        "do: the unmodified network, channels first, float32, batch 128, a DataLoader that "
-        "converts and normalises image by image (in this process: its workers would take the same "
-        "two cores, and were slower), weights set tensor by tensor. Ours is `surface` as it comes, "
-        f"{THREADS} threads. Both take turns in one run; medians of {N_PAIRS} pairs. The share is "
-        "that of the matrix products per second measured in the same run.",
+        f"The loss of {N_IMAGES:,} CIFAR-10 images at one point. The plain evaluation is that of "
+        "most scripts: the unmodified network, channels first, float32, batch 128, weights set "
+        "tensor by tensor. A DataLoader converts and normalises each image, in the same process: "
+        "its workers would take the same two cores, and were slower. Ours is `surface` with its "
+        f"defaults and {THREADS} threads. Both take turns in one run; the times are medians of "
+        f"{N_PAIRS} pairs. The share compares our operations per second with the rate of matrix "
+        "products in the same run.",
         "",
         *table(columns, rows),
         "",
-        "Deviations are of the loss, relative to the plain one, over a filter-normalised plane "
-        "from -1 to 1.",
+        "The deviations of the loss are relative to the plain evaluation, over a filter-normalised "
+        "plane from -1 to 1.",
     ]
 
 

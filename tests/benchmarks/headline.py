@@ -8,7 +8,7 @@ are those at points drawn from the grid and computed exactly, half of them near 
 Everything is kept in a folder, and the same command continues: a surface where it stopped, with the
 processor time of all its runs, and the exact points one by one.
 
-    export WEIGHTS=/data/li2018/weights IMAGES=npz:/data/cifar10_first4000.npz
+    export WEIGHTS=FOLDER IMAGES=npz:FILE
     make bench-headline HEADLINE="--mean 0.4914,0.4824,0.4467 --std 0.2471,0.2435,0.2616"
     make bench-headline HEADLINE="--sizes 51 101 --tolerances 0.03:0.02:0.002 0.1:0.05:0.002"
 """
@@ -165,7 +165,7 @@ class Bench:
     # Surfaces, by the command.
 
     def surface(self, case: Case) -> tuple[Path, Cost]:
-        """Compute a surface as far as it is not there yet; return its file and what it took."""
+        """Compute a surface as far as it is not there yet; return its file and its time."""
         out, kept = self.folder / f"{case.name}.h5", self.folder / f"{case.name}.json"
         known = json.loads(kept.read_text()) if kept.exists() else {"seconds": [], "done": False}
         if not (known["done"] and out.exists()):
@@ -354,7 +354,7 @@ def describe_seconds(seconds: float) -> str:
 
 
 def row_of(bench: Bench, case: Case) -> tuple[str, ...]:
-    """Compute a surface and what it is compared with; return its row of the table."""
+    """Compute a surface and the exact values to compare it with; return its row of the table."""
     path, cost = bench.surface(case)
     exact, _ = bench.exact_cost(case)
     surface = read_surface(path)
@@ -405,12 +405,13 @@ def lines_of(bench: Bench, cases: Sequence[Case], options: argparse.Namespace) -
     """Yield the lines of the page."""
     yield (
         f"`make bench-headline`, {options.ranks} ranks, float32, directions of seed {SEED}, "
-        f"{CPU.describe()}. Data: {options.data}, whose first images are taken. Processor time is "
-        f"user and system time of all ranks, with set-up. That of the exact grid is scaled from "
-        f"the difference between {options.exact} x {options.exact} points and one. Errors are in "
+        f"{CPU.describe()}. Data: the first images of {options.data}. Processor time is user and "
+        f"system time of all ranks, with set-up. The time of the exact grid is scaled from the "
+        f"difference between {options.exact} x {options.exact} points and one point. Errors are in "
         f"decades of loss + 0.1, at {options.checked} random points of the grid that were also "
-        f"computed exactly, half of them near the center. The last column counts those whose "
-        f"error is within 1.96 standard errors and the estimate of the interpolation together."
+        f"computed exactly; half of them lie near the center. The last column counts the points "
+        f"whose error is within 1.96 standard errors and the estimate of the interpolation "
+        f"together."
     )
     yield ""
     yield from table(HEADS, [row_of(bench, case) for case in cases])

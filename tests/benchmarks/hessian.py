@@ -167,14 +167,14 @@ def page_lines(case: Case, device: str, threads: int) -> list[str]:
         "",
         *table(("point", "smallest", "largest", "products", "from random starts"), rows),
         "",
-        f"Products a point: {means[0]:.1f}, from random starts {means[1]:.1f}. A product takes "
-        f"{ours:.3f} s; two backward passes through the unfolded network {plain:.3f} s: the share "
-        f"is {ours / plain:.2f}. A product of hessian-eigenthings takes {theirs:.3f} s.",
+        f"Products a point: {means[0]:.1f}; from random starts: {means[1]:.1f}. A product takes "
+        f"{ours:.3f} s. Two backward passes through the unfolded network take {plain:.3f} s, so "
+        f"the share is {ours / plain:.2f}. A product of hessian-eigenthings takes {theirs:.3f} s.",
         "",
-        f"Both ends at the center, from a random start: {values[0]:.6g} and {values[1]:.6g} by "
-        f"hessian-eigenthings and SciPy's ARPACK, {n_products} products, {seconds:.1f} s; "
-        f"{center.least.value:.6g} and {center.greatest.value:.6g} by ours, {center.n_products} "
-        f"products, {own_seconds:.1f} s.",
+        "Both ends at the center, from a random start: hessian-eigenthings and SciPy's ARPACK find "
+        f"{values[0]:.6g} and {values[1]:.6g} by {n_products} products in {seconds:.1f} s. This "
+        f"program finds {center.least.value:.6g} and {center.greatest.value:.6g} by "
+        f"{center.n_products} products in {own_seconds:.1f} s.",
     ]
 
 

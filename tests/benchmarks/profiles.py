@@ -84,9 +84,9 @@ def describe(profiles_of_models: list[list[Profile]]) -> list[str]:
         for p in profiles
     ]
     return [
-        f"By torch's profiler, {N_IMAGES} images, one thread. What the convolutions take includes "
-        "their reading and writing of activations; the matrix products that rates are measured "
-        "with stay in the cache.",
+        f"Measured by torch's profiler: {N_IMAGES} images, one thread. The time of the "
+        "convolutions includes the reading and writing of activations. The matrix products that "
+        "give the rate above stay in the cache.",
         "",
         *table(("network", "precision", *kinds), rows),
     ]

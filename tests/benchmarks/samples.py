@@ -4,7 +4,7 @@ The losses of all samples are computed once at each point of the plane, for the 
 authors of the method published. What a run would state is then computed for many orders of these
 samples, and compared with the mean of all. Kept losses (--losses FILE) are not computed again.
 
-    WEIGHTS=/data/li2018/weights IMAGES=/data/cifar10_first4000.npz make bench-samples
+    WEIGHTS=FOLDER IMAGES=FILE.npz make bench-samples
 """
 
 from __future__ import annotations
@@ -181,11 +181,10 @@ def lines_of(points: Sequence[Point], rule: SamplingRule, n_orders: int) -> list
     few_heads = (f"taken of {N_IMAGES:,}", "interval holds")
     many_heads = (f"taken of {N_MANY:,}", "interval holds", "plain interval holds")
     return [
-        f"`make bench-samples`, seed {SEED}, {n_orders:,} orders, {CPU.describe()}. The plane of "
-        "each network is that of seed 1; its losses are those of the first 4,000 training images "
-        "of CIFAR-10. As a stand-in for 50,000 images, each of the 4,000 stands there 12 or 13 "
-        "times. The plain interval is 1.96 standard deviations / sqrt(n), without the corrections, "
-        "stopped by the same rule.",
+        f"`make bench-samples`, seed {SEED}, {n_orders:,} orders, {CPU.describe()}. The planes "
+        "have seed 1, and the losses are those of the first 4,000 training images of CIFAR-10. To "
+        "stand in for 50,000 images, each of the 4,000 occurs 12 or 13 times. The plain interval "
+        "is 1.96 standard deviations / sqrt(n), without the corrections; the same rule stops it.",
         "",
         *table((*heads, *few_heads, *many_heads), rows),
     ]

@@ -123,9 +123,9 @@ def describe(device: Device, *, most_samples: int = 10_000) -> list[str]:
         for name, value in measure(small, device).items()
     ]
     return [
-        "The time of a point with the weights of several points stacked (--points-at-once), "
-        "relative to one point after the other in the usual batch; fp32, "
-        f"medians of {N_ROUNDS} rounds in which all take turns.",
+        "The time of a point if the weights of several points are stacked (`--points-at-once`), "
+        "relative to one point after the other in the usual batch, fp32. The times are medians of "
+        f"{N_ROUNDS} rounds; in each round, all take turns.",
         "",
         *table(("network", "samples", "", "time of a point"), rows),
     ]
