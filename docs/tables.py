@@ -83,8 +83,8 @@ def extras() -> str:
     config.read(ROOT / "setup.cfg")
     plain = config["options"]["install_requires"]
     rows = [(code("pip install ."), "pictures and meshes: `plot` and `vtp`", packages_in(plain))]
-    for name, lines in config["options.extras_require"].items():
-        packages = "" if name in WITHOUT_PACKAGES else packages_in(lines)
+    for name, requirements in config["options.extras_require"].items():
+        packages = "" if name in WITHOUT_PACKAGES else packages_in(requirements)
         rows.append((code(f".[{name}]"), EXTRAS[name], packages))
     return table("you install", "for", "packages", rows=rows)
 
