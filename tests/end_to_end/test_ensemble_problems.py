@@ -316,7 +316,7 @@ def test_the_picture_has_the_losses(folder, capsys):
     panel = figure.axes[1]
     assert panel.get_ylabel() == "test loss (m^2)"
     np.testing.assert_array_equal(panel.lines[0].get_ydata(), content.tables["trace"]["test_loss"])
-    rows = {name: float(row["test_loss"]) for name, row in rows_of(folder / "whole").items()}
+    rows = {name: float(row["test_loss"]) for name, row in comparison_of(folder / "whole").items()}
     levels = [line.get_ydata()[0] for line in panel.lines[2:]]
     names = ["one network", "SWA of its members", "mean independent"]
     assert levels == [rows[name] for name in names]
@@ -455,10 +455,8 @@ def test_the_average_has_running_statistics_as_update_bn_gives_them(normed):
             (network(batch["x"]) - batch["y"]).square().flatten()
             for batch in of_module("data")()["test"]
         ]
-    row, loss = (
-        comparison_of(normed / "normed")["SWA of its members"],
-        float(torch.cat(losses).mean()),
-    )
+    row = comparison_of(normed / "normed")["SWA of its members"]
+    loss = float(torch.cat(losses).mean())
     assert float(row["test_loss"]) == pytest.approx(loss, rel=1e-5)
     assert float(row["test_root"]) == pytest.approx(math.sqrt(loss), rel=1e-5)
 
