@@ -15,3 +15,9 @@ class Small(torch.nn.Module):
 def build():
     return Small()
 """
+
+
+def write_network(folder, text=NETWORK):
+    """Write the module into a folder, and return the folder."""
+    (folder / "small_network.py").write_text(text)
+    return folder

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from one_process import handlers_kept
 from pytest_mpi import parallel_assert
 
 from landscape_mpi.cluster.communicator import start_ranks
@@ -19,10 +20,8 @@ on_ranks = pytest.mark.parallel([1, 2, 3, 4])
 @pytest.fixture(autouse=True)
 def _handlers():
     """Give the signals back what they did before."""
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with handlers_kept():
+        yield
 
 
 @on_ranks

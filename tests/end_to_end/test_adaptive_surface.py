@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from sine_network import NETWORK
+from sine_network import NETWORK, write_network
 from test_surface import processes_running
 
 from landscape_mpi.store.reader import read_surface
@@ -36,9 +36,7 @@ SLOW = NETWORK.replace("import torch\n", "import os, time, torch\n").replace(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small")
-    (folder / "small_network.py").write_text(NETWORK)
-    return folder
+    return write_network(tmp_path_factory.mktemp("small"))
 
 
 def argv(out, *options):
@@ -143,7 +141,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
 
 
 def test_a_signal_stops_it_and_the_same_command_goes_on(one_rank, tmp_path, start_mpiexec, alone):
-    (tmp_path / "small_network.py").write_text(SLOW)
+    write_network(tmp_path, SLOW)
     out = tmp_path / "stopped.h5"
     command = argv(out, "--adaptive=0.02", "--round-seconds=0.1")
     process = start_mpiexec(2, command, env={"LAG": "0.005"}, cwd=tmp_path)

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from one_process import run_alone
-from sine_network import NETWORK
+from sine_network import NETWORK, write_network
 from stored_points import assert_same_points, points_of
 from test_adaptive_surface import SLOW
 from test_surface import processes_running
@@ -48,7 +48,7 @@ OF_ROUND_2 = {"flags cleared": 4, "values written": 5}  # a round that goes on h
 def made(tmp_path_factory):
     """Return a function that gives the file of one rank for some options, made once."""
     folder, known = tmp_path_factory.mktemp("made"), {}
-    (folder / "small_network.py").write_text(NETWORK)
+    write_network(folder)
 
     def make(*options):
         if options not in known:
@@ -81,7 +81,7 @@ def wait_for_points(process, n_points):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rank_killed_in_the_middle_of_a_round(kind, made, tmp_path, start_mpiexec, on_ranks):
-    (tmp_path / "small_network.py").write_text(SLOW)
+    write_network(tmp_path, SLOW)
     out = tmp_path / "killed.h5"
     command = argv(out, *KINDS[kind])
     slow = [*command, "--round-seconds=0.3"]
@@ -104,7 +104,7 @@ def test_a_rank_killed_in_a_write_while_a_run_goes_on_to_a_smaller_error(
     kind, step, made, tmp_path, mpiexec, on_ranks
 ):
     """The points of the round have values, which are replaced."""
-    (tmp_path / "small_network.py").write_text(KILLED_IN_A_WRITE)
+    write_network(tmp_path, KILLED_IN_A_WRITE)
     out, tighter = tmp_path / "killed.h5", [*KINDS[kind][:-1], "--rtol=0.02"]
     out.write_bytes(made(*KINDS[kind]).read_bytes())
     before, command = points_of(out), argv(out, *tighter, "--write=gather")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from one_process import run_alone
-from sine_network import NETWORK
+from sine_network import NETWORK, write_network
 from stored_points import assert_same_points, points_of
 
 from landscape_mpi.engine.sampling.order import portions
@@ -28,9 +28,7 @@ LOOSE, TIGHT, ALL = "--rtol=0.1", "--rtol=0.03", ("--rtol=0", "--atol=0")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small")
-    (folder / "small_network.py").write_text(NETWORK)
-    return folder
+    return write_network(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(autouse=True)

@@ -41,6 +41,7 @@ WITH_DOCSTRINGS = sorted(
     path for room in ("landscape_mpi", "tests", "docs") for path in (ROOT / room).rglob("*.py")
 )
 NO_BEGINNING = {"How", "Of", "That", "Those", "What", "When", "Where", "Whether", "Which", "Whose"}
+LONG = 100  # characters of a helper that tests may not write twice
 NO_COMMENT = {"those", "what", "which", "whose"}
 COMMANDS = sorted(
     path.stem for path in PACKAGE.glob("[!_]*.py") if "\ndef main(" in path.read_text()
@@ -363,6 +364,19 @@ def docstrings(path: Path) -> Iterator[tuple[str, str]]:
             words = ast.get_docstring(node)
             if words:
                 yield getattr(node, "name", "module"), words.splitlines()[0]
+
+
+def test_no_helper_of_the_tests_is_written_twice() -> None:
+    """Equal functions and classes belong into a module of their own, at the root of tests/."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in tree_of(path).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                body = node.body[ast.get_docstring(node) is not None :]
+                text = "\n".join(map(ast.unparse, body))
+                places.setdefault(text, []).append(f"{module_name(path)}.{node.name}")
+    alike = [names for text, names in places.items() if len(names) > 1 and len(text) > LONG]
+    assert alike == []
 
 
 def test_no_file_is_a_drawer_for_everything() -> None:
