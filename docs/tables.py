@@ -187,7 +187,7 @@ def file_table(mark: str, version: int, rows: Iterable[tuple[str, ...]]) -> str:
     return table(f"dataset of `{mark}`, version {version}", "unit", "", rows=rows)
 
 
-EXTRAS = {  # what each extra is for
+EXTRAS = {  # the use of each extra
     "compute": "all commands that compute",
     "report": "interactive pages: `report`",
     "animation": "films: `plot --film NAME.mp4`",
