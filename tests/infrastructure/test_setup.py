@@ -382,6 +382,33 @@ def test_the_hdf5_found_is_the_one_h5py_was_built_on() -> None:
     assert f"{name.replace(' ', '').lower()}-{'.'.join(map(str, version))}" in done.stdout
 
 
+@pytest.fixture
+def with_mpich(tmp_path: Path) -> dict[str, str]:
+    """Return an environment whose mpicc is that of Debian's MPICH, beside Open MPI's h5pcc."""
+    compiler = shutil.which("mpicc.mpich")
+    if compiler is None or not list(Path("/usr/lib").glob("*/hdf5/mpich")):
+        if os.environ.get("LANDSCAPE_EXPECT_MPICH_HDF5") == "1":
+            pytest.fail("LANDSCAPE_EXPECT_MPICH_HDF5=1, but mpicc.mpich or its HDF5 is missing")
+        pytest.skip("Debian's libhdf5-mpich-dev is not installed")
+    (tmp_path / "mpicc").symlink_to(compiler)
+    return {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_the_hdf5_of_another_mpi_is_not_taken(with_mpich: dict[str, str]) -> None:
+    done = run("launch/install_parallel_hdf5.sh", "--find", sys.executable, env=with_mpich)
+    assert re.fullmatch(r"mpich-\S+ hdf5-\S+ in /usr/lib/[^/]+/hdf5/mpich\n", done.stdout), done
+    folder = done.stdout.split()[-1].replace("mpich", "openmpi")
+    env = with_mpich | {"HDF5_DIR": folder}
+    done = run("launch/install_parallel_hdf5.sh", "--find", sys.executable, env=env)
+    assert done.returncode == 1
+    assert f"HDF5_DIR={folder} was built for another MPI than " in done.stderr
+
+
+def test_the_library_of_the_mpi_is_that_of_its_compiler(with_mpich: dict[str, str]) -> None:
+    done = run("launch/install_parallel_hdf5.sh", "--mpi-library", env=with_mpich)
+    assert re.fullmatch(r"/\S+/libmpich\.so\.\S+\n", done.stdout)
+
+
 # The Makefile.
 
 
