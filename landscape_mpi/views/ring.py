@@ -6,6 +6,7 @@ one pair of axes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -43,6 +44,7 @@ from landscape_mpi.views.ring_table import RingNumbers
 
 SIDES = (4.4, 3.0)  # inches
 SEEN_FROM = 0.25  # of the loss of guessing: if no value is as high, it would flatten the curves
+SEEN_DECADES = 3.0  # if all values are so many times their own decades higher, the same
 MARGIN = 0.04  # share of the range of values, above and below
 BANDS = (0.25, 0.18, 0.12)  # opacity of one band, of two, and of more
 FEW = 2  # with more surfaces, bands need edges
@@ -126,10 +128,12 @@ def _scale_of(panels: Sequence[Panel], found: Sequence[RingNumbers]) -> Scale | 
     values = np.concatenate([_drawn(numbers) for numbers in found])
     if not len(values):
         return None
-    seen = [level for numbers in found if (level := _seen_guessing(numbers, values)) is not None]
-    values = np.append(values, seen)
     kinds = {scale.kind for scale in scales}
     kind = kinds.pop() if len(kinds) == 1 else "linear"
+    seen = [
+        level for numbers in found if (level := _seen_guessing(numbers, values, kind)) is not None
+    ]
+    values = np.append(values, seen)
     lowest = values.min()
     if all(scale.clipped is not None for scale in scales):
         lows, highs = zip(*(scale.clipped or () for scale in scales), strict=True)
@@ -148,10 +152,15 @@ def _drawn(numbers: RingNumbers) -> np.ndarray:
     return np.concatenate([rings.low[rings.is_known], rings.high[rings.is_known]])
 
 
-def _seen_guessing(numbers: RingNumbers, values: np.ndarray) -> float | None:
-    """Return the loss of guessing, None if it is far above all drawn values."""
+def _seen_guessing(numbers: RingNumbers, values: np.ndarray, kind: str) -> float | None:
+    """Return the loss of guessing, None if it is far from all drawn values of this scale."""
     level = numbers.guessing
-    return level if level is not None and values.max() > SEEN_FROM * level else None
+    if level is None or values.max() <= SEEN_FROM * level:
+        return None
+    if kind != "log" or values.min() <= level:
+        return level
+    decades = max(1.0, math.log10(values.max()) - math.log10(values.min()))
+    return level if math.log10(values.min() / level) <= SEEN_DECADES * decades else None
 
 
 def _set_values(axes: Axes, scale: Scale, inches: float, is_cut: tuple[bool, bool]) -> None:
@@ -167,8 +176,11 @@ def _set_values(axes: Axes, scale: Scale, inches: float, is_cut: tuple[bool, boo
         axes.yaxis.set_major_locator(round_ticks(1.6 * inches))
     else:
         set_scale(axes, scale, inches)
+    if scale.is_constant:
+        axes.set_ylim(*scale.bands[[0, -1]])
+        return
     low, high = (float(height) for height in scale.height(np.array([scale.low, scale.high])))
-    margin = MARGIN * (high - low) or 0.1 * abs(high) or 1.0
+    margin = MARGIN * (high - low)
     from_0 = scale.kind == "linear" and low == 0 < high
     below, above = (0.0 if cut else margin for cut in (is_cut[0] or from_0, is_cut[1]))
     ends = scale.value(np.array([low - below, high + above]))

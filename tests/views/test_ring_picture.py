@@ -174,6 +174,22 @@ def test_the_axis_is_logarithmic_where_the_scale_is(write, panels_of):
     assert RING(panels_of(signs, kind="symlog")[0]).axes[0].get_yscale() == "function"
 
 
+@pytest.mark.parametrize(("rise", "ticks"), [(0.0, 2), (10.0, 3)])
+def test_losses_of_1e36_are_not_pressed_together_by_guessing(write, panels_of, rise, ticks):
+    path = write("lost", lambda a, b: 1e36 * (1 + rise * (a * a + b * b)))
+    figure = RING.join(panels_of(path, kind="log")).draw()
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    (median,) = (line for line in axes.lines if len(line.get_xdata()) > 2)
+    drawn = np.log10(median.get_ydata() / low) / np.log10(high / low)
+    assert np.ptp(drawn) > 0.9 if rise else np.allclose(drawn, drawn[0], atol=1e-6)
+    assert 0.02 < drawn.min() < 0.6
+    texts = [text.get_text() for text in axes.get_yticklabels()]
+    assert len(texts) >= ticks
+    assert max(map(len, texts)) < 20
+    assert not any("guessing" in text for text in legend(figure))
+
+
 def test_a_hole_interrupts_the_curve_and_is_told(write, panels_of):
     path = write(
         "net", lambda a, b: math.inf if (round(a, 3), round(b, 3)) == (0.6, 0.0) else bowl(a, b)
