@@ -20,6 +20,7 @@ from landscape_mpi.views.levels import without_outliers
 FLATTENS, FLATTENS_LINEAR = 1.6, 10.0
 APART, APART_LINEAR = 4.0, 100.0  # wider than this and not to be cut: heights of its own
 KEPT = 0.85  # at least this share of the points of a surface is not cut for others
+WORTH = 0.8  # and at most this share of the common height: less would hide more than it shows
 LEAST_SPAN = 1.0  # decade: surfaces flatter than this are not the measure of the others
 # A surface is cut, also alone, beyond so many times the span of three quarters of its points, but
 # not if it spans fewer decades than that.
@@ -91,7 +92,8 @@ def _end_beside(
     """
     if span.beside(middle, floor, span.high) <= flattens:
         return span.high
-    if span.beside(middle, floor, span.most) <= flattens:
+    cut = span.beside(middle, floor, span.most)
+    if cut <= min(flattens, WORTH * span.beside(middle, floor, span.top)):
         return span.most
     return span.high if span.beside(middle, floor, span.high) <= apart else None
 
