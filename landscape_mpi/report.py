@@ -34,7 +34,7 @@ MOST_SURFACES = 8  # browsers give a page about 16 WebGL contexts, phones half o
 SCALES = {
     "log": "start with a logarithmic scale",
     "symlog": "start with a symmetric logarithmic scale: linear around zero, logarithmic beyond",
-    "linear": "start with a linear scale over all values (default: colours of a cross-entropy run "
+    "linear": "start with a linear scale (default: colours of a cross-entropy run "
     "from 0 to 4.34 times the loss of guessing, 10 nat for 10 classes, and its heights are "
     "log10(loss + 0.1 nat); other quantities use a scale that suits their values)",
 }

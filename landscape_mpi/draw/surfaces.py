@@ -67,14 +67,12 @@ def plan_comparisons(
     from landscape_mpi.views.compare import (
         check_comparable,
         make_shared_panels,
-        part_far_ranges,
         plan_comparison,
     )
 
     scale, place = _scale_and_place(options)
     check_comparable(surfaces)
     rows = make_shared_panels(surfaces, options.quantity, **scale)
-    rows = [part_far_ranges(row, levels=options.levels) for row in rows]
     rows = [_mark_critical(row, options) for row in rows]
     return [[panel for row in rows for panel in row]], [
         plan_comparison(rows, heading=options.title, **place)

@@ -23,7 +23,7 @@ from landscape_mpi.store.sums import with_sum
 from landscape_mpi.views.beyond import words_beyond
 from landscape_mpi.views.canvas import Canvas, edges_of, plain, scaled, sides_of, title_of
 from landscape_mpi.views.choice import ONLY_IF_NAMED, check_quantity
-from landscape_mpi.views.default_scale import scale_of
+from landscape_mpi.views.default_scale import scales_of
 from landscape_mpi.views.grid import (
     Heads,
     columns_of,
@@ -42,10 +42,10 @@ from landscape_mpi.views.space import Space
 
 MOST = 12
 SHARES = (1.0, 1.0, 0.66)  # of the usual sides, for 1, 2 and 3 columns
-FAR = 100.0  # ratio of two ranges beyond which one scale would flatten the narrower
-APART = "ranges differ by more than a factor of 100, so each picture has its own range"
+FAR = 100.0  # ratio of the sizes of two planes beyond which common axes would hide the smaller
+APART = "one range would flatten some surfaces, so they have different ranges"
+APART_LINES = "one axis would flatten some lines, so they have different axes"
 APART_AXES = "planes differ in size by more than a factor of 100, so each picture has its own axes"
-APART_IN_SPACE = "one range would flatten some surfaces, so they have different ranges"
 IN_SPACE: dict[str, Any] = {
     "bar_gap": 0.65,
     "bar_share": 0.6,
@@ -110,7 +110,8 @@ def make_shared_panels(
         option: The option that requested it, for messages.
 
     Returns:
-        For each quantity the panels of all surfaces, with one scale chosen from all their values.
+        For each quantity the panels of all surfaces, with the scales that they share: see
+        default_scale.scales_of.
 
     Raises:
         InputError: If a surface lacks a quantity, or they have none in common.
@@ -122,8 +123,8 @@ def make_shared_panels(
     if surfaces[0].is_line:  # a line has no levels
         levels = None
     several = quantities is None or len(names) > 1
-    choose_scale = partial(scale_of, kind=kind, levels=levels, ends=ends, gives_way=several)
-    return [_panels_of(surfaces, name, choose_scale, option) for name in names]
+    choose_scales = partial(scales_of, kind=kind, levels=levels, ends=ends, gives_way=several)
+    return [_panels_of(surfaces, name, choose_scales, option) for name in names]
 
 
 def plan_comparison(
@@ -207,7 +208,7 @@ def draw_grid(
     usual = scaled(SPACE_SIDES) if in_space else flat_sides
     sides = _share_of(usual, n)
     heads = _heads_of(panels, sides[0])
-    is_apart = _have_own_scales(panels)
+    is_apart = have_own_scales(panels)
     look: dict[str, Any] = IN_SPACE if in_space else {}
     place: dict[str, Any] = {
         "limits": own if is_far else limits,
@@ -221,7 +222,7 @@ def draw_grid(
         if not in_space:
             _draw_border(canvas, panel.surface, to_edges=to_edges)
     set_heads(grid, heads)
-    notes = [APART_IN_SPACE if in_space else APART] if is_apart else []
+    notes = [APART] if is_apart else []
     draw_legend(grid, [*notes, *([APART_AXES] if is_far else [])])
     return grid[0].figure
 
@@ -239,33 +240,17 @@ def draw_lines(rows: list[list[Panel]], *, heading: str | None = None) -> Figure
     heights = [
         draw_line_on([panels[k] for panels in rows], canvas) for k, canvas in enumerate(ends)
     ]
-    apart = [row[0].name for row in rows if _have_own_scales(row)]
-    share_heights(heights, without={measure_of(name) for name in apart})
+    apart = [row for row in rows if have_own_scales(row)]
+    ranges: dict[str, list[tuple[Any, ...]]] = {}
+    for row in apart:  # of training and test there is one axis
+        known = ranges.get(measure_of(row[0].name), [()] * n)
+        own = [(*old, _range_of(panel)) for old, panel in zip(known, row, strict=True)]
+        ranges[measure_of(row[0].name)] = own
+    share_heights(heights, ranges)
     set_heads(grid, heads)
-    draw_legend(grid, [f"{', '.join(apart).replace('_', ' ')}: {APART}"] if apart else [])
+    names = ", ".join(row[0].name for row in apart).replace("_", " ")
+    draw_legend(grid, [f"{names}: {APART_LINES}"] if apart else [])
     return grid[0].figure
-
-
-def part_far_ranges(panels: list[Panel], *, levels: int | list[float] | None = None) -> list[Panel]:
-    """Return panels with a scale each, if one scale for all would flatten some of them.
-
-    Args:
-        panels: One quantity of each surface, with one scale for all.
-        levels: About how many levels.
-
-    Returns:
-        The panels as they are, if their scale ends the colours, or if the ranges of their drawn
-        heights are alike within a factor of FAR.
-    """
-    scales = [panel.scale for panel in panels if panel.scale is not None]
-    if not scales or scales[0].clipped is not None:
-        return panels
-    drawn = [panel.heights[panel.finite] for panel in panels if panel.finite.any()]
-    spans = [float(np.ptp(heights)) for heights in drawn if np.ptp(heights) > 0]
-    if not spans or float(np.ptp(np.concatenate(drawn))) <= FAR * min(spans):
-        return panels
-    how: dict[str, Any] = {"kind": scales[0].kind, "levels": levels}
-    return [make_panel(panel.surface, panel.name, **how) for panel in panels]
 
 
 def _are_far_apart(limits: Sequence[np.ndarray]) -> bool:
@@ -274,9 +259,14 @@ def _are_far_apart(limits: Sequence[np.ndarray]) -> bool:
     return bool((spans.max(axis=0) > FAR * spans.min(axis=0)).any())
 
 
-def _have_own_scales(panels: Sequence[Panel]) -> bool:
-    scales = [panel.scale for panel in panels if panel.scale is not None]
-    return len({(scale.low, scale.high, scale.kind, scale.clipped) for scale in scales}) > 1
+def have_own_scales(panels: Sequence[Panel]) -> bool:
+    """Say whether some of the panels have another range than the others."""
+    return len({_range_of(panel) for panel in panels if panel.scale is not None}) > 1
+
+
+def _range_of(panel: Panel) -> tuple[Any, ...]:
+    scale = panel.scale
+    return () if scale is None else (scale.low, scale.high, scale.kind, scale.clipped)
 
 
 def _share_of(sides: tuple[float, float], n: int) -> tuple[float, float]:
@@ -312,7 +302,7 @@ def _is_shared(surfaces: Sequence[Surface], name: str) -> bool:
 def _panels_of(
     surfaces: Sequence[Surface],
     name: str,
-    choose_scale: Callable[..., Scale | None],
+    choose_scales: Callable[..., list[Scale | None]],
     option: str,
 ) -> list[Panel]:
     summed = [with_sum(surface, name) for surface in surfaces]
@@ -325,8 +315,11 @@ def _panels_of(
             "scale cannot show both."
         )
     where = f"{', '.join(str(surface.path) for surface in summed)}: {name}"
-    scale = choose_scale(summed, name, where=where)
-    return [make_panel(surface, name, scale=scale) for surface in summed]
+    scales = choose_scales(summed, name, where=where)
+    return [
+        make_panel(surface, name, scale=scale)
+        for surface, scale in zip(summed, scales, strict=True)
+    ]
 
 
 def _draw_border(canvas: Canvas, surface: Surface, *, to_edges: bool) -> None:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.common_heights import Common, find_common
 from landscape_mpi.views.guessing import guessing_loss
+from landscape_mpi.views.heights import Heights, end_at
 from landscape_mpi.views.levels import (
     NO_ENDS,
     Ends,
     Scale,
+    body_of,
     choose_threshold,
     give_way,
     make_scale,
@@ -28,7 +32,6 @@ from landscape_mpi.views.levels import (
 
 GUESSES = 10.0 / math.log(10.0)  # colours end at this multiple of guessing: 10 nat for 10 classes
 LEAST_BELOW = 0.3  # of the plane: if less lies below that end, the scale is logarithmic
-ADDED = 0.1  # nat: heights in space are log10(loss + ADDED), so that a loss of 0 has one
 FIRST_LEVELS = (0.1, 0.5, 1.0)  # nat; those below the first round level are used
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 MOST_LEVELS = 10
@@ -45,8 +48,57 @@ class DefaultScale:
     threshold: float  # magnitude from which on a symmetric log scale is logarithmic
     top: float | None = None  # where colours from 0 end; None: both ends are the values'
     levels: tuple[float, ...] = ()  # contour lines; none: round values between the ends
-    added: float | None = None  # heights in space: log10(value + added); None: as colours
-    end: float | None = None  # where colours end because of outliers above; None: no such end
+
+
+def scales_of(
+    surfaces: Sequence[Surface],
+    name: str,
+    *,
+    where: str,
+    kind: str | None = None,
+    levels: int | list[float] | None = None,
+    ends: Ends = NO_ENDS,
+    gives_way: bool = False,
+) -> list[Scale | None]:
+    """Return the scale of each surface; those that share one have the same object.
+
+    All share it if its ends are given or come from the task. Otherwise find_common decides, as it
+    does for heights: a surface that would flatten the others has a scale of its own, of their kind.
+
+    Args:
+        surfaces: The surfaces as read; all have the quantity.
+        name: Name of the quantity.
+        where: Files and quantity, for messages.
+        kind: As for scale_of, like all others.
+        levels: About how many levels, or the levels themselves.
+        ends: Ends of the colours.
+        gives_way: Whether the options are for several quantities.
+
+    Returns:
+        A scale for each surface, None if no value is finite.
+    """
+    asked: dict[str, Any] = {"where": where, "levels": levels}
+    whole = scale_of(surfaces, name, kind=kind, ends=ends, gives_way=gives_way, **asked)
+    if whole is None or whole.clipped is not None or isinstance(levels, list):
+        return [whole] * len(surfaces)
+    each = [_values_of(surface, name) for surface in surfaces]
+    alone = _common_colors(each, whole.kind, whole.threshold).alone
+    if not any(alone):
+        return [whole] * len(surfaces)
+    asked |= {"kind": whole.kind, "threshold": whole.threshold, "notes": whole.notes}
+    sharing = [surface for surface, is_alone in zip(surfaces, alone, strict=True) if not is_alone]
+    is_drawn = whole.kind != "log" or any((_values_of(s, name) > 0).any() for s in sharing)
+    shared = scale_of(sharing, name, **asked) if sharing and is_drawn else whole
+    return [
+        scale_of([surface], name, **asked) if is_alone else shared
+        for surface, is_alone in zip(surfaces, alone, strict=True)
+    ]
+
+
+def _common_colors(each: Sequence[np.ndarray], kind: str, threshold: float) -> Common:
+    """Find the common part of the colours of surfaces, which are their heights on a scale."""
+    heights = Heights(kind, threshold=threshold)
+    return find_common([heights.of(values) for values in each], kind)
 
 
 def scale_of(
@@ -58,6 +110,8 @@ def scale_of(
     levels: int | list[float] | None = None,
     ends: Ends = NO_ENDS,
     gives_way: bool = False,
+    threshold: float | None = None,
+    notes: Sequence[str] = (),
 ) -> Scale | None:
     """Return the scale that surfaces share for a quantity, or None if no value is finite.
 
@@ -70,23 +124,36 @@ def scale_of(
         ends: Ends of the colours; None for the usual ones.
         gives_way: Whether the options are for several quantities. Then an option that does not suit
             this one is replaced, and the notes of the scale say so; otherwise it is refused.
+        threshold: Magnitude from which on a symmetric log scale is logarithmic; None for the usual.
+        notes: Notes of the scale, beside those on options that were replaced.
 
     Raises:
         InputError: If the options do not suit the values.
     """
-    values = np.concatenate([_values_of(surface, name) for surface in surfaces])
+    each = [_values_of(surface, name) for surface in surfaces]
+    values = np.concatenate(each)
     finite = values[np.isfinite(values)]
     if not finite.size:
         return None
-    notes: list[str] = []
     if gives_way:
         kind, levels, ends, notes = give_way(finite, kind, levels, ends)
     lines: tuple[float, ...] = ()
     is_ours = kind is None and not isinstance(levels, list) and ends == NO_ENDS
+    usual = default_scale(surfaces, name)
+    threshold = threshold or usual.threshold
     if kind is None:
-        usual = default_scale(surfaces, name)
         kind, ends, lines = _fill_in(usual, levels, ends)
-    scale = make_scale(values, where=where, kind=kind, levels=levels, ends=ends, usual=lines)
+    if not lines and not isinstance(levels, list):
+        ends = _end_at_outliers(each, kind, threshold, ends)
+    scale = make_scale(
+        values,
+        where=where,
+        kind=kind,
+        levels=levels,
+        ends=ends,
+        usual=lines,
+        threshold=threshold,
+    )
     if scale is not None and is_ours and scale.clipped is not None:
         scale = _with_some_lines(scale, finite, where)
     return scale and replace(scale, notes=tuple(notes))
@@ -96,14 +163,22 @@ def _values_of(surface: Surface, name: str) -> np.ndarray:
     return surface.values[name][surface.done_of[name]]
 
 
+def _end_at_outliers(each: Sequence[np.ndarray], kind: str, threshold: float, ends: Ends) -> Ends:
+    """Return ends, with an upper one where outliers would flatten the rest, if it has none."""
+    low, high = ends
+    common = _common_colors(each, kind, threshold)
+    if high is not None or common.end is None or any(common.alone):
+        return ends
+    end = end_at(common.end, Heights(kind, threshold=threshold)).high
+    return low, end if end is not None and (low is None or low < end) else None
+
+
 def _fill_in(
     usual: DefaultScale, levels: int | list[float] | None, ends: Ends
 ) -> tuple[str, Ends, tuple[float, ...]]:
     """Return kind, ends and lines, from the usual scale where the options leave them open."""
     low, high = ends
     if usual.top is None:
-        if high is None and usual.end is not None and (low is None or low < usual.end):
-            high = usual.end
         has_0 = any(end is not None and end <= 0 for end in ends)
         return ("linear" if usual.kind == "log" and has_0 else usual.kind), (low, high), ()
     if isinstance(levels, list):
@@ -140,18 +215,16 @@ def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
         return DefaultScale("linear", threshold=1.0)
     pooled = np.concatenate(finite)
     bodies = [without_outliers(values) for values in finite]
-    body = np.concatenate(bodies)
-    end = float(body.max()) if body.max() < pooled.max() else None
-    own = DefaultScale(_kind_of(bodies), choose_threshold(body), end=end)
+    own = DefaultScale(_kind_of(bodies), choose_threshold(body_of(finite)))
     guesses = [guessing_loss(surface, name) for surface in known]
     if None in guesses or pooled.min() < 0:
         return own
     top = round_to(GUESSES * max(guess for guess in guesses if guess is not None))
     if pooled.max() < FEW_COLORS * top:
-        return replace(own, added=ADDED)
+        return own
     if np.mean([np.mean(values <= top) for values in computed]) < LEAST_BELOW:
-        return replace(own, kind="log", added=ADDED)
-    return DefaultScale("linear", own.threshold, top, tuple(levels_to(top)), ADDED)
+        return replace(own, kind="log")
+    return DefaultScale("linear", own.threshold, top, tuple(levels_to(top)))
 
 
 def levels_to(top: float) -> list[float]:

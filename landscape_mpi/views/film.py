@@ -17,7 +17,12 @@ from matplotlib.transforms import Bbox
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import Surface
-from landscape_mpi.views.compare import draw_grid, make_shared_panels, shared_limits
+from landscape_mpi.views.compare import (
+    draw_grid,
+    have_own_scales,
+    make_shared_panels,
+    shared_limits,
+)
 from landscape_mpi.views.levels import NO_ENDS, Ends
 from landscape_mpi.views.page import extent_of
 from landscape_mpi.views.panel import Panel, thin_panel
@@ -28,6 +33,7 @@ from landscape_mpi.views.space import Space
 TURN_S = 10.0  # seconds of a whole turn
 STEP_S = 0.5  # seconds for each of several surfaces
 MOST_POINTS = 101  # points along an axis of a surface in space: a frame shows no more
+APART = "range differs between frames"
 N_LOOKS = 24  # largest number of frames whose extents make the common box
 
 
@@ -153,11 +159,12 @@ def _following(
     panels: Sequence[Panel], words: Sequence[str], kind: str, limits: np.ndarray
 ) -> Callable[[int], Figure]:
     """Return a function that draws panels one after another, with text over each."""
+    notes = [APART] if have_own_scales(panels) else []
 
     def draw(k: int) -> Figure:
         figure = draw_grid([panels[k]], kind, limits=limits)
         axes = figure.axes[0]
-        axes.set_title(f"{axes.get_title()}\n{words[k]}")
+        axes.set_title("\n".join([axes.get_title(), words[k], *notes]))
         return figure
 
     return draw

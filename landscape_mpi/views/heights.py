@@ -17,11 +17,11 @@ from landscape_mpi.views.common_heights import find_common
 from landscape_mpi.views.levels import (
     NO_ENDS,
     Ends,
+    body_of,
     choose_threshold,
     from_symlog,
     suits_symlog,
     to_symlog,
-    without_outliers,
 )
 
 FLOOR = 0.1  # nat, added to a loss before its logarithm
@@ -97,7 +97,7 @@ def choose_heights(
             positive; otherwise linear.
         ends: Values below and above which surfaces are cut off.
     """
-    heights = _choose_kind(values, unit, kind, ends)
+    heights = choose_kind(values, unit, kind, ends)
     common = find_common([heights.of(array) for array in values], heights.kind)
     return heights if any(common.alone) else end_at(common.end, heights)
 
@@ -120,32 +120,43 @@ def choose_each(
     Returns:
         The heights of each surface; those with a common scale have the same object.
     """
-    heights = _choose_kind(values, unit, kind, ends)
+    heights = choose_kind(values, unit, kind, ends)
     if heights.high is not None:
         return [heights] * len(values)
     common = find_common([heights.of(array) for array in values], heights.kind)
     shared = end_at(common.end, heights)
     return [
-        choose_heights([array], unit, kind=kind, ends=ends) if is_alone else shared
+        _end_alone(array, heights) if is_alone else shared
         for array, is_alone in zip(values, common.alone, strict=True)
     ]
 
 
-def _choose_kind(values: Sequence[np.ndarray], unit: str, kind: str | None, ends: Ends) -> Heights:
+def _end_alone(values: np.ndarray, heights: Heights) -> Heights:
+    """Return heights of the same kind for one surface alone, another object than these."""
+    return end_at(find_common([heights.of(values)], heights.kind).end, replace(heights))
+
+
+def choose_kind(
+    values: Sequence[np.ndarray], unit: str, kind: str | None = None, ends: Ends = NO_ENDS
+) -> Heights:
+    """Choose heights for surfaces that stand together, with no other ends than those given.
+
+    Args:
+        values: As for choose_heights, like all others.
+        unit: Unit of the quantity.
+        kind: linear, log or symlog; None chooses from unit and values.
+        ends: Values below and above which surfaces are cut off.
+    """
     low, high = ends
     finite = np.concatenate([array[np.isfinite(array)].ravel() for array in values])
     if kind is None and unit == NAT and finite.size and finite.min() >= 0 and finite.max() > FLOOR:
         return Heights("log", FLOOR, low, high)
     if kind is None:
-        body = [
-            without_outliers(own) for array in values if (own := array[np.isfinite(array)]).size
-        ]
-        kind = "symlog" if body and suits_symlog(np.concatenate(body)) else "linear"
+        body = body_of(values)
+        kind = "symlog" if body.size and suits_symlog(body) else "linear"
     if kind == "log" and finite.size and finite.max() <= 0:
         kind = "symlog"
-    threshold = (
-        choose_threshold(without_outliers(finite)) if kind == "symlog" and finite.size else 1.0
-    )
+    threshold = choose_threshold(body_of(values)) if kind == "symlog" else 1.0
     return Heights(kind, 0.0, low, high, threshold)
 
 

@@ -79,6 +79,7 @@ def make_scale(
     levels: int | list[float] | None = None,
     ends: Ends = NO_ENDS,
     usual: Sequence[float] = (),
+    threshold: float | None = None,
 ) -> Scale | None:
     """Choose the scale for values; return None if none is finite.
 
@@ -91,6 +92,8 @@ def make_scale(
         levels: About how many levels, or the levels themselves; None for DEFAULT_LEVELS.
         ends: Ends of the colours.
         usual: Rising levels to use if none are given; empty for round values between the ends.
+        threshold: Magnitude from which on a symmetric log scale is logarithmic; None chooses from
+            the values.
 
     Raises:
         InputError: If a log scale has no positive value, no given level is in the range of the
@@ -107,7 +110,10 @@ def make_scale(
             "Draw it with --linear or --symlog."
         )
     low, high = float(shown.min()), float(shown.max())
-    threshold = choose_threshold(shown) if kind == "symlog" else 1.0
+    if kind != "symlog":
+        threshold = 1.0
+    elif threshold is None:
+        threshold = choose_threshold(shown)
     bare = Scale(kind, low, high, np.empty(0), _around(low), finite.size - shown.size, threshold)
     if isinstance(levels, list) and not _has_inside(shown, levels):
         given = ", ".join(f"{level:g}" for level in levels)
@@ -264,6 +270,13 @@ def without_outliers(finite: np.ndarray) -> np.ndarray:
     """Return values without those so large that all others would have one colour."""
     usual = float(np.quantile(np.abs(finite), 0.9))
     return finite if usual == 0 else finite[finite <= OUTLIER * usual]
+
+
+def body_of(each: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the finite values of several surfaces without the outliers of each, float64 [n]."""
+    finite = [values[np.isfinite(values)] for values in each]
+    bodies = [without_outliers(values) for values in finite if values.size]
+    return np.concatenate([np.empty(0), *bodies])
 
 
 def choose_threshold(finite: np.ndarray) -> float:

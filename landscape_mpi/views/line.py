@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,17 +78,21 @@ def draw_line_on(panels: list[Panel], canvas: Canvas) -> dict[str, Axes]:
     return {measure: axes for (measure, _), axes in zip(groups, all_axes, strict=True)}
 
 
-def share_heights(row: list[dict[str, Axes]], *, without: Set[str] = frozenset()) -> None:
+def share_heights(row: list[dict[str, Axes]], apart: Mapping[str, Sequence[Hashable]]) -> None:
     """Give the axes of each measure in a row of lines the range that holds all of them.
 
     Args:
         row: The axes of each line, by measure.
-        without: Measures that keep a range for each line.
+        apart: Of measures whose lines do not all share a range: the range of each line. Lines
+            with the same one share it.
     """
-    for measure in row[0].keys() - without:
-        ends = np.array([axes[measure].get_ylim() for axes in row])
-        for axes in row:
-            axes[measure].set_ylim(ends[:, 0].min(), ends[:, 1].max())
+    for measure in row[0]:
+        groups = apart.get(measure, [None] * len(row))
+        for group in set(groups):
+            sharing = [axes[measure] for axes, own in zip(row, groups, strict=True) if own == group]
+            ends = np.array([axes.get_ylim() for axes in sharing])
+            for axes in sharing:
+                axes.set_ylim(ends[:, 0].min(), ends[:, 1].max())
 
 
 def measure_of(name: str) -> str:

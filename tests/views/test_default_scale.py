@@ -7,7 +7,7 @@ import pytest
 from surface_files import write_surface
 
 from landscape_mpi.store.reader import read_surface
-from landscape_mpi.views.default_scale import default_scale, scale_of
+from landscape_mpi.views.default_scale import default_scale, scale_of, scales_of
 
 AXIS = np.linspace(-1, 1, 10)
 
@@ -40,7 +40,7 @@ def part_below(share, low=1.0, high=50.0):
 )
 def test_colours_end_at_a_multiple_of_guessing(surface_with, n_classes, top, levels):
     scale = default_scale([surface_with(part_below(60), n_classes=n_classes)], "train_loss")
-    assert (scale.kind, scale.top, scale.added) == ("linear", top, 0.1)
+    assert (scale.kind, scale.top) == ("linear", top)
     assert scale.top == pytest.approx(4.34 * math.log(n_classes), rel=0.01)
     assert scale.levels == pytest.approx(levels)
 
@@ -64,7 +64,7 @@ def test_where_little_of_the_plane_lies_below_the_end_the_scale_is_logarithmic(
     surface_with, share, kind
 ):
     scale = default_scale([surface_with(part_below(share))], "train_loss")
-    assert (scale.kind, scale.top is None, scale.added) == (kind, kind == "log", 0.1)
+    assert (scale.kind, scale.top is None) == (kind, kind == "log")
 
 
 def test_infinite_losses_lie_above_the_end_and_points_to_come_nowhere(surface_with):
@@ -94,29 +94,27 @@ def test_one_surface_that_lies_above_the_end_does_not_decide_for_the_others(surf
 def test_other_values_have_the_scale_that_they_ask_for(surface_with, values, kind):
     surface = surface_with(np.reshape(values, (10, 10)), n_classes=None)
     scale = default_scale([surface], "train_loss")
-    assert (scale.kind, scale.top, scale.levels, scale.added) == (kind, None, (), None)
+    assert (scale.kind, scale.top, scale.levels) == (kind, None, ())
 
 
 def test_a_negative_loss_is_no_cross_entropy_whatever_the_file_says(surface_with):
     assert default_scale([surface_with(part_below(50) - 2)], "train_loss").top is None
 
 
-@pytest.mark.parametrize(("high", "end"), [(1e36, 3.0), (1e5, None)])
+@pytest.mark.parametrize(("high", "end"), [(1e36, 3.0), (1e3, None)])
 def test_a_few_enormous_values_do_not_decide_the_colours_of_the_others(surface_with, high, end):
-    """Nine tenths of the values are at most 3 in magnitude, and an outlier is a million times."""
+    """Three quarters of them span 4 units of height, linear to 0.1 and in decades beyond, and all
+    up to 1e3 span 7.5; beyond twice as many as three quarters, colours end."""
     values = np.append(np.linspace(-3, 3, 95), [high] * 5).reshape(10, 10)
-    usual = default_scale([surface_with(values)], "train_loss")
-    assert usual.end == end
     scale = scale_of([surface_with(values)], "train_loss", where="")
     assert (scale.clipped and scale.clipped[1]) == end
     # All of one surface may be as large, which then is no outlier of its own.
     far = surface_with(np.full((10, 10), 1e30) * (1 + AXIS[:, None] / 2))
-    assert (
-        default_scale(
-            [surface_with(np.linspace(-3, 3, 100).reshape(10, 10)), far], "train_loss"
-        ).end
-        is None
-    )
+    near = surface_with(np.linspace(-3, 3, 100).reshape(10, 10))
+    assert scale_of([near, far], "train_loss", where="").clipped is None
+    own = scales_of([near, far, near], "train_loss", where="")
+    assert own[0] is own[2]
+    assert [scale.high for scale in own] == pytest.approx([3, 1.5e30, 3])
 
 
 def test_one_surface_without_classes_leaves_all_to_their_values(surface_with):
@@ -128,3 +126,11 @@ def test_a_surface_that_lacks_the_quantity_does_not_count(surface_with):
     loss, error = surface_with(part_below(50)), surface_with(part_below(50), name="train_error")
     assert default_scale([loss, error], "train_loss").top == 10
     assert default_scale([loss, error], "train_error").top is None
+
+
+def test_a_logarithmic_scale_for_surfaces_apart_of_which_one_has_no_positive_value(surface_with):
+    values = np.linspace(1, 3, 100).reshape(10, 10)
+    surfaces = [surface_with(factor * values) for factor in (1e-12, 1e12, -1)]
+    scales = scales_of(surfaces, "train_loss", where="", kind="log")
+    assert [scale.kind for scale in scales] == ["log"] * 3
+    assert [scale.high for scale in scales[:2]] == pytest.approx([3e-12, 3e12])

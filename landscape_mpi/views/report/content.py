@@ -8,8 +8,7 @@ the axes always rise.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,6 @@ from landscape_mpi.store.plane_curve import PlaneCurve
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.trajectory import Trajectory
 from landscape_mpi.views.camera import Camera
-from landscape_mpi.views.common_heights import find_common
-from landscape_mpi.views.default_scale import DefaultScale, default_scale
-from landscape_mpi.views.heights import Heights, end_at
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.path import DROPPED, RUN_COLORS, STRAIGHT
 from landscape_mpi.views.report.gaps import find_gaps
@@ -61,38 +57,6 @@ def pack_surface(surface: Surface, names: list[str]) -> Packed:
             for letter, mark in zip(LETTERS, surface.marks, strict=False)
         ],
         "paths": [] if surface.has_repeats else _paths(surface),
-    }
-
-
-def pack_scales(surfaces: Sequence[Surface], names: Iterable[str]) -> Packed:
-    """Pack the usual scale of each quantity, and the common part of heights on every scale."""
-    scales = {name: default_scale(surfaces, name) for name in names}
-    return {
-        name: asdict(scale) | {"common": _pack_common(surfaces, name, scale)}
-        for name, scale in scales.items()
-    }
-
-
-def _pack_common(surfaces: Sequence[Surface], name: str, scale: DefaultScale) -> Packed:
-    """Pack where the heights of planes end, and which have heights of their own, by scale."""
-    known = [k for k, s in enumerate(surfaces) if not s.is_line and name in s.values]
-    values = [surfaces[k].values[name][surfaces[k].done_of[name]] for k in known]
-    maps = {
-        "linear": Heights(),
-        "log": Heights("log"),
-        "shifted": Heights("log", scale.added or 0.0),
-        "symlog": Heights("symlog", threshold=scale.threshold),
-    }
-    found = {
-        kind: find_common([heights.of(own) for own in values], heights.kind)
-        for kind, heights in maps.items()
-    }
-    return {
-        kind: {
-            "end": None if common.end is None else end_at(common.end, maps[kind]).ends[1],
-            "alone": [k for k, alone in zip(known, common.alone, strict=True) if alone],
-        }
-        for kind, common in found.items()
     }
 
 

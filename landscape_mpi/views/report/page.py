@@ -23,7 +23,8 @@ from landscape_mpi.store.provenance import Provenance
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.report import tables
-from landscape_mpi.views.report.content import choose_view, pack_scales, pack_surface
+from landscape_mpi.views.report.content import choose_view, pack_surface
+from landscape_mpi.views.report.scales import pack_scales
 from landscape_mpi.views.report.tables import escape
 
 # How the file of plotly.js begins and ends the function that makes it, and the same in parentheses.

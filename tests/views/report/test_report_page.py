@@ -177,12 +177,15 @@ def test_the_surface_is_drawn_in_space(page):
 # The tests of the logarithmic scale end here: a change of scale takes seconds.
 @pytest.mark.parametrize("log", [True, False], ids=["log", "linear"])
 def test_the_contours_lines_are_labelled_with_their_values(page, log):
-    """Each label lies where the surface has, within a quarter of a level, the value it says."""
+    """Each label lies where the surface has, within a quarter of a level, the value it says.
+
+    Of the logarithmic levels 0.05, 0.1, 0.2, 0.5 ... 10, those of one run have labels.
+    """
     plain(page, log=log)
     found = labels_of(page, "flat-0")
-    assert len({text for text, *_ in found}) >= 4
+    assert len({text for text, *_ in found}) >= (3 if log else 4)
     height = np.log10 if log else float
-    step = page.run("document.getElementById('flat-0').data[0].contours.size")
+    step = 0.3 if log else page.run("document.getElementById('flat-0').data[0].contours.size")
     for text, x, y, width in found:
         a, b = -1 + 2 * x, 1.5 - 2.5 * y
         assert height(slope(a, b)) == pytest.approx(height(float(text)), abs=0.25 * step), text
@@ -570,7 +573,8 @@ def test_256_points_along_an_axis_are_all_drawn_in_space(browser, tmp_path):
     out = tmp_path / "net.html"
     report.main([str(write_surface(tmp_path / "net.h5", axis, axis, {"train_loss": loss}))])
     browser.open(out, width=600, height=500)
-    np.testing.assert_allclose(heights(browser, "space-0", "surface"), np.log10(loss), atol=1e-6)
+    drawn = heights(browser, "space-0", "surface")
+    np.testing.assert_allclose(drawn, np.log10(loss + 0.1), atol=1e-6)
 
 
 def test_a_page_that_is_watched_loads_itself_again_as_it_was(browser, tmp_path):

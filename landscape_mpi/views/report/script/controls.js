@@ -19,7 +19,7 @@ function showControls() {
 
 // The slider goes over heights in space.
 function clipRange() {
-  return common.space ?? views.map((view) => view.ranges.space).find(Boolean) ?? null;
+  return common ?? views.map((view) => view.ranges.space).find(Boolean) ?? null;
 }
 
 function showClip() {

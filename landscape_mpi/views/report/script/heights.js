@@ -11,23 +11,18 @@ const SCALES = {
   }),
 };
 const KINDS = ["flat", "space"]; // of pictures
-const CLOSE = { linear: 100, other: 4 }; // ranges up to so many times wider share one with the middle one
 let usualScales = {}; // by quantity: how it is drawn where nobody says how
 let scales = null; // that are drawn now, by kind of picture
-let common = {}; // range of all that share one, by kind of picture
+let common = null; // range of the heights in space that planes share
 
 // Linear around zero, logarithmic beyond the threshold.
 const bent = (size) => (size > 1 ? 1 + Math.log10(size) : size);
 
 function chosenScales() {
   const usual = usualScales[state.quantity];
-  const make = (kind, more = {}) => ({ top: null, levels: [], ...usual, ...more, kind, ...SCALES[kind](usual) });
-  if (state.scale !== "auto") {
-    const scale = make(state.scale, { top: null, levels: [], end: null });
-    return { flat: scale, space: scale };
-  }
-  const flat = make(usual.kind);
-  return { flat, space: usual.added === null ? flat : make("shifted", { top: null, levels: [] }) };
+  const make = (kind) => ({ ...usual, kind, colors: usual.colors[state.scale], ...SCALES[kind](usual) });
+  if (state.scale === "auto") return { flat: make(usual.kind), space: make(usual.space) };
+  return { flat: make(state.scale), space: make(state.scale) };
 }
 
 function heightsOf(q, scale) {
@@ -70,27 +65,30 @@ function prepare() {
     view.heights = all.length ? Object.fromEntries(drawn.map(([kind, heights]) => [kind, heights[0]])) : null;
     view.ranges = Object.fromEntries(drawn.map(([kind, heights]) => [kind, rangeOf(heights)]));
   }
-  common.flat = shareRange("flat");
-  common.space = shareHeights();
+  for (const view of views) {
+    view.colors = colorsOf(view);
+    view.isAlone = { flat: Boolean(view.colors?.isAlone) };
+  }
+  common = shareHeights();
   for (const view of views) view.shown = Object.fromEntries(KINDS.map((kind) => [kind, shownRange(view, kind)]));
 }
 
-// One range for those whose range is like the middle one; the others would flatten them, or be flat.
-function shareRange(kind) {
-  const known = views.filter((view) => view.ranges[kind] && view.isLine === views[0].isLine);
-  const span = ([low, high]) => high - low;
-  const spans = known.map((view) => span(view.ranges[kind])).filter((size) => size > 0).sort((a, b) => a - b);
-  const middle = known.find((view) => span(view.ranges[kind]) === spans[(spans.length - 1) >> 1]);
-  const close = CLOSE[scales[kind].kind] ?? CLOSE.other;
-  const sharing = known.filter((view) => !middle || span(rangeOf([middle.ranges[kind], view.ranges[kind]])) <= close * span(middle.ranges[kind]));
-  for (const view of views) view.isAlone = { ...view.isAlone, [kind]: !sharing.includes(view) };
-  return sharing.length ? rangeOf(sharing.map((view) => view.ranges[kind])) : null;
+// The ends of the colours and the levels that this surface shares, or has alone, as in all pictures. An
+// axis of a line holds the values of both splits.
+function colorsOf(view) {
+  const which = state.shared ? "shared" : "own";
+  const names = view.isLine ? together(view).map((q) => q.name) : [state.quantity];
+  const found = names.map((name) => usualScales[name].colors[state.scale][which][view.number]).filter(Boolean);
+  if (!found.length) return null;
+  const [low, high] = [Math.min(...found.map((one) => one.low)), Math.max(...found.map((one) => one.high))];
+  return { ...found[0], low, high, isAlone: found.some((one) => one.isAlone), isEnd: found.some((one) => one.isEnd) };
 }
 
 // The heights that planes share, as all pictures choose them: an outlier is cut, or has its own.
 function shareHeights() {
   const { end, alone } = scales.space.common[scales.space.kind];
-  const isAlone = (view) => view.isLine !== views[0].isLine || alone.includes(view.number);
+  const hasPlanes = views.some((view) => !view.isLine);
+  const isAlone = (view) => (hasPlanes && view.isLine) || alone.includes(view.number);
   for (const view of views) view.isAlone.space = isAlone(view);
   const sharing = views.filter((view) => view.ranges.space && !isAlone(view));
   if (!sharing.length) return null;
@@ -99,14 +97,14 @@ function shareHeights() {
 }
 
 function shownRange(view, kind) {
-  const { up, top, end } = scales[kind];
+  const { up } = scales[kind];
   const own = view.ranges[kind];
   if (!own) return [0, 1];
-  let [low, high] = state.shared && !view.isAlone[kind] && common[kind] ? common[kind] : own;
-  if (kind === "flat" && end !== null) high = Math.min(high, up(end));
-  if (top !== null) [low, high] = [up(0), view.isLine ? Math.min(high, up(top)) : up(top)];
+  let [low, high] = own;
+  if (kind === "flat" && view.colors) [low, high] = [up(view.colors.low), up(view.colors.high)];
+  if (kind === "space" && state.shared && !view.isAlone.space && common) [low, high] = common;
   if (state.floor !== null && Number.isFinite(up(state.floor))) low = up(state.floor);
-  if (state.clip !== null) high = top === null ? Math.min(high, up(state.clip)) : up(state.clip);
+  if (state.clip !== null) high = view.colors?.isEnd ? up(state.clip) : Math.min(high, up(state.clip));
   return widened(low, high);
 }
 

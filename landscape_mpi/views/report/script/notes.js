@@ -5,7 +5,7 @@ const isComputed = (q, k) => !q.done || q.done[k];
 // How much of a surface lies above the end of its colours, in words; null where nothing does.
 function beyond(view) {
   const q = quantityOf(view);
-  if (!q || (scales.flat.top === null && scales.flat.end === null && state.clip === null)) return null;
+  if (!q || (!view.colors?.isEnd && state.clip === null)) return null;
   const end = scales.flat.down(view.shown.flat[1]);
   const values = q.values.filter((value, k) => isComputed(q, k) && !Number.isNaN(value));
   const above = values.filter((value) => value > end * (1 + 1e-9));
@@ -37,13 +37,13 @@ function notesOnScale(view, q) {
   if (!view.isLine && scales.space.kind === "shifted") notes.push(`Heights in space are log₁₀(${titleOf(q)} + ${withUnit(scales.space.added, q)}).`);
   if (!view.isLine && isCutForOthers(view)) notes.push(`Heights above ${withUnit(format(scales.space.down(view.shown.space[1]), 2), q)} are cut off, as they would flatten the rest.`);
   if (scales.flat.kind === "symlog") notes.push(`The scale is linear up to ${withUnit(format(scales.flat.threshold), q)} on both sides of zero, and logarithmic beyond.`);
-  if (state.shared && isApart(view)) notes.push("Its range is so much wider than those of the others, or so far from them, that it has its own range.");
+  if (state.shared && isApart(view)) notes.push("Its values differ so much from those of the others that it has its own range.");
   return notes;
 }
 
 const isCutForOthers = (view) => state.clip === null && view.ranges.space && view.shown.space[1] < view.ranges.space[1];
 
-const isApart = (view) => view.isLine === views[0].isLine && KINDS.some((kind) => view.ranges[kind] && common[kind] && view.isAlone[kind] && !(kind === "flat" && scales.flat.top !== null));
+const isApart = (view) => KINDS.some((kind) => view.ranges[kind] && view.isAlone[kind] && !(view.isLine && kind === "space"));
 
 function showNotes(view) {
   const q = quantityOf(view);

@@ -2,7 +2,7 @@
 
 const POINTS_3D = 401; // of an axis in space; finer grids are thinned there
 const SHADOW = "0 0 3px #000000, 0 0 2px #000000, 0 0 1px #000000"; // of white letters on any colour
-const BAR = { left: 16, width: 14, above: 12 }; // pixels
+const BAR = { left: 16, width: 14, above: 12, labels: 16 }; // pixels; labels that have room
 const BRIGHTEST = "#fde725"; // of the colours
 const HEIGHTS = 4; // ticks on the upright axis, at most about: a turned one has less room
 const NARROW = 420; // pixels: a flat picture with room for few words
@@ -82,8 +82,8 @@ function surfaceTrace(view) {
 
 // The colours with the lines of the longest run of levels, and the lines of the others.
 function contourTraces(view, q, colors) {
-  const [longest, ...others] = runsOfLevels(scales.flat, view.shown.flat).sort((a, b) => heightsAt(b).length - heightsAt(a).length);
-  const runs = [longest, ...others.flatMap(heightsAt).sort((a, b) => a - b).map((height) => ({ start: height, end: height, size: 1 }))];
+  const levels = levelsOf(view);
+  const runs = runsOfLevels(levels);
   const [low, high] = view.shown.flat;
   const base = {
     type: "contour", autocontour: false, connectgaps: false, zmin: low, zmax: high,
@@ -91,16 +91,20 @@ function contourTraces(view, q, colors) {
   };
   return runs.map((run, k) => {
     const contours = { coloring: k ? "none" : "heatmap", showlabels: true, labelfont: { color: "#ffffff", size: 10, shadow: SHADOW }, ...run };
-    // Labels of one trace know nothing of those of another: only the lowest line has room for one.
-    if (k) return { ...base, name: "more lines", contours: { ...contours, showlabels: k === 1 }, showscale: false, showlegend: false };
-    return { ...base, name: "contour", contours, colorscale: "Viridis", colorbar: barOf(q, run, colors) };
+    // Labels of one trace know nothing of those of another, and without a bar they are heights.
+    if (k) return { ...base, name: "more lines", contours: { ...contours, showlabels: k === 1 && scales.flat.kind === "linear" }, showscale: false, showlegend: false };
+    return { ...base, name: "contour", contours, colorscale: "Viridis", colorbar: barOf(view, q, levels, run, colors) };
   });
 }
 
 // plotly.js takes the words of its colour bar for the labels on the lines, where both have a level.
-function barOf(q, run, colors) {
-  const values = heightsAt(run).map(scales.flat.down);
-  const ticks = labelled(scales.flat, scales.flat.top === null ? values : [0, ...values]);
+function barOf(view, q, levels, run, colors) {
+  const { up, down } = scales.flat;
+  const [low, high] = view.shown.flat;
+  const labels = heightsAt(run);
+  const isFree = (height) => labels.every((other) => Math.abs(other - height) >= (high - low) / BAR.labels);
+  for (const height of [up(0), ...levels]) if (height >= low && height <= high && isFree(height)) labels.push(height);
+  const ticks = labelled(scales.flat, labels.sort((a, b) => a - b).map(down));
   return {
     x: 1, xpad: BAR.left, ypad: BAR.above, thickness: BAR.width, len: 1, lenmode: "fraction", outlinewidth: 0, tickfont: { color: colors.soft, size: 11 }, ...ticks,
     title: { text: withUnit(titleOf(q), { unit: q.unit && `(${q.unit})` }), side: "right", font: { color: colors.ink, size: 12 } },

@@ -1,6 +1,7 @@
 // Round values for axes, bars and contour lines.
 
 const LEVELS = 12; // contour levels, at most about
+const FEW = 3; // levels: with fewer between ends that were moved, others are drawn
 const LABELS = 9; // labels that have room along an axis in space
 
 function niceStep(rough) {
@@ -83,16 +84,38 @@ function evenLevels([low, high]) {
 
 const heightsAt = ({ start, end, size }) => Array.from({ length: Math.floor((end - start) / size + 1.1) }, (_, k) => start + k * size);
 
-// Runs of even levels, which is all that plotly.js draws: the given ones, as far as they are drawn.
-function runsOfLevels({ up, levels, top }, [low, high]) {
-  const given = levels.map(up).filter((height) => height >= low && height <= high + 1e-9);
-  if (given.length < 3 || high > up(top) + 1e-9) return [evenLevels([low, high])];
+// Of the colours as they are usual, and others where the reader moved their ends.
+function levelsOf(view) {
+  const [low, high] = view.shown.flat;
+  const { up, colors } = { ...scales.flat, colors: view.colors };
+  const given = (colors?.levels ?? []).map(up).filter((height) => height >= low - 1e-9 && height <= high + 1e-9);
+  const isMoved = state.clip !== null || state.floor !== null;
+  return given.length < (isMoved ? FEW : 1) ? heightsAt(evenLevels([low, high])) : given;
+}
+
+// Runs of even levels, which is all that plotly.js draws, the longest first: on a logarithmic scale those
+// of 1, 10, 100 and then those of 2, 20, 200.
+function runsOfLevels(heights) {
   const runs = [];
-  for (const height of given) {
-    const run = runs.at(-1);
-    const isNext = run && (run.size === null || Math.abs(height - run.end - run.size) < 1e-6 * run.size);
-    if (isNext) Object.assign(run, { end: height, size: height - run.end });
-    else runs.push({ start: height, end: height, size: null });
+  let left = [...heights];
+  while (left.length) {
+    const longest = longestRun(left);
+    const run = runs.length && longest.length < FEW ? left.slice(0, 1) : longest;
+    runs.push({ start: run[0], end: run.at(-1), size: run.length > 1 ? (run.at(-1) - run[0]) / (run.length - 1) : 1 });
+    left = left.filter((height) => !run.includes(height));
   }
-  return runs.map((run) => ({ ...run, size: run.size ?? 1 }));
+  return runs;
+}
+
+function longestRun(heights) {
+  let longest = [heights[0]];
+  heights.forEach((start, k) => {
+    for (const next of heights.slice(k + 1)) {
+      const size = next - start;
+      const run = [start, next];
+      for (let found; (found = heights.find((height) => Math.abs(height - run.at(-1) - size) < 1e-6 * size)) !== undefined;) run.push(found);
+      if (run.length > longest.length) longest = run;
+    }
+  });
+  return longest;
 }
