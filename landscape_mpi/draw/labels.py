@@ -28,9 +28,14 @@ def check_labels(options: argparse.Namespace) -> None:
     """Check that --label is given for each file or for none.
 
     Raises:
-        InputError: If it is given for some.
+        InputError: If it is given for some, or is empty.
     """
     n, labels = len(options.surfaces), options.label or []
+    if not all(label.strip() for label in labels):
+        raise InputError(
+            "--label: a name is empty, so nothing would say which surface it is. Pass a name, or "
+            "leave out --label to use network and data."
+        )
     if labels and n and len(labels) != n:
         given = "1 name is" if len(labels) == 1 else f"{len(labels)} names are"
         raise InputError(

@@ -10,6 +10,7 @@ from landscape_mpi.analysis.rings import Rings, find_rings
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.coarse import on_its_own_grid
 from landscape_mpi.views.guessing import guessing_loss
+from landscape_mpi.views.number_text import rounded_text
 from landscape_mpi.views.table_file import Rows
 
 AT = 0.5  # distance from the center at which the median and the band are stated
@@ -114,10 +115,10 @@ def _band(numbers: RingNumbers) -> str:
     """State the median and its band at one distance."""
     rings = numbers.rings
     radius = AT if math.isfinite(rings.at(AT)[1]) else float(rings.radius[rings.is_known][-1])
-    low, median, high = rings.at(radius)
+    told = [rounded_text(value, 3) for value in rings.at(radius)]
     return (
-        f"at radius {radius:.3g} the median is {median:.3g}{numbers.unit}, and 90 % of the "
-        f"directions lie between {low:.3g} and {high:.3g}{numbers.unit}"
+        f"at radius {radius:.3g} the median is {told[1]}{numbers.unit}, and 90 % of the "
+        f"directions lie between {told[0]} and {told[2]}{numbers.unit}"
     )
 
 

@@ -18,6 +18,7 @@ from landscape_mpi.store.schema import PRECISION_WARNING
 from landscape_mpi.store.sharpness import Width
 from landscape_mpi.views import ring_table
 from landscape_mpi.views.guessing import guessing_loss
+from landscape_mpi.views.number_text import rounded_text
 
 RADII = (0.1, 0.5, 1.0)  # sizes of the boxes of epsilon-sharpness
 RISE = 0.1  # heights of level sets above the center, in the unit of the loss
@@ -138,30 +139,31 @@ def _numbers(surface: Surface, name: str) -> Iterator[str]:
         return
     if finite.size == 1:
         only = "the only one with a finite loss" if surface.n_points > 1 else "the only point"
-        yield f"{finite[0]:.6g}{unit} at {_place(surface, loss)}, {only}"
+        yield f"{rounded_text(finite[0], 6)}{unit} at {_place(surface, loss)}, {only}"
         return
-    yield f"smallest {finite.min():.6g} at {_place(surface, loss)}, largest {finite.max():.6g}"
+    low, high = (rounded_text(end, 6) for end in (finite.min(), finite.max()))
+    yield f"smallest {low} at {_place(surface, loss)}, largest {high}"
     if center is not None and np.isfinite(loss[center]):
         yield from _numbers_at_center(surface, loss, center, unit)
         yield from _rings(surface, name)
     share = sharpness.non_convex_share(alpha, beta, loss)
     if share is not None:
         height = sharpness.convex_height(alpha, beta, loss)
-        lowest = "" if height is None else f", the lowest of them at {height:.4g}"
+        lowest = "" if height is None else f", the lowest of them at {rounded_text(height, 4)}"
         yield f"not convex at {share:.0%} of the inner points{lowest}"
     if surface.is_line:
         axis = alpha if surface.shape[1] == 1 else beta
         rise = sharpness.barrier(axis, loss.ravel())
         if rise is not None:
             above = "above the straight line between the losses"
-            yield f"barrier from 0 to 1: {rise:.4g}{unit} {above}"
+            yield f"barrier from 0 to 1: {rounded_text(rise, 4)}{unit} {above}"
 
 
 def _numbers_at_center(
     surface: Surface, loss: np.ndarray, center: tuple[int, int], unit: str
 ) -> Iterator[str]:
     value = float(loss[center])
-    yield f"at the center {value:.6g}"
+    yield f"at the center {rounded_text(value, 6)}"
     yield from _sharpness_in_boxes(surface, loss, value, unit)
     levels = _levels(loss, value)
     if not levels:
@@ -172,10 +174,10 @@ def _numbers_at_center(
         yield f"width {words}: {', '.join(told)}"
     fit = sharpness.fit_quadratic(surface.alpha, surface.beta, loss, center)
     if fit is not None:
-        curvatures = " and ".join(f"{value:.4g}" for value in fit.eigenvalues)
+        curvatures = " and ".join(rounded_text(value, 4) for value in fit.eigenvalues)
         yield (
             f"curvature {curvatures}{unit} per unit squared, of a quadratic through the points "
-            f"around it, which misses them by {fit.residual:.2g}{unit}"
+            f"around it, which misses them by {rounded_text(fit.residual, 2)}{unit}"
         )
 
 
@@ -196,7 +198,11 @@ def _sharpness_in_boxes(
     boxes = [
         (radius, measure(surface.alpha, surface.beta, loss, value, radius)) for radius in RADII
     ]
-    told = [f"{found:.3g}{unit} within {radius:g}" for radius, found in boxes if found is not None]
+    told = [
+        f"{rounded_text(found, 3)}{unit} within {radius:g}"
+        for radius, found in boxes
+        if found is not None
+    ]
     if told:
         yield f"{what}: {', '.join(told)}"
 
@@ -217,7 +223,7 @@ def _levels(loss: np.ndarray, value: float) -> list[tuple[float, str]]:
     level = _part_of_the_way(loss, value)
     if level < value:
         return []
-    words = f"up to {level:.4g}, a tenth of the way from the center to the median loss"
+    words = f"up to {rounded_text(level, 4)}, a tenth of the way from the center to the median loss"
     return [(level, f"{words} (this loss goes below 0, so twice its value has no meaning)")]
 
 
@@ -313,8 +319,9 @@ def _check_minimum(surface: Surface, loss: np.ndarray, center: tuple[int, int]) 
     value, lowest = float(loss[center]), float(np.nanmin(loss))
     if lowest >= value - LOWER * abs(value):
         return "the center is the minimum of the grid, as it should be"
+    depth = rounded_text(value - lowest, 3)
     return (
-        f"the center is not the minimum: {_place(surface, loss)} is lower by {value - lowest:.3g}. "
+        f"the center is not the minimum: {_place(surface, loss)} is lower by {depth}. "
         f"Training ended on a slope (early stopping, weight decay), or weights, data or "
         f"normalisation are not those of training: compare the center's loss with its log"
     )

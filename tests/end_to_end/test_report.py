@@ -425,3 +425,14 @@ def test_labels_are_the_titles_of_surfaces(tmp_path):
     assert "<title>with &lt;b&gt;, without and third: loss landscape</title>" in page
     with pytest.raises(InputError, match="--label: 1 name is given for 3 files"):
         report.main([*map(str, paths), "--label=a"])
+
+
+@pytest.mark.parametrize("ends", ["100:200", ":-1", "3:"])
+def test_a_range_that_leaves_nothing_of_the_first_quantity(tmp_path, ends):
+    """The bowl goes from 0.15 to 1.35 nat, and its error, which is shown second, to 90 %."""
+    values = {"train_loss": plane(ALPHA, BETA, bowl), "train_error": np.linspace(0, 90, 15)}
+    path = write_surface(tmp_path / "net.h5", ALPHA, BETA, values)
+    with pytest.raises(InputError, match=rf"net.h5: train_loss: --range {ends} leaves nothing .* "):
+        report.main([str(path), f"--range={ends}"])
+    assert not path.with_suffix(".html").exists()
+    assert page_of(path, "--range=80:200", "--quantity=train_error,train_loss")

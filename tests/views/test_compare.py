@@ -409,6 +409,10 @@ def test_labels_title_range_and_map_of_the_command(two, tmp_path, monkeypatch):
     ("words", "text"),
     [
         (["--label=a"], "--label: 1 name is given for 2 files. Pass --label once"),
+        (
+            ["--label=a", "--label= "],
+            "--label: a name is empty, so nothing would say which surface",
+        ),
         (["--title=a"], "--title a applies only to --compare. For a picture"),
     ],
 )

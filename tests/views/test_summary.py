@@ -14,6 +14,7 @@ from surface_files import plane, surface_of, write_surface
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.python.loss_surface import open_surface
+from landscape_mpi.store.provenance import Provenance
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.canvas import title_of
 from landscape_mpi.views.report import tables
@@ -67,6 +68,19 @@ def test_a_precision_that_changes_the_loss_is_named_in_summary_report_and_pictur
     words = title_of(surface, surface.n_points).split("\n", 1)
     assert words[0] == "resnet56, cifar10"
     assert " ".join(words[1].split()) == "bf16 changes the loss by up to 173 %"
+
+
+def test_large_numbers_are_written_without_powers_of_ten(tmp_path):
+    """By hand: 100 (20 + 2) / (1 + 0.2) = 1,833 %, and 1e5 times as much of the loss itself."""
+    loss = plane(AXIS, AXIS, lambda a, b: 0.2 + 11 * (a * a + b * b))
+    (said,) = [line for line in lines(tmp_path, loss) if line.startswith("sharpness in the plane")]
+    assert said.endswith("458 % within 0.5, 1,830 % within 1")
+    found = lines(tmp_path, 1e5 * loss)
+    assert any(line.endswith("largest 2,220,000") for line in found)
+    path = tmp_path / "net.h5"
+    write_surface(path, AXIS, AXIS, {"train_loss": 123456 + loss})
+    told = tables.facts(read_surface(path), Provenance())
+    assert "123,500 nat" in told
 
 
 def test_a_loss_below_0(tmp_path):

@@ -18,10 +18,13 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+import numpy as np
+
 from landscape_mpi.short_names import short_names
 from landscape_mpi.store.provenance import Provenance
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.choice import choose_quantities
+from landscape_mpi.views.heights import Heights, check_ends
 from landscape_mpi.views.report import tables
 from landscape_mpi.views.report.content import choose_view, pack_surface
 from landscape_mpi.views.report.scales import pack_scales
@@ -91,11 +94,14 @@ def make_page(
         reload_s: Time between two looks, s.
 
     Raises:
-        InputError: If a surface has no such quantity, or none of its points is computed.
+        InputError: If a surface has no such quantity, or none of its points is computed, or if the
+            range leaves nothing of its first quantity.
     """
     chosen = [choose_quantities(source.surface, quantities) for source in sources]
     surfaces = [surface for surface, _ in chosen]
     shown = list(dict.fromkeys(name for _, names in chosen for name in names))
+    for surface in surfaces:
+        _check_range(surface, shown[0], ends)
     content: dict[str, Any] = {
         "surfaces": [pack_surface(surface, names) for surface, names in chosen],
         "scales": pack_scales(surfaces, shown),
@@ -117,6 +123,14 @@ def make_page(
         library=_library(),
         data=pack_text(json.dumps(content, separators=(",", ":"))),
     )
+
+
+def _check_range(surface: Surface, name: str, ends: tuple[float | None, float | None]) -> None:
+    """Check that a range leaves something of the quantity that the page shows first."""
+    values = surface.values[name][surface.done_of[name]] if name in surface.values else np.empty(0)
+    if np.isfinite(values).any():
+        low, high = ends
+        check_ends(Heights(low=low, high=high), values, f"{surface.path}: {name}")
 
 
 def _joined(words: Sequence[str]) -> str:

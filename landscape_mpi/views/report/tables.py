@@ -11,6 +11,7 @@ import numpy as np
 
 from landscape_mpi.store.provenance import Provenance, RunRecord
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.number_text import rounded_text
 from landscape_mpi.views.summary import describe
 
 INDENT = "  "  # indentation of a line under a heading
@@ -81,7 +82,7 @@ def _facts(surface: Surface, provenance: Provenance) -> Iterator[tuple[str, str]
     for name, values in list(surface.values.items())[:4]:
         unit = {"percent": " %", "1": ""}.get(surface.units[name], f" {surface.units[name]}")
         if place is not None and np.isfinite(values[place]):
-            yield f"{name.replace('_', ' ')} {where}", f"{values[place]:.4g}{unit}"
+            yield f"{name.replace('_', ' ')} {where}", f"{rounded_text(values[place], 4)}{unit}"
     took = [run.seconds for run in provenance.runs if run.seconds is not None]
     if took:
         yield "computed in", duration(sum(took))

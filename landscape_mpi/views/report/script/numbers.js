@@ -13,7 +13,8 @@ function format(value, digits = 5) {
     const times = Number(mantissa) === 1 ? "" : `${Number(mantissa)} × `;
     return `${times}10${power < 0 ? "⁻" : ""}${raised}`.replace("-", "−");
   }
-  return String(Number(value.toPrecision(digits))).replace("-", "−");
+  const text = String(Number(value.toPrecision(digits))).replace("-", "−");
+  return size < 1e4 ? text : text.replace(/\B(?=(\d{3})+$)/g, ","); // 150,000
 }
 
 const titleOf = (q) => q.name.replaceAll("_", " ");
