@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,16 +11,20 @@ from pprint import pformat
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
-from matplotlib.ticker import MaxNLocator
 
 from landscape_mpi.output import whole_file
+from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.mesh import HEIGHT, Mesh
 from landscape_mpi.views.mesh_view import MeshView, box_of
+from landscape_mpi.views.number_text import number_text
 from landscape_mpi.views.occlusion import BIAS, RADIUS
 
 N_SHADES = 33  # colours of the map; ParaView's are linear between them
 SIZE = (1600, 1200)  # pixels, if no size is requested
 ABOVE = 0.002  # height of lines over the faces that would hide them, as a share of the sides
+AWAY = 0.95  # distance of the camera, of the one where the ball around the box fills the picture
+VIEW_ANGLE = 30.0  # degrees, of ParaView's camera
+FILLED = 0.94  # of the picture's width or height, where neither axes nor bar need room
 FROM_THE_FRONT = (-90.0, 8.0)  # degrees, for lines, which have no depth
 # For each file of lines: the array that colours it, the colours of the array's whole numbers, and
 # the width of its lines. These colours stand out on viridis.
@@ -74,22 +77,27 @@ def write_script(
     look, box = view.look, box_of(meshes)
     drawn = box * [[1.0], [1.0], [view.stretch]]
     side = float(np.ptp(box[:2], axis=1).max())
+    middle, away = drawn.mean(axis=1), AWAY
+    if not (look.box or look.bar):
+        points = np.concatenate([mesh.points for mesh in meshes]) * [1.0, 1.0, view.stretch]
+        middle, away = _fill(points, drawn, view.camera, look.size or SIZE)
     is_surface = any(len(mesh.polygons) for mesh in meshes)
     shades = np.linspace(0.0, 1.0, N_SHADES)
     settings = {
         "SURFACE": beside(surface),
         "LINES": [_look(beside(file), *LOOKS[what]) for what, file in lines.items()],
         "HEIGHT": HEIGHT,
-        "TITLE": title_of(view),
+        "TITLE": view.title,
         "RANGE": list(view.colors_from_to),
-        "TICKS": ticks_of(*view.colors_from_to),
+        "TICKS": ticks_of(view),
         "TIME": time,
         "STRETCH": view.stretch,
         "BOX": drawn.tolist(),
         "ABOVE": ABOVE * side,
         "POINTS": 2.2,
         "CAMERA": (view.camera.azimuth, view.camera.elevation) if is_surface else FROM_THE_FRONT,
-        "AWAY": 0.95,
+        "AWAY": away,
+        "MIDDLE": middle.tolist(),
         "SIZE": list(look.size or SIZE),
         "SURFACE_LIGHT": [look.ambient, look.diffuse, look.specular],
         "LAMPS": [(lamp.azimuth, lamp.elevation, lamp.strength) for lamp in look.lamps],
@@ -109,20 +117,38 @@ def write_script(
         partial.write_text(text, "utf-8")
 
 
-def ticks_of(low: float, high: float) -> list[float]:
-    """Return round heights within the range, for the labels of ParaView's scalar bar."""
-    ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    return [float(f"{tick:.6g}") for tick in ticks if low <= tick <= high]
+def _fill(
+    points: np.ndarray, box: np.ndarray, camera: Camera, size: tuple[int, int]
+) -> tuple[np.ndarray, float]:
+    """Return where a camera looks, and its distance as of AWAY, so that points fill the picture.
+
+    Args:
+        points: Points of the surface as drawn, float64 [n, 3].
+        box: The box around them, float64 [3, 2].
+        camera: The direction from which it looks.
+        size: Columns and rows of the picture, in pixels.
+    """
+    towards = np.array(camera.towards)
+    turn = np.radians(camera.azimuth)
+    right = np.array([-np.sin(turn), np.cos(turn), 0.0])
+    axes = np.stack([right, np.cross(towards, right)])
+    unit = float(np.linalg.norm(np.ptp(box, axis=1))) / 2 / np.sin(np.radians(VIEW_ANGLE / 2))
+    room = FILLED * np.tan(np.radians(VIEW_ANGLE / 2)) * np.array([size[0] / size[1], 1.0])
+    middle, away = box.mean(axis=1), AWAY
+    for _ in range(20):  # each brings it closer by more than half
+        seen = (points - middle) @ axes.T / (away * unit - (points - middle) @ towards)[:, None]
+        ends = np.stack([seen.min(axis=0), seen.max(axis=0)])
+        middle = middle + away * unit * ends.mean(axis=0) @ axes
+        away *= float((np.ptp(ends, axis=0) / 2 / room).max()) ** 0.7
+    return middle, away
 
 
-def title_of(view: MeshView) -> str:
-    """Return the formula of the heights in short lines: ParaView labels its bar with heights."""
-    if view.scale.kind == "linear":
-        return view.title
-    words = f"{view.quantity} + {view.scale.floor:g}" if view.scale.floor else view.quantity
-    words = f"{view.scale.kind.replace('log', 'log10')}({words})".replace("_", " ")
-    unit = f"\n({view.unit})" if view.unit not in {"", "1"} else ""
-    return textwrap.fill(words.replace("+", " + ").replace("  ", " "), 18) + unit
+def ticks_of(view: MeshView) -> list[tuple[float, str]]:
+    """Return the labelled heights of ParaView's scalar bar, and the values there as texts."""
+    low, high = view.colors_from_to
+    ticks = zip(view.ticks[0], view.scale.levels, strict=False)
+    shown = [(height, float(value)) for height, value in ticks if low <= height <= high]
+    return [(float(f"{height:.6g}"), number_text(value)) for height, value in shown]
 
 
 def _look(

@@ -55,12 +55,12 @@ def test_the_script_names_what_lies_beside_it(write, tmp_path, capsys):
     assert found["SURFACE"] == "my.net.vtp"
     assert [line[0] for line in found["LINES"]] == ["my.net_contours.vtp", "my.net_path.vtp"]
     np.testing.assert_allclose(found["RANGE"], [-2, 2])
-    assert found["TICKS"] == [-2, -1, 0, 1, 2]
+    assert found["TICKS"] == [(-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
     # The mesh is half as high as its plane is wide, and drawn 0.6 as high.
     assert found["STRETCH"] == pytest.approx(0.6 / 0.5)
     assert (found["BAR"], found["FRAME"], found["OCCLUSION"]) == (True, True, None)
     assert found["TIME"] is None
-    assert "log10" in found["TITLE"]
+    assert found["TITLE"].replace("\n", " ") == "train loss (nat)"
     assert str(tmp_path) not in script.read_text()
 
 
@@ -84,7 +84,8 @@ def test_the_script_has_the_look_of_the_paper(write, tmp_path):
     assert found["STRETCH"] == pytest.approx(0.85 / 0.5, rel=1e-3)
     assert len(found["LAMPS"]) == 2
     assert found["OCCLUSION"][0] == pytest.approx(0.24)
-    assert found["TITLE"].replace("\n", " ") == "log10(train loss + 0.1) (nat)"
+    for height, text in found["TICKS"]:
+        assert height == pytest.approx(np.log10(float(text) + 0.1), abs=1e-4)
     cool, warm = np.array(found["COLORS"][0][1:]), np.array(found["COLORS"][-1][1:])
     assert cool[2] > 2 * cool[0]
     assert warm[0] > 2 * warm[2]
@@ -139,6 +140,32 @@ def test_paraview_draws_it_wherever_the_folder_is(write, tmp_path):
     assert (bar < 60).all(axis=2).sum() > 300  # letters
     red, green, blue = pixels.transpose(2, 0, 1)
     assert ((red > 1.8 * green) & (blue > 1.2 * green)).sum() > 500  # the path
+
+
+@pytest.mark.parametrize("azimuth", [-120, 60])
+def test_both_axes_have_labels_whatever_the_camera(write, tmp_path, azimuth):
+    """Letters are black, and the lines of the box are grey; the bar stands to the right of both."""
+    pvpython.find_paraview()
+    path = write("net", lambda a, b: 0.01 + a * a + b * b)
+    vtp.main([str(path), "--paraview", f"--camera={azimuth},40", "--size=900x700"])
+    (pixels,) = pvpython.draw(tmp_path / "net_paraview.py", tmp_path / "net.png", cwd=tmp_path)
+    letters = (pixels < 60).all(axis=2)[350:, :740]
+    left, right = letters[:, :300].sum(), letters[:, 430:].sum()
+    assert min(left, right) > 50
+
+
+@pytest.mark.parametrize("azimuth", [-118, 20])
+def test_the_look_of_the_paper_fills_the_picture(write, tmp_path, azimuth):
+    pvpython.find_paraview()
+    path = write("net", lambda a, b: 0.01 + a * a + 3 * b * b + (20 if a == b == 1 else 0))
+    words = ["--paraview", "--look=paper", f"--camera={azimuth},40", "--size=900x700"]
+    vtp.main([str(path), *words])
+    (pixels,) = pvpython.draw(tmp_path / "net_paraview.py", tmp_path / "net.png", cwd=tmp_path)
+    drawn = np.argwhere((pixels != pixels[0, 0]).any(axis=2))
+    low, high = drawn.min(axis=0), drawn.max(axis=0)
+    assert ((high - low) / [700, 900]).max() > 0.9
+    assert (low > 3).all()
+    assert (high < [696, 896]).all()
 
 
 def test_paraview_steps_through_a_series(write, tmp_path):
