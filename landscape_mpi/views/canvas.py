@@ -217,7 +217,7 @@ def title_of(surface: Surface, n_computed: int, inches: float = LONG_SIDE) -> st
     """
     inches *= current_page().axes
     known = [str(surface.attributes.get(key, "")) for key in ("model", "data")]
-    known[1] = _name_of_data(known[1])
+    known[1] = name_of_data(known[1])
     text = surface.label or ", ".join(word for word in known if word) or surface.path.stem
     title = wrap(text, inches, TITLE_CHARACTER)
     if n_computed < surface.n_points:
@@ -234,7 +234,7 @@ def title_of(surface: Surface, n_computed: int, inches: float = LONG_SIDE) -> st
     return title
 
 
-def _name_of_data(data: str) -> str:
+def name_of_data(data: str) -> str:
     """Return the value of --data without its folder; for npz:FILE and the like, the file alone."""
     return Path(named_path(data) or "").name or data
 

@@ -32,6 +32,8 @@ MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 Ticks = Callable[[float, float, int], np.ndarray]  # of low, high, and about how many
 Ends = tuple[float | None, float | None]  # ends of the colours; None for those of the values
 NO_ENDS: Ends = (None, None)
+# A note on the scale of one of several quantities.
+OVER_ALL = "drawn over its whole range, because --range does not suit its values"
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def give_way(
         or (high is not None and high <= finite.min())
     ):
         ends = NO_ENDS
-        notes.append("drawn over its whole range, because --range does not suit its values")
+        notes.append(OVER_ALL)
     return kind, levels, ends, notes
 
 

@@ -11,7 +11,7 @@ from landscape_mpi.views.box import basin_in, ranges_of
 from landscape_mpi.views.camera import Camera, choose_camera
 from landscape_mpi.views.height_scale import HeightScale, scale_of
 from landscape_mpi.views.heights import Heights, check_ends, choose_each
-from landscape_mpi.views.levels import NO_ENDS, Ends
+from landscape_mpi.views.levels import NO_ENDS, OVER_ALL, Ends
 from landscape_mpi.views.panel import Panel, Standing
 
 
@@ -43,7 +43,9 @@ def stand_up(panels: Sequence[Panel], space: Space) -> list[Panel]:
         return list(panels)
     values = [panel.values[panel.finite] for panel in shown]
     unit = shown[0].surface.units[shown[0].name]
-    each = choose_each(values, unit, kind=space.kind, ends=space.ends)
+    is_over_all = any(panel.scale and OVER_ALL in panel.scale.notes for panel in shown)
+    ends = NO_ENDS if is_over_all else space.ends
+    each = choose_each(values, unit, kind=space.kind, ends=ends)
     for panel, own, heights in zip(shown, values, each, strict=True):
         check_ends(heights, own, f"{panel.surface.path}: {panel.name}")
     chosen = iter(zip(each, _scales_of(each, values), strict=True))

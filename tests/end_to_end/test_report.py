@@ -436,3 +436,13 @@ def test_a_range_that_leaves_nothing_of_the_first_quantity(tmp_path, ends):
         report.main([str(path), f"--range={ends}"])
     assert not path.with_suffix(".html").exists()
     assert page_of(path, "--range=80:200", "--quantity=train_error,train_loss")
+
+
+def test_the_title_names_data_in_a_file_without_its_folder(tmp_path):
+    known = {"model": "net", "data": "npz:/some/where/first4000.npz"}
+    path = write_surface(
+        tmp_path / "a.h5", ALPHA, BETA, {"train_loss": plane(ALPHA, BETA, bowl)}, attributes=known
+    )
+    page = page_of(path)
+    assert "<title>net, first4000.npz" in page
+    assert "npz:/some/where/first4000.npz" in page  # where it comes from

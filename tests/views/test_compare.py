@@ -451,3 +451,19 @@ def test_planes_of_far_sizes_have_their_own_axes(kind, times, has_own, write):
         assert not any(
             "nothing computed beyond" in text.get_text() for text in figure.findobj(Text)
         )
+
+
+@pytest.mark.parametrize("compare", [[], ["--compare"]])
+def test_a_range_for_the_first_of_several_quantities(tmp_path, capsys, compare):
+    """The losses go to 11.1 nat, and the errors, which no option names, from 20 %."""
+    paths = []
+    for name in "ab":
+        values = {"train_loss": surface_files.plane(AXIS, AXIS, bowl)}
+        values["train_error"] = 20 + values["train_loss"]
+        paths.append(surface_files.write_surface(tmp_path / f"{name}.h5", AXIS, AXIS, values))
+    words = [*map(str, paths), *compare, "--range=:5", "--kind=filled,surface", "--dpi=30"]
+    assert plot.main(words) == 0
+    said = capsys.readouterr().out
+    assert said.count("drawn over its whole range, because --range does not suit") == 2
+    with pytest.raises(InputError, match="train_error: --range :5 "):
+        plot.main([*words, "--quantity=train_error"])

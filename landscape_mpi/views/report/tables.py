@@ -11,6 +11,7 @@ import numpy as np
 
 from landscape_mpi.store.provenance import Provenance, RunRecord
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.canvas import name_of_data
 from landscape_mpi.views.number_text import rounded_text
 from landscape_mpi.views.summary import describe
 
@@ -55,8 +56,9 @@ UNSAID = "unknown: the file does not say"
 
 
 def title_of(surface: Surface) -> str:
-    """Return the label of a surface, or its model and data, or the name of its file."""
+    """Return the label of a surface, or its model and data without a folder, or its file's name."""
     words = [_shown(surface.attributes.get(key)) for key in ("model", "data")]
+    words[1] = name_of_data(words[1])
     return surface.label or ", ".join(filter(None, words)) or surface.path.stem
 
 

@@ -113,3 +113,12 @@ def test_a_surface_far_from_the_others_has_colours_of_its_own_everywhere(browser
     colours = [film.draw(k).axes[0].collections[0].norm for k in range(3)]
     np.testing.assert_allclose([(norm.vmin, norm.vmax) for norm in colours], ends, rtol=1e-6)
     assert "range differs between frames" in film.draw(0).axes[0].get_title()
+
+
+def test_the_bar_of_a_constant_has_round_values(browser, tmp_path):
+    path = write_surface(tmp_path / "a.h5", AXIS, AXIS, {"hessian_min": np.full((21, 21), 1e36)})
+    report.main([str(path), "--log"])
+    browser.open(path.with_suffix(".html"), width=700, height=640)
+    texts = trace(browser, "flat-0", "contour")["colorbar"]["ticktext"]
+    assert len(texts) > 1
+    assert all(text.split(" × ")[0] in {"10³⁶", *map(str, range(1, 10))} for text in texts)

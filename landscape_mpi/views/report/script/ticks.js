@@ -87,10 +87,9 @@ const heightsAt = ({ start, end, size }) => Array.from({ length: Math.floor((end
 // Of the colours as they are usual, and others where the reader moved their ends.
 function levelsOf(view) {
   const [low, high] = view.shown.flat;
-  const { up, colors } = { ...scales.flat, colors: view.colors };
-  const given = (colors?.levels ?? []).map(up).filter((height) => height >= low - 1e-9 && height <= high + 1e-9);
+  const given = (view.colors?.levels ?? []).map(scales.flat.up).filter((height) => height >= low - 1e-9 && height <= high + 1e-9);
   const isMoved = state.clip !== null || state.floor !== null;
-  return given.length < (isMoved ? FEW : 1) ? heightsAt(evenLevels([low, high])) : given;
+  return given.length < (isMoved ? FEW : 1) ? ticksOf(scales.flat, [low, high], LEVELS).tickvals : given;
 }
 
 // Runs of even levels, which is all that plotly.js draws, the longest first: on a logarithmic scale those
