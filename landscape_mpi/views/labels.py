@@ -51,9 +51,13 @@ def label_lines(
     taken += [_around(canvas, point, POINT_INCHES) for point in free]
     # Begin with the highest level: the innermost lines of a basin have the least room.
     for path, text in reversed(list(zip(lines.get_paths(), texts, strict=True))):
+        room = ROOM * _growth(canvas) * _width(canvas, text)
         for piece in path.to_polygons(closed_only=False):
             line = canvas.axes.transData.transform(np.asarray(piece))
-            box = _label_piece(canvas, line, text, frame, taken)
+            length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+            if length[-1] < room:
+                continue  # a rough surface has thousands of such pieces
+            box = _label_piece(canvas, line, length, text, frame, taken)
             if box is not None:
                 taken.append(box)
 
@@ -64,19 +68,39 @@ def _settle(canvas: Canvas) -> None:
     canvas.axes.apply_aspect()
 
 
-def _label_piece(
-    canvas: Canvas, line: np.ndarray, text: str, frame: Bbox, taken: list[Bbox]
-) -> Bbox | None:
-    """Label a line [n, 2] of pixels at its first free place; return the label's extent."""
-    length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+def _width(canvas: Canvas, text: str) -> float:
+    """Return the width of a label, in pixels."""
     label = canvas.axes.text(0, 0, text, fontsize=_font_size(), **LOOK)
-    if length[-1] >= ROOM * _growth(canvas) * label.get_window_extent().width:
-        label.set_bbox(BOX)
-        for share in PLACES:
-            box = _move(canvas, label, line, length, share * length[-1])
-            inside = all(frame.contains(x, y) for x, y in box.corners())
-            if inside and not any(box.overlaps(other) for other in taken):
-                return box
+    width = float(label.get_window_extent().width)
+    label.remove()
+    return width
+
+
+def _label_piece(
+    canvas: Canvas,
+    line: np.ndarray,
+    length: np.ndarray,
+    text: str,
+    frame: Bbox,
+    taken: list[Bbox],
+) -> Bbox | None:
+    """Label a line at its first free place; return the label's extent.
+
+    Args:
+        canvas: The canvas.
+        line: Points of the line in pixels, float64 [n, 2].
+        length: Length of the line up to each of them, float64 [n].
+        text: The text.
+        frame: Extent of the axes.
+        taken: Extents that the label must not touch.
+    """
+    label = canvas.axes.text(0, 0, text, fontsize=_font_size(), **LOOK)
+    label.set_bbox(BOX)
+    for share in PLACES:
+        box = _move(canvas, label, line, length, share * length[-1])
+        inside = all(frame.contains(x, y) for x, y in box.corners())
+        if inside and not any(box.overlaps(other) for other in taken):
+            return box
     label.remove()
     return None
 

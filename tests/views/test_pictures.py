@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import surface_files
 from figure_texts import legend_texts
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from PIL import Image
 
@@ -142,6 +143,28 @@ def test_aspect_is_equal_where_ranges_are_comparable(panel_of, alpha, beta, equa
 
 def labels_drawn(figure):
     return main_axes(figure).texts
+
+
+def test_pieces_of_lines_without_room_cost_no_text(panel_of, monkeypatch):
+    """Of 24 x 24 islands with two lines each, none has room; each level is measured once."""
+    made = []
+    text = Axes.text
+
+    def counted(axes, *place, **look):
+        made.append(place)
+        return text(axes, *place, **look)
+
+    monkeypatch.setattr(Axes, "text", counted)
+    axis = np.linspace(-1, 1, 145)
+    panel = panel_of(
+        lambda a, b: 1 + np.cos(24 * np.pi * a) * np.cos(24 * np.pi * b),
+        alpha=axis,
+        beta=axis,
+        levels=[1.8, 1.9],
+        kind="linear",
+    )
+    assert not labels_drawn(PICTURES["contour"](panel))
+    assert len(made) < 10
 
 
 def test_labels_are_inside_the_frame_and_apart(panel_of):
