@@ -3,8 +3,8 @@
     python docs/tables.py            # between their markers, in *.md and docs/
     python docs/tables.py --check    # change nothing; status 1 if a table is not up to date
 
-The tables come from landscape_mpi/registry.py and the files that it names, those of the files'
-fields from landscape_mpi/store, that of the extras from setup.cfg. A table stands between
+Most tables come from landscape_mpi/registry.py and the modules that it names. The tables of fields
+come from landscape_mpi/store, and the table of extras from setup.cfg. A table stands between
 ``<!-- table: NAME -->`` and ``<!-- end of table -->``.
 """
 

@@ -13,7 +13,7 @@ cd "$folder"
 on_ranks=(mpirun --bind-to none -n "${RANKS:-2}" python -m)
 data=(--data digits)
 
-# FILE, then the command that makes it; its output goes into FILE.txt.
+# Arguments: FILE and the command that makes it. The output of the command goes into FILE.txt.
 make_file() {
     local file=$1
     shift
@@ -23,13 +23,13 @@ make_file() {
     touch "$file.done"
 }
 
-# NAME MODEL SEED: train for 15 epochs, and keep the weights of each.
+# Arguments: NAME MODEL SEED. Train for 15 epochs, and keep the weights of each epoch.
 network() {
     make_file "$1" python -m landscape_mpi.train --model "$2" "${data[@]}" --epochs 15 --lr 0.02 \
         --seed "$3" --run "$1"
 }
 
-# NAME MODEL RUN, then the points: compute a surface around the last weights of a run.
+# Arguments: NAME MODEL RUN and the points. Compute a surface around the last weights of a run.
 surface() {
     local name=$1 model=$2 run=$3
     shift 3

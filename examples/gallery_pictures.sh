@@ -13,8 +13,8 @@ mkdir -p "$gallery"
 cd "$folder"
 markdown=$gallery/README.md
 
-# FILE, then words of the landscape_mpi command that writes it: draw the picture, and show the
-# command under it.
+# Arguments: FILE and the words of the landscape_mpi command that writes it. Draw the picture, and show
+# the command under it.
 picture() {
     local file=$1
     shift
@@ -23,8 +23,8 @@ picture() {
     keep "$file" "$*"
 }
 
-# FILE and its command: copy the file into the gallery, and show it on the page. A PNG that is too
-# large gets fewer pixels.
+# Arguments: FILE and its command. Copy the file into the gallery, and show it on the page. A PNG that is
+# too large gets fewer pixels.
 keep() {
     local file=$1 command=$2 name=${1//\//_} size
     if [ "${file##*.}" = png ]; then
@@ -47,7 +47,7 @@ while os.path.getsize(target) > int(most):
     printf '![%s](%s)\n\n```\n%s\n```\n\n' "${name%.*}" "$name" "python -m landscape_mpi.$command" >> "$markdown"
 }
 
-# Show the page of report as a browser does.
+# Show a picture of the page of report in a browser.
 page() {
     local command=(report resnet20.h5 resnet20_noshort.h5 path.h5 --out page.html)
     python -m "landscape_mpi.${command[0]}" "${command[@]:1}" > pictures.txt

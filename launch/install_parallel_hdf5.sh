@@ -4,7 +4,7 @@
 #
 #   launch/install_parallel_hdf5.sh [PYTHON]           into PYTHON's environment (.venv/bin/python)
 #   launch/install_parallel_hdf5.sh --find [PYTHON]    only print what would be used; status 1 if nothing
-#   launch/install_parallel_hdf5.sh --mpi-library      only print the library of mpicc's MPI
+#   launch/install_parallel_hdf5.sh --mpi-library      only print the MPI library that mpicc links
 #
 # On a cluster, load the modules first:    module load openmpi hdf5     (the build of HDF5 for MPI)
 # or name the folder of HDF5 yourself:     HDF5_DIR=/opt/hdf5-mpi launch/install_parallel_hdf5.sh
@@ -80,21 +80,21 @@ likely_hdf5_folders() {
             "$wrapper" -showconfig 2> /dev/null | sed -n 's/^ *Installation point: *//p'
         fi
     done
-    # Those of Debian, which fit Debian's mpicc only.
+    # The HDF5s of Debian fit only Debian's mpicc.
     case $(readlink -f "$(command -v mpicc)") in
         /usr/bin/*) compgen -G '/usr/lib/*/hdf5/*mpi*' || true ;;
     esac
 }
 
-# False if a program of mpicc and this HDF5 loads the libraries of two MPIs.
+# False if a program that mpicc links with this HDF5 loads two different MPI libraries.
 has_mpi_of_mpicc() {
     [ "$(libraries_of_a_program '#include <hdf5.h>' 'H5open()' -I"$1/include" -L"$1/lib" -lhdf5 | wc -l)" -lt 2 ]
 }
 
 mpi_library() { libraries_of_a_program '' 0 | xargs -r readlink -f; }
 
-# Prints the MPI libraries that a C program of mpicc loads. One that does not link tells nothing: an HDF5
-# may need more libraries than are named.
+# Prints the MPI libraries that a program linked by mpicc loads. Prints nothing if the program does not
+# link: HDF5 may need further libraries.
 libraries_of_a_program() {
     local include=$1 value=$2 program lib
     shift 2

@@ -15,8 +15,8 @@ set -u
 status_file=$1
 shift
 trap : USR1 TERM INT # they reach the command as well, and its status is awaited
-# As landscape_mpi/cluster/launcher.py has them. In a job of SLURM, the ranks of mpirun all have the 0 of
-# the batch script in SLURM_PROCID.
+# landscape_mpi/cluster/launcher.py has the same variables. SLURM_PROCID comes last: in a job of SLURM, all
+# ranks of mpirun have the 0 of the batch script in it.
 for name in OMPI_COMM_WORLD_RANK PMIX_RANK PMI_RANK PALS_RANKID JSM_NAMESPACE_RANK FLUX_TASK_RANK \
     MV2_COMM_WORLD_RANK MVP_COMM_WORLD_RANK SLURM_PROCID; do
     rank=${!name:-}

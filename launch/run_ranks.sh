@@ -28,8 +28,8 @@ run_ranks() {
         LANDSCAPE_STARTED_FILE="$started_file")
     rm -f "$stall_file"
     launcher_pid='' asked='' terminated='' passed_on='' listened=''
-    # The traps only take note: bash 5.2 runs them inside wait_for_ranks's read, and what they start
-    # would leave for the command after it once the time of that read is over.
+    # The traps only set a variable. bash 5.2 runs them inside the read of wait_for_ranks. When the time
+    # of that read is over, bash breaks off a command that a trap has started.
     trap 'asked=yes' USR1
     trap 'terminated=yes' TERM
     if [ -n "${stop_after:-}" ]; then
@@ -83,15 +83,15 @@ end_stalled_launcher() {
     kill -KILL "$1"
 }
 
-# Queues end a job with a SIGTERM to the ranks as well, and a second signal would cost them the points
-# in hand.
+# A queue that ends a job sends SIGTERM to the ranks as well. A second signal would make them lose the
+# points in hand, so a SIGTERM counts only if the queue is not ending the job.
 note_signals() {
     if [ -n "$terminated" ] && is_running; then asked=yes; fi
     terminated=''
 }
 
-# When the ranks listen, since a signal in their start would kill them. By SIGUSR1 whatever came:
-# launchers hand that on, and answer SIGTERM by killing the ranks.
+# Passes a signal on once the ranks listen, because a signal during their start would kill them. It is
+# always SIGUSR1: launchers pass that on, but on SIGTERM they kill the ranks.
 pass_on() {
     trap - USR1 TERM
     if [ ! -e "$listening_file" ]; then say "signalled: waiting until the ranks listen"; fi
@@ -102,8 +102,8 @@ pass_on() {
     if kill -USR1 "$launcher_pid" 2> /dev/null; then say "signalled: asking the ranks to stop"; fi
 }
 
-# Sets launcher_status. Not by wait alone: bash 5.2 waits for ever if the launcher ends while a trap
-# runs. Nothing comes to read, so read waits, without a process, and a signal interrupts it at once.
+# Sets launcher_status. wait alone is not enough: bash 5.2 waits for ever if the launcher ends while a
+# trap runs. read waits without a process, because nothing comes to read, and a signal interrupts it.
 wait_for_ranks() {
     local nothing
     exec {nothing}<> <(:)

@@ -191,7 +191,7 @@ install_mpi() {
     fi
 }
 
-# The wheel of mpi4py looks for libmpi.so.12 or libmpi.so.40. Debian's MPICH, for one, has another name.
+# The wheel of mpi4py looks for libmpi.so.12 or libmpi.so.40. The library of Debian's MPICH has another name.
 mpi4py_loads_the_mpi_of_mpicc() {
     local library
     library=$(launch/install_parallel_hdf5.sh --mpi-library) && [ -n "$library" ] || return 0 # cannot tell
