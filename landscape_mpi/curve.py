@@ -5,7 +5,7 @@ r"""Find curves of low loss between two solutions of a network, on MPI ranks.
     mpirun -n 4 python -m landscape_mpi.curve evaluate curve.pt --out curve.h5
     python -m landscape_mpi.plot curve.h5
 
-These commands train a curve, evaluate loss and error along it, and draw them. To see the options of
+These commands train a curve, evaluate loss and error along it, and draw both. To see the options of
 a subcommand, type python -m landscape_mpi.curve SUBCOMMAND --help. Source: Garipov et al. 2018,
 arXiv:1802.10026.
 """

@@ -1,8 +1,9 @@
 r"""Check the environment of a run, and explain every problem found.
 
-Checks the versions, the MPI library and the launcher, HDF5, the device, cores and memory of every
-rank, and the folder for the output files: its file system, its locks, and the time to write a
-round. Paste its output into a report of a problem. Start it as you start a run.
+This command checks the versions, the MPI library and the launcher, HDF5, the device, cores and
+memory of every rank, and the folder for the output files: its file system, its locks, and the time
+to write a round. If you report a problem, paste this output into the report. Start the command in
+the same way as a run.
 
     python -m landscape_mpi.doctor --folder /scratch/me
     mpirun -n 8 python -m landscape_mpi.doctor --folder /scratch/me

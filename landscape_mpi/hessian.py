@@ -3,10 +3,10 @@ r"""Compute the extreme eigenvalues of the Hessian at every point of a surface, 
     mpirun -n 32 python -m landscape_mpi.hessian resnet56.h5 --data-dir /scratch/data
 
 This command takes network, weights, data, directions and grid (or the problem) from the surface
-file, and adds to the file the smallest and the largest eigenvalue of the Hessian of the training
-loss at each of its points. Where |smallest / largest| is small, the loss is nearly convex in all
-directions, not only in the plane. The same command again resumes a run that was killed. Source: Li
-et al. 2018, arXiv:1712.09913, section 6, figure 7.
+file. It computes the smallest and the largest eigenvalue of the Hessian of the training loss at
+each point, and adds them to the file. Where |smallest / largest| is small, the loss is nearly
+convex in all directions, not only in the plane. The same command again resumes a run that was
+killed. Source: Li et al. 2018, arXiv:1712.09913, section 6, figure 7.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ r"""Find the plane through the checkpoints of a training and the trajectory in i
         --model resnet56 --checkpoint RUN/epoch_0300.pt --data cifar10 --out surface.h5
     python -m landscape_mpi.plot surface.h5
 
-The first command computes the principal components of theta_i - theta_n, i < n, and writes both
-directions and the coordinates of each checkpoint. Several runs share one plane. Each rank uses one
-core. Source: Li et al. 2018, arXiv:1712.09913, section 7.
+The first command computes the principal components of the differences between the last checkpoint
+and the others. It writes the first two components as directions, and the coordinates of each
+checkpoint. If you name several runs, they share one plane. Each rank uses one core. Source: Li et
+al. 2018, arXiv:1712.09913, section 7.
 """
 
 from __future__ import annotations

@@ -112,12 +112,12 @@ def choose_ranks_per_point(
     """Return the group size with which a run is shortest: 1 unless there are few points.
 
     Args:
-        n_points: Points left to compute, or those of a level.
+        n_points: Number of points left to compute, or of the points of a level.
         n_ranks: Ranks of the run.
-        n_batches: Batches that a group evaluates together, for each part of a typical point: a
-            split, or a portion of it.
-        of_longest: The same for the longest point, for which all may have to wait; none if all
-            points cost the same.
+        n_batches: Number of batches in each part of a typical point, which a group shares out. A
+            part is a split, or a portion of it.
+        of_longest: The same numbers for the longest point, because all ranks may have to wait for
+            it. Empty if all points cost the same.
     """
 
     def length(ranks_per_point: int) -> int:

@@ -72,7 +72,7 @@ class GridJob(ABC):
         return len(pending)
 
     def go_on(self, ranks: Ranks, evaluator: RankEvaluator) -> int:
-        """Give the evaluator what the file knows of points that take further samples. Collective.
+        """Give the evaluator the stored sums of points that take further samples. Collective.
 
         Returns:
             The number of these points, on every rank.

@@ -28,7 +28,8 @@ from landscape_mpi.errors import InputError, users_own
 
 T = TypeVar("T")
 
-# Away from the minimum, 2 % of the loss takes about 1,000 samples (docs/sampling.md).
+# Away from the minimum, a point needs about 1,000 samples for a standard error of 2 % of its loss
+# (docs/sampling.md).
 TYPICAL_PORTIONS = 3
 
 

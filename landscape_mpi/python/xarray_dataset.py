@@ -87,7 +87,8 @@ def _of_sampling(surface: Surface) -> dict[str, Variable]:
         for split, n in found.n_samples.items()
     }
     for name, errors in found.errors.items():
-        about = _about(found.units[name], f"standard error of {name}, 1.96 of them cover 95 %")
+        words = f"standard error of {name}; 1.96 times this covers the error in 95 % of cases"
+        about = _about(found.units[name], words)
         variables[f"{name}{STANDARD_ERROR}"] = (PLANE, errors, about)
     return variables
 

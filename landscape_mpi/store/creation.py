@@ -41,8 +41,8 @@ class SurfaceContent:
     attributes: Mapping[str, Attributes]  # of the groups "/", "directions" and "provenance"
     vectors: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # by axis, name
     loss_units: str = "nat"
-    fields: Mapping[str, schema.Field] = field(default_factory=dict)  # of further quantities
-    known: Mapping[str, np.ndarray] = field(default_factory=dict)  # values that are complete
+    fields: Mapping[str, schema.Field] = field(default_factory=dict)  # of quantities of its own
+    known: Mapping[str, np.ndarray] = field(default_factory=dict)  # complete from the start
     marks: Sequence[Mark] = ()
     path: PlanePath | None = None  # path in this plane
     adaptive: tuple[schema.Field, ...] = ()  # datasets of files with interpolated points

@@ -1,7 +1,7 @@
 """Named dimensions, by HDF5's dimension scales: xarray and netCDF identify axes by them.
 
-If a dimension has no name, xarray and netCDF use the one that has the name of the dataset, even if
-it belongs to a group above and has another length.
+If a dimension has no name, xarray and netCDF look for a dimension with the name of the dataset.
+They even take one from a group above that has another length.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def name_rows(group: h5py.Group, scale: str, names: Iterable[str], *, dimension: int = 0) -> None:
-    """Let a dataset give the coordinates of a dimension of others. Local.
+    """Let a dataset give the coordinates of a dimension of other datasets. Local.
 
     Args:
         group: Open for writing.

@@ -24,8 +24,8 @@ _SCORES = {
     "test_error": ("percent", "misclassified test samples"),
 }
 _GROWING = {
-    "ensemble_test_loss": ("nat", "of the average of this and all before"),
-    "ensemble_test_error": ("percent", "of the average of this and all before"),
+    "ensemble_test_loss": ("nat", "test loss of the average of this network and all before"),
+    "ensemble_test_error": ("percent", "test error of the average of this network and all before"),
 }
 _TIME = {
     "iteration": ("1", "steps of training since the start"),
@@ -43,9 +43,9 @@ TABLES: dict[str, dict[str, tuple[str, str]]] = {
     "member": _TIME | _SCORES | _GROWING,
     "independent": _SCORES | _GROWING,
     "comparison": {
-        "name": ("1", "what is compared"),
+        "name": ("1", "name of the network or average that is compared"),
         "networks": ("1", "networks whose outputs are averaged"),
-        "epochs": ("1", "of training that it took, NaN where unknown"),
+        "epochs": ("1", "epochs of training that these networks took, NaN where unknown"),
         **_SCORES,
     },
 }

@@ -117,7 +117,7 @@ def _add_datasets(file: h5py.File) -> None:
 
 
 def pending_eigenvalues(path: Path, order: np.ndarray) -> np.ndarray:
-    """Return those of some points whose eigenvalues are not computed, in the given order.
+    """Return the points whose eigenvalues are not computed yet, in the given order.
 
     Args:
         path: Surface file with room for eigenvalues.

@@ -26,7 +26,8 @@ FIRST_COLUMNS, BARRIER, NOT_FINITE = ["first", "second"], "_barrier", "not_finit
 COLUMNS = {
     "first": "first checkpoint of the pair",
     "second": "second checkpoint of the pair",
-    f"train_loss{BARRIER}": "largest rise of train_loss above the straight line between its ends",
+    f"train_loss{BARRIER}": "largest rise of train_loss above the straight line between its values "
+    "at both ends",
     NOT_FINITE: "quantities that are NaN or infinite somewhere on the line, and where",
 }
 

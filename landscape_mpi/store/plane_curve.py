@@ -17,12 +17,12 @@ COLUMNS = {
     "t": "place on the curve",
     "alpha": "coordinate along the first direction",
     "beta": "coordinate along the second direction",
-    "residual": "distance from the plane over the distance from the start",
+    "residual": "distance from the plane, divided by the distance from the start",
 }
 BENDS = {
-    "bend_alpha": "coordinate along the first direction of each point that makes the curve",
-    "bend_beta": "coordinate along the second direction of each point that makes the curve",
-    "bend_residual": "its distance from the plane over the distance from the start",
+    "bend_alpha": "coordinate along the first direction of each point that defines the curve",
+    "bend_beta": "coordinate along the second direction of each point that defines the curve",
+    "bend_residual": "its distance from the plane, divided by the distance from the start",
 }
 IN_PLANE = 1e-4  # residual up to which a point counts as in the plane
 

@@ -311,7 +311,7 @@ def check_same_surface(path: Path, content: SurfaceContent) -> None:
 
 
 def _check_finished(path: Path, stored: Sequence[float], asked: Sequence[float]) -> None:
-    """Check the functions that change means into metrics, which no file holds.
+    """Check by their results the functions that turn means into metrics; no file holds them.
 
     Raises:
         InputError: If the finished values of the first batch differ.

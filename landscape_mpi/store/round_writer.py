@@ -13,8 +13,8 @@ done. Between the steps and afterwards, this can happen:
 - A write that was cut short or went wrong on its way. The checksum of a point covers its place and
   all its values. The rank that computed the point makes it, before the values are sent anywhere.
   Each reader of the file checks it, and reports a flag whose values are different.
-- Points of earlier rounds are written again if they lie between new ones. They get the
-  same bytes again, so it does not matter how much of that is written.
+- Points of earlier rounds are written again if they lie between new ones. They get the same bytes
+  again, so a crash in the middle does no harm.
 - A round that takes further samples at points that are done. Their flags are cleared, and that is
   made durable, before the values are written. A crash in between costs these points, which are
   computed again.

@@ -19,10 +19,10 @@ POWERS = {"squares": "^2", "cubes": "^3"}  # of the unit of the quantity
 WORDS = {
     "totals": "sum over the samples taken",
     "counts": "number or weight of the terms in the sum",
-    "pivots": "mean of the first samples taken",
-    "squares": "sum of squared deviations from it",
-    "cubes": "sum of cubed deviations from it",
-    "largest": "largest deviation from it",
+    "pivots": "mean of the first samples taken (the pivot)",
+    "squares": "sum of squared deviations from the pivot",
+    "cubes": "sum of cubed deviations from the pivot",
+    "largest": "largest deviation from the pivot",
 }
 
 
@@ -48,7 +48,7 @@ def sampling_fields(
 def _of_split(split: str, quantities: Sequence[Field], noun: str) -> Iterator[Field]:
     yield Field(f"{split}{N_SAMPLES}", "i8", "1", f"{noun} taken, 0 where no value is computed", 0)
     for item in quantities:
-        words = f"standard error of {item.name}: 1.96 of them cover 95 %"
+        words = f"standard error of {item.name}; 1.96 times this covers the error in 95 % of cases"
         yield Field(f"{item.name}{STANDARD_ERROR}", "f8", item.units, words, math.nan)
         for name in STATE:
             units = f"{item.units}{POWERS.get(name, '')}" if name != "counts" else "1"

@@ -15,7 +15,7 @@ GROUP = "trajectory"
 COLUMNS = {
     "alpha": ("1", "coordinate along the first direction"),
     "beta": ("1", "coordinate along the second direction"),
-    "residual": ("1", "distance from the plane over the distance from the center"),
+    "residual": ("1", "distance from the plane, divided by the distance from the center"),
     "epoch": ("1", "epochs trained, NaN where unknown"),
     "lr": ("1", "learning rate, NaN where unknown"),
 }

@@ -27,9 +27,9 @@ from landscape_mpi.views.topology_table import say_persistence
 # The columns of the table, and their meaning.
 COLUMNS = {
     "surface": "file of the surface",
-    "persistence": "a persistence",
-    "unit": "its unit",
-    "basins": "number of basins of at least this persistence",
+    "persistence": "persistence at this step",
+    "unit": "unit of the persistence",
+    "basins": "number of basins with at least this persistence",
 }
 SIDES = (4.4, 3.0)  # inches
 TOLD = (0.01, 0.1, 1.0)  # the text counts basins of at least this persistence

@@ -19,21 +19,21 @@ CIRCLES = {
     "surface": "file of the surface",
     "radius": "distance of the circle from its center, in the unit of alpha and beta",
     "median": "median of the quantity on the circle",
-    "percentile_5": "5 % of the circle lie below this value",
-    "percentile_95": "95 % of the circle lie below this value",
+    "percentile_5": "5th percentile of the quantity on the circle",
+    "percentile_95": "95th percentile of the quantity on the circle",
 }
 NUMBERS = {
     "surface": "file of the surface",
     "quantity": "name of the quantity",
-    "unit": "its unit",
-    "center_alpha": "coordinate of the center of the circles",
-    "center_beta": "coordinate of the center of the circles",
+    "unit": "unit of the quantity",
+    "center_alpha": "first coordinate of the center of the circles",
+    "center_beta": "second coordinate of the center of the circles",
     "largest_radius": "radius of the largest circle with values",
-    "guessing": "loss of guessing, for a cross-entropy",
-    "radius_of_guessing": "radius at which the median reaches it",
-    f"median_at_{AT:g}": f"median at radius {AT:g}",
-    f"percentile_5_at_{AT:g}": f"5 % of the circle of radius {AT:g} lie below this value",
-    f"percentile_95_at_{AT:g}": f"95 % of the circle of radius {AT:g} lie below this value",
+    "guessing": "loss of guessing, if the quantity is a cross-entropy",
+    "radius_of_guessing": "radius at which the median reaches the loss of guessing",
+    f"median_at_{AT:g}": f"median on the circle of radius {AT:g}",
+    f"percentile_5_at_{AT:g}": f"5th percentile on the circle of radius {AT:g}",
+    f"percentile_95_at_{AT:g}": f"95th percentile on the circle of radius {AT:g}",
 }
 
 

@@ -14,7 +14,7 @@ from landscape_mpi.views.topology import NONE, Topology, coordinates_of, on_bord
 COLUMNS = {
     "line": "number of the line, if the file has several lines",
     "kind": "minimum, saddle or maximum",
-    "number": "number among those of its kind; the most persistent is 1",
+    "number": "number of the point among the points of its kind; the most persistent is 1",
     "alpha": "coordinate along the first direction",
     "beta": "coordinate along the second direction",
     "value": "value of the quantity",
@@ -23,7 +23,7 @@ COLUMNS = {
     "saddle": "number of the saddle of this minimum or maximum",
     "merges_into": "number of the deeper minimum that this minimum merges into",
     "share": "share of the points in the basin of this minimum",
-    "on_border": "1 for a point on the border of the grid",
+    "on_border": "1 for a point on the border of the grid, otherwise 0",
 }
 SHARES = (0.1, 1.0, 10.0)  # percent of the surface's height, of the counted basins
 LISTED = 8  # largest number of minima in the list

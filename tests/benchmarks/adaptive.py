@@ -137,10 +137,11 @@ def waiting_lines(outcomes: list[Outcome]) -> list[str]:
         for outcome in outcomes
     ]
     return [
-        "Ranks of equal speed lose this share of the processor time by waiting, because each level "
-        f"and check is complete before the next begins, at {outcomes[0].tolerance.text}. It is "
-        "counted from the points of each level, not timed. If there are many ranks for a level, "
-        "several of them share the data of a point (`--ranks-per-point`), and the loss is smaller.",
+        "The table shows which share of their time ranks of equal speed spend waiting, because a "
+        "level or check begins only when the one before is complete. The tolerance is "
+        f"{outcomes[0].tolerance.text}. The shares are counted from the points of each level, not "
+        "timed. If a level has few points for the number of ranks, several ranks share the data of "
+        "a point (`--ranks-per-point`), and wait less.",
         "",
         *table(("surface", "points in levels", *(f"{n} ranks" for n in RANKS)), rows),
     ]

@@ -31,13 +31,13 @@ EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve barriers A.pt B.pt C
         --model vgg9 --data cifar10 --data-dir /scratch/data --match weights --out barriers.h5
 
 This command evaluates the full data at places t on the line between each pair of solutions. It
-prints how far each loss and error rises at most above the straight line between its values at the
-ends (Frankle et al. 2020, arXiv:1912.05671). A barrier of 0 means that none was found at these
-places. If the network has batch-norm, its running statistics are measured on the training set at
-every place. With --match weights, the second network's units in each pair are first permuted to
-match the first's, which keeps its function (Ainsworth et al. 2022, arXiv:2209.04836). With
---problem, running statistics are measured if those of the solutions differ. The same command
-resumes a killed run.
+prints the barrier of each loss and error: its largest rise above the straight line between its
+values at the ends (Frankle et al. 2020, arXiv:1912.05671). 0 means that no barrier was found at
+these places. If the network has batch-norm, its running statistics are measured on the training set
+at every place. With --match weights, the units of the second network in each pair are first
+permuted to match those of the first; this does not change the function of the network (Ainsworth et
+al. 2022, arXiv:2209.04836). With --problem, running statistics are measured if those of the
+solutions differ. The same command resumes a killed run.
 """
 
 

@@ -17,7 +17,7 @@ from landscape_mpi.options import (
 from landscape_mpi.registry import NORMALIZATIONS
 
 RUNNING_STATISTICS = {  # the effect of each choice at a point of the plane
-    "fixed": "they stay those of the center",
+    "fixed": "they stay as they are at the center",
     "move": "they move with the weights to the checkpoint of --to",
     "reestimate": "they are measured on the training set at every point",
 }

@@ -29,7 +29,7 @@ from landscape_mpi.zoo.weight_vector import (
 
 @dataclass(frozen=True)
 class Trainings:
-    """Hold the checkpoints of all trainings, each once, and the moving tensors, on every rank."""
+    """The checkpoints of all trainings, each once, and the moving tensors; on every rank."""
 
     runs: tuple[TrainingRun, ...]
     headers: dict[Path, Header]  # headers of every file and of the center
