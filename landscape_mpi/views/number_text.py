@@ -9,6 +9,6 @@ def number_text(value: float) -> str:
 
 
 def rounded_text(value: float, digits: int) -> str:
-    """Return a number with so many digits that count, below ten million without a power of ten."""
+    """Return a number with some significant digits; below ten million without a power of ten."""
     text = f"{value:.{digits}g}"
     return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e7 else text
