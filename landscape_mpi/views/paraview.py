@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from pprint import pformat
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -18,6 +19,7 @@ from landscape_mpi.views.mesh import HEIGHT, Mesh
 from landscape_mpi.views.mesh_view import MeshView, box_of
 from landscape_mpi.views.number_text import number_text
 from landscape_mpi.views.occlusion import BIAS, RADIUS
+from landscape_mpi.views.render_look import Look
 
 N_SHADES = 33  # colours of the map; ParaView's are linear between them
 SIZE = (1600, 1200)  # pixels, if no size is requested
@@ -82,7 +84,6 @@ def write_script(
         points = np.concatenate([mesh.points for mesh in meshes]) * [1.0, 1.0, view.stretch]
         middle, away = _fill(points, drawn, view.camera, look.size or SIZE)
     is_surface = any(len(mesh.polygons) for mesh in meshes)
-    shades = np.linspace(0.0, 1.0, N_SHADES)
     settings = {
         "SURFACE": beside(surface),
         "LINES": [_look(beside(file), *LOOKS[what]) for what, file in lines.items()],
@@ -99,6 +100,21 @@ def write_script(
         "AWAY": away,
         "MIDDLE": middle.tolist(),
         "SIZE": list(look.size or SIZE),
+        **_settings_of(look, side),
+    }
+    about = {"surface": beside(surface), "script": path.name, "picture": f"{path.stem}.png"}
+    text = HEAD.format(**about)
+    text += "\n".join(f"{name} = {pformat(value, width=90)}" for name, value in settings.items())
+    text += "\n"
+    text += files(__package__).joinpath("scene.py.in").read_text("utf-8")
+    with whole_file(path) as partial:
+        partial.write_text(text, "utf-8")
+
+
+def _settings_of(look: Look, side: float) -> dict[str, Any]:
+    """Return the settings of light, colours and frame; side is that of the plane."""
+    shades = np.linspace(0.0, 1.0, N_SHADES)
+    return {
         "SURFACE_LIGHT": [look.ambient, look.diffuse, look.specular],
         "LAMPS": [(lamp.azimuth, lamp.elevation, lamp.strength) for lamp in look.lamps],
         "OCCLUSION": [RADIUS * side, BIAS * side] if look.occlusion else None,
@@ -108,13 +124,6 @@ def write_script(
         "BLACK": [0.0, 0.0, 0.0],
         "COLORS": [[float(s), *map(_short, colormaps[look.colors](s)[:3])] for s in shades],
     }
-    about = {"surface": beside(surface), "script": path.name, "picture": f"{path.stem}.png"}
-    text = HEAD.format(**about)
-    text += "\n".join(f"{name} = {pformat(value, width=90)}" for name, value in settings.items())
-    text += "\n"
-    text += files(__package__).joinpath("scene.py.in").read_text("utf-8")
-    with whole_file(path) as partial:
-        partial.write_text(text, "utf-8")
 
 
 def _fill(
