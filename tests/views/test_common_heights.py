@@ -59,7 +59,7 @@ def test_ranges_that_are_alike_are_not_cut(wider):
 
 
 def test_a_surface_is_not_cut_by_more_than_15_percent_of_its_points():
-    """Of points that rise evenly as squares do, 85 % end below 0.85 squared."""
+    """If points rise as squares do, 85 % of them end below 0.85 squared."""
     rising = np.linspace(0.0, 1.0, 1001) ** 2
     wide = -1.0 + 8.4 * rising
     end = find_common([FOUR_DECADES, wide], "log").end

@@ -146,7 +146,7 @@ def labels_drawn(figure):
 
 
 def test_pieces_of_lines_without_room_cost_no_text(panel_of, monkeypatch):
-    """Of 24 x 24 islands with two lines each, none has room; each level is measured once."""
+    """None of 24 x 24 islands with two lines each has room; each level is measured once."""
     made = []
     text = Axes.text
 
