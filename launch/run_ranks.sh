@@ -84,10 +84,12 @@ end_stalled_launcher() {
 }
 
 # A queue that ends a job sends SIGTERM to the ranks as well. A second signal would make them lose the
-# points in hand, so a SIGTERM counts only if the queue is not ending the job.
+# points in hand, so a SIGTERM counts only if the queue is not ending the job. The queue can take long
+# to answer, and more signals can come until then.
 note_signals() {
-    if [ -n "$terminated" ] && is_running; then asked=yes; fi
+    local was_terminated=$terminated
     terminated=''
+    if [ -n "$was_terminated" ] && [ -z "$asked" ] && is_running; then asked=yes; fi
 }
 
 # Passes a signal on once the ranks listen, because a signal during their start would kill them. It is

@@ -140,6 +140,34 @@ def test_a_signal_long_before_the_ranks_listen_is_passed_on(one_rank):
     assert status == 75, log
 
 
+@pytest.mark.parametrize("queue", ["pbs"])
+def test_a_signal_while_the_queue_answers_is_not_forgotten(folder, one_rank):
+    (folder / "bin/qstat").write_text(
+        "#!/usr/bin/env bash\n"
+        "if [ -e asked ]; then touch again; echo job_state = R; exit; fi\n"
+        "touch asked; kill -TERM $PPID; sleep 0.2; echo job_state = E\n"
+    )
+    status, log = one_rank(
+        "touch $LANDSCAPE_LISTENING_FILE; kill -TERM $(ps -o ppid= $PPID)\n"
+        "for _ in {1..50}; do if [ -e again ]; then break; fi; sleep 0.1; done; sleep 1; exit 75"
+    )
+    assert "signalled: asking the ranks to stop" in log
+    assert status == 75, log
+
+
+@pytest.mark.parametrize("queue", ["pbs"])
+def test_the_queue_is_not_asked_about_a_run_that_stops_already(folder, one_rank):
+    (folder / "bin/qstat").write_text(
+        "#!/usr/bin/env bash\necho called >> calls; echo job_state = R\n"
+    )
+    status, log = one_rank(
+        "touch $LANDSCAPE_LISTENING_FILE; shell=$(ps -o ppid= $PPID)\n"
+        "kill -USR1 $shell; kill -TERM $shell; sleep 1; exit 75"
+    )
+    assert status == 75, log
+    assert (folder / "calls").read_text() == "called\n"  # before the job is submitted again
+
+
 def test_what_the_queue_ends_is_not_run_again(queue, folder, one_rank):
     (folder / "state").write_text("    job_state = E\n")
     status, log = one_rank("exit 75")
