@@ -86,25 +86,32 @@ likely_hdf5_folders() {
     esac
 }
 
-# False if a program that mpicc links with this HDF5 loads two different MPI libraries.
+# False if a program that mpicc links with this HDF5 needs two different MPI libraries.
 has_mpi_of_mpicc() {
     [ "$(libraries_of_a_program '#include <hdf5.h>' 'H5open()' -I"$1/include" -L"$1/lib" -lhdf5 | wc -l)" -lt 2 ]
 }
 
-mpi_library() { libraries_of_a_program '' 0 | xargs -r readlink -f; }
+mpi_library() {
+    local path
+    while read -r path; do
+        if [ -e "$path" ]; then readlink -f "$path"; fi
+    done < <(libraries_of_a_program '' 0)
+}
 
-# Prints the MPI libraries that a program linked by mpicc loads. Prints nothing if the program does not
-# link: HDF5 may need further libraries.
+# Prints the MPI libraries that a program linked by mpicc loads. If one is not there, for example because
+# its module is not loaded, prints its name. Prints nothing if the program is static or does not link:
+# HDF5 may need further libraries.
 libraries_of_a_program() {
     local include=$1 value=$2 program lib
     shift 2
     program=$(mktemp)
     printf '%s\n' '#include <mpi.h>' "$include" \
         "int main(int n, char **words) { return $value + MPI_Init(&n, &words); }" |
-        mpicc -x c -o "$program" - "$@" 2> /dev/null || true
+        mpicc -x c -o "$program" - "$@" -Wl,--allow-shlib-undefined > /dev/null 2>&1 || true
     lib=$(printf '%s\n' "$@" | sed -n 's/^-L//p')
-    LD_LIBRARY_PATH=$lib${lib:+:}${LD_LIBRARY_PATH:-} ldd "$program" 2> /dev/null |
-        sed -nE 's/^\s*libmpi(ch)?\.so[.0-9]* => (\/\S+) .*/\2/p' | sort -u
+    { LD_LIBRARY_PATH=$lib${lib:+:}${LD_LIBRARY_PATH:-} ldd "$program" 2> /dev/null || true; } |
+        sed -nE -e 's/^\s*(libmpi(ch)?\.so[.0-9]*) => not found$/\1/p' \
+            -e 's/^\s*libmpi(ch)?\.so[.0-9]* => (\/.*) \(0x[0-9a-f]+\)$/\2/p' | sort -u
     rm -f "$program"
 }
 

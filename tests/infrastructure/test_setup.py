@@ -409,6 +409,94 @@ def test_the_library_of_the_mpi_is_that_of_its_compiler(with_mpich: dict[str, st
     assert re.fullmatch(r"/\S+/libmpich\.so\.\S+\n", done.stdout)
 
 
+MPI_H = "#define MPI_VERSION 3\nint MPI_Init(int *n, char ***words);\n"
+HDF5_H = (
+    "#define H5_HAVE_PARALLEL 1\n#define H5_VERS_MAJOR 1\n#define H5_VERS_MINOR 14\n"
+    "#define H5_VERS_RELEASE 3\nint H5open(void);\n"
+)
+MPICC = """#!/bin/sh
+exec gcc -I"{folder}" "$@" -L"{folder}" -Wl,-rpath,"{folder}" -lmpi
+"""
+
+
+def build_library(path: Path, code: str, *words: object) -> None:
+    """Build a shared library that programs know by the name of its file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = path.with_suffix(".c")
+    source.write_text(code)
+    argv = ["gcc", "-shared", "-fPIC", source, "-o", path, f"-Wl,-soname,{path.name}", *words]
+    subprocess.run([str(word) for word in argv], check=True)
+
+
+def build_mpi(folder: Path, library: str) -> Path:
+    """Build an MPI of a few symbols; return the folder of its mpicc."""
+    code = "int {0} = 1; int MPI_Init(int *n, char ***words) {{ return 0; }}\n"
+    build_library(folder / library, code.format("of_" + folder.name.replace(" ", "_")))
+    (folder / "libmpi.so").symlink_to(library)
+    (folder / "mpi.h").write_text(MPI_H)
+    mpicc = folder / "bin/mpicc"
+    mpicc.parent.mkdir()
+    mpicc.write_text(MPICC.format(folder=folder))
+    mpicc.chmod(0o755)
+    return mpicc.parent
+
+
+def build_hdf5(folder: Path, mpi: Path) -> Path:
+    """Build an HDF5 of one function, which needs an MPI."""
+    name = "of_" + mpi.name.replace(" ", "_")
+    code = f"extern int {name}; int H5open(void) {{ return {name}; }}\n"
+    build_library(folder / "lib/libhdf5.so", code, f"-L{mpi}", "-lmpi", f"-Wl,-rpath,{mpi}")
+    (folder / "include").mkdir()
+    (folder / "include/hdf5.h").write_text(HDF5_H)
+    return folder
+
+
+@pytest.fixture
+def an_mpi(tmp_path: Path) -> Path:
+    """Return the folder of an MPI, whose name has a space."""
+    if not shutil.which("gcc") or not shutil.which("ldd"):
+        pytest.skip("gcc and ldd are needed to build libraries and to see what programs load")
+    build_mpi(tmp_path / "an mpi", "libmpi.so.12")
+    return tmp_path / "an mpi"
+
+
+def find_with(mpi: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with the mpicc of a folder."""
+    path = os.pathsep.join([str(mpi / "bin"), os.environ["PATH"]])
+    return run("launch/install_parallel_hdf5.sh", *words, env={"PATH": path} | settings)
+
+
+def test_the_library_of_mpicc_is_found_in_a_folder_with_a_space(an_mpi: Path) -> None:
+    done = find_with(an_mpi, "--mpi-library")
+    assert done.stdout == f"{(an_mpi / 'libmpi.so.12').resolve()}\n", done.stderr
+
+
+def test_a_static_mpi_has_no_library_and_leaves_no_file(an_mpi: Path, tmp_path: Path) -> None:
+    (an_mpi / "bin/mpicc").write_text("#!/bin/sh\nexit 0\n")  # as the file is empty, ldd fails
+    (tmp_path / "empty").mkdir()
+    done = find_with(an_mpi, "--mpi-library", TMPDIR=str(tmp_path / "empty"))
+    assert done.stdout == ""
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_an_hdf5_for_the_mpi_of_mpicc_is_found(an_mpi: Path, tmp_path: Path) -> None:
+    own = build_hdf5(tmp_path / "hdf5", an_mpi)
+    done = find_with(an_mpi, "--find", sys.executable, HDF5_DIR=str(own))
+    assert done.stdout == f"mpi-3 hdf5-1.14.3 in {own}\n", done.stderr
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_hdf5_for_another_mpi_is_refused(is_there: bool, an_mpi: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    build_mpi(other, "libmpi.so.40")
+    wrong = build_hdf5(tmp_path / "hdf5", other)
+    if not is_there:  # as if its module is not loaded
+        shutil.rmtree(other)
+    done = find_with(an_mpi, "--find", sys.executable, HDF5_DIR=str(wrong))
+    assert done.returncode == 1
+    assert f"HDF5_DIR={wrong} was built for another MPI than {an_mpi}/bin/mpicc" in done.stderr
+
+
 # The Makefile.
 
 
