@@ -148,9 +148,8 @@ def lose_a_link(case: Case) -> Result:
         try:
             hosts = stack.enter_context(two_hosts(case.folder))
         except OSError as problem:
-            raise ImpossibleError(
-                f"two hosts take root and network namespaces: {problem}"
-            ) from None
+            needed = "root, network namespaces and Open MPI 4"
+            raise ImpossibleError(f"two hosts take {needed}: {problem}") from None
         script = JOB.format(launcher=shlex.join(hosts.launcher()), command=shlex.join(words))
         (case.folder / "job.sh").write_text(script)
         job = stack.enter_context(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shlex
 import signal
 import subprocess
@@ -45,9 +46,12 @@ def two_hosts(folder: Path) -> Iterator[TwoHosts]:
     """Make two hosts, and end what runs on them afterwards.
 
     Raises:
-        OSError: If this user may make none.
+        OSError: If this user may make none or may run nothing on them, or for another launcher.
     """
-    first, second = (f"lm{os.getpid()}{letter}" for letter in "ab")
+    if "(Open MPI) 4." not in run("mpirun", "--version"):
+        raise OSError("mpirun is not that of Open MPI 4")
+    # Drawn, since the processes of two containers have the same numbers.
+    first, second = (f"lm{secrets.token_hex(4)}{letter}" for letter in "ab")
     agent = folder / "agent.sh"
     agent.write_text(
         "#!/bin/sh\n"
@@ -55,42 +59,43 @@ def two_hosts(folder: Path) -> Iterator[TwoHosts]:
         'exec ip netns exec "$host" unshare --uts sh -c "hostname $host && $*"\n'
     )
     agent.chmod(0o755)
-    hosts = TwoHosts((first, second), agent)
-    try:
-        for name in hosts.names:
-            ip("netns", "add", name)
-        ip(
-            "-n",
-            first,
-            "link",
-            "add",
-            "name",
-            "wire",
-            "type",
-            "veth",
-            "peer",
-            "wire",
-            "netns",
-            second,
-        )
-        for number, name in enumerate(hosts.names, 1):
+    with host(first), host(second):
+        ends = f"-n {first} link add name wire type veth peer wire netns {second}"
+        ip(*ends.split())
+        for number, name in enumerate((first, second), 1):
             ip("-n", name, "addr", "add", f"{NETWORK}.{number}/24", "dev", "wire")
             for device in ("wire", "lo"):
                 ip("-n", name, "link", "set", "dev", device, "up")
-        yield hosts
+        run(f"{agent}", first, "true")
+        yield TwoHosts((first, second), agent)
+
+
+@contextlib.contextmanager
+def host(name: str) -> Iterator[None]:
+    """Make a host, and end what runs on it afterwards."""
+    ip("netns", "add", name)
+    try:
+        yield
     finally:
-        for name in hosts.names:
-            with contextlib.suppress(OSError):
-                for word in ip("netns", "pids", name).split():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(int(word), signal.SIGKILL)
-                ip("netns", "del", name)
+        for word in ip("netns", "pids", name).split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(word), signal.SIGKILL)
+        ip("netns", "del", name)
 
 
 def ip(*words: str) -> str:
     """Run a command of iproute2; return what it printed."""
+    return run("ip", *words)
+
+
+def run(*words: str) -> str:
+    """Run a command; return what it printed.
+
+    Raises:
+        OSError: If it fails, or is not there.
+    """
     try:
-        done = subprocess.run(["ip", *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
     except subprocess.CalledProcessError as problem:
-        raise OSError(f"ip {shlex.join(words)}: {problem.stderr.strip()}") from problem
+        raise OSError(f"{shlex.join(words)}: {problem.stderr.strip()}") from problem
     return done.stdout

@@ -5,8 +5,11 @@ disturbed run, which says what rounds the file has to hold. What runs undisturbe
 be refused, runs on one rank in this process.
 """
 
+import contextlib
 import os
 import random
+import signal
+import subprocess
 import sys
 
 import h5py
@@ -18,6 +21,7 @@ sys.path.insert(0, str(TESTS / "faults"))
 import count
 import kinds
 from command_runs import SURFACES, Ended, write_network
+from two_hosts import ip, two_hosts
 
 
 @pytest.fixture
@@ -91,6 +95,37 @@ def test_a_fault(fault, case):
     assert result.said, result.words
     assert result.n_rounds_lost == 0
     assert result.same, result.words
+
+
+def hosts_of_this_machine():
+    return set(ip("netns", "list").split())
+
+
+def test_two_runs_have_hosts_of_their_own_and_leave_nothing_behind(tmp_path):
+    with contextlib.ExitStack() as stack:
+        try:
+            hosts = stack.enter_context(two_hosts(tmp_path))
+        except OSError as problem:
+            pytest.skip(f"two hosts are not possible here: {problem}")
+        with two_hosts(tmp_path) as others:
+            assert {*hosts.names, *others.names} <= hosts_of_this_machine()
+        assert not hosts_of_this_machine() & {*others.names}
+        words = [hosts.agent, hosts.names[1], "echo on $(hostname); exec sleep 600"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == f"on {hosts.names[1]}\n"
+    with process:
+        assert process.wait(timeout=10) == -signal.SIGKILL
+    assert not hosts_of_this_machine() & {*hosts.names}
+
+
+def test_a_link_is_not_cut_with_another_launcher(case, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    launcher = tmp_path / "bin/mpirun"
+    launcher.write_text("#!/bin/sh\necho HYDRA build details:\n")
+    launcher.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(kinds.ImpossibleError, match="mpirun is not that of Open MPI 4"):
+        kinds.lose_a_link(case)
 
 
 @pytest.mark.parametrize("name", [name for name in SURFACES if name != "exact"])
