@@ -184,6 +184,10 @@ pip_install() {
 install_mpi() {
     if [ "$mpi" = pypi ]; then
         pip_install -r requirements-mpi.lock
+        # One that an earlier set-up built for the system's MPI would not load this one.
+        if ! mpi4py_loads "$(pwd -P)/$VENV/lib/libmpi"; then
+            pip_install --force-reinstall --no-deps "$(locked mpi4py)"
+        fi
     else
         # Only one MPI may stay: the mpiexec of an earlier set-up would start ranks that never meet.
         $VENV/bin/python -m pip uninstall -q -y "$(sed -n 's/==.*//p' requirements-mpi.lock)" > /dev/null 2>&1
@@ -195,23 +199,36 @@ install_mpi() {
 mpi4py_loads_the_mpi_of_mpicc() {
     local library
     library=$(launch/install_parallel_hdf5.sh --mpi-library) && [ -n "$library" ] || return 0 # cannot tell
+    mpi4py_loads "$library"
+}
+
+# Whether mpi4py loads a library whose path begins so.
+mpi4py_loads() {
     $VENV/bin/python -c 'import sys, mpi4py
 mpi4py.rc.initialize = False
 from mpi4py import MPI
-sys.exit(sys.argv[1] not in open("/proc/self/maps").read())' "$library" 2> /dev/null
+sys.exit(sys.argv[1] not in open("/proc/self/maps").read())' "$1" 2> /dev/null
 }
 
+# One that does not build, for want of Python.h or of a network, is no reason to stop: the wheel may well
+# load an MPI with which the ranks find each other, as is tried later.
 build_mpi4py() {
-    say "mpi4py: building it for $(command -v mpicc), about a minute"
-    MPICC=$(command -v mpicc) pip_install --force-reinstall --no-deps --no-cache-dir --no-binary=mpi4py \
-        "$(grep '^mpi4py==' requirements.lock)"
+    local mpicc log=$VENV/mpi4py.log
+    mpicc=$(command -v mpicc)
+    say "mpi4py: building it for $mpicc, about a minute"
+    MPICC=$mpicc $VENV/bin/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps \
+        --no-cache-dir --no-binary=mpi4py "$(locked mpi4py)" > $log 2>&1 ||
+        say "mpi4py does not build for $mpicc; $log says why. The wheel stays, and finds an MPI itself."
 }
+
+# Prints the line of a package in requirements.lock.
+locked() { grep "^$1==" requirements.lock; }
 
 install_hdf5() {
     if [ $hdf5 = parallel ]; then
         launch/install_parallel_hdf5.sh $VENV/bin/python
     elif $VENV/bin/python -c 'import sys, h5py; sys.exit(not h5py.get_config().mpi)'; then
-        pip_install --force-reinstall --no-deps "$(grep '^h5py==' requirements.lock)"
+        pip_install --force-reinstall --no-deps "$(locked h5py)"
     fi
 }
 

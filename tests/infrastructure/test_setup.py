@@ -497,6 +497,41 @@ def test_an_hdf5_for_another_mpi_is_refused(is_there: bool, an_mpi: Path, tmp_pa
     assert f"HDF5_DIR={wrong} was built for another MPI than {an_mpi}/bin/mpicc" in done.stderr
 
 
+def install_mpi(checkout: Path, mpi: str, path: str) -> tuple[str, list[str]]:
+    """Run set-up's step for MPI; return what it said and the calls of pip, which cannot build."""
+    whole = (checkout / "launch/set_up.sh").read_text()
+    parts = checkout / "launch/parts.sh"
+    parts.write_text(whole.removesuffix('main "$@"\n'))
+    assert len(parts.read_text()) < len(whole)
+    python = checkout / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        '#!/bin/sh\nif [ "$2" != pip ]; then exec "$REAL_PYTHON" "$@"; fi\n'
+        'echo "$@" >> pip\ncase $* in *--no-binary*) exit 1 ;; esac\n'
+    )
+    python.chmod(0o755)
+    env = {"PATH": path, "REAL_PYTHON": sys.executable}
+    done = run("bash", "-c", f"mpi={mpi}; . launch/parts.sh; install_mpi", env=env, cwd=checkout)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, (checkout / "pip").read_text().splitlines()
+
+
+def test_an_mpi4py_that_does_not_build_is_said_and_the_other_is_tried(
+    checkout: Path, an_mpi: Path
+) -> None:
+    path = os.pathsep.join([str(an_mpi / "bin"), os.environ["PATH"]])
+    told, calls = install_mpi(checkout, "system", path)
+    assert "--no-binary=mpi4py" in calls[-1]
+    assert f"mpi4py does not build for {an_mpi}/bin/mpicc" in told
+
+
+def test_an_mpi4py_for_the_mpi_of_an_earlier_set_up_is_replaced(checkout: Path) -> None:
+    _, calls = install_mpi(checkout, "pypi", os.environ["PATH"])
+    assert "requirements-mpi.lock" in calls[0]
+    assert "--force-reinstall" in calls[-1]
+    assert "mpi4py==" in calls[-1]
+
+
 # The Makefile.
 
 
