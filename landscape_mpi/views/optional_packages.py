@@ -17,10 +17,20 @@ def import_optional(name: str, *, what: str, instead: str = "") -> Any:
         instead: Another way out.
 
     Raises:
-        InputError: If it is not installed.
+        InputError: If it is not installed, or its installation is broken.
     """
     try:
         return importlib.import_module(name)
     except ImportError as problem:
-        words = f"{not_installed(name, what=what)} {instead}"
-        raise InputError(words.rstrip()) from problem
+        is_absent = isinstance(problem, ModuleNotFoundError) and problem.name == name
+        words = not_installed(name, what=what) if is_absent else _broken(name, what, problem)
+        raise InputError(f"{words} {instead}".rstrip()) from problem
+
+
+def _broken(name: str, what: str, problem: ImportError) -> str:
+    package = name.replace("_", "-")
+    return (
+        f"{what} needs {package}, which is installed here but cannot be imported "
+        f"({type(problem).__name__}: {problem}). Install it again: pip install --force-reinstall "
+        f"{package}."
+    )

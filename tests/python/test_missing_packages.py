@@ -48,3 +48,19 @@ def test_a_function_names_the_extra_of_a_missing_package(name, call, package, ex
         f"{name} needs {package}, which is not installed here. Install it with pip install "
         f"'landscape_mpi[{extra}]'.\n"
     )
+
+
+def test_a_package_that_is_there_and_broken_keeps_its_own_words(tmp_path):
+    """Another installation would not help."""
+    (tmp_path / "xarray.py").write_text("import no_such_part")
+    axis = np.linspace(-1, 1, 3)
+    surface_files.write_surface(tmp_path / "there.h5", axis, axis, {"train_loss": np.ones((3, 3))})
+    code = CALLED_WITHOUT.replace("sys.modules[{package!r}] = None\n", "")
+    code = code.format(call="lm.open_surface('there.h5').to_xarray()")
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        "to_xarray needs xarray, which is installed here but cannot be imported "
+        "(ModuleNotFoundError: No module named 'no_such_part'). Install it again: pip install "
+        "--force-reinstall xarray.\n"
+    )
