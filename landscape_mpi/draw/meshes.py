@@ -198,8 +198,12 @@ def describe(
         f"height: {mesh.height}, {z.min():.4g} to {z.max():.4g}",
     ]
     if mesh.n_clipped:
-        chose_end = heights.high is not None and (asked is None or asked[1] is None)
-        end = f"{heights.high:g}, where they would flatten the rest" if chose_end else "--range"
+        given = asked or (None, None)
+        ends = (heights.low, heights.high)
+        chosen = [
+            f"{e:g}" for e, own in zip(ends, given, strict=True) if own is None and e is not None
+        ]
+        end = " or ".join(chosen) + ", where they would flatten the rest" if chosen else "--range"
         lines.append(f"points beyond {end}: {mesh.n_clipped}")
     if mesh.n_left_out:
         lines.append(

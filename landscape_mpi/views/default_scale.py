@@ -16,7 +16,7 @@ import numpy as np
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.common_heights import Common, find_common
 from landscape_mpi.views.guessing import guessing_loss
-from landscape_mpi.views.heights import Heights, end_at
+from landscape_mpi.views.heights import Heights, end_at, start_of
 from landscape_mpi.views.levels import (
     NO_ENDS,
     Ends,
@@ -97,8 +97,8 @@ def scales_of(
 
 def _common_colors(each: Sequence[np.ndarray], kind: str, threshold: float) -> Common:
     """Find the common part of the colours of surfaces, which are their heights on a scale."""
-    heights = Heights(kind, threshold=threshold)
-    return find_common([heights.of(values) for values in each], kind)
+    heights = Heights(kind, threshold=threshold, low=None if kind == "log" else start_of(each))
+    return find_common([np.maximum(heights.of(v), heights.ends[0]) for v in each], kind)
 
 
 def scale_of(
@@ -164,13 +164,18 @@ def _values_of(surface: Surface, name: str) -> np.ndarray:
 
 
 def _end_at_outliers(each: Sequence[np.ndarray], kind: str, threshold: float, ends: Ends) -> Ends:
-    """Return ends, with an upper one where outliers would flatten the rest, if it has none."""
+    """Return ends, with others where outliers would flatten the rest, if they are not given."""
     low, high = ends
     common = _common_colors(each, kind, threshold)
-    if high is not None or common.end is None or any(common.alone):
+    if any(common.alone):
         return ends
+    start = start_of(each) if kind != "log" else None
     end = end_at(common.end, Heights(kind, threshold=threshold)).high
-    return low, end if end is not None and (low is None or low < end) else None
+    if low is None and start is not None and (high is None or start < high):
+        low = start
+    if high is None and end is not None and (low is None or low < end):
+        high = end
+    return low, high
 
 
 def _fill_in(

@@ -98,7 +98,7 @@ def choose_heights(
         ends: Values below and above which surfaces are cut off.
     """
     heights = choose_kind(values, unit, kind, ends)
-    common = find_common([heights.of(array) for array in values], heights.kind)
+    common = find_common([_from_start(array, heights) for array in values], heights.kind)
     return heights if any(common.alone) else end_at(common.end, heights)
 
 
@@ -123,7 +123,7 @@ def choose_each(
     heights = choose_kind(values, unit, kind, ends)
     if heights.high is not None:
         return [heights] * len(values)
-    common = find_common([heights.of(array) for array in values], heights.kind)
+    common = find_common([_from_start(array, heights) for array in values], heights.kind)
     shared = end_at(common.end, heights)
     return [
         _end_alone(array, heights) if is_alone else shared
@@ -133,13 +133,18 @@ def choose_each(
 
 def _end_alone(values: np.ndarray, heights: Heights) -> Heights:
     """Return heights of the same kind for one surface alone, another object than these."""
-    return end_at(find_common([heights.of(values)], heights.kind).end, replace(heights))
+    own = [_from_start(values, heights)]
+    return end_at(find_common(own, heights.kind).end, replace(heights))
+
+
+def _from_start(values: np.ndarray, heights: Heights) -> np.ndarray:
+    return np.maximum(heights.of(values), heights.ends[0])
 
 
 def choose_kind(
     values: Sequence[np.ndarray], unit: str, kind: str | None = None, ends: Ends = NO_ENDS
 ) -> Heights:
-    """Choose heights for surfaces that stand together, with no other ends than those given.
+    """Choose heights for surfaces that stand together, without an upper end of our choice.
 
     Args:
         values: As for choose_heights, like all others.
@@ -157,7 +162,27 @@ def choose_kind(
     if kind == "log" and finite.size and finite.max() <= 0:
         kind = "symlog"
     threshold = choose_threshold(body_of(values)) if kind == "symlog" else 1.0
+    if low is None and kind != "log":
+        low = start_of(values)
     return Heights(kind, 0.0, low, high, threshold)
+
+
+def start_of(values: Sequence[np.ndarray]) -> float | None:
+    """Return the value below which outliers would flatten the rest, None without such outliers.
+
+    Args:
+        values: One quantity of each surface, in any shape; only finite values count.
+    """
+    finite = [array[np.isfinite(array)] for array in values]
+    lowest = min((array.min() for array in finite if array.size), default=0.0)
+    body = body_of(values)
+    return -_rounded_up(-float(body.min())) if body.size and body.min() > lowest else None
+
+
+def _rounded_up(value: float) -> float:
+    """Return a value of two digits that is as large or larger."""
+    step = 10.0 ** (math.floor(math.log10(abs(value) or 1.0)) - 1)
+    return float(f"{step * math.ceil(value / step - 1e-9):.6g}")
 
 
 def end_at(end: float | None, heights: Heights) -> Heights:
@@ -169,9 +194,7 @@ def end_at(end: float | None, heights: Heights) -> Heights:
     """
     if end is None or heights.high is not None:
         return heights
-    value = float(heights.values(np.array([end]))[0])
-    step = 10.0 ** (math.floor(math.log10(abs(value) or 1.0)) - 1)
-    return replace(heights, high=float(f"{step * math.ceil(value / step - 1e-9):.6g}"))
+    return replace(heights, high=_rounded_up(float(heights.values(np.array([end]))[0])))
 
 
 def check_ends(heights: Heights, values: np.ndarray, where: str) -> None:

@@ -269,9 +269,9 @@ def suits_symlog(finite: np.ndarray) -> bool:
 
 
 def without_outliers(finite: np.ndarray) -> np.ndarray:
-    """Return values without those so large that all others would have one colour."""
+    """Return values without those so far from 0 that all others would have one colour."""
     usual = float(np.quantile(np.abs(finite), 0.9))
-    return finite if usual == 0 else finite[finite <= OUTLIER * usual]
+    return finite if usual == 0 else finite[np.abs(finite) <= OUTLIER * usual]
 
 
 def body_of(each: Sequence[np.ndarray]) -> np.ndarray:

@@ -95,6 +95,24 @@ def test_one_point_of_1e36_does_not_flatten_its_own_surface():
     assert choose_heights([values], "nat").high == 300.0
 
 
+def test_a_corner_of_minus_1e36_flattens_neither_heights_nor_colours(write, tmp_path, capsys):
+    """The bowl goes from -3 to 297 nat, which the colours and heights keep."""
+    path = write("lost", lambda a, b: -1e36 if a > 0.8 and b > 0.8 else bowl(a, b) - 3)
+    heights = choose_heights([read_surface(path).values["train_loss"]], "nat")
+    assert (heights.kind, heights.low, heights.high) == ("linear", -3.0, None)
+    (panel,) = panels_of([path])
+    assert panel.scale.kind == "linear"
+    assert panel.scale.clipped == (-3.0, 297.0)
+    figure = draw_grid(panels_for([panel], "surface", 1, Space()), "surface")
+    low, high = figure.axes[0].get_zlim()
+    assert low > -30
+    assert high > 250
+    said = " ".join(text.get_text() for each in figure.legends for text in each.get_texts())
+    assert "0.9 % of the plane is below -3 nat, down to -1e+36, and cut off" in said
+    assert vtp.main([str(path), f"--out={tmp_path / 'x.vtp'}"]) == 0
+    assert "points beyond -3, where they would flatten the rest: 4" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("corner", "end"), [(1e5, None), (1e7, 300.0)])
 def test_a_surface_alone_is_cut_if_a_corner_takes_more_than_half_of_its_box(corner, end):
     """Three quarters of it span 3.2 decades from 0.1 nat; up to 1e7 nat it spans 8."""

@@ -11,7 +11,7 @@ import numpy as np
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.common_heights import find_common
 from landscape_mpi.views.default_scale import DefaultScale, default_scale, scales_of
-from landscape_mpi.views.heights import Heights, choose_kind, end_at
+from landscape_mpi.views.heights import Heights, choose_kind, end_at, start_of
 from landscape_mpi.views.levels import SCALES, Scale
 
 Packed = dict[str, Any]  # values that json can write
@@ -95,18 +95,22 @@ def _pack_common(
     """Pack where the heights of planes end, and which have heights of their own, by scale."""
     known = [k for k, s in enumerate(surfaces) if not s.is_line and name in s.values]
     values = [_values_of(surfaces[k], name) for k in known]
+    start = start_of(values)
     maps = {
-        "linear": Heights(),
+        "linear": Heights(low=start),
         "log": Heights("log"),
         "shifted": Heights("log", floor),
-        "symlog": Heights("symlog", threshold=usual.threshold),
+        "symlog": Heights("symlog", threshold=usual.threshold, low=start),
     }
     found = {
-        kind: find_common([heights.of(own) for own in values], heights.kind)
+        kind: find_common(
+            [np.maximum(heights.of(own), heights.ends[0]) for own in values], heights.kind
+        )
         for kind, heights in maps.items()
     }
     return {
         kind: {
+            "start": None if maps[kind].low is None else maps[kind].ends[0],
             "end": None if common.end is None else end_at(common.end, maps[kind]).ends[1],
             "alone": [k for k, alone in zip(known, common.alone, strict=True) if alone],
         }

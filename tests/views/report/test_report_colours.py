@@ -32,6 +32,10 @@ FAMILIES = {
     "alike": [bowl, lambda a, b: 3 * bowl(a, b)],
     "one far away": [bowl, lambda a, b: 2 * bowl(a, b), lambda a, b: 1e6 * bowl(a, b)],
     "one corner": [bowl, lambda a, b: np.where((a > 0.8) & (b > 0.8), 1e12, bowl(a, b))],
+    "one deep corner": [
+        lambda a, b: bowl(a, b) - 30,
+        lambda a, b: np.where((a > 0.8) & (b > 0.8), -1e36, bowl(a, b) - 30),
+    ],
     "decades": [steep, lambda a, b: 0.3 * steep(a, b)],
     "both signs": [tilted, lambda a, b: 2 * tilted(a, b)],
     "ten": [lambda a, b: 5 + a, lambda a, b: 6 + b],
@@ -122,3 +126,18 @@ def test_the_bar_of_a_constant_has_round_values(browser, tmp_path):
     texts = trace(browser, "flat-0", "contour")["colorbar"]["ticktext"]
     assert len(texts) > 1
     assert all(text.split(" × ")[0] in {"10³⁶", *map(str, range(1, 10))} for text in texts)
+
+
+def test_a_corner_of_minus_1e36_is_said_and_cut(browser, tmp_path):
+    paths = files_of(tmp_path, "one deep corner")
+    report.main([*map(str, paths), f"--out={tmp_path / 'page.html'}"])
+    browser.open(tmp_path / "page.html", width=700, height=640)
+    said = [words_of(browser, f"notes-{k}") for k in range(2)]
+    assert "below" not in said[0]
+    assert "0.91 % of the plane is below −29, down to −10³⁶: the colours begin there." in said[1]
+    assert "Heights below −29 are cut off" in said[1]
+    low, high = browser.run("document.getElementById('space-1').layout.scene.zaxis.range")
+    assert (low, high) == pytest.approx((-29, 11), abs=2)
+    picture = browser.picture("#space-1").reshape(-1, 3).astype(int)
+    green = (picture[:, 1] > picture[:, 0] + 60) & (picture[:, 1] > picture[:, 2] + 20)
+    assert green.mean() > 0.01  # the walls, which are not as dark as where all is pressed flat

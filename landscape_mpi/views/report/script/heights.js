@@ -86,14 +86,14 @@ function colorsOf(view) {
 
 // The heights that planes share, as all pictures choose them: an outlier is cut, or has its own.
 function shareHeights() {
-  const { end, alone } = scales.space.common[scales.space.kind];
+  const { start, end, alone } = scales.space.common[scales.space.kind];
   const hasPlanes = views.some((view) => !view.isLine);
   const isAlone = (view) => (hasPlanes && view.isLine) || alone.includes(view.number);
   for (const view of views) view.isAlone.space = isAlone(view);
   const sharing = views.filter((view) => view.ranges.space && !isAlone(view));
   if (!sharing.length) return null;
   const [low, high] = rangeOf(sharing.map((view) => view.ranges.space));
-  return [low, end === null ? high : Math.min(high, end)];
+  return [start === null ? low : Math.max(low, start), end === null ? high : Math.min(high, end)];
 }
 
 function shownRange(view, kind) {

@@ -16,6 +16,19 @@ function beyond(view) {
   return `${share} % of the ${view.isLine ? "line" : "plane"} is above ${withUnit(format(end, 3), q)}${upTo}`;
 }
 
+// The same of what lies below the colours.
+function below(view) {
+  const q = quantityOf(view);
+  if (!q || !view.colors?.isEnd) return null;
+  const start = scales.flat.down(view.shown.flat[0]);
+  const values = q.values.filter((value, k) => isComputed(q, k) && !Number.isNaN(value));
+  const under = values.filter((value) => value < start - 1e-6 * Math.abs(start));
+  if (!under.length) return null;
+  const lowest = under.reduce((least, value) => (Number.isFinite(value) ? Math.min(least, value) : least), Infinity);
+  const downTo = Number.isFinite(lowest) ? `, down to ${format(lowest, 3)}` : "";
+  return `${format((100 * under.length) / values.length, 2)} % of the ${view.isLine ? "line" : "plane"} is below ${withUnit(format(start, 3), q)}${downTo}`;
+}
+
 function notesOf(view, q) {
   const notes = [];
   const computed = q.done ? q.done.reduce((sum, flag) => sum + flag, 0) : q.values.length;
@@ -34,12 +47,16 @@ function notesOnScale(view, q) {
   const notes = [];
   const words = beyond(view);
   if (words) notes.push(`${words}: the colours end there.`);
+  if (below(view)) notes.push(`${below(view)}: the colours begin there.`);
   if (!view.isLine && scales.space.kind === "shifted") notes.push(`Heights in space are log₁₀(${titleOf(q)} + ${withUnit(scales.space.added, q)}).`);
+  if (!view.isLine && isCutBelow(view)) notes.push(`Heights below ${withUnit(format(scales.space.down(view.shown.space[0]), 2), q)} are cut off, as they would flatten the rest.`);
   if (!view.isLine && isCutForOthers(view)) notes.push(`Heights above ${withUnit(format(scales.space.down(view.shown.space[1]), 2), q)} are cut off, as they would flatten the rest.`);
   if (scales.flat.kind === "symlog") notes.push(`The scale is linear up to ${withUnit(format(scales.flat.threshold), q)} on both sides of zero, and logarithmic beyond.`);
   if (state.shared && isApart(view)) notes.push("Its values differ so much from those of the others that it has its own range.");
   return notes;
 }
+
+const isCutBelow = (view) => state.floor === null && view.ranges.space && view.shown.space[0] > view.ranges.space[0];
 
 const isCutForOthers = (view) => state.clip === null && view.ranges.space && view.shown.space[1] < view.ranges.space[1];
 

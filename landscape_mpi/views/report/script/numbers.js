@@ -10,7 +10,7 @@ function format(value, digits = 5) {
   if (size < 1e-4 || size >= 1e6) {
     const [mantissa, power] = value.toExponential(digits - 1).split("e");
     const raised = [...String(Math.abs(power))].map((c) => SUPERSCRIPTS[c]).join("");
-    const times = Number(mantissa) === 1 ? "" : `${Number(mantissa)} × `;
+    const times = Math.abs(mantissa) === 1 ? (mantissa < 0 ? "-" : "") : `${Number(mantissa)} × `;
     return `${times}10${power < 0 ? "⁻" : ""}${raised}`.replace("-", "−");
   }
   const text = String(Number(value.toPrecision(digits))).replace("-", "−");

@@ -7,6 +7,7 @@ const BRIGHTEST = "#fde725"; // of the colours
 const HEIGHTS = 4; // ticks on the upright axis, at most about: a turned one has less room
 const NARROW = 420; // pixels: a flat picture with room for few words
 const SMOOTH = 101; // points of an axis: with more, curved lines look like straight ones and take twice the time
+const REACH = 1000; // times the height of the box
 const RELIEF = 0.66; // height of the box over its longer side
 
 // Rows along beta, as plotly.js wants them; null is a hole.
@@ -68,6 +69,12 @@ function anyFace(view) {
   return false;
 }
 
+// Graphics have 7 digits: beside heights far beyond a cut, all others would be equal.
+function inReach(heights, [low, high]) {
+  const reach = REACH * (high - low);
+  return heights.map((height) => Math.max(low - reach, Math.min(high + reach, height)));
+}
+
 function surfaceTrace(view) {
   const step = Math.ceil(Math.max(view.alpha.length, view.beta.length) / POINTS_3D);
   const [low, high] = view.shown.flat;
@@ -75,7 +82,7 @@ function surfaceTrace(view) {
     type: "surface", name: "surface", showscale: false, colorscale: "Viridis", cmin: low, cmax: high,
     x: thinned(view.alpha.length, step).map((i) => view.alpha[i]),
     y: thinned(view.beta.length, step).map((j) => view.beta[j]),
-    z: rowsOf(view, view.heights.space, step), surfacecolor: rowsOf(view, view.heights.flat, step),
+    z: rowsOf(view, inReach(view.heights.space, view.shown.space), step), surfacecolor: rowsOf(view, view.heights.flat, step),
     ...LIGHTS[state.light], hidesurface: state.wires, contours: linesInSpace(view),
   };
 }
