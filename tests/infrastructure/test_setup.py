@@ -507,10 +507,10 @@ def install_mpi(checkout: Path, mpi: str, path: str) -> tuple[str, list[str]]:
     python.parent.mkdir(parents=True)
     python.write_text(
         '#!/bin/sh\nif [ "$2" != pip ]; then exec "$REAL_PYTHON" "$@"; fi\n'
-        'echo "$@" >> pip\ncase $* in *--no-binary*) exit 1 ;; esac\n'
+        'echo "$@" "CFLAGS=$CFLAGS" >> pip\ncase $* in *--no-binary*) exit 1 ;; esac\n'
     )
     python.chmod(0o755)
-    env = {"PATH": path, "REAL_PYTHON": sys.executable}
+    env = {"PATH": path, "REAL_PYTHON": sys.executable, "CFLAGS": "-march=native"}
     done = run("bash", "-c", f"mpi={mpi}; . launch/parts.sh; install_mpi", env=env, cwd=checkout)
     assert done.returncode == 0, done.stderr
     return done.stdout, (checkout / "pip").read_text().splitlines()
@@ -522,6 +522,7 @@ def test_an_mpi4py_that_does_not_build_is_said_and_the_other_is_tried(
     path = os.pathsep.join([str(an_mpi / "bin"), os.environ["PATH"]])
     told, calls = install_mpi(checkout, "system", path)
     assert "--no-binary=mpi4py" in calls[-1]
+    assert calls[-1].endswith("CFLAGS=-march=native -O1 -g0 -w")  # the last -O counts
     assert f"mpi4py does not build for {an_mpi}/bin/mpicc" in told
 
 
