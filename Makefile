@@ -10,7 +10,7 @@ SEED := 1
 SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch pbs/* lsf/* containers/*.sh tests/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo zoo test test-fake test-slurm test-mpich test-clock faults random-networks bench bench-adaptive bench-gpu bench-headline bench-hessian bench-samples bench-start bench-writes scaling tables docs lint clean
+.PHONY: help setup demo zoo test test-fake test-slurm test-mpich test-clock test-container faults random-networks bench bench-adaptive bench-gpu bench-headline bench-hessian bench-samples bench-start bench-writes scaling tables docs lint clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ test-slurm: setup  ## run the templates of slurm/ in a SLURM on this machine, wh
 test-mpich: setup  ## run tests with MPICH from PyPI, in build/mpich
 	@tests/mpich_environment.sh build/mpich
 	LANDSCAPE_MPICH=build/mpich $(PYTHON) -m pytest --color=no tests/infrastructure/test_mpich.py
+
+test-container: setup  ## build the container image with Buildah, as root, and run the main job in it on 2 ranks
+	@tests/container.sh install
+	@tests/container.sh build/container
 
 faults: setup  ## try 50 faults on small runs and count the outcomes, e.g. make faults TIMES=7 SEED=2
 	$(PYTHON) tests/faults/count.py --times $(TIMES) --seed $(SEED)
