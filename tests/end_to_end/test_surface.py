@@ -12,13 +12,13 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import time
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from long_runs import SLOW, processes_running, wait_for_round
 
 from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.store.checksums import seal
@@ -366,24 +366,6 @@ def test_a_line(checkpoint, tmp_path, alone):
 
 # A run that is long enough to be disturbed.
 
-SLOW = """
-import os, time, torch
-
-LAG = os.environ.get("LAG")
-
-class Slow(torch.nn.Linear):
-    def forward(self, images):
-        # Depends on the values, so that it cannot be traced away.
-        if images.sum() > -1e30 and LAG:
-            with open("calls", "a") as calls:
-                calls.write(".")
-            time.sleep(float(LAG))
-        return super().forward(images.flatten(1))
-
-def build():
-    torch.manual_seed(0)
-    return Slow(64, 10)
-"""
 N_LONG = 225
 LAG = {"LAG": "0.05"}  # seconds a batch
 
@@ -409,16 +391,6 @@ def slow_folder(tmp_path):
     return tmp_path
 
 
-def wait_for_round(process, n_rounds):
-    """Read the log of a running command until so many rounds are written."""
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if sum(" points (" in each for each in seen) >= n_rounds:
-            return
-    pytest.fail("it ended before it could be disturbed:\n" + "".join(seen))
-
-
 def n_done(path):
     with h5py.File(path) as file:
         return int(file["done"][...].sum())
@@ -428,22 +400,6 @@ def assert_done_points_hold_values(path, names=QUANTITIES):
     with h5py.File(path) as file:
         for name in (*names, "seconds"):
             assert np.isfinite(file[name][...][file["done"][...] == 1]).all()
-
-
-def processes_running(out):
-    """Return the process ids of the ranks that write to out."""
-    listed = subprocess.run(["pgrep", "-f", str(out)], capture_output=True, text=True, check=False)
-    pids = [int(pid) for pid in listed.stdout.split()]
-    ranks = []
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as environ:
-                words = environ.read()
-        except OSError:
-            continue
-        if b"OMPI_COMM_WORLD_RANK=" in words or b"PMI_RANK=" in words:
-            ranks.append(pid)
-    return ranks
 
 
 def wait_until(condition):

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
+from long_runs import SLOW, processes_running, wait_for_round
 from mpi4py import MPI
-from test_surface import SLOW, processes_running, wait_for_round
 
 from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.errors import InputError
