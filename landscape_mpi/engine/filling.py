@@ -186,14 +186,14 @@ def _write_filled(
     """
     if adaptive is None:
         nothing = np.empty(0)
-        points = checked = np.empty(0, np.int64)
+        points = np.empty(0, np.int64)
         values = dict.fromkeys((*columns.names, *_estimates(columns, plan)), nothing)
         check_columns = {CHECK_ERROR: nothing, CHECK_ESTIMATE: nothing}
     else:
         filled = adaptive.fill()
-        points, values = filled.points, filled.columns
-        checked, check_columns = filled.checked, filled.check_columns
-    writer.write_beside(checked, check_columns)
+        points, values, check_columns = filled.points, filled.columns, filled.check_columns
+    # Of all points: no checksum says whether those without a check are as they were.
+    writer.write_beside(np.arange(len(check_columns[CHECK_ERROR])), check_columns)
     values |= {item.name: np.full(len(points), item.fill) for item in columns.beside}
     values[f"{columns.prefix}seconds"] = np.full(len(points), np.nan)
     values[f"{columns.prefix}rank"] = np.full(len(points), -1, np.int32)

@@ -38,8 +38,7 @@ class Filled:
 
     points: np.ndarray  # interpolated points, flat indices, int64 [n]
     columns: dict[str, np.ndarray]  # their quantities and estimated errors, each float64 [n]
-    checked: np.ndarray  # points computed as a check, flat indices, int64 [n_checked]
-    check_columns: dict[str, np.ndarray]  # results of the check there
+    check_columns: dict[str, np.ndarray]  # results of the check at every point, NaN without one
 
 
 class AdaptivePoints:
@@ -120,8 +119,11 @@ class AdaptivePoints:
             in_nat = self._tolerance.loss_errors(scaled, errors.ravel()[points])
             columns[f"{self._names[k]}{ESTIMATE}"] = in_nat
         last = step.checks[-1]  # points were added where earlier checks failed
-        found = {CHECK_ERROR: last.errors, CHECK_ESTIMATE: last.estimates}
-        return Filled(points, columns, last.points, found)
+        found = {}
+        for name, of_checked in ((CHECK_ERROR, last.errors), (CHECK_ESTIMATE, last.estimates)):
+            found[name] = np.full(self._done.size, np.nan)
+            found[name][last.points] = of_checked
+        return Filled(points, columns, found)
 
     def _find_step(self) -> Step:
         if self._step is None:
