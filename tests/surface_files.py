@@ -18,7 +18,7 @@ import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("torch", "mpi4py"):
-            raise ImportError(name + " is blocked")
+            raise ModuleNotFoundError(name + " is blocked", name=name)
 sys.meta_path.insert(0, Blocked())
 from landscape_mpi.{command} import main
 status = main(sys.argv[1:])

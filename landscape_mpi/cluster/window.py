@@ -18,6 +18,8 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.node_memory import in_words
 
 SHARED_MEMORY = Path("/dev/shm")  # location of MPI's shared memory on Linux
+PAGE_BYTES = 4096  # the window is rounded up to pages, and MPI keeps its own notes beside it:
+NOTES_BYTES = 8192, 256  # on every node, and for each of its ranks
 ALIGNMENT_BYTES = 64
 MESSAGE_BYTES = 1 << 30  # MPI counts are 32-bit
 
@@ -36,7 +38,8 @@ class NodeArrays(dict[str, np.ndarray]):
         described = _describe(arrays or {}) if ranks.is_root else None
         layout, n_bytes = ranks.comm.bcast(described, root=ROOT)
         is_leader = ranks.node.rank == 0
-        agree(ranks, lambda: _check_room(ranks.host, n_bytes) if is_leader else None)
+        window = _window_bytes(n_bytes, ranks.node.size)
+        agree(ranks, lambda: _check_room(ranks.host, window) if is_leader else None)
         self._window = MPI.Win.Allocate_shared(n_bytes if is_leader else 0, comm=ranks.node)
         owned, _ = self._window.Shared_query(0)
         memory = np.frombuffer(owned, np.uint8, n_bytes)  # type: ignore[call-overload]
@@ -53,6 +56,12 @@ class NodeArrays(dict[str, np.ndarray]):
         """Free the memory; the arrays are then gone. Collective over the node."""
         self.clear()
         self._window.Free()
+
+
+def _window_bytes(n_bytes: int, n_ranks: int) -> int:
+    """Return the shared memory that MPI takes for arrays on a node of so many ranks."""
+    of_node, of_rank = NOTES_BYTES
+    return -(-n_bytes // PAGE_BYTES) * PAGE_BYTES + of_node + of_rank * n_ranks
 
 
 def _check_room(host: str, n_bytes: int) -> None:

@@ -114,6 +114,29 @@ except SharedInputError as problem:
 """
 
 
+@pytest.mark.parametrize("n_free", [10_100, 11_000, 12_288, 14_000, 16_000])
+def test_room_for_the_arrays_alone_does_not_suffice(n_free, tmp_path):
+    """MPI needs a little more, and says so in words of its own: refused before, or it fits."""
+    script = tmp_path / "fill.py"
+    script.write_text(FILL)
+    own = "mount -t tmpfs -o size=1m tmpfs /dev/shm && "
+    own += f"head -c {(1 << 20) - n_free} /dev/zero > /dev/shm/other && "
+    own += f"exec {ROOT}/launch/try_ranks.sh 2 {sys.executable} {script} 1250"
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        pytest.skip("a /dev/shm of its own takes root")
+    network = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_pml": "ob1"}  # which need none of it
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", own],
+        env=os.environ | network,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    told = re.findall(r"it fits|the ranks of a node share them, but only", done.stdout)
+    assert len(told) == 2, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(("n_mib", "fits"), [(8, True), (100, False)])
 def test_a_node_whose_shared_memory_is_too_small(n_mib, fits, tmp_path):
     """A namespace of mounts of its own has a /dev/shm of 64 MiB, as containers do."""
@@ -126,14 +149,8 @@ def test_a_node_whose_shared_memory_is_too_small(n_mib, fits, tmp_path):
         pytest.skip("a /dev/shm of its own takes root")
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == 2
-    for line in lines:
-        if fits:
-            assert line == "it fits"
-        else:
-            assert re.match(
-                r"node \S+: the data and weights take 100\.0 MiB in /dev/shm, "
-                r"where the ranks of a node share them, but only \d+\.\d MiB are free there\. ",
-                line,
-            )
+    told = "it fits"
+    if not fits:
+        told = r"node \S+: the data and weights take 100\.\d MiB in /dev/shm, where the ranks of a "
+        told += r"node share them, but only \d+\.\d MiB are free there\. "
+    assert len(re.findall(told, done.stdout)) == 2, done.stdout  # perhaps on one line

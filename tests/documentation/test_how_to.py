@@ -130,6 +130,7 @@ def test_every_line_of_the_pages_is_run_or_known_not_to_be():
     """The other lines are of other programs, or other tests run them."""
     left = r"make |pip |podman |apptainer |srun |export |launch/|LANDSCAPE_IMAGE=|\. \.venv|printf "
     left += r"|lfs |mkdir surfaces && lfs "  # of Lustre, which is not here
+    left += r"|python -m build |eb |spack |conda "  # of recipes, which have tests of their own
     for page in HOW_TO:
         for line in command_lines(page):
             assert line in commands_of(page) or re.match(left, line), f"{page}: {line}"

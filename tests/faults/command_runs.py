@@ -133,8 +133,8 @@ class Disturbed:
     def is_over(self) -> bool:
         return self._process.poll() is not None
 
-    def wait_for_rounds(self, n_rounds: int) -> None:
-        self.wait_until(lambda: len(points_reported(self.words)) >= n_rounds)
+    def wait_for_rounds(self, n_rounds: int, timeout_s: float = 60) -> None:
+        self.wait_until(lambda: len(points_reported(self.words)) >= n_rounds, timeout_s)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 60) -> None:
         end = time.monotonic() + timeout_s

@@ -124,6 +124,7 @@ def stop_a_rank(case: Case) -> Result:
 
 JOB = """
 set -e
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 job_name=job job_id=1
 launcher=({launcher})
 start_ranks() {{
@@ -155,7 +156,10 @@ def lose_a_link(case: Case) -> Result:
         job = stack.enter_context(
             Disturbed(["bash", "job.sh"], case.out, cwd=case.folder, lag=case.surface.lag)
         )
-        job.wait_for_rounds(case.draw.choice((1, 2)))
+        try:
+            job.wait_for_rounds(case.draw.choice((1, 2)), timeout_s=120)
+        except RuntimeError as problem:
+            raise ImpossibleError(f"two hosts started no ranks: {problem}") from None
         hosts.cut()
         ended = job.ended(120)
     n_rounds = len(points_reported(ended.words))

@@ -7,6 +7,7 @@ import os
 import secrets
 import shlex
 import signal
+import string
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,8 +51,10 @@ def two_hosts(folder: Path) -> Iterator[TwoHosts]:
     """
     if "(Open MPI) 4." not in run("mpirun", "--version"):
         raise OSError("mpirun is not that of Open MPI 4")
-    # Drawn, since the processes of two containers have the same numbers.
-    first, second = (f"lm{secrets.token_hex(4)}{letter}" for letter in "ab")
+    # Drawn, since the processes of two containers have the same numbers. Open MPI shortens names by
+    # their digits.
+    drawn = "".join(secrets.choice(string.ascii_lowercase) for _ in range(8))
+    first, second = f"{drawn}a", f"{drawn}b"
     agent = folder / "agent.sh"
     agent.write_text(
         "#!/bin/sh\n"
