@@ -124,7 +124,7 @@ def test_room_for_the_arrays_alone_does_not_suffice(n_free, tmp_path):
     own += f"exec {ROOT}/launch/try_ranks.sh 2 {sys.executable} {script} 1250"
     if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
         pytest.skip("a /dev/shm of its own takes root")
-    network = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_pml": "ob1"}  # which need none of it
+    network = {"OMPI_MCA_btl": "tcp,self", "OMPI_MCA_pml": "ob1"}  # these need none of it
     done = subprocess.run(
         ["unshare", "--mount", "bash", "-c", own],
         env=os.environ | network,
