@@ -80,7 +80,9 @@ def command(n_ranks: int, out: Path, *options: str) -> list[str]:
 
 
 def environment(lag: float) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name != "TIME_LIMIT_S"}
+    """Return the environment of a run, without what this process has of MPI, if it is a rank."""
+    outer = ("OMPI_", "OPAL_", "PMIX_", "PMI_", "SLURM_", "TIME_LIMIT_S")
+    own = {name: text for name, text in os.environ.items() if not name.startswith(outer)}
     path = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
     return own | {"PYTHONPATH": path, "LAG": str(lag), "OMP_NUM_THREADS": "1"}
 
