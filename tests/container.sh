@@ -10,9 +10,13 @@
 # pip has the settings of this machine in the build, so that the same packages are found.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tests/programs.sh
+. tests/programs.sh
 
 readonly SUITE=bookworm
+readonly program_name=container
 readonly PROGRAMS=(buildah debootstrap)
+readonly PACKAGES=(buildah debootstrap)
 readonly JOB=(--model cnn1 --checkpoint network.pt --data digits --x=-1:1:5 --y=-1:1:4 --seed 1)
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -25,30 +29,7 @@ main() {
     esac
 }
 
-stop() {
-    printf 'container: %s\n' "$@" >&2
-    exit 1
-}
-
 say() { printf 'container: %s\n' "$*"; }
-
-missing() {
-    if [ "$(id -u)" != 0 ]; then echo "root"; fi
-    local program
-    for program in "${PROGRAMS[@]}"; do
-        command -v "$program" > /dev/null || echo "$program"
-    done
-}
-
-install_packages() {
-    if [ -z "$(missing)" ]; then return; fi
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
-        stop "lacks $(missing | paste -sd' '), and installing them takes root and apt-get."
-    fi
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${PROGRAMS[@]}" > /dev/null
-}
 
 check() {
     folder=$1

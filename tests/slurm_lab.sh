@@ -9,9 +9,13 @@
 # It needs root and the packages slurm-wlm and munge, whose services may run or not: the
 # lab has a key, a socket and ports of its own.
 set -euo pipefail
+# shellcheck source=tests/programs.sh
+. "$(dirname "${BASH_SOURCE[0]}")/programs.sh"
 
 readonly NODES=(n1 n2)
+readonly program_name=slurm_lab
 readonly PROGRAMS=(munged slurmctld slurmd sbatch srun scancel scontrol sinfo)
+readonly PACKAGES=(slurm-wlm munge)
 PATH=$PATH:/usr/sbin:/sbin
 
 main() {
@@ -22,29 +26,6 @@ main() {
         install:1) install_packages ;;
         *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
-}
-
-stop() {
-    printf 'slurm_lab: %s\n' "$@" >&2
-    exit 1
-}
-
-missing() {
-    if [ "$(id -u)" != 0 ]; then echo "root"; fi
-    local program
-    for program in "${PROGRAMS[@]}"; do
-        command -v "$program" > /dev/null || echo "$program"
-    done
-}
-
-install_packages() {
-    if [ -z "$(missing)" ]; then return; fi
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
-        stop "lacks $(missing | paste -sd' '), and installing them takes root and apt-get."
-    fi
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends slurm-wlm munge > /dev/null
 }
 
 up() {
