@@ -156,10 +156,7 @@ def lose_a_link(case: Case) -> Result:
         job = stack.enter_context(
             Disturbed(["bash", "job.sh"], case.out, cwd=case.folder, lag=case.surface.lag)
         )
-        try:
-            job.wait_for_rounds(case.draw.choice((1, 2)), timeout_s=120)
-        except RuntimeError as problem:
-            raise ImpossibleError(f"two hosts started no ranks: {problem}") from None
+        job.wait_for_rounds(case.draw.choice((1, 2)), timeout_s=120)
         hosts.cut()
         ended = job.ended(120)
     n_rounds = len(points_reported(ended.words))
