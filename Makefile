@@ -7,7 +7,7 @@ TIMES := 50
 NETWORKS := 500
 RESCALED := 100
 SEED := 1
-SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh slurm/*.sh slurm/*.sbatch pbs/* lsf/* containers/*.sh tests/*.sh)
+SCRIPTS := .ci/run $(wildcard launch/*.sh examples/*.sh examples/*/*.sh slurm/*.sh slurm/*.sbatch pbs/* lsf/* containers/*.sh tests/*.sh)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo zoo test test-fake test-slurm test-mpich test-clock test-container faults random-networks bench bench-adaptive bench-gpu bench-headline bench-hessian bench-samples bench-start bench-writes scaling tables docs lint clean

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -42,9 +41,6 @@ from slurm_jobs import (
 
 TEMPLATES = sorted((ROOT / "slurm").glob("*.sbatch"))
 EDITED = [*TEMPLATES, ROOT / "launch/environment.sh", ROOT / "slurm/pipeline.sh"]
-FOLDERS = ("slurm", "pbs", "lsf", "launch")
-SCRIPTS = [*(p for name in FOLDERS for p in sorted((ROOT / name).iterdir())), LAB]
-SCRIPTS = [path for path in SCRIPTS if path.suffix != ".example"]
 
 
 # A network that is built in the second run of a job, and never in its first one.
@@ -79,13 +75,6 @@ def test_a_template_begins_with_what_it_does_needs_and_how_to_submit_it(path: Pa
     head = path.read_text().partition("#SBATCH")[0]
     for word in ("# Does ", "# Needs ", "# Submit ", f" sbatch slurm/{path.name}"):
         assert word in head, word
-
-
-def test_the_scripts_are_clean() -> None:
-    if not shutil.which("shellcheck"):
-        pytest.skip("shellcheck is not installed")
-    # Together, since they source one another.
-    assert run("shellcheck", *SCRIPTS, cwd=ROOT).stdout == ""
 
 
 # The lab.
