@@ -8,6 +8,7 @@
 set -euo pipefail
 folder=${1:-build/gallery}
 gallery=$(realpath -m "${2:-examples/gallery}")
+planes=$(realpath "$(dirname "${BASH_SOURCE[0]}")/paper/planes")
 readonly MOST_BYTES=150000
 mkdir -p "$gallery"
 cd "$folder"
@@ -20,8 +21,11 @@ picture() {
     shift
     echo "$file"
     python -m "landscape_mpi.$1" "${@:2}" > pictures.txt
-    keep "$file" "$*"
+    keep "$file" "$(in_a_shell "$@")"
 }
+
+# Print words as one types them in a shell.
+in_a_shell() { python -c 'import shlex, sys; print(shlex.join(sys.argv[1:]))' "$@"; }
 
 # Arguments: FILE and its command. Copy the file into the gallery, and show it on the page. A PNG that is
 # too large gets fewer pixels.
@@ -59,17 +63,21 @@ page() {
 say() { printf '%s\n\n' "$@" >> "$markdown"; }
 
 printf '# Gallery\n\n' > "$markdown"
-say "This page shows every kind of figure once, with its command. The runs are real: ResNet-20 with and without
-shortcuts, trained on the handwritten digits. \`examples/gallery.sh\` computes them in a quarter of an hour
-on two cores of an Intel Xeon (November 2026), and \`examples/gallery_pictures.sh\` draws them. These pictures
-are small. Pictures for print have 300 dots per inch, and the width of one column or of two."
+say "This page shows every kind of figure once, with its command. The runs are real. The first three pictures show
+ResNet-56 without and with shortcuts: [the networks of Li et al. 2018](../paper/README.md) on 1,000 images of
+CIFAR-10. The others show ResNet-20, trained on the handwritten digits; \`examples/gallery.sh\` computes its
+files in a quarter of an hour on two cores of an Intel Xeon (November 2026). \`examples/gallery_pictures.sh\`
+draws all of them. These pictures are small. Pictures for print have 300 dots per inch, and the width of one
+column or of two."
 
 say '## Surfaces'
-picture resnet20_noshort_and_resnet20_train_loss_contour.png \
-    plot resnet20_noshort.h5 resnet20.h5 --compare --quantity train_loss --kind contour --dpi 90
-picture resnet20_noshort_train_loss_surface.png \
-    plot resnet20_noshort.h5 --quantity train_loss --kind surface --dpi 90
-picture resnet20_train_loss_filled.png plot resnet20.h5 --quantity train_loss --kind filled --dpi 90
+for network in resnet56_noshort resnet56; do ln -sf "$planes/${network}_seed1.h5" "$network.h5"; done
+picture resnet56_noshort_and_resnet56_train_loss_contour.png \
+    plot resnet56_noshort.h5 resnet56.h5 --compare --quantity train_loss --kind contour \
+    --label "ResNet-56 without shortcuts" --label ResNet-56 --dpi 90
+picture resnet56_noshort_train_loss_surface.png \
+    plot resnet56_noshort.h5 --quantity train_loss --kind surface --dpi 90
+picture resnet56_train_loss_filled.png plot resnet56.h5 --quantity train_loss --kind filled --dpi 90
 picture resnet20_train_error_heatmap.png plot resnet20.h5 --quantity train_error --kind heatmap --dpi 90
 picture smooth/resnet20_train_loss_contour.png \
     plot resnet20.h5 --quantity train_loss --kind contour --smooth 4 --columns 1 --dpi 150 --out-dir smooth
