@@ -1,9 +1,9 @@
-"""Print the table of examples/paper/README.md that compares our planes with the paper authors' ones.
+"""Print the table of README.md that compares planes of this program with the paper authors' ones.
 
-    python examples/paper/planes.py SURFACES [PLANES]
+    python examples/paper/planes_table.py SURFACES [PLANES]
 
 SURFACES has resnet56.h5, resnet56_noshort.h5 and resnet56_noshort_201.h5, as the authors published
-them. PLANES has our planes of the same networks, one for each seed (default: the folder planes
+them. PLANES has the files of planes.sh, one for each network and seed (default: the folder planes
 beside this file).
 """
 
@@ -53,8 +53,7 @@ def list_rows(surfaces: Path, planes: Path) -> list[list[str]]:
             places = [tell_place(value, known) for value in given]
             rows.append(
                 [
-                    network,
-                    str(len(known)),
+                    f"{network}, {len(known)} planes",
                     number,
                     f"{np.median(known):.3g} ({known.min():.3g} to {known.max():.3g})",
                     "; ".join(f"{value:.3g}" for value in given),
@@ -67,15 +66,15 @@ def list_rows(surfaces: Path, planes: Path) -> list[list[str]]:
 def tell_place(value: float, known: np.ndarray) -> str:
     """Say whether a number lies inside the range of others."""
     if value < known.min():
-        return "below"
-    return "above" if value > known.max() else "inside"
+        return "below it"
+    return "above it" if value > known.max() else "inside"
 
 
 def main() -> None:
     """Print the table in Markdown."""
     surfaces = Path(sys.argv[1])
     planes = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "planes"
-    head = ["network", "planes", "number", "ours: median (range)", "the authors'", "in our range"]
+    head = ["network", "number", "ours: median (range)", "the authors'", "beside our range"]
     for row in (head, ["---"] * len(head), *list_rows(surfaces, planes)):
         print("| " + " | ".join(row) + " |")
 
