@@ -24,7 +24,9 @@ from torch import fx, nn
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.norms import has_statistics
 from landscape_mpi.compute.shapes import note_shapes
+from landscape_mpi.compute.tensors import tensors_named
 from landscape_mpi.compute.ties import memory_of
+from landscape_mpi.compute.tracing import traced
 
 FOLDED_INTO = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -58,14 +60,15 @@ def fold(
         Folded network with its directions; a network that cannot be traced is returned unchanged.
     """
     n_norms = sum(map(has_statistics, network.modules()))
+    moved = {name for direction in directions.values() for name in direction}
+    moving = [*network.parameters(), *tensors_named(network, moved).values()]
     try:
-        graph = fx.symbolic_trace(_of_one_input(network))
+        graph = traced(_of_one_input(network), moving)
     except Exception as problem:  # tracing runs the user's code on proxies
         words = " ".join(str(problem).split())
         return FoldedNetwork(network, directions, 0, n_norms, f"{type(problem).__name__}: {words}")
     if sample is not None:
         note_shapes(graph, sample)
-    moved = {name for direction in directions.values() for name in direction}
     folded = {axis: dict(direction) for axis, direction in directions.items()}
     n_folded, shared = 0, _shared_memory(graph)
     for node in list(graph.graph.nodes):

@@ -32,7 +32,7 @@ MOVED = (0.7, 0.0)
 
 
 class Penalised(nn.Module):
-    """Reads its weights in forward: tracing freezes what they were."""
+    """Reads its weights in forward, so it cannot be traced."""
 
     def __init__(self):
         super().__init__()
@@ -41,6 +41,17 @@ class Penalised(nn.Module):
     def forward(self, x):
         size = sum(p.abs().sum() for p in self.parameters())
         return self.conv(x).mean((2, 3)) * (1 + 0.1 * size)
+
+
+class Listing(Penalised):
+    """Reads its weights as numbers of Python, which tracing does not see: they are frozen."""
+
+    def forward(self, x):
+        size = sum(map(abs, self._parameters_of_conv()))
+        return self.conv(x).mean((2, 3)) * (1 + 0.1 * size)
+
+    def _parameters_of_conv(self):
+        return self.conv._parameters["bias"].tolist()
 
 
 class FromVector(Penalised):
@@ -178,9 +189,10 @@ def double():
 LEFT_OUT = {
     plain: [],
     double: [],
-    Penalised: ["folding"],
-    FromVector: ["channels last", "folding"],
-    FromState: ["folding"],
+    Penalised: [],
+    Listing: ["folding"],
+    FromVector: ["channels last"],
+    FromState: [],
     Viewing: ["channels last"],
     Strided: ["channels last"],
     Packed: ["weights in one vector"],
@@ -315,7 +327,7 @@ def test_a_trial_that_fails_prints_nothing(capfd):
 
 
 def test_a_fault_says_where_and_both_losses():
-    build, state = build_with(Penalised)
+    build, state = build_with(Listing)
     agreement, *_ = agreement_of(build, state)
     agreement.check_plain()
     (words,) = agreement.choose().left_out

@@ -210,11 +210,11 @@ def test_fusing_hides_no_overflow(name, images):
 
 
 class PerBatch(nn.Linear):
-    """Counts its samples in Python, which tracing does for a stand-in of another size."""
+    """Does something else while it is traced."""
 
     def forward(self, images):
-        n = images.shape[0] if isinstance(images, torch.Tensor) else 1
-        return n * super().forward(images.flatten(1))
+        factor = 1 if torch.fx._symbolic_trace.is_fx_tracing() else 3
+        return factor * super().forward(images.flatten(1))
 
 
 def test_a_network_that_tracing_changes_is_left_unfolded(images):
