@@ -1,8 +1,9 @@
 """The plain loop that surfaces are compared with: torch alone, and the file as h5py reads it.
 
 For every point of a surface file the network is built by the user's function, takes its weights by
-load_state_dict in training mode, has its tensors moved by the vectors that the file keeps, and is
-called in evaluation mode on all samples at once. Nothing here imports the package.
+load_state_dict in training mode, has its tensors moved by the vectors that the file keeps, loads
+what it is then, and is called in evaluation mode on all samples at once. Nothing here imports the
+package.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def plain_losses(
     for place in np.ndindex(losses.shape):
         network = built(build, samples[0], state)
         move_to(network, place, plane)
+        network.load_state_dict(network.state_dict())  # hooks may compute something from weights
         losses[place] = mean_loss(network.eval(), samples, loss)
     return losses
 

@@ -21,7 +21,9 @@ from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.steps import ALL, Steps
 from landscape_mpi.compute.tensors import (
     acts_on_eval,
+    acts_on_load,
     changed_by_eval,
+    load_its_own,
     named_tensors,
     set_values,
     tensors_named,
@@ -62,6 +64,7 @@ class FlatNetwork:
         is_own = dtype == type_of(self.network)
         self._weights = self._point.to(_only_type(moved, self._point.dtype) if is_own else dtype)
         self._acts = not steps.views and acts_on_eval(self.network)
+        self._loads = not steps.views and acts_on_load(self.network)
         # Values of the unmoved tensors: train() undoes merging with a rounding error each time.
         unmoved = changed_by_eval(self.network) if self._acts else {}
         self._unmoved = {name: t for name, t in unmoved.items() if name not in self._layout.like}
@@ -126,16 +129,23 @@ class FlatNetwork:
     @torch.no_grad()
     def _copy_into(self, network: nn.Module) -> None:
         """Put the point into a network as a user of torch would: in training mode, then eval()."""
-        if self._acts:
+        if self._acts or self._loads:
             network.train()
         own = named_tensors(network)
         for name, tensor in self._unmoved.items():
             set_values(own[name], tensor)
+        self._set_moved(network)
+        if self._loads:
+            load_its_own(network)
+            self._set_moved(network)  # a state dict may hold rounded values
+        if self._acts or self._loads:
+            network.eval()
+
+    def _set_moved(self, network: nn.Module) -> None:
+        own = named_tensors(network)
         views = self._layout.views(self._weights)
         for name, values in zip(self._layout.like, views, strict=True):
             own[name].copy_(values)
-        if self._acts:
-            network.eval()
 
 
 class MovedNetwork(FlatNetwork):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from landscape_mpi.compute.tensors import named_tensors, set_values
+from landscape_mpi.compute.tensors import acts_on_load, load_its_own, named_tensors, set_values
 
 
 class NetworkLoan:
@@ -48,6 +48,10 @@ class NetworkLoan:
             tensor.requires_grad_(is_trained)
             set_values(tensor, values)
             tensor.grad = gradient
+        if acts_on_load(self._network):
+            load_its_own(self._network)  # It may derive values from its weights.
+            for tensor, _, values, *_ in self._tensors:
+                set_values(tensor, values)
 
 
 def _put_back(own: MutableMapping[str, Any], before: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.moving_network import type_of
-from landscape_mpi.compute.tensors import acts_on_eval
+from landscape_mpi.compute.tensors import acts_on_eval, acts_on_load, load_its_own
 from landscape_mpi.errors import InputError
 
 STEP = 1e-3  # relative to the size of the weights
@@ -189,7 +189,8 @@ def _words(change: float, slope: float, what: str) -> str:
     return (
         f"--model: outputs of this network change by {change:.4g} along a direction in which their "
         f"derivative is {slope:.4g}, so {what} would be wrong. Either forward reads copies of "
-        f"weights that derivatives do not reach (views made once, or what eval() prepares), or "
+        f"weights that derivatives do not reach (views made once, or what eval() or loading "
+        f"prepares), or "
         f"the network's own autograd functions have wrong derivatives. Let forward read the "
         f"parameters themselves."
     )
@@ -200,10 +201,15 @@ def _set(
     network: nn.Module, parameters: Sequence[torch.Tensor], values: Sequence[torch.Tensor]
 ) -> None:
     """Put values into parameters as a user of torch would: in training mode, then eval()."""
-    acts = acts_on_eval(network)
+    loads = acts_on_load(network)
+    acts = loads or acts_on_eval(network)
     if acts:
         network.train()
     for parameter, value in zip(parameters, values, strict=True):
         parameter.copy_(value)
+    if loads:
+        load_its_own(network)
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(value)
     if acts:
         network.eval()

@@ -6,7 +6,9 @@ loaded after that would be added to the merged weights.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+import contextlib
+from collections.abc import Callable, Container, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -175,6 +177,7 @@ def fill_network(
         known = network.state_dict().keys() | (state.keys() - named_tensors(network).keys())
         wanted = {name: tensor for name, tensor in state.items() if name in known}
         network.load_state_dict({**wanted, **(extra or {})}, strict=False)
+    acts = acts_on_load(network)
     tensors = named_tensors(network)
     if tensors.keys() != arrays.keys():
         different = sorted(tensors.keys() ^ arrays.keys())
@@ -183,8 +186,11 @@ def fill_network(
             "Every rank builds the network, so the function must always build the same one."
         )
     with torch.no_grad():
-        for name, tensor in tensors.items():
-            set_values(tensor, state[name])
+        for again in (False, True)[: 1 + acts]:
+            if again:
+                load_its_own(network)
+            for name, tensor in named_tensors(network).items():
+                set_values(tensor, state[name])
 
 
 def freeze(network: nn.Module) -> None:
@@ -202,6 +208,43 @@ def acts_on_eval(network: nn.Module) -> bool:
     """Return whether a module defines its own train() or eval()."""
     own = (nn.Module.train, nn.Module.eval)
     return any((type(m).train, type(m).eval) != own for m in network.modules())
+
+
+def acts_on_load(network: nn.Module) -> bool:
+    """Return whether a module's own code runs when a state dict is loaded.
+
+    It may compute something from the weights and keep it: a product of two, a norm.
+    """
+    return any(
+        not _is_of_torch(function) for module in network.modules() for function in _loading(module)
+    )
+
+
+def _loading(module: nn.Module) -> list[Callable[..., Any]]:
+    """Return the functions that load_state_dict calls for a module."""
+    kind, own = type(module), vars(module)
+    hooks = [*module._load_state_dict_pre_hooks.values()]
+    hooks += module._load_state_dict_post_hooks.values()
+    names = ("load_state_dict", "_load_from_state_dict", "set_extra_state")
+    return [
+        *(getattr(hook, "hook", hook) for hook in hooks),  # torch wraps hooks before a load
+        *(own.get(name, getattr(kind, name)) for name in names),
+    ]
+
+
+def _is_of_torch(function: Callable[..., Any]) -> bool:
+    return str(getattr(function, "__module__", "")).split(".")[0] == "torch"
+
+
+def load_its_own(network: nn.Module) -> None:
+    """Let a network load the state dict that it writes, so that what it derives fits its weights.
+
+    Args:
+        network: Network in training mode; what its own code makes of its tensors is kept.
+    """
+    # A network that cannot load its own state dict cannot derive anything in this way either.
+    with contextlib.suppress(Exception):
+        network.load_state_dict(network.state_dict())
 
 
 def changed_by_eval(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,7 @@ class Checkpoint:
     extra: dict[str, object] = field(default_factory=dict)  # extra state of modules, by name
     notes: tuple[str, ...] = ()  # for the log: the origin of the weights
     rivals: tuple[str, ...] = ()  # prefixes of the networks in state, if there are several
+    versions: Mapping[str, Any] = field(default_factory=dict)  # by module, as torch stores them
 
 
 def read_checkpoint(path: str | Path, *, trust: bool = False, key: str | None = None) -> Checkpoint:
@@ -66,6 +68,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False, key: str | None = 
         extra,
         (*_folder_notes(found), *choice.notes),
         choice.rivals,
+        _versions_of(loaded, choice.state),
     )
 
 
@@ -120,6 +123,51 @@ def _parted(choice: Choice) -> tuple[dict[str, torch.Tensor], dict[str, object]]
     return {n: value.detach() for n, value in named.items() if n not in extra}, extra
 
 
+def _versions_of(loaded: object, state: Mapping[str, object]) -> dict[str, Any]:
+    """Return what a state dict says of the versions of its modules, by module.
+
+    A module of a later version may convert tensors that an earlier one has saved.
+
+    Args:
+        loaded: The content of the file.
+        state: The chosen tensors, one of the mappings in it.
+    """
+    if isinstance(loaded, nn.Module):
+        loaded = loaded.state_dict()
+    if not isinstance(loaded, Mapping):
+        return {}
+    versions = getattr(loaded, "_metadata", None)
+    first = next(iter(state), None)
+    if versions is not None and first is not None and first in loaded:
+        mine = loaded[first] is state[first]
+        return {_plain_module(name): found for name, found in versions.items()} if mine else {}
+    inner = (_versions_of(value, state) for value in loaded.values())
+    return next((found for found in inner if found), {})
+
+
+def _plain_module(name: str) -> str:
+    (plain,) = plain_names([f"{name}.tensor" if name else "tensor"]).values()
+    return plain.rpartition(".")[0]
+
+
+def _renamed(versions: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return versions by the network's names of modules.
+
+    Args:
+        versions: By the names of modules in the checkpoint.
+        names: Names of tensors in the network by those in the checkpoint.
+    """
+    found: dict[str, Any] = {}
+    for stored, wanted in names.items():
+        here, there = stored.split(".")[:-1], wanted.split(".")[:-1]
+        while True:
+            if (known := versions.get(".".join(here))) is not None:
+                found.setdefault(".".join(there), known)
+            if not here or not there or here.pop() != there.pop():
+                break
+    return found
+
+
 def fitted(checkpoint: Checkpoint, network: nn.Module) -> Checkpoint:
     """Rename the tensors of a checkpoint to a network's names, and drop tensors beside it.
 
@@ -138,6 +186,7 @@ def fitted(checkpoint: Checkpoint, network: nn.Module) -> Checkpoint:
         state={names[name]: t for name, t in checkpoint.state.items() if name in names},
         extra={names[name]: v for name, v in checkpoint.extra.items() if name in names},
         notes=(*checkpoint.notes, *choice.notes),
+        versions=_renamed(checkpoint.versions, names),
     )
 
 
@@ -168,13 +217,23 @@ def load_state(network: nn.Module, checkpoint: Checkpoint) -> None:
     except InputError as problem:
         if not _loads_by_itself(network):
             raise
-        _load(network, checkpoint.path, {**checkpoint.state, **checkpoint.extra}, problem)
+        stored = _with_versions({**checkpoint.state, **checkpoint.extra}, checkpoint.versions)
+        _load(network, checkpoint.path, stored, problem)
     else:
         converted = {name: _converted(t, target[name]) for name, t in fitting.state.items()}
         refuse_non_finite(checkpoint.path, converted)
-        _load(network, checkpoint.path, {**converted, **fitting.extra})
+        stored = _with_versions({**converted, **fitting.extra}, fitting.versions)
+        _load(network, checkpoint.path, stored)
         _check_loaded(network, checkpoint.path, converted)
     network.train(was_training)
+
+
+def _with_versions(state: dict[str, Any], versions: Mapping[str, Any]) -> OrderedDict[str, Any]:
+    """Return a state dict as torch writes it."""
+    ordered = OrderedDict(state)
+    if versions:
+        ordered._metadata = OrderedDict(versions)  # type: ignore[attr-defined]
+    return ordered
 
 
 def _converted(tensor: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

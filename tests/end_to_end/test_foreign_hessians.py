@@ -123,7 +123,10 @@ def test_eigenvalues_of_sorted_samples_are_of_all_classes_or_said(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("weights_read:Views", "rows"), ("set_up:fused", "rows"), ("set_up:Deployed", "images")],
+    [
+        *(("weights_read:Views", "rows"), ("set_up:fused", "rows"), ("set_up:Deployed", "images")),
+        ("set_up:FusedByHook", "rows"),
+    ],
 )
 def test_derivatives_that_do_not_reach_the_weights_are_refused(name, data, tmp_path):
     words, _ = command(Case(name, f"samples:{data}"), tmp_path, tmp_path / "x.h5")

@@ -223,3 +223,59 @@ class MadeInForward(nn.Module):
             torch.manual_seed(73)
             self.head = nn.Linear(hidden.shape[1], 3)
         return self.head(hidden)
+
+
+class FusedByHook(nn.Module):
+    """A product of two weights that a hook makes when they are loaded."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(203)
+        self.one, self.two = nn.Linear(10, 16, bias=False), nn.Linear(16, 3, bias=False)
+        self.fuse()
+        self.register_load_state_dict_post_hook(lambda module, keys: module.fuse())
+
+    def fuse(self):
+        self.product = (self.two.weight @ self.one.weight).detach()
+
+    def forward(self, rows):
+        if self.training:
+            return self.two(self.one(rows))
+        return functional.linear(rows, self.product)
+
+
+class FusedByLoading(FusedByHook):
+    """The same in a load_state_dict of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self._load_state_dict_post_hooks.clear()
+
+    def load_state_dict(self, *args, **kwargs):
+        found = super().load_state_dict(*args, **kwargs)
+        self.fuse()
+        return found
+
+
+class Versioned(nn.Module):
+    """Reads files of its first version, which stored twice the weight."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(204)
+        self.weight, self.out = nn.Parameter(torch.randn(16, 10) / 3), nn.Linear(16, 3)
+
+    def forward(self, rows):
+        return self.out(functional.linear(rows, self.weight).tanh())
+
+    def _load_from_state_dict(self, state, prefix, metadata, *others):
+        if metadata.get("version", 1) < 2:
+            state[f"{prefix}weight"] = state[f"{prefix}weight"] / 2
+        super()._load_from_state_dict(state, prefix, metadata, *others)
+
+
+def versioned_part():
+    """The same inside another network."""
+    return nn.Sequential(Versioned(), nn.Linear(3, 3))
