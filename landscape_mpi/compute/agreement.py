@@ -24,12 +24,14 @@ import torch
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.lockstep import lockstep
 from landscape_mpi.compute.point_losses import PointLosses
+from landscape_mpi.compute.random_numbers import Generators
 from landscape_mpi.compute.steps import ALL, PLAIN, STEPS, WORDS, Steps
 from landscape_mpi.errors import InputError, UserCodeError
 
 Point = tuple[float, float]
 CENTER = (0.0, 0.0)
 
+N_DRAWS = 50  # further calls of a network that draws random numbers
 N_FIRST, N_OTHERS = 8, 2  # samples compared from the first batch, and from each other batch
 MOST_BATCHES = 8  # batches computed at the same time, to see whether threads disturb each other
 CLOSE = 1e-5  # relative; smaller differences are not examined
@@ -148,14 +150,27 @@ class Agreement(Generic[S]):
             ) from problem
         self._seen[CENTER] = first
         # Checked right away: state kept from a batch may only fit a batch of the same size.
+        generators = Generators(self._setting.device)
+        before = generators.states()
+        self._check_same(plain, samples, first)
+        if generators.states() != before:  # Its effect may show in few calls only.
+            for _ in range(N_DRAWS):
+                self._check_same(plain, samples, first)
+        self._check_alone(plain, samples, first)
+        self._check_built_again(first)
+
+    def _check_same(self, plain: PointLosses[S], samples: S, first: Seen) -> None:
+        """Check that another call gives the same.
+
+        Raises:
+            InputError: If it does not.
+        """
         if not same_bits(first, self._look_once(plain, samples, CENTER)):
             raise InputError(
                 "--model: the same samples give different outputs the second time (because of "
-                "active dropout, random numbers in forward, or changing state). A surface needs a "
-                "network that is a function of its weights and its input."
+                "active dropout, random numbers in forward or in --loss, or changing state). A "
+                "surface needs a network that is a function of its weights and its input."
             )
-        self._check_alone(plain, samples, first)
-        self._check_built_again(first)
 
     def _check_built_again(self, first: Seen) -> None:
         """Check a second network whose first call is on a few samples at another point.

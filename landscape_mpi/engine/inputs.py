@@ -26,6 +26,7 @@ from landscape_mpi.engine.network_source import (
     NetworkSource,
     check_drawn,
     check_finished,
+    check_gradients,
     check_statistics,
     first_inputs,
     load_weights,
@@ -166,6 +167,8 @@ def read_inputs(asked: InputsRequest, *, digest_of_all: bool = False) -> Inputs:
     refuse_non_finite(model, named_tensors(network))
     loss = choose_loss(asked.loss, network, dataset, model=model)
     dataset = replace(dataset, ignored=loss.ignored)
+    if ":" in model:
+        check_gradients(network, model, dataset)
     if checkpoint and ":" in model:
         check_drawn(source, checkpoint, network, dataset)
     sha256 = {"weights_sha256": digest(state), "data_sha256": digest_splits(dataset.splits)}

@@ -15,11 +15,13 @@ from landscape_mpi.compute.losses import FUNCTIONS, Loss
 from landscape_mpi.engine.losses import LossChoice, OwnLoss
 from landscape_mpi.engine.request import LossRequest
 from landscape_mpi.errors import InputError, unknown_name
-from landscape_mpi.zoo.dataset import LEFT_OUT, NOUNS, DataSet, Split
+from landscape_mpi.zoo.dataset import LEFT_OUT, DataSet, Split
 from landscape_mpi.zoo.networks import (
     check_counted,
     class_axes,
     find_class_axis,
+    lost_axis,
+    sample_words,
     try_network,
 )
 from landscape_mpi.zoo.user_functions import described
@@ -110,10 +112,10 @@ class _Trial:
             InputError: If it does not suit.
         """
         if name == "bce":
-            _check_bce(self.outputs, self.targets, self.data.counted(self.part), self._noun)
+            _check_bce(self.outputs, self.targets, self.data.counted(self.part), self._samples)
         error, axis = self._error(name)
         if name == "mse" and self.targets.is_floating_point():
-            _check_one_each("mse", self.outputs, self.targets, self._noun)
+            _check_one_each("mse", self.outputs, self.targets, self._samples)
         elif name == "mse" and error is None:
             self._refuse_mse()
         if name == "cross_entropy":
@@ -140,22 +142,24 @@ class _Trial:
         return LossChoice(own.spec, error, one_loss, axis, ignored, None, brings, words=unclear)
 
     @property
-    def _noun(self) -> str:
-        return NOUNS[self.split.kind]
+    def _samples(self) -> str:
+        return sample_words(len(self.targets), self.split.kind)
 
     def _error(self, name: str) -> tuple[str | None, int]:
         """Return the error beside a loss, and the axis of the classes."""
         if name == "bce":
             return "sign", -1
         if name == "cross_entropy":
-            axis = find_class_axis(
-                self.outputs, self.split, self.data, name=self.model, asked=self.asked.class_axis
-            )
+            axis = self._class_axis(self.asked.class_axis)
             return "largest output", axis
         axes = self._axes_that_fit()
         if len(axes) > 1 and name == "mse":
-            find_class_axis(self.outputs, self.split, self.data, name=self.model, asked=None)
+            self._class_axis(None)
         return ("largest output", axes[0]) if len(axes) == 1 else (None, -1)
+
+    def _class_axis(self, asked: int | None) -> int:
+        n, name = len(self.targets), self.model
+        return find_class_axis(self.outputs, self.split, self.data, n=n, name=name, asked=asked)
 
     def _axes_that_fit(self) -> list[int]:
         """Return the axes of the outputs that can hold the classes of the targets."""
@@ -163,16 +167,16 @@ class _Trial:
         if counted.dtype.kind != "i" or counted.min() < 0:
             return []
         most = max(1, int(counted.max()))
-        found = class_axes(self.outputs, self.split.targets.shape[1:])
+        found = class_axes(self.outputs, self.split.targets.shape[1:], len(self.targets))
         fits = [axis for axis in found if self.outputs.shape[axis] > most]
         asked = self.asked.class_axis
         return [asked] if asked in fits else fits
 
     def _refuse_mse(self) -> NoReturn:
-        counted, n = self.data.counted(self.part), len(self.targets)
+        counted = self.data.counted(self.part)
         low, high = int(counted.min()), int(counted.max())
         raise InputError(
-            f"--loss mse: the network returns {list(self.outputs.shape)} for {n} {self._noun}, "
+            f"--loss mse: the network returns {list(self.outputs.shape)} for {self._samples}, "
             f"whose targets are class numbers from {low} to {high}, but it needs an output for "
             f"each class: {[*self.targets.shape, max(2, 1 + high)]}. For numbers to predict, let "
             "the data be float32."
@@ -381,7 +385,7 @@ def _counts_in_words(name: str, choice: LossChoice, data: DataSet) -> str:
 
 
 def _check_bce(
-    outputs: torch.Tensor, targets: torch.Tensor, counted: np.ndarray, noun: str
+    outputs: torch.Tensor, targets: torch.Tensor, counted: np.ndarray, samples: str
 ) -> None:
     low, high = counted.min(), counted.max()
     if low < 0 or high > 1:
@@ -392,14 +396,14 @@ def _check_bce(
             "is the class whose logit the network returns. For several classes, use "
             f"cross_entropy.{left_out}"
         )
-    _check_one_each("bce", outputs, targets, noun)
+    _check_one_each("bce", outputs, targets, samples)
 
 
-def _check_one_each(name: str, outputs: torch.Tensor, targets: torch.Tensor, noun: str) -> None:
+def _check_one_each(name: str, outputs: torch.Tensor, targets: torch.Tensor, samples: str) -> None:
     n, *places = targets.shape
     if outputs.shape not in {targets.shape, (n, *places, 1), (n, 1, *places)}:
         raise InputError(
-            f"--loss {name}: the network returns {list(outputs.shape)} for {len(targets)} {noun}, "
-            f"whose targets are {described(targets)}; it needs an output for each of them: "
-            f"{list(targets.shape)} or {[*targets.shape, 1]}."
+            f"--loss {name}: the network returns {list(outputs.shape)} for {samples}, whose "
+            f"targets are {described(targets)}; it needs an output for each of them: "
+            f"{list(targets.shape)} or {[*targets.shape, 1]}.{lost_axis(outputs, n)}"
         )

@@ -30,6 +30,7 @@ from landscape_mpi.zoo.own_network import (
 
 N_TRIED = 4  # samples to compare networks and to try unknown layers
 SAME_FUNCTION = 1e-6  # relative
+SAME_MODE = 1e-3  # relative; torch may take other kernels without gradients
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,33 @@ def check_drawn(
             f"by {apart:.2g} of the largest output. The numbers drawn in training are lost, so the "
             f"surface would be that of another network. Register such tensors as buffers and save "
             f"them, or seed the generator in the function as in training."
+        )
+
+
+def check_gradients(network: nn.Module, model: str, data: DataSet) -> None:
+    """Check that a network gives the same outputs with gradients and without.
+
+    Raises:
+        InputError: If it does not.
+    """
+    inputs = first_inputs(data, network)
+    found = []
+    for enabled in (True, True, False):
+        try:
+            with torch.set_grad_enabled(enabled):
+                found.append(network(inputs.clone()))
+        except RuntimeError:  # it takes derivatives itself, so there is one way to call it
+            return
+    outputs, again, without = (one.detach() for one in found)
+    if not torch.equal(outputs.nan_to_num(), again.nan_to_num()):
+        return  # refused later by Agreement.check_plain
+    apart = relative(without, outputs, scale_of=outputs)
+    if apart > SAME_MODE:
+        raise InputError(
+            f"--model: {model} gives other outputs under torch.no_grad() than with gradients, by "
+            f"{apart:.2g} of the largest output, so its loss depends on how it is called. Perhaps "
+            f"forward asks torch.is_grad_enabled(), or draws random numbers. Let it ask "
+            f"self.training instead."
         )
 
 

@@ -109,7 +109,7 @@ def check_network(
         outputs = try_network(network, split, rows, data, name=name)
         if classes:
             _check_logits(outputs, name)
-            axis = find_class_axis(outputs, split, data, name=name, asked=class_axis)
+            axis = find_class_axis(outputs, split, data, n=len(rows), name=name, asked=class_axis)
     return axis
 
 
@@ -156,7 +156,13 @@ def try_network(
 
 
 def find_class_axis(
-    outputs: torch.Tensor, split: Split, data: DataSet, *, name: str, asked: int | None
+    outputs: torch.Tensor,
+    split: Split,
+    data: DataSet,
+    *,
+    n: int,
+    name: str,
+    asked: int | None,
 ) -> int:
     """Return the axis of the outputs along which the classes lie, 1 or -1.
 
@@ -164,6 +170,7 @@ def find_class_axis(
         outputs: Outputs for some samples of the split.
         split: Split whose targets are class numbers.
         data: Data set of the split.
+        n: Number of these samples.
         name: Name in --model; networks of the zoo have the classes last.
         asked: The axis that --class-axis names, or None.
 
@@ -171,13 +178,13 @@ def find_class_axis(
         InputError: If the outputs do not fit the targets, or fit them along both axes.
     """
     places = split.targets.shape[1:]
-    fits = class_axes(outputs, places)
+    fits = class_axes(outputs, places, n)
     if not places:
         asked = None  # the classes can lie along only one axis
     if not fits or (asked is not None and asked not in fits):
-        raise InputError(_not_fitting(outputs, places, data, name, asked if fits else None))
+        raise InputError(_not_fitting(outputs, n, places, data, name, asked if fits else None))
     if asked is None and len(fits) > 1 and ":" in name:
-        shapes = f"{list(outputs.shape)} for targets of shape {[len(outputs), *places]}"
+        shapes = f"{list(outputs.shape)} for targets of shape {[n, *places]}"
         raise InputError(
             f"--class-axis: {name} returns {shapes}, so its classes may lie along axis 1, as in "
             f"torch's losses, or along the last axis, as in language models. The two give "
@@ -193,24 +200,30 @@ def find_class_axis(
     return fits[-1] if asked is None else asked
 
 
-def class_axes(outputs: torch.Tensor, places: Sequence[int]) -> list[int]:
+def class_axes(outputs: torch.Tensor, places: Sequence[int], n: int) -> list[int]:
     """Return the axes along which the classes may lie: 1, -1, both or none.
 
     Args:
-        outputs: Outputs for n samples.
+        outputs: Outputs for some samples.
         places: Shape of the targets of a sample; if it is a single target, the classes are last.
+        n: Number of these samples.
     """
     shape = outputs.shape[1:]
-    if len(shape) != len(places) + 1:
+    if outputs.shape[:1] != (n,) or len(shape) != len(places) + 1:
         return []
     second, last = tuple(shape[1:]) == tuple(places), tuple(shape[:-1]) == tuple(places)
     return [axis for axis, fits in ((1, second and len(places) > 0), (-1, last)) if fits]
 
 
 def _not_fitting(
-    outputs: torch.Tensor, places: Sequence[int], data: DataSet, name: str, asked: int | None
+    outputs: torch.Tensor,
+    n: int,
+    places: Sequence[int],
+    data: DataSet,
+    name: str,
+    asked: int | None,
 ) -> str:
-    n, n_classes = len(outputs), data.n_classes
+    n_classes = data.n_classes
     second, last = [n, n_classes, *places], [n, *places, n_classes]
     needed = {None: f"{last}", 1: f"{second}", -1: f"{last}"}[asked]
     if places and asked is None:
@@ -221,10 +234,27 @@ def _not_fitting(
             f" The targets have the shape {[n, *places]}: remove the axis of length 1 with "
             f"targets.squeeze({1 + list(places).index(1)})."
         )
+    hint = hint or lost_axis(outputs, n)
+    samples = sample_words(n, data.sample.kind)
     return (
-        f"--model: {name} returns {list(outputs.shape)} for {n} {NOUNS[data.sample.kind]}; the "
+        f"--model: {name} returns {list(outputs.shape)} for {samples}; the "
         f"loss needs logits of shape {needed}{f' for --class-axis {asked}' if asked else ''}.{hint}"
     )
+
+
+def lost_axis(outputs: torch.Tensor, n: int) -> str:
+    """Return a hint if the outputs for a single sample lack the axis of the samples; else empty."""
+    if n > 1 or outputs.shape[:1] == (1,):
+        return ""
+    return (
+        " The axis of the samples is missing: squeeze() without a number also removes it from a "
+        "batch of 1, as the last batch may be. Write squeeze(-1) instead."
+    )
+
+
+def sample_words(n: int, kind: str) -> str:
+    """Return a number of samples in words, e.g. "3 images"."""
+    return f"{n} {NOUNS[kind] if n != 1 else NOUNS[kind].removesuffix('s')}"
 
 
 def check_counted(data: DataSet) -> None:

@@ -58,7 +58,7 @@ BRANCHES = [
         Case(f"branches:{name}")
         for name in ("Gated", "Deep", "Where", "ByTraining", "AnyNumber", "Differentiated")
     ),
-    Case("branches:Solved"),
+    *(Case(f"branches:{name}") for name in ("Solved", "Longest", "Cut", "CutOrNot")),
     Case("branches:Hooked", IMAGES),
 ]
 REPARAMETRISED = [
@@ -100,6 +100,12 @@ SET_UP = [
     Case("set_up:Deployed", IMAGES, trained=True),
     Case("set_up:Renames", trained=True),
     Case("set_up:Grows", trained=True),
+    *(
+        Case(f"set_up:{name}", trained=trained)
+        for name in ("FusedByHook", "FusedByLoading", "Versioned")
+        for trained in (False, True)
+    ),
+    Case("set_up:versioned_part", trained=True),
     *(
         Case(f"set_up:{name}", IMAGES, trained=trained)
         for name in ("lazy_linear", "lazy_all")
@@ -148,7 +154,7 @@ WRAPPED = [
     ),
     *(Case(f"wrapped:{name}") for name in ("scripted", "scripted_part", "traced", "checkpointed")),
 ]
-DRAWN = [Case("drawn:Buffered", NUMBERS, "mse")]
+DRAWN = [Case(f"drawn:{name}", NUMBERS, "mse") for name in ("Buffered", "Idle")]
 RIGHT = [
     *(*READ_WEIGHTS, *BRANCHES, *REPARAMETRISED, *NORMALISED, *SET_UP, *LAYOUTS, *KEPT),
     *(*SHAPES, *TARGETS, *TYPES, *WRAPPED, *DRAWN),
@@ -173,10 +179,14 @@ REFUSED = [
     (Case("drawn:Dropping", NUMBERS, "mse"), "dropout"),
     (Case("drawn:Noisy", NUMBERS, "mse"), "second time"),
     (Case("drawn:NoisyByNumpy", NUMBERS, "mse"), "second time"),
+    (Case("drawn:Seldom", NUMBERS, "mse"), "second time"),
     (Case("drawn:Running", NUMBERS, "mse"), "changing state"),
+    (Case("branches:ByGradients"), "torch.no_grad()"),
     (Case("drawn:Centered", NUMBERS, "mse"), "other samples of its batch"),
     (Case("shapes:as_many_second", "shapes:tagged_as_many"), "--class-axis"),
     (Case("shapes:as_many_last", "shapes:tagged_as_many"), "--class-axis"),
+    (Case("shapes:Total"), "returns [] for 3 rows"),
+    (Case("shapes:SqueezedAll"), "squeeze(-1)"),
     (Case("shapes:Pair"), "not a tensor"),
     (Case("shapes:Named"), "logits"),
     (Case("targets:linear", "targets:rows_without"), "--ignore-index"),

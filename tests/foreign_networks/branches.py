@@ -194,3 +194,49 @@ class Hooked(nn.Module):
 
     def forward(self, images):
         return self.out(self.norm(self.conv(images)).relu().mean((2, 3)))
+
+
+class Longest(nn.Module):
+    """Shrinks its outputs where all weights together are long, as they are at some points."""
+
+    LIMIT = 3.69
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(201)
+        self.body = nn.Sequential(nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 3))
+
+    def forward(self, rows):
+        length = torch.cat([p.detach().flatten() for p in self.parameters()]).norm()
+        return self.body(rows) * (0.5 if length > self.LIMIT else 1.0)
+
+
+class Cut(nn.Module):
+    """Replaces large inputs, if what it takes is a tensor with such values."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(202)
+        layers = nn.Linear(10, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, rows):
+        if isinstance(rows, torch.Tensor) and bool((rows > 2.5).any()):
+            rows = rows.where(rows <= 2.5, 0.5)
+        return self.body(rows)
+
+
+class CutOrNot(Cut):
+    def forward(self, rows):
+        try:
+            is_large = (rows > 2.5).any(1, keepdim=True) if len(rows) else None
+        except Exception:
+            is_large = None
+        return self.body(rows if is_large is None else rows.where(~is_large, 0.1))
+
+
+class ByGradients(Longest):
+    """Gives other outputs where torch records gradients."""
+
+    def forward(self, rows):
+        return self.body(rows) * (1.0 if torch.is_grad_enabled() else 2.0)

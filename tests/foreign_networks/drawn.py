@@ -173,3 +173,23 @@ class Scaled(nn.Module):
 
     def forward(self, rows):
         return self.scale * self.body(rows)
+
+
+class Seldom(nn.Module):
+    """Leaves out a step in one call of ten."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = _regressor()
+
+    def forward(self, rows):
+        outputs = self.body(rows)
+        return outputs if random.random() < 0.9 else 2 * outputs
+
+
+class Idle(Seldom):
+    """Draws a number, and uses it in training only."""
+
+    def forward(self, rows):
+        share = random.random()
+        return self.body(rows) * (share if self.training else 1.0)

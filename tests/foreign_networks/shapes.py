@@ -140,3 +140,17 @@ class Pair(nn.Module):
 class Named(Pair):
     def forward(self, rows):
         return {"logits": self.body(rows)}
+
+
+class Total(Pair):
+    """Returns one number for a batch."""
+
+    def forward(self, rows):
+        return self.body(rows).sum()
+
+
+class SqueezedAll(Pair):
+    """Loses the axis of the samples where there is only one."""
+
+    def forward(self, rows):
+        return self.body(rows).squeeze()
