@@ -203,8 +203,8 @@ def _add_run_options(parser: CommandParser) -> None:
     group.add_argument(
         "--repair",
         action="store_true",
-        help="check every point of --out, and list and recompute those that have changed since "
-        "they were written; damage outside the points is still refused",
+        help="check every point of --out and the self-check of an adaptive run, list what has "
+        "changed since it was written, and compute it again; other damage is still refused",
     )
     add_accept_device_option(group)
     group.add_argument(

@@ -41,7 +41,7 @@ def _write(path, points, values):
     zeros = np.zeros(len(computed))
     books = {"train_loss_error": zeros, "seconds": zeros + 1, "rank": zeros.astype(np.int32)}
     writer.write_round(computed, columns | books)
-    writer.write_beside(np.arange(values[0].size), filled.check_columns)
+    writer.write_check(np.arange(values[0].size), filled.check_columns)
     n = len(filled.points)
     books = {"seconds": np.full(n, np.nan), "rank": np.full(n, -1, np.int32)}
     writer.write_round(filled.points, filled.columns | books, flag=schema.INTERPOLATED)

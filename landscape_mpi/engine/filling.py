@@ -192,8 +192,8 @@ def _write_filled(
     else:
         filled = adaptive.fill()
         points, values, check_columns = filled.points, filled.columns, filled.check_columns
-    # Of all points: no checksum says whether those without a check are as they were.
-    writer.write_beside(np.arange(len(check_columns[CHECK_ERROR])), check_columns)
+    # Of all points: those without a check get NaN again, whatever is there.
+    writer.write_check(np.arange(len(check_columns[CHECK_ERROR])), check_columns)
     values |= {item.name: np.full(len(points), item.fill) for item in columns.beside}
     values[f"{columns.prefix}seconds"] = np.full(len(points), np.nan)
     values[f"{columns.prefix}rank"] = np.full(len(points), -1, np.int32)

@@ -1,9 +1,11 @@
 """Checksums of a surface file: HDF5 does not notice when bytes of values or of texts change.
 
 Each point has a checksum of its place and its stored values, which is written before its flag. The
-parts that never change share one checksum, the seal. The seal is checked before anything else,
-because damaged texts can crash the HDF5 library. HDF5 itself protects the structure of the file:
-creation.py asks for the format of HDF5 1.8, which has checksums for it.
+results of the check of an adaptive run have checksums of their own at every point. They are written
+before the first flag of an interpolated point, and count from then on. The parts that never change
+share one checksum, the seal. The seal is checked before anything else, because damaged texts can
+crash the HDF5 library. HDF5 itself protects the structure of the file: creation.py asks for the
+format of HDF5 1.8, which has checksums for it.
 """
 
 from __future__ import annotations
@@ -102,7 +104,9 @@ def check_seal(file: h5py.File, path: Path) -> None:
 
 
 def check_points(file: h5py.File, path: Path) -> None:
-    """Check that computed points are unchanged. Local; works beside a running job.
+    """Check that computed points, and the check of interpolated ones, are unchanged.
+
+    Local; works beside a running job.
 
     Args:
         file: Surface file, open.
@@ -121,6 +125,13 @@ def check_points(file: h5py.File, path: Path) -> None:
             f"written, the first one at [alpha, beta] = [{row}, {column}]",
             way_out="--repair (these points alone), ",
         )
+    if is_check_damaged(file):
+        raise DamagedFileError(
+            path,
+            f"the results of its self-check ({schema.CHECK_ERROR}, {schema.CHECK_ESTIMATE}) are "
+            "not as they were written",
+            way_out="--repair (makes these results again), ",
+        )
 
 
 def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
@@ -135,11 +146,29 @@ def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
     """
     done = file["done"][...].ravel()  # before the values: a job writes flags last
     _check_flags(file, path, done)
-    points = np.flatnonzero(done)
-    values = {name: file[name][...].ravel()[points] for name in _covered(file)}
+    return _changed(file, np.flatnonzero(done), _covered(file), "checksum")
+
+
+def is_check_damaged(file: h5py.File) -> bool:
+    """Say whether the results of the check of interpolated points have changed. Local.
+
+    Args:
+        file: Surface file, open. Older ones have no checksums of the check.
+    """
+    done = file["done"][...].ravel()  # before the values: a job writes flags last
+    if schema.CHECK_CHECKSUM not in file or not (done == schema.INTERPOLATED).any():
+        return False
+    names = [schema.CHECK_ERROR, schema.CHECK_ESTIMATE]
+    # At all points: those without a result have NaN, which also has a checksum.
+    return bool(len(_changed(file, np.arange(done.size), names, schema.CHECK_CHECKSUM)))
+
+
+def _changed(file: h5py.File, points: np.ndarray, names: list[str], checksum: str) -> np.ndarray:
+    """Return the points whose values of some datasets do not have the stored checksum."""
+    values = {name: file[name][...].ravel()[points] for name in names}
     axes = {axis.name: file[axis.name][...] for axis in schema.AXES}
     sums = point_checksums(place_columns(axes, points) | values)
-    return points[sums != file["checksum"][...].ravel()[points]]
+    return points[sums != file[checksum][...].ravel()[points]]
 
 
 def _check_flags(file: h5py.File, path: Path, done: np.ndarray) -> None:
@@ -161,6 +190,7 @@ def _digest(file: h5py.File, path: Path) -> bytes:
     later = (
         schema.CHECK_ERROR,
         schema.CHECK_ESTIMATE,
+        schema.CHECK_CHECKSUM,
         *schema.HESSIAN,
         *schema.HESSIAN_BOOKKEEPING,
         schema.HESSIAN_RUNS,

@@ -9,6 +9,7 @@ import numpy as np
 
 from landscape_mpi.store.schema import (
     ADAPTIVE,
+    CHECK_CHECKSUM,
     CHECK_ERROR,
     CHECK_ESTIMATE,
     ESTIMATE,
@@ -83,7 +84,7 @@ def is_of_interpolation(file: h5py.File, name: str) -> bool:
     """Say whether a dataset is about interpolation, and not a separate quantity."""
     if CHECK_ERROR not in file:
         return False
-    return name in {CHECK_ERROR, CHECK_ESTIMATE} or (
+    return name in {CHECK_ERROR, CHECK_ESTIMATE, CHECK_CHECKSUM} or (
         name.startswith(SPLITS) and name.endswith(ESTIMATE) and is_loss(name.removesuffix(ESTIMATE))
     )
 

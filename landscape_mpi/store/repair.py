@@ -1,57 +1,78 @@
-"""Remove damaged points from a surface file, so that a run computes them again."""
+"""Remove damaged values from a surface file, so that a run makes them again."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from landscape_mpi.store.checksums import SEAL, check_seal, damaged_points
+from landscape_mpi.store.checksums import SEAL, check_seal, damaged_points, is_check_damaged
 from landscape_mpi.store.contents import check_contents
+from landscape_mpi.store.schema import INTERPOLATED
 
 SHOWN = 20  # largest number of points in the message
 
 
-def repair_points(path: Path) -> np.ndarray:
+@dataclass(frozen=True)
+class Repair:
+    """The damaged values that were removed."""
+
+    places: np.ndarray  # indices [alpha, beta] of damaged points, int64 [n, 2]
+    check: bool = False  # whether the results of the self-check were damaged
+
+
+def repair_points(path: Path) -> Repair:
     """Mark points with wrong checksums as not computed. Local; nobody may be writing the file.
 
-    Damage outside the points is not repaired: a later check refuses it.
+    If the results of the self-check are damaged, this applies to all interpolated points: a run
+    makes them and the check again from the computed points, without evaluating any.
+
+    Damage elsewhere is not repaired: a later check refuses it.
 
     Args:
         path: Surface file.
 
-    Returns:
-        Indices [alpha, beta] of those points, int64 [n, 2].
-
     Raises:
-        DamagedFileError: If anything besides values of points has changed.
+        DamagedFileError: If anything besides values of points and the self-check has changed.
     """
     with h5py.File(path, "r", locking=False) as file:
         check_contents(file, path)
         if SEAL not in file:
-            return np.empty((0, 2), np.int64)
+            return Repair(np.empty((0, 2), np.int64))
         check_seal(file, path)
         points = damaged_points(file, path)
-        places = np.stack(np.unravel_index(points, file["done"].shape), axis=1)
-    if len(points):
+        done = file["done"][...]
+        found = Repair(
+            np.stack(np.unravel_index(points, done.shape), axis=1), is_check_damaged(file)
+        )
+    if len(points) or found.check:
+        done.ravel()[points] = 0
+        if found.check:
+            done[done == INTERPOLATED] = 0
         with h5py.File(path, "r+", locking=False) as file:
-            done = file["done"][...]
-            done.ravel()[points] = 0
             file["done"][...] = done
-    return places
+    return found
 
 
-def describe_repair(path: Path, places: np.ndarray) -> str:
+def describe_repair(path: Path, found: Repair) -> str:
     """Describe the repair in words.
 
     Args:
         path: Surface file.
-        places: Result of repair_points().
+        found: Result of repair_points().
     """
-    if not len(places):
-        return f"{path}: --repair finds no damaged point"
-    shown = ", ".join(f"[{alpha}, {beta}]" for alpha, beta in places[:SHOWN])
-    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    are = f"{len(places)} points are" if len(places) > 1 else "1 point is"
-    return f"{path}: {are} not as written, so this run recomputes [alpha, beta] = {shown}{more}"
+    lines = []
+    if len(found.places):
+        shown = ", ".join(f"[{alpha}, {beta}]" for alpha, beta in found.places[:SHOWN])
+        n = len(found.places)
+        more = f" and {n - SHOWN} more" if n > SHOWN else ""
+        are = f"{n} points are" if n > 1 else "1 point is"
+        lines.append(f"{are} not as written, so this run recomputes [alpha, beta] = {shown}{more}")
+    if found.check:
+        lines.append(
+            "the results of the self-check are not as written, so this run makes them and the "
+            "interpolated values again from the computed points"
+        )
+    return "\n".join(f"{path}: {line}" for line in lines or ["--repair finds no damage"])

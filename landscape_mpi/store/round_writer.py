@@ -62,6 +62,7 @@ class RoundWriter(ABC):
             names = [axis.name for axis in schema.AXES] if comm.rank == 0 else []
             axes = {name: self._datasets[name][...] for name in names}
         self._axes: dict[str, np.ndarray] = comm.bcast(axes, root=0)
+        self._names: set[str] = comm.bcast(set(self._datasets), root=0)
         n_alpha, n_beta = (len(self._axes[axis.name]) for axis in schema.AXES)
         self._blocks = RowBlocks((n_alpha, n_beta), n_blocks, comm=comm)
         rows = self._blocks.own_rows
@@ -94,8 +95,7 @@ class RoundWriter(ABC):
         """
         _check_columns(points, columns)
         if flags == "done":  # the values of a later command have no checksums
-            covered = place_columns(self._axes, points) | dict(columns)
-            columns = {**columns, "checksum": point_checksums(covered)}
+            columns = self._with_checksum("checksum", points, columns)
         points, columns = self._blocks.collect(points, columns)
         with writing(self._path):
             if reopened:
@@ -104,12 +104,30 @@ class RoundWriter(ABC):
             # The values are on disk on all ranks before the first flag says so.
             self._write(points, {flags: np.full(len(points), flag, np.uint8)}, on_disk=False)
 
-    def write_beside(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        """Write values without flags and checksums. Collective over comm, like write_round."""
+    def write_check(self, points: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        """Write the results of the check of interpolated points, before these points themselves.
+
+        Collective over comm, like write_round. The flags of the interpolated points make the
+        results count.
+
+        Args:
+            points: Flat indices of all points on one rank, and none on the others, int64 [n_local].
+            columns: Results by dataset, each [n_local]; the same datasets on every rank.
+        """
         _check_columns(points, columns)
+        columns = self._with_checksum(schema.CHECK_CHECKSUM, points, columns)
         points, columns = self._blocks.collect(points, columns)
         with writing(self._path):
             self._write(points, columns, on_disk=True)
+
+    def _with_checksum(
+        self, name: str, points: np.ndarray, columns: Mapping[str, np.ndarray]
+    ) -> Mapping[str, np.ndarray]:
+        """Add the checksums of some values; older files may lack the dataset for them."""
+        if name not in self._names:
+            return columns
+        covered = place_columns(self._axes, points) | dict(columns)
+        return {**columns, name: point_checksums(covered)}
 
     def write_again(self, name: str) -> None:
         """Write all rows of a dataset with the values that they have. Collective over comm."""

@@ -103,6 +103,7 @@ HESSIAN_BOOKKEEPING = {
 # Datasets that a run with a tolerance adds, beside the errors of each loss.
 ADAPTIVE = "adaptive"  # root attribute: the tolerance; its unit is in adaptive_unit
 CHECK_ERROR, CHECK_ESTIMATE = "check_error", "check_estimate"
+CHECK_CHECKSUM = "check_checksum"  # missing in older files
 ESTIMATE = "_error"  # ending of the name of a loss's estimated error
 
 
@@ -130,6 +131,7 @@ def adaptive_fields(quantities: tuple[Field, ...], unit: str) -> tuple[Field, ..
         *errors,
         Field(CHECK_ERROR, "f8", unit, checked, float("nan")),
         Field(CHECK_ESTIMATE, "f8", unit, estimated, float("nan")),
+        Field(CHECK_CHECKSUM, "u8", "1", f"checksum of {CHECK_ERROR} and {CHECK_ESTIMATE}", 0),
     )
 
 

@@ -16,6 +16,9 @@ import torch
 from long_runs import processes_running
 from sine_network import NETWORK, write_network
 
+from landscape_mpi import open_surface
+from landscape_mpi.errors import InputError
+from landscape_mpi.store.checksums import seal
 from landscape_mpi.store.reader import read_surface
 
 N = 41
@@ -224,6 +227,72 @@ def test_an_interpolated_value_that_changed_is_damage(one_rank, tmp_path, folder
     told = on_ranks(1, argv(out, "--adaptive=0.02"), cwd=folder)
     assert told.returncode == 2
     assert "is damaged" in told.stderr
+
+
+def changed_check(path, reference, name):
+    """Copy a file and change one bit of the results of its check."""
+    path.write_bytes(reference.read_bytes())
+    with h5py.File(path) as file:
+        begin, values = file[name].id.get_offset(), file[name][...].ravel()
+    place = begin + 8 * int(np.flatnonzero(np.isfinite(values))[0])
+    with open(path, "r+b") as raw:
+        raw.seek(place)
+        (byte,) = raw.read(1)
+        raw.seek(place)
+        raw.write(bytes([byte ^ 1]))
+    return path
+
+
+@pytest.mark.parametrize("name", ["check_error", "check_estimate"])
+def test_every_command_refuses_a_changed_check(name, one_rank, folder, tmp_path, on_ranks):
+    out = changed_check(tmp_path / "changed.h5", one_rank[0], name)
+    words = "self-check (check_error, check_estimate) are not as they were written"
+    for command in (
+        ["surface", f"--status={out}"],
+        ["surface", f"--summary={out}"],
+        ["plot", str(out)],
+        ["report", str(out), f"--out={tmp_path / 'page.html'}"],
+        ["vtp", str(out)],
+        ["topology", str(out), f"--out={tmp_path / 'topology'}"],
+        ["surface", *argv(out, "--adaptive=0.02")[1:]],
+    ):
+        told = on_ranks(1, [f"landscape_mpi.{command[0]}", *command[1:]], cwd=folder)
+        assert told.returncode == 2, command
+        assert told.stderr.count(words) == 1, told.stderr
+        assert "landscape_mpi.surface with --repair (makes these results again)" in told.stderr
+    with pytest.raises(InputError, match="self-check"):
+        open_surface(out)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 3])
+def test_a_changed_check_is_made_again(n_ranks, one_rank, folder, tmp_path, on_ranks):
+    out = changed_check(tmp_path / "changed.h5", one_rank[0], "check_error")
+    told = on_ranks(n_ranks, argv(out, "--adaptive=0.02", "--repair"), check=True, cwd=folder)
+    assert "so this run makes them and the interpolated values again" in told.stdout
+    assert_same(out, one_rank[0])
+    with h5py.File(out) as file:
+        assert file["provenance/runs"]["points"][:3].tolist()[1:] == [0, 0]  # none evaluated
+    again = on_ranks(1, argv(out, "--adaptive=0.02", "--repair"), check=True, cwd=folder)
+    assert f"{out}: --repair finds no damage\n" in again.stdout
+
+
+def test_a_file_of_an_older_version_has_no_checksum_of_its_check(
+    one_rank, folder, tmp_path, on_ranks
+):
+    """It is read, and a run continues it."""
+    out = tmp_path / "older.h5"
+    out.write_bytes(one_rank[0].read_bytes())
+    with h5py.File(out, "r+") as file:
+        del file["check_checksum"]
+        done = file["done"][...]
+        file["done"][...] = np.where(done == 2, 0, done)
+    seal(out)
+    on_ranks(2, argv(out, "--adaptive=0.02"), check=True, cwd=folder)
+    assert_same(out, one_rank[0])
+    with h5py.File(out, "r+") as file:
+        file["check_error"][...] = 0.5
+    found = read_surface(out).interpolation
+    assert found.n_points == int((stored(out)["done"] == 2).sum())
 
 
 def test_the_network_is_the_one_written_here(folder, exact):

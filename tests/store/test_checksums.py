@@ -8,6 +8,7 @@ import os
 import h5py
 import numpy as np
 import pytest
+from adaptive_files import write_bowl
 from mpi4py import MPI
 
 from landscape_mpi.errors import InputError
@@ -152,3 +153,40 @@ def test_what_is_added_later_is_sealed(whole, tmp_path):
     assert problem_of(path, read_surface) is None
     seal(path)
     assert problem_of(path) is None
+
+
+@pytest.fixture(scope="module")
+def adaptive(tmp_path_factory):
+    """The bytes of a complete file with interpolated points, and where its self-check lies."""
+    path = write_bowl(tmp_path_factory.mktemp("adaptive") / "a.h5")
+    with h5py.File(path) as file:
+        nodes = [file[name] for name in ("check_error", "check_estimate", "check_checksum")]
+        begins = [(node.id.get_offset(), node.id.get_storage_size()) for node in nodes]
+    return path.read_bytes(), [range(begin, begin + size) for begin, size in begins]
+
+
+def test_any_byte_of_a_self_check(adaptive, tmp_path):
+    data, spans = adaptive
+    path = tmp_path / "a.h5"
+    path.write_bytes(data)
+    assert problem_of(path, read_surface) is None
+    for span in spans:
+        for place in span[::37]:  # a step that meets each of the 8 bytes of a number
+            path.write_bytes(flipped(data, place))
+            words = problem_of(path, read_surface)
+            assert "is damaged: the results of its self-check (check_error, check_estim" in words
+            assert words.endswith(
+                "landscape_mpi.surface with --repair (makes these results again), --fresh or a "
+                "new --out."
+            )
+
+
+def test_a_self_check_counts_once_a_point_is_interpolated(adaptive, tmp_path):
+    """A run that is killed while it writes the check has no such point yet."""
+    data, spans = adaptive
+    path = tmp_path / "a.h5"
+    path.write_bytes(flipped(data, spans[0][0]))
+    with h5py.File(path, "r+") as file:
+        done = file["done"][...]
+        file["done"][...] = np.where(done == 2, 0, done)
+    assert problem_of(path, read_surface) is None

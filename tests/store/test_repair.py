@@ -76,7 +76,7 @@ def test_damaged_points_alone_are_computed_again(n_ranks, out, sound, folder, on
     with h5py.File(out) as file:
         assert file["provenance/runs"]["points"][:3].tolist() == [15, 2, 0]
     again = on_ranks(n_ranks, surface(out, "--repair"), cwd=folder, check=True)
-    assert f"{out}: --repair finds no damaged point\n" in again.stdout
+    assert f"{out}: --repair finds no damage\n" in again.stdout
 
 
 @pytest.mark.parametrize("name", ["alpha", "done"])
