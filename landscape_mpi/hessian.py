@@ -189,6 +189,12 @@ def _add_run_options(parser: CommandParser) -> None:
         action="store_true",
         help="compute all eigenvalues again; the values of the surface stay",
     )
+    group.add_argument(
+        "--repair",
+        action="store_true",
+        help="list the eigenvalues that have changed since they were written, and compute them "
+        "again; other damage is still refused",
+    )
     add_round_options(group)
     add_device_option(group)
     group.add_argument(

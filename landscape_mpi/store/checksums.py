@@ -1,11 +1,11 @@
 """Checksums of a surface file: HDF5 does not notice when bytes of values or of texts change.
 
 Each point has a checksum of its place and its stored values, which is written before its flag. The
-results of the check of an adaptive run have checksums of their own at every point. They are written
-before the first flag of an interpolated point, and count from then on. The parts that never change
-share one checksum, the seal. The seal is checked before anything else, because damaged texts can
-crash the HDF5 library. HDF5 itself protects the structure of the file: creation.py asks for the
-format of HDF5 1.8, which has checksums for it.
+eigenvalues of a point have another one. The results of the self-check of an adaptive run have
+checksums at every point. They are written before the first flag of an interpolated point, and count
+from then on. The parts that never change share one checksum, the seal. The seal is checked before
+anything else, because damaged texts can crash the HDF5 library. HDF5 itself protects the structure
+of the file: creation.py asks for the format of HDF5 1.8, which has checksums for it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a separate
 UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
+OTHER_WAY_OUT = "landscape_mpi.surface with --fresh or a new --out"
+REPAIR_WAY_OUT = "landscape_mpi.surface with --repair ({}), --fresh or a new --out"
+
+
 class DamagedFileError(InputError):
     """A file whose bytes have changed."""
 
-    def __init__(self, path: Path, what: str, *, way_out: str = "") -> None:
+    def __init__(self, path: Path, what: str, *, way_out: str = OTHER_WAY_OUT) -> None:
         super().__init__(
             f"{path}: is damaged: {what}. A disk, a copy or another program caused this, and the "
             "rest of the file may also be wrong, so it is not changed. Use an earlier copy, or "
-            f"compute it again: landscape_mpi.surface with {way_out}--fresh or a new --out."
+            f"compute it again: {way_out}."
         )
 
 
@@ -104,7 +108,7 @@ def check_seal(file: h5py.File, path: Path) -> None:
 
 
 def check_points(file: h5py.File, path: Path) -> None:
-    """Check that computed points, and the check of interpolated ones, are unchanged.
+    """Check that computed points, their eigenvalues and the self-check are unchanged.
 
     Local; works beside a running job.
 
@@ -123,14 +127,23 @@ def check_points(file: h5py.File, path: Path) -> None:
             path,
             f"{len(differ)} of its {np.count_nonzero(done)} computed points are not as they were "
             f"written, the first one at [alpha, beta] = [{row}, {column}]",
-            way_out="--repair (these points alone), ",
+            way_out=REPAIR_WAY_OUT.format("these points alone"),
         )
     if is_check_damaged(file):
         raise DamagedFileError(
             path,
             f"the results of its self-check ({schema.CHECK_ERROR}, {schema.CHECK_ESTIMATE}) are "
             "not as they were written",
-            way_out="--repair (makes these results again), ",
+            way_out=REPAIR_WAY_OUT.format("makes these results again"),
+        )
+    differ = damaged_eigenvalues(file)
+    if len(differ):
+        row, column = np.unravel_index(differ[0], done.shape)
+        raise DamagedFileError(
+            path,
+            f"the eigenvalues at {len(differ)} of its points are not as they were written, the "
+            f"first ones at [alpha, beta] = [{row}, {column}]",
+            way_out="landscape_mpi.hessian with --repair (these eigenvalues alone)",
         )
 
 
@@ -161,6 +174,26 @@ def is_check_damaged(file: h5py.File) -> bool:
     names = [schema.CHECK_ERROR, schema.CHECK_ESTIMATE]
     # At all points: those without a result have NaN, which also has a checksum.
     return bool(len(_changed(file, np.arange(done.size), names, schema.CHECK_CHECKSUM)))
+
+
+def damaged_eigenvalues(file: h5py.File) -> np.ndarray:
+    """Return the points whose eigenvalues have changed, flat indices, int64 [n]. Local.
+
+    Args:
+        file: Surface file, open. Older ones have no checksums of eigenvalues.
+    """
+    checksum = checksum_of(schema.HESSIAN_DONE)
+    if checksum not in file:
+        return np.empty(0, np.int64)
+    done = file[schema.HESSIAN_DONE][...].ravel()  # before the values: a job writes flags last
+    names = [*schema.HESSIAN, *schema.HESSIAN_BOOKKEEPING]
+    names = [name for name in names if name not in {schema.HESSIAN_DONE, checksum}]
+    return _changed(file, np.flatnonzero(done), names, checksum)
+
+
+def checksum_of(flags: str) -> str:
+    """Return the dataset of the checksums of points that have such flags."""
+    return f"{flags.removesuffix('done')}checksum"
 
 
 def _changed(file: h5py.File, points: np.ndarray, names: list[str], checksum: str) -> np.ndarray:

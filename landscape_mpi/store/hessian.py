@@ -22,7 +22,7 @@ from landscape_mpi.store.resume import UNSAID, attribute_text, open_surface
 
 GROUP = "hessian"
 RUNS = schema.HESSIAN_RUNS.removeprefix("provenance/")
-FLAGS = "hessian_done"
+FLAGS = schema.HESSIAN_DONE
 ALL = "all"  # limit of the training samples of the surface
 STARTS = "0: a random vector; 1: the eigenvectors of the nearest point that its rank had finished"
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from landscape_mpi.store.checksums import SEAL, check_seal, damaged_points, is_check_damaged
-from landscape_mpi.store.contents import check_contents
-from landscape_mpi.store.schema import INTERPOLATED
+from landscape_mpi.store.checksums import (
+    damaged_eigenvalues,
+    damaged_points,
+    is_check_damaged,
+)
+from landscape_mpi.store.resume import open_sealed
+from landscape_mpi.store.schema import HESSIAN_DONE, INTERPOLATED
 
 SHOWN = 20  # largest number of points in the message
 
@@ -36,12 +40,9 @@ def repair_points(path: Path) -> Repair:
 
     Raises:
         DamagedFileError: If anything besides values of points and the self-check has changed.
+        InputError: If it is not a surface file.
     """
-    with h5py.File(path, "r", locking=False) as file:
-        check_contents(file, path)
-        if SEAL not in file:
-            return Repair(np.empty((0, 2), np.int64))
-        check_seal(file, path)
+    with open_sealed(path) as file:
         points = damaged_points(file, path)
         done = file["done"][...]
         found = Repair(
@@ -56,19 +57,41 @@ def repair_points(path: Path) -> Repair:
     return found
 
 
-def describe_repair(path: Path, found: Repair) -> str:
+def repair_eigenvalues(path: Path) -> Repair:
+    """Mark eigenvalues with wrong checksums as not computed. Local; nobody may be writing the file.
+
+    Args:
+        path: Surface file.
+
+    Raises:
+        DamagedFileError: If constant parts of the file have changed.
+        InputError: If it is not a surface file.
+    """
+    with open_sealed(path) as file:
+        points = damaged_eigenvalues(file)
+        places = np.stack(np.unravel_index(points, file["done"].shape), axis=1)
+    if len(points):
+        with h5py.File(path, "r+", locking=False) as file:
+            done = file[HESSIAN_DONE][...]
+            done.ravel()[points] = 0
+            file[HESSIAN_DONE][...] = done
+    return Repair(places)
+
+
+def describe_repair(path: Path, found: Repair, *, noun: str = "point") -> str:
     """Describe the repair in words.
 
     Args:
         path: Surface file.
-        found: Result of repair_points().
+        found: Result of repair_points() or repair_eigenvalues().
+        noun: Word for a damaged place.
     """
     lines = []
     if len(found.places):
         shown = ", ".join(f"[{alpha}, {beta}]" for alpha, beta in found.places[:SHOWN])
         n = len(found.places)
         more = f" and {n - SHOWN} more" if n > SHOWN else ""
-        are = f"{n} points are" if n > 1 else "1 point is"
+        are = f"{n} {noun}s are" if n > 1 else f"1 {noun} is"
         lines.append(f"{are} not as written, so this run recomputes [alpha, beta] = {shown}{more}")
     if found.check:
         lines.append(

@@ -233,6 +233,19 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
         DamagedFileError: If its checksums fail.
         InputError: If it is not a surface file, or has another version.
     """
+    with open_sealed(path) as file:
+        check_points(file, path)
+        yield file
+
+
+@contextmanager
+def open_sealed(path: Path) -> Iterator[h5py.File]:
+    """Open a surface file and check its constant parts.
+
+    Raises:
+        DamagedFileError: If they have changed, or HDF5 cannot read something in the file.
+        InputError: If it is not a surface file, or has another version.
+    """
     try:
         file = h5py.File(path, "r", locking=False)
     except OSError as problem:
@@ -249,7 +262,6 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
             if SEAL in file:  # before any text is read
                 check_seal(file, path)
             _check_format(path, file)
-            check_points(file, path)
             yield file
         except InputError:
             raise

@@ -34,7 +34,7 @@ import numpy as np
 
 from landscape_mpi.errors import UnwritableError
 from landscape_mpi.store import schema
-from landscape_mpi.store.checksums import place_columns, point_checksums
+from landscape_mpi.store.checksums import checksum_of, place_columns, point_checksums
 from landscape_mpi.store.row_blocks import KnownRows, RowBlocks
 
 
@@ -94,8 +94,7 @@ class RoundWriter(ABC):
             UnwritableError: On a rank where the write failed, as in the other methods.
         """
         _check_columns(points, columns)
-        if flags == "done":  # the values of a later command have no checksums
-            columns = self._with_checksum("checksum", points, columns)
+        columns = self._with_checksum(checksum_of(flags), points, columns)
         points, columns = self._blocks.collect(points, columns)
         with writing(self._path):
             if reopened:

@@ -90,12 +90,14 @@ RATIO = Field(
 )
 
 HESSIAN_RUNS = "provenance/hessian_runs"
+HESSIAN_DONE = "hessian_done"
 HESSIAN_BOOKKEEPING = {
     field.name: field
     for field in (
-        Field("hessian_done", "u1", "1", "1 where the eigenvalues are computed", 0),
+        Field(HESSIAN_DONE, "u1", "1", "1 where the eigenvalues are computed", 0),
         Field("hessian_seconds", "f8", "s", "time the eigenvalues took", float("nan")),
         Field("hessian_rank", "i4", "1", "MPI rank that computed the eigenvalues", -1),
+        Field("hessian_checksum", "u8", "1", "checksum of all about the eigenvalues", 0),
     )
 }
 

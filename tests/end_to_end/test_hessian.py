@@ -24,6 +24,7 @@ from landscape_mpi.command import request_of
 from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.jobs.hessian.request import HessianRequest
 from landscape_mpi.store.checksums import seal
+from landscape_mpi.store.reader import read_surface
 from landscape_mpi.zoo.datasets import load_dataset
 
 NETWORK = """
@@ -269,6 +270,63 @@ def test_a_run_that_is_stopped_and_one_that_is_killed_are_resumed(
         runs = file["provenance/hessian_runs"]
         assert runs["outcome"][:3].tolist() == [b"stopped by SIGTERM", b"", b"complete"]
         assert runs["points"].sum() == 12
+
+
+def changed_byte(path, name, index):
+    """Change one byte of a value."""
+    with h5py.File(path) as file:
+        node = file[name]
+        place = node.id.get_offset() + index * node.dtype.itemsize
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def test_changed_eigenvalues_are_refused_and_computed_again(
+    undisturbed, environment, tmp_path, on_ranks
+):
+    path = tmp_path / "surface.h5"
+    shutil.copy(undisturbed[0], path)
+    changed_byte(path, "hessian_max", 4)
+    changed_byte(path, "hessian_products", 10)
+    words = (
+        f"{path}: is damaged: the eigenvalues at 2 of its points are not as they were written, "
+        "the first ones at [alpha, beta] = [1, 1]"
+    )
+    argv = ["landscape_mpi.hessian", path, *SMALL]
+    pictures = ["landscape_mpi.plot", path, f"--out-dir={tmp_path}"]
+    for command in (argv, pictures, ["landscape_mpi.surface", f"--status={path}"]):
+        told = on_ranks(1, command, env=environment)
+        assert told.returncode == 2, told.stderr
+        assert told.stderr.count(words) == 1
+        assert "landscape_mpi.hessian with --repair (these eigenvalues alone)" in told.stderr
+    done = on_ranks(2, [*argv, "--repair"], env=environment, check=True)
+    again = "2 eigenvalue pairs are not as written, so this run recomputes [alpha, beta] = [1, 1], "
+    assert f"{path}: {again}[3, 1]\n" in done.stdout
+    assert "at 12 of 12 points, 10 of them done" in done.stdout
+    assert_same(path, undisturbed[0])
+    done = on_ranks(1, [*argv, "--repair"], env=environment, check=True)
+    assert f"{path}: --repair finds no damage\n" in done.stdout
+
+
+def test_eigenvalues_of_an_older_version_have_no_checksums(
+    undisturbed, environment, tmp_path, on_ranks
+):
+    """They are read, and a run continues them."""
+    path = tmp_path / "surface.h5"
+    shutil.copy(undisturbed[0], path)
+    with h5py.File(path, "r+") as file:
+        del file["hessian_checksum"]
+        file["hessian_done"][1, 1] = 0
+    seal(path)
+    argv = ["landscape_mpi.hessian", path, *SMALL]
+    done = on_ranks(1, argv, env=environment, check=True)
+    assert "at 12 of 12 points, 11 of them done" in done.stdout
+    assert_same(path, undisturbed[0])
+    assert read_surface(path).done_of["hessian_max"].all()
+    on_ranks(1, [*argv, "--fresh"], env=environment, check=True)
+    with h5py.File(path) as file:
+        assert file["hessian_checksum"][...].all()
 
 
 def test_arpack_finds_the_same(undisturbed, surface, environment, tmp_path, on_ranks):

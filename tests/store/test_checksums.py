@@ -14,8 +14,10 @@ from mpi4py import MPI
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.checksums import point_checksums, seal
 from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.hessian import add_eigenvalues
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.resume import check_same_surface
+from landscape_mpi.store.schema import HESSIAN
 from landscape_mpi.store.writer import GatheringWriter
 
 VALUES = ("train_loss", "train_error", "seconds", "rank", "checksum", "alpha", "beta")
@@ -108,6 +110,38 @@ def test_a_flag(whole, tmp_path):
     assert "1 of its 5 computed points are not as they were written" in problem_of(path)
     assert "the first one at [alpha, beta] = [2, 1]" in problem_of(path)
     path.write_bytes(flipped(whole, flags[1], 1))  # lost: it is computed once more
+    assert problem_of(path) is None
+
+
+def test_any_byte_of_computed_eigenvalues(whole, tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(whole)
+    add_eigenvalues(path, {"matrix": "Hessian"})
+    points = np.array([1, 4])
+    columns = {name: points + 0.25 for name in HESSIAN if HESSIAN[name].dtype == "f8"}
+    columns |= {"hessian_products": points, "hessian_start": points % 2}
+    columns |= {"hessian_seconds": points / 3, "hessian_rank": np.zeros(2, np.int32)}
+    writer = GatheringWriter(path, comm=MPI.COMM_SELF)
+    writer.write_round(points, columns, flags="hessian_done")
+    writer.close()
+    data = path.read_bytes()
+    assert problem_of(path) is None
+    assert problem_of(path, read_surface) is None
+    with h5py.File(path) as file:
+        nodes = {name: file[name] for name in (*columns, "hessian_checksum")}
+        begins = {name: node.id.get_offset() for name, node in nodes.items()}
+        sizes = {name: node.dtype.itemsize for name, node in nodes.items()}
+        flags = file["hessian_done"].id.get_offset()
+    for name, begin in begins.items():
+        for place in range(begin + 4 * sizes[name], begin + 5 * sizes[name]):
+            path.write_bytes(flipped(data, place))
+            words = problem_of(path, read_surface)
+            assert words, (name, place)
+            assert "is damaged: the eigenvalues at 1 of its points are not as they were" in words
+            assert problem_of(path) == words
+    path.write_bytes(flipped(data, flags + 2, 1))  # a point without eigenvalues
+    assert "the first ones at [alpha, beta] = [1, 0]" in problem_of(path)
+    path.write_bytes(flipped(data, flags + 4, 1))  # lost: they are computed once more
     assert problem_of(path) is None
 
 

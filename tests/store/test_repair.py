@@ -98,6 +98,14 @@ def test_nothing_to_repair(out, folder, tmp_path, on_ranks):
     assert "but --fresh replaces it. Leave out one of the two." in done.stderr
 
 
+def test_a_file_of_another_kind(folder, tmp_path, on_ranks):
+    note = tmp_path / "note.h5"
+    note.write_text("not HDF5")
+    done = on_ranks(1, surface(note, "--repair"), cwd=folder)
+    assert done.returncode == 2
+    assert f"{note}: exists but is not a readable HDF5 file" in done.stderr
+
+
 def begun_elsewhere(path, model):
     """Have a file begun on another device, with a point left to compute."""
     damage(path, "done", 0, 0)

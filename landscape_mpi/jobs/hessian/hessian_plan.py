@@ -20,13 +20,14 @@ from landscape_mpi.engine.random_directions import RandomDirections, Shaping
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.hessian.request import HessianRequest
 from landscape_mpi.jobs.hessian.training_data import AnyInputs, TrainingData, read_training_data
-from landscape_mpi.output import check_output
+from landscape_mpi.output import OutputLock, check_output
 from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.hessian import (
     check_same_hessian,
     has_hessian,
     pending_eigenvalues,
 )
+from landscape_mpi.store.repair import describe_repair, repair_eigenvalues
 from landscape_mpi.store.spectrum import check_is_spectrum
 from landscape_mpi.store.stored_surface import StoredSurface, read_stored_surface
 
@@ -76,6 +77,8 @@ def read_plan(ranks: Ranks, asked: HessianRequest) -> tuple[HessianPlan, Hessian
 
 
 def _read_on_root(asked: HessianRequest) -> tuple[HessianPlan, HessianInputs]:
+    if asked.repair and asked.surface.exists():
+        _repair(asked.surface)
     stored = read_stored_surface(asked.surface)
     check_output(asked.surface)
     is_spectrum = asked.spectrum.spectrum is not None
@@ -96,6 +99,15 @@ def _read_on_root(asked: HessianRequest) -> tuple[HessianPlan, HessianInputs]:
         check_same_hessian(plan.path, plan.identity)
         plan = _with_pending(plan, len(pending_eigenvalues(plan.path, plan.points)))
     return plan, HessianInputs(arrays, asked.fresh, data.source)
+
+
+def _repair(path: Path) -> None:
+    """Mark damaged eigenvalues of a surface file as not computed, and print where they are."""
+    lock = OutputLock(path)
+    try:
+        print(describe_repair(path, repair_eigenvalues(path), noun="eigenvalue pair"), flush=True)
+    finally:
+        lock.release()
 
 
 def _with_pending(plan: HessianPlan, n_pending: int) -> HessianPlan:

@@ -45,6 +45,7 @@ class HessianRequest:
     limit: int | None = None  # number of training samples
     subset: str | None = None
     fresh: bool = False
+    repair: bool = False  # compute damaged eigenvalues again
 
     @property
     def spectrum_out(self) -> Path:
