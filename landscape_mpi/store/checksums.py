@@ -3,8 +3,10 @@
 Each point has a checksum of its place and its stored values, which is written before its flag. The
 eigenvalues of a point have another one. The results of the self-check of an adaptive run have
 checksums at every point. They are written before the first flag of an interpolated point, and count
-from then on. The parts that never change share one checksum, the seal. The seal is checked before
-anything else, because damaged texts can crash the HDF5 library. HDF5 itself protects the structure
+from then on. The parts that never change share one checksum, the seal. A run checks the seal before
+anything else, because damaged texts can crash the HDF5 library. A dataset that never changes also
+has a checksum of its own. It is checked whenever the dataset is read, and stays valid if another
+program copies the dataset or adds something to the file. HDF5 itself protects the structure
 of the file: creation.py asks for the format of HDF5 1.8, which has checksums for it.
 """
 
@@ -23,6 +25,14 @@ from landscape_mpi.store import schema
 SEAL = "provenance/seal"
 SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a separate checksum
 # Exceptions of h5py for a damaged file.
+SHA256 = "sha256"  # attribute of datasets that never change; missing in older files
+# Ways out for files other than surfaces, by their formats.
+WAYS_OUT = {
+    "landscape_mpi plane": "landscape_mpi.trajectory or landscape_mpi.curve plane",
+    "landscape_mpi spectrum": "landscape_mpi.hessian with --spectrum",
+    "landscape_mpi weights": "landscape_mpi.train with a new --run",
+    "landscape_mpi ensemble": "landscape_mpi.ensemble with a new --run",
+}
 UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -100,11 +110,51 @@ def check_seal(file: h5py.File, path: Path) -> None:
 
     Raises:
         DamagedFileError: If such a part has changed.
+        InputError: If another program has copied the file and arranged it in its own way.
     """
     if file[SEAL][...].tobytes() != _digest(file, path):
         raise DamagedFileError(
             path, "constant parts of the file, such as texts and axes, have changed"
         )
+
+
+def sign(node: h5py.Group | h5py.Dataset) -> None:
+    """Store the checksum of a dataset, or of each dataset in a group, beside its values. Local.
+
+    Args:
+        node: Open for writing; its values are complete.
+    """
+    if isinstance(node, h5py.Dataset):
+        node.attrs[SHA256] = _sha256(node[()])
+        return
+    for name in node:
+        sign(node[name])
+
+
+def read_constant(dataset: h5py.Dataset) -> np.ndarray:
+    """Return the values of a dataset, unchanged since it was signed. Local.
+
+    Args:
+        dataset: Dataset of a file of ours; unsigned ones, as in older files, are not checked.
+
+    Raises:
+        DamagedFileError: If the values do not have the stored checksum.
+    """
+    values = dataset[()]
+    known = dataset.attrs.get(SHA256)
+    if known is not None and known != _sha256(values):
+        file = dataset.file
+        raise DamagedFileError(
+            Path(file.filename),
+            f"the values of {dataset.name.lstrip('/')} are not as they were written",
+            way_out=WAYS_OUT.get(str(file.attrs.get("format")), OTHER_WAY_OUT),
+        )
+    return values
+
+
+def _sha256(values: np.ndarray) -> str:
+    content = b"\0".join(values.ravel()) if values.dtype.kind == "O" else values.tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def check_points(file: h5py.File, path: Path) -> None:
@@ -199,7 +249,7 @@ def checksum_of(flags: str) -> str:
 def _changed(file: h5py.File, points: np.ndarray, names: list[str], checksum: str) -> np.ndarray:
     """Return the points whose values of some datasets do not have the stored checksum."""
     values = {name: file[name][...].ravel()[points] for name in names}
-    axes = {axis.name: file[axis.name][...] for axis in schema.AXES}
+    axes = {axis.name: read_constant(file[axis.name]) for axis in schema.AXES}
     sums = point_checksums(place_columns(axes, points) | values)
     return points[sums != file[checksum][...].ravel()[points]]
 
@@ -218,7 +268,11 @@ def _covered(file: h5py.File) -> list[str]:
 
 
 def _digest(file: h5py.File, path: Path) -> bytes:
-    """Return the SHA-256 of the bytes of a file that no run of any command changes."""
+    """Return the SHA-256 of the bytes of a file that no run of any command changes.
+
+    Raises:
+        InputError: If another program has arranged the datasets.
+    """
     changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
     later = (
         schema.CHECK_ERROR,
@@ -229,6 +283,13 @@ def _digest(file: h5py.File, path: Path) -> bytes:
         schema.HESSIAN_RUNS,
     )
     changing += [name for name in later if name in file]
+    for name in changing:
+        if file[name].id.get_offset() is None:
+            raise InputError(
+                f"{path}: {name} is compressed or stored in pieces, so another program has made "
+                "this copy. It can be read and drawn, but no run continues it. Name the file that "
+                "the run wrote."
+            )
     spans = sorted([SUPERBLOCK, *(_span(file[name]) for name in changing)], reverse=True)
     digest = hashlib.sha256()
     with path.open("rb") as raw:

@@ -17,7 +17,7 @@ import numpy as np
 
 from landscape_mpi.output import whole_file
 from landscape_mpi.store import schema
-from landscape_mpi.store.checksums import SEAL, seal
+from landscape_mpi.store.checksums import SEAL, seal, sign
 from landscape_mpi.store.directions import write_directions
 from landscape_mpi.store.plane_path import PlanePath, write_path
 from landscape_mpi.store.solution_marks import Mark, write_marks
@@ -25,6 +25,8 @@ from landscape_mpi.store.solution_marks import Mark, write_marks
 # The structure of HDF5 1.8 has checksums, unlike the default. That of 1.10 would mark a file as
 # open until it is closed, and a killed job would leave the mark behind.
 LIBVER = ("v108", "v108")
+
+CONSTANT = ("directions", "marks", "trajectory", "curve")  # groups
 
 REPEATS = "number of the line; the seed of its direction is directions/seed plus this number"
 
@@ -99,6 +101,9 @@ def _write_content(file: h5py.File, content: SurfaceContent) -> None:
     write_marks(file, content.marks)
     if content.path is not None:
         write_path(file, content.path)
+    for name in (*schema.AXIS_LABELS, *content.known, *CONSTANT):
+        if name in file:
+            sign(file[name])
     create_runs(file.create_group("provenance"))
     _create_seal(file)
     for group, attributes in content.attributes.items():

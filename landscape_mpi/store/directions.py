@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
-from landscape_mpi.store.checksums import UNREADABLE
+from landscape_mpi.store.checksums import UNREADABLE, read_constant
 from landscape_mpi.store.contents import check_contents
 
 StoredDirection = dict[str, np.ndarray] | list[np.ndarray]  # by name, or in the network's order
@@ -91,7 +91,7 @@ def names_of_direction(path: Path, axis: str) -> list[str]:
 def _read(file: h5py.File, names: tuple[str, ...]) -> StoredDirection:
     ours, theirs = names
     if isinstance(file.get(ours), h5py.Group):
-        return {name: dataset[()] for name, dataset in file[ours].items()}
+        return {name: read_constant(dataset) for name, dataset in file[ours].items()}
     group = file.get(theirs)
     if not isinstance(group, h5py.Group):
         return []

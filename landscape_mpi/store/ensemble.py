@@ -11,8 +11,9 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.store.checksums import read_constant, sign
 from landscape_mpi.store.contents import check_contents
-from landscape_mpi.store.creation import Attributes
+from landscape_mpi.store.creation import LIBVER, Attributes
 from landscape_mpi.store.dimensions import name_rows, number_rows
 from landscape_mpi.store.provenance import GROUP as PROVENANCE
 
@@ -103,7 +104,7 @@ def columns_of(name: str, metrics: Sequence[str] | None) -> list[str]:
 
 def write_ensemble(path: Path, content: EnsembleContent) -> None:
     """Write an ensemble file whole, or leave path unchanged. Local."""
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+    with whole_file(path) as partial, h5py.File(partial, "w", libver=LIBVER) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         for name, value in content.attributes.items():
@@ -119,6 +120,7 @@ def write_ensemble(path: Path, content: EnsembleContent) -> None:
                 dataset.attrs["units"] = units
                 dataset.attrs["long_name"] = long_name
             _name_rows(group, columns)
+            sign(group)
 
 
 def _meaning(name: str, column: str, content: EnsembleContent) -> tuple[str, str]:
@@ -185,4 +187,5 @@ def _read_table(group: h5py.Group, columns: Sequence[str]) -> dict[str, np.ndarr
 
 def _read_column(dataset: h5py.Dataset) -> np.ndarray:
     is_text = h5py.check_string_dtype(dataset.dtype) is not None
-    return np.array(dataset.asstr()[...]) if is_text else dataset[...]
+    values = read_constant(dataset)
+    return np.array([text.decode() for text in values], object) if is_text else values

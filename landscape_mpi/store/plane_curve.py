@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from landscape_mpi.store.checksums import read_constant
 from landscape_mpi.store.dimensions import name_rows, number_rows
 from landscape_mpi.store.solution_marks import Mark
 
@@ -75,5 +76,7 @@ def read_plane_curve(file: h5py.File) -> PlaneCurve | None:
     group = file.get(GROUP)
     if not isinstance(group, h5py.Group):
         return None
-    columns, bends = ({name: group[name][()] for name in names} for names in (COLUMNS, BENDS))
+    columns, bends = (
+        {name: read_constant(group[name]) for name in names} for names in (COLUMNS, BENDS)
+    )
     return PlaneCurve(columns, bends, dict(group.attrs))

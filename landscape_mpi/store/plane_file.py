@@ -11,6 +11,8 @@ import numpy as np
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.store.checksums import sign
+from landscape_mpi.store.creation import LIBVER
 from landscape_mpi.store.directions import write_directions
 from landscape_mpi.store.plane_path import PlanePath, write_path
 
@@ -52,12 +54,13 @@ def check_plane_replaceable(path: Path) -> None:
 
 def write_plane(path: Path, content: PlaneContent) -> None:
     """Write a plane file, whole or not at all. Local; call it on one rank."""
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+    with whole_file(path) as partial, h5py.File(partial, "w", libver=LIBVER) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.create_group("directions")
         file.create_group("provenance")
         write_directions(file, content.vectors)
         write_path(file, content.path)
+        sign(file)
         for group, attributes in content.attributes.items():
             file[group].attrs.update(attributes)

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
-from landscape_mpi.store.checksums import UNREADABLE, check_points
+from landscape_mpi.store.checksums import UNREADABLE, check_points, read_constant
 from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.interpolation import (
@@ -228,7 +228,8 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
         raise _no_quantities(file, path, f"of the grid's shape {shape}")
     done_of = {name: _done_mask(file, name, shape) for name in names}
     values = {
-        name: np.where(done_of[name], file[name][()].astype(np.float64), np.nan) for name in names
+        name: np.where(done_of[name], read_constant(file[name]).astype(np.float64), np.nan)
+        for name in names
     }
     described = [*(field.name for field in AXES), *names]
     units = {name: _text(file[name].attrs.get("units", "1")) for name in described}
@@ -339,7 +340,7 @@ def _axis(file: h5py.File, name: str, path: Path) -> np.ndarray:
     if name not in file:
         raise InputError(f"{path}: holds no dataset {name!r}, so its grid is unknown.")
     _check_numbers(file, path, [name])
-    axis = np.asarray(file[name][()], dtype=np.float64)
+    axis = np.asarray(read_constant(file[name]), dtype=np.float64)
     if axis.ndim != 1 or axis.size == 0:
         raise InputError(
             f"{path}: {name} has shape {axis.shape}, but an axis has shape (n,), n > 0."

@@ -9,7 +9,9 @@ from pathlib import PurePath
 import h5py
 
 from landscape_mpi.short_names import short_names
+from landscape_mpi.store.checksums import read_constant
 from landscape_mpi.store.dimensions import name_rows
+from landscape_mpi.store.schema import AXIS_LABELS
 
 GROUP = "marks"
 COLUMNS = {
@@ -45,8 +47,8 @@ def read_marks(file: h5py.File) -> tuple[Mark, ...]:
     if GROUP not in file:
         return ()
     group = file[GROUP]
-    names = [str(name) for name in group["name"].asstr()[...]]
-    columns = _told_apart(file, names), group["alpha"][...], group["beta"][...]
+    names = [name.decode() for name in read_constant(group["name"])]
+    columns = _told_apart(file, names), *(read_constant(group[axis]) for axis in AXIS_LABELS)
     return tuple(Mark(name, float(a), float(b)) for name, a, b in zip(*columns, strict=True))
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.store.checksums import DamagedFileError, read_constant, sign
 from landscape_mpi.store.contents import check_contents
-from landscape_mpi.store.creation import Attributes
+from landscape_mpi.store.creation import LIBVER, Attributes
 from landscape_mpi.store.dimensions import name_rows
 from landscape_mpi.store.directions import axis_of_number, write_directions
 
@@ -57,7 +58,7 @@ def write_spectrum(
         spectrum: Its contents.
         vectors: Unit eigenvectors by parameter, float32, in the order of the eigenvalues.
     """
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+    with whole_file(path) as partial, h5py.File(partial, "w", libver=LIBVER) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         for name, value in spectrum.attributes.items():
@@ -69,6 +70,7 @@ def write_spectrum(
         name_rows(file, "eigenvalue", ["residual"])
         name_rows(file, "place", ["density"])
         write_directions(file, {axis_of_number(k): v for k, v in enumerate(vectors)})
+        sign(file)
 
 
 def _in_units(units: str, of_loss: str) -> str:
@@ -80,7 +82,7 @@ def _in_units(units: str, of_loss: str) -> str:
 
 
 def check_is_spectrum(path: Path) -> None:
-    """Check that an existing file is a spectrum file, which may be replaced.
+    """Check that an existing file is a spectrum file, which may be replaced, damaged or not.
 
     Raises:
         InputError: If it is something else.
@@ -89,6 +91,8 @@ def check_is_spectrum(path: Path) -> None:
         return
     try:
         read_spectrum(path)
+    except DamagedFileError:
+        return
     except InputError as problem:
         raise InputError(
             f"--out: {path} exists and is not a spectrum file, so it is not replaced. Pass a new "
@@ -112,7 +116,7 @@ def read_spectrum(path: Path) -> Spectrum:
                 raise InputError(
                     f"{path}: is an HDF5 file, but not one of landscape_mpi.hessian --spectrum."
                 )
-            values = {name: file[name][...] for name in DATASETS}
+            values = {name: read_constant(file[name]) for name in DATASETS}
             return Spectrum(**values, attributes=dict(file.attrs))
     except (OSError, KeyError) as problem:
         raise InputError(f"{path}: is not a spectrum file, or is damaged: {problem}.") from problem

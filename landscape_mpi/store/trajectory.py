@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from landscape_mpi.store.checksums import read_constant
 from landscape_mpi.store.dimensions import number_rows
 
 GROUP = "trajectory"
@@ -96,7 +97,7 @@ def read_trajectories(file: h5py.File) -> Trajectories | None:
 def _read_run(group: h5py.Group) -> Trajectory:
     return Trajectory(
         name=str(group.attrs["name"]),
-        columns={name: group[name][()] for name in COLUMNS},
-        texts={name: tuple(text.decode() for text in group[name][()]) for name in TEXTS},
-        components=group["components"][()],
+        columns={name: read_constant(group[name]) for name in COLUMNS},
+        texts={name: tuple(t.decode() for t in read_constant(group[name])) for name in TEXTS},
+        components=read_constant(group["components"]),
     )

@@ -10,8 +10,9 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
+from landscape_mpi.store.checksums import read_constant, sign
 from landscape_mpi.store.contents import check_contents
-from landscape_mpi.store.creation import Attributes
+from landscape_mpi.store.creation import LIBVER, Attributes
 from landscape_mpi.store.dimensions import name_rows, number_rows
 from landscape_mpi.store.provenance import GROUP as PROVENANCE
 
@@ -76,7 +77,7 @@ def write_weights(
         attributes: Attributes of the file.
         origin: User, machine and command, for the group ``provenance/``.
     """
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+    with whole_file(path) as partial, h5py.File(partial, "w", libver=LIBVER) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         for name, value in attributes.items():
@@ -92,6 +93,7 @@ def write_weights(
         name_rows(file, NAMES, ["parameter_norms"], dimension=1)
         for scale, long_name, name in COLUMNS:
             number_rows(file, scale, long_name, [name], dimension=1)
+        sign(file)
 
 
 def _describe(dataset: h5py.Dataset, units: str, long_name: str) -> None:
@@ -129,6 +131,6 @@ def _read(path: Path, file: h5py.File) -> WeightsFile:
             f"--weights: {path}: is an HDF5 file, but not that of a training run, which is "
             "weights.h5 in its folder. Name surfaces without --weights."
         )
-    history = WeightHistory(**{name: file[name][...] for name in DATASETS})
-    names = tuple(file[NAMES].asstr()[...])
+    history = WeightHistory(**{name: read_constant(file[name]) for name in DATASETS})
+    names = tuple(name.decode() for name in read_constant(file[NAMES]))
     return WeightsFile(path, history, names, dict(file.attrs))
