@@ -209,7 +209,11 @@ def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
     """
     done = file["done"][...].ravel()  # before the values: a job writes flags last
     _check_flags(file, path, done)
-    return _changed(file, np.flatnonzero(done), _covered(file), "checksum")
+    points = np.flatnonzero(done)
+    changed = _changed(file, points, _covered(file), "checksum")
+    # No checksum covers a flag, but each covers the rank: none has computed an interpolated point.
+    is_computed = file["rank"][...].ravel()[points] >= 0
+    return np.union1d(changed, points[(done[points] == schema.COMPUTED) != is_computed])
 
 
 def is_check_damaged(file: h5py.File) -> bool:

@@ -9,6 +9,7 @@ import struct
 import h5py
 import numpy as np
 import pytest
+from adaptive_files import write_bowl
 from made_trajectory import make_trajectory
 from mpi4py import MPI
 
@@ -208,3 +209,16 @@ def test_a_damaged_spectrum_may_be_replaced(tmp_path):
     spectrum(path)
     change(path, "density")
     check_is_spectrum(path)
+
+
+def test_an_interpolated_point_is_told_from_a_computed_one(tmp_path):
+    """A changed flag would count a computed value as interpolated, or the reverse."""
+    whole = write_bowl(tmp_path / "whole.h5")
+    for flag in (1, 2):
+        path = shutil.copy(whole, tmp_path / "a.h5")
+        with h5py.File(path, "r+") as file:
+            done = file["done"][...]
+            done[tuple(np.argwhere(done == flag)[3])] = 3 - flag
+            file["done"][...] = done
+        with pytest.raises(InputError, match="1 of its .* points are not as they were written"):
+            read_surface(path)
