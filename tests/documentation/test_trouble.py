@@ -1,4 +1,4 @@
-"""The page on trouble: it has a row for every error message of the package.
+"""The page on trouble: it has a row for every error message of the package and of its scripts.
 
 Oracle: the messages themselves, read from the source with their values replaced. A row names the
 words by which a user recognises a message, ``...`` for what differs from one to the next.
@@ -8,13 +8,15 @@ import ast
 import functools
 import re
 
+import pytest
 from folders import ROOT
+from script_messages import VALUE, commands_of, script_messages, texts_of
 from test_docs import DOCS
 
 from landscape_mpi import errors
 
 PAGE = DOCS / "how-to/trouble.md"
-VALUE = "…"  # stands for a value in a message
+OF_SCRIPTS = "### Scripts and job logs\n"  # title of the rows for messages of scripts
 SAID_BY_PARSER = "ArgumentTypeError"
 SAID_BY_CLASS = {"DamagedFileError", "UnwritableError"}  # these make the whole message themselves
 OWN_WORDS = 2  # fewer of them only join other texts, which are read where they are made
@@ -110,10 +112,20 @@ def messages():
     ]
 
 
-def rows():
-    """Return the words of each row of the page."""
-    heads = re.findall(r"^\| (`.*?) \|", PAGE.read_text(), re.M)
+def rows(text=None):
+    """Return the words of each row of the page, or of a part of it."""
+    heads = re.findall(r"^\| (`.*?) \|", PAGE.read_text() if text is None else text, re.M)
     return [re.findall(r"`([^`]+)`", head) for head in heads]
+
+
+def without_row(said, patterns):
+    """Return the messages that no pattern recognises, with their places."""
+    return [
+        f"{place}: {text}"
+        for place, text in said
+        if len(re.findall(r"[a-z]{2,}", text)) >= OWN_WORDS
+        and not any(pattern.search(text) for pattern in patterns)
+    ]
 
 
 def pattern_of(words):
@@ -122,17 +134,44 @@ def pattern_of(words):
 
 def test_every_message_has_a_row():
     patterns = [pattern_of(words) for row in rows() for words in row]
-    without = [
-        f"{place}: {text}"
-        for place, text in messages()
-        if len(re.findall(r"[a-z]{2,}", text)) >= OWN_WORDS
-        and not any(pattern.search(text) for pattern in patterns)
-    ]
-    assert without == []
+    assert without_row(messages(), patterns) == []
+
+
+def test_every_message_of_a_script_has_a_row():
+    """The rows of the package do not count: their remedies are others."""
+    _, title, own = PAGE.read_text().partition(OF_SCRIPTS)
+    assert title
+    patterns = [pattern_of(words) for row in rows(own.split("\n### ")[0]) for words in row]
+    assert without_row(script_messages(), patterns) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("name=${NAME:?pass a name: NAME=x $0} # ${NO:?comment}", ["pass a name: NAME=x $0"]),
+        (
+            ': "${launcher[0]:?sets it, e.g. launcher=(mpirun)}"',
+            ["sets it, e.g. launcher=(mpirun)"],
+        ),
+        ('[ -e "$a" ] || stop "$a: is missing" \\\n    "Make it."', ["…: is missing Make it."]),
+        (
+            '{ cat $log >&2 && stop "the words of $(tail -n "${N:-1}" "$log") end."; }',
+            ["the words of … end."],
+        ),
+        ("printf 'no rank %s\\n' \"$rank\" >&2", ["no rank %s\\n …"]),
+        ('echo "no GPU: $words" >&2', ["no GPU: …"]),
+        ('words=$(find "$x" || stop "cannot find $x")', ["cannot find …"]),
+        ('printf "pack: %s" "$*" >&2; echo "all is well"', []),
+        ('say "a rank hung on $1"', ["a rank hung on …"]),
+    ],
+)
+def test_messages_are_found_in_every_form(script, said):
+    found = [text for line in commands_of(script) for text in texts_of(line, is_log=True)]
+    assert found == said
 
 
 def test_the_words_of_every_row_occur_in_a_message():
     known = [text for tree in modules().values() for text in literals(tree)]
-    texts = "\n".join([*known, *(text for _, text in messages())])
+    texts = "\n".join([*known, *(text for _, text in (*messages(), *script_messages()))])
     unknown = [words for row in rows() for words in row if not pattern_of(words).search(texts)]
     assert unknown == []
