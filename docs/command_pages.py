@@ -86,13 +86,12 @@ def described(parser: argparse.ArgumentParser) -> list[str]:
 
 def synopsis(parser: argparse.ArgumentParser) -> str:
     """Return the form of a command line in one line."""
-    command = f"python -m {parser.prog.removeprefix('python -m ')}"
     formatter = parser._get_formatter()
     files = [
         formatter._format_args(action, formatter._get_default_metavar_for_positional(action))
         for action in parser._get_positional_actions()
     ]
-    return " ".join([command, *files, "[options]"])
+    return " ".join([parser.prog, *files, "[options]"])
 
 
 def paragraphs(text: str) -> list[str]:

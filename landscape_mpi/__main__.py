@@ -15,6 +15,7 @@ from pathlib import Path
 
 import landscape_mpi
 from landscape_mpi.cluster.launcher import is_first
+from landscape_mpi.command import run_alone, set_words_before_name
 from landscape_mpi.errors import EXIT_BAD_INPUT, unknown_name
 
 GROUPS = {
@@ -26,43 +27,54 @@ GROUPS = {
     "Prepare jobs, check and measure this machine": ("templates", "doctor", "bench"),
 }
 COMMANDS = [name for names in GROUPS.values() for name in names]
-USAGE = "usage: landscape-mpi COMMAND [options]\n       landscape-mpi COMMAND --help"
+USAGE = "usage: {started} COMMAND [options]\n       {started} COMMAND --help"
 EXAMPLES = """\
 Examples:
-  landscape-mpi train --model cnn1 --data digits --epochs 5 --run digits
-  mpirun -n 2 landscape-mpi surface --model cnn1 --checkpoint digits/epoch_0005.pt \\
+  {started} train --model cnn1 --data digits --epochs 5 --run digits
+  mpirun -n 2 {started} surface --model cnn1 --checkpoint digits/epoch_0005.pt \\
       --data digits --x=-1:1:21 --y=-1:1:21 --out digits.h5
-  landscape-mpi plot digits.h5"""
+  {started} plot digits.h5"""
 
 
 def main() -> int:
-    """List the commands, or run the named one.
+    """List the commands, or run the named one, which exits with its own status.
 
     Returns:
-        Exit status after listing; a command exits with its own status.
+        Exit status if there is no such command.
     """
     words = sys.argv[1:]
     if not words or words[0] in {"-h", "--help", "help"}:
-        print(overview())
-        return 0
+        run_alone(lambda _: say(overview()))
     if words[0] == "--version":
-        print(f"landscape_mpi {landscape_mpi.__version__}")
-        return 0
+        run_alone(lambda _: say(f"landscape_mpi {landscape_mpi.__version__}"))
     if words[0] not in COMMANDS:
         if is_first(os.environ):
-            print(f"error: {unknown_name('landscape-mpi', words[0], COMMANDS)}", file=sys.stderr)
+            print(f"error: {unknown_name(started_as(), words[0], COMMANDS)}", file=sys.stderr)
         return EXIT_BAD_INPUT
     run(words[0], words[1:])
     return 0
 
 
+def say(text: str) -> int:
+    """Print a text, and return the exit status."""
+    print(text)
+    return 0
+
+
+def started_as() -> str:
+    """Return the words that started this program: those of pip's script, or of python -m."""
+    is_module = Path(sys.argv[0]).name == "__main__.py"
+    return "python -m landscape_mpi" if is_module else "landscape-mpi"
+
+
 def overview() -> str:
     """Return the commands in groups, each with the first sentence of its help."""
-    parts = [USAGE]
+    started = started_as()
+    parts = [USAGE.format(started=started)]
     for title, names in GROUPS.items():
         rows = [f"  {name:<11} {first_sentence(name)}" for name in names]
         parts.append("\n".join([f"{title}:", *rows]))
-    return "\n\n".join([*parts, EXAMPLES])
+    return "\n\n".join([*parts, EXAMPLES.format(started=started)])
 
 
 def first_sentence(name: str) -> str:
@@ -81,7 +93,8 @@ def run(name: str, arguments: list[str]) -> None:
         name: Name of the command.
         arguments: Words after the name.
     """
-    sys.argv = [f"landscape-mpi {name}", *arguments]
+    set_words_before_name(f"{started_as()} ")
+    sys.argv = [f"{started_as()} {name}", *arguments]
     here = os.getcwd()
     if here not in sys.path:  # python -m adds it, but a console script does not
         sys.path.insert(0, here)

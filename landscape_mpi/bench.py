@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
-    parser = CommandParser.of_command("python -m landscape_mpi.bench", __doc__)
+    parser = CommandParser.of_command("bench", __doc__)
     _add_inputs(parser.add_argument_group("network and data"))
     _add_surface(parser.add_argument_group("surface"))
     _add_evaluation(parser.add_argument_group("evaluation"))

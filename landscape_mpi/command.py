@@ -23,6 +23,27 @@ from landscape_mpi.errors import (
 from landscape_mpi.gc_tuning import search_seldom
 
 T = TypeVar("T")
+AS_MODULE = "python -m landscape_mpi."  # what is typed before a command's name, also in help texts
+
+
+class _Typed:
+    """Hold the words that started this process."""
+
+    before_name = AS_MODULE
+
+
+def set_words_before_name(words: str) -> None:
+    """Say how commands are started in this process, so that help and messages show the same words.
+
+    Args:
+        words: Words that are typed before the name of a command, e.g. "landscape-mpi ".
+    """
+    _Typed.before_name = words
+
+
+def as_typed(text: str) -> str:
+    """Return a text whose command lines begin as the one that started this process."""
+    return text.replace(AS_MODULE, _Typed.before_name)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -33,16 +54,19 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)
 
     @classmethod
-    def of_command(cls, prog: str, text: str | None, **settings: Any) -> CommandParser:
+    def of_command(cls, name: str, text: str | None, **settings: Any) -> CommandParser:
         """Return a parser whose help ends with the examples of the command.
 
         Args:
-            prog: Name of the command.
+            name: Name of the command, e.g. surface, or curve train.
             text: Docstring of the command. Its first indented block begins the examples.
             settings: Further settings of the parser.
         """
-        about, _, examples = (text or "").partition("\n\n  ")
-        return cls(prog=prog, description=about, epilog=f"examples:\n\n  {examples}", **settings)
+        about, _, examples = as_typed(text or "").partition("\n\n  ")
+        epilog = f"examples:\n\n  {examples}"
+        return cls(
+            prog=as_typed(f"{AS_MODULE}{name}"), description=about, epilog=epilog, **settings
+        )
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from landscape_mpi.cluster.guard import run_on_ranks
-from landscape_mpi.command import CommandParser, request_of
+from landscape_mpi.command import AS_MODULE, CommandParser, as_typed, request_of
 from landscape_mpi.errors import unknown_name
 from landscape_mpi.jobs.curve import barriers, evaluate, plane, train
 from landscape_mpi.options import settle_subject
@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     name, *words = arguments
     subcommand = _find(name)
     text = f"{subcommand.SUMMARY}\n\n{subcommand.EXAMPLE}"
-    parser = CommandParser.of_command(f"landscape_mpi.curve {name}", text)
+    parser = CommandParser.of_command(f"curve {name}", text)
     subcommand.add_options(parser)
     options = parser.parse_args(words)
     if "model" in options:
@@ -66,17 +66,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _find(name: str) -> Subcommand:
     if name not in SUBCOMMANDS:
-        raise unknown_name("landscape_mpi.curve", name, SUBCOMMANDS)
+        raise unknown_name(as_typed(f"{AS_MODULE}curve"), name, SUBCOMMANDS)
     return SUBCOMMANDS[name]
 
 
 def _parser_of_all() -> CommandParser:
-    parser = CommandParser.of_command(
-        "landscape_mpi.curve", __doc__, usage="python -m landscape_mpi.curve SUBCOMMAND ..."
-    )
+    usage = as_typed(f"{AS_MODULE}curve SUBCOMMAND ...")
+    parser = CommandParser.of_command("curve", __doc__, usage=usage)
     listed = "\n".join(f"  {name:10} {found.SUMMARY}" for name, found in SUBCOMMANDS.items())
     parser.description = f"{parser.description}\n\nsubcommands:\n{listed}"
-    parser.add_argument("subcommand", metavar="SUBCOMMAND", help=", ".join(SUBCOMMANDS))
+    parser.add_argument("subcommand", metavar="SUBCOMMAND", help=argparse.SUPPRESS)
     return parser
 
 

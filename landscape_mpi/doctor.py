@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = CommandParser.of_command("landscape_mpi.doctor", __doc__)
+    parser = CommandParser.of_command("doctor", __doc__)
     group = parser.add_argument_group("parts to check")
     group.add_argument(
         "--folder",

@@ -108,7 +108,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         InputError: If they do not go together.
     """
-    parser = CommandParser.of_command("python -m landscape_mpi.ensemble", __doc__)
+    parser = CommandParser.of_command("ensemble", __doc__)
     network = parser.add_argument_group("network and data")
     add_model_option(network, required=False)
     add_problem_option(network, ProblemSource)

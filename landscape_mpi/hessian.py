@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = CommandParser.of_command("landscape_mpi.hessian", __doc__)
+    parser = CommandParser.of_command("hessian", __doc__)
     parser.add_argument("surface", type=file_path, metavar="surface.h5")
     _add_input_options(parser)
     _add_matrix_options(parser)

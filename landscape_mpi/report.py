@@ -108,7 +108,7 @@ def write_page(
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
-    parser = CommandParser.of_command("python -m landscape_mpi.report", __doc__)
+    parser = CommandParser.of_command("report", __doc__)
     parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
     _add_contents(parser.add_argument_group("contents"))
     _add_scale(parser.add_argument_group("scale"))

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = CommandParser.of_command("python -m landscape_mpi.sharpness", __doc__)
+    parser = CommandParser.of_command("sharpness", __doc__)
     parser.add_argument("surface", type=file_path, metavar="surface.h5")
     _add_climb(parser.add_argument_group("climb"))
     parser.add_argument_group("before training").add_argument(

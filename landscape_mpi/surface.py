@@ -70,7 +70,7 @@ def say_summary(path: Path) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = CommandParser.of_command("landscape_mpi.surface", __doc__)
+    parser = CommandParser.of_command("surface", __doc__)
     _add_network_options(parser)
     _add_data_options(parser)
     add_plane_options(parser.add_argument_group("plane"))

@@ -82,7 +82,7 @@ def write_scripts(folder: Path, *, overwrite: bool) -> tuple[list[Path], list[Pa
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    parser = CommandParser.of_command("python -m landscape_mpi.templates", __doc__)
+    parser = CommandParser.of_command("templates", __doc__)
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="folder for the scripts; made if needed"
     )

@@ -210,7 +210,7 @@ def files_of(options: argparse.Namespace) -> tuple[Path, Path]:
 
 def make_parser() -> CommandParser:
     """Return the command's options."""
-    parser = CommandParser.of_command("python -m landscape_mpi.topology", __doc__)
+    parser = CommandParser.of_command("topology", __doc__)
     parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
     _add_analysis_options(parser.add_argument_group("analysis"))
     _add_file_options(parser.add_argument_group("output"))

@@ -95,7 +95,7 @@ def train(options: argparse.Namespace, ranks: Ranks | None) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line, with the defaults of the optimizer."""
-    parser = CommandParser.of_command("python -m landscape_mpi.train", __doc__)
+    parser = CommandParser.of_command("train", __doc__)
     network = parser.add_argument_group("network and data")
     add_model_option(network, required=False)
     add_problem_option(network, ProblemSource)

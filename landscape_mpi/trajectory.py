@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = CommandParser.of_command("landscape_mpi.trajectory", __doc__)
+    parser = CommandParser.of_command("trajectory", __doc__)
     _add_checkpoints(parser)
     _add_direction_options(parser)
     parser.add_argument_group("output").add_argument(

@@ -32,7 +32,7 @@ def make_plot_parser(text: str | None) -> CommandParser:
     Args:
         text: Docstring of the command.
     """
-    parser = CommandParser.of_command("python -m landscape_mpi.plot", text)
+    parser = CommandParser.of_command("plot", text)
     parser.add_argument("surfaces", nargs="*", type=file_path, metavar="surface.h5")
     _add_contents(parser.add_argument_group("contents"))
     _add_scale(parser.add_argument_group("scale and colours"))

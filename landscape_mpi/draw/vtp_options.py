@@ -22,7 +22,7 @@ def make_vtp_parser(text: str | None) -> CommandParser:
     Args:
         text: Docstring of the command.
     """
-    parser = CommandParser.of_command("python -m landscape_mpi.vtp", text)
+    parser = CommandParser.of_command("vtp", text)
     parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
     _add_heights(parser.add_argument_group("height"))
     _add_look(parser.add_argument_group("look of the picture"))

@@ -1,16 +1,21 @@
 """The help of every command and subcommand: options in groups, and examples that can be typed.
 
 Oracles: argparse's own list of the groups of a parser; each example given back to the parser of the
-command that it names.
+command that it names; the words with which a test starts a command.
 """
 
 import importlib
+import re
 import shlex
+import subprocess
+import sys
 
 import pytest
+from folders import ROOT
 from test_docs import load_script, module_and_words
 
 from landscape_mpi.__main__ import COMMANDS
+from landscape_mpi.command import AS_MODULE, set_words_before_name
 from landscape_mpi.curve import SUBCOMMANDS
 
 HELP = [(name,) for name in COMMANDS] + [("curve", name) for name in SUBCOMMANDS]
@@ -58,3 +63,58 @@ def test_the_examples_parse(parser):
             module.parse(found[1])
         else:
             module.make_parser().parse_args(found[1])
+
+
+SCRIPT = """\
+import sys
+from landscape_mpi.__main__ import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""  # as pip writes it
+
+
+@pytest.fixture(params=[AS_MODULE, "python -m landscape_mpi ", "landscape-mpi "])
+def typed(request):
+    """Words before the name of a command, set as the program sets them when it starts."""
+    set_words_before_name(request.param)
+    yield request.param
+    set_words_before_name(AS_MODULE)
+
+
+@pytest.mark.parametrize("words", HELP, ids=" ".join)
+def test_the_help_shows_commands_as_they_were_typed(words, typed):
+    parser = PAGES.parser_of(*words)
+    name = " ".join(words)
+    assert parser.format_usage().startswith(f"usage: {typed}{name} ")
+    assert parser.prog == typed + name
+    shown = re.findall(r"(?:python -m landscape_mpi[. ]|landscape-mpi )(?=[a-z])", examples(parser))
+    assert shown
+    assert set(shown) == {typed}
+
+
+def examples(parser):
+    return parser.format_help().partition("examples:\n\n")[2]
+
+
+@pytest.mark.parametrize("words", [["curve"], ["curve", "train"], ["plot"]], ids=" ".join)
+def test_commands_know_how_they_were_started(words, tmp_path, monkeypatch):
+    script = tmp_path / "landscape-mpi"
+    script.write_text(SCRIPT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of the script, which lies elsewhere
+    name, *rest = words
+    starts = {
+        AS_MODULE: ["-m", f"landscape_mpi.{name}"],
+        "python -m landscape_mpi ": ["-m", "landscape_mpi", name],
+        "landscape-mpi ": [str(script), name],
+    }
+    for typed, start in starts.items():
+        argv = [sys.executable, *start, *rest]
+        shown = run(*argv, "--help").stdout
+        assert shown.startswith(f"usage: {typed}{' '.join(words)} ")
+        refused = run(*argv, "--frob").stderr
+        assert refused.startswith(f"error: {typed}{' '.join(words)}: --frob ")
+        assert refused.endswith(f" See {typed}{' '.join(words)} --help.\n")
+
+
+def run(*argv):
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 Oracles: the modules that have a main(), read from their source; each module run by itself with -m.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def test_the_list_waits_for_nothing_heavy():
     assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
 
 
-@pytest.mark.parametrize("words", [["plot", "--list=kinds"], ["curve", "--help"]])
+@pytest.mark.parametrize("words", [["plot", "--list=kinds"], ["train", "--list=data"]])
 def test_a_command_by_its_name_is_the_module(words):
     argv = [sys.executable, "-m", f"landscape_mpi.{words[0]}", *words[1:]]
     alone = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -72,8 +73,19 @@ def test_a_command_on_two_ranks(mpiexec, on_ranks, tmp_path):
 def test_an_unknown_command_is_refused_with_the_nearest(mpiexec):
     done = mpiexec(2, ["-m", "landscape_mpi", "surfaces"])
     assert done.returncode == EXIT_BAD_INPUT
-    sentence = "landscape-mpi: 'surfaces' is not known. Did you mean surface? Known: surface, "
+    sentence = (
+        "python -m landscape_mpi: 'surfaces' is not known. Did you mean surface? Known: surface, "
+    )
     assert done.stderr.count(sentence) == 1
+
+
+def test_a_reader_of_the_list_that_has_seen_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)  # as head does after its lines
+    argv = [sys.executable, "-m", "landscape_mpi"]
+    done = subprocess.run(argv, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_bad_input_keeps_its_status():
