@@ -4,7 +4,8 @@
 # Does     Submits the surface, and postprocess.sbatch to wait for it, however often the surface
 #          requeues itself. If the surface fails or is cancelled, the second job is cancelled too.
 #          Prints the numbers of the jobs and where their files will be.
-# Needs    surface.sbatch, postprocess.sbatch and environment.sh of this folder, edited for the cluster.
+# Needs    surface.sbatch and postprocess.sbatch of this folder, and launch/environment.sh, edited for
+#          the cluster.
 # Submit   On a login node, from the folder that holds slurm/:
 #              slurm/pipeline.sh resnet56.h5
 #          Options after the file override those of the template: ... seed2.h5 --seed 2

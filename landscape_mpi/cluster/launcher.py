@@ -55,6 +55,17 @@ def started_by_srun(environment: Mapping[str, str]) -> bool:
     return told.get(SRUN_TASKS, 1) > 1 and "OMPI_COMM_WORLD_SIZE" not in told
 
 
+def way_to_more_cores(environment: Mapping[str, str]) -> str:
+    """Return how a user gives each rank more cores of its node.
+
+    Args:
+        environment: Environment of a rank.
+    """
+    if started_by_srun(environment):
+        return "request more of them with --cpus-per-task"
+    return "pass mpirun --bind-to none"
+
+
 def sizes_told(environment: Mapping[str, str]) -> dict[str, int]:
     """Return the number of processes that each launcher started, by the variable that holds it.
 

@@ -111,6 +111,23 @@ def cosine(first: Direction, second: Direction) -> float:
     return inner(first, second) / lengths if lengths > 0 else math.nan
 
 
+def random_cosine(first: Direction, second: Direction) -> float:
+    """Return the mean size of the cosine if all signs of two directions were random.
+
+    Filter normalisation gives some entries more weight than others, and so a larger cosine. With
+    equal entries it is sqrt(2 / (pi n)) for n weights (Li et al. 2018, arXiv:1712.09913, section
+    7.1).
+
+    Returns:
+        Mean of the absolute value for many entries; NaN if one of the directions is zero.
+    """
+    lengths = norm(first) * norm(second)
+    products = {
+        name: first[name].astype(np.float64) * second[name] for name in first if name in second
+    }
+    return math.sqrt(2 / math.pi) * norm(products) / lengths if lengths > 0 else math.nan
+
+
 def inner(first: Direction, second: Direction) -> float:
     """Return the inner product over the parameters that both have, in float64.
 

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.cluster.communicator import Ranks
+from landscape_mpi.cluster.launcher import way_to_more_cores
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.engine.adaptive.points import AdaptivePoints
 from landscape_mpi.engine.filling import Outcome, RankEvaluator, Start
@@ -142,7 +143,8 @@ def _say_binding(ranks: Ranks) -> None:
     if allowed * ranks.node.size < present:
         print(
             f"the launcher bound rank 0 to {allowed} of {present} cores of its node, which has "
-            f"{counted(ranks.node.size, 'rank')}; pass mpirun --bind-to none to use all of them",
+            f"{counted(ranks.node.size, 'rank')}; {way_to_more_cores(os.environ)} to use all of "
+            "them",
             flush=True,
         )
 

@@ -13,6 +13,11 @@ from landscape_mpi.store.reader import Surface, read_surface
 from landscape_mpi.store.schema import ADAPTIVE, MAX_RUNS
 
 
+def on_hosts(counted: str) -> str:
+    """Return the hosts of a run in words, "8 on n1, 8 on n2" for "8 x n1, 8 x n2"."""
+    return counted.replace(" x ", " on ")
+
+
 @dataclass(frozen=True)
 class Run:
     """One run that fills or filled a surface file."""

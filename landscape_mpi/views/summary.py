@@ -97,15 +97,15 @@ def describe(surface: Surface) -> list[str]:
 def _angle(surface: Surface) -> Iterator[str]:
     """Say how far from orthogonal the two directions are.
 
-    Source: Li et al. 2018, arXiv:1712.09913, section 7.1: sqrt(2 / (pi n)) is the mean for two
-    random ones.
+    An older file has no random_cosine, so nothing is said about random directions.
     """
-    cosine, n = (surface.about_directions.get(name, math.nan) for name in ("cosine", "n_moved"))
-    if math.isfinite(cosine) and n > 0:
-        expected = math.sqrt(2 / (math.pi * n))
+    known = surface.about_directions
+    cosine, of_random = (known.get(name, math.nan) for name in ("cosine", "random_cosine"))
+    if math.isfinite(cosine):
+        beside = "; random directions with entries of these sizes have about -{0:.2g} or {0:.2g}"
         yield (
-            f"cosine of the two directions: {cosine:.2g}; of random ones among {n:,} weights "
-            f"about {expected:.2g} either way"
+            f"cosine of the two directions: {cosine:.2g}"
+            f"{beside.format(of_random) if math.isfinite(of_random) else ''}"
         )
 
 
@@ -150,7 +150,7 @@ def _numbers(surface: Surface, name: str) -> Iterator[str]:
     if share is not None:
         height = sharpness.convex_height(alpha, beta, loss)
         lowest = "" if height is None else f", the lowest of them at {rounded_text(height, 4)}"
-        yield f"not convex at {share:.0%} of the inner points{lowest}"
+        yield f"not convex at {100 * share:.0f} % of the inner points{lowest}"
     if surface.is_line:
         axis = alpha if surface.shape[1] == 1 else beta
         rise = sharpness.barrier(axis, loss.ravel())
@@ -360,7 +360,8 @@ def _check_plateau(error: np.ndarray) -> Iterator[str]:
     share = float(np.mean(finite > finite.max() - PLATEAU))
     if share > DESERT:
         yield (
-            f"saturated: at {share:.0%} of the points the error is about {finite.max():.0f} %, "
+            f"saturated: at {100 * share:.0f} % of the points the error is about "
+            f"{finite.max():.0f} %, "
             f"that of guessing; a smaller range shows more of the basin"
         )
 

@@ -83,6 +83,8 @@ def test_processes_that_mpi_does_not_join(told, n_ranks, words):
 )
 def test_a_task_of_srun_itself(told, expected):
     assert launcher.started_by_srun(told) == expected
+    assert ("--cpus-per-task" in launcher.way_to_more_cores(told)) == expected
+    assert ("mpirun" in launcher.way_to_more_cores(told)) != expected
 
 
 def test_a_launcher_is_known_by_what_it_tells_its_ranks(monkeypatch):

@@ -122,6 +122,27 @@ def test_norm_and_cosine():
     assert math.isnan(directions.cosine(first, {}))
 
 
+@pytest.mark.parametrize("normalize", ["none", "filter"])
+def test_how_large_the_cosine_of_random_directions_is(normalize):
+    """Oracle: the mean over 400 pairs of directions, for filters of unequal norms and sizes."""
+    generator = np.random.default_rng(0)
+    sizes = {"first": (16, 9, 5.0), "last": (10, 64, 1.0)}
+    center = {
+        name: (size * generator.standard_normal((n, k))).astype(np.float32)
+        for name, (n, k, size) in sizes.items()
+    }
+    pairs = [
+        [random(center, seed=seed, axis=axis, normalize=normalize) for axis in ("alpha", "beta")]
+        for seed in range(400)
+    ]
+    mean = np.mean([abs(directions.cosine(*pair)) for pair in pairs])
+    told = [directions.random_cosine(*pair) for pair in pairs[:5]]
+    assert told == pytest.approx([mean] * 5, rel=0.15)
+    if normalize == "filter":  # more than the paper's value for directions that are not normalised
+        assert mean > 1.5 * np.sqrt(2 / (np.pi * (16 * 9 + 10 * 64)))
+    assert math.isnan(directions.random_cosine(pairs[0][0], {}))
+
+
 def test_a_network_inside_others_has_the_same_direction(network):
     def drawn(outer):
         state = {name: value.detach().numpy() for name, value in outer.named_parameters()}

@@ -212,7 +212,7 @@ DOCUMENTED = {
 # is no curve.
 OF_OTHERS = {
     "surface": {"provenance@curve"},
-    "plane": {"directions@only", "directions@n_moved"},
+    "plane": {"directions@only", "directions@n_moved", "directions@random_cosine"},
     "ensemble": attributes(
         "",
         {"end_sha256", "kind", "bends", "free_ends", "optimizer", "lr_drops", "l1", "l2"}

@@ -136,6 +136,14 @@ def test_every_line_of_the_pages_is_run_or_known_not_to_be():
             assert line in commands_of(page) or re.match(left, line), f"{page}: {line}"
 
 
+def test_every_template_is_on_the_page_of_queues():
+    text = (DOCS / "how-to/queues.md").read_text()
+    found = [path for folder in ("slurm", "pbs", "lsf") for path in (ROOT / folder).iterdir()]
+    templates = [path for path in found if path.name != "run_ranks.sh"]  # they read this one
+    assert len(templates) > 10
+    assert [path.name for path in templates if f"(../../{name_of(path)})" not in text] == []
+
+
 def test_tutorials_have_tests_of_their_own():
     tested = (ROOT / "tests/documentation").glob("test_*.py")
     words = "".join(path.read_text() for path in tested)

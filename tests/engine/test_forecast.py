@@ -50,9 +50,21 @@ def test_short_points_are_measured_for_a_shorter_time():
 @pytest.mark.parametrize(
     ("precision", "rates", "limit"),
     [
-        ("fp32", MachineRates(1e9, 1e9), "limited by matrix products: 100 s a point"),
-        ("fp32", MachineRates(1e9, 1e7), "limited by memory traffic: 400 s a point"),
-        ("bf16", MachineRates(1e9, 1e7), "limited by memory traffic: 200 s a point"),
+        (
+            "fp32",
+            MachineRates(1e9, 1e9),
+            "at full speed, matrix products alone would take 100 s a point",
+        ),
+        (
+            "fp32",
+            MachineRates(1e9, 1e7),
+            "at full speed, memory traffic alone would take 400 s a point",
+        ),
+        (
+            "bf16",
+            MachineRates(1e9, 1e7),
+            "at full speed, memory traffic alone would take 200 s a point",
+        ),
         ("fp32", MachineRates(1e7, 1e9), "10,000 s a point, as measured while other jobs disturb"),
     ],
 )
@@ -64,7 +76,7 @@ def test_the_words(precision, rates, limit):
     assert "200 images/s per rank, 500 s per point of 100,000 images" in words
     assert words.endswith("2 x 2 points on 2 ranks: about 16 min 40 s")
     share = 1e6 / rates.operations_per_s / 0.005
-    assert f"arithmetic: {share:.0%} of the matrix products" in words
+    assert f"arithmetic: {100 * share:.0f} % of the matrix products" in words
 
 
 def test_a_run_with_a_tolerance_takes_a_part_of_the_time():

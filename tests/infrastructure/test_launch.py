@@ -318,7 +318,7 @@ def test_local_computes_a_surface_on_every_core(
         LOCAL, "surface", *surface, "--out=here.h5", env=workstation | {"N_GPUS": "0"}, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    n_ranks = int(re.search(r"^local: (\d+) ranks, one on each core$", done.stderr, re.M)[1])
+    n_ranks = int(re.search(r"^local: (\d+) ranks?, one on each core$", done.stderr, re.M)[1])
     assert 1 <= n_ranks <= len(CORES)
     assert f"{n_ranks} rank" in done.stdout
     alone(["landscape_mpi.surface", *surface, f"--out={tmp_path}/one.h5"], check=True)
@@ -336,8 +336,8 @@ REFUSED = ("surface", "--model=resnet8", "--data=digits", "--x=0", "--limit=0", 
         ({}, (), "4 ranks, one on each GPU"),
         ({"CUDA_VISIBLE_DEVICES": "0,2,3"}, (), "3 ranks, one on each GPU"),
         ({"RANKS": "2"}, (), "2 ranks, as RANKS requests"),
-        ({}, ("--device=cpu",), "ranks, one on each core"),
-        ({}, ("--device", "cpu"), "ranks, one on each core"),
+        ({}, ("--device=cpu",), ", one on each core"),
+        ({}, ("--device", "cpu"), ", one on each core"),
     ],
 )
 def test_local_counts_ranks(

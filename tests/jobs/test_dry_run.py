@@ -75,7 +75,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(n_ranks, tmp_path, on_
     assert lines[5].startswith(f"memory: {n_bytes / 1000:.3g} kB on each node")
     assert lines[6].startswith(f"file: {out}, ")
     assert lines[6].endswith(", new")
-    assert lines[7].startswith(f"ranks: {n_ranks} on {n_ranks} x ")
+    assert lines[7].startswith(f"ranks: {n_ranks}, {n_ranks} on ")
     assert "3 x 2 points on" in done.stdout  # the estimate
     if n_ranks == 1:
         on_ranks(1, argv, cwd=tmp_path, check=True)
@@ -133,3 +133,11 @@ def test_a_dry_run_says_what_filters_are_and_what_stays(n_ranks, tmp_path, on_ra
     lines = on_ranks(n_ranks, [*argv, "--normalize=layer", "--ignore=none"], cwd=tmp_path).stdout
     assert "filters:" not in lines
     assert "kept as normalisation" not in lines
+
+
+def test_an_option_that_was_not_passed_is_not_among_the_directions(on_ranks, tmp_path):
+    argv = ["landscape_mpi.surface", "--model=dry_net:build", "--data=digits", "--limit=60"]
+    (tmp_path / "dry_net.py").write_text(NETWORK)
+    options = ["--x=-1:1:3", f"--out={tmp_path}/x.h5", "--dry-run"]
+    said = on_ranks(1, [*argv, *options], cwd=tmp_path, check=True).stdout
+    assert "directions: random, seed 1, normalize filter, ignore bias,bn; norm " in said

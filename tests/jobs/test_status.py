@@ -66,7 +66,7 @@ def test_a_run_that_goes_on(path):
         "run 2, 2026-11-21 12:00:00 UTC: running, or killed; 8 points, 10 s a point, "
         "1 min 20 s left",
         # the ranks were busy for 4 s and 12 s
-        "2 ranks on 1 x n1, 1 x n2: 2 x H200; balance 1.50",
+        "2 ranks, 1 on n1, 1 on n2: 2 x H200; balance 1.50",
     ]
 
 
@@ -78,7 +78,7 @@ def test_a_run_that_ended(path):
     assert lines[2] == (
         "run 2, 2026-11-21 12:00:00 UTC to 2026-11-21 12:00:04 UTC: complete; 16 points, 4 points/s"
     )
-    assert lines[3].startswith("1 rank on ")
+    assert lines[3].startswith("1 rank, ")
 
 
 def test_a_run_without_a_round(path):
@@ -155,7 +155,7 @@ def test_the_command_beside_a_running_job(tmp_path, start_mpiexec):
     done = run_status("--status", out)
     assert done.returncode == 0, done.stderr
     assert re.search(r": slow:build on digits, 999 x 1 points\n\d+ of 999 points done", done.stdout)
-    assert re.search(r"running, or killed; \d+ points, .* left\n2 ranks on 2 x ", done.stdout)
+    assert re.search(r"running, or killed; \d+ points, .* left\n2 ranks, 2 on ", done.stdout)
     for pid in processes_running(out):
         os.kill(pid, signal.SIGTERM)
     job.communicate(timeout=60)

@@ -16,6 +16,7 @@ from landscape_mpi.engine.rank_settings import summarize_ranks
 from landscape_mpi.engine.sampling.order import least_samples
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.store.creation import n_bytes_of
+from landscape_mpi.store.status import on_hosts
 
 
 def say_run(
@@ -44,7 +45,7 @@ def say_run(
         f"loss: {subject.loss_words}",
         f"memory: {_size(inputs.n_bytes)} on each node for weights, directions and samples",
         f"file: {plan.out}, {_size(n_bytes_of(root.content))}, {'resumed' if is_there else 'new'}",
-        f"ranks: {rank_summary.n_ranks} on {rank_summary.hosts}, {rank_summary.devices}; "
+        f"ranks: {rank_summary.n_ranks}, {on_hosts(rank_summary.hosts)}: {rank_summary.devices}; "
         f"{setting.precision}, batch {setting.batch}",
     )
     print("\n".join(lines), flush=True)
@@ -97,10 +98,8 @@ def _directions(root: RootInputs) -> str:
     said = root.content.attributes["directions"]
     how = str(said["source"])
     if "seed" in said:
-        how += (
-            f", seed {said['seed']}, normalize {said['normalize']}, ignore {said['ignore']}, "
-            f"only {said['only']}"
-        )
+        how += f", seed {said['seed']}, normalize {said['normalize']}, ignore {said['ignore']}"
+        how += "" if said["only"] == "none" else f", only {said['only']}"
     return (
         f"{how}; norm {said['norm_alpha']:.4g} along alpha, {said['norm_beta']:.4g} along beta, "
         f"cosine {said['cosine']:.2g}"

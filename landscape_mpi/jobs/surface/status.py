@@ -7,7 +7,7 @@ from pathlib import Path
 
 from landscape_mpi.cluster.duration import describe_duration
 from landscape_mpi.engine.grid import coarse_to_fine
-from landscape_mpi.store.status import Run, Status, read_status
+from landscape_mpi.store.status import Run, Status, on_hosts, read_status
 
 
 def say_status(path: Path) -> int:
@@ -62,7 +62,8 @@ def _run_lines(status: Status, run: Run) -> list[str]:
     shown = f"; balance {balance:.2f}" if balance is not None else ""
     return [
         f"run {run.number}, {span}: {_progress(status, run)}",
-        f"{run.n_ranks} rank{'' if run.n_ranks == 1 else 's'} on {run.hosts}: {run.devices}{shown}",
+        f"{run.n_ranks} rank{'' if run.n_ranks == 1 else 's'}, {on_hosts(run.hosts)}: "
+        f"{run.devices}{shown}",
     ]
 
 

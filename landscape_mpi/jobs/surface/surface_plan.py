@@ -302,6 +302,7 @@ def _describe_directions(found: PlaneDirections) -> Attributes:
         "norm_alpha": directions.norm(vectors["alpha"]),
         "norm_beta": directions.norm(vectors["beta"]),
         "cosine": directions.cosine(vectors["alpha"], vectors["beta"]),
+        "random_cosine": directions.random_cosine(vectors["alpha"], vectors["beta"]),
         "n_moved": directions.n_moved(*vectors.values()),
     }
     if found.shaping is not None:
