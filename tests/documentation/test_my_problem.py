@@ -65,7 +65,7 @@ def trained(folder, weights):
 
 
 def test_the_page_has_what_is_tested():
-    in_python = {"rings.py", "smooth_rings.py", "look.py"}
+    in_python = {"rings.py", "smooth_rings.py", "look.py", "trained_physics.py"}
     recipes = {f"{name}.py" for name in LOOPS}
     assert set(FILES) == in_python | {"my_problem.py"} | recipes
     assert len(COMMANDS) == 3
@@ -345,6 +345,18 @@ def test_a_recipe_gives_the_values_of_a_plain_loop(name, folder):
         for quantity, value in LOOPS[name](network, data).items():
             found = surface.values[f"train_{quantity}"][place]
             assert found == pytest.approx(value, rel=1e-12 if exact else 1e-5), (place, quantity)
+
+
+def test_a_trained_physics_informed_network_in_a_notebook(folder, capsys):
+    made = run_script("trained_physics.py", folder)
+    network, batch = made["network"], made["batch"]
+    expected = physics(network, [batch])["loss"]
+    assert expected < 1e-3  # it has learned
+    surface = made["surface"]
+    assert surface.values["train_loss"][surface.center] == pytest.approx(expected, rel=1e-9)
+    told = re.findall(r"^(?:center|training): (\S+)$", capsys.readouterr().out, re.M)
+    assert float(told[0]) == pytest.approx(float(told[1]), rel=1e-12)
+    assert (folder / "physics.png").stat().st_size > 10_000
 
 
 # Refusals.
