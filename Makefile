@@ -83,7 +83,7 @@ bench-writes: setup  ## how long rounds take to write: docs/explanation/writes.m
 scaling: setup  ## simulate runs on up to 4,096 ranks: examples/scaling.md
 	$(PYTHON) examples/scaling.py
 
-tables: setup  ## write the tables of networks, data sets, fields and so on into docs/
+tables: setup  ## write the tables of networks, data sets and so on, and the commands' pages, into docs/
 	$(PYTHON) docs/tables.py
 
 docs: setup  ## build the documentation: build/site/index.html

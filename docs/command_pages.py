@@ -8,11 +8,29 @@ import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from landscape_mpi.__main__ import COMMANDS
 from landscape_mpi.command import CommandParser
 
+DOCS = Path(__file__).parent
+AT_WORK = {  # the page that shows the command at work
+    "surface": "how-to/surface.md",
+    "hessian": "how-to/curvature.md",
+    "sharpness": "how-to/surface.md",
+    "trajectory": "how-to/trajectories.md",
+    "curve": "how-to/curves.md",
+    "train": "how-to/training.md",
+    "ensemble": "how-to/ensembles.md",
+    "plot": "how-to/pictures.md",
+    "vtp": "how-to/meshes.md",
+    "report": "how-to/report.md",
+    "topology": "how-to/chaos.md",
+    "templates": "how-to/queues.md",
+    "doctor": "how-to/trouble.md",
+    "bench": "explanation/speed.md",
+}
 HELP = "show this help message and exit"  # the option that each parser has
 TITLES = {"positional arguments": "Arguments"}
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
@@ -69,7 +87,7 @@ def command_pages() -> dict[str, str]:
 def page_of(command: str) -> str:
     """Return the page of a command, with its subcommands."""
     module = importlib.import_module(f"landscape_mpi.{command}")
-    parts = [f"# {command}", *described(parser_of(command))]
+    parts = [f"# {command}", *described(parser_of(command)), link_to_page(AT_WORK[command])]
     for name in getattr(module, "SUBCOMMANDS", {}):
         parser = parser_of(command, name)
         parts += [f"## {command} {name}", *described(parser), *options_of(parser, level=3)]
@@ -78,9 +96,16 @@ def page_of(command: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def link_to_page(page: str) -> str:
+    """Return a sentence with a link to a page of docs/, by its title."""
+    title = (DOCS / page).read_text().partition("\n")[0].removeprefix("# ")
+    return f"[{title}](../../{page}) shows the command at work."
+
+
 def described(parser: argparse.ArgumentParser) -> list[str]:
     """Return the text of a help page around its options, example command lines as blocks."""
     text = "\n\n".join(filter(None, [parser.description, parser.epilog]))
+    text = text.replace("\nexamples:\n", "\nExamples:\n")
     return [block(synopsis(parser)), *paragraphs(text)]
 
 
@@ -114,7 +139,7 @@ def is_code(line: str) -> bool:
 
 
 def options_of(parser: argparse.ArgumentParser, *, level: int) -> list[str]:
-    """Return the options of a parser: a heading for each group, a definition for each option."""
+    """Return the options of a parser: a heading for each group, a list entry for each option."""
     parts = []
     for group in parser._action_groups:
         hidden = (argparse.SUPPRESS, HELP)
@@ -122,16 +147,16 @@ def options_of(parser: argparse.ArgumentParser, *, level: int) -> list[str]:
         if actions:
             title = TITLES.get(group.title or "", group.title or "")
             parts.append(f"{'#' * level} {escaped(title[:1].upper() + title[1:])}")
-            parts += [definition(parser, action) for action in actions]
+            parts.append("\n".join(definition(parser, action) for action in actions))
     return parts
 
 
 def definition(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """Return an option with its values, and its help below."""
+    """Return an option with its values, and its help."""
     formatter = parser._get_formatter()
     shown = formatter._format_action_invocation(action)
     words = formatter._expand_help(action) if action.help else "Input file or folder."
-    return f"`{shown}`\n:   {escaped(words)}"
+    return f"- `{shown}`: {escaped(words)}"
 
 
 def block(text: str) -> str:

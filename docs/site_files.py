@@ -2,14 +2,12 @@
 
 - Pages of ``examples/``, CONTRIBUTING.md and CHANGELOG.md stay where they are, and so do the
   pictures, scripts and tables that any page links to; the site has them under the same names.
-- Reference pages of the commands come from the parsers of the commands.
 - Links are those that work in a checkout; here they become those that work in the site.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from posixpath import dirname, normpath, relpath
@@ -19,20 +17,14 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-sys.path[:0] = [str(ROOT), str(DOCS)]
-
-from command_pages import command_pages  # noqa: E402
-
 LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
 PAGES_ELSEWHERE = ("CONTRIBUTING.md", "CHANGELOG.md", "examples/*.md", "examples/*/*.md")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that lie elsewhere, what pages link to, and the pages of the commands."""
+    """Add the pages that lie elsewhere, and what pages link to."""
     for page in pages_elsewhere():
         files.append(file_in(page, config))
-    for name, text in command_pages().items():
-        files.append(File.generated(config, f"reference/commands/{name}.md", content=text))
     known = {file.src_uri for file in files}
     for page in [*DOCS.rglob("*.md"), *pages_elsewhere()]:
         for path, _ in linked_files(page):
@@ -67,8 +59,6 @@ def uri_of(path: Path) -> str:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turn the links of a page into those of the site."""
-    if page.file.abs_src_path is None:  # made here
-        return markdown
     source = Path(page.file.abs_src_path)
     targets = {link: uri_of(path) for path, link in linked_files(source)}
 

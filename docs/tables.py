@@ -1,16 +1,18 @@
-"""Write the tables of what the commands can name into the documentation.
+"""Write the tables of what the commands can name, and a page for each command, into docs/.
 
-    python docs/tables.py            # between their markers, in *.md and docs/
-    python docs/tables.py --check    # change nothing; status 1 if a table is not up to date
+    python docs/tables.py            # tables between their markers, in *.md and docs/
+    python docs/tables.py --check    # change nothing; status 1 if a page is not up to date
 
 Most tables come from landscape_mpi/registry.py and the modules that it names. The tables of fields
 come from landscape_mpi/store, and the table of extras from setup.cfg. A table stands between
-``<!-- table: NAME -->`` and ``<!-- end of table -->``.
+``<!-- table: NAME -->`` and ``<!-- end of table -->``. The pages of the commands come from the
+parsers of the commands (command_pages.py).
 """
 
 from __future__ import annotations
 
 import configparser
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+import landscape_mpi
+from landscape_mpi.jobs.live.computation import SurfaceOptions
+from landscape_mpi.jobs.live.curve_computation import CurveOptions
+from landscape_mpi.jobs.live.hessian_computation import HessianOptions
+from landscape_mpi.jobs.live.trajectory_projection import TrajectoryOptions
 from landscape_mpi.jobs.surface.plane_options import RUNNING_STATISTICS
 from landscape_mpi.jobs.training import run_folder
 from landscape_mpi.registry import DATA_SETS, NETWORKS, NORMALIZATIONS, PICTURES, QUANTITIES
@@ -35,6 +42,11 @@ from landscape_mpi.store.sampling_fields import sampling_fields as sampling_fiel
 from landscape_mpi.views import basins, ring_table, topology_table
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+
+from command_pages import command_pages  # noqa: E402
+
+COMMAND_PAGES = ROOT / "docs/reference/commands"
 BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -168,6 +180,24 @@ def ensemble_fields() -> str:
     return file_table(ensemble.FORMAT, ensemble.FORMAT_VERSION, described(named))
 
 
+def python_names() -> str:
+    """Return the table of the names of the package, each with the first line of its docstring."""
+    found = {name: inspect.getdoc(getattr(landscape_mpi, name)) for name in landscape_mpi.__all__}
+    rows = [(code(name), (text or "").partition("\n")[0]) for name, text in found.items()]
+    return table("name", "", rows=[(name, text.replace("``", "`")) for name, text in rows])
+
+
+def python_options(options: type) -> Callable[[], str]:
+    """Return the function that makes the table of a function's options, from their comments."""
+
+    def options_table() -> str:
+        lines = re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(options), re.M)
+        assert [name for name, _ in lines] == list(options.__annotations__)
+        return table("option", "(default)", rows=[(code(name), words) for name, words in lines])
+
+    return options_table
+
+
 def columns_of(columns: Mapping[str, str]) -> Callable[[], str]:
     """Return the function that makes the table of some columns."""
 
@@ -207,6 +237,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "quantities": quantities,
     "running_statistics": running_statistics,
     "extras": extras,
+    "python_names": python_names,
+    "surface_options": python_options(SurfaceOptions),
+    "hessian_options": python_options(HessianOptions),
+    "curve_options": python_options(CurveOptions),
+    "trajectory_options": python_options(TrajectoryOptions),
     "ensemble_fields": ensemble_fields,
     "weights_fields": weights_fields,
     "spectrum_fields": spectrum_fields,
@@ -244,20 +279,27 @@ def filled(text: str) -> str:
     return BETWEEN.sub(lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n\n{match[3]}", text)
 
 
-def pages() -> list[Path]:
-    """Return the pages that may have tables."""
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("**/*.md"))]
+def pages() -> dict[Path, str]:
+    """Return the text of each page that is generated, or that may have tables."""
+    found = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("**/*.md"))]
+    texts = {page: filled(page.read_text()) for page in found}
+    return texts | {COMMAND_PAGES / f"{name}.md": text for name, text in command_pages().items()}
 
 
 def main(arguments: list[str]) -> int:
-    """Write the tables, or check them; return the exit status."""
-    changed = [page for page in pages() if filled(page.read_text()) != page.read_text()]
+    """Write the pages, or check them; return the exit status."""
+    changed = {
+        page: text
+        for page, text in pages().items()
+        if not page.exists() or page.read_text() != text
+    }
     if arguments == ["--check"]:
         for page in changed:
-            print(f"{page}: its tables are not up to date. Run make tables.")
+            print(f"{page}: is not up to date. Run make tables.")
         return 1 if changed else 0
-    for page in changed:
-        page.write_text(filled(page.read_text()))
+    COMMAND_PAGES.mkdir(exist_ok=True)
+    for page, text in changed.items():
+        page.write_text(text)
         print(page)
     return 0
 

@@ -148,7 +148,7 @@ def test_a_table_that_differs_is_found_and_mended(tmp_path, monkeypatch, capsys)
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- table: pictures -->\n| old |\n<!-- end of table -->\nb\n")
     assert script.main(["--check"]) == 1
-    assert capsys.readouterr().out.startswith(f"{page}: its tables are not up to date. ")
+    assert capsys.readouterr().out.startswith(f"{page}: is not up to date. ")
     assert script.main([]) == 0
     assert script.main(["--check"]) == 0
     mended = page.read_text()

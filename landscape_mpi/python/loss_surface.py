@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class LossSurface:
-    """Hold the loss of a network on a line or a plane through weight space.
+    """The loss of a network on a line or a plane through weight space, as its file holds it.
 
     The values do not change after reading: if a job is still filling the file, the object has the
     values from the time of opening.

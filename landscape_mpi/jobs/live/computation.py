@@ -102,8 +102,7 @@ def compute_surface(
         out: File to write or to resume; None for a temporary file that exists as long as the
             result.
         progress: Show a bar.
-        options: See SurfaceOptions in landscape_mpi/jobs/live/computation.py, or
-            examples/my_problem.md.
+        options: Further options; docs/reference/python.md has a table of them.
 
     Raises:
         InputError: If an argument is not valid; the message says which one, and why.

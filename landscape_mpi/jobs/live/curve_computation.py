@@ -249,7 +249,7 @@ def train_curve(
         out: File of the curve to write or to resume; None for a temporary file that exists as long
             as the result.
         progress: Show a bar.
-        options: See CurveOptions.
+        options: Further options; docs/reference/python.md has a table of them.
 
     Raises:
         InputError: If an argument is not valid; the message says which one, and why.

@@ -85,7 +85,7 @@ def compute_hessian(
         data: Data of the surface; see compute_surface. The first of its training data are used.
         loss: Loss of the surface; see compute_surface.
         progress: Show a bar.
-        options: See HessianOptions.
+        options: Further options; docs/reference/python.md has a table of them.
 
     Returns:
         The surface with hessian_min, hessian_max and hessian_ratio among its values.

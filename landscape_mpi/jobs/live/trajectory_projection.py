@@ -67,7 +67,7 @@ def project_trajectory(
         checkpoints: Folder of a training, or its checkpoints in the order of training: files,
             state dicts or networks.
         out: File to write or replace; None for a temporary file that exists as long as the result.
-        options: See TrajectoryOptions.
+        options: Further options; docs/reference/python.md has a table of them.
 
     Raises:
         InputError: If an argument is not valid; the message says which one, and why.
