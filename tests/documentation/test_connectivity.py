@@ -75,7 +75,7 @@ def test_the_page_says_what_is_in_the_files(tmp_path, monkeypatch, capsys):
     assert f"polygonal chain**: the test error rises {rise:.2f} points" in text
     assert "| one | 5 s | 2 | `python -m x --out a` |" in text
     assert (tmp_path / "connectivity_digits-bezier_along.png").read_bytes() == b"picture"
-    assert "ensemble.sh`, 1.5 minutes.\n" in text
+    assert "`examples/ensemble.sh` took 1.5 minutes.\n" in text
     assert "\n| FGE ensemble | 5 |\n" in text
     assert (tmp_path / "connectivity_ensemble_digits.png").read_bytes() == b"rates"
     assert "(connectivity_ensemble_digits.png)" in text
