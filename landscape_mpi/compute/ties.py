@@ -170,13 +170,13 @@ def say_ties(network: nn.Module) -> Iterator[str]:
         groups.setdefault(memory_of(parameter), []).append(name)
     shared = [(names[0], name) for names in groups.values() for name in names[1:]]
     if shared:
-        yield f"{_pairs(shared)} share their memory: they are one weight and move together"
+        yield f"some parameters share their memory, so they move together: {_pairs(shared)}"
     alone = {names[0]: parameters[names[0]] for names in groups.values()}
     copies = list(_copies(alone))
     if copies:
         yield (
-            f"{_pairs(copies)} hold the same values but are separate parameters, so they move "
-            "independently. If they are tied in your network, build them as one Parameter"
+            "some parameters have the same values but are separate, so they move independently: "
+            f"{_pairs(copies)}. If they are tied in your network, build them as one Parameter"
         )
 
 

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from folders import ROOT
 
 from landscape_mpi.zoo.networks import build_network
 
@@ -339,6 +340,11 @@ def assert_refused(done, words, before, folder):
     assert done.stderr.count("error: ") == 1
     assert not re.search(r'File ".*/landscape_mpi/', done.stderr)  # a traceback is the user's
     assert listing(folder) == before
+
+
+def test_the_page_says_how_many_these_are():
+    page = (ROOT / "docs/explanation/exactness.md").read_text()
+    assert f"Each of {len(CASES)} bad inputs" in page
 
 
 @pytest.mark.parametrize("case", CASES)
