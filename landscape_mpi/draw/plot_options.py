@@ -137,7 +137,7 @@ def _add_what_is_drawn(group: argparse._ArgumentGroup) -> None:
         metavar="X",
         help="mark the minima, saddles and maxima of the grid on flat pictures, if their "
         "persistence is at least X, in the quantity's unit, or in decades on a logarithmic scale "
-        "(all without X); needs gudhi, see landscape_mpi.topology",
+        "(all without X); needs gudhi, as the command topology does",
     )
     group.add_argument(
         "--compare",

@@ -24,20 +24,18 @@ from landscape_mpi.store import schema
 
 SEAL = "provenance/seal"
 SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a separate checksum
-# Exceptions of h5py for a damaged file.
 SHA256 = "sha256"  # attribute of datasets that never change; missing in older files
-# Ways out for files other than surfaces, by their formats.
-WAYS_OUT = {
-    "landscape_mpi plane": "landscape_mpi.trajectory or landscape_mpi.curve plane",
-    "landscape_mpi spectrum": "landscape_mpi.hessian with --spectrum",
-    "landscape_mpi weights": "landscape_mpi.train with a new --run",
-    "landscape_mpi ensemble": "landscape_mpi.ensemble with a new --run",
-}
+# Exceptions of h5py for a damaged file.
 UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
-
-
-OTHER_WAY_OUT = "landscape_mpi.surface with --fresh or a new --out"
-REPAIR_WAY_OUT = "landscape_mpi.surface with --repair ({}), --fresh or a new --out"
+# What to repeat, by the format of a file that is not a surface.
+WAYS_OUT = {
+    "landscape_mpi plane": "the command trajectory or curve plane",
+    "landscape_mpi spectrum": "the command hessian with --spectrum",
+    "landscape_mpi weights": "the training with a new --run",
+    "landscape_mpi ensemble": "the command ensemble with a new --run",
+}
+OTHER_WAY_OUT = "the command of the surface with --fresh or a new --out"
+REPAIR_WAY_OUT = "the command of the surface with --repair ({}), --fresh or a new --out"
 
 
 class DamagedFileError(InputError):
@@ -47,7 +45,7 @@ class DamagedFileError(InputError):
         super().__init__(
             f"{path}: is damaged: {what}. A disk, a copy or another program caused this, and the "
             "rest of the file may also be wrong, so it is not changed. Use an earlier copy, or "
-            f"compute it again: {way_out}."
+            f"compute it again: repeat {way_out}."
         )
 
 
@@ -193,7 +191,7 @@ def check_points(file: h5py.File, path: Path) -> None:
             path,
             f"the eigenvalues at {len(differ)} of its points are not as they were written, the "
             f"first ones at [alpha, beta] = [{row}, {column}]",
-            way_out="landscape_mpi.hessian with --repair (these eigenvalues alone)",
+            way_out="the command hessian with --repair (these eigenvalues alone)",
         )
 
 

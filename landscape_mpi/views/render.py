@@ -56,7 +56,8 @@ def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = 
     """
     if not len(mesh.polygons):
         raise InputError(
-            f"{path}: the surface has no faces to render. Draw it with landscape_mpi.plot."
+            f"{path}: the surface has no faces to render. Draw it: python -m landscape_mpi.plot "
+            "FILE."
         )
     vtkObject.GlobalWarningDisplayOff()  # messages about missing screens
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)

@@ -63,7 +63,7 @@ def _check_surface(surface: Surface) -> None:
         raise InputError(
             f"--summary: {surface.path} holds the losses on lines from one solution to another, "
             "not around one. Run the command that wrote it again to print their rise, or draw the "
-            "file with landscape_mpi.plot."
+            f"file: python -m landscape_mpi.plot {surface.path}"
         )
 
 

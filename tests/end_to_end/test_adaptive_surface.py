@@ -259,7 +259,7 @@ def test_every_command_refuses_a_changed_check(name, one_rank, folder, tmp_path,
         told = on_ranks(1, [f"landscape_mpi.{command[0]}", *command[1:]], cwd=folder)
         assert told.returncode == 2, command
         assert told.stderr.count(words) == 1, told.stderr
-        assert "landscape_mpi.surface with --repair (makes these results again)" in told.stderr
+        assert "the command of the surface with --repair (makes these results again)" in told.stderr
     with pytest.raises(InputError, match="self-check"):
         open_surface(out)
 

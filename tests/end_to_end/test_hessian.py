@@ -299,7 +299,7 @@ def test_changed_eigenvalues_are_refused_and_computed_again(
         told = on_ranks(1, command, env=environment)
         assert told.returncode == 2, told.stderr
         assert told.stderr.count(words) == 1
-        assert "landscape_mpi.hessian with --repair (these eigenvalues alone)" in told.stderr
+        assert "repeat the command hessian with --repair (these eigenvalues alone)" in told.stderr
     done = on_ranks(2, [*argv, "--repair"], env=environment, check=True)
     again = "2 eigenvalue pairs are not as written, so this run recomputes [alpha, beta] = [1, 1], "
     assert f"{path}: {again}[3, 1]\n" in done.stdout

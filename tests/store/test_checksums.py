@@ -210,8 +210,8 @@ def test_any_byte_of_a_self_check(adaptive, tmp_path):
             words = problem_of(path, read_surface)
             assert "is damaged: the results of its self-check (check_error, check_estim" in words
             assert words.endswith(
-                "landscape_mpi.surface with --repair (makes these results again), --fresh or a "
-                "new --out."
+                "the command of the surface with --repair (makes these results again), --fresh "
+                "or a new --out."
             )
 
 

@@ -93,25 +93,25 @@ KINDS = {  # how a file is written, how it is read, and the command that makes i
     "surface": (
         lambda path: surface(path, marks=MARKS, path=trajectories()),
         read_surface,
-        "landscape_mpi.surface with --fresh or a new --out",
+        "the command of the surface with --fresh or a new --out",
     ),
     "curve in a surface": (
         lambda path: surface(path, path=curve(), vectors=VECTORS),
         lambda path: (read_surface(path), read_directions(path)),
-        "landscape_mpi.surface with --fresh or a new --out",
+        "the command of the surface with --fresh or a new --out",
     ),
     "plane": (
         lambda path: write_plane(path, PlaneContent(VECTORS, trajectories(), {})),
         lambda path: (path_of(path), read_directions(path)),
-        "landscape_mpi.trajectory or landscape_mpi.curve plane",
+        "the command trajectory or curve plane",
     ),
     "spectrum": (
         spectrum,
         lambda path: (read_spectrum(path), read_directions(path)),
-        "landscape_mpi.hessian with --spectrum",
+        "the command hessian with --spectrum",
     ),
-    "weights": (weights, read_weights, "landscape_mpi.train with a new --run"),
-    "ensemble": (ensemble, read_ensemble, "landscape_mpi.ensemble with a new --run"),
+    "weights": (weights, read_weights, "the training with a new --run"),
+    "ensemble": (ensemble, read_ensemble, "the command ensemble with a new --run"),
 }
 CHANGING = {"train_loss", "done", "seconds", "rank", "checksum"}
 NUMBERS = {"checkpoint", "component", "bend", "bin", "edge", "side"}  # of rows; not read
@@ -153,7 +153,7 @@ def test_any_changed_dataset_is_refused(kind, tmp_path):
             read(path)
         words = str(refused.value)
         assert words.startswith(f"{path}: is damaged: "), name
-        assert words.endswith(f"Use an earlier copy, or compute it again: {way_out}."), name
+        assert words.endswith(f"Use an earlier copy, or compute it again: repeat {way_out}."), name
         assert f"the values of {name} are not as they were written" in words
 
 

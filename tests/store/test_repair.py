@@ -66,7 +66,8 @@ def test_damaged_points_alone_are_computed_again(n_ranks, out, sound, folder, on
     assert refused.returncode == 2
     assert "2 of its 15 computed points are not as they were written" in refused.stderr
     assert (
-        "landscape_mpi.surface with --repair (these points alone), --fresh or a" in refused.stderr
+        "the command of the surface with --repair (these points alone), --fresh or a"
+        in refused.stderr
     )
     done = on_ranks(n_ranks, surface(out, "--repair"), cwd=folder, check=True)
     words = "2 points are not as written, so this run recomputes [alpha, beta] = [1, 1], [4, 2]"

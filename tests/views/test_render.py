@@ -175,5 +175,5 @@ def test_a_lid_hides_and_the_camera_looks_past_it(tmp_path):
 
 def test_a_line_is_for_plot(tmp_path):
     path = surface_files.write_surface(tmp_path / "l.h5", AXIS, [0.0], {"train_loss": AXIS})
-    with pytest.raises(InputError, match=r"has no faces to render. Draw it with landscape_mpi"):
+    with pytest.raises(InputError, match=r"has no faces to render. Draw it: python -m landscape"):
         vtp.main([str(path), f"--render={tmp_path / 'l.png'}"])
