@@ -1,12 +1,16 @@
 """The page on trouble: it has a row for every error message of the package and of its scripts.
 
 Oracle: the messages themselves, read from the source with their values replaced. A row names the
-words by which a user recognises a message, ``...`` for what differs from one to the next.
+words by which a user recognises a message, ``...`` for what differs from one to the next. The
+messages of other programs are provoked.
 """
 
 import ast
 import functools
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from folders import ROOT
@@ -175,3 +179,31 @@ def test_the_words_of_every_row_occur_in_a_message():
     texts = "\n".join([*known, *(text for _, text in (*messages(), *script_messages()))])
     unknown = [words for row in rows() for words in row if not pattern_of(words).search(texts)]
     assert unknown == []
+
+
+SECTION = "### Before the program starts\n"
+
+
+def output_of(*argv, **settings):
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, **settings)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+def is_open_mpi():
+    version = subprocess.run(["mpirun", "--version"], capture_output=True, text=True, check=False)
+    return "Open MPI" in version.stdout
+
+
+def test_messages_of_python_and_of_mpirun(tmp_path):
+    section = PAGE.read_text().partition(SECTION)[2].partition("\n### ")[0]
+    module, slots, root = re.findall(r'^\| "([^"]+)" \|', section, re.M)
+    isolated = [sys.executable, "-I", "-S", "-m", "landscape_mpi.surface"]
+    assert module in output_of(*isolated, cwd=tmp_path)
+    if not is_open_mpi():
+        pytest.skip("mpirun is not that of Open MPI, whose messages these are")
+    own = {key: value for key, value in os.environ.items() if not key.startswith("OMPI_")}
+    allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    assert slots in output_of("mpirun", "-n", "9999", "true", env=own | allowed)
+    if os.geteuid() == 0:
+        assert root in output_of("mpirun", "-n", "1", "true", env=own)
