@@ -22,7 +22,7 @@ main() {
     count_ranks "$@"
     local noun=ranks
     if [ "$n_ranks" = 1 ]; then noun=rank; fi
-    echo "local: $n_ranks $noun, $why" >&2
+    echo "local: starts $n_ranks $noun, $why" >&2
     # No binding by the launcher: bind_rank.sh knows where the GPUs are.
     exec "$mpiexec" --bind-to none -n "$n_ranks" "$here/bind_rank.sh" "$python" -m "landscape_mpi.$command" "$@"
 }
