@@ -164,6 +164,7 @@ def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
         InputError: If the file holds lines between solutions, or no finite value.
     """
     from landscape_mpi.views.choice import choose_quantities
+    from landscape_mpi.views.levels import ScaleRequest
     from landscape_mpi.views.panel import make_panel
     from landscape_mpi.views.series import split_repeats
     from landscape_mpi.views.topology import find_topology
@@ -175,7 +176,7 @@ def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
         )
     surface, (name,) = choose_quantities(surface, [options.quantity])
     kind = "log" if options.log else "linear"
-    panels = [make_panel(part, name, kind=kind) for part in split_repeats(surface)]
+    panels = [make_panel(part, name, ScaleRequest(kind)) for part in split_repeats(surface)]
     for number, panel in enumerate(panels, 1):
         where = f"{surface.path}: {name}" + (f", line {number}" if len(panels) > 1 else "")
         if panel.scale is None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from landscape_mpi.draw.labels import name_surfaces
-from landscape_mpi.draw.space_options import space_of
+from landscape_mpi.draw.space_options import scale_request_of, space_of
 from landscape_mpi.errors import InputError
 from landscape_mpi.options import file_path, number_above_0
 from landscape_mpi.output import check_output
@@ -95,10 +95,8 @@ def draw_film(surfaces: Sequence[Surface], options: argparse.Namespace) -> None:
         film = make_film(
             [surfaces[k] for k in order],
             *(options.quantity or [None]),
+            asked=scale_request_of(options),
             kind=options.kind[0],
-            scale=options.scale,
-            levels=options.levels,
-            ends=options.range or (None, None),
             smooth=options.smooth,
             space=space_of(options),
             seconds=options.seconds,

@@ -9,6 +9,7 @@ from landscape_mpi.options import camera_angles
 
 if TYPE_CHECKING:
     from landscape_mpi.views.camera import Camera
+    from landscape_mpi.views.levels import ScaleRequest
     from landscape_mpi.views.render_look import Look
     from landscape_mpi.views.space import Space
 
@@ -59,3 +60,10 @@ def space_of(options: argparse.Namespace) -> Space:
 
     ends = options.range or NO_ENDS
     return Space(options.scale, ends, camera_of(options), options.lid)
+
+
+def scale_request_of(options: argparse.Namespace) -> ScaleRequest:
+    """Return the requested scale from the options of plot."""
+    from landscape_mpi.views.levels import NO_ENDS, ScaleRequest
+
+    return ScaleRequest(options.scale, options.levels, options.range or NO_ENDS)

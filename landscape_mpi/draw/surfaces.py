@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from landscape_mpi.draw.folder import check_distinct, make_folder
 from landscape_mpi.draw.labels import name_surfaces
-from landscape_mpi.draw.space_options import space_of
+from landscape_mpi.draw.space_options import scale_request_of, space_of
 from landscape_mpi.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def plan_each(
     """Return for each surface its quantities and their pictures."""
     from landscape_mpi.views.pictures import make_panels, plan_pictures
 
-    scale, place = _scale_and_place(options)
-    panels = [make_panels(surface, options.quantity, **scale) for surface in surfaces]
+    scale, place = scale_request_of(options), _place_of(options)
+    panels = [make_panels(surface, options.quantity, scale) for surface in surfaces]
     panels = [_mark_critical(of_surface, options) for of_surface in panels]
     return panels, [plan_pictures(of_surface, **place) for of_surface in panels]
 
@@ -70,20 +70,17 @@ def plan_comparisons(
         plan_comparison,
     )
 
-    scale, place = _scale_and_place(options)
     check_comparable(surfaces)
-    rows = make_shared_panels(surfaces, options.quantity, **scale)
+    rows = make_shared_panels(surfaces, options.quantity, scale_request_of(options))
     rows = [_mark_critical(row, options) for row in rows]
     return [[panel for row in rows for panel in row]], [
-        plan_comparison(rows, heading=options.title, **place)
+        plan_comparison(rows, heading=options.title, **_place_of(options))
     ]
 
 
-def _scale_and_place(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    ends = options.range or (None, None)
-    scale = {"kind": options.scale, "levels": options.levels, "ends": ends}
+def _place_of(options: argparse.Namespace) -> dict[str, Any]:
     place = {"kinds": options.kind, "out_dir": options.out_dir, "suffix": options.format}
-    return scale, place | {"smooth": options.smooth, "space": space_of(options)}
+    return place | {"smooth": options.smooth, "space": space_of(options)}
 
 
 def _mark_critical(panels: list[Panel], options: argparse.Namespace) -> list[Panel]:

@@ -32,7 +32,7 @@ from landscape_mpi.views.grid import (
     make_grid,
     set_heads,
 )
-from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
+from landscape_mpi.views.levels import USUAL, Scale, ScaleRequest
 from landscape_mpi.views.line import MEASURES, draw_line_on, measure_of, share_heights
 from landscape_mpi.views.panel import Panel, make_panel
 from landscape_mpi.views.picture_kind import find_kind
@@ -93,10 +93,8 @@ def check_comparable(surfaces: Sequence[Surface]) -> None:
 def make_shared_panels(
     surfaces: Sequence[Surface],
     quantities: list[str] | None,
+    asked: ScaleRequest = USUAL,
     *,
-    kind: str | None = None,
-    levels: int | list[float] | None = None,
-    ends: Ends = NO_ENDS,
     option: str = "--compare",
 ) -> list[list[Panel]]:
     """Prepare the requested quantities, or, if None, all that the surfaces have in common.
@@ -104,9 +102,7 @@ def make_shared_panels(
     Args:
         surfaces: The surfaces.
         quantities: Names, and sums of names.
-        kind: Kind of scale, one of levels.SCALES; None for the usual one.
-        levels: About how many levels, or the levels themselves; None for the usual ones.
-        ends: Ends of the colours.
+        asked: The requested scale.
         option: The option that requested it, for messages.
 
     Returns:
@@ -121,9 +117,9 @@ def make_shared_panels(
         held = "; ".join(f"{surface.path} has {', '.join(surface.values)}" for surface in surfaces)
         raise InputError(f"{option}: the files have no quantity in common: {held}.")
     if surfaces[0].is_line:  # a line has no levels
-        levels = None
+        asked = replace(asked, levels=None)
     several = quantities is None or len(names) > 1
-    choose_scales = partial(scales_of, kind=kind, levels=levels, ends=ends, gives_way=several)
+    choose_scales = partial(scales_of, asked=asked, gives_way=several)
     return [_panels_of(surfaces, name, choose_scales, option) for name in names]
 
 

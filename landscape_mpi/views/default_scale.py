@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from landscape_mpi.views.guessing import guessing_loss
 from landscape_mpi.views.heights import Heights, end_at, start_of
 from landscape_mpi.views.levels import (
     NO_ENDS,
+    USUAL,
     Ends,
     Scale,
+    ScaleRequest,
     body_of,
     choose_threshold,
     give_way,
@@ -53,11 +55,9 @@ class DefaultScale:
 def scales_of(
     surfaces: Sequence[Surface],
     name: str,
+    asked: ScaleRequest = USUAL,
     *,
     where: str,
-    kind: str | None = None,
-    levels: int | list[float] | None = None,
-    ends: Ends = NO_ENDS,
     gives_way: bool = False,
 ) -> list[Scale | None]:
     """Return the scale of each surface; those that share one have the same object.
@@ -68,29 +68,33 @@ def scales_of(
     Args:
         surfaces: The surfaces as read; all have the quantity.
         name: Name of the quantity.
+        asked: The requested scale.
         where: Files and quantity, for messages.
-        kind: As for scale_of, like all others.
-        levels: About how many levels, or the levels themselves.
-        ends: Ends of the colours.
-        gives_way: Whether the options are for several quantities.
+        gives_way: Whether the request is for several quantities; see scale_of.
 
     Returns:
         A scale for each surface, None if no value is finite.
     """
-    asked: dict[str, Any] = {"where": where, "levels": levels}
-    whole = scale_of(surfaces, name, kind=kind, ends=ends, gives_way=gives_way, **asked)
-    if whole is None or whole.clipped is not None or isinstance(levels, list):
+    whole = scale_of(surfaces, name, asked, where=where, gives_way=gives_way)
+    if whole is None or whole.clipped is not None or asked.has_levels:
         return [whole] * len(surfaces)
     each = [_values_of(surface, name) for surface in surfaces]
     alone = _common_colors(each, whole.kind, whole.threshold).alone
     if not any(alone):
         return [whole] * len(surfaces)
-    asked |= {"kind": whole.kind, "threshold": whole.threshold, "notes": whole.notes}
+    choose = partial(
+        scale_of,
+        name=name,
+        asked=ScaleRequest(whole.kind, asked.levels),
+        where=where,
+        threshold=whole.threshold,
+        notes=whole.notes,
+    )
     sharing = [surface for surface, is_alone in zip(surfaces, alone, strict=True) if not is_alone]
     is_drawn = whole.kind != "log" or any((_values_of(s, name) > 0).any() for s in sharing)
-    shared = scale_of(sharing, name, **asked) if sharing and is_drawn else whole
+    shared = choose(sharing) if sharing and is_drawn else whole
     return [
-        scale_of([surface], name, **asked) if is_alone else shared
+        choose([surface]) if is_alone else shared
         for surface, is_alone in zip(surfaces, alone, strict=True)
     ]
 
@@ -104,11 +108,9 @@ def _common_colors(each: Sequence[np.ndarray], kind: str, threshold: float) -> C
 def scale_of(
     surfaces: Sequence[Surface],
     name: str,
+    asked: ScaleRequest = USUAL,
     *,
     where: str,
-    kind: str | None = None,
-    levels: int | list[float] | None = None,
-    ends: Ends = NO_ENDS,
     gives_way: bool = False,
     threshold: float | None = None,
     notes: Sequence[str] = (),
@@ -118,11 +120,9 @@ def scale_of(
     Args:
         surfaces: The surfaces as read; all have the quantity.
         name: Name of the quantity.
+        asked: The requested scale.
         where: Files and quantity, for messages.
-        kind: Kind of scale that was requested, one of levels.SCALES; None for the usual one.
-        levels: About how many levels, or the levels themselves; None for the usual ones.
-        ends: Ends of the colours; None for the usual ones.
-        gives_way: Whether the options are for several quantities. Then an option that does not suit
+        gives_way: Whether the request is for several quantities. Then an option that does not suit
             this one is replaced, and the notes of the scale say so; otherwise it is refused.
         threshold: Magnitude from which on a symmetric log scale is logarithmic; None for the usual.
         notes: Notes of the scale, beside those on options that were replaced.
@@ -136,20 +136,21 @@ def scale_of(
     if not finite.size:
         return None
     if gives_way:
-        kind, levels, ends, notes = give_way(finite, kind, levels, ends)
+        asked, notes = give_way(finite, asked)
+    kind, ends = asked.kind, asked.ends
     lines: tuple[float, ...] = ()
-    is_ours = kind is None and not isinstance(levels, list) and ends == NO_ENDS
+    is_ours = kind is None and not asked.has_levels and ends == NO_ENDS
     usual = default_scale(surfaces, name)
     threshold = threshold or usual.threshold
     if kind is None:
-        kind, ends, lines = _fill_in(usual, levels, ends)
-    if not lines and not isinstance(levels, list):
+        kind, ends, lines = _fill_in(usual, asked)
+    if not lines and not asked.has_levels:
         ends = _end_at_outliers(each, kind, threshold, ends)
     scale = make_scale(
         values,
         where=where,
         kind=kind,
-        levels=levels,
+        levels=asked.levels,
         ends=ends,
         usual=lines,
         threshold=threshold,
@@ -178,21 +179,19 @@ def _end_at_outliers(each: Sequence[np.ndarray], kind: str, threshold: float, en
     return low, high
 
 
-def _fill_in(
-    usual: DefaultScale, levels: int | list[float] | None, ends: Ends
-) -> tuple[str, Ends, tuple[float, ...]]:
-    """Return kind, ends and lines, from the usual scale where the options leave them open."""
-    low, high = ends
+def _fill_in(usual: DefaultScale, asked: ScaleRequest) -> tuple[str, Ends, tuple[float, ...]]:
+    """Return kind, ends and lines, from the usual scale where the request leaves them open."""
+    low, high = asked.ends
     if usual.top is None:
-        has_0 = any(end is not None and end <= 0 for end in ends)
-        return ("linear" if usual.kind == "log" and has_0 else usual.kind), (low, high), ()
-    if isinstance(levels, list):
-        return usual.kind, ends, ()
+        has_0 = any(end is not None and end <= 0 for end in asked.ends)
+        return ("linear" if usual.kind == "log" and has_0 else usual.kind), asked.ends, ()
+    if asked.has_levels:
+        return usual.kind, asked.ends, ()
     low = 0.0 if low is None else low
     if high is None and low < usual.top:
         high = usual.top
     lines = levels_to(high) if high is not None and low == 0 else []
-    return usual.kind, (low if high is not None else ends[0], high), tuple(lines)
+    return usual.kind, (low if high is not None else asked.ends[0], high), tuple(lines)
 
 
 def _with_some_lines(scale: Scale, finite: np.ndarray, where: str) -> Scale:

@@ -23,7 +23,7 @@ from landscape_mpi.views.compare import (
     make_shared_panels,
     shared_limits,
 )
-from landscape_mpi.views.levels import NO_ENDS, Ends
+from landscape_mpi.views.levels import USUAL, ScaleRequest
 from landscape_mpi.views.page import extent_of
 from landscape_mpi.views.panel import Panel, thin_panel
 from landscape_mpi.views.picture_kind import find_kind
@@ -92,10 +92,8 @@ def make_film(
     surfaces: Sequence[Surface],
     quantity: str | None,
     *,
+    asked: ScaleRequest = USUAL,
     kind: str = "surface",
-    scale: str | None = None,
-    levels: int | list[float] | None = None,
-    ends: Ends = NO_ENDS,
     smooth: int = 1,
     space: Space | None = None,
     seconds: float | None = None,
@@ -107,10 +105,8 @@ def make_film(
     Args:
         surfaces: Planes, in the order of the film.
         quantity: Name of the quantity; None for the first that all have.
+        asked: The requested scale.
         kind: One of registry.PICTURES.
-        scale: One of levels.SCALES; None for the usual one.
-        levels: About how many levels, or the levels themselves; None for the usual ones.
-        ends: Ends of the colours.
         smooth: Cells for each one computed, along an axis.
         space: View in three dimensions; None chooses all of it.
         seconds: Length of the film.
@@ -121,9 +117,7 @@ def make_film(
         InputError: If a surface lacks the quantity, or cannot be drawn in this way.
     """
     names = None if quantity is None else [quantity]
-    prepare = partial(
-        make_shared_panels, surfaces, kind=scale, levels=levels, ends=ends, option="--film"
-    )
+    prepare = partial(make_shared_panels, surfaces, asked=asked, option="--film")
     row = prepare(names)[0]
     if names is None:  # as if it were named, since a film has only one quantity
         row = prepare([row[0].name])[0]

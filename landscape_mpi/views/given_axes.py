@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from matplotlib import rcParams
 from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ from landscape_mpi.views.beside_axes import room_beside, settle_layout, sides_in
 from landscape_mpi.views.canvas import LONG_SIDE, Canvas
 from landscape_mpi.views.critical import with_critical
 from landscape_mpi.views.curve_profile import draw_curve_profile_on
-from landscape_mpi.views.levels import SCALES
+from landscape_mpi.views.levels import SCALES, ScaleRequest
 from landscape_mpi.views.line import MEASURES, draw_line_on, group_over_splits, measure_of
 from landscape_mpi.views.page import COLUMNS, SCREEN, Page, on_page
 from landscape_mpi.views.panel import Panel
@@ -171,13 +170,13 @@ def _panels_of(surface: Surface, look: Look) -> list[Panel]:
             f"{surface.path}: plot: a picture of a plane shows one quantity, but {len(names)} are "
             "named. Name one, and make axes for each."
         )
-    how: dict[str, Any] = {"kind": look.scale, "levels": levels}
-    panels = make_panels(surface, names, **how)
+    scale = ScaleRequest(look.scale, levels)
+    panels = make_panels(surface, names, scale)
     if asked is None:
         of_line = [panel for panel in panels if measure_of(panel.name) in MEASURES]
         panels = of_line if surface.is_line and of_line else panels[:1]
     # Nobody would read notes about replaced options here, so unsuitable options are refused.
-    return [make_panels(panel.surface, [panel.name], **how)[0] for panel in panels]
+    return [make_panels(panel.surface, [panel.name], scale)[0] for panel in panels]
 
 
 def _marked(panel: Panel, look: Look) -> Panel:

@@ -32,6 +32,23 @@ MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 Ticks = Callable[[float, float, int], np.ndarray]  # of low, high, and about how many
 Ends = tuple[float | None, float | None]  # ends of the colours; None for those of the values
 NO_ENDS: Ends = (None, None)
+
+
+@dataclass(frozen=True)
+class ScaleRequest:
+    """The requested parts of a scale; the usual ones replace those that are left open."""
+
+    kind: str | None = None  # one of SCALES
+    levels: int | list[float] | None = None  # about how many, or the levels themselves
+    ends: Ends = NO_ENDS  # of the colours
+
+    @property
+    def has_levels(self) -> bool:
+        """Say whether the levels themselves are given, not only their number."""
+        return isinstance(self.levels, list)
+
+
+USUAL = ScaleRequest()
 # A note on the scale of one of several quantities.
 OVER_ALL = "drawn over its whole range, because --range does not suit its values"
 
@@ -186,9 +203,7 @@ def _drawable(scale: Scale, levels: Sequence[float]) -> list[float]:
     return [level for level in levels if level > 0 or not scale.log]
 
 
-def give_way(
-    finite: np.ndarray, kind: str | None, levels: int | list[float] | None, ends: Ends
-) -> tuple[str | None, int | list[float] | None, Ends, list[str]]:
+def give_way(finite: np.ndarray, asked: ScaleRequest) -> tuple[ScaleRequest, list[str]]:
     """Replace the options for several quantities that do not suit the values of one of them.
 
     A symmetric scale replaces a log scale, levels of our choice replace given ones, and the
@@ -196,13 +211,12 @@ def give_way(
 
     Args:
         finite: The finite values.
-        kind: One of SCALES, or None.
-        levels: About how many levels, or the levels themselves, or None.
-        ends: Ends of the colours.
+        asked: The requested scale.
 
     Returns:
-        Kind, levels and ends, and notes about the options that were replaced.
+        The scale to request for these values, and notes about the options that were replaced.
     """
+    kind, levels, ends = asked.kind, asked.levels, asked.ends
     notes: list[str] = []
     if kind == "log" and finite.max() <= 0:
         kind = "symlog"
@@ -219,7 +233,7 @@ def give_way(
     ):
         ends = NO_ENDS
         notes.append(OVER_ALL)
-    return kind, levels, ends, notes
+    return ScaleRequest(kind, levels, ends), notes
 
 
 def _has_inside(finite: np.ndarray, levels: list[float]) -> bool:

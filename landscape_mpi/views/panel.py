@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from landscape_mpi.store.schema import HESSIAN, RATIO
 from landscape_mpi.views.camera import Camera
 from landscape_mpi.views.coarse import on_its_own_grid, thinned
 from landscape_mpi.views.default_scale import scale_of
-from landscape_mpi.views.levels import NO_ENDS, Ends, Scale
+from landscape_mpi.views.levels import USUAL, Scale, ScaleRequest
 from landscape_mpi.views.mesh_faces import Cells, connect
 
 if TYPE_CHECKING:
@@ -59,10 +59,8 @@ class Panel:
 def make_panel(
     surface: Surface,
     name: str,
+    asked: ScaleRequest = USUAL,
     *,
-    kind: str | None = None,
-    levels: int | list[float] | None = None,
-    ends: Ends = NO_ENDS,
     scale: Scale | None = None,
     is_one_of_several: bool = False,
 ) -> Panel:
@@ -71,11 +69,9 @@ def make_panel(
     Args:
         surface: The surface.
         name: Name of the quantity.
-        kind: Kind of scale, one of levels.SCALES; None for the usual one.
-        levels: About how many levels, or the levels themselves; None for the usual ones.
-        ends: Ends of the colours.
+        asked: The requested scale.
         scale: A scale that other surfaces share; None chooses one here.
-        is_one_of_several: Whether kind, levels and ends are meant for several quantities; see
+        is_one_of_several: Whether the request is for several quantities; see
             default_scale.scale_of.
     """
     surface = on_its_own_grid(surface, name)
@@ -86,8 +82,7 @@ def make_panel(
     where = f"{surface.path}: {name}"
     finite = np.isfinite(values)
     if scale is None:
-        asked: dict[str, Any] = {"kind": kind, "levels": levels, "ends": ends}
-        scale = scale_of([surface], name, where=where, gives_way=is_one_of_several, **asked)
+        scale = scale_of([surface], name, asked, where=where, gives_way=is_one_of_several)
     elif not finite.any():
         scale = None
     elif scale.log:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -18,7 +17,7 @@ from landscape_mpi.views.canvas import plain
 from landscape_mpi.views.choice import choose_quantities
 from landscape_mpi.views.curve_profile import draw_curve_profile
 from landscape_mpi.views.flat_pictures import draw_beside
-from landscape_mpi.views.levels import NO_ENDS, Ends
+from landscape_mpi.views.levels import USUAL, ScaleRequest
 from landscape_mpi.views.line import MEASURES, draw_line, measure_of
 from landscape_mpi.views.panel import Panel, make_panel, thin_panel
 from landscape_mpi.views.picture_kind import find_kind
@@ -40,12 +39,7 @@ class Picture:
 
 
 def make_panels(
-    surface: Surface,
-    quantities: list[str] | None,
-    *,
-    kind: str | None = None,
-    levels: int | list[float] | None = None,
-    ends: Ends = NO_ENDS,
+    surface: Surface, quantities: list[str] | None, asked: ScaleRequest = USUAL
 ) -> list[Panel]:
     """Prepare the requested quantities; see choose_quantities.
 
@@ -54,10 +48,9 @@ def make_panels(
     """
     surface, names = choose_quantities(surface, quantities)
     if surface.is_line:  # a line has no levels
-        levels = None
+        asked = replace(asked, levels=None)
     several = quantities is None or len(names) > 1
-    asked: dict[str, Any] = {"kind": kind, "levels": levels, "ends": ends}
-    return [make_panel(surface, name, is_one_of_several=several, **asked) for name in names]
+    return [make_panel(surface, name, asked, is_one_of_several=several) for name in names]
 
 
 def plan_pictures(

@@ -183,8 +183,9 @@ def test_the_picture_is_drawn_as_the_others_are(house, surfaces):
         "-c",
         "from landscape_mpi.registry import PICTURES\n"
         "from landscape_mpi.store.reader import read_surface\n"
+        "from landscape_mpi.views.levels import ScaleRequest\n"
         "from landscape_mpi.views.panel import make_panel\n"
-        "panel = make_panel(read_surface('rms.h5'), 'train_loss', kind='linear')\n"
+        "panel = make_panel(read_surface('rms.h5'), 'train_loss', ScaleRequest('linear'))\n"
         "figure = PICTURES['arrows'](panel)\n"
         "(quiver,) = [each for each in figure.axes[0].collections if hasattr(each, 'U')]\n"
         "print(*quiver.U.ravel())",

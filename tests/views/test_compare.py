@@ -24,6 +24,7 @@ from landscape_mpi.views.compare import (
     make_shared_panels,
     plan_comparison,
 )
+from landscape_mpi.views.levels import ScaleRequest
 from landscape_mpi.views.page import on_page, page_for
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.picture_kind import find_kind
@@ -55,7 +56,9 @@ def two(write):
 
 
 def panels_of(paths, **options):
-    return make_shared_panels([read_surface(path) for path in paths], None, **options)[0]
+    return make_shared_panels(
+        [read_surface(path) for path in paths], None, ScaleRequest(**options)
+    )[0]
 
 
 def planes(figure):
@@ -373,7 +376,7 @@ def test_the_bar_of_filled_contours_is_spaced_by_values(write):
 def test_lines_whose_ranges_differ_keep_an_axis_each(write):
     paths = [write("a", bowl, beta=[0.0]), write("b", lambda a, b: 1e5 * bowl(a, b), beta=[0.0])]
     paths.append(write("c", lambda a, b: 2 * bowl(a, b), beta=[0.0]))
-    rows = make_shared_panels([read_surface(path) for path in paths], None, kind="linear")
+    rows = make_shared_panels([read_surface(path) for path in paths], None, ScaleRequest("linear"))
     figure = draw_lines(rows)
     ends = [axes.get_ylim() for axes in figure.axes if axes.get_title()]
     assert ends[0] == ends[2]

@@ -13,6 +13,7 @@ from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.compare import draw_grid
 from landscape_mpi.views.critical import MAXIMUM, MINIMUM, SADDLE, with_critical
+from landscape_mpi.views.levels import ScaleRequest
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.smooth import smooth_panel
 
@@ -35,7 +36,9 @@ def panel_of(tmp_path):
     def make(values, beta=BETA, *, least=0.0, kind="linear", done=None, name="net"):
         path = tmp_path / f"{name}.h5"
         surface_files.write_surface(path, ALPHA, beta, {"train_loss": values}, done=done)
-        return with_critical(make_panel(read_surface(path), "train_loss", kind=kind), least)
+        return with_critical(
+            make_panel(read_surface(path), "train_loss", ScaleRequest(kind)), least
+        )
 
     return make
 

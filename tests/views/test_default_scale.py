@@ -8,6 +8,7 @@ from surface_files import write_surface
 
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.default_scale import default_scale, scale_of, scales_of
+from landscape_mpi.views.levels import ScaleRequest
 
 AXIS = np.linspace(-1, 1, 10)
 
@@ -131,6 +132,6 @@ def test_a_surface_that_lacks_the_quantity_does_not_count(surface_with):
 def test_a_logarithmic_scale_for_surfaces_apart_of_which_one_has_no_positive_value(surface_with):
     values = np.linspace(1, 3, 100).reshape(10, 10)
     surfaces = [surface_with(factor * values) for factor in (1e-12, 1e12, -1)]
-    scales = scales_of(surfaces, "train_loss", where="", kind="log")
+    scales = scales_of(surfaces, "train_loss", ScaleRequest("log"), where="")
     assert [scale.kind for scale in scales] == ["log"] * 3
     assert [scale.high for scale in scales[:2]] == pytest.approx([3e-12, 3e12])

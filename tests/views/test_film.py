@@ -20,6 +20,7 @@ from landscape_mpi import plot
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.film import make_film
+from landscape_mpi.views.levels import ScaleRequest
 
 AXIS = np.linspace(-1.0, 1.0, 9)
 
@@ -235,7 +236,7 @@ status = main([*sys.argv[1:], "--film=a.gif"])
 def test_a_scale_that_does_not_suit_the_film_is_refused_though_none_is_named(write):
     surface = read_surface(write("net", lambda a, b: -1 - a * a))
     with pytest.raises(InputError, match="--log needs positive values"):
-        make_film([surface], None, scale="log", fps=2)
+        make_film([surface], None, asked=ScaleRequest("log"), fps=2)
     values = {"train_gain": surface_files.plane(AXIS, AXIS, lambda a, b: -1 - a * a)}
     both = read_surface(write("both", lambda a, b: 1 + a * a, **values))
-    assert make_film([both], None, scale="log", fps=2).n_frames > 2
+    assert make_film([both], None, asked=ScaleRequest("log"), fps=2).n_frames > 2

@@ -21,6 +21,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.registry import PICTURES
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.canvas import CENTER, color_map, write_figure
+from landscape_mpi.views.levels import ScaleRequest
 from landscape_mpi.views.panel import make_panel, summarize
 from landscape_mpi.views.picture_kind import find_kind
 from landscape_mpi.views.pictures import make_panels, plan_pictures
@@ -36,7 +37,7 @@ def panel_of(tmp_path):
         values = {"train_loss": surface_files.plane(alpha, beta, function)}
         path = tmp_path / "net.h5"
         surface_files.write_surface(path, alpha, beta, values, done=done)
-        return make_panel(read_surface(path), "train_loss", **options)
+        return make_panel(read_surface(path), "train_loss", ScaleRequest(**options))
 
     return make
 
@@ -499,7 +500,7 @@ def chaos(a, b):
 def as_cross_entropy(panel_of, function, **options):
     """Return the panel of a loss whose file says that it is the cross-entropy of 10 classes."""
     known = replace(panel_of(function).surface, attributes={"n_classes": 10})
-    return make_panel(known, "train_loss", **options)
+    return make_panel(known, "train_loss", ScaleRequest(**options))
 
 
 @pytest.mark.parametrize("kind", ["contour", "filled", "heatmap"])

@@ -20,6 +20,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.compare import make_shared_panels
 from landscape_mpi.views.curve_colors import COLORS
+from landscape_mpi.views.levels import ScaleRequest
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.ring import RING, join_rings
 
@@ -49,7 +50,7 @@ def write(tmp_path):
 def panels_of():
     def make(*paths, kind="linear", **options):
         surfaces = [read_surface(path) for path in paths]
-        return make_shared_panels(surfaces, None, kind=kind, **options)[0]
+        return make_shared_panels(surfaces, None, ScaleRequest(kind, **options))[0]
 
     return make
 
@@ -343,7 +344,7 @@ def test_published_networks_are_told_apart(data_dir):
         pytest.skip("LANDSCAPE_DATA has no li2018/surfaces")
     paths = [folder / f"{name}.h5" for name in ("resnet56", "resnet56_noshort_201")]
     panels = make_shared_panels(
-        [read_surface(path) for path in paths], ["train_loss"], kind="linear"
+        [read_surface(path) for path in paths], ["train_loss"], ScaleRequest("linear")
     )[0]
     (axes, *_) = join_rings(panels).draw().axes
     (bowl_at, _), (chaos_at, _) = marks(axes)

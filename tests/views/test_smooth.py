@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError
 from landscape_mpi.registry import PICTURES
+from landscape_mpi.views.levels import ScaleRequest
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.pictures import panels_for
 from landscape_mpi.views.smooth import refine_axis, refine_heights, smooth_panel
@@ -25,7 +26,7 @@ def panel_of(tmp_path):
     def make(function, done=None, **options):
         values = {"train_loss": surface_files.plane(ALPHA, BETA, function)}
         surface = surface_files.surface_of(tmp_path / "n.h5", ALPHA, BETA, values, done=done)
-        return make_panel(surface, "train_loss", **options)
+        return make_panel(surface, "train_loss", ScaleRequest(**options))
 
     return make
 

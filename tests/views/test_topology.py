@@ -14,6 +14,7 @@ from libraries import needs_gudhi
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.levels import ScaleRequest
 from landscape_mpi.views.panel import make_panel
 from landscape_mpi.views.topology import (
     NONE,
@@ -38,7 +39,7 @@ def panel_of(tmp_path):
         beta = np.arange(values.shape[1]) if beta is None else beta
         path = tmp_path / "net.h5"
         surface_files.write_surface(path, alpha, beta, {"train_loss": values}, done=done)
-        return make_panel(read_surface(path), "train_loss", kind=kind)
+        return make_panel(read_surface(path), "train_loss", ScaleRequest(kind))
 
     return make
 

@@ -12,7 +12,7 @@ from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.common_heights import find_common
 from landscape_mpi.views.default_scale import DefaultScale, default_scale, scales_of
 from landscape_mpi.views.heights import Heights, choose_kind, end_at, start_of
-from landscape_mpi.views.levels import SCALES, Scale
+from landscape_mpi.views.levels import SCALES, Scale, ScaleRequest
 
 Packed = dict[str, Any]  # values that json can write
 AUTO = "auto"  # the scale of the page that the values choose
@@ -63,7 +63,7 @@ def _colors_of(surfaces: Sequence[Surface], name: str, kind: str | None) -> list
         return [None] * len(surfaces)
     if not surfaces:
         return []
-    scales = scales_of(surfaces, name, where=name, kind=kind)
+    scales = scales_of(surfaces, name, ScaleRequest(kind), where=name)
     numbers = [id(scale) for scale in scales]
     several = len(set(numbers)) > 1
     return [

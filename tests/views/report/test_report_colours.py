@@ -12,6 +12,7 @@ from landscape_mpi import report
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.compare import draw_grid, make_shared_panels
 from landscape_mpi.views.film import make_film
+from landscape_mpi.views.levels import ScaleRequest
 
 AXIS = np.linspace(-1, 1, 21)
 
@@ -52,7 +53,7 @@ def files_of(folder, family, name="hessian_min"):
 
 def drawn_by_plot(paths, kind=None):
     """Return ends of the colours and lines of each picture of a comparison, as values."""
-    (panels,) = make_shared_panels([read_surface(path) for path in paths], None, kind=kind)
+    (panels,) = make_shared_panels([read_surface(path) for path in paths], None, ScaleRequest(kind))
     figure = draw_grid(panels, "contour")
     found = []
     for panel, axes in zip(panels, [a for a in figure.axes if a.get_title()], strict=True):
