@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 
 from landscape_mpi.store.reader import open_beside_others
+from landscape_mpi.store.runs import are_sound
+from landscape_mpi.store.schema import RUN
 
 GROUP = "provenance"
 RUNS = "runs"
@@ -41,6 +43,7 @@ class Provenance:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     runs: tuple[RunRecord, ...] = ()
     point_seconds: float | None = None  # sum over all points of the time on their ranks, s
+    n_damaged_runs: int = 0  # rows of the table of runs that are left out
 
 
 def read_provenance(path: Path) -> Provenance:
@@ -54,12 +57,15 @@ def read_provenance(path: Path) -> Provenance:
         if not isinstance(group, h5py.Group):
             return Provenance()
         attributes = {name: _plain(value) for name, value in group.attrs.items()}
-        rows: Any = group[RUNS][()] if RUNS in group else ()
+        rows: Any = group[RUNS][()] if RUNS in group else np.zeros(0, RUN)
         seconds = file["seconds"][()] if "seconds" in file else np.empty(0)
         done = file["done"][()] == 1 if "done" in file else np.zeros(seconds.shape, bool)
     known = seconds[done & np.isfinite(seconds)] if seconds.shape == done.shape else seconds[:0]
-    runs = tuple(_record(row) for row in rows if row["started"])
-    return Provenance(attributes, runs, float(known.sum()) if known.any() else None)
+    taken = rows[rows["started"] != b""]
+    sound = are_sound(taken)
+    runs = tuple(_record(row) for row in taken[sound])
+    seconds_known = float(known.sum()) if known.any() else None
+    return Provenance(attributes, runs, seconds_known, int((~sound).sum()))
 
 
 def _record(row: Any) -> RunRecord:

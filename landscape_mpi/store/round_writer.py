@@ -36,6 +36,7 @@ from landscape_mpi.errors import UnwritableError
 from landscape_mpi.store import schema
 from landscape_mpi.store.checksums import checksum_of, place_columns, point_checksums
 from landscape_mpi.store.row_blocks import KnownRows, RowBlocks
+from landscape_mpi.store.runs import row_for
 
 
 class RoundWriter(ABC):
@@ -161,7 +162,8 @@ class RoundWriter(ABC):
         with writing(self._path):
             if self._comm.rank == 0:
                 # Values of a dataset that is there: no metadata changes, so one rank may.
-                self._datasets[f"provenance/{table}"][number] = run
+                dataset = self._datasets[f"provenance/{table}"]
+                dataset[number] = row_for(dataset.dtype, run)
             self._sync()
 
     def close(self) -> None:

@@ -165,5 +165,6 @@ RUN = np.dtype(
         ("writer", "S32"),  # store.writer.describe_writers
         ("command", "S2048"),
         ("user", "S64"),  # empty if the user hides it; older files without it stay valid
+        ("checksum", "u8"),  # of the row; 0 or missing in rows of older programs
     ]
 )

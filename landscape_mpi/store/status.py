@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from landscape_mpi.store.reader import Surface, read_surface
-from landscape_mpi.store.schema import ADAPTIVE, MAX_RUNS
+from landscape_mpi.store.runs import are_sound
+from landscape_mpi.store.schema import ADAPTIVE, MAX_RUNS, RUN
 
 
 def on_hosts(counted: str) -> str:
@@ -26,7 +27,7 @@ class Run:
     started: datetime
     ended: datetime | None  # None while it runs, and for ever if it was killed
     outcome: str  # empty if ended is None
-    n_points: int | None  # None if the table has lost some runs before it
+    n_points: int | None  # None if rows of runs before it are lost or damaged
     n_ranks: int
     devices: str
     hosts: str
@@ -38,9 +39,10 @@ class Status:
 
     surface: Surface
     last_write: datetime
-    run: Run | None  # the last one; None in files without a table of runs, or before the first
+    run: Run | None  # the last one; None before the first, or if no sound row describes it
     seconds: np.ndarray  # time of each point on its rank, s, float64 [n_alpha, n_beta]
     rank: np.ndarray  # int32 [n_alpha, n_beta]
+    n_damaged_runs: int = 0  # rows of the table of runs that are left out
 
     @property
     def n_done(self) -> int:
@@ -95,14 +97,16 @@ def read_status(path: Path) -> Status:
     surface = read_surface(path)
     with h5py.File(path, "r", locking=False) as file:
         known = {name: file[name][...] for name in ("seconds", "rank") if name in file}
-        runs = file["provenance/runs"][...] if "provenance/runs" in file else np.empty(0)
+        runs = file["provenance/runs"][...] if "provenance/runs" in file else np.zeros(0, RUN)
+    taken = runs[runs["started"] != b""]
     nothing = np.zeros(surface.shape)
     return Status(
         surface=surface,
         last_write=datetime.fromtimestamp(path.stat().st_mtime, UTC),
-        run=_last_run(runs, _n_computed(surface)),
+        run=_last_run(taken, _n_computed(surface)),
         seconds=known.get("seconds", nothing),
         rank=known.get("rank", nothing.astype(np.int32)),
+        n_damaged_runs=int((~are_sound(taken)).sum()),
     )
 
 
@@ -111,15 +115,16 @@ def _n_computed(surface: Surface) -> int:
     return int(surface.done.sum()) - n_interpolated
 
 
-def _last_run(runs: np.ndarray, n_done: int) -> Run | None:
-    taken = runs[runs["started"] != b""] if len(runs) else runs
-    if not len(taken):
+def _last_run(taken: np.ndarray, n_done: int) -> Run | None:
+    sound = are_sound(taken)
+    if not len(taken) or not sound[-1]:
         return None
     row = taken[-1]
     words = {name: row[name].decode() for name in ("started", "ended", "outcome")}
     n_points: int | None = int(row["points"])
     if not words["ended"]:  # entered only at its end
-        n_points = n_done - int(taken["points"][:-1].sum()) if len(taken) < MAX_RUNS else None
+        is_known = len(taken) < MAX_RUNS and sound.all()
+        n_points = n_done - int(taken["points"][:-1].sum()) if is_known else None
     return Run(
         number=len(taken),
         started=datetime.fromisoformat(words["started"]),

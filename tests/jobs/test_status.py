@@ -17,11 +17,15 @@ from mpi4py import MPI
 from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.surface.status import describe
+from landscape_mpi.store.checksums import seal
 from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.provenance import read_provenance
+from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.runs import make_row, settle_killed_run
-from landscape_mpi.store.schema import MAX_RUNS
+from landscape_mpi.store.schema import MAX_RUNS, RUN
 from landscape_mpi.store.status import read_status
 from landscape_mpi.store.writer import GatheringWriter
+from landscape_mpi.views.report.tables import provenance_table
 
 ORDER = coarse_to_fine(4, 5)
 STARTED = "2026-11-21T12:00:00+00:00"
@@ -131,6 +135,53 @@ def test_where_no_run_was_killed_or_nobody_knows_the_file_stays(path, runs):
     before = path.read_bytes()
     settle_killed_run(path)
     assert path.read_bytes() == before
+
+
+def changed_run(path, number, column, place=0):
+    """Change one bit of a row of the table of runs."""
+    with h5py.File(path) as file:
+        node = file["provenance/runs"]
+        begin = node.id.get_offset() + number * node.dtype.itemsize
+        begin += node.dtype.fields[column][1] + place
+    data = bytearray(path.read_bytes())
+    data[begin] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("column", ["started", "ended", "outcome", "points", "hosts", "checksum"])
+def test_a_changed_row_of_the_table_of_runs_is_left_out(column, path):
+    fill(path, 12, [FIRST, row()])
+    before = path.read_bytes()
+    changed_run(path, 1, column)
+    lines = describe(read_status(path), now=NOW).splitlines()
+    words = "1 row of the table of runs is damaged and left out; no value of the surface depends"
+    assert lines[2:] == [f"{words} on it"]
+    found = read_provenance(path)
+    assert [run.n_points for run in found.runs] == [4]
+    assert f"<p>{words} on it.</p>" in provenance_table(read_surface(path), found)
+    changed = path.read_bytes()
+    settle_killed_run(path)  # nobody knows how many points it computed
+    assert path.read_bytes() == changed
+    path.write_bytes(before)
+    changed_run(path, 0, column)
+    lines = describe(read_status(path), now=NOW).splitlines()
+    assert lines[2] == f"{words} on it"
+    assert lines[3].endswith("its rate is unknown, because the table of runs is damaged")
+
+
+def test_illegible_rows_of_older_versions_are_left_out(path):
+    """Their tables have no checksums."""
+    old = np.dtype([(name, RUN[name]) for name in RUN.names if name != "checksum"])
+    with h5py.File(path, "r+") as file:
+        del file["provenance/runs"]
+        file["provenance"].create_dataset("runs", data=np.zeros(MAX_RUNS, old))
+    seal(path)
+    fill(path, 12, [FIRST, row()])
+    assert len(describe(read_status(path), now=NOW).splitlines()) == 4
+    changed_run(path, 1, "started", place=4)  # the first hyphen of the date
+    lines = describe(read_status(path), now=NOW).splitlines()
+    assert lines[2].startswith("1 row of the table of runs is damaged")
+    assert [run.n_points for run in read_provenance(path).runs] == [4]
 
 
 COMMAND = (

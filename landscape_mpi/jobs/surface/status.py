@@ -7,6 +7,7 @@ from pathlib import Path
 
 from landscape_mpi.cluster.duration import describe_duration
 from landscape_mpi.engine.grid import coarse_to_fine
+from landscape_mpi.store.runs import describe_damaged
 from landscape_mpi.store.status import Run, Status, on_hosts, read_status
 
 
@@ -39,6 +40,8 @@ def describe(status: Status, *, now: datetime) -> str:
         lines.append(surface.interpolation.check_words)
     if surface.sampling is not None and status.n_done:
         lines.append(surface.sampling.words)
+    if status.n_damaged_runs:
+        lines.append(describe_damaged(status.n_damaged_runs))
     if status.run is not None:
         lines += _run_lines(status, status.run)
     return "\n".join(lines)
@@ -70,7 +73,8 @@ def _run_lines(status: Status, run: Run) -> list[str]:
 def _progress(status: Status, run: Run) -> str:
     outcome = run.outcome or "running, or killed"
     if run.n_points is None:
-        return f"{outcome}; its rate is unknown, because the table of runs is full"
+        why = "damaged" if status.n_damaged_runs else "full"
+        return f"{outcome}; its rate is unknown, because the table of runs is {why}"
     rate, n_left = status.points_per_s, status.surface.n_points - status.n_done
     if rate is None:
         return f"{outcome}; no round written yet"

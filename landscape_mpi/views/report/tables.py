@@ -11,6 +11,7 @@ import numpy as np
 
 from landscape_mpi.store.provenance import Provenance, RunRecord
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.store.runs import describe_damaged
 from landscape_mpi.views.canvas import name_of_data
 from landscape_mpi.views.number_text import rounded_text
 from landscape_mpi.views.summary import describe
@@ -132,6 +133,8 @@ def provenance_table(surface: Surface, provenance: Provenance) -> str:
         for name, value in rows
     )
     table = f"<table><tbody>{body}</tbody></table>"
+    if provenance.n_damaged_runs:
+        table += f"<p>{describe_damaged(provenance.n_damaged_runs)}.</p>"
     return table + (_runs_table(provenance.runs) if provenance.runs else "")
 
 
