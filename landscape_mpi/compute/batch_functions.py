@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.devices.cpu import CPU
-from landscape_mpi.errors import InputError, users_own
+from landscape_mpi.errors import InputError, UserCodeError, users_own
 from landscape_mpi.problem import BatchFunction
 
 WAY_OUT = (
@@ -34,9 +34,27 @@ def call(function: BatchFunction, network: nn.Module, batch: Any, where: str) ->
         InputError: If it returns neither losses nor a pair.
     """
     words = f"Problem: {function.name} raised on {where}"
-    with torch.no_grad(), users_own(words, library_too=True):
-        found = function.function(network, batch)
+    try:
+        with torch.no_grad(), users_own(words, library_too=True):
+            found = function.function(network, batch)
+    except UserCodeError as error:
+        if hint := _hint(error.__cause__, network):
+            raise UserCodeError(words + hint, error.__cause__) from error.__cause__  # type: ignore[arg-type]
+        raise
     return sum_and_count(found, f"Problem: {function.name} returned", where)
+
+
+def _hint(problem: BaseException | None, network: nn.Module) -> str:
+    """Return what a problem's function is called with, if that explains an exception."""
+    text = str(problem)
+    if isinstance(problem, RuntimeError) and "does not require grad" in text:
+        return (
+            ", where gradients are off (if it takes derivatives, let it turn them on: with "
+            "torch.enable_grad():)"
+        )
+    if isinstance(problem, TypeError) and type(network).__name__ in text:
+        return ", called with (network, batch), not with (outputs, targets)"
+    return ""
 
 
 def sum_and_count(found: Any, what: str, where: str) -> torch.Tensor:
@@ -51,6 +69,12 @@ def sum_and_count(found: Any, what: str, where: str) -> torch.Tensor:
         InputError: If the result is neither.
     """
     if type(found) in {tuple, list} and len(found) == 2:
+        if type(found) is list and _may_be_losses(found):
+            raise InputError(
+                f"{what} a list of 2 tensors for {where}, which may be the losses of two samples "
+                "or (sum, count). Return a tensor [n] of losses (torch.stack), or a tuple (sum, "
+                "count)."
+            )
         return torch.stack(_on_one_device([_number(part, what, where) for part in found]))
     if isinstance(found, torch.Tensor) and found.ndim == 1 and not found.is_complex():
         # Converted first: the bits of the sum then depend on the numbers, not on their layout.
@@ -63,6 +87,10 @@ def sum_and_count(found: Any, what: str, where: str) -> torch.Tensor:
             "over n, (mean * n, n)."
         )
     raise InputError(f"{what} {_described(found)} for {where}. {WAY_OUT}.")
+
+
+def _may_be_losses(found: Sequence[Any]) -> bool:
+    return all(isinstance(part, torch.Tensor) and part.is_floating_point() for part in found)
 
 
 def _number(part: Any, what: str, where: str) -> torch.Tensor:

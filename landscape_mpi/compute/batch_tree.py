@@ -27,6 +27,7 @@ from landscape_mpi.errors import InputError, in_one_line
 
 OfTensor = Callable[[torch.Tensor], torch.Tensor]
 COPIED = (dict, UserDict)  # types whose copies have their own items
+COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}  # by type of a part
 PLAIN = (type(None), str, bytes, bool, int, float, complex, np.generic, torch.dtype, torch.device)
 
 
@@ -58,7 +59,8 @@ def moved(tree: Any, device: str, dtype: torch.dtype | None = None) -> Any:
     Args:
         tree: The tree.
         device: Device of the new tensors.
-        dtype: Type of the new floating-point tensors; None to keep theirs.
+        dtype: Type of the new floating-point tensors, also of the parts of complex ones; None to
+            keep theirs.
     """
 
     def move(tensor: torch.Tensor) -> torch.Tensor:
@@ -67,7 +69,11 @@ def moved(tree: Any, device: str, dtype: torch.dtype | None = None) -> Any:
                 f"Problem: a batch holds a tensor {list(tensor.shape)} on the meta device, which "
                 "has no values. Return batches whose tensors have values."
             )
-        to = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        to = tensor.dtype
+        if dtype is not None and tensor.is_floating_point():
+            to = dtype
+        elif dtype is not None and tensor.is_complex():
+            to = COMPLEX.get(dtype, to)
         return _as_leaf(tensor.detach().to(device, to, copy=True), tensor)
 
     return mapped(tree, move)
@@ -270,7 +276,9 @@ def _put_together(structure: bytes, tensors: list[torch.Tensor]) -> Any:
 
 
 def _stored(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the numbers that a tensor stores; the values if it is sparse."""
+    """Return the numbers that a tensor stores; the values if it is sparse or nested."""
+    if tensor.is_nested:
+        return torch.cat([part.detach().reshape(-1) for part in tensor.unbind()])
     return tensor if tensor.layout == torch.strided else tensor.to_sparse_coo().coalesce().values()
 
 
@@ -309,6 +317,12 @@ def _pieces(tree: Any) -> Iterator[bytes]:
 
 
 def _bytes_of(tensor: torch.Tensor) -> Iterator[bytes]:
+    if tensor.is_nested:
+        parts = tensor.detach().unbind()
+        yield f"nested {len(parts)} {tensor.layout}:".encode()
+        for part in parts:
+            yield from _bytes_of(part)
+        return
     yield f"tensor {tensor.dtype} {tuple(tensor.shape)} {tensor.layout}:".encode()
     if tensor.layout != torch.strided:
         tensor = tensor.detach().to_sparse_coo().coalesce()

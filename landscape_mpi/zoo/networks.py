@@ -141,7 +141,7 @@ def try_network(
     except Exception as problem:  # the user's own network can raise any error
         raise UserCodeError(
             f"--model: {name} cannot take the {NOUNS[split.kind]} of {data.name}, a batch of "
-            f"{described(inputs)}",
+            f"{described(inputs)}{_hint(problem)}",
             problem,
         ) from problem
     finally:
@@ -153,6 +153,19 @@ def try_network(
             f"--model: {name} returns {a_kind(outputs)}, not a tensor. {way_out(outputs)}"
         )
     return outputs
+
+
+def _hint(problem: Exception) -> str:
+    """Return how a network is called, if that explains an exception."""
+    text = str(problem)
+    if isinstance(problem, TypeError) and "argument" in text and "forward()" in text:
+        return " (for other inputs than one tensor, write a problem: --problem)"
+    if isinstance(problem, RuntimeError) and ("Half" in text or "BFloat16" in text):
+        return (
+            " (its 16-bit weights become float32 here; let forward take the type of its weights, "
+            "or write a problem, which keeps all types: --problem)"
+        )
+    return ""
 
 
 def find_class_axis(
@@ -234,6 +247,8 @@ def _not_fitting(
             f" The targets have the shape {[n, *places]}: remove the axis of length 1 with "
             f"targets.squeeze({1 + list(places).index(1)})."
         )
+    if list(outputs.shape) == [n, *places]:
+        hint = " If the targets are one-hot, give class numbers: targets.argmax(1)."
     hint = hint or lost_axis(outputs, n)
     samples = sample_words(n, data.sample.kind)
     return (

@@ -71,7 +71,8 @@ def _take(where: str, given: Any) -> Split | UnreadSplit:
     if not hasattr(given, "__len__") or not hasattr(given, "__getitem__"):
         raise InputError(
             f"{where}: is {a_kind(given)}, neither a pair (inputs, targets) of arrays nor a "
-            f"Dataset with a length that gives (input, target) by number. {EXAMPLE}"
+            f"Dataset with a length that gives (input, target) by number. {EXAMPLE} A problem "
+            "(--problem) takes a DataLoader or anything that can be iterated over again."
         )
     return OwnDataset(where, given)
 

@@ -69,7 +69,10 @@ class OwnDataset:
         except Exception as problem:
             raise UserCodeError(f"{where} cannot be read", problem) from problem
         if not isinstance(sample, tuple | list) or len(sample) != 2:
-            raise InputError(f"{where} is {a_kind(sample)}, not a pair (input, target).")
+            raise InputError(
+                f"{where} is {a_kind(sample)}, not a pair (input, target). Return pairs, or write "
+                "a problem, whose loss takes batches of any kind: --problem."
+            )
         self._samples[number] = sample
         return sample
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -56,7 +57,8 @@ def call_function(option: str, spec: str, *, returns: str) -> Any:
     if isinstance(function, nn.Module):
         raise InputError(_not_a_function(option, spec, function, (), returns))
     try:
-        found = function()
+        with _without_options():
+            found = function()
         if inspect.iscoroutine(found):
             found.close()  # nothing will await it
         return found
@@ -131,7 +133,8 @@ def _import_module(option: str, asked: FunctionName) -> ModuleType:
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())
     try:
-        return importlib.import_module(name)
+        with _without_options():
+            return importlib.import_module(name)
     except ModuleNotFoundError as problem:
         if problem.name is None or not f"{name}.".startswith(f"{problem.name}."):
             raise _import_error(option, name, problem) from problem
@@ -140,6 +143,17 @@ def _import_module(option: str, asked: FunctionName) -> ModuleType:
         raise
     except BaseException as problem:
         raise _import_error(option, name, problem) from problem
+
+
+@contextlib.contextmanager
+def _without_options() -> Iterator[None]:
+    """Hide this command's options from the user's code, which may read its own when imported."""
+    kept = sys.argv
+    sys.argv = kept[:1]
+    try:
+        yield
+    finally:
+        sys.argv = kept
 
 
 def _import_error(option: str, name: str, problem: BaseException) -> UserCodeError:

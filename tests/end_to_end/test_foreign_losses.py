@@ -66,6 +66,23 @@ def test_the_axis_of_the_classes(name, axis, tmp_path):
     check_losses(case, tmp_path / "x.h5", None)
 
 
+def test_a_loss_that_changes_outputs_and_targets_in_place(tmp_path):
+    case = Case("targets:linear", loss="targets:in_place")
+    words, _ = command(case, tmp_path, tmp_path / "x.h5")
+    ended = run_alone(words)
+    assert ended.status == 0, ended.words
+    inputs, classes = found(case.data)()["train"]
+
+    def loss(outputs, classes):
+        return nn.functional.cross_entropy(-outputs, 2 - classes)
+
+    expected = plain_losses(tmp_path / "x.h5", targets.linear, (inputs, classes), loss)
+    with h5py.File(tmp_path / "x.h5") as file:
+        np.testing.assert_allclose(file["train_loss"], expected, rtol=CLOSE)
+        wrong = (targets.linear()(inputs).argmax(1) != classes).double().mean().item()
+        assert file["train_error"][1, 0] == pytest.approx(100 * wrong)  # at the center
+
+
 def test_a_loss_below_zero(tmp_path, on_ranks):
     case = Case("targets:density", NUMBERS, "targets:likelihood", trained=True)
     words, _ = command(case, tmp_path, tmp_path / "x.h5")

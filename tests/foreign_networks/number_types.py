@@ -104,3 +104,13 @@ class DoubleOut(nn.Module):
 
     def forward(self, rows):
         return self.body(rows).double().log_softmax(-1)
+
+
+class HalfInside(Lower):
+    """A part in float16, which forward knows."""
+
+    def __init__(self):
+        super().__init__(torch.float16)
+
+    def forward(self, rows):
+        return self.body(rows.half())

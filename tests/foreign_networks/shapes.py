@@ -154,3 +154,8 @@ class SqueezedAll(Pair):
 
     def forward(self, rows):
         return self.body(rows).squeeze()
+
+
+class ByKeyword(Pair):
+    def forward(self, *, rows):
+        return self.body(rows)

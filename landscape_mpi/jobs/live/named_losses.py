@@ -11,6 +11,7 @@ from torch import nn
 from landscape_mpi.compute.losses import CROSS_ENTROPY, FUNCTIONS, UNITS, Loss
 from landscape_mpi.errors import InputError, unknown_name
 from landscape_mpi.zoo.dataset import LEFT_OUT
+from landscape_mpi.zoo.networks import lost_axis
 
 OfBatch = Callable[[nn.Module, Any], tuple[torch.Tensor, torch.Tensor]]
 WAY_OUT = (
@@ -88,7 +89,7 @@ def _checked_axis(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> in
         why = why or "each target needs an output for each class"
     elif name == "mse" and not is_float:
         why = "targets are numbers of a floating-point type: y.float()"
-    elif outputs.numel() == targets.numel() and len(outputs) == len(targets):
+    elif outputs.numel() == targets.numel() and outputs.shape[:1] in {targets.shape[:1], ()}:
         return -1
     else:
         why = "each target needs one output"
@@ -96,6 +97,7 @@ def _checked_axis(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> in
         f"loss {name!r}: outputs {list(outputs.shape)} and targets {shape} of "
         f"{str(targets.dtype).removeprefix('torch.')} do not fit together: {why}. Correct one of "
         "the two, or pass your own loss, a function loss(network, batch)."
+        f"{lost_axis(outputs, targets.shape[0] if targets.ndim else 1)}"
     )
 
 
