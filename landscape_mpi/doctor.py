@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import landscape_mpi
 from landscape_mpi.cluster.guard import run_on_ranks
 from landscape_mpi.command import CommandParser
 from landscape_mpi.errors import EXIT_BAD_INPUT
@@ -54,12 +55,30 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
 
 def say_without_mpi(problem: Exception) -> int:
     """Print the findings if MPI cannot be started, and return the exit status."""
-    from landscape_mpi.engine.provenance import versions
-
-    print(f"versions    {versions()}")
-    print(f"wrong: MPI cannot be started here: {problem} Commands that run on ranks need mpi4py")
-    print("and an MPI library: make setup installs both, or load your cluster's MPI module.")
+    found = _versions()
+    print(f"versions    {found or f'landscape_mpi {landscape_mpi.__version__}, no torch'}")
+    why = str(problem).strip().rstrip(".")
+    print(f"wrong: MPI cannot be started here: {why}. Commands that run on ranks need mpi4py and")
+    print("an MPI library: make setup installs both, or load your cluster's MPI module.")
+    if found is None:
+        print("wrong: torch is not installed here. Commands that compute need it. Install it with")
+        print("pip install 'landscape_mpi[compute]'. plot, vtp and report do not need it.")
     return EXIT_BAD_INPUT
+
+
+def _versions() -> str | None:
+    """Return the versions of the packages of a run, or None without torch.
+
+    Raises:
+        ModuleNotFoundError: If another package is missing.
+    """
+    try:
+        from landscape_mpi.engine.provenance import versions
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        return None
+    return versions()
 
 
 if __name__ == "__main__":

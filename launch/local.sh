@@ -17,8 +17,8 @@ main() {
     if [ $# = 0 ]; then sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2 && exit 2; fi
     local command=$1
     shift
-    check_command "$command"
     find_python
+    check_command "$command"
     count_ranks "$@"
     local noun=ranks
     if [ "$n_ranks" = 1 ]; then noun=rank; fi
@@ -34,18 +34,18 @@ stop() {
 
 check_command() {
     local known
-    known=$(cd "$here/../landscape_mpi" && grep -l '^ *run_on_ranks(' ./*.py | sed 's|^\./||; s|\.py$||' | paste -sd' ')
+    known=$(cd "$package" && grep -l '^ *run_on_ranks(' ./*.py | sed 's|^\./||; s|\.py$||' | paste -sd' ')
     case " $known " in
         *" $1 "*) ;;
         *) stop "$1 is not a command that runs on ranks; these are: $known. Start any other with python -m landscape_mpi.NAME" ;;
     esac
 }
 
-# Sets python, and the mpiexec that goes with it: the one beside it if MPI came from PyPI.
+# Sets python, the folder of its landscape_mpi, and the mpiexec that goes with it: the one beside it if MPI came from PyPI.
 find_python() {
     local candidate
     for candidate in python "$here/../.venv/bin/python"; do
-        if python=$(command -v "$candidate") && "$python" -c 'import landscape_mpi, mpi4py' 2> /dev/null; then
+        if python=$(command -v "$candidate") && package=$("$python" -c "$find_package" 2> /dev/null); then
             mpiexec=$(dirname "$python")/mpiexec
             if [ ! -x "$mpiexec" ]; then mpiexec=mpiexec; fi
             command -v "$mpiexec" > /dev/null || stop "there is no mpiexec on PATH. Load the MPI for which mpi4py was built."
@@ -54,6 +54,8 @@ find_python() {
     done
     stop "no Python here has landscape_mpi and mpi4py. Run make setup, or activate the environment that has them."
 }
+
+readonly find_package='import os, landscape_mpi, mpi4py; print(os.path.dirname(landscape_mpi.__file__))'
 
 # Sets n_ranks and why.
 count_ranks() {

@@ -104,10 +104,11 @@ def test_the_installed_package_writes_the_scripts_of_jobs(elsewhere):
         ours = ROOT / place
         assert (folder / "jobs" / place).read_bytes() == ours.read_bytes()
         assert os.access(folder / "jobs" / place, os.X_OK) == os.access(ours, os.X_OK), place
-    missing = subprocess.run(
-        ["launch/local.sh"], cwd=folder / "jobs", capture_output=True, text=True
-    )
-    assert "launch/local.sh" in missing.stderr  # says how it is called
+    local = ["launch/local.sh", "plot"]  # which knows the commands of the installed package
+    env = os.environ | {"PYTHONPATH": str(folder / "site")}
+    refused = subprocess.run(local, cwd=folder / "jobs", env=env, capture_output=True, text=True)
+    assert refused.stderr.startswith("local: plot is not a command that runs on ranks; these are: ")
+    assert " surface " in refused.stderr
     assert elsewhere(["templates", "jobs"]).stdout == ""
 
 
@@ -173,6 +174,15 @@ def test_a_light_installation_names_the_extra(elsewhere, words, package, extra):
     assert package in done.stderr
     assert f"pip install 'landscape_mpi[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_of_a_light_installation(elsewhere):
+    done = elsewhere(["doctor"])
+    assert done.returncode == EXIT_BAD_INPUT
+    assert done.stdout.startswith("versions    landscape_mpi ")
+    assert "wrong: MPI cannot be started here: No module named 'mpi4py'. C" in done.stdout
+    assert "wrong: torch is not installed here." in done.stdout
+    assert done.stderr == ""
 
 
 def test_the_installed_package_computes_on_ranks(elsewhere, mpiexec):
