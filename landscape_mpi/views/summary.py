@@ -176,8 +176,8 @@ def _numbers_at_center(
     if fit is not None:
         curvatures = " and ".join(rounded_text(value, 4) for value in fit.eigenvalues)
         yield (
-            f"curvature {curvatures}{unit} per unit squared, of a quadratic through the points "
-            f"around it, which misses them by {rounded_text(fit.residual, 2)}{unit}"
+            f"curvature {curvatures}{unit} per unit squared; the fitted quadratic misses the "
+            f"points around the center by {rounded_text(fit.residual, 2)}{unit}"
         )
 
 

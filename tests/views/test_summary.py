@@ -37,8 +37,8 @@ def test_a_bowl(tmp_path):
     found = lines(tmp_path, plane(AXIS, AXIS, bowl))[1:]
     *fit, rounding = found.pop(6).rsplit(" ", 2)[:2]
     assert fit == [
-        "curvature 2 and 4 nat per unit squared, of a quadratic through the points around it, "
-        "which misses them by"
+        "curvature 2 and 4 nat per unit squared; the fitted quadratic misses the points around "
+        "the center by"
     ]
     assert float(rounding) < 1e-12
     assert found == [
@@ -101,7 +101,7 @@ def test_a_loss_below_0(tmp_path):
         f"loss goes below 0, so twice its value has no meaning): {reach[0]:.3g} along alpha, "
         f"{reach[1]:.3g} along beta",
     ]
-    assert found[6].startswith("curvature 2 and 4 per unit squared, of a quadratic through")
+    assert found[6].startswith("curvature 2 and 4 per unit squared; the fitted quadratic misses")
     assert "nat" not in " ".join(found)
     assert "%" not in " ".join(found[:6])
 
