@@ -318,7 +318,8 @@ def test_local_computes_a_surface_on_every_core(
         LOCAL, "surface", *surface, "--out=here.h5", env=workstation | {"N_GPUS": "0"}, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    n_ranks = int(re.search(r"^local: starts (\d+) ranks?, one on each core$", done.stderr, re.M)[1])
+    told = re.search(r"^local: starts (\d+) ranks?, one on each core$", done.stderr, re.M)
+    n_ranks = int(told[1])
     assert 1 <= n_ranks <= len(CORES)
     assert f"{n_ranks} rank" in done.stdout
     alone(["landscape_mpi.surface", *surface, f"--out={tmp_path}/one.h5"], check=True)
