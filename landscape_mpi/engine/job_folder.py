@@ -16,6 +16,7 @@ import torch
 
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import OutputLock, whole_file
+from landscape_mpi.zoo.weight_files import changed_record
 
 RESUME = "resume.pt"
 RESUME_VERSION = 1  # of its format; files without a version have this one
@@ -109,6 +110,8 @@ class JobFolder:
             InputError: If it belongs to another kind of run.
         """
         try:
+            if changed_record(self.path / RESUME) is not None:
+                return None
             content = torch.load(self.path / RESUME, weights_only=True, map_location="cpu")
             found = content["format"]
             version = content.get("format_version", RESUME_VERSION)

@@ -16,6 +16,7 @@ import torch
 from landscape_mpi.errors import InputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.zoo.checkpoint import Checkpoint, read_checkpoint, refuse_non_finite
+from landscape_mpi.zoo.weight_files import changed_record
 
 FORMAT = "landscape_mpi curve"
 FORMAT_VERSION = 1
@@ -76,7 +77,8 @@ def read_curve(path: Path) -> CurveFile:
     """Read a curve file.
 
     Raises:
-        InputError: If it is another kind of file, has another version, or holds NaN weights.
+        InputError: If it is another kind of file, has another version, is damaged, or holds NaN
+            weights.
     """
     checkpoint = read_checkpoint(path)
     stored = checkpoint.record
@@ -97,6 +99,12 @@ def read_curve(path: Path) -> CurveFile:
         raise InputError(
             f"{path}: is a curve, but has no {problem}, so it is damaged. Train the curve again."
         ) from problem
+    record = changed_record(path)
+    if record is not None:
+        raise InputError(
+            f"{path}: is damaged: its part {record} is not as it was written. A disk, a copy or "
+            "another program caused this. Use an earlier copy, or train the curve again."
+        )
     for point in content.points:
         refuse_non_finite(path, point)
     return CurveFile(path, checkpoint, content)

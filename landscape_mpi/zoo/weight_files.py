@@ -227,6 +227,22 @@ def _load_file(path: Path, *, trust: bool, mapped: bool) -> object:
     return _load_torch(path, trust, mapped=mapped and zipfile.is_zipfile(path))
 
 
+def changed_record(path: Path) -> str | None:
+    """Return a record of a torch file that has changed since torch.save wrote it, None if none has.
+
+    Torch writes the CRC-32 of each record, but does not check it. Only files of this program
+    should be checked: other programs may turn the CRC-32 off.
+
+    Args:
+        path: File that torch.load can read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except zipfile.BadZipFile as problem:
+        return str(problem)
+
+
 def _load_safetensors(path: Path) -> object:
     try:
         return safetensors.torch.load_file(path)

@@ -216,6 +216,23 @@ def test_a_curve_that_lacks_something_is_said_to_be_damaged(ends, tmp_path):
     assert not (tmp_path / "new.h5").exists()
 
 
+def test_a_changed_weight_of_a_curve_is_refused(ends, tmp_path):
+    out = tmp_path / "curve.pt"
+    assert run("train", *digits(ends), "--epochs=1", "--out", out)[0] == 0
+    data = bytearray(out.read_bytes())
+    weights = torch.load(out, weights_only=True)["points"][1]
+    values = next(iter(weights.values())).numpy().ravel()[:4].tobytes()
+    assert data.count(values) == 1
+    data[data.index(values) + 1] ^= 1
+    out.write_bytes(data)
+    torch.load(out, weights_only=True)  # torch does not notice
+    for command in ("evaluate", "plane"):
+        status, _, err = run(command, out, "--out", tmp_path / "new.h5")
+        assert status == 2
+        assert f"{out}: is damaged: its part " in err
+        assert "Use an earlier copy, or train the curve again." in err
+
+
 def test_a_training_that_diverges_leaves_no_lock(ends, tmp_path):
     out = tmp_path / "curve.pt"
     status, _, err = run("train", *digits(ends), "--epochs=1", "--lr=1e30", "--out", out)

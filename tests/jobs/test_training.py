@@ -472,6 +472,18 @@ def test_a_damaged_run_is_not_gone_on_from(tmp_path, content):
     assert main([*FAST, "--epochs=1", f"--run={tmp_path}", "--fresh"]) == 0
 
 
+def test_a_changed_number_in_the_state_of_a_run_is_refused(tmp_path):
+    assert main([*FAST, "--epochs=1", f"--run={tmp_path}"]) == 0
+    path = tmp_path / "resume.pt"
+    data = bytearray(path.read_bytes())
+    network = torch.load(path, weights_only=True)["state"]["network"]
+    values = next(iter(network.values())).numpy().tobytes()
+    data[data.index(values[:16]) + 1] ^= 1
+    path.write_bytes(data)
+    torch.load(path, weights_only=True)  # torch does not notice
+    assert f"{path}: is damaged, or of another version" in refusal(*FAST, f"--run={tmp_path}")
+
+
 def test_a_state_without_a_version_is_continued(tmp_path, capsys):
     options = [*FAST, "--epochs=1", f"--run={tmp_path}"]
     assert main(options) == 0
