@@ -384,7 +384,12 @@ class Agreement(Generic[S]):
 
     def _points_to_try(self) -> list[Point]:
         moved = next((p for p in self._moved if self._is_finite(p)), None)
-        return [CENTER, *([moved] if moved is not None else self._moved[:1])]
+        if moved is None:
+            return [CENTER, *self._moved[:1]]
+        # At the end of a direction another solution may lie: what a network keeps of its weights
+        # in buffers fits both solutions, but no point between them.
+        inside = (p for p in self._moved if _is_end(moved) and not _is_end(p))
+        return [CENTER, moved, *[p for p in inside if self._is_finite(p)][:1]]
 
     def _is_finite(self, point: Point) -> bool:
         return bool(self._plain_at(point).losses.isfinite().any())
@@ -490,12 +495,16 @@ def moved_points(alpha: np.ndarray, beta: np.ndarray) -> list[Point]:
         alpha: Coordinates along the first direction, float64 [n_alpha].
         beta: Coordinates along the second, float64 [n_beta].
     """
-    shares = (0.75, 0.6, 0.55, 1.0)
+    shares = (0.75, 0.6, 0.55, 1.0, 0.25)
     points = []
     for share in shares:
         row, column = (min(int(share * len(axis)), len(axis) - 1) for axis in (alpha, beta))
         points.append((float(alpha[row]), float(beta[column])))
     return [point for point in dict.fromkeys(points) if point != CENTER]
+
+
+def _is_end(point: Point) -> bool:
+    return set(point) <= {0.0, 1.0}
 
 
 def relative(found: torch.Tensor, expected: torch.Tensor, *, scale_of: torch.Tensor) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+import torch
 from foreign_networks.cases import (
     CLOSE,
     COLORS,
@@ -18,6 +19,7 @@ from foreign_networks.cases import (
     NUMBERS,
     PACKAGE,
     PENALISED,
+    PLANE,
     ROWS,
     SEQUENCES,
     TESTS,
@@ -30,6 +32,7 @@ from foreign_networks.cases import (
 )
 from one_process import run_alone
 from plain_loop import plain_losses
+from torch.nn import functional
 
 READ_WEIGHTS = [
     *(
@@ -238,6 +241,35 @@ def test_a_refusal_that_names_the_cause(case, cause, tmp_path):
     out = tmp_path / "surface.h5"
     words, _ = command(case, tmp_path, out)
     check_refusal(run_alone(words, threads=2), out, cause)
+
+
+LINES = ("set_up:Measuring", "set_up:FusedByHook", "set_up:low_rank", "branches:Longest")
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_line_between_two_solutions(name, tmp_path):
+    """Both ends hold what a network derives from its weights; no point between does."""
+    build, (inputs, classes) = found(name), found(ROWS)()["train"]
+    states = []
+    for number in range(2):
+        network = build()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                draw = torch.Generator().manual_seed(number)
+                parameter.add_(0.4 * torch.randn(parameter.shape, generator=draw))
+        states.append(network.eval().train().state_dict())
+        torch.save(states[-1], tmp_path / f"{number}.pt")
+    words = [*command(Case(name), tmp_path, tmp_path / "x.h5")[0], f"--to={tmp_path / '1.pt'}"]
+    words = [word for word in words if word not in PLANE[:2]] + ["--x=-0.5:1:4", "--ignore=none"]
+    ended = run_alone([*words, f"--checkpoint={tmp_path / '0.pt'}"], threads=2)
+    assert ended.status == 0, ended.words
+    expected = []
+    for step in (-0.5, 0.0, 0.5, 1.0):
+        network, (first, second) = build(), states
+        network.load_state_dict({k: first[k] + step * (second[k] - first[k]) for k in first})
+        expected.append(functional.cross_entropy(network.eval()(inputs), classes).item())
+    with h5py.File(tmp_path / "x.h5") as file:
+        np.testing.assert_allclose(file["train_loss"][:, 0], expected, rtol=CLOSE)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("half", "float16"), ("brain", "bfloat16")])

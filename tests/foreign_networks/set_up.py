@@ -279,3 +279,21 @@ class Versioned(nn.Module):
 def versioned_part():
     """The same inside another network."""
     return nn.Sequential(Versioned(), nn.Linear(3, 3))
+
+
+class Measuring(nn.Module):
+    """Keeps the lengths of its weights in a buffer, and measures them when the mode changes."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(205)
+        self.one, self.two = nn.Linear(10, 16), nn.Linear(16, 3)
+        self.register_buffer("lengths", self.one.weight.detach().norm(dim=1))
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.lengths = self.one.weight.detach().norm(dim=1)
+        return self
+
+    def forward(self, rows):
+        return self.two((self.one(rows) / self.lengths).tanh())
