@@ -25,7 +25,7 @@ done
 : "${rank:?no launcher has numbered this rank: start this script with srun, mpirun, mpiexec, jsrun or flux run}"
 if [ "$rank" = 0 ] && [ -n "${LANDSCAPE_STARTED_FILE:-}" ]; then touch "$LANDSCAPE_STARTED_FILE"; fi
 if [ -n "${LANDSCAPE_IMAGE:-}" ]; then enter_image; fi
-"$@" 9>&-
+"$@" 8>&- 9>&-
 status=$?
 if [ -n "${LANDSCAPE_IMAGE:-}" ]; then leave_image; fi
 if [ "$rank" = 0 ]; then echo $status > "$status_file"; fi

@@ -14,12 +14,19 @@ import pytest
 from folders import ROOT
 
 PROGRAMS = ("mksquashfs", "squashfuse", "unsquashfs")
+# Ranks wait for one another, as in MPI. A rank that waits in vain ends with status 9.
 SHOW = """
-import json, pathlib, sys
+import json, pathlib, sys, time
 import landscape_mpi, mine, tiny
 places = [pathlib.Path(module.__file__) for module in (json, landscape_mpi, mine, tiny)]
-pathlib.Path(sys.argv[1]).write_text(" ".join(str(place) for place in places))
-sys.exit(int(sys.argv[2]))
+own, status, n_ranks = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+own.write_text(" ".join(str(place) for place in places))
+end = time.monotonic() + 60
+while not all(own.with_name(str(rank)).exists() for rank in range(n_ranks)):
+    if time.monotonic() > end:
+        sys.exit(9)
+    time.sleep(0.05)
+sys.exit(status)
 """
 
 
@@ -69,7 +76,7 @@ def run(packed, tmp_path):
 
     def run(status=0, n=2, **settings):
         own = {"LANDSCAPE_IMAGE": str(packed / "env.sqsh"), "LANDSCAPE_LOCAL": str(tmp_path)}
-        line = f'exec python show.py "{tmp_path}/$OMPI_COMM_WORLD_RANK" {status}'
+        line = f'exec python show.py "{tmp_path}/$OMPI_COMM_WORLD_RANK" {status} {n}'
         start = [ROOT / "launch/try_ranks.sh", str(n), ROOT / "launch/run_rank.sh"]
         environment = os.environ | own | settings
         environment.pop("PYTHONPATH", None)
@@ -85,6 +92,12 @@ def run(packed, tmp_path):
     return run
 
 
+def lock_in(folder):
+    """Return the lock for mounting, which has the name of the mount."""
+    (lock,) = set(folder.glob("*.lock")) - set(folder.glob("*.ranks.lock"))
+    return lock
+
+
 def mounts_in(folder):
     table = Path("/proc/self/mounts").read_text().splitlines()
     return [line.split()[1] for line in table if line.split()[1].startswith(str(folder))]
@@ -95,7 +108,7 @@ def test_all_comes_out_of_the_image_which_is_unmounted_at_the_end(status, run, t
     done = run(status)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "status").read_text() == f"{status}\n"
-    (lock,) = tmp_path.glob("*.lock")
+    lock = lock_in(tmp_path)
     for rank in range(2):
         for place in (tmp_path / str(rank)).read_text().split():
             assert place.startswith(f"{lock.with_suffix('')}/"), place
@@ -112,7 +125,7 @@ def test_without_fuse_it_is_unpacked(run, tmp_path):
     (programs / "squashfuse").chmod(0o755)
     done = run(PATH=os.pathsep.join([str(programs), os.environ["PATH"]]))
     assert done.returncode == 0, done.stderr
-    (lock,) = tmp_path.glob("*.lock")
+    lock = lock_in(tmp_path)
     assert str(lock.with_suffix("")) in (tmp_path / "0").read_text()
     assert not lock.with_suffix("").exists()
 
@@ -120,7 +133,7 @@ def test_without_fuse_it_is_unpacked(run, tmp_path):
 def test_what_a_killed_run_has_left_is_mounted_again(run, packed, tmp_path):
     """A mount whose process is gone answers nothing, and neither can a folder be made there."""
     assert run(n=1).returncode == 0
-    (lock,) = tmp_path.glob("*.lock")
+    lock = lock_in(tmp_path)
     place = lock.with_suffix("")
     place.mkdir()
     serving = subprocess.Popen(["squashfuse", "-f", packed / "env.sqsh", place])
