@@ -1,4 +1,4 @@
-"""Durations in words."""
+"""Durations and rates in words."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def describe_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def describe_rate(per_unit: float) -> str:
+    """Return a rate with three digits, or in whole numbers, e.g. ``3.14`` or ``3,880``."""
+    return f"{per_unit:,.0f}" if per_unit >= 100 else f"{per_unit:.3g}"

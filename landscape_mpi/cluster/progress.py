@@ -7,7 +7,7 @@ import time
 import warnings
 from typing import Any
 
-from landscape_mpi.cluster.duration import describe_duration
+from landscape_mpi.cluster.duration import describe_duration, describe_rate
 from landscape_mpi.cluster.rounds import RoundReport
 
 
@@ -77,7 +77,7 @@ class Progress:
 
     def _rate(self, done: RoundReport) -> str:
         if self._samples_per_point is None:
-            return f"{60 * done.n_points / done.seconds:.3g} points/min"
+            return f"{describe_rate(60 * done.n_points / done.seconds)} points/min"
         rate = done.n_points * self._samples_per_point / done.seconds
         return f"{rate:,.0f} {self._noun}/s"
 

@@ -22,6 +22,15 @@ def test_a_log_gets_one_plain_line_a_round(capsys):
     assert progress.n_computed == 50
 
 
+@pytest.mark.parametrize(
+    ("n_points", "words"), [(7, "42 points/min"), (647, "3,882 points/min"), (0, "0 points/min")]
+)
+def test_points_whose_samples_are_not_counted(n_points, words, capsys):
+    with Progress(n_points=1000, n_done=0, samples_per_point=None) as progress:
+        progress.report(RoundReport(n_points=n_points, n_pending=1, seconds=10.0, balance=1.0))
+    assert f", {words}, balance" in capsys.readouterr().out
+
+
 def test_without_a_point_there_is_no_estimate(capsys):
     with Progress(n_points=200, n_done=0, samples_per_point=1000) as progress:
         progress.report(RoundReport(n_points=0, n_pending=200, seconds=1.0, balance=1.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from landscape_mpi.cluster.duration import describe_duration
+from landscape_mpi.cluster.duration import describe_duration, describe_rate
 from landscape_mpi.engine.grid import coarse_to_fine
 from landscape_mpi.store.runs import describe_damaged
 from landscape_mpi.store.status import Run, Status, on_hosts, read_status
@@ -86,5 +86,5 @@ def _progress(status: Status, run: Run) -> str:
 
 def _rate(points_per_s: float) -> str:
     if points_per_s >= 1:
-        return f"{points_per_s:,.3g} points/s"
+        return f"{describe_rate(points_per_s)} points/s"
     return f"{1 / points_per_s:,.3g} s a point"
