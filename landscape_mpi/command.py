@@ -23,7 +23,7 @@ from landscape_mpi.errors import (
 from landscape_mpi.gc_tuning import search_seldom
 
 T = TypeVar("T")
-AS_MODULE = "python -m landscape_mpi."  # what is typed before a command's name, also in help texts
+AS_MODULE = "python -m landscape_mpi."  # typed before the name of a command, also in help texts
 
 
 class _Typed:

@@ -27,7 +27,7 @@ SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a separate
 SHA256 = "sha256"  # attribute of datasets that never change; missing in older files
 # Exceptions of h5py for a damaged file.
 UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
-# What to repeat, by the format of a file that is not a surface.
+# Ways out for files that are not surfaces, by their formats.
 WAYS_OUT = {
     "landscape_mpi plane": "the command trajectory or curve plane",
     "landscape_mpi spectrum": "the command hessian with --spectrum",

@@ -104,7 +104,7 @@ def test_the_installed_package_writes_the_scripts_of_jobs(elsewhere):
         ours = ROOT / place
         assert (folder / "jobs" / place).read_bytes() == ours.read_bytes()
         assert os.access(folder / "jobs" / place, os.X_OK) == os.access(ours, os.X_OK), place
-    local = ["launch/local.sh", "plot"]  # which knows the commands of the installed package
+    local = ["launch/local.sh", "plot"]  # it knows the commands of the installed package
     env = os.environ | {"PYTHONPATH": str(folder / "site")}
     refused = subprocess.run(local, cwd=folder / "jobs", env=env, capture_output=True, text=True)
     assert refused.stderr.startswith("local: plot is not a command that runs on ranks; these are: ")
