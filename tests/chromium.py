@@ -81,11 +81,7 @@ class Chromium:
 
     def call(self, method: str, **parameters: Any) -> Any:
         """Call a method of the protocol and return its result."""
-        number = next(self._numbers)
-        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
-        if self.session is not None:
-            message["sessionId"] = self.session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
+        number = self._send(method, parameters)
         while True:
             answer = self._read()
             if answer.get("id") == number:
@@ -93,6 +89,15 @@ class Chromium:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return answer["result"]
             self._note(answer)
+
+    def _send(self, method: str, parameters: dict[str, Any]) -> int:
+        """Send a call and return its number."""
+        number = next(self._numbers)
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self.session is not None:
+            message["sessionId"] = self.session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        return number
 
     def _read(self) -> dict[str, Any]:
         limit = time.monotonic() + LIMIT_S
@@ -223,9 +228,14 @@ class Chromium:
         return base64.b64decode(self.call("Page.printToPDF")["data"])
 
     def close(self) -> None:
-        """End the browser."""
+        """End the browser. It may end before it answers, and until then its pipe is emptied."""
         self.session = None
-        self.call("Browser.close")
-        self._process.wait(timeout=30)
+        self._send("Browser.close", {})
+        limit = time.monotonic() + LIMIT_S
+        while self._process.poll() is None:
+            if time.monotonic() > limit:
+                raise TimeoutError(f"Chromium did not end within {LIMIT_S:g} s")
+            if select.select([self._from], [], [], 0.02)[0] and not os.read(self._from, 1 << 20):
+                self._process.wait(timeout=LIMIT_S)
         os.close(self._to)
         os.close(self._from)

@@ -45,7 +45,8 @@ def words(page):
         re.search(rb"/Kids \[(.*?)\]", head) for head, _ in objects.values() if b"/Kids" in head
     )
     sheets = [objects[int(number)][0] for number in re.findall(rb"(\d+) 0 R", kids[1])]
-    return "".join(letters_of(sheet, objects) for sheet in sheets)
+    drawn = "".join(letters_of(sheet, objects) for sheet in sheets)
+    return drawn.replace("\ufb01", "fi").replace("\ufb02", "fl")  # fonts join these letters
 
 
 def letters_of(sheet, objects):
