@@ -156,7 +156,8 @@ class Agreement(Generic[S]):
         if generators.states() != before:  # Its effect may show in few calls only.
             for _ in range(N_DRAWS):
                 self._check_same(plain, samples, first)
-        self._check_alone(plain, samples, first)
+        for point in self._computable():  # A coupling may begin away from the center.
+            self._check_alone(plain, samples, point)
         self._check_built_again(first)
 
     def _check_same(self, plain: PointLosses[S], samples: S, first: Seen) -> None:
@@ -221,13 +222,13 @@ class Agreement(Generic[S]):
         alone = _apart_from_part(self._look_once(other, few, CENTER), first, slice(0, len(few)))
         return max(alone, self._look_once(other, samples, CENTER).apart_from(first))
 
-    def _check_alone(self, plain: PointLosses[S], samples: S, together: Seen) -> None:
-        apart = 0.0
+    def _check_alone(self, plain: PointLosses[S], samples: S, point: Point) -> None:
+        apart, together = 0.0, self._plain_at(point)
         for part in _parts(len(samples)):
             some = self._take_samples(self._rows[self._compared[part]])
-            alone = self._look_once(plain, some, CENTER)
+            alone = self._look_once(plain, some, point)
             apart = max(apart, _apart_from_part(alone, together, part))
-        if apart <= SAME_ALONE or self._is_rounding(together, apart):
+        if apart <= SAME_ALONE or self._is_rounding(together, apart, point):
             return
         raise InputError(
             f"--model: the outputs for a sample depend on the other samples of its batch, by "
@@ -237,9 +238,9 @@ class Agreement(Generic[S]):
             f"normalisation."
         )
 
-    def _is_rounding(self, seen: Seen, apart: float) -> bool:
-        """Return whether rounding in float32 explains a difference at the center."""
-        exact = self._exact_at(CENTER)
+    def _is_rounding(self, seen: Seen, apart: float, point: Point = CENTER) -> bool:
+        """Return whether rounding in float32 explains a difference at a point."""
+        exact = self._exact_at(point)
         return exact is not None and apart <= AS_GOOD * seen.apart_from(exact)
 
     def center_outputs(self) -> tuple[float, ...]:
@@ -247,6 +248,10 @@ class Agreement(Generic[S]):
         outputs = self._plain_at(CENTER).outputs[: self._n_first]
         sums = outputs.reshape(len(outputs), -1).sum(dim=1)
         return tuple(sums.nan_to_num().tolist())
+
+    def outputs_of_first(self) -> tuple[float, ...]:
+        """Return center_outputs() again, computed now."""
+        return self.center_outputs()
 
     def choose(self) -> Chosen:
         """Choose the steps that leave the outputs as they are; record why others are left out.
@@ -314,17 +319,21 @@ class Agreement(Generic[S]):
         """
         samples = self.take_batches()
         setting = replace(self._setting, steps=PLAIN, precision="fp32", compiled=False, points=1)
-        found = self._look_at(self._make_plane({"train": samples}, setting), samples, CENTER)
-        apart = found.apart_from(self._plain_at(CENTER))
-        if apart <= SAME_ALONE or self._is_rounding(self._plain_at(CENTER), apart):
-            return
-        raise InputError(
-            f"--model: in batches of {setting.batch} the outputs of the network differ from those "
-            f"in a batch of {len(self._compared)}, by {apart:.2g} of the largest. The outputs for "
-            "a sample depend on the other samples of its batch, or on earlier calls, so the "
-            "surface would depend on --batch. Give the network a fixed normalisation, and remove "
-            "any state that a call changes."
-        )
+        plane = self._make_plane({"train": samples}, setting)
+        for point in self._computable():
+            expected, found = self._plain_at(point), self._look_at(plane, samples, point)
+            apart = found.apart_from(expected)
+            if apart <= SAME_ALONE or self._is_rounding(expected, apart, point):
+                continue
+            alpha, beta = point
+            where = "" if point == CENTER else f" at alpha = {alpha:.4g}, beta = {beta:.4g}"
+            raise InputError(
+                f"--model: in batches of {setting.batch} the outputs of the network{where} differ "
+                f"from those in a batch of {len(self._compared)}, by {apart:.2g} of the largest. "
+                "The outputs for a sample depend on the other samples of its batch, or on earlier "
+                "calls, so the surface would depend on --batch. Give the network a fixed "
+                "normalisation, and remove any state that a call changes."
+            )
 
     def fault_of(self, steps: Steps) -> str | None:
         """Return the reason why an evaluation with some steps does not agree; None if it agrees.
@@ -390,6 +399,19 @@ class Agreement(Generic[S]):
         # in buffers fits both solutions, but no point between them.
         inside = (p for p in self._moved if _is_end(moved) and not _is_end(p))
         return [CENTER, moved, *[p for p in inside if self._is_finite(p)][:1]]
+
+    def _computable(self) -> list[Point]:
+        """Return the points to try at which the plain network can be computed.
+
+        Raises:
+            OutOfMemoryError: If the samples do not fit.
+        """
+        try:
+            return self._points_to_try()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # The user's code may refuse weights far from the center.
+            return [CENTER]
 
     def _is_finite(self, point: Point) -> bool:
         return bool(self._plain_at(point).losses.isfinite().any())

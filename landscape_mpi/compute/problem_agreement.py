@@ -293,6 +293,12 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         """Return the mean of each function for the first batch at the center."""
         return tuple(_means(self._plain_at(CENTER).outputs)[0].nan_to_num().tolist())
 
+    def outputs_of_first(self) -> tuple[float, ...]:
+        """Return center_outputs() again, computed now from the first batch alone."""
+        plain, samples = self._plain()
+        values, _ = plain.look_at(*CENTER, samples, slice(0, 1))
+        return tuple(_means(values.cpu())[0].nan_to_num().tolist())
+
     def _why_no_threads(self) -> str | None:
         """Return the reason why threads may disturb each other; None if none is known."""
         if self._draws:

@@ -18,7 +18,7 @@ from landscape_mpi.engine.precision_choice import Precision, choose_precision
 from landscape_mpi.engine.rank_settings import RankSummary, bind_rank, summarize_ranks
 from landscape_mpi.engine.setting_choice import tune, with_batch
 from landscape_mpi.engine.shared_inputs import SharedInputs
-from landscape_mpi.engine.step_choice import choose_steps
+from landscape_mpi.engine.step_choice import check_end, choose_steps
 from landscape_mpi.errors import EXIT_REQUEUE
 from landscape_mpi.output import OutputLock
 from landscape_mpi.store.runs import next_row, settle_killed_run
@@ -118,6 +118,8 @@ def run_grid_job(ranks: Ranks, job: GridJob, stop: StopRequest) -> int:
     start = begin_or_resume(ranks, job, evaluator, prepared)
     job.say_start(ranks, evaluator, prepared, start)
     outcome = fill(ranks, job, evaluator, start, stop)
+    if outcome.finished:
+        check_end(ranks, job.plan, prepared.inputs, prepared.setting)
     job.say_end(ranks, outcome)
     if start.lock is not None:
         start.lock.release()

@@ -96,6 +96,39 @@ def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float]) ->
         )
 
 
+def check_end(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> None:
+    """Check that the first samples still give what they gave before the run. Collective.
+
+    A counter in a network or a loss may begin to matter only after many calls.
+
+    Args:
+        ranks: All ranks of the run.
+        plan: The plan of the run.
+        inputs: This rank's inputs.
+        setting: The setting of the run.
+
+    Raises:
+        InputError: If they give something else.
+    """
+    on_root(ranks, lambda: _check_end(plan, inputs, setting))
+
+
+def _check_end(plan: Plan, inputs: SharedInputs, setting: Setting) -> None:
+    stored = inputs.chosen.center_outputs if inputs.chosen is not None else ()
+    if not stored:
+        return
+    before, now = np.array(stored), np.array(inputs.agreement(setting).outputs_of_first())
+    n = min(len(before), len(now))
+    apart = np.abs(now[:n] - before[:n]).max(initial=0)
+    if apart > SAME_OUTPUTS * np.abs(before).max():
+        raise InputError(
+            f"{plan.subject.option}: the same samples at the center give other values at the end "
+            f"of the run than at its beginning, by {apart:.4g}. Something that calls change "
+            f"affects them, such as a counter or a schedule, so the values in {plan.out} do not "
+            "belong to one function. Remove it, and start over with another file."
+        )
+
+
 def is_checked(inputs: SharedInputs, setting: Setting) -> bool:
     """Say whether rank 0 has compared exactly this evaluation with the plain one.
 

@@ -185,6 +185,7 @@ REFUSED = [
     (Case("drawn:Seldom", NUMBERS, "mse"), "second time"),
     (Case("drawn:Running", NUMBERS, "mse"), "changing state"),
     (Case("branches:ByGradients"), "torch.no_grad()"),
+    (Case("branches:EarlyExit"), "depend on the other samples of its batch"),
     (Case("drawn:Centered", NUMBERS, "mse"), "other samples of its batch"),
     (Case("shapes:as_many_second", "shapes:tagged_as_many"), "--class-axis"),
     (Case("shapes:as_many_last", "shapes:tagged_as_many"), "--class-axis"),

@@ -88,6 +88,15 @@ def test_a_refusal_that_names_the_cause(name, tmp_path):
     assert not out.exists()
 
 
+def test_what_changes_during_a_run_is_found_at_its_end(tmp_path):
+    out = tmp_path / "surface.h5"
+    words = [word for word in command("scheduled", out) if word not in PLANE]
+    ended = run_alone([*words, "--x=-1:1:60"])
+    assert ended.status == 2, ended.words
+    assert ended.words.count("error: ") == 1
+    assert "at the end of the run than at its beginning" in ended.words
+
+
 def test_the_same_bits_on_two_ranks(tmp_path, on_ranks):
     for name in ("nested", "fused_when_loaded"):
         alone, together = tmp_path / f"{name}1.h5", tmp_path / f"{name}2.h5"

@@ -5,6 +5,7 @@ Each function returns a new problem, the same one every time, whose loss draws n
 
 import copy
 import dataclasses
+import itertools
 
 import torch
 from torch import nn
@@ -206,3 +207,13 @@ def with_own_options():
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", type=int, default=5)
     return Problem(network(), batches(parser.parse_args().size), loss)
+
+
+def scheduled(n_calls=120):
+    """A weight that doubles after so many calls: more than a set-up takes, and fewer than a run."""
+    calls = itertools.count()
+
+    def of_schedule(net, batch):
+        return loss(net, batch) * (1.0 if next(calls) < n_calls else 2.0)
+
+    return Problem(network(), batches(), of_schedule)
