@@ -49,10 +49,13 @@ def __getattr__(name: str) -> object:
 
     Raises:
         AttributeError: If there is no such name.
+        InputError: If it needs a package that is not installed.
     """
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    errors = importlib.import_module(f"{__name__}.errors")
+    with errors.missing_packages_named(name):
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

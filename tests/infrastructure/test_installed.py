@@ -176,6 +176,18 @@ def test_a_light_installation_names_the_extra(elsewhere, words, package, extra):
     assert "Traceback" not in done.stderr
 
 
+def test_a_name_of_python_in_a_light_installation_names_the_extra(elsewhere):
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join(str(elsewhere.folder / name) for name in ("light", "site"))
+    }
+    code = "import landscape_mpi as lm; print(lm.open_surface('bowl.h5')); lm.compute_surface"
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(argv, cwd=elsewhere.folder, env=env, capture_output=True, text=True)
+    assert done.stdout.startswith("<LossSurface bowl.h5: ")
+    assert "InputError: compute_surface needs torch, which is not installed here." in done.stderr
+    assert "pip install 'landscape_mpi[compute]'" in done.stderr
+
+
 def test_the_doctor_of_a_light_installation(elsewhere):
     done = elsewhere(["doctor"])
     assert done.returncode == EXIT_BAD_INPUT
