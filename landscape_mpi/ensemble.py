@@ -149,12 +149,14 @@ def _add_cycles(parser: CommandParser) -> None:
         "--lr",
         type=number_above_0,
         default=0.05,
+        metavar="X",
         help="largest learning rate, at the ends of a cycle (default: 0.05)",
     )
     cycles.add_argument(
         "--lr-low",
         type=number_above_0,
         default=0.0005,
+        metavar="X",
         help="smallest learning rate, in the middle of a cycle (default: 0.0005)",
     )
     add_batch_size(cycles)

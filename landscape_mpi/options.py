@@ -532,7 +532,11 @@ def add_device_option(
 def add_training_place(group: argparse._ActionsContainer) -> None:
     """Add --seed, --device and --threads of a training to a group of a parser."""
     group.add_argument(
-        "--seed", type=seed_number, default=0, help="seed of all random numbers (default: 0)"
+        "--seed",
+        type=seed_number,
+        default=0,
+        metavar="N",
+        help="seed of all random numbers (default: 0)",
     )
     add_device_option(group)
     group.add_argument(
@@ -585,6 +589,7 @@ def add_batch_size(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--batch-size",
         type=whole_from_1,
+        metavar="N",
         help="samples per step, of all ranks together (default: 128)",
     )
 
@@ -607,7 +612,11 @@ def add_sgd_options(group: argparse._ActionsContainer, *, momentum: float | None
         momentum: Value without the option: 0.9, or None to tell its absence from an explicit 0.9.
     """
     group.add_argument(
-        "--momentum", type=share, default=momentum, help="momentum of sgd (default: 0.9)"
+        "--momentum",
+        type=share,
+        default=momentum,
+        metavar="X",
+        help="momentum of sgd (default: 0.9)",
     )
     group.add_argument(
         "--nesterov",

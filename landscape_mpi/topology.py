@@ -273,6 +273,7 @@ def _add_file_options(group: argparse._ArgumentGroup) -> None:
         "--dpi",
         type=pixel_density,
         default=300,
+        metavar="N",
         help="resolution of pixel pictures in dots per inch (default: 300)",
     )
     group.add_argument(

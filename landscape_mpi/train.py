@@ -130,6 +130,7 @@ def _add_recipe(parser: CommandParser) -> None:
     recipe.add_argument(
         "--lr",
         type=number_above_0,
+        metavar="X",
         help="initial learning rate (default: 0.1 with sgd, 0.001 with adam)",
     )
     recipe.add_argument(

@@ -169,6 +169,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dpi",
         type=pixel_density,
+        metavar="N",
         help=f"resolution of pixel pictures in dots per inch (default: {DPI})",
     )
     group.add_argument(

@@ -39,6 +39,19 @@ def test_every_option_stands_in_a_group_with_a_name(parser):
     assert ungrouped == [["-h", "--help"]]
 
 
+def test_every_value_of_an_option_has_a_name_of_its_own(parser):
+    """A letter or a kind (FILE) says more than the name of the option in capitals."""
+    unnamed = [
+        action.option_strings
+        for action in parser._actions
+        if action.option_strings
+        and action.nargs != 0
+        and action.metavar is None
+        and action.choices is None
+    ]
+    assert unnamed in ([], [["-n"]])  # argparse shows -n N
+
+
 def example_lines(parser):
     """Return the command lines below the options, each in one piece."""
     joined = (parser.epilog or "").replace("\\\n", " ")

@@ -79,6 +79,7 @@ def _add_lines(group: argparse._ArgumentGroup) -> None:
         "--seed",
         type=seed_number,
         default=0,
+        metavar="N",
         help="seed of the order in which layers are matched (default: 0)",
     )
 

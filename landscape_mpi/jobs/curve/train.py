@@ -89,11 +89,16 @@ def _add_recipe(group: argparse._ArgumentGroup) -> None:
         "--lr",
         type=number_above_0,
         default=0.03,
+        metavar="X",
         help="learning rate of the first half of the epochs; it then falls linearly to 1 %% of "
         "itself at 90 %% of them, and stays there (default: 0.03)",
     )
     group.add_argument(
-        "--momentum", type=number_from_0, default=0.9, help="momentum of SGD (default: 0.9)"
+        "--momentum",
+        type=number_from_0,
+        default=0.9,
+        metavar="X",
+        help="momentum of SGD (default: 0.9)",
     )
     group.add_argument(
         "--weight-decay",
