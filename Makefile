@@ -21,6 +21,7 @@ setup:  ## make .venv: packages, MPI, parallel HDF5 (minutes once, then instant)
 demo: setup  ## train a small network, compute its surface on 2 ranks, draw it
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" ON_RANKS=$(ON_RANKS) examples/digits_surface.sh build/demo
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" examples/digits_pictures.sh build/demo
+	@echo "Next: . .venv/bin/activate, and docs/tutorials/digits.md, which explains each step"
 
 zoo: setup  ## train networks of the zoo for 40 minutes: a table of their errors in build/zoo
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" examples/zoo.sh build/zoo
