@@ -22,6 +22,7 @@ from landscape_mpi.compute.preparation import Build
 from landscape_mpi.compute.problem_network import ProblemNetwork
 from landscape_mpi.errors import InputError
 
+UNMEASURED = ("saved tensor hooks", "invalid python storage")  # errors of torch.func's transforms
 Multiply = Callable[[Tensors], Tensors]  # multiply vectors, by parameter, with one batch's Hessian
 
 
@@ -148,7 +149,7 @@ class HessianPlane(DerivativePlane):
             with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
                 self._linearise(0)
         except (RuntimeError, InputError) as problem:
-            if "saved tensor hooks" not in str(problem):
+            if not any(words in str(problem) for words in UNMEASURED):
                 raise
             return math.inf  # torch.func's transforms in a loss do not support such hooks
         return sum(sizes.values())

@@ -66,11 +66,22 @@ def check_loss_slope(
         option: Option that named the loss, for the message.
 
     Raises:
-        InputError: If it does not, or if it depends on none of the parameters.
+        InputError: If it does not, or if it depends on none of the parameters, or if it changes
+            in place what derivatives need.
+        RuntimeError: If torch cannot compute the derivatives for another reason.
     """
     for away in (AWAY, 0.0):
         probe = _Probe(network, lambda: loss().double(), names, away=away)
-        wrong = probe.wrong_slope(WRONG_LOSS, ROUNDING_LOSS)
+        try:
+            wrong = probe.wrong_slope(WRONG_LOSS, ROUNDING_LOSS)
+        except RuntimeError as problem:
+            if "modified by an inplace operation" not in str(problem):
+                raise
+            raise InputError(
+                f"{option}: the loss or forward changes tensors in place that its derivatives "
+                f"need, such as the weights of the network, so {what} cannot be computed. Let the "
+                "loss evaluate a copy with other weights: torch.func.functional_call."
+            ) from problem
         if probe.is_finite:
             break
     if wrong is not None:

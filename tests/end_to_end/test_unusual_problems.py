@@ -97,6 +97,42 @@ def test_what_changes_during_a_run_is_found_at_its_end(tmp_path):
     assert "at the end of the run than at its beginning" in ended.words
 
 
+HESSIANS = {
+    "directional_derivative": "",
+    "trained_in_place": "changes tensors in place that its derivatives need",
+}
+
+
+@pytest.mark.parametrize("name", HESSIANS)
+def test_a_hessian_or_the_reason_why_there_is_none(name, tmp_path):
+    out = tmp_path / "surface.h5"
+    words = [word for word in command(name, out) if word not in PLANE[:2]]
+    assert run_alone([*words, "--x=0"]).status == 0
+    ended = run_alone(["landscape_mpi.hessian", str(out), "--tolerance=1e-6"])
+    assert (ended.status == 2) == bool(HESSIANS[name]), ended.words
+    assert HESSIANS[name] in ended.words
+    if ended.status == 0:
+        with h5py.File(out) as file:
+            found = file["hessian_max"][0, 0]
+            names = list(file["directions/alpha"])
+        assert found == pytest.approx(largest_eigenvalue(name, names), rel=1e-3)
+
+
+def largest_eigenvalue(name: str, names: list[str]) -> float:
+    """Return the largest eigenvalue of the Hessian of the mean loss at the center, dense."""
+    problem = getattr(unusual, name)()
+    weights = [dict(problem.network.named_parameters())[key] for key in names]
+    losses = torch.cat([problem.loss(problem.network, batch) for batch in problem.data])
+    first = torch.autograd.grad(losses.mean(), weights, create_graph=True)
+    rows = [
+        torch.cat(
+            [part.flatten() for part in torch.autograd.grad(slope, weights, retain_graph=True)]
+        )
+        for slope in torch.cat([part.flatten() for part in first])
+    ]
+    return torch.linalg.eigvalsh(torch.stack(rows).double())[-1].item()
+
+
 def test_the_same_bits_on_two_ranks(tmp_path, on_ranks):
     for name in ("nested", "fused_when_loaded"):
         alone, together = tmp_path / f"{name}1.h5", tmp_path / f"{name}2.h5"
