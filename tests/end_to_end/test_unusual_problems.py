@@ -97,6 +97,12 @@ def test_what_changes_during_a_run_is_found_at_its_end(tmp_path):
     assert "at the end of the run than at its beginning" in ended.words
 
 
+def test_a_run_that_has_no_memory_left_at_its_end_is_complete(tmp_path):
+    ended = run_alone(command("without_memory_at_the_end", tmp_path / "surface.h5"))
+    assert ended.status == 0, ended.words
+    assert "too little memory is left to compare the center once more" in ended.words
+
+
 HESSIANS = {
     "directional_derivative": "",
     "trained_in_place": "changes tensors in place that its derivatives need",

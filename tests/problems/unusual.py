@@ -6,6 +6,7 @@ Each function returns a new problem, the same one every time, whose loss draws n
 import copy
 import dataclasses
 import itertools
+import traceback
 
 import torch
 from torch import nn
@@ -217,3 +218,14 @@ def scheduled(n_calls=120):
         return loss(net, batch) * (1.0 if next(calls) < n_calls else 2.0)
 
     return Problem(network(), batches(), of_schedule)
+
+
+def without_memory_at_the_end():
+    """A loss that finds no memory when the center is compared once more."""
+
+    def of_the_run(net, batch):
+        if any(frame.name == "_check_end" for frame in traceback.extract_stack()):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return loss(net, batch)
+
+    return Problem(network(), batches(), of_the_run)
