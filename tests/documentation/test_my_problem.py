@@ -22,6 +22,7 @@ import h5py
 import pytest
 import torch
 from folders import ROOT
+from matplotlib import pyplot
 from pages import in_folder_with, run_command
 from plain_loop import move_to, read_plane
 from torch import nn
@@ -78,7 +79,10 @@ def test_the_page_has_what_is_tested():
 
 def run_script(name, folder):
     """Run a module as Python runs a script."""
-    return runpy.run_path(str(folder / name), run_name="__main__")
+    try:
+        return runpy.run_path(str(folder / name), run_name="__main__")
+    finally:
+        pyplot.close("all")
 
 
 def test_from_a_live_network_to_pictures(folder, capsys):

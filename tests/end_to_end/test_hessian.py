@@ -248,7 +248,7 @@ def test_a_run_that_is_stopped_and_one_that_is_killed_are_resumed(
 ):
     path = tmp_path / "surface.h5"
     shutil.copy(surface, path)
-    slow = {**environment, **write_network(tmp_path, lag=0.06)}
+    slow = {**environment, **write_network(tmp_path, lag=0.25)}
     argv = ["landscape_mpi.hessian", path, *SMALL, "--round-seconds=0.1"]
     for number, n_ranks in ((signal.SIGTERM, 2), (signal.SIGKILL, 1)):
         run = start_mpiexec(n_ranks, argv, env=slow)

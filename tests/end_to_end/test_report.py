@@ -236,7 +236,7 @@ def add_provenance(path):
     rows = np.zeros(3, RUN)
     start, end = b"2026-11-01T10:00:00+00:00", b"2026-11-01T10:02:05+00:00"
     where = (b"2 threads", b"4 x H100", b"4 x node7", b"torch 2", b"parallel HDF5", b"python")
-    rows[0] = (start, end, b"complete", 15, 4, b"1", *where, b"ada")
+    rows[0] = (start, end, b"complete", 15, 4, b"1", *where, b"ada", 0)
     with h5py.File(path, "r+") as file:
         group = file["provenance"]
         group.create_dataset("runs", data=rows)

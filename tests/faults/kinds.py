@@ -35,6 +35,8 @@ from command_runs import (
 )
 from two_hosts import two_hosts
 
+FEW_ROUNDS = 3  # after which a run is far from its end
+
 
 class ImpossibleError(Exception):
     """This machine or user cannot bring the fault about."""
@@ -97,9 +99,12 @@ def kill_a_rank(case: Case) -> Result:
     with case.disturb(n_ranks) as job:
         if case.draw.random() < 0.3:  # while it starts
             job.wait_until(lambda: len(job.ranks()) == n_ranks)
-            time.sleep(case.draw.uniform(0, 4))
+            end = time.monotonic() + case.draw.uniform(0, 4)
+            job.wait_until(
+                lambda: time.monotonic() > end or len(points_reported(job.words)) >= FEW_ROUNDS
+            )
         else:
-            job.wait_for_rounds(case.draw.choice((1, 2, 3)))
+            job.wait_for_rounds(case.draw.choice(range(1, FEW_ROUNDS + 1)))
             time.sleep(case.draw.uniform(0, 0.4))
         rank = case.draw.randrange(n_ranks)
         os.kill(job.ranks()[rank], signal.SIGKILL)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +106,8 @@ def test_the_installed_package_writes_the_scripts_of_jobs(elsewhere):
         assert (folder / "jobs" / place).read_bytes() == ours.read_bytes()
         assert os.access(folder / "jobs" / place, os.X_OK) == os.access(ours, os.X_OK), place
     local = ["launch/local.sh", "plot"]  # it knows the commands of the installed package
-    env = os.environ | {"PYTHONPATH": str(folder / "site")}
+    of_this = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = os.environ | {"PYTHONPATH": str(folder / "site"), "PATH": of_this}
     refused = subprocess.run(local, cwd=folder / "jobs", env=env, capture_output=True, text=True)
     assert refused.stderr.startswith("local: plot is not a command that runs on ranks; these are: ")
     assert " surface " in refused.stderr

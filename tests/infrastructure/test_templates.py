@@ -210,7 +210,7 @@ TRAINING = QUEUE | {
     "seeds": "seeds=(4 7)",
     "--data cifar10": "--data digits",
     "--device cuda": "--device cpu",
-    "# EDIT: other options": "--epochs 6",
+    "# EDIT: other options": "--epochs 30",
 }
 
 
@@ -224,7 +224,7 @@ def trained(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Jo
     folder = lay_out(tmp_path_factory.mktemp("checkout"))
     array = submit_template(folder, "train.sbatch", TRAINING, lab=lab)
     second = tasks_of(array)[1]
-    second.wait_until(lambda: "epoch 1/6" in second.log())
+    second.wait_until(lambda: "epoch  1/30" in second.log())
     second.call("scancel", "--batch", "--signal=USR1")
     return array
 
@@ -246,13 +246,13 @@ def test_a_task_that_was_requeued_gives_the_weights_of_one_that_was_not(
     trained: Job, tmp_path: Path
 ) -> None:
     here = tmp_path / "here.pt"
-    argv = ["--model=resnet8", "--data=digits", "--epochs=6", "--seed=7", "--threads=1"]
+    argv = ["--model=resnet8", "--data=digits", "--epochs=30", "--seed=7", "--threads=1"]
     assert train.main([*argv, f"--out={here}", "--device=cpu"]) == 0
     expected = torch.load(here, weights_only=True)["state_dict"]
     log = tasks_of(trained)[1].log()
     assert "stopped by SIGUSR1 with " in log
     assert "resuming: " in log
-    assert log.count("epoch 6/6") == 1
+    assert log.count("epoch 30/30") == 1
     weights = torch.load(trained.folder / "resnet8-seed7.pt", weights_only=True)["state_dict"]
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
