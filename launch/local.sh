@@ -41,7 +41,8 @@ check_command() {
     esac
 }
 
-# Sets python, the folder of its landscape_mpi, and the mpiexec that goes with it: the one beside it if MPI came from PyPI.
+# Sets python, the folder of its landscape_mpi, and the mpiexec that goes with it: the one beside it if MPI
+# came from PyPI.
 find_python() {
     local candidate
     for candidate in python "$here/../.venv/bin/python"; do

@@ -23,8 +23,8 @@ from landscape_mpi.compute.tensors import (
     acts_on_eval,
     acts_on_load,
     changed_by_eval,
-    load_its_own,
     named_tensors,
+    put_values,
     set_values,
     tensors_named,
 )
@@ -134,10 +134,7 @@ class FlatNetwork:
         own = named_tensors(network)
         for name, tensor in self._unmoved.items():
             set_values(own[name], tensor)
-        self._set_moved(network)
-        if self._loads:
-            load_its_own(network)
-            self._set_moved(network)  # a state dict may hold rounded values
+        put_values(network, lambda: self._set_moved(network), loads=self._loads)
         if self._acts or self._loads:
             network.eval()
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from landscape_mpi.compute.tensors import acts_on_load, load_its_own, named_tensors, set_values
+from landscape_mpi.compute.tensors import acts_on_load, named_tensors, put_values, set_values
 
 
 class NetworkLoan:
@@ -43,15 +43,15 @@ class NetworkLoan:
             module.training = training
             _put_back(module._parameters, parameters)
             _put_back(module._buffers, buffers)
-        for tensor, memory, values, gradient, is_trained in self._tensors:
+        for tensor, memory, _, gradient, is_trained in self._tensors:
             tensor.data = memory
             tensor.requires_grad_(is_trained)
-            set_values(tensor, values)
             tensor.grad = gradient
-        if acts_on_load(self._network):
-            load_its_own(self._network)  # It may derive values from its weights.
-            for tensor, _, values, *_ in self._tensors:
-                set_values(tensor, values)
+        put_values(self._network, self._put, loads=acts_on_load(self._network))
+
+    def _put(self) -> None:
+        for tensor, _, values, *_ in self._tensors:
+            set_values(tensor, values)
 
 
 def _put_back(own: MutableMapping[str, Any], before: Mapping[str, Any]) -> None:

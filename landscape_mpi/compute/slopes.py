@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.moving_network import type_of
-from landscape_mpi.compute.tensors import acts_on_eval, acts_on_load, load_its_own
+from landscape_mpi.compute.tensors import acts_on_eval, acts_on_load, put_values
 from landscape_mpi.errors import InputError
 
 STEP = 1e-3  # relative to the size of the weights
@@ -216,11 +216,11 @@ def _set(
     acts = loads or acts_on_eval(network)
     if acts:
         network.train()
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.copy_(value)
-    if loads:
-        load_its_own(network)
+
+    def put() -> None:
         for parameter, value in zip(parameters, values, strict=True):
             parameter.copy_(value)
+
+    put_values(network, put, loads=loads)
     if acts:
         network.eval()

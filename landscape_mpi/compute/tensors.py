@@ -177,7 +177,6 @@ def fill_network(
         known = network.state_dict().keys() | (state.keys() - named_tensors(network).keys())
         wanted = {name: tensor for name, tensor in state.items() if name in known}
         network.load_state_dict({**wanted, **(extra or {})}, strict=False)
-    acts = acts_on_load(network)
     tensors = named_tensors(network)
     if tensors.keys() != arrays.keys():
         different = sorted(tensors.keys() ^ arrays.keys())
@@ -185,12 +184,13 @@ def fill_network(
             f"{option}: building the network a second time gave other tensors ({different[0]}). "
             "Every rank builds the network, so the function must always build the same one."
         )
+
+    def put() -> None:
+        for name, tensor in named_tensors(network).items():
+            set_values(tensor, state[name])
+
     with torch.no_grad():
-        for again in (False, True)[: 1 + acts]:
-            if again:
-                load_its_own(network)
-            for name, tensor in named_tensors(network).items():
-                set_values(tensor, state[name])
+        put_values(network, put, loads=acts_on_load(network))
 
 
 def freeze(network: nn.Module) -> None:
@@ -236,15 +236,20 @@ def _is_of_torch(function: Callable[..., Any]) -> bool:
     return str(getattr(function, "__module__", "")).split(".")[0] == "torch"
 
 
-def load_its_own(network: nn.Module) -> None:
-    """Let a network load the state dict that it writes, so that what it derives fits its weights.
+def put_values(network: nn.Module, put: Callable[[], None], *, loads: bool) -> None:
+    """Put values into a network, so that what its own code derives while loading fits them.
 
     Args:
-        network: Network in training mode; what its own code makes of its tensors is kept.
+        network: Network in training mode.
+        put: Puts the values in; it is called again after loading, since a state dict may round.
+        loads: Result of acts_on_load().
     """
-    # A network that cannot load its own state dict cannot derive anything in this way either.
-    with contextlib.suppress(Exception):
-        network.load_state_dict(network.state_dict())
+    put()
+    if loads:
+        # A network that cannot load its own state dict cannot derive anything in this way either.
+        with contextlib.suppress(Exception):
+            network.load_state_dict(network.state_dict())
+        put()
 
 
 def changed_by_eval(network: nn.Module) -> dict[str, torch.Tensor]:

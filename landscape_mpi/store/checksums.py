@@ -170,11 +170,10 @@ def check_points(file: h5py.File, path: Path) -> None:
     done = file["done"][...]  # before the values: a job writes flags last
     differ = damaged_points(file, path)
     if len(differ):
-        row, column = np.unravel_index(differ[0], done.shape)
         raise DamagedFileError(
             path,
             f"{len(differ)} of its {np.count_nonzero(done)} computed points are not as they were "
-            f"written, the first one at [alpha, beta] = [{row}, {column}]",
+            f"written, the first one at {_place(differ[0], done.shape)}",
             way_out=REPAIR_WAY_OUT.format("these points alone"),
         )
     if is_check_damaged(file):
@@ -186,13 +185,17 @@ def check_points(file: h5py.File, path: Path) -> None:
         )
     differ = damaged_eigenvalues(file)
     if len(differ):
-        row, column = np.unravel_index(differ[0], done.shape)
         raise DamagedFileError(
             path,
             f"the eigenvalues at {len(differ)} of its points are not as they were written, the "
-            f"first ones at [alpha, beta] = [{row}, {column}]",
+            f"first ones at {_place(differ[0], done.shape)}",
             way_out="the command hessian with --repair (these eigenvalues alone)",
         )
+
+
+def _place(point: int, shape: tuple[int, ...]) -> str:
+    row, column = np.unravel_index(point, shape)
+    return f"[alpha, beta] = [{row}, {column}]"
 
 
 def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
