@@ -102,10 +102,7 @@ def check_drawn(
     inputs = first_inputs(data, network)
     other = load_weights(source.build(seed=BUILD_SEED + 1), checkpoint, data).eval()
     found = [call(one, inputs) for one in (network, network, other)]
-    outputs, again, of_other = (one for one in found if isinstance(one, torch.Tensor))
-    if not torch.equal(outputs.nan_to_num(), again.nan_to_num()):
-        return  # outputs that change from call to call are refused later by Agreement.check_plain
-    apart = relative(of_other, outputs, scale_of=outputs)
+    apart = _apart(*(one for one in found if isinstance(one, torch.Tensor)))
     if apart > SAME_FUNCTION:
         raise InputError(
             f"--model: {source.model} draws random numbers that its state dict does not hold: "
@@ -114,6 +111,16 @@ def check_drawn(
             f"surface would be that of another network. Register such tensors as buffers and save "
             f"them, or seed the generator in the function as in training."
         )
+
+
+def _apart(outputs: torch.Tensor, again: torch.Tensor, other: torch.Tensor) -> float:
+    """Return how far other outputs are from the first ones, relative to the largest of these.
+
+    It is 0 for outputs that change from call to call: Agreement.check_plain refuses them later.
+    """
+    if not torch.equal(outputs.nan_to_num(), again.nan_to_num()):
+        return 0.0
+    return relative(other, outputs, scale_of=outputs)
 
 
 def check_gradients(network: nn.Module, model: str, data: DataSet) -> None:
@@ -130,10 +137,7 @@ def check_gradients(network: nn.Module, model: str, data: DataSet) -> None:
                 found.append(network(inputs.clone()))
         except RuntimeError:  # it takes derivatives itself, so there is one way to call it
             return
-    outputs, again, without = (one.detach() for one in found)
-    if not torch.equal(outputs.nan_to_num(), again.nan_to_num()):
-        return  # refused later by Agreement.check_plain
-    apart = relative(without, outputs, scale_of=outputs)
+    apart = _apart(*(one.detach() for one in found))
     if apart > SAME_MODE:
         raise InputError(
             f"--model: {model} gives other outputs under torch.no_grad() than with gradients, by "
