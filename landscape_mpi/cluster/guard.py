@@ -147,8 +147,7 @@ def _say_apart(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> int:
 
 def leave_alone(problem: InputError, ranks: Ranks, apart: MPI.Intracomm) -> NoReturn:
     """Print the problem of this rank alone, and leave without MPI: the launcher ends the others."""
-    where = f"[{ranks.rank}/{ranks.size} {ranks.host}] "
-    print(f"{where}error: {problem}", file=sys.stderr, flush=True)
+    _say(f"[{ranks.rank}/{ranks.size} {ranks.host}] error: {problem}")
     for other in set(range(ranks.size)) - {ranks.rank}:
         apart.Isend(b"", dest=other, tag=LEFT)
     os._exit(EXIT_BAD_INPUT)
@@ -175,7 +174,7 @@ def end_job(ranks: Ranks, apart: MPI.Intracomm) -> None:
 
 def _say_once(problem: InputError | None, ranks: Ranks) -> int:
     if ranks.is_root:
-        print(f"error: {problem}", file=sys.stderr, flush=True)
+        _say(f"error: {problem}")
     return EXIT_BAD_INPUT
 
 
@@ -186,7 +185,7 @@ def _end_unwritten(error: UnwritableError, ranks: Ranks) -> NoReturn:
     launchers end all ranks when one leaves without MPI_Finalize. With srun the others wait until
     their watch takes this rank for a hung one.
     """
-    print(f"[{ranks.rank}/{ranks.size} {ranks.host}] error: {error}", file=sys.stderr, flush=True)
+    _say(f"[{ranks.rank}/{ranks.size} {ranks.host}] error: {error}")
     if started_by_srun(os.environ):
         signal.alarm(ABORT_S)
         _skip_exit_handlers(EXIT_UNWRITABLE)
@@ -204,17 +203,21 @@ def _skip_exit_handlers(status: int) -> None:
 
 
 def _print_traceback(ranks: Ranks) -> None:
-    """Print the exception in one write, with rank and host before every line."""
+    """Print the exception, with rank and host before every line."""
     prefix = f"[{ranks.rank}/{ranks.size} {ranks.host}] "
-    lines = traceback.format_exc().splitlines()
-    sys.stderr.write("".join(f"{prefix}{line}\n" for line in lines))
+    _say("\n".join(f"{prefix}{line}" for line in traceback.format_exc().splitlines()))
+
+
+def _say(text: str) -> None:
+    """Print text and the end of its line in one write, or those of other ranks come between."""
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
 def _leave_apart(fault: str) -> NoReturn:
     """Print from one process that MPI did not join the processes into one run, and leave."""
     if is_first(os.environ):
-        print(f"error: {fault}", file=sys.stderr, flush=True)
+        _say(f"error: {fault}")
     else:  # a launcher may end all processes when the first one leaves
         signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_BAD_INPUT))
         time.sleep(SAY_S)
@@ -222,10 +225,9 @@ def _leave_apart(fault: str) -> NoReturn:
 
 
 def _leave_without_mpi(error: Exception) -> NoReturn:
-    print(
+    _say(
         f"error: MPI: {str(error).rstrip('.')}. The ranks of a run communicate by MPI. Install "
         "mpi4py, which pip install 'landscape_mpi[compute]' does, and an MPI library (make setup "
-        "installs both), or load your cluster's MPI module.",
-        file=sys.stderr,
+        "installs both), or load your cluster's MPI module."
     )
     sys.exit(EXIT_BAD_INPUT)

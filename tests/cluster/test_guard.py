@@ -1,9 +1,14 @@
 """Oracle: what the shell sees of real ranks: their status, and who said what how often."""
 
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from landscape_mpi.cluster.communicator import start_ranks
+from landscape_mpi.cluster.guard import run_guarded
+from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import read_surface
 
 MAIN = """
@@ -187,6 +192,7 @@ from landscape_mpi.cluster.communicator import start_ranks
 from landscape_mpi.jobs.live.quiet_job import do_quietly
 
 ranks = start_ranks()
+sys.stderr = open(f"{sys.argv[2]}.{ranks.rank}", "w", buffering=1)
 
 def work(stop):
     if sys.argv[1] == "all" or ranks.rank == 1:
@@ -201,16 +207,19 @@ do_quietly(ranks, work, ())
 def test_a_rank_that_is_alone_in_python_says_so_and_leaves(case, tmp_path, mpiexec):
     script = tmp_path / "alone.py"
     script.write_text(ALONE)
-    done = mpiexec(2, [script, case], timeout=60)
+    done = mpiexec(2, [script, case, tmp_path / "told"], timeout=60)
     assert "MPI_ABORT" not in done.stderr
+    told = [(tmp_path / f"told.{rank}").read_text() for rank in range(2)]  # a launcher mixes them
     words = r"your own code raised: KeyboardInterrupt: I end here \("
     if case == "all":  # each rank has its own, as Python has it
         assert done.returncode == 1
-        assert re.search(f"^landscape_mpi.errors.InputError: {words}", done.stderr, re.MULTILINE)
-        assert "[1/2 " not in done.stderr
+        for text in told:
+            assert re.search(f"^landscape_mpi.errors.InputError: {words}", text, re.MULTILINE)
+            assert "[1/2 " not in text
     else:
         assert done.returncode == 2
-        assert len(re.findall(rf"^\[1/2 \S+\] error: {words}", done.stderr, re.MULTILINE)) == 1
+        assert len(re.findall(rf"^\[1/2 \S+\] error: {words}", told[1], re.MULTILINE)) == 1
+        assert "error" not in told[0]
 
 
 def test_a_defect_of_ours_still_aborts(tmp_path, mpiexec):
@@ -226,3 +235,13 @@ def test_a_defect_of_ours_still_aborts(tmp_path, mpiexec):
     assert done.returncode == 1
     assert re.search(r"^\[\d/2 \S+\] TypeError: ", done.stderr, re.MULTILINE)
     assert "error: " not in done.stderr
+
+
+def test_the_lines_of_ranks_cannot_mix(monkeypatch):
+    """One write each: between two, a launcher puts what another rank has written."""
+    writes = []
+    monkeypatch.setattr(
+        sys, "stderr", SimpleNamespace(write=writes.append, flush=lambda: writes.append(None))
+    )
+    assert run_guarded(int, None, InputError("--x: a\n  and more"), start_ranks()) == 2
+    assert writes == ["error: --x: a\n  and more\n", None]
