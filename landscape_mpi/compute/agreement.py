@@ -91,6 +91,7 @@ class Chosen:
     left_out: tuple[str, ...] = ()  # steps left out, with the reason
     center_outputs: tuple[float, ...] = ()  # sum of the outputs of each of the first samples
     checked_batch: int = 0  # size of the compared batches; 0 if none were compared
+    center_scale: float = 0.0  # by which differences of center_outputs are judged
 
 
 class Agreement(Generic[S]):
@@ -245,9 +246,19 @@ class Agreement(Generic[S]):
 
     def center_outputs(self) -> tuple[float, ...]:
         """Return the sum of the outputs at the center, for each of the first samples."""
+        return tuple(self._first_outputs().sum(dim=1).nan_to_num().tolist())
+
+    def center_scale(self) -> float:
+        """Return the scale by which differences of center_outputs() are judged.
+
+        Outputs may cancel in a sum, as those of a normalised last layer do. All that remains then
+        is rounding. So this is the largest sum of absolute outputs.
+        """
+        return float(self._first_outputs().abs().sum(dim=1).nan_to_num().max())
+
+    def _first_outputs(self) -> torch.Tensor:
         outputs = self._plain_at(CENTER).outputs[: self._n_first]
-        sums = outputs.reshape(len(outputs), -1).sum(dim=1)
-        return tuple(sums.nan_to_num().tolist())
+        return outputs.reshape(len(outputs), -1)
 
     def outputs_of_first(self) -> tuple[float, ...]:
         """Return center_outputs() again, computed now."""
@@ -261,7 +272,7 @@ class Agreement(Generic[S]):
         """
         left_out = self._leave_threads_out()
         if self.fault_of(self.most_steps) is None:
-            return Chosen(self.most_steps, left_out, self.center_outputs(), self._setting.batch)
+            return self._chosen(self.most_steps, left_out)
         return self._choose_one_by_one(left_out)
 
     def _leave_threads_out(self) -> tuple[str, ...]:
@@ -309,7 +320,11 @@ class Agreement(Generic[S]):
                 left_out.append(f"{WORDS[name]} ({fault})")
         if steps == PLAIN:
             self._check_batches()
-        return Chosen(steps, tuple(left_out), self.center_outputs(), self._setting.batch)
+        return self._chosen(steps, left_out)
+
+    def _chosen(self, steps: Steps, left_out: Sequence[str]) -> Chosen:
+        center = self.center_outputs()
+        return Chosen(steps, tuple(left_out), center, self._setting.batch, self.center_scale())
 
     def _check_batches(self) -> None:
         """Check that the network, as torch runs it, gives the same in batches of the run's size.

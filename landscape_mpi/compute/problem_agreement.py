@@ -293,6 +293,10 @@ class ProblemAgreement(Agreement[ProblemSplit]):
         """Return the mean of each function for the first batch at the center."""
         return tuple(_means(self._plain_at(CENTER).outputs)[0].nan_to_num().tolist())
 
+    def center_scale(self) -> float:
+        """Return the scale by which differences of center_outputs() are judged: the largest."""
+        return max(map(abs, self.center_outputs()))
+
     def outputs_of_first(self) -> tuple[float, ...]:
         """Return center_outputs() again, computed now from the first batch alone."""
         plain, samples = self._plain()

@@ -67,18 +67,20 @@ def _choose_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Cho
         # The comparison is in fp32: a run in another type needs its own plane.
         inputs.keep(agreement.agreeing, replace(setting, precision="fp32"))
         return chosen
-    outputs = agreement.center_outputs()
-    check_center(plan, begun.center_outputs, outputs)
-    return Chosen(steps_of(begun.steps.split(",")), begun.left_out, begun.center_outputs)
+    outputs, scale = agreement.center_outputs(), agreement.center_scale()
+    check_center(plan, begun.center_outputs, outputs, scale)
+    steps = steps_of(begun.steps.split(","))
+    return Chosen(steps, begun.left_out, begun.center_outputs, center_scale=scale)
 
 
-def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float]) -> None:
+def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float], scale: float) -> None:
     """Check that a network's outputs at the center are those stored when its file was started.
 
     Args:
         plan: The plan of the run, with the file.
         stored: Chosen.center_outputs in the file.
         found: Chosen.center_outputs now.
+        scale: Chosen.center_scale now.
 
     Raises:
         InputError: If they differ.
@@ -86,7 +88,6 @@ def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float]) ->
     if not stored:
         return
     before, now = np.array(stored), np.array(found)
-    scale = np.abs(before).max()
     apart = np.abs(now - before).max() if len(now) == len(before) else math.inf
     if apart > SAME_OUTPUTS * scale:
         raise InputError(
@@ -114,17 +115,18 @@ def check_end(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) 
 
 
 def _check_end(plan: Plan, inputs: SharedInputs, setting: Setting) -> None:
-    stored = inputs.chosen.center_outputs if inputs.chosen is not None else ()
-    if not stored:
+    chosen = inputs.chosen
+    if chosen is None or not chosen.center_outputs:
         return
     try:
-        before, now = np.array(stored), np.array(inputs.agreement(setting).outputs_of_first())
+        before = np.array(chosen.center_outputs)
+        now = np.array(inputs.agreement(setting).outputs_of_first())
     except torch.OutOfMemoryError:  # The run still holds its own part of the memory.
         print("too little memory is left to compare the center once more", flush=True)
         return
     n = min(len(before), len(now))
     apart = np.abs(now[:n] - before[:n]).max(initial=0)
-    if apart > SAME_OUTPUTS * np.abs(before).max():
+    if apart > SAME_OUTPUTS * chosen.center_scale:
         raise InputError(
             f"{plan.subject.option}: the same samples at the center give other values at the end "
             f"of the run than at its beginning, by {apart:.4g}. Something that calls change "

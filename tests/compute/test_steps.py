@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from landscape_mpi.store.checksums import seal, sign
+
 NETS = """
 import pathlib
 import numpy as np
@@ -60,6 +62,10 @@ def drawn():
 
 def growing():
     return Growing()
+
+def centered():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(6, 3), nn.LayerNorm(3, elementwise_affine=False))
 
 def half():
     return penalised().to(torch.bfloat16)
@@ -116,6 +122,26 @@ def test_another_network_with_the_same_weights_is_no_resumption(folder, alone):
     assert "was started with a network whose outputs for the first sample add up to" in done.stderr
     assert "Points of both do not belong in one file" in done.stderr
     assert (folder / "out.h5").read_bytes() == before
+
+
+def test_outputs_that_cancel_are_not_compared_by_their_rounding(folder, alone):
+    alone(command("centered"), cwd=folder, check=True)
+    assert np.abs(shift_center(folder / "out.h5", 3e-7)).max() < 1e-6
+    again = alone(command("centered"), cwd=folder, check=True)
+    assert "all 3 points are done, nothing is left" in again.stdout
+    shift_center(folder / "out.h5", 3e-2)
+    assert "was started with a network whose" in alone(command("centered"), cwd=folder).stderr
+
+
+def shift_center(path, shift):
+    """Give the sums of the outputs in a file other digits, as another processor would."""
+    with h5py.File(path, "r+") as file:
+        attributes = file["provenance"].attrs
+        before = attributes["center_outputs"]
+        attributes["center_outputs"] = before + shift
+        sign(file["provenance"])
+    seal(path)
+    return before
 
 
 def test_what_numpy_draws_is_drawn_alike_in_every_run(folder, alone):

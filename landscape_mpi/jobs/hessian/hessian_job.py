@@ -74,7 +74,8 @@ class HessianJob(GridJob):
         """Set this rank up within its memory. Collective over the ranks."""
         chosen, stored = prepared.inputs.chosen, self.hessian_plan.center_outputs
         found = chosen.center_outputs[: len(stored)] if chosen is not None else ()
-        agree(ranks, lambda: check_center(self.plan, stored, found))
+        scale = chosen.center_scale if chosen is not None else 0.0
+        agree(ranks, lambda: check_center(self.plan, stored, found, scale))
         return fit_solver(ranks, self.hessian_plan, prepared.inputs, prepared.setting)
 
     def open_file(
