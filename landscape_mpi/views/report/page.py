@@ -38,6 +38,7 @@ RELOAD_S = 10  # s between two checks of a page that is being watched
 SCRIPTS = (
     "state",
     "unpacking",
+    "styles",
     "numbers",
     "heights",
     "ticks",
@@ -111,12 +112,14 @@ def make_page(
         "reload": reload_s if watched else None,
     }
     script = "".join(_text(f"script/{name}.js") for name in SCRIPTS)
+    style = _text("page.css")
     titles = [tables.title_of(source.surface) for source in sources]
     return Template(_text("page.html")).substitute(
         title=escape(_joined(list(dict.fromkeys(titles)))),
-        style=_text("page.css"),
+        style=style,
+        styles=_hashes(style, ""),  # plotly.js fills empty ones through the object model
         script=script,
-        scripts=" ".join(f"'sha256-{_hash(text)}'" for text in (script, _plotly())),
+        scripts=_hashes(script, _plotly()),
         articles="\n".join(_articles(sources)),
         count="one" if len(sources) == 1 else "several",
         command=escape(shlex.join(command)),
@@ -140,9 +143,10 @@ def _joined(words: Sequence[str]) -> str:
     return f"{between.join(first)} and {last}" if first else last
 
 
-def _hash(script: str) -> str:
-    """Return the hash that allows a script in the policy of the page: the browser runs no other."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def _hashes(*texts: str) -> str:
+    """Return the hashes that allow scripts or styles: the browser uses no other."""
+    digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def pack_text(text: str) -> str:

@@ -79,6 +79,13 @@ def test_it_opens_without_a_complaint_and_asks_the_network_for_nothing(page):
     assert sum(url.startswith("file:") for url in page.requests) == 1
 
 
+def take_refusals(page):
+    """Return how often the browser has refused something; these complaints are expected."""
+    told = [words for words in page.complaints if "Content Security Policy" in words]
+    page.complaints[:] = [words for words in page.complaints if words not in told]
+    return len(told)
+
+
 def test_the_browser_runs_no_script_but_those_of_the_page(page):
     """As one in a text of a surface file would be, if it were not escaped."""
     added = "e => (document.body.append(Object.assign(document.createElement('script'), e)), e.id)"
@@ -88,9 +95,17 @@ def test_the_browser_runs_no_script_but_those_of_the_page(page):
     assert page.run(refused)
     page.run("document.getElementById('stranger').remove()")
     page.run("document.body.lastElementChild.remove()")
-    told = [words for words in page.complaints if "Content Security Policy" in words]
-    page.complaints[:] = [words for words in page.complaints if words not in told]
-    assert len(told) >= 2
+    assert take_refusals(page) >= 2
+
+
+def test_the_browser_takes_no_style_but_those_of_the_page(page):
+    styled = '<b id="styled" style="color: #123456">x</b><style>#styled { float: right }</style>'
+    page.run(f"document.body.insertAdjacentHTML('beforeend', {styled!r})")
+    style = "getComputedStyle(document.getElementById('styled'))"
+    assert page.run(f"[{style}.color === 'rgb(18, 52, 86)', {style}.float]") == [False, "none"]
+    page.run("document.body.lastElementChild.remove()")
+    page.run("document.getElementById('styled').remove()")
+    assert take_refusals(page) >= 2
 
 
 def test_no_button_sends_the_numbers_away(page):

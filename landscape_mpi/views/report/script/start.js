@@ -10,6 +10,7 @@ function watch(seconds) {
 
 async function start() {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
+  setStylesAsObjects();
   const script = document.createElement("script");
   script.textContent = await unpack("library");
   document.head.append(script);
