@@ -24,15 +24,20 @@ def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     large numbers, and float32 would keep few of its digits.
 
     Args:
-        outputs: Logits, float32 [..., n_classes].
+        outputs: Logits, float32 or float64 [..., n_classes].
         targets: Class numbers, int64 [...].
 
     Returns:
-        float32 [...].
+        float32 [...], or float64 for float64 outputs.
     """
     logits = outputs.flatten(0, -2).double()
     losses = functional.cross_entropy(logits, targets.flatten(), reduction="none")
-    return losses.float().view_as(targets)
+    return _as_precise_as(outputs, losses).view_as(targets)
+
+
+def _as_precise_as(outputs: torch.Tensor, losses: torch.Tensor) -> torch.Tensor:
+    """Return float64 losses in float32, unless the outputs are float64 too."""
+    return losses if outputs.dtype == torch.float64 else losses.float()
 
 
 def mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -141,11 +146,11 @@ class Loss:
         """Return (1 - s) times the losses, plus s times the mean of w_c (-log p_c) over classes c.
 
         Args:
-            losses: Cross-entropies times the weights of their targets, float32 [...].
+            losses: Cross-entropies times the weights of their targets, float32 or float64 [...].
             outputs: Logits, with the classes along class_axis.
 
         Returns:
-            float32 [...].
+            float32 [...], or float64 for float64 outputs.
 
         Source: Szegedy et al. 2016, arXiv:1512.00567, section 7; the weights of classes as in
         torch.nn.CrossEntropyLoss.
@@ -154,7 +159,7 @@ class Loss:
         if self.class_weights is not None:
             of_all = of_all * _on_device(self.class_weights, outputs.device)
         s = self.label_smoothing
-        return ((1 - s) * losses.double() + s * of_all.mean(dim=-1)).float()
+        return _as_precise_as(outputs, (1 - s) * losses.double() + s * of_all.mean(dim=-1))
 
     def summed(
         self, outputs: torch.Tensor, targets: torch.Tensor

@@ -23,6 +23,7 @@ class ResidentSplit:
         one_loss: bool = False,
         weighs: bool = False,
         ignored: int | None = None,
+        exact: bool = False,
     ) -> None:
         """Put samples on a device.
 
@@ -37,11 +38,14 @@ class ResidentSplit:
             one_loss: Whether a sample has a single loss, however many targets it has.
             weighs: Whether losses have weights.
             ignored: Target that does not count.
+            exact: Whether losses are kept in float64; those of float64 inputs always are.
         """
         self.inputs = torch.from_numpy(inputs).to(device)
         self.targets = torch.from_numpy(targets).to(device)
         shape = targets.shape[:1] if one_loss else targets.shape
-        self.losses = torch.empty(shape, dtype=torch.float32, device=device)
+        exact = exact or self.inputs.dtype == torch.float64
+        kind = torch.float64 if exact else torch.float32
+        self.losses = torch.empty(shape, dtype=kind, device=device)
         self.wrong = torch.zeros(targets.shape, dtype=torch.bool, device=device)
         self._weights, self._counted = None, None
         if weighs or ignored is not None:

@@ -42,7 +42,12 @@ class LossChoice:
     def kept_as(self) -> dict[str, Any]:
         """Return the arguments of ResidentSplit for this loss."""
         weighs = self.brings_weights or self.class_weights is not None
-        return {"one_loss": self.one_loss, "weighs": weighs, "ignored": self.ignored}
+        return {
+            "one_loss": self.one_loss,
+            "weighs": weighs,
+            "ignored": self.ignored,
+            "exact": self.name not in FUNCTIONS,  # it may return float64
+        }
 
     @property
     def attributes(self) -> dict[str, object]:

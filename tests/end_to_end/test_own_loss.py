@@ -4,13 +4,16 @@ Oracle: torch's own losses over the whole split at weights moved tensor by tenso
 sentence a user should read for each way in which a function is not the loss of every sample.
 """
 
+import runpy
 import sys
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.compute.losses import CROSS_ENTROPY
@@ -121,6 +124,21 @@ module = Module()
 
 def whole_row(outputs, targets):
     return (outputs - targets).abs().sum(1)
+
+def build_double():
+    torch.manual_seed(0)
+    return nn.Linear(4, 3).double()
+
+def rows():
+    draw = torch.Generator().manual_seed(0)
+    inputs = torch.randn(50, 4, generator=draw, dtype=torch.float64)
+    return {"train": (inputs, inputs[:, :3].argmax(1))}
+
+def large(outputs, targets):
+    return 1e39 * outputs.double().square().sum(1)
+
+def tiny(outputs, targets):
+    return (1e-30 * outputs.double()).square().sum(1)
 """
 
 
@@ -529,6 +547,8 @@ def expected_losses(loss):
 
 
 ORACLES = {
+    "own_losses:large": lambda outputs, _: 1e39 * outputs.double().square().sum(1).mean(),
+    "own_losses:tiny": lambda outputs, _: (1e-30 * outputs.double()).square().sum(1).mean(),
     "own_losses:smooth": nn.CrossEntropyLoss(label_smoothing=0.1),
     "mse": lambda outputs, targets: nn.MSELoss()(outputs, torch.eye(10)[targets]),
 }
@@ -552,6 +572,29 @@ def test_the_surface_of_a_loss_on_ranks(name, folder, on_ranks):
     assert surfaces[0].units["train_loss"] == "1"
     assert surfaces[0].attributes["loss"] == name
     assert surfaces[0].attributes["error"] == "largest output"
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "mse", "own_losses:smooth"])
+def test_losses_in_float64_keep_their_digits(name, folder, on_ranks):
+    """Near a minimum, float32 would show its steps in place of the surface."""
+    given = ["--model=own_losses:build_double", "--data=own_losses:rows", f"--loss={name}"]
+    words = ["landscape_mpi.surface", *given, "--x=-1:1:3", "--save-directions", "--out=out.h5"]
+    on_ranks(1, words, cwd=folder, check=True)
+    own = runpy.run_path("own_losses.py")
+    inputs, targets = own["rows"]()["train"]
+    network = own["build_double"]()
+    with h5py.File("out.h5") as file:
+        found = file["train_loss"][:, 0]
+        step = torch.from_numpy(file["directions/alpha/weight"][()])
+    for alpha, loss in zip((-1, 0, 1), found, strict=True):
+        moved = {"weight": network.weight + alpha * step}
+        outputs = functional_call(network, moved, inputs)
+        expected = {
+            "cross_entropy": nn.CrossEntropyLoss(),
+            "mse": lambda outputs, targets: nn.MSELoss()(outputs, torch.eye(3).double()[targets]),
+            "own_losses:smooth": nn.CrossEntropyLoss(label_smoothing=0.1),
+        }[name](outputs, targets)
+        assert loss == pytest.approx(float(expected), rel=1e-13)
 
 
 def test_precision_auto_measures_the_loss_that_is_asked_for(folder, on_ranks):
