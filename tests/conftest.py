@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -220,11 +220,22 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remember whether a test passed, for what its fixtures check afterwards."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether a test passed, and show what a command printed that should have succeeded.
+
+    The fixtures of a test check afterwards whether it passed.
+    """
     report = yield
     if report.when == "call":
         item.stash[PASSED] = report.passed
+    problem = call.excinfo.value if call.excinfo else None
+    if isinstance(problem, subprocess.CalledProcessError):
+        for kind in ("stdout", "stderr"):
+            told = getattr(problem, kind) or ""
+            text = told if isinstance(told, str) else told.decode(errors="replace")
+            report.sections.append((f"Printed by the command, {kind}", text))
     return report
 
 
