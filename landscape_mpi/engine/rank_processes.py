@@ -107,6 +107,8 @@ class RankProcesses(Processes):
         distributed.init_process_group(
             device.backend, store=self._meet(), rank=rank, world_size=self.size
         )
+        # A rank that soon leaves would close connections that others still wait for.
+        self._ranks.comm.Barrier()
         return ProcessGroup(rank, self.size)
 
     def _meet(self) -> distributed.TCPStore:
