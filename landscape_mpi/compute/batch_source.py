@@ -34,6 +34,7 @@ from landscape_mpi.errors import InputError, users_own
 from landscape_mpi.problem import Problem
 
 MOST_OFTEN = 100  # average number of draws per sample; a sampler that draws more counts as endless
+LONG = {10**n for n in range(3, 16)}  # numbers of counted batches of which the user is told
 N_SHOWN = 16  # number of batches that are compared if comparing all would read all of the data
 Collate = Callable[[Any], Any]
 NO_DATASETS = (DataLoader, torch.Tensor, np.ndarray, list, tuple, deque)
@@ -319,7 +320,13 @@ class StreamedBatches(BatchSource):
             return known if self._limit is None else min(known, self._limit)
         # The iterable has no length, so it is read once to its end.
         while len(self._counted) != self._limit and self._has_another():
-            pass
+            if len(self._counted) in LONG:
+                print(
+                    f"Problem: data[{self.name!r}] has no length, so its batches are counted by "
+                    f"reading them: {len(self._counted):,} so far. If it has no end, stop this "
+                    "run, and pass --limit, or limit= in Python.",
+                    flush=True,
+                )
         return len(self._counted)
 
     def _prints(self) -> Iterator[str]:

@@ -170,6 +170,16 @@ def test_a_limit_of_what_has_no_length_reads_no_more():
     assert data.taken <= 10
 
 
+def test_counting_of_many_batches_is_not_silent(capsys):
+    """It would last for ever on a stream without an end."""
+    assert len(source(Counted())) == 1000
+    told = capsys.readouterr().out
+    assert "data['train'] has no length, so its batches are counted by reading them" in told
+    assert "1,000 so far. If it has no end, stop this run, and pass --limit" in told
+    assert len(source(Counted()).limited(999)) == 999
+    assert capsys.readouterr().out == ""
+
+
 def test_a_batch_is_read_alone():
     data = Rows()
     assert source(data, batch_size=4).read(1)["y"].tolist() == [4, 5, 6, 7]
