@@ -92,6 +92,10 @@ class GridJob(ABC):
         return sum(self.plan.subject.n_samples.values())
 
     @abstractmethod
+    def discard(self) -> None:
+        """Mark the points of the file as not computed, since they are wrong. Local; on rank 0."""
+
+    @abstractmethod
     def say_start(
         self, ranks: Ranks, evaluator: RankEvaluator, prepared: Prepared, start: Start
     ) -> None:
@@ -119,7 +123,7 @@ def run_grid_job(ranks: Ranks, job: GridJob, stop: StopRequest) -> int:
     job.say_start(ranks, evaluator, prepared, start)
     outcome = fill(ranks, job, evaluator, start, stop)
     if outcome.finished:
-        check_end(ranks, job.plan, prepared.inputs, prepared.setting)
+        check_end(ranks, job.plan, prepared.inputs, prepared.setting, job.discard)
     job.say_end(ranks, outcome)
     if start.lock is not None:
         start.lock.release()

@@ -24,6 +24,7 @@ from landscape_mpi.engine.shared_network import SharedNetwork
 from landscape_mpi.engine.shared_problem import SharedProblem
 from landscape_mpi.store import schema
 from landscape_mpi.store.creation import SurfaceContent, create_surface
+from landscape_mpi.store.repair import discard
 from landscape_mpi.store.resume import (
     DEVICE_MODEL,
     check_same_surface,
@@ -132,6 +133,10 @@ class LossJob(GridJob):
         rows = ranks.comm.bcast(rows, root=ROOT)
         evaluator.go_on_from(rows)
         return len(rows)
+
+    def discard(self) -> None:
+        """Mark the points of the file as not computed, since they are wrong. Local; on rank 0."""
+        discard(self.plan.out, "done")
 
     def say_start(
         self, ranks: Ranks, evaluator: RankEvaluator, prepared: Prepared, start: Start

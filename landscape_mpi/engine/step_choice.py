@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -97,7 +97,13 @@ def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float], sc
         )
 
 
-def check_end(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> None:
+def check_end(
+    ranks: Ranks,
+    plan: Plan,
+    inputs: SharedInputs,
+    setting: Setting,
+    discard: Callable[[], None],
+) -> None:
     """Check that the first samples still give what they gave before the run. Collective.
 
     A counter in a network or a loss may begin to matter only after many calls.
@@ -107,14 +113,17 @@ def check_end(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) 
         plan: The plan of the run.
         inputs: This rank's inputs.
         setting: The setting of the run.
+        discard: Marks the points of the file as not computed; called on rank 0 before the error.
 
     Raises:
         InputError: If they give something else.
     """
-    on_root(ranks, lambda: _check_end(plan, inputs, setting))
+    on_root(ranks, lambda: _check_end(plan, inputs, setting, discard))
 
 
-def _check_end(plan: Plan, inputs: SharedInputs, setting: Setting) -> None:
+def _check_end(
+    plan: Plan, inputs: SharedInputs, setting: Setting, discard: Callable[[], None]
+) -> None:
     chosen = inputs.chosen
     if chosen is None or not chosen.center_outputs:
         return
@@ -127,11 +136,13 @@ def _check_end(plan: Plan, inputs: SharedInputs, setting: Setting) -> None:
     n = min(len(before), len(now))
     apart = np.abs(now[:n] - before[:n]).max(initial=0)
     if apart > SAME_OUTPUTS * chosen.center_scale:
+        discard()
         raise InputError(
             f"{plan.subject.option}: the same samples at the center give other values at the end "
             f"of the run than at its beginning, by {apart:.4g}. Something that calls change "
             f"affects them, such as a counter or a schedule, so the values in {plan.out} do not "
-            "belong to one function. Remove it, and start over with another file."
+            "belong to one function. Its points are now marked as not computed. Remove the cause; "
+            "then the same command computes them again."
         )
 
 

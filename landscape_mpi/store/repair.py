@@ -78,6 +78,17 @@ def repair_eigenvalues(path: Path) -> Repair:
     return Repair(places)
 
 
+def discard(path: Path, flags: str) -> None:
+    """Mark all points as not computed. Local; nobody may be writing the file.
+
+    Args:
+        path: Surface file.
+        flags: Dataset of the marks: ``done``, or that of the eigenvalues.
+    """
+    with h5py.File(path, "r+", locking=False) as file:
+        file[flags][...] = 0
+
+
 def describe_repair(path: Path, found: Repair, *, noun: str = "point") -> str:
     """Describe the repair in words.
 

@@ -88,13 +88,29 @@ def test_a_refusal_that_names_the_cause(name, tmp_path):
     assert not out.exists()
 
 
-def test_what_changes_during_a_run_is_found_at_its_end(tmp_path):
+def test_what_changes_during_a_run_is_found_at_its_end_and_marked_as_not_computed(tmp_path):
     out = tmp_path / "surface.h5"
     words = [word for word in command("scheduled", out) if word not in PLANE]
-    ended = run_alone([*words, "--x=-1:1:60"])
+    for _ in range(2):  # the second run computes all points again, and does not call them complete
+        ended = run_alone([*words, "--x=-1:1:60"])
+        assert ended.status == 2, ended.words
+        assert ended.words.count("error: ") == 1
+        assert "at the end of the run than at its beginning" in ended.words
+        assert "marked as not computed" in ended.words
+        with h5py.File(out) as file:
+            assert not file["done"][()].any()
+
+
+def test_eigenvalues_of_what_changes_are_marked_as_not_computed_and_the_losses_stay(tmp_path):
+    out = tmp_path / "surface.h5"
+    words = [word for word in command("scheduled_by_slopes", out) if word not in PLANE]
+    assert run_alone([*words, "--x=-1:1:20"]).status == 0
+    ended = run_alone(["landscape_mpi.hessian", str(out), "--tolerance=1e-6"])
     assert ended.status == 2, ended.words
-    assert ended.words.count("error: ") == 1
     assert "at the end of the run than at its beginning" in ended.words
+    with h5py.File(out) as file:
+        assert file["done"][()].all()
+        assert not file["hessian_done"][()].any()
 
 
 def test_a_run_that_has_no_memory_left_at_its_end_is_complete(tmp_path):

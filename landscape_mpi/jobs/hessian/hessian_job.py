@@ -25,6 +25,7 @@ from landscape_mpi.store.hessian import (
     has_hessian,
     pending_eigenvalues,
 )
+from landscape_mpi.store.repair import discard
 
 COMMAND = "landscape_mpi.hessian"
 
@@ -95,6 +96,10 @@ class HessianJob(GridJob):
     def pending(self) -> np.ndarray:
         """Return the points to compute, coarse to fine, int64 [n]. Local; on rank 0."""
         return pending_eigenvalues(self.hessian_plan.path, self.hessian_plan.points)
+
+    def discard(self) -> None:
+        """Mark the eigenvalues as not computed, since they are wrong. Local; on rank 0."""
+        discard(self.hessian_plan.path, schema.HESSIAN_DONE)
 
     def say_start(
         self, ranks: Ranks, evaluator: RankEvaluator, prepared: Prepared, start: Start
