@@ -9,6 +9,7 @@ import http.server
 import importlib.metadata
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 
 import h5py
 import hypothesis
+import numpy as np
 import pytest
 from _pytest.config import create_terminal_writer
 from chromium import Chromium, find_chromium
@@ -219,6 +221,15 @@ def pytest_unconfigure() -> None:
     MPI.COMM_WORLD.Barrier()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Let every test draw the same numbers, whichever ran before it in this process."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.manual_seed(0)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -342,6 +353,7 @@ def environment_of_ranks(extra: Mapping[str, str] | None = None) -> dict[str, st
     folder first on the shell's."""
     own = dict(os.environ)
     own.pop("TIME_LIMIT_S", None)  # the limit of the whole suite
+    own.pop("PYTHONUNBUFFERED", None)  # with it, print writes in pieces, which a launcher mixes
     own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
     return own | dict(extra or {})
@@ -499,7 +511,7 @@ def start_mpiexec() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=LIMIT_S)
 
 
 @pytest.fixture

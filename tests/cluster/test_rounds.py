@@ -1,6 +1,7 @@
 """Oracle: a list of points beside the run, and time itself. Runs on 1 to 4 real ranks."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,10 +109,19 @@ def test_every_rank_writes_in_every_round_also_without_points():
 
 
 @pytest.mark.parallel([2, 3])
-def test_a_slow_rank_gets_fewer_points():
+def test_a_slow_rank_gets_fewer_points(monkeypatch):
+    """By a clock that nothing but points moves: the first round measures one point of each rank."""
     ranks = start_ranks()
-    pause = 0.02 if ranks.rank == 1 else 0.004
-    _, written = run(ranks, 300, lambda point: time.sleep(pause) or 0.0, round_seconds=0.4)
+    now = 0.0
+
+    def evaluate(point):
+        nonlocal now
+        now += 0.02 if ranks.rank == 1 else 0.004
+        return 0.0
+
+    clock = SimpleNamespace(perf_counter=lambda: now)
+    monkeypatch.setattr("landscape_mpi.cluster.rounds.time", clock)
+    _, written = run(ranks, 300, evaluate, round_seconds=0.4)
     shares = ranks.comm.allgather(written.shards[1])  # the round after the first measurement
     others = [share for rank, share in enumerate(shares) if rank != 1]
     parallel_assert(min(others) > 2 * shares[1])
