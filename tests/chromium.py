@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from limits import LIMIT_S
 from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -38,7 +39,6 @@ FLAGS = (
     "--hide-scrollbars",
     "--disable-dev-shm-usage",
 )
-LIMIT_S = 60.0  # of an answer: other programs may keep the cores
 
 
 def find_chromium() -> str | None:
@@ -158,7 +158,7 @@ class Chromium:
             raise RuntimeError(json.dumps(answer["exceptionDetails"])[:2000])
         return answer["result"].get("value")
 
-    def wait(self, condition: str, *, timeout: float = 30.0) -> None:
+    def wait(self, condition: str, *, timeout: float = LIMIT_S) -> None:
         """Wait until an expression is true."""
         limit = time.monotonic() + timeout
         while not self.run(f"Boolean({condition})"):

@@ -26,6 +26,7 @@ import pytest
 from _pytest.config import create_terminal_writer
 from chromium import Chromium, find_chromium
 from folders import ROOT
+from limits import LIMIT_S
 from mpi4py import MPI
 from rank_pool import N_RANKS, RankPool, RankPoolError, modules_in
 from xdist.scheduler import LoadScopeScheduling
@@ -59,7 +60,6 @@ LONGEST = (
     "test_rank_pool",
     "test_soak",
 )
-LIMIT_S = 200.0  # of a command on ranks that takes seconds: other programs may keep the cores
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # as in the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from limits import LIMIT_S
 from PIL import Image
-
-LIMIT_S = 120.0
 
 
 def find_paraview() -> str:
@@ -41,7 +40,7 @@ def screen() -> Iterator[str]:
         yield f":{number}"
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=LIMIT_S)
 
 
 def draw(script: Path, picture: Path, *, cwd: Path) -> list[np.ndarray]:

@@ -26,6 +26,8 @@ from multiprocessing.connection import Client, Listener, wait
 from pathlib import Path
 from typing import Any
 
+from limits import LIMIT_S
+
 N_RANKS = 4
 
 
@@ -135,7 +137,7 @@ class RankPool:
     def _end(self) -> int:
         """Return the status of mpiexec, which is about to end."""
         assert self._process is not None
-        status = self._process.wait(30)
+        status = self._process.wait(LIMIT_S)
         self.stop()
         return status
 

@@ -23,6 +23,7 @@ from folders import ROOT
 from landscape_mpi.zoo.networks import build_network
 
 LAB = ROOT / "tests/slurm_lab.sh"
+LIMIT_S = 300.0  # of a job, which may run twice beside others
 
 # A network whose points take LAG seconds in a job's first run, so that it can be disturbed.
 SLOW = """
@@ -96,21 +97,34 @@ class Job:
         return path.read_text() if path.exists() else ""
 
     def told(self) -> dict[str, str]:
-        """Return what SLURM says of the job."""
-        words = run("scontrol", "show", "job", "--oneliner", self.number, env=self.lab).stdout
-        return dict(re.findall(r"(\w+)=(\S*)", words))
+        """Return what SLURM says of the job; its controller may be too busy to answer at once."""
+        end = time.monotonic() + LIMIT_S
+        while True:
+            asked = run("scontrol", "show", "job", "--oneliner", self.number, env=self.lab)
+            found = dict(re.findall(r"(\w+)=(\S*)", asked.stdout))
+            if "JobState" in found:
+                return found
+            if time.monotonic() > end:
+                pytest.fail(f"job {self.number}: {asked.stderr}")
+            time.sleep(0.2)
 
-    def wait(self, timeout: float = 90) -> dict[str, str]:
+    def wait(self) -> dict[str, str]:
         """Return what SLURM says of the job once it has ended for good."""
         last = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
-        self.wait_until(lambda: self.told()["JobState"] in last, timeout)
-        return self.told()
+        found: dict[str, str] = {}
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 90) -> None:
-        end = time.monotonic() + timeout
+        def has_ended() -> bool:
+            found.update(self.told())
+            return found["JobState"] in last
+
+        self.wait_until(has_ended)
+        return found
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + LIMIT_S
         while not condition():
             if time.monotonic() > end:
-                pytest.fail(f"not so after {timeout} s: {self.told()}\n{self.log()}")
+                pytest.fail(f"not so after {LIMIT_S} s: {self.told()}\n{self.log()}")
             time.sleep(0.2)
 
     def wait_for_rounds(self, n_rounds: int) -> None:

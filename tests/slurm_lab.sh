@@ -42,7 +42,7 @@ up() {
     for node in "${NODES[@]}"; do
         slurmd -N "$node"
     done
-    wait_until 30 nodes_are_idle || stop "the nodes are not ready after 30 s:" "$(sinfo -N 2>&1)" "logs: $folder/log"
+    wait_until 120 nodes_are_idle || stop "the nodes are not ready after 120 s:" "$(sinfo -N 2>&1)" "logs: $folder/log"
 }
 
 start_munge() {
@@ -99,10 +99,14 @@ END
         >> "$folder/slurm.conf"
 }
 
+# Below those that the system gives to others, which could take one before the lab does.
 free_ports() {
     python3 - "$1" << 'END'
-import socket, sys
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+import contextlib, random, socket, sys
+held = []
+while len(held) < int(sys.argv[1]):
+    with contextlib.suppress(OSError):
+        held.append(socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))))
 print(*(s.getsockname()[1] for s in held), sep="\n")
 END
 }
@@ -114,7 +118,7 @@ down() {
     [ -e "$folder/slurm.conf" ] || stop "$folder holds no lab."
     export SLURM_CONF=$folder/slurm.conf
     scontrol update PartitionName=debug State=DOWN # a job that requeues itself stays in the queue
-    wait_until 30 cancel_all || stop "jobs are left after 30 s:" "$(squeue 2>&1)"
+    wait_until 120 cancel_all || stop "jobs are left after 120 s:" "$(squeue 2>&1)"
     local name
     for name in slurmd.{n1,n2} slurmctld munged; do
         end_process "$folder/run/$name.pid"

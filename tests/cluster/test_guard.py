@@ -37,7 +37,7 @@ sys.exit(guard.run_guarded(main, 1, None, start_ranks()))
 def test_what_a_rank_meets_alone_ends_all_with_status_2_and_is_said_once(case, tmp_path, mpiexec):
     script = tmp_path / "main.py"
     script.write_text(MAIN)
-    done = mpiexec(3, [script, case], timeout=60)
+    done = mpiexec(3, [script, case])
     assert done.returncode == 2
     who = r"^error: " if case == "all" else r"^\[1/3 \S+\] error: "
     words = "--model: nets:build failed at a point: ValueError: no such sample on rank "
@@ -207,7 +207,7 @@ do_quietly(ranks, work, ())
 def test_a_rank_that_is_alone_in_python_says_so_and_leaves(case, tmp_path, mpiexec):
     script = tmp_path / "alone.py"
     script.write_text(ALONE)
-    done = mpiexec(2, [script, case, tmp_path / "told"], timeout=60)
+    done = mpiexec(2, [script, case, tmp_path / "told"])
     assert "MPI_ABORT" not in done.stderr
     told = [(tmp_path / f"told.{rank}").read_text() for rank in range(2)]  # a launcher mixes them
     words = r"your own code raised: KeyboardInterrupt: I end here \("
@@ -231,7 +231,7 @@ def test_a_defect_of_ours_still_aborts(tmp_path, mpiexec):
         "from landscape_mpi.cluster.communicator import start_ranks\n"
         "sys.exit(guard.run_guarded(int, 1, None, start_ranks()))\n"  # int takes no ranks
     )
-    done = mpiexec(2, [script], timeout=60)
+    done = mpiexec(2, [script])
     assert done.returncode == 1
     assert re.search(r"^\[\d/2 \S+\] TypeError: ", done.stderr, re.MULTILINE)
     assert "error: " not in done.stderr

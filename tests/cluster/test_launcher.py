@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from folders import ROOT
+from limits import LIMIT_S
 
 from landscape_mpi.cluster import launcher
 
@@ -122,7 +123,7 @@ def test_tasks_of_the_wrong_pmi_all_refuse_and_one_says_why(words, tmp_path):
         )
         for number in range(2)
     ]
-    told = [task.communicate(timeout=60)[1] for task in tasks]
+    told = [task.communicate(timeout=LIMIT_S)[1] for task in tasks]
     assert [task.returncode for task in tasks] == [2, 2]
     assert told[0].startswith("error: MPI: srun started 2 processes, but MPI (Open MPI") or (
         told[0].startswith("error: MPI: srun started 2 processes, but MPI (MPICH")

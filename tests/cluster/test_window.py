@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from folders import ROOT
+from limits import LIMIT_S
 from pytest_mpi import parallel_assert
 
 from landscape_mpi.cluster.communicator import start_ranks
@@ -131,7 +132,7 @@ def test_room_for_the_arrays_alone_does_not_suffice(n_free, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     told = re.findall(r"it fits|the ranks of a node share them, but only", done.stdout)
     assert len(told) == 2, done.stdout + done.stderr
@@ -147,7 +148,7 @@ def test_a_node_whose_shared_memory_is_too_small(n_mib, fits, tmp_path):
     command = ["unshare", "--mount", "bash", "-c", words]
     if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
         pytest.skip("a /dev/shm of its own takes root")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
     told = "it fits"
     if not fits:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from limits import LIMIT_S
 
 from landscape_mpi.compute.threads import single_core_threads
 
@@ -33,7 +34,7 @@ def test_a_thread_has_one_core_before_it_has_computed_anything(openmp):
         together = threading.Barrier(3)  # or one thread would answer for all
 
         def ask(_):
-            together.wait(timeout=30)
+            together.wait(timeout=LIMIT_S)
             return openmp.omp_get_max_threads()
 
         assert list(pool.map(ask, range(3))) == [1, 1, 1]

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from limits import LIMIT_S
 from long_runs import processes_running
 from sine_network import NETWORK, write_network
 
@@ -153,7 +154,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(one_rank, tmp_path, star
     process = start_mpiexec(2, command, env={"LAG": "0.005"}, cwd=tmp_path)
     assert any("points computed, " in line for line in process.stdout)
     os.kill(processes_running(out)[-1], signal.SIGUSR1)
-    log, _ = process.communicate(timeout=60)
+    log, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 75
     assert "run the same command again" in log
     alone(command, cwd=tmp_path, check=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from limits import LIMIT_S
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -304,7 +305,7 @@ APART = """
 
 def test_an_argument_that_is_wrong_on_one_rank_stops_all(tmp_path, on_ranks):
     (tmp_path / "apart.py").write_text(textwrap.dedent(APART))
-    done = on_ranks(2, ["apart.py"], check=True, timeout=60, cwd=tmp_path)
+    done = on_ranks(2, ["apart.py"], check=True, cwd=tmp_path)
     assert done.stdout.count("said: compute_surface: limit is 0, but must be a whole number") == 2
 
 
@@ -437,7 +438,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
         assert started.poll() is None, started.communicate()
         time.sleep(0.1)
     started.send_signal(signal.SIGINT)
-    told, bar = started.communicate(timeout=60)
+    told, bar = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 9, told + bar
     n_done = int(lm.open_surface(out).done.sum())
     assert 0 < n_done < 99

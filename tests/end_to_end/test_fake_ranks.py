@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from disturbance import ranks_that_write, wait_for_points
+from limits import LIMIT_S
 from one_process import run_alone
 
 pytestmark = pytest.mark.fake_gpus
@@ -148,7 +149,7 @@ def test_a_rank_that_is_killed_then_one_that_goes_on(start_mpiexec, on_gpus, fol
     process = start_mpiexec(2, words, cwd=folder)
     wait_for_points(process)
     os.kill(ranks_that_write(out)[-1], signal.SIGKILL)
-    assert process.wait(timeout=30) != 0
+    assert process.wait(timeout=LIMIT_S) != 0
     done, contexts = on_gpus(2, words, gpus=2)
     assert "resuming, " in done.stdout
     assert contexts == {0: [0], 1: [1]}

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from limits import LIMIT_S
 from refusals import message_of
 from torch.func import functional_call
 
@@ -257,7 +258,7 @@ def test_a_run_that_is_stopped_and_one_that_is_killed_are_resumed(
                 break
         for pid in processes_running(path):
             os.kill(pid, number)
-        said = run.communicate(timeout=60)[0]
+        said = run.communicate(timeout=LIMIT_S)[0]
         if number == signal.SIGTERM:
             assert run.returncode == 75
             assert "stopped by SIGTERM with" in said

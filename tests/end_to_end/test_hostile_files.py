@@ -13,6 +13,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
+from limits import LIMIT_S
 from PIL import Image
 from surface_files import plane, write_surface
 
@@ -123,7 +124,7 @@ def test_groups_that_hold_each_other_end(tmp_path):
     with h5py.File(path, "r+") as file:
         file["inner/outer"] = file["/"]
     words = [sys.executable, "-c", READ, "surface", str(path), str(MORE_BYTES)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=LIMIT_S)
     assert done.stdout == ""
 
 

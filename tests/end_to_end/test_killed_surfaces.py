@@ -8,9 +8,9 @@ the flags that make them count.
 import os
 import re
 import signal
-import time
 
 import pytest
+from limits import LIMIT_S
 from one_process import run_alone
 from sine_network import NETWORK, write_network
 from stored_points import assert_same_points, points_of
@@ -22,6 +22,21 @@ COMMON = ["--model=small_network:build", "--data=digits", "--limit=600", "--batc
 COMMON += [f"--x=-6:6:{N}", f"--y=-6:6:{N}", "--splits=train", "--only=none", "--ignore=none"]
 ADAPTIVE, SAMPLED = ["--adaptive=0.1"], ["--rtol=0.05"]
 KINDS = {"adaptive": ADAPTIVE, "sampled": SAMPLED, "both": [*ADAPTIVE, *SAMPLED]}
+
+# The same network, whose batches take rank 0 a second once this many points are written.
+N_KILLED = 200  # an adaptive run is past its first level
+SLOW_LATER = f"""{SLOW}
+from landscape_mpi.cluster.progress import Progress
+
+report = Progress.report
+
+def report_and_slow_down(progress, done):
+    if progress.n_computed + done.n_points >= {N_KILLED} and "LAG" in os.environ:
+        os.environ["LAG"] = "1"
+    report(progress, done)
+
+Progress.report = report_and_slow_down
+"""
 
 # The same network, on a rank 0 that is killed once it has written so many steps of rounds.
 KILLED_IN_A_WRITE = f"""{NETWORK}
@@ -81,17 +96,16 @@ def wait_for_points(process, n_points):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rank_killed_in_the_middle_of_a_round(kind, made, tmp_path, start_mpiexec, on_ranks):
-    write_network(tmp_path, SLOW)
+    write_network(tmp_path, SLOW_LATER)
     out = tmp_path / "killed.h5"
     command = argv(out, *KINDS[kind])
     slow = [*command, "--round-seconds=0.3"]
     process = start_mpiexec(2, slow, env={"LAG": "0.002"}, cwd=tmp_path)
-    wait_for_points(process, 200)  # an adaptive run is past its first level
-    time.sleep(0.1)
+    wait_for_points(process, N_KILLED)
     os.kill(processes_running(out)[-1], signal.SIGKILL)
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=LIMIT_S) != 0
     done, expected = points_of(out)["done"], points_of(made(*KINDS[kind]))["done"]
-    assert 200 <= (done == 1).sum() < (expected == 1).sum()
+    assert N_KILLED <= (done == 1).sum() < (expected == 1).sum()
     told = on_ranks(3, command, cwd=tmp_path, check=True)
     assert f"resuming, {(done == 1).sum()} of them done" in told.stdout
     assert_same_points(out, made(*KINDS[kind]))

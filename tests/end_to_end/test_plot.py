@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
+from limits import LIMIT_S
 
 from landscape_mpi import plot
 from landscape_mpi.errors import InputError, MissingInputError
@@ -196,7 +197,7 @@ def test_watching_draws_each_round_until_the_surface_is_complete(surface, tmp_pa
         assert f": {3 * n_rows} of 15 points;" in watching.stdout.readline()
         assert watching.stdout.readline() == f"{picture}\n"
         pictures.append(picture.read_bytes())
-    assert watching.wait(timeout=30) == 0
+    assert watching.wait(timeout=LIMIT_S) == 0
     assert watching.stdout.read() == ""
     assert len(set(pictures)) == 3
     assert all(png.startswith(MAGIC["png"]) for png in pictures)
@@ -212,7 +213,7 @@ def test_watching_ends_cleanly_with_ctrl_c(surface):
     for _ in range(4):  # two quantities, two pictures
         watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
-    rest, _ = watching.communicate(timeout=30)
+    rest, _ = watching.communicate(timeout=LIMIT_S)
     assert watching.returncode == 0
     assert rest == ""
     assert names_in(surface.parent) == ["net_train_error_heatmap.png", "net_train_loss_heatmap.png"]

@@ -23,6 +23,7 @@ import torch
 from disturbance import ranks_that_write, wait_for_points
 from folders import TESTS
 from libraries import imported
+from limits import LIMIT_S
 from one_process import run_alone
 from plain_loop import move_to, read_plane
 from problems.plain import LOOPS, Values
@@ -159,7 +160,7 @@ def test_a_run_with_random_numbers_is_stopped_and_resumed_with_the_same_bits(
     wait_for_points(process)
     for pid in ranks_that_write(stopped):
         os.kill(pid, signal.SIGTERM)
-    log, _ = process.communicate(timeout=60)
+    log, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 75, log
     assert 0 < n_done(stopped) < 49
     on_ranks(2, [*words, f"--out={stopped}"], cwd=TESTS, check=True)

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
+from limits import LIMIT_S
 from surface_files import plane, write_surface
 
 from landscape_mpi import report
@@ -394,7 +395,7 @@ def test_watching_writes_the_page_each_round_until_the_surface_is_complete(surfa
         reloads.append(content["reload"])
         flags = content["surfaces"][0]["quantities"][0]["done"]
         assert (flags is None) == (n_rows == 5)
-    assert watching.wait(timeout=30) == 0
+    assert watching.wait(timeout=LIMIT_S) == 0
     assert reloads == [10, None]
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 
 import h5py
+from limits import LIMIT_S
 from test_surface import processes_running
 
 N_POINTS = 141 * 141
@@ -45,7 +46,7 @@ def test_memory_and_open_files_stay(tmp_path, start_mpiexec):
             pids = pids or sorted(processes_running(out))
             with contextlib.suppress(OSError):  # a line read late: its ranks may have ended
                 rounds.append([(private_kib(pid), n_open_files(pid)) for pid in pids])
-    assert job.wait(timeout=30) == 0
+    assert job.wait(timeout=LIMIT_S) == 0
     with h5py.File(out) as file:
         assert file["done"][...].sum() == N_POINTS
     assert len(rounds) > 5

@@ -18,6 +18,7 @@ import torch
 from disturbance import ranks_that_write, wait_for_points
 from folders import TESTS
 from libraries import imported
+from limits import LIMIT_S
 from one_process import run_alone, said_by
 from plain_loop import flat, move_to, read_plane
 from problem_hessian import PlainHessian
@@ -153,7 +154,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     wait_for_points(process)
     for pid in ranks_that_write(out):
         os.kill(pid, signal.SIGTERM)
-    log, _ = process.communicate(timeout=60)
+    log, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 75, log
     with h5py.File(out) as file:
         assert 0 < file["done"][()].sum() < 9

@@ -41,7 +41,7 @@ class Surface:
     """A small surface, and a way to compute it. Bits are compared, so the batch is given."""
 
     options: tuple[str, ...]
-    lag: float = 0.04  # seconds of a batch, so that a run can be disturbed
+    lag: float = 0.16  # seconds of a batch, so that a run can be disturbed
 
 
 MODEL = ("--model=slow_network:build", "--data=digits", "--round-seconds=0.3")
@@ -52,8 +52,8 @@ FEWER_POINTS = ("--x=-1:1:41", "--y=-1:1:7", "--adaptive=0.02")
 SURFACES = {
     "exact": Surface((*MODEL, *EVERY_SAMPLE, *EVERY_POINT)),
     "adaptive": Surface((*MODEL, *EVERY_SAMPLE, *FEWER_POINTS)),
-    "sampled": Surface((*MODEL, *FEWER_SAMPLES, *EVERY_POINT), lag=0.006),
-    "adaptive and sampled": Surface((*MODEL, *FEWER_SAMPLES, *FEWER_POINTS), lag=0.006),
+    "sampled": Surface((*MODEL, *FEWER_SAMPLES, *EVERY_POINT), lag=0.024),
+    "adaptive and sampled": Surface((*MODEL, *FEWER_SAMPLES, *FEWER_POINTS), lag=0.024),
 }
 # Datasets that begin so must not depend on faults; times, ranks and their checksums may differ.
 KEPT = ("train_", "check_", "alpha", "beta", "done")

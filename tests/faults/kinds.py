@@ -116,7 +116,7 @@ def kill_a_rank(case: Case) -> Result:
 
 def stop_a_rank(case: Case) -> Result:
     n_ranks = case.draw.choice((2, 3))
-    with case.disturb(n_ranks, "--stall-seconds=1") as job:
+    with case.disturb(n_ranks, "--stall-seconds=3") as job:
         job.wait_for_rounds(case.draw.choice((1, 2)))
         time.sleep(case.draw.uniform(0, 0.4))
         ranks = job.ranks()
@@ -146,7 +146,7 @@ run_ranks {command}
 def lose_a_link(case: Case) -> Result:
     """Two hosts can no longer reach each other: ranks stall, and Open MPI's mpirun never ends."""
     (case.folder / "launch").symlink_to(ROOT / "launch")
-    options = (*case.surface.options, case.way_of_writing(), "--stall-seconds=1")
+    options = (*case.surface.options, case.way_of_writing(), "--stall-seconds=3")
     own = environment(case.surface.lag)
     words = ["env", *(f"{name}={own[name]}" for name in ("PYTHONPATH", "LAG", "OMP_NUM_THREADS"))]
     words += command(2, case.out, *options)[2:]
@@ -319,7 +319,7 @@ def unwritable_in_a_run(case: Case) -> Result:
 
 
 def two_jobs(case: Case) -> Result:
-    with case.disturb(2, slower=12) as job:
+    with case.disturb(2, slower=3) as job:
         job.wait_for_rounds(1)
         options = case.draw.choice(((), ("--fresh",)))
         second = case.run_here(*options)

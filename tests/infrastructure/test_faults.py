@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 from folders import TESTS
+from limits import LIMIT_S
 
 sys.path.insert(0, str(TESTS / "faults"))
 import count
@@ -114,7 +115,7 @@ def test_two_runs_have_hosts_of_their_own_and_leave_nothing_behind(tmp_path):
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == f"on {hosts.names[1]}\n"
     with process:
-        assert process.wait(timeout=10) == -signal.SIGKILL
+        assert process.wait(timeout=LIMIT_S) == -signal.SIGKILL
     assert not hosts_of_this_machine() & {*hosts.names}
 
 

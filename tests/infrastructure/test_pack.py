@@ -21,7 +21,7 @@ import landscape_mpi, mine, tiny
 places = [pathlib.Path(module.__file__) for module in (json, landscape_mpi, mine, tiny)]
 own, status, n_ranks = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 own.write_text(" ".join(str(place) for place in places))
-end = time.monotonic() + 60
+end = time.monotonic() + 200
 while not all(own.with_name(str(rank)).exists() for rank in range(n_ranks)):
     if time.monotonic() > end:
         sys.exit(9)

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from folders import ROOT
 from libraries import HAS_GUDHI
+from limits import LIMIT_S
 from mpi4py import MPI
 
 from landscape_mpi.errors import EXTRAS
@@ -218,12 +219,12 @@ def test_start_mpiexec_gives_a_process_to_signal(
     assert process.stdout is not None
     assert any("ready" in line for line in process.stdout)
     process.send_signal(signal.SIGUSR1)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=LIMIT_S) == 0
 
 
 # The suite itself on ranks.
 
-SHARED = ("conftest.py", "chromium.py", "folders.py", "rank_pool.py")
+SHARED = ("conftest.py", "chromium.py", "folders.py", "limits.py", "rank_pool.py")
 
 
 @pytest.fixture
@@ -256,7 +257,7 @@ def test_a_rank_that_waits_for_ever_ends_the_run(suite: Path, mpiexec: RunOnRank
         "def test_wait(): time.sleep(60) if MPI.COMM_WORLD.rank else MPI.COMM_WORLD.recv()\n"
     )
     limit = ["-o", "faulthandler_timeout=2", "-o", "faulthandler_exit_on_timeout=true"]
-    done = mpiexec(2, ["-m", "pytest", *limit, suite], timeout=60)
+    done = mpiexec(2, ["-m", "pytest", *limit, suite])
     assert done.returncode != 0
     assert "in test_wait" in done.stderr
 

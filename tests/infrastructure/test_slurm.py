@@ -19,6 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from limits import LIMIT_S
 from slurm_jobs import (
     ENDLESS,
     LAB,
@@ -167,7 +168,7 @@ def limited(submit: Submit) -> Job:
 @pytest.fixture(scope="module")
 def hanging(submit: Submit) -> Job:
     """Submit a job on one node, and stop one of its ranks for good."""
-    options = {"# EDIT: other options": f"{LONG['# EDIT: other options']} --stall-seconds 1"}
+    options = {"# EDIT: other options": f"{LONG['# EDIT: other options']} --stall-seconds 3"}
     layout = TWO_TASKS_A_NODE | {"--nodes": "#SBATCH --nodes=1"}
     job = submit(LONG | options | layout, lag=0.2)
     job.wait_for_rounds(1)
@@ -211,7 +212,7 @@ def test_tasks_that_mpi_does_not_join_end_the_job_at_once(
     own.write_text(own.read_text().replace(f". {sys.prefix}/", f". {mpich}/"))
     changes = LAYOUT | SMALL | TWO_TASKS_A_NODE | {"launcher=": "launcher=(srun --mpi=none)"}
     job = submit_template(folder, "surface.sbatch", changes, lab=lab)
-    told = job.wait(30)
+    told = job.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "2:0", "0")
     words = "error: MPI: srun started 4 processes, but MPI (MPICH 5.0.2) joined only 1 of them"
     assert job.log().count(words) == 1, job.log()
@@ -233,7 +234,7 @@ def test_a_cancelled_job_writes_and_stays_cancelled(submit: Submit) -> None:
     told = job.wait()
     assert (told["JobState"], told["Restarts"]) == ("CANCELLED", "0")
     words = "SLURM is ending this job, so it is not requeued from here"
-    job.wait_until(lambda: words in job.log(), 20)  # its ranks end after SLURM calls it cancelled
+    job.wait_until(lambda: words in job.log())  # its ranks end after SLURM calls it cancelled
     with h5py.File(job.folder / "surface.h5") as file:
         done = file["done"][...] == 1
         assert 0 < done.sum() < done.size
@@ -245,7 +246,7 @@ def test_a_rank_that_dies_ends_the_job(submit: Submit) -> None:
     job = submit(ENDLESS, lag=0.2)
     job.wait_for_rounds(2)
     os.kill(ranks_of(job)[1], signal.SIGKILL)
-    told = job.wait(30)
+    told = job.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
     with h5py.File(job.folder / "surface.h5") as file:
         assert 0 < (file["done"][...] == 1).sum() < file["done"].size
@@ -277,7 +278,7 @@ def hanging_at_start(submit: Submit) -> Job:
 
 
 def test_a_start_that_hangs_puts_the_job_back(hanging_at_start: Job) -> None:
-    told = hanging_at_start.wait(180)
+    told = hanging_at_start.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
     words = r"stalled: rank 0 on n1 has been at one step of its set-up for \d+ s, before the first "
     assert re.search(words + r"round, at \S+/hangs\.py:9 \(build\): ", hanging_at_start.log())
@@ -504,14 +505,15 @@ run_guarded(main, {}, None, start_ranks())
 
 def test_a_write_that_fails_under_plain_srun_ends_the_step(lab: dict[str, str]) -> None:
     words = ["srun", "--quiet", "--mpi=pmix", "--ntasks=2", sys.executable, "-c", UNWRITABLE]
-    done = run(*words, env=lab, cwd=ROOT, timeout=60)
+    done = run(*words, env=lab, cwd=ROOT, timeout=LIMIT_S)
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("error: surface.h5: cannot be written (Disk quota exceeded)") == 1
 
 
 def test_without_run_rank_srun_takes_them_for_dead(lab: dict[str, str]) -> None:
     """run_rank.sh prevents this; if this test fails, it may no longer be needed."""
-    assert srun(lab, *ONE_BY_ONE, "75").returncode == 143
+    long_after_another = ("bash", "-c", "sleep $((SLURM_PROCID * 90)); exit 75")
+    assert srun(lab, *long_after_another).returncode == 143
 
 
 def test_any_other_status_of_a_rank_is_that_of_the_step(
@@ -541,7 +543,7 @@ def test_a_job_that_meets_its_time_limit_requeues_itself_until_it_is_done(
 ) -> None:
     plane = ("--model=slow:build", "--limit=64", "--batch=64", "--x=-1:1:32", "--y=-1:1:15")
     reference = of_one_rank(on_ranks, tmp_path / "one.h5", *plane)
-    told = limited.wait(150)
+    told = limited.wait()
     assert (told["JobState"], told["ExitCode"]) == ("COMPLETED", "0:0")
     assert_same(limited.folder / "surface.h5", reference)
     *stopped, last = runs_of(limited.folder / "surface.h5")
@@ -553,6 +555,6 @@ def test_a_job_that_meets_its_time_limit_requeues_itself_until_it_is_done(
 
 
 def test_ranks_that_end_in_order_after_the_time_limit_are_requeued(overdue: Job) -> None:
-    told = overdue.wait(150)
+    told = overdue.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("COMPLETED", "0:0", "1")
     assert "DUE TO TIME LIMIT" in overdue.log()

@@ -194,7 +194,7 @@ def test_a_rank_of_mpirun_that_dies_ends_the_job(lab: dict[str, str], tmp_path: 
     job = submit_template(folder, "surface_mpirun.sbatch", LAYOUT | ENDLESS, lab=environment)
     job.wait_for_rounds(2)
     os.kill(ranks_of(job)[1], signal.SIGKILL)
-    told = job.wait(30)
+    told = job.wait()
     assert (told["JobState"], told["ExitCode"], told["Restarts"]) == ("FAILED", "137:0", "0")
     with h5py.File(folder / "resnet56.h5") as file:
         assert 0 < (file["done"][...] == 1).sum() < file["done"].size

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import surface_files
+from limits import LIMIT_S
 from long_runs import SLOW, processes_running, wait_for_round
 from mpi4py import MPI
 
@@ -209,7 +210,7 @@ def test_the_command_beside_a_running_job(tmp_path, start_mpiexec):
     assert re.search(r"running, or killed; \d+ points, .* left\n2 ranks, 2 on ", done.stdout)
     for pid in processes_running(out):
         os.kill(pid, signal.SIGTERM)
-    job.communicate(timeout=60)
+    job.communicate(timeout=LIMIT_S)
     assert job.returncode == 75
     assert "stopped by SIGTERM; " in run_status("--status", out).stdout
 

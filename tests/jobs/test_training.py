@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from limits import LIMIT_S
 from refusals import refused
 
 from landscape_mpi.compute.devices.cpu import CPU
@@ -34,25 +35,34 @@ from landscape_mpi.zoo.networks import build_network
 
 FAST = ["--model=feedforward4", "--data=digits", "--lr=0.02", "--device=cpu", "--threads=1"]
 # Batch-norm, dropout, crops and flips: all that a run that goes on could get wrong.
-RANDOM = """
-import os, time
+RANDOM = '''
+import os, signal, time
 import torch
 from torch import nn
 
-class Slow(nn.Module):
+n_batches = 0
+
+class Held(nn.Module):
+    """Makes a file in the batch with a number, and goes on once a stop signal has come."""
+
     def forward(self, inputs):
-        time.sleep(float(os.environ.get("LAG", "0")))
+        global n_batches
+        n_batches += self.training
+        if self.training and n_batches == int(os.environ.get("AT", "0")):
+            open(os.environ["HELD"], "w").close()
+            while not signal.getsignal(signal.SIGTERM).__self__.came:
+                time.sleep(0.01)
         return inputs
 
 def build():
     return nn.Sequential(
-        Slow(), nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(0.3),
+        Held(), nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(0.3),
         nn.Linear(144, 10),
     )
-"""
+'''
 SLOW = ["--model=hook_slow:build", "--data=digits", "--lr=0.02", "--device=cpu", "--threads=1"]
 SLOW += ["--epochs=5", "--batch-size=300", "--augment=crop-flip"]
-LAG = {"LAG": "0.3"}  # seconds a batch: five of them are an epoch, in which a test comes in time
+BATCHES = 5  # an epoch
 
 
 def refusal(*arguments):
@@ -178,23 +188,30 @@ def environment():
     return os.environ | {"PYTHONPATH": root}
 
 
-def start(folder, *arguments):
+def start(folder, variables, *arguments):
     command = [sys.executable, "-m", "landscape_mpi.train", *SLOW, *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment() | LAG, **pipes)
+    return subprocess.Popen(command, cwd=folder, env=environment() | variables, **pipes)
 
 
-def wait_for(process, words):
-    for line in process.stdout:
-        if line.startswith(words):
-            return
-    pytest.fail(f"{words} never came")
+def held_after(n_epochs, folder):
+    """Return a file that a run makes in its next epoch, and variables that let it wait there."""
+    held = folder / f"held in epoch {n_epochs + 1}"
+    return held, {"HELD": str(held), "AT": str(BATCHES * n_epochs + 2)}
 
 
-def test_a_killed_run_goes_on_with_the_same_bits(undisturbed, monkeypatch, capsys):
-    process = start(undisturbed, "--run=killed")
-    wait_for(process, "epoch 3/5")
-    time.sleep(0.1)  # into the next epoch
+def wait_for(held, process):
+    end = time.monotonic() + LIMIT_S
+    while not held.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(undisturbed, tmp_path, monkeypatch, capsys):
+    held, variables = held_after(3, tmp_path)
+    process = start(undisturbed, variables, "--run=killed")
+    wait_for(held, process)
     process.kill()
     process.communicate()
     monkeypatch.chdir(undisturbed)
@@ -209,20 +226,19 @@ def test_a_killed_run_goes_on_with_the_same_bits(undisturbed, monkeypatch, capsy
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
 
 
-def test_a_signal_ends_it_after_the_epoch_in_hand(undisturbed, monkeypatch, capsys):
-    process = start(undisturbed, "--run=signalled", "--out=signalled.pt")
-    wait_for(process, "epoch 2/5")
+def test_a_signal_ends_it_after_the_epoch_in_hand(undisturbed, tmp_path, monkeypatch, capsys):
+    held, variables = held_after(2, tmp_path)
+    process = start(undisturbed, variables, "--run=signalled", "--out=signalled.pt")
+    wait_for(held, process)
     process.send_signal(signal.SIGTERM)
-    told, _ = process.communicate(timeout=60)
+    told, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == EXIT_REQUEUE
-    words = (
-        "stopped by SIGTERM with [23] of 5 epochs done; run the same command again to continue\n"
-    )
-    assert re.search(words + "$", told)
+    words = "stopped by SIGTERM with 3 of 5 epochs done; run the same command again to continue\n"
+    assert told.endswith(words)
     assert not (undisturbed / "signalled.pt").exists()
     monkeypatch.chdir(undisturbed)
     assert main([*SLOW, "--run=signalled"]) == 0
-    assert capsys.readouterr().out.count("\nepoch ") in {2, 3}
+    assert capsys.readouterr().out.count("\nepoch ") == 2
     assert_same_run(undisturbed / "whole", undisturbed / "signalled")
 
 
@@ -541,17 +557,18 @@ def test_ranks_share_every_batch(on_ranks, tmp_path):
 
 
 def test_ranks_go_on_with_the_same_bits_and_keep_the_statistics_of_rank_0(
-    on_ranks, start_mpiexec, undisturbed
+    on_ranks, start_mpiexec, undisturbed, tmp_path
 ):
     settings = {"cwd": undisturbed}
     on_ranks(2, ["landscape_mpi.train", *SLOW, "--run=both"], check=True, **settings)
     words = ["landscape_mpi.train", *SLOW, "--run=stopped"]
-    process = start_mpiexec(2, words, env=LAG, **settings)
-    wait_for(process, "epoch 2/5")
+    held, variables = held_after(2, tmp_path)
+    process = start_mpiexec(2, words, env=variables, **settings)
+    wait_for(held, process)
     process.send_signal(signal.SIGUSR1)
-    told = process.communicate(timeout=60)[0]
+    told = process.communicate(timeout=LIMIT_S)[0]
     assert process.returncode == EXIT_REQUEUE, told
-    assert "stopped by SIGUSR1 with " in told
+    assert "stopped by SIGUSR1 with 3 of 5 epochs done" in told
     on_ranks(2, words, check=True, **settings)
     assert_same_run(undisturbed / "both", undisturbed / "stopped")
     last = weights_of(undisturbed / "both/epoch_0005.pt")
@@ -611,7 +628,7 @@ def test_an_error_on_one_rank_ends_all(option, on_ranks, tmp_path):
     )
     data = ["--data=digits"] if option == "--model" else []
     words = [f"{option}=hook_bad:build", *data, "--device=cpu", f"--run={tmp_path}/r"]
-    told = on_ranks(2, ["landscape_mpi.train", *words], cwd=tmp_path, timeout=60)
+    told = on_ranks(2, ["landscape_mpi.train", *words], cwd=tmp_path)
     assert told.returncode == EXIT_BAD_INPUT
     assert re.search(r"^\[1/2 \S+\] error: .*ArithmeticError: here ", told.stderr, re.MULTILINE)
     assert told.stderr.count("Traceback") == 1

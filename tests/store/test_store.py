@@ -227,7 +227,7 @@ def test_a_write_that_fails_on_one_rank_ends_the_job_with_its_words(n_writers, t
     path = tmp_path / "a.h5"
     create_surface(path, make_content())
     (tmp_path / "failing.py").write_text(FAILING)
-    done = mpiexec(3, [tmp_path / "failing.py", path, str(n_writers)], timeout=60)
+    done = mpiexec(3, [tmp_path / "failing.py", path, str(n_writers)])
     assert done.returncode == 1
     assert f"[0/3 {HOST}] error: {path}: cannot be written (" in done.stderr
     assert (
