@@ -63,7 +63,12 @@ LONGEST = (
 NUMBERS_OF_RANKS = (1, 2, 3, 4)  # as in the Makefile: a test marked for others would never run
 
 # The same examples on every rank: ranks that test different ones wait for each other for ever.
-hypothesis.settings.register_profile("ranks", derandomize=True, deadline=None)
+hypothesis.settings.register_profile(
+    "ranks",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # by the clock
+)
 hypothesis.settings.load_profile("ranks")
 
 FAKE_GPUS = os.environ.get("FAKE_GPUS")  # under torch in this process; see tests/fake_cuda
@@ -283,14 +288,14 @@ def memory_left(before: list[int]) -> list[int]:
     """Return how much more memory is allocated on each device, once threads have ended."""
     from fake_gpus import control
 
-    for _ in range(40):
+    end = time.monotonic() + 60
+    while True:
         gc.collect()
         pairs = zip(control.allocated_everywhere(), before, strict=True)
         left = [max(0, now - then) for now, then in pairs]
-        if not any(left):
-            break
+        if not any(left) or time.monotonic() > end:
+            return left
         time.sleep(0.05)
-    return left
 
 
 @pytest.fixture(scope="session")

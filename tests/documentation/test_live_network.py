@@ -6,13 +6,12 @@ before and after; pictures are decoded by Pillow.
 
 import base64
 import io
-import os
 
 import nbformat
 import numpy as np
 import pytest
 from folders import ROOT
-from nbclient import NotebookClient
+from notebooks import execute
 from PIL import Image
 
 import landscape_mpi as lm
@@ -48,9 +47,7 @@ def test_it_runs(notebook, tmp_path):
     trains = next(k for k, cell in enumerate(notebook.cells) if "def trained" in cell.source)
     notebook.cells.insert(trains + 1, nbformat.v4.new_code_cell(BEFORE))
     notebook.cells.append(nbformat.v4.new_code_cell(CHECK))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    place = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, resources=place, timeout=200).execute(env=environment)
+    execute(notebook, tmp_path)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     packed = [output.get("data", {}).get("image/png") for output in outputs]
     pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(p)))) for p in packed if p]

@@ -5,7 +5,6 @@ Oracle: the file itself, read by h5py; pictures are decoded by Pillow.
 
 import base64
 import io
-import os
 import re
 
 import h5py
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from folders import ROOT
-from nbclient import NotebookClient
+from notebooks import execute
 from PIL import Image
 
 from landscape_mpi.zoo.dataset import Sample
@@ -67,9 +66,7 @@ def surface(tmp_path, alone):
 def test_it_runs(surface, tmp_path):
     (tmp_path / "examples").mkdir()
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    place = {"metadata": {"path": str(tmp_path / "examples")}}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    NotebookClient(notebook, resources=place, timeout=100).execute(env=environment)
+    execute(notebook, tmp_path / "examples")
     with h5py.File(surface) as file:
         loss, alpha, beta = (file[name][...] for name in ("train_loss", "alpha", "beta"))
     i, j = np.unravel_index(loss.argmin(), loss.shape)

@@ -164,13 +164,15 @@ def test_calls_of_a_round_do_not_grow_with_its_points(n_writers, tmp_path):
         opened.write_round(part, columns_of(part))
         n_calls.append(calls_so_far() - before)
     opened.close()
-    assert n_calls[2] <= n_calls[1] + 2
+    assert 0 < n_calls[2] <= n_calls[1] + 2
     assert n_calls[2] < 5 * 4  # values, checksum and flags: written, and perhaps read back
     assert done_in(path) == set(range(3000))
 
 
 def calls_so_far():
-    lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    """Return the calls of this thread: others of pytest-xdist read and write now and then."""
+    text = Path("/proc/thread-self/io").read_text()
+    lines = dict(line.split(": ") for line in text.splitlines())
     return int(lines["syscr"]) + int(lines["syscw"])
 
 
