@@ -3,8 +3,11 @@
 What a page has for showing a surface to others: light, wires, full screen, a PNG for slides.
 """
 
+import time
+
 import numpy as np
 import pytest
+from limits import LIMIT_S
 from open_page import TURNED, choose, complaints, turned
 from PIL import Image
 from surface_files import plane, write_surface
@@ -82,9 +85,8 @@ def test_a_large_png_without_a_ground_is_saved(page, plot, name):
     page.run(f"document.querySelector('#{plot} [data-title^=\"Save as a large PNG\"]').click()")
     page.wait(f"{IDLE} && {TURNED}")
     path = page.saved / name
-    for _ in range(200):
-        if path.exists():
-            break
+    end = time.monotonic() + LIMIT_S
+    while not path.exists() and time.monotonic() < end:
         page.next_frame()
     image = np.asarray(Image.open(path))
     assert image.shape[1] == 3200
