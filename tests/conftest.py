@@ -228,11 +228,12 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Let every test draw the same numbers, whichever ran before it in this process."""
+    """Let every test draw and compute the same, whichever ran before it in this process."""
     random.seed(0)
     np.random.seed(0)
-    if "torch" in sys.modules:
-        sys.modules["torch"].default_generator.manual_seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.manual_seed(0)
+        torch.set_num_threads(1)  # commands change it, and sums on more threads have other bits
 
 
 @pytest.hookimpl(wrapper=True)

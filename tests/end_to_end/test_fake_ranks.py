@@ -21,13 +21,15 @@ from one_process import run_alone
 pytestmark = pytest.mark.fake_gpus
 
 NETWORKS = """
+    import os
     import time
     import torch
     from torch import nn
 
     class Slow(nn.Flatten):
         def forward(self, x):
-            time.sleep(0.02 if x.sum().item() > -1e30 else 0)  # so that it cannot be recorded
+            if x.sum().item() > -1e30:  # so that it cannot be recorded
+                time.sleep(float(os.environ.get("LAG", "0")))
             return super().forward(x)
 
     def build(flat=nn.Flatten):
@@ -146,7 +148,7 @@ def test_a_rank_that_is_killed_then_one_that_goes_on(start_mpiexec, on_gpus, fol
     plane = {"model": "small:build_slow", "x": "-1:1:20"}
     out, undisturbed = tmp_path / "killed.h5", tmp_path / "undisturbed.h5"
     words = surface(out, *ON_GPUS, "--round-seconds=0.2", **plane)
-    process = start_mpiexec(2, words, cwd=folder)
+    process = start_mpiexec(2, words, env={"LAG": "0.1"}, cwd=folder)
     wait_for_points(process)
     os.kill(ranks_that_write(out)[-1], signal.SIGKILL)
     assert process.wait(timeout=LIMIT_S) != 0

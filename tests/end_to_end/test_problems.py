@@ -156,7 +156,7 @@ def test_a_run_with_random_numbers_is_stopped_and_resumed_with_the_same_bits(
     stopped, undisturbed = tmp_path / "stopped.h5", tmp_path / "undisturbed.h5"
     words = ["landscape_mpi.surface", "--problem=problems.slow:problem", "--x=-1:1:7"]
     words += ["--y=-1:1:7", "--round-seconds=0.2"]
-    process = start_mpiexec(2, [*words, f"--out={stopped}"], env={"LAG": "0.03"}, cwd=TESTS)
+    process = start_mpiexec(2, [*words, f"--out={stopped}"], env={"LAG": "0.1"}, cwd=TESTS)
     wait_for_points(process)
     for pid in ranks_that_write(stopped):
         os.kill(pid, signal.SIGTERM)
