@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from folders import ROOT
+from folders import ROOT, copy_sources
 from torch import nn
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
@@ -58,8 +58,8 @@ def test_each_thing_is_one_short_file_and_one_line():
 def house(tmp_path_factory):
     """Return a copy of the package with all that the page adds, and run a module of it there."""
     folder = tmp_path_factory.mktemp("house")
-    shutil.copytree(ROOT / "landscape_mpi", folder / "landscape_mpi")
-    shutil.copytree(ROOT / "docs", folder / "docs")
+    copy_sources(ROOT / "landscape_mpi", folder / "landscape_mpi")
+    copy_sources(ROOT / "docs", folder / "docs")
     for name in ("ruff.toml", "setup.cfg"):
         shutil.copy(ROOT / name, folder)
     for path, code in FILES.items():

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 ROOT = Path(__file__).parent.parent.parent
+LIMIT_S = 200.0  # of a wait that takes seconds: other programs may keep the cores
 # Batches of LAG seconds, so that a run can be disturbed.
 NETWORK = """
 import os, time, torch
@@ -97,7 +98,7 @@ def run_and_wait(n_ranks: int, out: Path, *options: str, cwd: Path) -> Ended:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
     return Ended(done.returncode, done.stdout)
@@ -135,10 +136,10 @@ class Disturbed:
     def is_over(self) -> bool:
         return self._process.poll() is not None
 
-    def wait_for_rounds(self, n_rounds: int, timeout_s: float = 60) -> None:
+    def wait_for_rounds(self, n_rounds: int, timeout_s: float = LIMIT_S) -> None:
         self.wait_until(lambda: len(points_reported(self.words)) >= n_rounds, timeout_s)
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = LIMIT_S) -> None:
         end = time.monotonic() + timeout_s
         while not condition():
             if self.is_over or time.monotonic() > end:
@@ -149,7 +150,7 @@ class Disturbed:
         """Return the process of each rank."""
         return dict(ranks_writing(self._out))
 
-    def ended(self, timeout_s: float = 60) -> Ended:
+    def ended(self, timeout_s: float = LIMIT_S) -> Ended:
         """Wait for its end."""
         status = self._process.wait(timeout=timeout_s)
         return Ended(status, self.words)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import h5py
 from command_runs import (
+    LIMIT_S,
     ROOT,
     Disturbed,
     Ended,
@@ -161,9 +162,9 @@ def lose_a_link(case: Case) -> Result:
         job = stack.enter_context(
             Disturbed(["bash", "job.sh"], case.out, cwd=case.folder, lag=case.surface.lag)
         )
-        job.wait_for_rounds(case.draw.choice((1, 2)), timeout_s=120)
+        job.wait_for_rounds(case.draw.choice((1, 2)))
         hosts.cut()
-        ended = job.ended(120)
+        ended = job.ended()
     n_rounds = len(points_reported(ended.words))
     said = ended.status == 75 and "stalled: rank " in ended.words
     said = said and "the launcher still waits for others 20 s later: ending it" in ended.words
@@ -338,7 +339,7 @@ def hang_at_start(case: Case) -> Result:
     place.touch()
     begun_copy(case.begun, case.folder)
     with case.disturb(n_ranks, "--stall-seconds=1") as job:
-        ended = job.ended(100)
+        ended = job.ended()
     place.unlink()
     words = "stalled: rank 0 on "
     said = ended.status == 75 and words in ended.words and "slow_network.py:" in ended.words
@@ -363,7 +364,7 @@ def full_shared_memory(case: Case) -> Result:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
     refused = Ended(done.returncode, done.stdout)
@@ -408,7 +409,7 @@ def wrong_pmi(case: Case) -> Result:
         )
         for number in range(n_tasks)
     ]
-    words = "".join(task.communicate(timeout=120)[0] for task in tasks)
+    words = "".join(task.communicate(timeout=LIMIT_S)[0] for task in tasks)
     said = words.count(f"error: MPI: srun started {n_tasks} processes, but MPI (") == 1
     said = said and all(task.returncode == 2 for task in tasks) and case.out.read_bytes() == before
     return resume(case, f"{n_tasks} tasks", Ended(2, words), said=said)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import ROOT
+from folders import ROOT, copy_sources
 from surface_files import write_surface
 from test_entry_point import NETWORK
 
@@ -38,9 +38,10 @@ def wheel(tmp_path_factory):
     """Return a wheel built from a copy of the sources, with what this environment has."""
     folder = tmp_path_factory.mktemp("sources")
     for name in SOURCES:
-        source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, folder / name)
+        if (ROOT / name).is_dir():
+            copy_sources(ROOT / name, folder / name)
+        else:
+            shutil.copy(ROOT / name, folder / name)
     pip(["wheel", "--no-deps", "--no-build-isolation", "-w", "dist", "."], folder)
     return next((folder / "dist").glob("*.whl"))
 

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from folders import ROOT
+from folders import ROOT, copy_sources
 from mpi4py import MPI
 
 from landscape_mpi.zoo.networks import build_network
@@ -372,7 +372,7 @@ def test_local_without_a_python_says_what_to_do(
 ) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT / "launch", checkout / "launch")
-    shutil.copytree(ROOT / "landscape_mpi", checkout / "landscape_mpi")
+    copy_sources(ROOT / "landscape_mpi", checkout / "landscape_mpi")
     programs = tmp_path / "system"
     programs.mkdir()
     for name in ("bash", "env", "dirname", "grep", "sed", "paste"):

@@ -21,7 +21,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from folders import ROOT
+from folders import ROOT, copy_sources
 from libraries import HAS_GUDHI
 from limits import LIMIT_S
 from mpi4py import MPI
@@ -582,7 +582,7 @@ def test_the_tests_end_with_what_was_skipped_and_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("expected", ["", "1"])
 def test_without_a_compiler_there_are_no_fake_gpus(tmp_path: Path, expected: str) -> None:
-    shutil.copytree(ROOT / "tests/fake_cuda", tmp_path / "tests/fake_cuda")
+    copy_sources(ROOT / "tests/fake_cuda", tmp_path / "tests/fake_cuda")
     files = {name: (ROOT / "tests" / name).read_text() for name in SHARED}
     files["test_device.py"] = "def test_it(device): assert device == 'cpu'\n"
     variables = {"CXX": "no-such-compiler", "LANDSCAPE_EXPECT_FAKE_CUDA": expected}
