@@ -19,11 +19,12 @@ import numpy as np
 import pytest
 import torch
 from folders import ROOT
+from limits import LIMIT_S
 
 from landscape_mpi.zoo.networks import build_network
 
 LAB = ROOT / "tests/slurm_lab.sh"
-LIMIT_S = 300.0  # of a job, which may run twice beside others
+
 
 # A network whose points take LAG seconds in a job's first run, so that it can be disturbed.
 SLOW = """

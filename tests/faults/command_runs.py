@@ -136,11 +136,11 @@ class Disturbed:
     def is_over(self) -> bool:
         return self._process.poll() is not None
 
-    def wait_for_rounds(self, n_rounds: int, timeout_s: float = LIMIT_S) -> None:
-        self.wait_until(lambda: len(points_reported(self.words)) >= n_rounds, timeout_s)
+    def wait_for_rounds(self, n_rounds: int) -> None:
+        self.wait_until(lambda: len(points_reported(self.words)) >= n_rounds)
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = LIMIT_S) -> None:
-        end = time.monotonic() + timeout_s
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + LIMIT_S
         while not condition():
             if self.is_over or time.monotonic() > end:
                 raise RuntimeError(f"it ended before it could be disturbed:\n{self.words}")
@@ -150,9 +150,9 @@ class Disturbed:
         """Return the process of each rank."""
         return dict(ranks_writing(self._out))
 
-    def ended(self, timeout_s: float = LIMIT_S) -> Ended:
+    def ended(self) -> Ended:
         """Wait for its end."""
-        status = self._process.wait(timeout=timeout_s)
+        status = self._process.wait(timeout=LIMIT_S)
         return Ended(status, self.words)
 
 
