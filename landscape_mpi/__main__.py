@@ -15,8 +15,9 @@ from pathlib import Path
 
 import landscape_mpi
 from landscape_mpi.cluster.launcher import is_first
-from landscape_mpi.command import run_alone, set_words_before_name
+from landscape_mpi.command import run_alone
 from landscape_mpi.errors import EXIT_BAD_INPUT, unknown_name
+from landscape_mpi.invocation import set_words_before_name
 
 GROUPS = {
     "Compute, on any number of MPI ranks": (

@@ -21,29 +21,9 @@ from landscape_mpi.errors import (
     users_own,
 )
 from landscape_mpi.gc_tuning import search_seldom
+from landscape_mpi.invocation import as_typed, typed
 
 T = TypeVar("T")
-AS_MODULE = "python -m landscape_mpi."  # typed before the name of a command, also in help texts
-
-
-class _Typed:
-    """Hold the words that started this process."""
-
-    before_name = AS_MODULE
-
-
-def set_words_before_name(words: str) -> None:
-    """Say how commands are started in this process, so that help and messages show the same words.
-
-    Args:
-        words: Words that are typed before the name of a command, e.g. "landscape-mpi ".
-    """
-    _Typed.before_name = words
-
-
-def as_typed(text: str) -> str:
-    """Return a text whose command lines begin as the one that started this process."""
-    return text.replace(AS_MODULE, _Typed.before_name)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -64,9 +44,7 @@ class CommandParser(argparse.ArgumentParser):
         """
         about, _, examples = as_typed(text or "").partition("\n\n  ")
         epilog = f"examples:\n\n  {examples}"
-        return cls(
-            prog=as_typed(f"{AS_MODULE}{name}"), description=about, epilog=epilog, **settings
-        )
+        return cls(prog=typed(name), description=about, epilog=epilog, **settings)
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from landscape_mpi.cluster.guard import run_on_ranks
-from landscape_mpi.command import AS_MODULE, CommandParser, as_typed, request_of
+from landscape_mpi.command import CommandParser, request_of
 from landscape_mpi.errors import unknown_name
+from landscape_mpi.invocation import typed
 from landscape_mpi.jobs.curve import barriers, evaluate, plane, train
 from landscape_mpi.options import settle_subject
 
@@ -66,12 +67,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _find(name: str) -> Subcommand:
     if name not in SUBCOMMANDS:
-        raise unknown_name(as_typed(f"{AS_MODULE}curve"), name, SUBCOMMANDS)
+        raise unknown_name(typed("curve"), name, SUBCOMMANDS)
     return SUBCOMMANDS[name]
 
 
 def _parser_of_all() -> CommandParser:
-    usage = as_typed(f"{AS_MODULE}curve SUBCOMMAND ...")
+    usage = typed("curve SUBCOMMAND ...")
     parser = CommandParser.of_command("curve", __doc__, usage=usage)
     listed = "\n".join(f"  {name:10} {found.SUMMARY}" for name, found in SUBCOMMANDS.items())
     parser.description = f"{parser.description}\n\nsubcommands:\n{listed}"

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 from landscape_mpi.command import CommandParser, run_alone
 from landscape_mpi.errors import InputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.options import file_path, number_from_0, pixel_density
 from landscape_mpi.output import check_output
 from landscape_mpi.short_names import joined_name
@@ -172,7 +173,7 @@ def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
     if surface.is_curve or surface.has_pairs:
         raise InputError(
             f"{surface.path}: holds lines between solutions; curve barriers has already measured "
-            f"their barriers. Draw them: python -m landscape_mpi.plot {surface.path}"
+            f"their barriers. Draw them: {typed('plot')} {surface.path}"
         )
     surface, (name,) = choose_quantities(surface, [options.quantity])
     kind = "log" if options.log else "linear"

@@ -18,6 +18,7 @@ from landscape_mpi.draw.vtp_options import (
     the_only,
 )
 from landscape_mpi.errors import InputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.output import check_output
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def check_is_surface(surface: Surface) -> None:
     if surface.has_repeats:
         raise InputError(
             f"{surface.path}: holds {surface.shape[1]} lines along separate directions, which do "
-            f"not form a surface. Draw them: python -m landscape_mpi.plot {surface.path}; or pass "
+            f"not form a surface. Draw them: {typed('plot')} {surface.path}; or pass "
             "--series NAME.pvd for a mesh of each line of --repeats."
         )
 

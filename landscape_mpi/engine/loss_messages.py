@@ -18,6 +18,7 @@ from landscape_mpi.engine.precision_choice import Precision, describe_trials
 from landscape_mpi.engine.quantities.quantity import find_quantity
 from landscape_mpi.engine.rank_settings import RankSummary
 from landscape_mpi.engine.stopped import say_stopped
+from landscape_mpi.invocation import typed
 from landscape_mpi.store.creation import SurfaceContent
 from landscape_mpi.store.interpolation import describe_check
 from landscape_mpi.store.lines import SOLUTIONS
@@ -178,7 +179,7 @@ def say_end(
         words = summary(name, grid.ravel(), np.arange(grid.size), plan)
         print(words + trivial.get(name, ""))
     print("compare the values at the center with those of your training")
-    print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
+    print(f"done: {plan.out}; next: {typed('plot')} {plan.out}", flush=True)
 
 
 def _adaptive_words(plan: Plan, adaptive: AdaptivePoints) -> str:

@@ -9,6 +9,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from landscape_mpi.errors import InputError, in_one_line
+from landscape_mpi.invocation import typed
 from landscape_mpi.problem import Problem
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class ProblemSource:
             raise InputError(
                 "Problem: this needs a second network, and copy.deepcopy(network) raised "
                 f"{in_one_line(problem)}. Correct that, or name a function that makes the "
-                "problem: python -m landscape_mpi.surface --problem my_module:my_function."
+                f"problem: {typed('surface')} --problem my_module:my_function."
             ) from problem
         tie_again(made, ties_of(network))
         return made

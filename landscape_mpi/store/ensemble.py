@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.checksums import read_constant, sign
 from landscape_mpi.store.contents import check_contents
@@ -157,8 +158,8 @@ def read_ensemble(path: Path) -> EnsembleContent:
     file_path = path / NAME if path.is_dir() else path
     if not file_path.exists():
         raise MissingInputError(
-            f"--ensemble: {file_path}: does not exist. Name the folder of a run (python -m "
-            "landscape_mpi.ensemble --run FOLDER), or the ensemble.h5 in one."
+            f"--ensemble: {file_path}: does not exist. Name the folder of a run "
+            f"({typed('ensemble')} --run FOLDER), or the ensemble.h5 in one."
         )
     try:
         with h5py.File(file_path, "r", locking=False) as file:

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.store.checksums import UNREADABLE, check_points, read_constant
 from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.curve import CURVE
@@ -47,16 +48,14 @@ from landscape_mpi.store.schema import (
 from landscape_mpi.store.solution_marks import Mark, read_marks
 from landscape_mpi.store.trajectory import Trajectories, read_trajectories
 
-# Our files that are not surfaces: their kind and their use.
+# Our files that are not surfaces: their kind, their use, and the command and the option for it.
 OTHERS = {
-    "landscape_mpi weights": "the weights of a training run, not a surface. Draw it: python -m "
-    "landscape_mpi.plot --weights.",
-    "landscape_mpi spectrum": "eigenvalues at one point, not a surface. Draw it: python -m "
-    "landscape_mpi.plot --spectrum.",
-    "landscape_mpi ensemble": "an ensemble, not a surface. Draw it: python -m landscape_mpi.plot "
-    "--ensemble.",
-    "landscape_mpi plane": "a plane's directions, not a surface. Compute one along them: python "
-    "-m landscape_mpi.surface --directions.",
+    "landscape_mpi weights": ("the weights of a training run", "Draw it", "plot", "--weights"),
+    "landscape_mpi spectrum": ("eigenvalues at one point", "Draw it", "plot", "--spectrum"),
+    "landscape_mpi ensemble": ("an ensemble", "Draw it", "plot", "--ensemble"),
+    "landscape_mpi plane": (
+        *("a plane's directions", "Compute one along them", "surface", "--directions"),
+    ),
 }
 # By our name: the reference's name, and its value for points that are not computed.
 REFERENCE = {
@@ -203,7 +202,9 @@ def _kind_of(file: h5py.File, path: Path) -> Callable[[h5py.File, Path], Surface
     if mark == FORMAT:
         return _read_ours
     if mark in OTHERS:
-        raise InputError(f"{path}: holds {OTHERS[mark]}")
+        kind, use, command, option = OTHERS[mark]
+        words = f"{use}: {typed(command)} {option}."
+        raise InputError(f"{path}: holds {kind}, not a surface. {words}")
     if "xcoordinates" in file:
         return _read_reference
     held = ", ".join(list(file)[:6]) or "nothing"

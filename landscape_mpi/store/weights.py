@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.checksums import read_constant, sign
 from landscape_mpi.store.contents import check_contents
@@ -111,8 +112,8 @@ def read_weights(path: Path) -> WeightsFile:
     file_path = path / "weights.h5" if path.is_dir() else path
     if not file_path.exists():
         raise MissingInputError(
-            f"--weights: {file_path}: does not exist. Name the folder of a training run (python "
-            "-m landscape_mpi.train --run FOLDER), or the weights.h5 in one."
+            f"--weights: {file_path}: does not exist. Name the folder of a training run "
+            f"({typed('train')} --run FOLDER), or the weights.h5 in one."
         )
     try:
         with h5py.File(file_path, "r", locking=False) as file:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.topology import Topology, coordinates_of, find_topology
@@ -38,7 +39,7 @@ def with_critical(panel: Panel, least: float) -> Panel:
     if panel.surface.is_line:
         raise InputError(
             f"{panel.surface.path}: --critical marks points of planes, but this is a line. List "
-            f"its minima: python -m landscape_mpi.topology {panel.surface.path}"
+            f"its minima: {typed('topology')} {panel.surface.path}"
         )
     if panel.scale is None or not len(panel.cells.faces):
         return panel

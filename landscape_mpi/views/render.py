@@ -22,6 +22,7 @@ from vtkmodules.vtkRenderingCore import (
 )
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.output import whole_file
 from landscape_mpi.views.mesh import HEIGHT, Mesh, to_cells, to_polygons
 from landscape_mpi.views.mesh_arrays import normals_of
@@ -56,8 +57,7 @@ def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = 
     """
     if not len(mesh.polygons):
         raise InputError(
-            f"{path}: the surface has no faces to render. Draw it: python -m landscape_mpi.plot "
-            "FILE."
+            f"{path}: the surface has no faces to render. Draw it: {typed('plot')} FILE."
         )
     vtkObject.GlobalWarningDisplayOff()  # messages about missing screens
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.store import sharpness
 from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.lines import SOLUTIONS
@@ -63,7 +64,7 @@ def _check_surface(surface: Surface) -> None:
         raise InputError(
             f"--summary: {surface.path} holds the losses on lines from one solution to another, "
             "not around one. Run the command that wrote it again to print their rise, or draw the "
-            f"file: python -m landscape_mpi.plot {surface.path}"
+            f"file: {typed('plot')} {surface.path}"
         )
 
 

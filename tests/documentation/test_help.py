@@ -15,8 +15,8 @@ from folders import ROOT
 from test_docs import load_script, module_and_words
 
 from landscape_mpi.__main__ import COMMANDS
-from landscape_mpi.command import AS_MODULE, set_words_before_name
 from landscape_mpi.curve import SUBCOMMANDS
+from landscape_mpi.invocation import AS_MODULE, set_words_before_name
 
 HELP = [(name,) for name in COMMANDS] + [("curve", name) for name in SUBCOMMANDS]
 UNNAMED = {"positional arguments", "options"}

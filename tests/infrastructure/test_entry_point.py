@@ -70,6 +70,22 @@ def test_a_command_on_two_ranks(mpiexec, on_ranks, tmp_path):
         assert short["provenance"].attrs["command"] == again
 
 
+def test_the_next_step_is_typed_as_the_command_was(mpiexec, tmp_path):
+    (tmp_path / "net.py").write_text(NETWORK)
+    script = tmp_path / "landscape-mpi"  # as pip writes it
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        "from landscape_mpi.__main__ import main\nsys.exit(main())\n"
+    )
+    script.chmod(0o755)
+    words = ["--model=net:network", "--data=digits", "--limit=20", "--x=0", "--device=cpu"]
+    done = mpiexec(2, [script, "surface", *words, "--out=a.h5"], check=True, cwd=tmp_path)
+    assert done.stdout.endswith("\ndone: a.h5; next: landscape-mpi plot a.h5\n")
+    own = ["-m", "landscape_mpi", "surface", *words, "--out=b.h5"]
+    done = mpiexec(2, own, check=True, cwd=tmp_path)
+    assert done.stdout.endswith("\ndone: b.h5; next: python -m landscape_mpi plot b.h5\n")
+
+
 def test_an_unknown_command_is_refused_with_the_nearest(mpiexec):
     done = mpiexec(2, ["-m", "landscape_mpi", "surfaces"])
     assert done.returncode == EXIT_BAD_INPUT

@@ -27,6 +27,7 @@ EVERYWHERE = {
     "device_names",
     "errors",
     "gc_tuning",
+    "invocation",
     "node_memory",
     "output",
     "problem",
@@ -194,6 +195,31 @@ def test_command_lines_end_where_commands_begin() -> None:
     places = [path for path in FILES if kind(path) in {"engine", "jobs", "compute", "store", "zoo"}]
     named = [module_name(path) for path in places if "Namespace" in path.read_text()]
     assert named == []
+
+
+def test_messages_name_commands_as_they_were_typed() -> None:
+    """Only docstrings and examples of help, which are translated, may write out python -m."""
+    offenders = [
+        f"{module_name(path)}:{node.lineno}"
+        for path in FILES
+        if path.stem not in {"invocation", "__main__"}
+        for node in texts_of(tree_of(path))
+        if f"python -m {PACKAGE.name}" in node.value
+    ]
+    assert offenders == []
+
+
+def texts_of(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Yield the texts of a module without those that are statements, and without EXAMPLE."""
+    apart = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXAMPLE")
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in apart:
+            yield node
 
 
 def test_devices_are_compared_where_they_are_defined() -> None:

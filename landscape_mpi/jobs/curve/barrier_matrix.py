@@ -12,6 +12,7 @@ import numpy as np
 from landscape_mpi.engine.filling import Outcome
 from landscape_mpi.engine.stopped import say_stopped
 from landscape_mpi.errors import InputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.output import whole_file
 from landscape_mpi.store.lines import (
     BARRIER,
@@ -50,7 +51,7 @@ def say_barriers(out: Path, outcome: Outcome) -> None:
     table = out.with_suffix(".csv")
     check_table(table, out, fresh=False)  # checked again, because hours have passed
     write_csv(table, surface)
-    print(f"done: {out}, {table}; next: python -m landscape_mpi.plot {out}", flush=True)
+    print(f"done: {out}, {table}; next: {typed('plot')} {out}", flush=True)
 
 
 def check_table(path: Path, out: Path, *, fresh: bool) -> None:

@@ -8,6 +8,7 @@ from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.engine.filling import Outcome
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.stopped import say_stopped
+from landscape_mpi.invocation import typed
 from landscape_mpi.jobs.training.inputs import Inputs, TrainingInputs
 from landscape_mpi.jobs.training.run import describe_resuming
 from landscape_mpi.jobs.training.training_messages import place_of, progress_line
@@ -66,7 +67,7 @@ class CurveLog:
             say_stopped(signal, n_done, training.n_epochs, "epochs")
             return
         print(
-            f"done: {out}; next: python -m landscape_mpi.curve evaluate {out} --out "
+            f"done: {out}; next: {typed('curve evaluate')} {out} --out "
             f"{out.with_suffix('.h5').name}",
             flush=True,
         )
@@ -79,7 +80,7 @@ def say_evaluated(plan: Plan, outcome: Outcome) -> None:
         say_stopped(outcome.signal, surface.done.sum(), plan.n_points, "points")
         return
     print("\n".join(describe_paths(surface)))
-    print(f"done: {plan.out}; next: python -m landscape_mpi.plot {plan.out}", flush=True)
+    print(f"done: {plan.out}; next: {typed('plot')} {plan.out}", flush=True)
 
 
 def describe_paths(surface: Surface) -> list[str]:

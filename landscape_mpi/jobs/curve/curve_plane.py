@@ -12,6 +12,7 @@ from landscape_mpi.compute.directions import Direction, inner, norm
 from landscape_mpi.compute.interpolation import difference, place_in_plane, turned_orthogonal
 from landscape_mpi.engine import provenance
 from landscape_mpi.errors import InputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.jobs.curve.request import CurvePlaneRequest
 from landscape_mpi.jobs.curve.statistics import other_statistics
 from landscape_mpi.output import check_output
@@ -195,7 +196,7 @@ def _say(
         f"{asked.curve}: {found.content.kind} of {len(curve['bend_alpha'])} points; the plane "
         f"through points 0, {through[0]} and {through[1]}: alpha {low_a:.4g} to {high_a:.4g}, beta "
         f"{low_b:.4g} to {high_b:.4g}, residual of the curve up to {curve['residual'].max():.3f}\n"
-        f"done: {asked.out}; next: python -m landscape_mpi.surface --directions {asked.out} "
+        f"done: {asked.out}; next: {typed('surface')} --directions {asked.out} "
         f"--checkpoint {asked.curve} {subject} ...",
         flush=True,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from landscape_mpi.compute.devices.device import Device
+from landscape_mpi.invocation import typed
 from landscape_mpi.jobs.ensemble.inputs import Solution, Solutions
 from landscape_mpi.jobs.ensemble.run import Cycling
 from landscape_mpi.jobs.training.inputs import TrainingInputs
@@ -95,4 +96,4 @@ def say_comparison(table: Table, folder: Path, metrics: Sequence[str] | None = N
             "no other network is compared: repeat the command with --single FILE or --independent "
             "FILE ... to compare without training again"
         )
-    print(f"done: {folder}; next: python -m landscape_mpi.plot --ensemble {folder}", flush=True)
+    print(f"done: {folder}; next: {typed('plot')} --ensemble {folder}", flush=True)

@@ -10,6 +10,7 @@ from landscape_mpi.compute.lanczos import FLOOR
 from landscape_mpi.engine.filling import Outcome, Start
 from landscape_mpi.engine.loss_messages import counted, sharing, summary
 from landscape_mpi.engine.stopped import say_stopped
+from landscape_mpi.invocation import typed
 from landscape_mpi.jobs.hessian.hessian_plan import HessianPlan
 from landscape_mpi.jobs.hessian.points import NEIGHBOUR_START, PointSolver
 from landscape_mpi.store.hessian import ALL, FLAGS
@@ -68,7 +69,7 @@ def say_end(ranks: Ranks, plan: HessianPlan, outcome: Outcome) -> None:
             f"hessian_max_residual. To search further, pass --fresh --max-products "
             f"{2 * plan.max_products}"
         )
-    print(f"done: {plan.path}; next: python -m landscape_mpi.plot {plan.path}", flush=True)
+    print(f"done: {plan.path}; next: {typed('plot')} {plan.path}", flush=True)
 
 
 def _converged(known: dict[str, np.ndarray], tolerance: float) -> np.ndarray:

@@ -16,6 +16,7 @@ from landscape_mpi.engine import provenance
 from landscape_mpi.engine.direction_kind import AXES
 from landscape_mpi.engine.shared_inputs import SharedInputs
 from landscape_mpi.errors import InputError
+from landscape_mpi.invocation import typed
 from landscape_mpi.jobs.hessian.hessian_plan import HessianPlan
 from landscape_mpi.jobs.hessian.points import PointSolver
 from landscape_mpi.jobs.hessian.request import HessianRequest
@@ -132,7 +133,7 @@ def _say(found: Spectrum, out: Path) -> None:
                 f"eigenvalues"
             )
     lines.append(
-        f"done: {out}; next: python -m landscape_mpi.plot --spectrum {out}, or surface "
-        f"--directions {out} for the plane of the two leading eigenvectors"
+        f"done: {out}; next: {typed('plot')} --spectrum {out}, or "
+        f"{typed('surface')} --directions {out} for the plane of the two leading eigenvectors"
     )
     print("\n".join(lines), flush=True)

@@ -8,6 +8,7 @@ import torch
 
 from landscape_mpi.compute.devices.device import Device
 from landscape_mpi.engine.stopped import say_stopped
+from landscape_mpi.invocation import typed
 from landscape_mpi.jobs.training.inputs import Inputs, ProblemInputs, TrainingInputs
 from landscape_mpi.jobs.training.run import Training
 from landscape_mpi.zoo.dataset import NOUNS
@@ -91,6 +92,6 @@ def say_end(training: Training, out: Path | None, finished: bool, signal: str | 
         return
     if training.folder is not None:
         folder = training.folder.path
-        print(f"done: {folder}; next: python -m landscape_mpi.plot --weights {folder}")
+        print(f"done: {folder}; next: {typed('plot')} --weights {folder}")
     if out is not None:
         print(f"wrote {out}")

@@ -7,6 +7,7 @@ import numpy as np
 from landscape_mpi.compute import directions
 from landscape_mpi.engine import provenance
 from landscape_mpi.engine.direction_kind import AXES
+from landscape_mpi.invocation import typed
 from landscape_mpi.jobs.trajectory.axes import TrajectoryAxes
 from landscape_mpi.jobs.trajectory.request import TrajectoryRequest
 from landscape_mpi.jobs.trajectory.trainings import Trainings
@@ -39,7 +40,7 @@ def write_and_say(
     _say_trajectories(trajectories, plane)
     key = "" if trainings.key is None else f" --checkpoint-key {trainings.key}"
     print(
-        f"done: {asked.out}; next: python -m landscape_mpi.surface --directions {asked.out} "
+        f"done: {asked.out}; next: {typed('surface')} --directions {asked.out} "
         f"--fit-path --checkpoint {trainings.center}{key} ...",
         flush=True,
     )
