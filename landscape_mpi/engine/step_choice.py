@@ -139,10 +139,10 @@ def _check_end(
         discard()
         raise InputError(
             f"{plan.subject.option}: the same samples at the center give other values at the end "
-            f"of the run than at its beginning, by {apart:.4g}. Something that calls change "
-            f"affects them, such as a counter or a schedule, so the values in {plan.out} do not "
-            "belong to one function. Its points are now marked as not computed. Remove the cause; "
-            "then the same command computes them again."
+            f"of the run than at its beginning, by {apart:.4g}. They depend on something that "
+            f"each call changes, such as a counter or a schedule, so the values in {plan.out} do "
+            "not belong to one function. Its points are now marked as not computed. Remove the "
+            "cause; then the same command computes them again."
         )
 
 

@@ -210,7 +210,7 @@ def _kind_of(file: h5py.File, path: Path) -> Callable[[h5py.File, Path], Surface
     held = ", ".join(list(file)[:6]) or "nothing"
     raise InputError(
         f"{path}: is an HDF5 file, but not a surface file. It holds {held}; a surface has the "
-        f"root attribute format = {FORMAT!r}, one of the reference implementation has "
+        f"root attribute format = {FORMAT!r}, and a file of the reference implementation has "
         "xcoordinates."
     )
 

@@ -118,12 +118,12 @@ def _read_file(path: Path, edition: Edition, layout: Layout, n_expected: int) ->
         raise InputError(f"{path}: cannot be read: {problem}") from problem
     if rows.shape != (len(labels), N_BYTES):
         raise InputError(
-            f"{path}: has images of the shape {list(rows.shape)} and {len(labels):,} labels, must "
-            f"have [n, {N_BYTES}] and n."
+            f"{path}: has images of the shape {list(rows.shape)} and {len(labels):,} labels, but "
+            f"must have [n, {N_BYTES}] and n."
         )
     if len(labels) != n_expected:
         raise InputError(
-            f"{path}: has {len(labels):,} images, the published batch {n_expected:,}. "
+            f"{path}: has {len(labels):,} images, but the published batch has {n_expected:,}. "
             "Unpack the archive again, or pass your own images as --data npz:FILE."
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= edition.n_classes))

@@ -97,8 +97,8 @@ class Split:
         kind = _KINDS.get((dtype, n_dimensions), usual)
         if kind is None:
             raise ValueError(
-                f"inputs are {self.inputs.dtype} of shape {list(self.inputs.shape)}; must be "
-                "uint8 [n, height, width, channels], float32 [n, features] or int64 [n, length]"
+                f"inputs are {self.inputs.dtype} of shape {list(self.inputs.shape)}, but must "
+                "be uint8 [n, height, width, channels], float32 [n, features] or int64 [n, length]"
             )
         return kind
 

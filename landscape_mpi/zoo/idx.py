@@ -49,8 +49,9 @@ def read_idx(path: Path, *, n_dimensions: int) -> np.ndarray:
     if len(content) != n_expected:
         more = "more than " * (len(content) > n_expected)
         raise InputError(
-            f"{path}: has {more}{min(len(content), n_expected):,} bytes after its header, which "
-            f"says {shape}, so {n_expected:,}: it is truncated or damaged. Fetch it again."
+            f"{path}: has {more}{min(len(content), n_expected):,} bytes after its header, but the "
+            f"shape in the header, {shape}, needs {n_expected:,}: it is truncated or damaged. "
+            "Fetch it again."
         )
     return np.frombuffer(content, np.uint8).reshape(shape).copy()
 
@@ -68,7 +69,7 @@ def _shape_of(path: Path, header: bytes, n_dimensions: int) -> list[int]:
     magic = bytes([0, 0, BYTES, n_dimensions])
     if header[:4] != magic or len(header) < 4 + 4 * n_dimensions:
         raise InputError(
-            f"{path}: begins with {header[:4]!r}, must begin with {magic!r}: it is not an idx file "
-            f"of bytes in {n_dimensions} dimension{'s' * (n_dimensions > 1)}. Fetch it again."
+            f"{path}: begins with {header[:4]!r}, but must begin with {magic!r}: it is not an idx "
+            f"file of bytes in {n_dimensions} dimension{'s' * (n_dimensions > 1)}. Fetch it again."
         )
     return np.frombuffer(header, ">u4", n_dimensions, offset=4).tolist()

@@ -161,13 +161,13 @@ def check_images(where: str, images: np.ndarray) -> np.ndarray:
     """
     if images.dtype != np.uint8:
         raise InputError(
-            f"{where} is {images.dtype}, must be uint8 from 0 to 255. Convert images from 0 to 1 "
-            "with (255 * images).round().astype('uint8')."
+            f"{where} is {images.dtype}, but must be uint8 from 0 to 255. Convert images from 0 "
+            "to 1 with (255 * images).round().astype('uint8')."
         )
     if images.ndim not in {3, 4}:
         raise InputError(
-            f"{where} has the shape {list(images.shape)}, must be [n, height, width, channels] or "
-            "[n, height, width]."
+            f"{where} has the shape {list(images.shape)}, but must be [n, height, width, channels] "
+            "or [n, height, width]."
         )
     if images.size == 0:
         raise InputError(f"{where} is empty: its shape is {list(images.shape)}.")
@@ -182,12 +182,12 @@ def check_images(where: str, images: np.ndarray) -> np.ndarray:
 def _check_labels(where: str, labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind not in "iu":
         raise InputError(
-            f"{where} is {labels.dtype}, must be integers: class numbers from 0. Use "
+            f"{where} is {labels.dtype}, but must be integers: class numbers from 0. Use "
             "labels.astype('int64')."
         )
     if labels.ndim != 1:
         raise InputError(
-            f"{where} has the shape {list(labels.shape)}, must be [n]: one class number per "
+            f"{where} has the shape {list(labels.shape)}, but must be [n]: one class number per "
             "image. From one-hot rows, take labels.argmax(axis=1)."
         )
     if labels.size and labels.min() < 0:

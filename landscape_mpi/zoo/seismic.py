@@ -87,7 +87,7 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
     for number, row in rows:
         if len(row) != len(names):
             raise InputError(
-                f"{path}: line {number} has {len(row)} entries, must have {len(names)}: "
+                f"{path}: line {number} has {len(row)} entries, but must have {len(names)}: "
                 f"{', '.join(names)}."
             )
     if not rows:

@@ -67,7 +67,7 @@ def _per_channel(option: str, values: Sequence[float], n_channels: int) -> tuple
             )
     if len(values) not in {1, n_channels}:
         raise InputError(
-            f"{option} has {len(values)} numbers, the images have {n_channels} "
+            f"{option} has {len(values)} numbers, but the images have {n_channels} "
             f"channel{'s' * (n_channels > 1)}. Give one number for each channel or one for all."
         )
     return tuple(float(value) for value in values) * (n_channels // len(values))

@@ -432,7 +432,10 @@ def test_defaults_of_the_optimizers():
         (["--out=a.pt", "--lr-drops=500"], "--lr-drops 500: --epochs is 300, so this drop would"),
         (["--run=r", "--save-epochs=some"], "--save-epochs: 'some' is neither all, nor every:N "),
         (["--run=r", "--save-epochs=every:0"], "--save-epochs: 'every:0' is neither all, nor ev"),
-        (["--run=r", "--save-epochs=0,301"], "--save-epochs: epoch 301 never comes, --epochs is "),
+        (
+            ["--run=r", "--save-epochs=0,301"],
+            "--save-epochs: epoch 301 never comes, because --epochs is ",
+        ),
     ],
 )
 def test_options_that_cannot_be(options, text, tmp_path, monkeypatch):

@@ -101,8 +101,8 @@ def test_published_batches_have_ten_thousand_images(tmp_path):
     with pytest.raises(InputError) as caught:
         load_cifar10(tmp_path / "b")
     assert str(caught.value) == (
-        f"{tmp_path}/b/data_batch_1.bin: has 3 images, the published batch 10,000. Unpack the "
-        "archive again, or pass your own images as --data npz:FILE."
+        f"{tmp_path}/b/data_batch_1.bin: has 3 images, but the published batch has 10,000. Unpack "
+        "the archive again, or pass your own images as --data npz:FILE."
     )
 
 
@@ -157,7 +157,7 @@ def test_wrong_sizes_and_labels_in_a_pickle(tmp_path):
     data = pixels(0).reshape(N, -1)
     path.write_bytes(pickle.dumps({b"data": data[:, :-1], b"labels": labels(0)}, protocol=2))
     assert refusal(tmp_path / "p") == (
-        f"{path}: has images of the shape [3, 3071] and 3 labels, must have [n, 3072] and n."
+        f"{path}: has images of the shape [3, 3071] and 3 labels, but must have [n, 3072] and n."
     )
     path.write_bytes(pickle.dumps({b"data": data, b"labels": [0, 10, 1]}, protocol=2))
     assert refusal(tmp_path / "p") == (

@@ -29,7 +29,9 @@ def test_rows_of_a_table_and_sequences_are_seen_as_they_are():
 
 @pytest.mark.parametrize("inputs", [np.zeros((3, 5), bool), np.zeros((3, 8, 8), np.uint8)])
 def test_other_inputs_are_refused(inputs):
-    with pytest.raises(ValueError, match=r"inputs are .*; must be uint8 \[n, height, width, chann"):
+    with pytest.raises(
+        ValueError, match=r"inputs are .*, but must be uint8 \[n, height, width, chann"
+    ):
         _ = Split(inputs, LABELS).kind
 
 

@@ -28,12 +28,12 @@ def test_other_and_truncated_files_are_refused(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(CONTENT[:-1])
     assert refusal(path) == (
-        "has 23 bytes after its header, which says [2, 3, 4], so 24: it is truncated or damaged. "
-        "Fetch it again."
+        "has 23 bytes after its header, but the shape in the header, [2, 3, 4], needs 24: it is "
+        "truncated or damaged. Fetch it again."
     )
     assert refusal(path, n_dimensions=1) == (
-        r"begins with b'\x00\x00\x08\x03', must begin with b'\x00\x00\x08\x01': it is not an idx "
-        "file of bytes in 1 dimension. Fetch it again."
+        r"begins with b'\x00\x00\x08\x03', but must begin with b'\x00\x00\x08\x01': it is not an "
+        "idx file of bytes in 1 dimension. Fetch it again."
     )
     path.write_bytes(CONTENT[:10])
     assert "it is not an idx file of bytes in 3 dimensions" in refusal(path)

@@ -72,10 +72,11 @@ def test_missing_arrays_are_named_with_those_there(path):
 
 def test_images_of_wrong_type_or_shape(path):
     assert refusal(path, images=IMAGES / 255, labels=LABELS).startswith(
-        "images is float64, must be uint8 from 0 to 255. Convert images from 0 to 1 with "
+        "images is float64, but must be uint8 from 0 to 255. Convert images from 0 to 1 with "
     )
     assert refusal(path, images=IMAGES.reshape(4, -1), labels=LABELS) == (
-        "images has the shape [4, 216], must be [n, height, width, channels] or [n, height, width]."
+        "images has the shape [4, 216], but must be [n, height, width, channels] "
+        "or [n, height, width]."
     )
     assert refusal(path, images=IMAGES.transpose(0, 3, 1, 2), labels=LABELS) == (
         "images has the shape [4, 3, 8, 9], which looks like [n, channels, height, width]; "
@@ -88,12 +89,12 @@ def test_images_of_wrong_type_or_shape(path):
 
 def test_labels_of_wrong_type_shape_or_value(path):
     assert refusal(path, images=IMAGES, labels=LABELS.astype(float)) == (
-        "labels is float64, must be integers: class numbers from 0. Use labels.astype('int64')."
+        "labels is float64, but must be integers: class numbers from 0. Use labels.astype('int64')."
     )
     assert "labels is bool" in refusal(path, images=IMAGES, labels=LABELS > 0)
     assert refusal(path, images=IMAGES, labels=np.eye(4, dtype=int)) == (
-        "labels has the shape [4, 4], must be [n]: one class number per image. From one-hot rows, "
-        "take labels.argmax(axis=1)."
+        "labels has the shape [4, 4], but must be [n]: one class number per image. From one-hot "
+        "rows, take labels.argmax(axis=1)."
     )
     assert refusal(path, images=IMAGES, labels=LABELS.astype(int) - 1) == (
         "labels contains -1, but class numbers count from 0."

@@ -144,7 +144,7 @@ def test_without_the_file_the_message_says_both_ways_out(tmp_path):
 
 def test_other_tables_are_refused(path):
     assert refusal(path, "\n".join([*ROWS, ROWS[0][2:]])).startswith(
-        "line 17 has 18 entries, must have 19: seismic, seismoacoustic, "
+        "line 17 has 18 entries, but must have 19: seismic, seismoacoustic, "
     )
     assert refusal(path, ARFF.replace(ROWS[3], ROWS[3] + ",1")).startswith("line 27 has 20 entries")
     assert refusal(path, "") == "has no rows."

@@ -40,9 +40,9 @@ def test_numbers_of_another_scale_are_shown_divided(given):
 
 @pytest.mark.parametrize("given", [given_mean, given_std])
 def test_counts_and_nan_are_checked(given):
-    with pytest.raises(InputError, match="has 2 numbers, the images have 3 channels. Give one"):
+    with pytest.raises(InputError, match="has 2 numbers, but the images have 3 channels. Give one"):
         given([0.1, 0.2], n_channels=3)
-    with pytest.raises(InputError, match="has 3 numbers, the images have 1 channel. Give one"):
+    with pytest.raises(InputError, match="has 3 numbers, but the images have 1 channel. Give one"):
         given([0.1, 0.2, 0.3], n_channels=1)
     with pytest.raises(InputError, match="has 0 numbers"):
         given([], n_channels=1)

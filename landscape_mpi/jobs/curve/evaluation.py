@@ -235,7 +235,7 @@ def read_curve_inputs(asked: InputsRequest, found: CurveFile) -> Inputs | Proble
         here = inputs.dataset.sha256
     if known != here:
         raise InputError(
-            f"{found.path}: was trained on data of SHA-256 {known[:16]}, those found now have "
+            f"{found.path}: was trained on data of SHA-256 {known[:16]}, but those found now have "
             f"{here[:16]}. {way_out} what it was trained on."
         )
     return inputs

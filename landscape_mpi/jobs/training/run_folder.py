@@ -65,8 +65,8 @@ def epochs_to_save(words: str, n_epochs: int) -> frozenset[int]:
     epochs = frozenset(int(word) for word in words.split(","))
     if max(epochs) > n_epochs:
         raise InputError(
-            f"--save-epochs: epoch {max(epochs)} never comes, --epochs is {n_epochs}. Name epochs "
-            f"from 0, before training, to {n_epochs}."
+            f"--save-epochs: epoch {max(epochs)} never comes, because --epochs is {n_epochs}. Name "
+            f"epochs from 0, before training, to {n_epochs}."
         )
     return epochs
 
