@@ -1,10 +1,10 @@
 """Measure how fast this machine evaluates a network, and how long a surface would take.
 
-Evaluates the network, with random weights and random images, in every precision of the device, and
-also measures matrix products and memory copies. Prints for each precision: images/s of a rank,
-seconds per point, the share of the machine's peak, the limiting factor, and the time of a whole
-surface. Takes under a minute; needs no data, no checkpoint and no MPI. Only for networks that take
-images.
+This command evaluates the network, with random weights and random images, in every precision of the
+device. It also measures matrix products and memory copies. For each precision it prints images/s of
+a rank, seconds per point, the share of the machine's peak, the limiting factor, and the time of a
+whole surface. It takes under a minute, and needs no data, no checkpoint and no MPI. The network has
+to take images.
 
   python -m landscape_mpi.bench --model resnet56 --x=-1:1:251 --y=-1:1:251 -n 32
 """
@@ -133,8 +133,8 @@ def threads_of(asked: int | None) -> int:
     present = len(os.sched_getaffinity(0))
     if asked is not None and asked > present:
         raise InputError(
-            f"--threads: asks for {asked} cores, and this process may use {present}. Pass at most "
-            f"that."
+            f"--threads: asks for {asked} cores, but this process may use only {present}. Pass "
+            "at most that."
         )
     return asked or present
 

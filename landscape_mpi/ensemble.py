@@ -7,10 +7,11 @@ r"""Make a fast geometric ensemble: many good networks along one short training.
 
 The first command continues a training from a checkpoint. The learning rate falls and rises in
 cycles, and the command saves the weights at each minimum of the learning rate. These networks are
-the members. It averages their predictions, and compares the result with one network, with the
-average of the members' weights, and with independently trained networks. The same command again
-continues from the last complete epoch; if you name other networks for the comparison, it compares
-again. With --problem instead of --model and --data it compares the problem's loss and metrics.
+the members. At the end, the command averages their predictions, and compares the result with one
+network, with the average of the members' weights, and with independently trained networks. The same
+command again continues from the last complete epoch; if you name other networks for the comparison,
+it compares again. With --problem instead of --model and --data, it compares the problem's loss and
+metrics.
 Several ranks share each batch of the training, and divide the networks of the comparison among
 them. Source: Garipov et al. 2018, arXiv:1802.10026, section 4. Source of the average of weights:
 Izmailov et al. 2018, arXiv:1803.05407.

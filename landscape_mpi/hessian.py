@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = CommandParser.of_command("hessian", __doc__)
-    parser.add_argument("surface", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "surface", type=file_path, metavar="surface.h5", help="surface file to extend"
+    )
     _add_input_options(parser)
     _add_matrix_options(parser)
     _add_solver_options(parser)
@@ -141,7 +143,12 @@ def _add_solver_options(parser: CommandParser) -> None:
         help="memory for intermediate results that a rank reuses in all products of a point; less "
         "memory is slower (default: half of the free memory)",
     )
-    group.add_argument("--batch", type=whole_from_1, metavar="N", help="samples per pass")
+    group.add_argument(
+        "--batch",
+        type=whole_from_1,
+        metavar="N",
+        help="samples per pass (default: chosen for the network and the device)",
+    )
 
 
 def _add_spectrum_options(parser: CommandParser) -> None:

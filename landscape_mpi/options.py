@@ -643,7 +643,7 @@ def add_weights_options(group: argparse._ActionsContainer) -> None:
         "--checkpoint-key",
         metavar="KEY",
         help="weights to take from checkpoints that hold several: a name in the file such as "
-        "state_dict_ema or ema.module, or the module with which the names of the tensors begin; "
+        "state_dict_ema or ema.module, or the first part of the names of the tensors; "
         "applies to every checkpoint of the command (default: raw weights rather than averaged "
         "ones; the log names them)",
     )
@@ -702,6 +702,7 @@ def add_round_options(group: argparse._ArgumentGroup) -> None:
         choices=["auto", "parallel", "gather"],
         default="auto",
         help="how rounds get into the file: parallel HDF5 on several ranks, or rank 0 gathers all "
-        "values and writes them; auto lets rank 0 do it, but for grids from 262,144 points on it "
-        "tries both and takes the faster; the values are the same (default: auto)",
+        "values and writes them; with auto, rank 0 does it, but for grids of 262,144 points or "
+        "more the run tries both ways and takes the faster one; the values are the same "
+        "(default: auto)",
     )

@@ -1,11 +1,12 @@
 """Write surface files as one interactive HTML page, which needs no network.
 
-The page shows each surface in three dimensions, to turn and zoom, beside its contours; pointing at
-one picture marks the same point in all, with its coordinates, losses and errors. Colours of a
-cross-entropy run from 0 to a multiple of guessing, so that surfaces of the same task are
-comparable. The page also has a switch for the scale, a slider for clipping, several surfaces side
-by side under one camera, trajectories of training runs, the numbers of surface --summary, and the
-provenance of each surface. Files of the reference implementation are also read.
+The page shows each surface in three dimensions, beside its contours. You can turn and zoom it. If
+you point at one picture, all pictures mark this point and show its coordinates, losses and errors.
+Colours of a cross-entropy run from 0 to a multiple of the loss of guessing, so you can compare
+surfaces of the same task. The page also has a switch for the scale, a slider for clipping, several
+surfaces side by side under one camera, trajectories of training runs, the numbers of surface
+--summary, and the provenance of each surface. The command also reads files of the reference
+implementation.
 
   python -m landscape_mpi.report resnet56.h5
   python -m landscape_mpi.report resnet56.h5 resnet56_noshort.h5 --out compared.html
@@ -109,7 +110,9 @@ def write_page(
 def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser.of_command("report", __doc__)
-    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "surfaces", nargs="+", type=file_path, metavar="surface.h5", help="surface files to show"
+    )
     _add_contents(parser.add_argument_group("contents"))
     _add_scale(parser.add_argument_group("scale"))
     _add_output(parser.add_argument_group("output"))

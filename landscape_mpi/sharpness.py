@@ -6,7 +6,7 @@ This command takes network, weights and data from the surface file and climbs fr
 find how far the loss rises in a small box in any direction, not only in the plane (Keskar et al.
 2017, arXiv:1609.04836). Then it builds the network again with random weights and reports whether
 training begins where the surface is convex (Li et al. 2018, arXiv:1712.09913, section 6). For
-numbers from the surface itself, see landscape_mpi.surface --summary.
+numbers from the surface itself, see surface --summary.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def main(arguments: Sequence[str]) -> int:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = CommandParser.of_command("sharpness", __doc__)
-    parser.add_argument("surface", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "surface", type=file_path, metavar="surface.h5", help="surface file around the minimum"
+    )
     _add_climb(parser.add_argument_group("climb"))
     parser.add_argument_group("before training").add_argument(
         "--fresh-networks",

@@ -184,7 +184,8 @@ def _add_sampling_options(parser: CommandParser) -> None:
         "--atol",
         type=number_from_0,
         metavar="A",
-        help="absolute part of this tolerance, in the unit of the loss (default: 0 with --rtol)",
+        help="absolute part A of the tolerance of --rtol, in the unit of the loss (default: 0 "
+        "with --rtol)",
     )
 
 

@@ -1,8 +1,8 @@
 """Write the scripts for workstations and queues into a folder: launch/, slurm/, pbs/ and lsf/.
 
-An installed package holds them, but a job needs them in a folder of yours, where the lines marked
-EDIT are filled in for the machine. A script that is there and differs is kept, unless --overwrite
-is given. Needs neither torch nor MPI.
+The installed package contains these scripts. This command copies them into a folder of yours, where
+you fill in the lines marked EDIT for your machine. If a script in the folder differs from ours, the
+command keeps it, unless you pass --overwrite. It needs neither torch nor MPI.
 
   python -m landscape_mpi.templates jobs
   cd jobs && sbatch slurm/surface.sbatch

@@ -3,11 +3,12 @@
 This command measures how chaotic a surface is: how many basins there are besides the deepest one,
 and how high one has to climb to leave each of them for a deeper one (its persistence). It prints
 these numbers, writes all critical points and the merge tree to NAME.csv, and draws the merge tree
-and the persistence diagram into NAME.png. landscape_mpi.plot --critical marks the points on the map
-of the surface. It needs gudhi (the extra [topology]), but neither torch nor MPI.
+and the persistence diagram into NAME.png. It needs gudhi (the extra [topology]), but neither torch
+nor MPI. plot --critical marks the points on the map of the surface.
 
-With --compare, it counts for several surfaces how many basins have at least a given persistence,
-and draws this number over the persistence in one picture, with the numbers in a CSV.
+With --compare, the command takes several surfaces. For each, it counts the basins that have at
+least a given persistence. It draws this number over the persistence, for all surfaces in one
+picture, and writes the numbers into a CSV.
 
 The neighbours of a point are the eight points around it, or four with --neighbours 4; numbers that
 differ between the two are artefacts of the grid. A plateau counts as one point. A minimum on the
@@ -213,7 +214,13 @@ def files_of(options: argparse.Namespace) -> tuple[Path, Path]:
 def make_parser() -> CommandParser:
     """Return the command's options."""
     parser = CommandParser.of_command("topology", __doc__)
-    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "surfaces",
+        nargs="+",
+        type=file_path,
+        metavar="surface.h5",
+        help="surface file to analyse, or several with --compare",
+    )
     _add_analysis_options(parser.add_argument_group("analysis"))
     _add_file_options(parser.add_argument_group("output"))
     return parser

@@ -111,7 +111,7 @@ def _add_direction_options(parser: CommandParser) -> None:
     group.add_argument(
         "--normalize",
         choices=list(NORMALIZATIONS),
-        help="normalisation of random directions, as in landscape_mpi.surface (default: filter, "
+        help="normalisation of random directions, as in the command surface (default: filter, "
         "along the first axis of every tensor, because checkpoints do not record the kinds of "
         "their layers)",
     )

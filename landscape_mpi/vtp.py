@@ -3,11 +3,13 @@
 Points lie at (alpha, beta, height). By default, the height of a loss in nat is log10(loss + 0.1
 nat), and the mesh is half as high as its plane is wide. Every quantity of the file is an array on
 the points. Points that are not computed, or whose height is NaN or infinite, are left out with
-their cells. A partial surface gives the triangles of its computed points, a line gives a polyline.
-The trajectories of training runs go into a second file, <stem>_path.vtp, as polylines on the
-surface, a curve between solutions into <stem>_curve.vtp, lines of equal value (--contours) into
-<stem>_contours.vtp. The mesh also has arrays of the log10 of each quantity and of the height,
-normals, averages over the cells, and alpha and beta as texture coordinates.
+their cells. A partial surface gives the triangles of its computed points, and a line gives a
+polyline. The mesh also has arrays of the log10 of each quantity and of the height, normals,
+averages over the cells, and alpha and beta as texture coordinates.
+
+Lines on the surface have files of their own: trajectories of training runs go into <stem>_path.vtp,
+a curve between solutions into <stem>_curve.vtp, and lines of equal value (--contours) into
+<stem>_contours.vtp.
 
   python -m landscape_mpi.vtp resnet56.h5
   python -m landscape_mpi.vtp resnet56.h5 --quantity test_loss --range :10 --scale 0.3

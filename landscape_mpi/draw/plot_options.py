@@ -33,7 +33,9 @@ def make_plot_parser(text: str | None) -> CommandParser:
         text: Docstring of the command.
     """
     parser = CommandParser.of_command("plot", text)
-    parser.add_argument("surfaces", nargs="*", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "surfaces", nargs="*", type=file_path, metavar="surface.h5", help="surface files to draw"
+    )
     _add_contents(parser.add_argument_group("contents"))
     _add_scale(parser.add_argument_group("scale and colours"))
     space = parser.add_argument_group("three dimensions")

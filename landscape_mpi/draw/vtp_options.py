@@ -23,7 +23,13 @@ def make_vtp_parser(text: str | None) -> CommandParser:
         text: Docstring of the command.
     """
     parser = CommandParser.of_command("vtp", text)
-    parser.add_argument("surfaces", nargs="+", type=file_path, metavar="surface.h5")
+    parser.add_argument(
+        "surfaces",
+        nargs="+",
+        type=file_path,
+        metavar="surface.h5",
+        help="surface file to turn into a mesh, or several with --series",
+    )
     _add_heights(parser.add_argument_group("height"))
     _add_look(parser.add_argument_group("look of the picture"))
     _add_files(parser.add_argument_group("output"))

@@ -52,6 +52,21 @@ def test_every_value_of_an_option_has_a_name_of_its_own(parser):
     assert unnamed in ([], [["-n"]])  # argparse shows -n N
 
 
+def test_the_help_begins_with_a_sentence(parser):
+    first = parser.description.partition("\n\n")[0]
+    assert first[0].isupper()
+    assert first[-1] == "."
+
+
+def test_every_argument_says_what_it_is(parser):
+    silent = [
+        action.option_strings or action.metavar
+        for action in parser._actions
+        if not action.help or re.search(r"\((?!default)[-\w]+\)$", action.help)
+    ]
+    assert silent == []
+
+
 def example_lines(parser):
     """Return the command lines below the options, each in one piece."""
     joined = (parser.epilog or "").replace("\\\n", " ")

@@ -6,5 +6,5 @@ from landscape_mpi.compute.normalizations.normalization import Normalization
 
 NONE = Normalization(
     scale=lambda draw, weights, filters: draw,
-    words="the draw is left alone",
+    words="the random numbers stay as they are drawn",
 )

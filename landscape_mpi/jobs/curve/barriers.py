@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 REQUEST: type = BarriersRequest
-SUMMARY = "find the barriers on the straight lines between several solutions"
+SUMMARY = "Find the barriers on the straight lines between several solutions."
 EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve barriers A.pt B.pt C.pt \
         --model vgg9 --data cifar10 --data-dir /scratch/data --match weights --out barriers.h5
 
@@ -59,8 +59,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_weights_options(network)
     _add_lines(parser.add_argument_group("lines"))
     out = (
-        "file of losses and errors at all places, written or resumed; the barriers go into a .csv "
-        "of the same name"
+        "file of the losses and errors at all places, to write or to resume; the barriers go "
+        "into a .csv of the same name"
     )
     add_run_options(parser.add_argument_group("run"), out=out)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 REQUEST: type = CurveEvaluationRequest
-SUMMARY = "evaluate loss and error along a curve, and along the straight line"
+SUMMARY = "Evaluate loss and error along a curve, and along the straight line."
 EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve evaluate curve.pt --points 61 \
         --out curve.h5
     python -m landscape_mpi.plot curve.h5
@@ -46,7 +46,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_problem_option(
         data, ProblemSource, what=" (default: the one that the file of the curve names)"
     )
-    add_run_options(parser.add_argument_group("run"), out="written or resumed")
+    add_run_options(
+        parser.add_argument_group("run"), out="surface file of the losses, to write or to resume"
+    )
 
 
 def run(asked: CurveEvaluationRequest, ranks: Ranks) -> int:

@@ -30,7 +30,7 @@ def add_points_option(group: argparse._ActionsContainer, *, default: int, where:
         type=whole_up_to(MOST_POINTS),
         default=default,
         metavar="N",
-        help=f"places t from 0 to 1 {where} ({default})",
+        help=f"places t from 0 to 1 {where} (default: {default})",
     )
 
 

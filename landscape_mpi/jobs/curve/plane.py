@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 REQUEST: type = CurvePlaneRequest
-SUMMARY = "make the plane through the ends of a curve and a bend"
+SUMMARY = "Make the plane through the ends of a curve and a bend."
 EXAMPLE = r"""    python -m landscape_mpi.curve plane curve.pt --out plane.h5
     mpirun -n 4 python -m landscape_mpi.surface --directions plane.h5 --batch-norm reestimate \
         --model resnet20 --checkpoint curve.pt --data cifar10 --out surface.h5
     python -m landscape_mpi.plot surface.h5
 
-The start of the curve is the center; alpha runs towards its end, beta towards the bend, orthogonal
-to alpha, both in units of distance. curve.pt is also the checkpoint of its start. The grid
-covers curve and bends with a margin of 0.2 of their range; --fit-path changes this margin. Source:
-Garipov et al. 2018, arXiv:1802.10026, figure 1.
+The start of the curve is the center of the plane. Alpha runs towards the end of the curve. Beta is
+orthogonal to alpha and runs towards the bend. Both are distances in weight space. Name curve.pt as
+the checkpoint too: it holds the weights of the start. The grid covers curve and bends with a margin
+of 0.2 of their range; surface --fit-path changes this margin. Source: Garipov et al. 2018,
+arXiv:1802.10026, figure 1.
 """
 
 
@@ -34,11 +35,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=pair,
         metavar="I,J",
         help="the two points of the curve that the plane contains besides its start, which is "
-        "point 0; alpha points to the first one (the end and the bend in the middle)",
+        "point 0; alpha points to the first one (default: the end and the bend in the "
+        "middle)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--out", type=file_path, required=True, metavar="FILE", help="plane file, replaced"
+        "--out",
+        type=file_path,
+        required=True,
+        metavar="FILE",
+        help="plane file to write, replaced if it exists",
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from landscape_mpi.cluster.communicator import Ranks
 
 REQUEST: type = CurveTrainingRequest
-SUMMARY = "train the bends of a curve between two solutions"
+SUMMARY = "Train the bends of a curve between two solutions."
 EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve train --start A.pt --end B.pt \
         --model resnet20 --data cifar10 --data-dir /scratch/data --kind bezier --bends 3 \
         --out curve.pt
@@ -77,7 +77,7 @@ def _add_curve(group: argparse._ArgumentGroup) -> None:
         "--free-ends",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="also train the ends (--no-free-ends)",
+        help="also train the ends (default: --no-free-ends)",
     )
 
 

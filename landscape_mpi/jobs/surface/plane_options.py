@@ -34,8 +34,10 @@ def add_plane_options(group: argparse._ActionsContainer) -> None:
 
 def _add_axes(group: argparse._ActionsContainer) -> None:
     axis = "MIN:MAX:N|fit:N"
-    group.add_argument("--x", metavar=axis, help="points along alpha")
-    group.add_argument("--y", metavar=axis, help="points along beta (default: a line)")
+    group.add_argument("--x", metavar=axis, help="N points along alpha, from MIN to MAX")
+    group.add_argument(
+        "--y", metavar=axis, help="the same along beta (default: none, which gives a line)"
+    )
     group.add_argument(
         "--fit-path",
         nargs="?",
@@ -69,8 +71,8 @@ def _add_shaping(group: argparse._ActionsContainer) -> None:
         "--only",
         type=patterns_and("trainable", none="none"),
         metavar="LIST",
-        help="move only those of the other parameters that match a pattern such as "
-        "'layer3.*,fc.*'; trainable means those that your function left with requires_grad "
+        help="of the parameters that --ignore does not fix, move only those that match a pattern "
+        "such as 'layer3.*,fc.*'; trainable means those that your function left with requires_grad "
         "(default: all)",
     )
     group.add_argument(
