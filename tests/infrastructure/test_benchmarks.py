@@ -11,12 +11,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from chromium import find_chromium
 from folders import TESTS
+from PIL import Image
 
 BENCHMARKS = TESTS / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 from case import Case, cpu_setting  # noqa: E402
+from load import seconds_to_load  # noqa: E402
 from page import replace_section, table  # noqa: E402
 
 
@@ -35,6 +38,16 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path):
     assert page.read_text() == (
         "# Benchmarks\n\n## One\n\nsecond\n\n## Two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
     )
+
+
+def test_a_page_is_loaded_with_its_pictures(browser, tmp_path):
+    page, program = tmp_path / "page.html", find_chromium()
+    Image.new("RGB", (4, 4)).save(tmp_path / "there.png")
+    page.write_text('<!doctype html><img src="there.png">')
+    assert seconds_to_load(page, program) > 0
+    page.write_text('<!doctype html><img src="there.png"><img src="missing.png">')
+    with pytest.raises(ValueError, match="a picture of the page is missing"):
+        seconds_to_load(page, program)
 
 
 def test_the_script_for_tolerances_keeps_to_its_goal_on_smooth_surfaces(tmp_path):
