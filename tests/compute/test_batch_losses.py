@@ -1,115 +1,28 @@
-"""Hessians and gradients of losses of outputs and targets.
+"""Hessians and gradients of losses of outputs and targets, those of loss_cases.py.
 
 Oracles: dense matrices in float64 that torch.func makes of torch's own losses over all samples at
 once; sentences for what would be wrong.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 from dense import dense_gradient, dense_hessian, of_vector, state_at
+from loss_cases import CASES, ROWS, Case, N, detached, smooth
 from refusals import refused
-from torch import nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from landscape_mpi.compute.batch_losses import OutputLosses
 from landscape_mpi.compute.devices.choice import device_named
 from landscape_mpi.compute.directions import random_direction
 from landscape_mpi.compute.evaluation import Setting
 from landscape_mpi.compute.gradient_plane import GradientPlane
-from landscape_mpi.compute.losses import CROSS_ENTROPY, FUNCTIONS, Loss, _on_device, cross_entropy
+from landscape_mpi.compute.losses import Loss, _on_device
 from landscape_mpi.compute.products import HessianPlane, random_vector
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_of
 
-N, N_CLASSES, PLACES = 23, 3, 4
 POINT = (0.2, -0.4)
-RANDOM = np.random.default_rng(0)
-ROWS = RANDOM.standard_normal((N, 5)).astype(np.float32)
-CLASSES = RANDOM.integers(0, N_CLASSES, N)
-TOKENS = RANDOM.integers(0, N_CLASSES, (N, PLACES))
-NUMBERS = RANDOM.standard_normal((N, N_CLASSES)).astype(np.float32)
-WEIGHTS = (1.0, 5.0, 0.5)
-PADDED = np.where(RANDOM.random((N, PLACES)) < 0.3, -100, TOKENS)
-
-
-def build(n_outputs, *, places=0):
-    torch.manual_seed(0)
-    n = n_outputs * max(1, places)
-    layers = [nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, n)]
-    if places:
-        layers.append(nn.Unflatten(1, (n_outputs, places)))  # classes along axis 1
-    return nn.Sequential(*layers).eval()
-
-
-def smooth(outputs, targets):
-    return functional.cross_entropy(outputs, targets, label_smoothing=0.2, reduction="none")
-
-
-def weighted(outputs, targets):
-    weights = torch.tensor(WEIGHTS).to(outputs)[targets]
-    losses = functional.cross_entropy(outputs, targets, reduction="none")
-    return losses * weights, weights
-
-
-def length(outputs, targets):
-    return ((outputs - targets).square().sum(1) + 1).sqrt()
-
-
-@dataclass(frozen=True)
-class Case:
-    loss: Loss
-    targets: np.ndarray
-    mean: object  # of outputs and targets, by torch, over all
-    n_outputs: int = N_CLASSES
-    places: int = 0
-
-
-def of_classes(outputs, targets):
-    return functional.mse_loss(outputs, functional.one_hot(targets, N_CLASSES).to(outputs))
-
-
-def of_logit(outputs, targets):
-    return functional.binary_cross_entropy_with_logits(outputs[:, 0], targets.to(outputs))
-
-
-def with_weights(outputs, targets):
-    return functional.cross_entropy(outputs, targets, weight=torch.tensor(WEIGHTS).to(outputs))
-
-
-CASES = {
-    "mse of numbers": Case(Loss(FUNCTIONS["mse"]), NUMBERS, functional.mse_loss),
-    "mse of classes": Case(Loss(FUNCTIONS["mse"]), CLASSES, of_classes),
-    "bce": Case(Loss(FUNCTIONS["bce"]), CLASSES % 2, of_logit, 1),
-    "cross-entropy": Case(CROSS_ENTROPY, CLASSES, functional.cross_entropy),
-    "class weights, padding, classes along axis 1": Case(
-        Loss(cross_entropy, class_axis=1, ignored=-100, class_weights=WEIGHTS),
-        PADDED,
-        with_weights,
-        places=PLACES,
-    ),
-    "smoothed, with class weights": Case(
-        Loss(cross_entropy, class_weights=WEIGHTS, label_smoothing=0.2),
-        CLASSES,
-        lambda o, t: functional.cross_entropy(
-            o, t, weight=torch.tensor(WEIGHTS).to(o), label_smoothing=0.2
-        ),
-    ),
-    "own": Case(
-        Loss(smooth, own=True),
-        CLASSES,
-        lambda o, t: functional.cross_entropy(o, t, label_smoothing=0.2),
-    ),
-    "own with weights": Case(Loss(weighted, own=True), CLASSES, with_weights),
-    "own of samples": Case(
-        Loss(length, own=True),
-        NUMBERS,
-        lambda o, t: (((o - t) ** 2).sum(1) + 1).sqrt().mean(),
-    ),
-}
 
 
 @pytest.fixture(params=list(CASES))
@@ -118,17 +31,13 @@ def case(request):
     _on_device.cache_clear()  # class weights stay on a device as long as the process
 
 
-def network_of(case):
-    return build(case.n_outputs, places=case.places)
-
-
 def directions_of(network):
     center = tensors_of(network)
     return {a: random_direction(center, seed=3, axis=a, normalize="layer") for a in "xy"}
 
 
 def plane_of(case, device="cpu", *, kind=HessianPlane, batch=7, exact=False, **options):
-    network = network_of(case)
+    network = case.build()
     steps = directions_of(network)
     if exact:
         network = network.double()
@@ -147,16 +56,9 @@ def plane_of(case, device="cpu", *, kind=HessianPlane, batch=7, exact=False, **o
 
 
 def exact_state(case):
-    network = network_of(case)
+    network = case.build()
     steps = directions_of(network)
     return state_at(network, {"alpha": steps["x"], "beta": steps["y"]}, *POINT)
-
-
-def mean_of(case):
-    network, rows = network_of(case).double(), torch.from_numpy(ROWS).double()
-    targets = torch.from_numpy(case.targets)
-    targets = targets.double() if targets.is_floating_point() else targets
-    return lambda state: case.mean(functional_call(network, dict(state), (rows,)), targets)
 
 
 @pytest.mark.parametrize(("exact", "error"), [(False, 1e-5), (True, 1e-7)])
@@ -164,7 +66,7 @@ def test_products_are_those_of_the_dense_hessian(case, exact, error, device):
     plane = plane_of(case, device, exact=exact)
     plane.check_products()
     plane.move_to(*POINT)
-    dense = dense_hessian(mean_of(case), exact_state(case))
+    dense = dense_hessian(case.mean_of_state(), exact_state(case))
     for seed in range(2):
         vector = random_vector(plane, seed)
         product = dense @ vector.cpu().double().numpy()
@@ -174,7 +76,7 @@ def test_products_are_those_of_the_dense_hessian(case, exact, error, device):
 
 def test_the_gradient_and_its_norm(case, device):
     found = plane_of(case, device, kind=GradientPlane).sums_at(*POINT)
-    mean, state = mean_of(case), exact_state(case)
+    mean, state = case.mean_of_state(), exact_state(case)
     expected = dense_gradient(mean, state)
     np.testing.assert_allclose(found.gradient.cpu() / found.weight, expected, atol=1e-6)
     assert found.norm == pytest.approx(np.linalg.norm(expected), rel=1e-5)
@@ -184,7 +86,7 @@ def test_the_gradient_and_its_norm(case, device):
 def test_the_gauss_newton_matrix_is_that_of_jacobian_and_loss(case):
     plane = plane_of(case, gauss_newton=True)
     plane.move_to(*POINT)
-    state, network = exact_state(case), network_of(case).double()
+    state, network = exact_state(case), case.build().double()
     rows, targets = torch.from_numpy(ROWS).double(), torch.from_numpy(case.targets)
     targets = targets.double() if targets.is_floating_point() else targets
 
@@ -216,14 +118,11 @@ def test_a_total_that_is_known_gives_the_bits_of_one_that_is_counted(case):
 
 
 def refusal(loss, *, kind=HessianPlane):
-    return refused(plane_of, Case(Loss(loss, own=True), CLASSES, None), kind=kind)
+    return refused(plane_of, Case(Loss(loss, own=True), (), None), kind=kind)
 
 
 @pytest.mark.parametrize("kind", [HessianPlane, GradientPlane])
 def test_losses_that_hide_something_from_derivatives_are_refused(kind):
-    def detached(outputs, targets):
-        return smooth(outputs, targets) * outputs.detach().square().sum(1)
-
     def confident(outputs, targets):
         weights = outputs.detach().softmax(1).amax(1)
         return smooth(outputs, targets) * weights, weights

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dense import of_vector
+from loss_cases import CASES, N_CLASSES, ROWS, N
 from problem_cases import (
     autoencoder,
     batches_of,
@@ -21,7 +22,6 @@ from problem_cases import (
 )
 from pytest_mpi import parallel_assert
 from tiny_problems import PROBLEMS, differential_equation
-from torch import nn
 from torch.func import grad
 
 from landscape_mpi.cluster.communicator import start_ranks
@@ -31,7 +31,6 @@ from landscape_mpi.compute.curve import CurveNetwork, straight_points, weights_a
 from landscape_mpi.compute.devices.choice import device_named
 from landscape_mpi.compute.devices.cpu import CpuDevice
 from landscape_mpi.compute.lent_batches import LentBatches
-from landscape_mpi.compute.losses import FUNCTIONS, Loss
 from landscape_mpi.compute.problem_losses import called
 from landscape_mpi.compute.problem_split import ProblemSplit
 from landscape_mpi.compute.tensors import tensors_of
@@ -251,51 +250,23 @@ def test_the_gradient_of_the_bends_is_that_of_the_mean_over_t(ends):
 
 # Losses of outputs and targets.
 
-RANDOM = np.random.default_rng(0)
-ROWS = RANDOM.standard_normal((12, 5)).astype(np.float32)
-NUMBERS = RANDOM.standard_normal((12, 2)).astype(np.float32)
-CLASSES = RANDOM.integers(0, 2, 12)
 
-
-def weighted(outputs, targets):
-    weights = torch.tensor([1.0, 3.0])[targets]
-    return nn.functional.cross_entropy(outputs, targets, reduction="none") * weights, weights
-
-
-def of_weights(outputs, targets):
-    return nn.functional.cross_entropy(outputs, targets, weight=torch.tensor([1.0, 3.0]))
-
-
-OF_OUTPUTS = {
-    "mse": (Loss(FUNCTIONS["mse"]), NUMBERS, nn.functional.mse_loss),
-    "bce": (
-        Loss(FUNCTIONS["bce"], "sign"),
-        NUMBERS > 0,
-        lambda o, t: nn.functional.binary_cross_entropy_with_logits(o, t.float()),
-    ),
-    "own": (Loss(weighted, "largest output", own=True), CLASSES, of_weights),
-}
-
-
-@pytest.mark.parametrize("name", list(OF_OUTPUTS))
+@pytest.mark.parametrize("name", CASES)
 def test_steps_of_losses_of_outputs(name):
-    loss, targets, mean = OF_OUTPUTS[name]
-    targets = targets.astype(np.int64) if targets.dtype == bool else targets
-    splits = {part: Split(ROWS, targets) for part in ("train", "test")}
-    data = DataSet("rows", splits, (), (), 2, "")
-    torch.manual_seed(0)
-    network, other = nn.Linear(5, 2), nn.Linear(5, 2)
-    other.load_state_dict(network.state_dict())
+    case = CASES[name]
+    splits = {part: Split(ROWS, case.targets) for part in ("train", "test")}
+    data = DataSet("rows", splits, (), (), N_CLASSES, "")
+    network, other = case.build(), case.build()
     settings = recipe(batch_size=5)
     trainer = Trainer(
-        network, SampleTask(data, settings, device=CPU, loss=loss), settings, device=CPU
+        network, SampleTask(data, settings, device=CPU, loss=case.loss), settings, device=CPU
     )
     epoch = trainer.run_epoch()
-    order = torch.randperm(12, generator=torch.Generator().manual_seed(_mix(1, 0)))
-    inputs, wanted = torch.from_numpy(ROWS), torch.from_numpy(targets)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(_mix(1, 0)))
+    inputs, wanted = torch.from_numpy(ROWS), torch.from_numpy(case.targets)
     for part in order.split(5):
         other.zero_grad()
-        mean(other(inputs[part]), wanted[part]).backward()
+        case.mean(other(inputs[part]), wanted[part]).backward()
         with torch.no_grad():
             for parameter in other.parameters():
                 parameter -= 0.01 * parameter.grad
@@ -303,12 +274,12 @@ def test_steps_of_losses_of_outputs(name):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
     with torch.no_grad():
         outputs = other(inputs)
-    assert epoch.test_loss == pytest.approx(float(mean(outputs, wanted)), rel=1e-5)
-    if name == "mse":
+    assert epoch.test_loss == pytest.approx(float(case.mean(outputs, wanted)), rel=1e-5)
+    if wanted.is_floating_point():
         assert epoch.test_error is None
     else:
-        said = outputs > 0 if name == "bce" else outputs.argmax(1)
-        wrong = (said != wanted).float().mean()
+        said = outputs[:, 0] > 0 if name == "bce" else outputs.argmax(1)
+        wrong = (said != wanted)[wanted >= 0].float().mean()
         assert epoch.test_error == pytest.approx(100 * float(wrong))
 
 
