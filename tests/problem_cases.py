@@ -1,4 +1,4 @@
-"""Small problems of the kinds that people bring, and a user's own loop over them.
+"""Small problems of the kinds that people bring, in one table, and a user's own loop over them.
 
 Each function returns a new problem, the same one every time.
 """
@@ -11,6 +11,7 @@ import random
 
 import numpy as np
 import torch
+from tiny_problems import PROBLEMS
 from torch import nn
 from torch.nn import functional
 
@@ -288,6 +289,16 @@ def unknown():
     return Problem(Encoder(), batches, loss, metrics={"known": known})
 
 
+def as_case(make_tiny):
+    """Return a function that makes a problem of tiny_problems.py."""
+
+    def make():
+        return make_tiny().problem()
+
+    make.__name__ = make_tiny.__name__
+    return make
+
+
 VIEWS_STAY = "views that a network keeps of its weights stay on the CPU when torch moves it"
 
 CASES = (
@@ -304,6 +315,7 @@ CASES = (
     halved,
     integers,
     unknown,
+    *map(as_case, PROBLEMS.values()),
 )
 NOISY = (autoencoder, dropout)
 
@@ -380,7 +392,7 @@ def plain_values(make, alpha, beta):
             if isinstance(values, tuple):
                 total, count = total + as_number(values[0]), count + as_number(values[1])
             else:
-                total, count = total + float(values.double().sum()), count + len(values)
+                total, count = total + values.detach().double().sum().item(), count + len(values)
         mean = total / count
         found.append(function.finish(mean) if function.finish else mean)
     return found

@@ -2,7 +2,7 @@
 
 The second way takes all data at once and shares no line with the first: derivatives in closed form
 for the differential equation, a matrix of neighbours for the graphs, one padded batch for the
-language model.
+language model. problem_cases.py has them in its table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from landscape_mpi.problem import Problem
+
 State = Mapping[str, torch.Tensor]
 
 
@@ -26,6 +28,9 @@ class Tiny:
     batches: Sequence[Any]
     loss: Callable[[nn.Module, Any], torch.Tensor | tuple[torch.Tensor, torch.Tensor | int]]
     mean: Callable[[State], torch.Tensor]
+
+    def problem(self) -> Problem:
+        return Problem(self.build(), self.batches, self.loss, dtype="float64")
 
 
 # A differential equation: u'' + u = sin(3 x), u(-1) = u(1) = 0.

@@ -11,11 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dense import state_at
 from problem_cases import (
     CASES,
     NOISY,
     VIEWS_STAY,
     Encoder,
+    as_case,
     batches_of,
     captured,
     center_of,
@@ -31,6 +33,7 @@ from problem_cases import (
     physics,
     plain_values,
 )
+from tiny_problems import PROBLEMS
 from torch import nn
 
 from landscape_mpi.compute.batch_source import source_of
@@ -94,6 +97,15 @@ def made_on(device, make, **options):
 def steps_for(make):
     """Return the steps that a network allows."""
     return {"merging": ("threads", "uncopied"), "packed": ("uncopied",)}.get(make.__name__, ALL)
+
+
+@pytest.mark.parametrize("make_tiny", PROBLEMS.values())
+def test_the_plain_loop_agrees_with_closed_forms(make_tiny):
+    tiny = make_tiny()
+    network = tiny.build()
+    state = state_at(network, directions_of(center_of(tiny.problem())), *POINTS[1])
+    (found,) = plain_values(as_case(make_tiny), *POINTS[1])
+    assert found == pytest.approx(float(tiny.mean(state)), rel=1e-12)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
