@@ -10,11 +10,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import h5py
 import numpy as np
@@ -26,62 +22,19 @@ from libraries import imported
 from limits import LIMIT_S
 from one_process import run_alone
 from plain_loop import move_to, read_plane
+from problems.cases import CASES, Case
 from problems.plain import LOOPS, Values
 
 PLANE = ("--x=-1:1:3", "--y=-1:1:3", "--save-directions")
 PLACES = ((1, 1), (0, 1), (1, 2), (2, 0))  # the center and three others
 
 
-@dataclass(frozen=True)
-class Case:
-    """A module of problems, and how its surface is computed."""
-
-    name: str
-    options: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ("train",)
-    double: bool = False
-    close: float = 1e-6  # relative
-
-    def __str__(self) -> str:
-        return self.name
-
-    def module(self) -> ModuleType:
-        return imported(f"problems.{self.name}")
-
-
-CASES = (
-    Case("language_model"),
-    Case("text_classifier", options=("--splits=train,test",), splits=("train", "test")),
-    Case("translation"),
-    Case("lora", options=("--only=trainable",)),
-    Case("image_classifier"),
-    Case("segmentation"),
-    Case("heat_equation", double=True, close=1e-12),
-    Case("vae"),
-    Case("diffusion"),
-    Case("graphs"),
-    Case("actor_critic"),
-    Case("contrastive"),
-    Case("monte_carlo_dropout"),
-    Case("forecast"),
-    Case("hooked"),
-)
 NAMES = {path.stem for path in (TESTS / "problems").glob("*.py")}
 
 
 def test_every_problem_is_in_the_table():
-    others = {"__init__", "plain", "refused", "slow", "unusual", "vision"}
-    assert {case.name for case in CASES} == set(LOOPS) == NAMES - others
-
-
-def network_of(case: Case, module: ModuleType) -> Any:
-    network = module.network()
-    return (network.double() if case.double else network).eval()
-
-
-def plain_values(case: Case, module: ModuleType, network: Any, split: str) -> Values:
-    data = module.data()
-    return LOOPS[case.name](network, data[split] if isinstance(data, Mapping) else data)
+    others = {"__init__", "cases", "plain", "refused", "slow", "unusual", "vision"}
+    assert set(CASES) == set(LOOPS) == NAMES - others
 
 
 def bits(values: Values) -> dict[str, str]:
@@ -91,15 +44,14 @@ def bits(values: Values) -> dict[str, str]:
 # The loops by themselves.
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES.values(), ids=str)
 def test_a_loop_is_a_function_of_the_weights(case):
-    module = case.module()
     draw = torch.Generator().manual_seed(1)
-    network, same, other = (network_of(case, module) for _ in range(3))
+    network, same, other = (case.network() for _ in range(3))
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw))
-    values = [plain_values(case, module, each, "train") for each in (network, same, other)]
+    values = [case.values(each) for each in (network, same, other)]
     assert all(map(math.isfinite, values[0].values()))
     assert bits(values[0]) == bits(values[1])
     assert abs(values[2]["loss"] / values[0]["loss"] - 1) > 1e-3
@@ -113,16 +65,16 @@ def command(case: Case, out: Path) -> list[str]:
     return [*words, *PLANE, *case.options]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES.values(), ids=str)
 def test_a_surface_has_the_values_of_the_loop_on_one_rank_and_on_two(case, tmp_path, on_ranks):
-    module = case.module()
+    case.module()  # skips without its library
     alone, together = tmp_path / "1.h5", tmp_path / "2.h5"
     ended = run_alone(command(case, alone))
     assert ended.status == 0, ended.words
     on_ranks(2, command(case, together), cwd=TESTS, check=True)
     check_same_bits(alone, together, quantities_of(alone))
     for split in case.splits:
-        check_values(case, module, alone, split)
+        check_values(case, alone, split)
 
 
 def quantities_of(path: Path) -> list[str]:
@@ -136,13 +88,13 @@ def check_same_bits(first: Path, second: Path, quantities: list[str]) -> None:
             np.testing.assert_array_equal(one[name][()], two[name][()], err_msg=name, strict=True)
 
 
-def check_values(case: Case, module: ModuleType, path: Path, split: str) -> None:
+def check_values(case: Case, path: Path, split: str) -> None:
     plane = read_plane(path)
     with h5py.File(path) as file:
         for place in PLACES:
-            network = network_of(case, module)
+            network = case.network()
             move_to(network, place, plane)
-            for name, value in plain_values(case, module, network, split).items():
+            for name, value in case.values(network, split).items():
                 found = file[f"{split}_{name}"][place]
                 assert found == pytest.approx(value, rel=case.close), (place, name)
 
@@ -178,7 +130,7 @@ def n_done(path: Path) -> int:
 
 
 def test_a_checkpoint_replaces_the_weights_of_the_network(tmp_path):
-    case = Case("forecast")
+    case = CASES["forecast"]
     module = case.module()
     network, out = module.network(), tmp_path / "trained.h5"
     with torch.no_grad():
@@ -188,7 +140,7 @@ def test_a_checkpoint_replaces_the_weights_of_the_network(tmp_path):
     ended = run_alone([*command(case, out), f"--checkpoint={tmp_path / 'trained.pt'}"])
     assert ended.status == 0, ended.words
     with h5py.File(out) as file:
-        expected = plain_values(case, module, network, "train")["loss"]
+        expected = case.values(network)["loss"]
         assert file["train_loss"][1, 1] == pytest.approx(expected, rel=1e-6)
 
 
