@@ -89,7 +89,8 @@ def verdict(name: str, kinds: dict[str, Surface]) -> list[str]:
         rise, barrier = (found.greatest - max(found.ends) for found in (curve, straight))
         lines.append(
             f"- **{NAMES[name]}, {KINDS[kind]}**: the test error rises {rise:.2f} points above the "
-            f"worse end (at t = {curve.t_greatest:.2f}), on the straight line {barrier:.2f} points."
+            f"worse end (at t = {curve.t_greatest:.2f}). On the straight line it rises "
+            f"{barrier:.2f} points."
         )
     return lines
 

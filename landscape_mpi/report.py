@@ -1,4 +1,4 @@
-"""Write surface files as one interactive HTML page, which needs no network.
+"""Write surface files as one interactive HTML page, which needs no internet.
 
 The page shows each surface in three dimensions, beside its contours. You can turn and zoom it. If
 you point at one picture, all pictures mark this point and show its coordinates, losses and errors.
