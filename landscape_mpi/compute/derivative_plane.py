@@ -23,7 +23,7 @@ from landscape_mpi.compute.derivatives import Tensors
 from landscape_mpi.compute.directions import Direction
 from landscape_mpi.compute.evaluation import Setting, prepare_device
 from landscape_mpi.compute.moving_network import FreeNetworks, Layout, MovedNetwork
-from landscape_mpi.compute.preparation import Build
+from landscape_mpi.compute.preparation import Build, counted
 from landscape_mpi.compute.problem_network import ProblemNetwork
 from landscape_mpi.compute.tensors import refuse_merged
 from landscape_mpi.compute.threads import single_core_threads
@@ -75,7 +75,8 @@ class DerivativePlane:
         own = dict(network.named_parameters())
         ones = {name: np.ones(own[name].shape, np.float32) for name in parameters}
         folded = losses.fold(network, {**directions, "scale": ones}, setting, parameters)
-        self.description = "unfolded" if folded.problem else f"{folded.n_folded} batch-norms folded"
+        folded_layers = f"{counted(folded.n_folded, 'batch-norm')} folded"
+        self.description = "unfolded" if folded.problem else folded_layers
         scale = folded.directions.pop("scale")
         networks = [folded.network]
         if folded.problem:

@@ -12,7 +12,7 @@ from landscape_mpi.compute.losses import CROSS_ENTROPY, Loss
 from landscape_mpi.compute.motion import Motion
 from landscape_mpi.compute.moving_network import type_of
 from landscape_mpi.compute.point_losses import SampleLosses
-from landscape_mpi.compute.preparation import Build, networks_of_threads
+from landscape_mpi.compute.preparation import Build, counted, networks_of_threads
 from landscape_mpi.compute.samples import ResidentSplit
 
 
@@ -54,5 +54,5 @@ class LossPaths(SampleLosses):
             dtype=type_of(network),
             loss=loss,
             statistics_of=statistics_of if norms else None,
-            preparation=f"{len(norms)} batch-norms kept",
+            preparation=f"{counted(len(norms), 'batch-norm')} kept",
         )

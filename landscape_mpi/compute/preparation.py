@@ -57,7 +57,7 @@ def prepare_network(
         sample = sample.to(type_of(network))
     if keep_norms or not steps.folded:
         n_norms = sum(map(has_statistics, network.modules()))
-        kept = f"{n_norms} batch-norms kept"
+        kept = f"{counted(n_norms, 'batch-norm')} kept"
         networks = networks_of_threads(network, setting, build)
         return PreparedNetwork(networks, directions, type_of(network), kept)
     folded = fold_if_right(network, directions, sample)
@@ -71,7 +71,7 @@ def prepare_network(
         dtype = torch.bfloat16
     fuses = fused and steps.fused and setting.device.is_host and fusion.is_available(dtype)
     if fuses and isinstance(traced, fx.GraphModule):
-        words.append(f"{fusion.fuse(traced, sample)} convolutions fused")
+        words.append(f"{counted(fusion.fuse(traced, sample), 'convolution')} fused")
     return PreparedNetwork([traced], folded.directions, dtype, ", ".join(words))
 
 
@@ -129,7 +129,12 @@ def _describe(folded: FoldedNetwork) -> str:
     if folded.problem is not None:
         return f"unfolded, because it cannot be traced ({folded.problem[:100]})"
     left = f", {folded.n_left} left" if folded.n_left else ""
-    return f"{folded.n_folded} batch-norms folded{left}"
+    return f"{counted(folded.n_folded, 'batch-norm')} folded{left}"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _is_plain(network: nn.Module) -> bool:

@@ -177,9 +177,9 @@ def _describe_limits(measured: Measured, sample_s: float, n_samples: int) -> lis
     )
     of_products, of_copies = (100 * part_s / sample_s for part_s in (operations_s, moved_s))
     return [
-        f"arithmetic: {of_products:.0f} % of the matrix products this machine does "
+        f"arithmetic: {of_products:.0f} % of the rate of matrix products on this machine "
         f"({measured.rates.operations_per_s / 1e9:,.0f} GFLOP/s a rank, {measured.precision})",
-        f"memory: {of_copies:.0f} % of its copies ({measured.rates.bytes_per_s / 1e9:,.1f} "
+        f"memory: {of_copies:.0f} % of the rate of copies ({measured.rates.bytes_per_s / 1e9:,.1f} "
         "GB/s a rank), if every activation is written and read once",
         f"at full speed, {limit} alone would take {_seconds(floor_s * n_samples)} a point"
         f"{disturbed}",

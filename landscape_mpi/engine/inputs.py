@@ -35,6 +35,7 @@ from landscape_mpi.engine.request import DataRequest, FileRequest, InputsRequest
 from landscape_mpi.engine.subject import NetworkSubject
 from landscape_mpi.errors import InputError
 from landscape_mpi.store.resume import USUAL_SUBSET, choose_subset
+from landscape_mpi.zoo.catalogue import find_network
 from landscape_mpi.zoo.checkpoint import (
     Checkpoint,
     classifier_size,
@@ -43,6 +44,7 @@ from landscape_mpi.zoo.checkpoint import (
 from landscape_mpi.zoo.dataset import DataSet
 from landscape_mpi.zoo.datasets import EVERY_SAMPLE, digest_splits, load_dataset
 from landscape_mpi.zoo.networks import check_network
+from landscape_mpi.zoo.output_entry import split_entry
 from landscape_mpi.zoo.own_network import (
     BUILD_SEED,
     call,
@@ -199,6 +201,7 @@ def _read_checkpoint(asked: NetworkRequest) -> Checkpoint | None:
         return read_weights(asked.checkpoint, trust=trust, key=key)
     if ":" in asked.model:
         return None  # the user's function returns a network with its weights
+    find_network(split_entry(asked.model)[0])  # a misspelt name is the first thing to correct
     raise InputError(
         f"--checkpoint: none is given, but --model {asked.model} alone has no trained weights. A "
         "surface lies around a trained network. Pass --checkpoint FILE."

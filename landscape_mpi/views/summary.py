@@ -289,7 +289,7 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
 def _statistics(surface: Surface) -> Iterator[str]:
     """Say which running statistics batch-norm had, if the network has any."""
     known = surface.attributes
-    there = re.search(r"\b[1-9]\d* batch-norms", str(known.get("preparation", "")))
+    there = re.search(r"\b[1-9]\d* batch-norm", str(known.get("preparation", "")))
     if not there and not known.get("running_statistics"):
         return
     words = STATISTICS.get(str(known.get("batch_norm")))

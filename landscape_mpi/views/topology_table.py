@@ -70,7 +70,7 @@ def _counts(topology: Topology) -> Iterator[str]:
         yield f"maxima: {len(topology.saddles)}, each between two minima"
         return
     yield f"saddles: {len(topology.saddles)}"
-    yield f"maxima: {len(topology.maxima)}, of those inside the grid"
+    yield f"maxima inside the grid: {len(topology.maxima)}"
     if len(topology.rings):
         yield f"rings around points left out: {len(topology.rings)}; each counts as a saddle"
     total = len(minima) - len(topology.saddles) + len(topology.maxima)

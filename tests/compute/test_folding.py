@@ -232,7 +232,7 @@ def test_a_network_whose_outputs_are_no_numbers_is_folded_too(value, images):
         network[0].weight.fill_(value)
     setting = Setting(CPU, "fp32", 4)
     prepared = prepare_network(network, {"alpha": {}, "beta": {}}, images, setting)
-    assert prepared.description.startswith("1 batch-norms folded")
+    assert prepared.description.startswith("1 batch-norm folded")
 
 
 class WithMask(nn.Module):

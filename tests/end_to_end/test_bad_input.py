@@ -169,6 +169,10 @@ CASES = {
     "batch of none": ({"z": "--batch=0"}, "'0' is not a whole number from 1 to 10**9."),
     "round of no length": ({"z": "--round-seconds=0"}, "'0' is not above 0."),
     "unknown model": ({"model": "--model=resnet9"}, "'resnet9' is not known. Did you mean resnet"),
+    "unknown model without weights": (
+        {"model": "--model=resnet9", "checkpoint": None},
+        "--model: 'resnet9' is not known. Did you mean resnet",
+    ),
     "no such module": ({"model": "--model=nets:build"}, "no module named nets"),
     "no such function": ({"model": "--model=hooks:raise"}, "has no function 'raise'. Did you mean"),
     "a function that raises": ({"model": "--model=hooks:raises"}, "ValueError: no such depth"),

@@ -601,6 +601,7 @@ def test_an_estimate_is_printed_and_nothing_is_written(checkpoint, tmp_path, on_
         re.search(r"images/s per rank, (\S+) s per point of 659 images", done.stdout)[1]
     )
     assert seconds > 0
+    assert " % of the rate of matrix products on this machine (" in done.stdout
     assert "GFLOP/s a rank, fp32" in done.stdout
     assert re.search(r"^3 x 4 points on 2 ranks: about \d+ s$", done.stdout, re.MULTILINE)
     assert not list(tmp_path.iterdir())

@@ -76,7 +76,7 @@ def test_the_words(precision, rates, limit):
     assert "200 images/s per rank, 500 s per point of 100,000 images" in words
     assert words.endswith("2 x 2 points on 2 ranks: about 16 min 40 s")
     share = 1e6 / rates.operations_per_s / 0.005
-    assert f"arithmetic: {100 * share:.0f} % of the matrix products" in words
+    assert f"arithmetic: {100 * share:.0f} % of the rate of matrix products" in words
 
 
 def test_a_run_with_a_tolerance_takes_a_part_of_the_time():

@@ -146,6 +146,7 @@ def test_where_it_stops_being_convex(tmp_path):
     [
         ({"batch_norm": "fixed", "preparation": "9 batch-norms folded"}, "the center's running"),
         ({"batch_norm": "reestimate", "preparation": "9 batch-norms kept"}, "measured again at"),
+        ({"batch_norm": "fixed", "preparation": "1 batch-norm folded"}, "the center's running"),
         ({"batch_norm": "fixed", "preparation": "0 batch-norms folded, 2 fused"}, None),
         ({"batch_norm": "fixed", "running_statistics": 2}, "the center's running"),
         ({"batch_norm": "fixed", "running_statistics": 0}, None),

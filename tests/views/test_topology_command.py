@@ -69,7 +69,7 @@ def test_says_what_there_is(write, capsys):
         f"{path}: train_loss, 7 x 5 points, 8 neighbours",
         "minima: 3",
         "saddles: 3",
-        "maxima: 1, of those inside the grid",
+        "maxima inside the grid: 1",
         "minima - saddles + maxima: 1",
         "values: 0 to 9",
         "beside the deepest minimum: largest persistence 5 nat, 55.6 % of the height; in all 7 nat",
