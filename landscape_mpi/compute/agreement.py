@@ -138,8 +138,10 @@ class Agreement(Generic[S]):
             UserCodeError: If it raises.
             InputError: If its outputs differ in a second call, in a network built a second time,
                 for a sample without the rest of its batch, or after a first call on other samples.
+                If autocast is on for the whole process.
             OutOfMemoryError: If the samples do not fit.
         """
+        self._check_autocast()
         plain, samples = self._used_plain = self._plain()
         try:
             first = self._look_once(plain, samples, CENTER)
@@ -160,6 +162,22 @@ class Agreement(Generic[S]):
         for point in self._computable():  # A coupling may begin away from the center.
             self._check_alone(plain, samples, point)
         self._check_built_again(first)
+
+    def _check_autocast(self) -> None:
+        """Check that nobody has switched autocast on for all calls.
+
+        Until its outermost block ends, autocast keeps copies of the weights, which would not move.
+
+        Raises:
+            InputError: If it is on.
+        """
+        if torch.is_autocast_enabled(self._setting.device.kind):
+            raise InputError(
+                "torch.autocast is on for all calls, by torch.set_autocast_enabled or by a with "
+                "statement around this call. It keeps copies of the weights that do not move from "
+                "point to point. Switch it off. To compute in bfloat16, pass --precision bf16, or "
+                "use autocast only inside the function of the network or of the loss."
+            )
 
     def _check_same(self, plain: PointLosses[S], samples: S, first: Seen) -> None:
         """Check that another call gives the same.

@@ -111,9 +111,11 @@ class ProblemAgreement(Agreement[ProblemSplit]):
             UserCodeError: If the loss, a metric or the data raise.
             InputError: If the batches differ when they are read again. If the values differ in a
                 second call, in another order of the batches, or for another network with the same
-                weights. If the values do not change when the weights do.
+                weights. If the values do not change when the weights do. If autocast is on for the
+                whole process.
             OutOfMemoryError: If the batches do not fit.
         """
+        self._check_autocast()
         plain, samples = self._used_plain = self._plain()
         other = self._another(samples)  # before the first call, which may have side effects
         first = self._seen[CENTER] = self._look_once(plain, samples, CENTER)

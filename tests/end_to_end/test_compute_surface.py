@@ -470,3 +470,22 @@ def test_a_live_network_that_keeps_something_from_its_first_call_is_refused():
     batches = [(torch.randn(4, 3), torch.arange(4) % 2) for _ in range(3)]
     with pytest.raises(InputError, match="keeps what it computes from its weights"):
         lm.compute_surface(Keeping(), batches, x=(-1, 1, 3), progress=False)
+
+
+def test_autocast_around_the_call_is_refused_and_inside_the_loss_it_counts():
+    """Around the call it would keep copies of the weights, and every point would have one loss."""
+    torch.manual_seed(0)
+    network, draw = nn.Linear(3, 2), torch.Generator().manual_seed(0)
+    batches = [(torch.randn(4, 3, generator=draw), torch.arange(4) % 2) for _ in range(3)]
+    plane = {"x": (-1, 1, 3), "progress": False}
+    with torch.autocast("cpu"), pytest.raises(InputError, match="torch.autocast is on for all"):
+        lm.compute_surface(network, batches, **plane)
+
+    def loss(network, batch):
+        with torch.autocast("cpu"):
+            outputs = network(batch[0])
+        return functional.cross_entropy(outputs.float(), batch[1], reduction="none")
+
+    found = lm.compute_surface(network, batches, loss=loss, **plane)
+    expected = torch.cat([loss(network, batch) for batch in batches]).double().mean()
+    assert found.values["train_loss"][1, 0] == pytest.approx(expected.item(), rel=1e-6)
