@@ -1,5 +1,7 @@
 """Oracle: the kernel's own table of sockets that listen."""
 
+import time
+
 import pytest
 from pytest_mpi import parallel_assert
 from torch import distributed
@@ -45,6 +47,25 @@ def test_training_listens_on_one_interface(tmp_path, mpiexec):
     mpiexec(2, [script, tmp_path], check=True)
     listening = [(tmp_path / f"{rank}.txt").read_text().split() for rank in range(2)]
     assert {place for places in listening for place in places} == {LOCAL}
+
+
+@pytest.mark.parallel([2])
+def test_no_rank_leaves_while_another_one_connects(tmp_path, monkeypatch):
+    """One that ended its group at once would close it to those that are not there yet."""
+    ranks = start_ranks()
+    connected = ranks.comm.bcast(tmp_path / "connected")
+    connect = distributed.init_process_group
+
+    def connect_late(*words, **more):
+        connect(*words, **more)
+        time.sleep(0.2)
+        connected.touch()
+
+    if ranks.rank == 1:
+        monkeypatch.setattr(distributed, "init_process_group", connect_late)
+    with RankProcesses(ranks) as processes:
+        processes.start_process_group(CPU)
+        parallel_assert(connected.exists())
 
 
 @pytest.mark.parallel([2])
