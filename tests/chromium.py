@@ -40,6 +40,8 @@ FLAGS = (
     "--disable-dev-shm-usage",
 )
 
+LEFT = ("context was destroyed", "Cannot find", "navigated or closed")  # answers of a page left
+
 
 def find_chromium() -> str | None:
     """Return the program, or None where there is none."""
@@ -161,10 +163,18 @@ class Chromium:
     def wait(self, condition: str, *, timeout: float = LIMIT_S) -> None:
         """Wait until an expression is true."""
         limit = time.monotonic() + timeout
-        while not self.run(f"Boolean({condition})"):
+        while not self._is_true(condition):
             if time.monotonic() > limit:
                 raise TimeoutError(f"{condition}: not within {timeout:g} s; {self.complaints}")
             time.sleep(0.02)
+
+    def _is_true(self, condition: str) -> bool:
+        try:
+            return self.run(f"Boolean({condition})")
+        except RuntimeError as problem:  # a page that is loaded again drops what it was asked
+            if any(words in str(problem) for words in LEFT):
+                return False
+            raise
 
     def next_frame(self) -> None:
         """Wait until the page has drawn what it was given to draw."""

@@ -592,6 +592,14 @@ def test_256_points_along_an_axis_are_all_drawn_in_space(browser, tmp_path):
     np.testing.assert_allclose(drawn, np.log10(loss + 0.1), atol=1e-6)
 
 
+# The page asks to be loaded again every half second; this lets the test say when.
+BY_HAND = """const own = window.setInterval;
+window.setInterval = (act, ms) => {
+  if (ms === 500) window.loadAgain = act;
+  else return own(act, ms);
+};"""
+
+
 def test_a_page_that_is_watched_loads_itself_again_as_it_was(browser, tmp_path):
     done = np.ones((9, 9))
     done[0] = 0
@@ -605,8 +613,10 @@ def test_a_page_that_is_watched_loads_itself_again_as_it_was(browser, tmp_path):
     text = of_page.make_page([source], None, command=["x"], watched=True, reload_s=0.5)
     out = tmp_path / "page.html"
     out.write_text(text)
+    hook = browser.call("Page.addScriptToEvaluateOnNewDocument", source=BY_HAND)["identifier"]
     browser.open(out, width=600, height=500)
     choose(browser, "log", "e.checked = true")
-    browser.run("window.before = true")
+    browser.run("window.before = true; setTimeout(loadAgain)")
     browser.wait("!window.before && document.documentElement?.dataset.state === 'ready'")
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=hook)
     assert browser.run("document.getElementById('log').checked")
