@@ -48,7 +48,7 @@ def test_every_precision_of_a_cpu():
         (["--model=resnet8", "--x=1:0:5"], "--x: '1:0:5'"),
         (["--model=resnet8", "--precision=tf32"], "--precision tf32 needs an NVIDIA GPU"),
         (["--model=json:loads"], "--model"),
-        (["--model=resnet8", "--threads=99999"], "--threads: asks for 99999 cores, and this"),
+        (["--model=resnet8", "--threads=99999"], "--threads: asks for 99999 cores, but this"),
         (["--model=resnet8", "--image-shape=99999,9,3"], "each a whole number from 1 to 16384"),
     ],
 )
