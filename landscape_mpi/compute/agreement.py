@@ -38,7 +38,6 @@ CLOSE = 1e-5  # relative; smaller differences are not examined
 AS_GOOD = 30.0  # allowed distance from float64, as a multiple of the plain evaluation's distance
 NEARBY = 1e-6  # fraction of the way to a moved point: a step of about ten roundings
 UNKNOWN = 1e-3  # relative; counts as rounding if the network cannot compute in float64
-WRITES = "a call changes weights, which threads share"
 SAME_ALONE = 1e-4  # relative; allowed for a sample in another batch, where other kernels run
 
 
@@ -312,19 +311,21 @@ class Agreement(Generic[S]):
 
         A network may write to its weights in forward and give the same at each call, as an
         embedding with max_norm does. Threads share the weights, and two of them that shorten a row
-        at the same time shorten it twice. A comparison seldom meets this moment.
+        at the same time shorten it twice. Some functions of torch also have a state that threads
+        share. A comparison seldom meets the moment.
 
         Raises:
             OutOfMemoryError: If the samples do not fit.
         """
         plain, samples = self._used_plain = self._used_plain or self._plain()
+        places = (CENTER, *self._moved[:1])
         try:
-            is_writing = any(plain.is_writing(*at, samples) for at in (CENTER, *self._moved[:1]))
+            reasons = [plain.thread_hazard(*place, samples) for place in places]
         except torch.OutOfMemoryError:
             raise
         except Exception as problem:  # on a user's network watching may fail in any way
             return f"the operations of a call cannot be watched: {_one_line(problem)}"
-        return WRITES if is_writing else None
+        return next(filter(None, reasons), None)
 
     def _choose_one_by_one(self, words: tuple[str, ...]) -> Chosen:
         steps, left_out = PLAIN, list(words)

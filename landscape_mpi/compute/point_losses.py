@@ -22,9 +22,9 @@ from landscape_mpi.compute.evaluation import Evaluator, Setting, mean_values
 from landscape_mpi.compute.losses import Loss
 from landscape_mpi.compute.motion import Moving
 from landscape_mpi.compute.moving_network import FreeNetworks
-from landscape_mpi.compute.operation_watch import WriteWatch
 from landscape_mpi.compute.samples import ResidentSplit
 from landscape_mpi.compute.tensors import tensors_named
+from landscape_mpi.compute.thread_watch import ThreadWatch
 
 TIMED_RUNS = 3
 
@@ -74,8 +74,8 @@ class PointLosses(ABC, Generic[Split]):
         """
 
     @abstractmethod
-    def is_writing(self, alpha: float, beta: float, samples: Split) -> bool:
-        """Return whether a call of the network writes into the tensors that move.
+    def thread_hazard(self, alpha: float, beta: float, samples: Split) -> str | None:
+        """Return why threads would disturb each other; None if a call does nothing of the kind.
 
         Args:
             alpha: Coordinate of the point along the first direction.
@@ -196,8 +196,8 @@ class SampleLosses(PointLosses[ResidentSplit]):
         self._move_to(alpha, beta)
         return self._evaluator.outputs_and_losses(samples, rows)
 
-    def is_writing(self, alpha: float, beta: float, samples: ResidentSplit) -> bool:
-        """Return whether a call of the network writes into the tensors that move.
+    def thread_hazard(self, alpha: float, beta: float, samples: ResidentSplit) -> str | None:
+        """Return why threads would disturb each other; None if a call does nothing of the kind.
 
         Args:
             alpha: Coordinate of the point along the first direction.
@@ -205,9 +205,10 @@ class SampleLosses(PointLosses[ResidentSplit]):
             samples: Samples on the device, in one batch.
         """
         self._move_to(alpha, beta)
-        with WriteWatch(tensors_named(self._own, self._network.names).values()) as watch:
+        weights = tensors_named(self._own, self._network.names).values()
+        with ThreadWatch(self._own, weights) as watch:
             self._evaluator.outputs_and_losses(samples, slice(0, len(samples)))
-        return watch.written
+        return watch.reason
 
     def take(self, splits: Mapping[str, ResidentSplit], statistics_of: ResidentSplit) -> None:
         """Evaluate other samples from now on.

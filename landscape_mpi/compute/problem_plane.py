@@ -29,13 +29,13 @@ from landscape_mpi.compute.kept_weights import KeptWeights
 from landscape_mpi.compute.modes import Modes
 from landscape_mpi.compute.motion import Motion
 from landscape_mpi.compute.moving_network import FreeNetworks
-from landscape_mpi.compute.operation_watch import WriteWatch
 from landscape_mpi.compute.point_losses import PointLosses
 from landscape_mpi.compute.problem_network import ProblemNetwork
 from landscape_mpi.compute.problem_split import HeldBatch, ProblemSplit
 from landscape_mpi.compute.problem_statistics import ProblemStatistics
 from landscape_mpi.compute.random_numbers import Generators, batch_seed
 from landscape_mpi.compute.tensors import tensors_named
+from landscape_mpi.compute.thread_watch import ThreadWatch
 from landscape_mpi.compute.threads import single_core_threads
 from landscape_mpi.errors import InputError
 from landscape_mpi.problem import BatchFunction
@@ -187,8 +187,8 @@ class ProblemPlane(PointLosses[ProblemSplit]):
         values = torch.stack(list(self._values_alone(samples, range(len(samples))[rows])))
         return values, values[:, 0] / values[:, 1]
 
-    def is_writing(self, alpha: float, beta: float, samples: ProblemSplit) -> bool:
-        """Return whether a loss or metric writes into the tensors of the network that move.
+    def thread_hazard(self, alpha: float, beta: float, samples: ProblemSplit) -> str | None:
+        """Return why threads would disturb each other; None if a call does nothing of the kind.
 
         Args:
             alpha: Coordinate of the point along the first direction.
@@ -196,10 +196,11 @@ class ProblemPlane(PointLosses[ProblemSplit]):
             samples: Batches on the device.
         """
         self._move_to(alpha, beta)
-        with WriteWatch(tensors_named(self._own, self._network.names).values()) as watch:
+        weights = tensors_named(self._own, self._network.names).values()
+        with ThreadWatch(self._own, weights) as watch:
             for _ in self._values_alone(samples, range(len(samples))):
                 pass
-        return watch.written
+        return watch.reason
 
     def forget(self, samples: ProblemSplit) -> None:
         """Do nothing, because nothing is kept."""

@@ -424,6 +424,29 @@ def test_what_cannot_be_watched_takes_one_thread():
     assert "cannot be watched: RuntimeError: no modes here" in chosen.left_out[0]
 
 
+class Sloping(nn.Linear):
+    """Adds its derivative along the input, in forward mode."""
+
+    def __init__(self):
+        super().__init__(72, 4)
+
+    def forward(self, x):
+        inputs = (x.flatten(1),)
+        values, slopes = torch.func.jvp(
+            lambda rows: super(Sloping, self).forward(rows).sin(), inputs, inputs
+        )
+        return values + slopes
+
+
+def test_derivatives_in_forward_mode_take_one_thread():
+    """In torch all threads share the levels of forward mode, so two of them give wrong values."""
+    agreement, *_ = agreement_of(*build_with(Sloping))
+    agreement.check_plain()
+    chosen = agreement.choose()
+    assert not chosen.steps.threads
+    assert "derivatives in forward mode" in chosen.left_out[0]
+
+
 class Dropped(nn.Linear):
     def __init__(self):
         super().__init__(72, 4)

@@ -18,6 +18,7 @@ from problem_cases import (
     plain_values,
 )
 from torch import nn
+from torch.func import functional_call, jvp
 from torch.nn import functional
 from torch.utils.data import Dataset
 
@@ -30,6 +31,7 @@ from landscape_mpi.compute.problem_network import ProblemNetwork
 from landscape_mpi.compute.problem_plane import ProblemPlane
 from landscape_mpi.compute.problem_split import ProblemSplit
 from landscape_mpi.compute.tensors import extra_state_of
+from landscape_mpi.compute.thread_watch import FORWARD, REPLACED
 from landscape_mpi.errors import InputError, UserCodeError
 from landscape_mpi.problem import Problem
 
@@ -311,6 +313,32 @@ def test_weights_that_a_call_changes_take_one_thread():
     chosen = Compared(Problem(Shortened(), batches, loss)).choose()
     why = "several batches at a time (a call changes weights, which threads share)"
     assert chosen.left_out == (why,)
+
+
+TEACHER = Encoder()
+
+
+def in_forward_mode(network, batch):
+    return jvp(network, (batch,), (batch,))[1].square().sum(1)
+
+
+def by_a_teacher(network, batch):
+    halved = {name: values / 2 for name, values in TEACHER.named_parameters()}
+    return (network(batch) - functional_call(TEACHER, halved, (batch,))).square().sum(1)
+
+
+def by_itself(network, batch):
+    halved = {name: values / 2 for name, values in network.named_parameters()}
+    return functional_call(network, halved, (batch,)).square().sum(1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [(in_forward_mode, FORWARD), (by_a_teacher, REPLACED), (by_itself, None)],
+)
+def test_a_state_of_torch_that_threads_share_takes_one_thread(loss, words):
+    chosen = Compared(problem_of(loss)).choose()
+    assert chosen.left_out == ((f"several batches at a time ({words})",) if words else ())
 
 
 def test_a_network_that_cannot_be_copied_is_evaluated_by_itself():
