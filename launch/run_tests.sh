@@ -12,7 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly PYTHON=.venv/bin/python
 readonly LOGS=build/tests
 # One more than cores, since some tests wait; each takes up to 5 GB. A file's tests stay together.
-readonly SIDE_BY_SIDE=(-n "$(($(nproc) < 6 ? $(nproc) + 1 : 6))" --dist loadscope --no-loadscope-reorder)
+readonly SIDE_BY_SIDE=(-n "$(($(nproc) < 6 ? $(nproc) + 1 : 6))" --dist loadscope --no-loadscope-reorder
+    --max-worker-restart=0) # where a process dies, others would wait for it
 export TIME_LIMIT_S=${TIME_LIMIT_S:-3600}
 # Threads that wait leave their core to other tests; those of OpenBLAS cannot.
 export OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1
