@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable
 from types import FrameType
@@ -10,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 from torch.autograd import forward_ad
-from torch.nn.utils import stateless
+from torch.nn.utils import parametrize, stateless
 
 from landscape_mpi.compute.operation_watch import WriteWatch
 
@@ -20,10 +21,15 @@ FORWARD = (
     "all threads"
 )
 REPLACED = "torch.func.functional_call replaces tensors of a module that threads share"
+ONE_STATE = "{} has one state for all threads"
 CODES = {
     forward_ad.enter_dual_level.__code__: FORWARD,
     torch.func.functional_call.__code__: REPLACED,
     stateless.functional_call.__code__: REPLACED,
+    inspect.unwrap(parametrize.cached).__code__: ONE_STATE.format(
+        "torch.nn.utils.parametrize.cached"
+    ),
+    torch.set_default_dtype.__code__: ONE_STATE.format("torch.set_default_dtype"),
 }
 
 

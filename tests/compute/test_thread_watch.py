@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
-from torch.nn.utils import stateless
+from torch.nn.utils import parametrize, stateless
 
-from landscape_mpi.compute.thread_watch import FORWARD, REPLACED, WRITES, ThreadWatch
+from landscape_mpi.compute.thread_watch import FORWARD, ONE_STATE, REPLACED, WRITES, ThreadWatch
 
 NETWORK = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
 OTHER = nn.Linear(3, 1)
@@ -26,7 +26,17 @@ def dual():
         return NETWORK(forward_ad.make_dual(ROWS, torch.ones_like(ROWS)))
 
 
+def cached():
+    with parametrize.cached():
+        return NETWORK(ROWS)
+
+
 CALLS = {
+    "cached": (cached, ONE_STATE.format("torch.nn.utils.parametrize.cached")),
+    "default": (
+        lambda: torch.set_default_dtype(torch.get_default_dtype()),
+        ONE_STATE.format("torch.set_default_dtype"),
+    ),
     "jvp": (lambda: jvp(NETWORK, (ROWS,), (ROWS,)), FORWARD),
     "jacfwd": (lambda: vmap(jacfwd(scalar))(ROWS), FORWARD),
     "hessian": (lambda: vmap(hessian(scalar))(ROWS), FORWARD),
