@@ -374,6 +374,7 @@ def test_a_file_says_that_a_limit_takes_the_first():
 
 
 def test_the_center_of_a_way_to_other_weights_has_a_name(mine, alone):
+    torch.manual_seed(1)
     torch.save(nn.Linear(2, 3).state_dict(), mine / "other.pt")
     words = ["--problem=mine:frozen", "--x=0:1:3", "--to=other.pt", "--out=mine.h5"]
     alone([COMMAND, *words], cwd=mine, check=True)
