@@ -90,7 +90,7 @@ class Chosen:
     left_out: tuple[str, ...] = ()  # steps left out, with the reason
     center_outputs: tuple[float, ...] = ()  # sum of the outputs of each of the first samples
     checked_batch: int = 0  # size of the compared batches; 0 if none were compared
-    center_scale: float = 0.0  # by which differences of center_outputs are judged
+    center_scale: float = 0.0  # size of the outputs, if larger than center_outputs
 
 
 class Agreement(Generic[S]):
@@ -266,7 +266,7 @@ class Agreement(Generic[S]):
         return tuple(self._first_outputs().sum(dim=1).nan_to_num().tolist())
 
     def center_scale(self) -> float:
-        """Return the scale by which differences of center_outputs() are judged.
+        """Return the size of the outputs, by which differences of center_outputs() are judged.
 
         Outputs may cancel in a sum, as those of a normalised last layer do. All that remains then
         is rounding. So this is the largest sum of absolute outputs.

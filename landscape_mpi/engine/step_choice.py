@@ -89,7 +89,7 @@ def check_center(plan: Plan, stored: Sequence[float], found: Sequence[float], sc
         return
     before, now = np.array(stored), np.array(found)
     apart = np.abs(now - before).max() if len(now) == len(before) else math.inf
-    if apart > SAME_OUTPUTS * scale:
+    if apart > _allowed(before, scale):
         raise InputError(
             f"{plan.out}: was started with {plan.subject.what_changed(stored, found)}. Points of "
             "both do not belong in one file. Restore the code, pass a new --out, or pass --fresh "
@@ -135,7 +135,7 @@ def _check_end(
         return
     n = min(len(before), len(now))
     apart = np.abs(now[:n] - before[:n]).max(initial=0)
-    if apart > SAME_OUTPUTS * chosen.center_scale:
+    if apart > _allowed(before, chosen.center_scale):
         discard()
         raise InputError(
             f"{plan.subject.option}: the same samples at the center give other values at the end "
@@ -144,6 +144,11 @@ def _check_end(
             "not belong to one function. Its points are now marked as not computed. Remove the "
             "cause; then the same command computes them again."
         )
+
+
+def _allowed(stored: np.ndarray, scale: float) -> float:
+    """Return how far outputs may be from stored ones, whose size may be larger than their sums."""
+    return SAME_OUTPUTS * max(scale, float(np.abs(stored).max()))
 
 
 def is_checked(inputs: SharedInputs, setting: Setting) -> bool:
