@@ -4,15 +4,19 @@ Oracle: each command ends with status 0 and leaves the files that it names, and 
 line of the page reads.
 """
 
+import fcntl
 import glob
 import re
 import shutil
+import subprocess
+import sys
 
 import h5py
 import pytest
 from folders import ROOT
 from libraries import HAS_GUDHI
-from test_docs import DOCS, command_lines, module_and_words, name_of
+from mpi4py import MPI
+from test_docs import BLOCK, DOCS, command_lines, module_and_words, name_of
 
 NETS = """
 import torch
@@ -126,14 +130,93 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, stand_ins, on_rank
             assert (folder / picture).exists(), line
 
 
-def test_every_line_of_the_pages_is_run_or_known_not_to_be():
-    """The other lines are of other programs, or other tests run them."""
-    left = r"make |pip |podman |apptainer |srun |export |launch/|LANDSCAPE_IMAGE=|\. \.venv|printf "
-    left += r"|lfs |mkdir surfaces && lfs "  # of Lustre, which is not here
-    left += r"|python -m build |eb |spack |conda "  # of recipes, which have tests of their own
+# The other lines of these pages: what runs such a line, and the words in it that show so.
+THIS = "tests/documentation/test_how_to.py"
+RUN_ELSEWHERE = {
+    r"make setup$": (".ci/run", "make setup"),
+    r"\. \.venv/bin/activate$": ("Makefile", "demo: setup"),  # with the same PATH
+    r"pip install '\.\[compute\]'$": ("tests/infrastructure/test_installed.py", '"install"'),
+    r"launch/install_parallel_hdf5\.sh ": ("launch/set_up.sh", "install_parallel_hdf5.sh"),
+    r"launch/pack\.sh ": ("tests/infrastructure/test_pack.py", "launch/pack.sh"),
+    r"(export )?LANDSCAPE_IMAGE=": ("tests/infrastructure/test_pack.py", "LANDSCAPE_IMAGE"),
+    r"launch/local\.sh ": ("tests/infrastructure/test_launch.py", "launch/local.sh"),
+    r"podman ": ("tests/container.sh", "-f containers/Containerfile"),  # with Buildah
+    r"printf |export ROMIO_HINTS=": (THIS, "def test_romio_takes_the_hints"),
+    r"export HDF5_USE_FILE_LOCKING=": (THIS, "def test_another_program_reads_a_locked_file"),
+    r"pip install build$|python -m build ": ("tests/infrastructure/test_installed.py", "sdist"),
+}
+NOT_RUN = {
+    r"(mkdir surfaces && )?lfs ": "Lustre",
+    r"apptainer |srun --mpi=pmix apptainer ": "Apptainer, which Debian 12 does not have",
+    r"eb ": "hours: EasyBuild compiles all modules below this one",
+    r"spack ": "Spack, which is in neither PyPI nor Debian",
+    r"conda |pip install --no-deps --no-build-isolation \.": "the packages of conda-forge",
+}
+
+
+def test_every_other_line_of_the_pages_is_run_elsewhere_or_says_what_it_needs():
+    known = [*RUN_ELSEWHERE, *NOT_RUN]
+    found = {}
     for page in HOW_TO:
-        for line in command_lines(page):
-            assert line in commands_of(page) or re.match(left, line), f"{page}: {line}"
+        for line in set(command_lines(page)) - set(commands_of(page)):
+            found[name_of(page), line] = [one for one in known if re.match(one, line)]
+    assert [line for line, matches in found.items() if len(matches) != 1] == []
+    assert {one for matches in found.values() for one in matches} == set(known)
+
+
+@pytest.mark.parametrize(("path", "words"), RUN_ELSEWHERE.values(), ids=RUN_ELSEWHERE)
+def test_what_runs_a_line_elsewhere_is_there(path, words):
+    assert words in (ROOT / path).read_text()
+
+
+def lines_from(page, first):
+    """Return the lines of the block of a page that begins with this word."""
+    (block,) = [block for _, block in BLOCK.findall(page.read_text()) if block.startswith(first)]
+    return block.splitlines()
+
+
+FILE_SYSTEMS = DOCS / "how-to/file-systems.md"
+
+
+def environment_after(lines, folder):
+    """Return what the lines of a shell leave in its environment."""
+    script = "\n".join([*lines, "env -0"])
+    done = subprocess.run(["bash", "-euc", script], cwd=folder, capture_output=True, check=True)
+    return dict(each.split("=", 1) for each in done.stdout.decode().split("\0") if each)
+
+
+def test_romio_takes_the_hints_of_the_page(mpiexec, stand_ins, tmp_path):
+    """ROMIO prints the hints that it uses, and rank 0 alone writes the same values."""
+    if not h5py.get_config().mpi or "Open MPI" not in MPI.Get_library_version():
+        pytest.skip("no parallel HDF5 on Open MPI, which has ROMIO as romio321")
+    folder = tmp_path / "folder"
+    shutil.copytree(stand_ins, folder)
+    *lines, command = lines_from(FILE_SYSTEMS, "printf")
+    hints = {"ROMIO_HINTS": environment_after(lines, folder)["ROMIO_HINTS"]}
+    n_ranks, name, words = words_of(command)
+    romio = hints | {"ROMIO_PRINT_HINTS": "1", "OMPI_MCA_io": "romio321"}
+    said = mpiexec(n_ranks, [name, *words], cwd=folder, env=romio, check=True).stdout
+    for hint in ("romio_cb_write", "romio_ds_write"):
+        assert re.search(rf"key = {hint} +value = disable", said), said
+    shutil.move(folder / "rest.h5", folder / "romio.h5")
+    words[words.index("parallel")] = "gather"
+    mpiexec(n_ranks, [name, *words], cwd=folder, check=True)
+    with h5py.File(folder / "romio.h5") as file, h5py.File(folder / "rest.h5") as gathered:
+        assert (file["train_loss"][:] == gathered["train_loss"][:]).all()
+
+
+def test_another_program_reads_a_locked_file(stand_ins, tmp_path):
+    """A lock stands in for a file system without locks: HDF5 fails at its own in both cases."""
+    (line,) = lines_from(FILE_SYSTEMS, "export HDF5_USE_FILE_LOCKING")
+    path = shutil.copy(stand_ins / "resnet56.h5", tmp_path)
+    reads = [sys.executable, "-c", "import h5py, sys; h5py.File(sys.argv[1])", path]
+    with open(path, "rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refused = subprocess.run(reads, capture_output=True, text=True, check=False)
+        env = environment_after([line], tmp_path)
+        done = subprocess.run(reads, env=env, capture_output=True, text=True, check=False)
+    assert "unable to lock file" in refused.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_template_is_on_the_page_of_queues():

@@ -1,4 +1,4 @@
-"""A wheel of this package, used from a folder that has none of its source.
+"""A wheel and an sdist of this package, used from a folder that has none of its source.
 
 Oracles: the files that git tracks; the pictures and meshes that the source tree draws of the same
 file; a Python in which torch, mpi4py and plotly cannot be imported.
@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -28,22 +29,48 @@ SOURCES = (
     "README.md",
     "LICENSE",
     "MANIFEST.in",
+    "CITATION.cff",
+    "requirements.lock",
+    "recipes",
 )
 OF_MPI = ("OMPI_COMM_", "PMIX_", "PMI_")  # say that a launcher started this process
 ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Return a wheel built from a copy of the sources, with what this environment has."""
+def sources(tmp_path_factory):
+    """Return a copy of the sources."""
     folder = tmp_path_factory.mktemp("sources")
     for name in SOURCES:
         if (ROOT / name).is_dir():
             copy_sources(ROOT / name, folder / name)
         else:
             shutil.copy(ROOT / name, folder / name)
-    pip(["wheel", "--no-deps", "--no-build-isolation", "-w", "dist", "."], folder)
-    return next((folder / "dist").glob("*.whl"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(sources):
+    """Return a wheel built from a copy of the sources, with what this environment has."""
+    return build_wheel(sources, sources / "dist")
+
+
+def build_wheel(of, folder):
+    words = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(of)]
+    pip(words, folder.parent)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def sdist(sources):
+    """Return the source file beside the recipe of EasyBuild, as ``python -m build`` makes it."""
+    place = sources / "recipes/easybuild"
+    (place / "of_another_module.tar.gz").write_bytes(b"left by EasyBuild")
+    script = f"from setuptools.build_meta import build_sdist; build_sdist({str(place)!r})"
+    argv = [sys.executable, "-c", script]
+    done = subprocess.run(argv, cwd=sources, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(place.glob("landscape_mpi-*.tar.gz"))
 
 
 def pip(words, folder):
@@ -91,6 +118,29 @@ def test_the_wheel_has_every_file_of_the_package(wheel):
     there = [name for name in listed.stdout.split() if (ROOT / name).exists()]
     packed = [n for n in zipfile.ZipFile(wheel).namelist() if n.startswith("landscape_mpi/")]
     assert sorted(n for n in packed if not n.startswith("landscape_mpi/scripts/")) == sorted(there)
+
+
+def test_the_sdist_has_the_scripts_and_the_recipes_and_builds_the_same_wheel(
+    sources, sdist, wheel, tmp_path
+):
+    """The recipe of EasyBuild names this file, and installs the package from it."""
+    (easyconfig, *_) = sdist.parent.glob("*.eb")
+    assert easyconfig.name.startswith(sdist.name.removesuffix(".tar.gz"))
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    folders = [sources / name for name in (*SCRIPTS, "recipes")]
+    files = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
+    files = [path for path in files if path.suffix != ".gz"]
+    assert len(files) > 20
+    assert {p.relative_to(sources).as_posix() for p in files} <= packed
+    assert not any(name.endswith(".tar.gz") for name in packed)
+    (tmp_path / "made").mkdir()
+    again = build_wheel(sdist, tmp_path / "made")
+    assert names_in(again) == names_in(wheel)
+
+
+def names_in(wheel):
+    return sorted(zipfile.ZipFile(wheel).namelist())
 
 
 def test_the_installed_package_writes_the_scripts_of_jobs(elsewhere):

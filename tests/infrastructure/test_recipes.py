@@ -302,11 +302,3 @@ def test_what_the_environment_says_of_the_extras_is_what_setup_cfg_says():
     for extra in ("report", "topology", "animation", "xarray"):
         for name in asked_for(extra).keys() - asked_for():
             assert str(asked_for(extra)[name]) in text, extra
-
-
-# The sdist.
-
-
-def test_the_sdist_has_the_recipes_without_the_sources_that_easybuild_looks_for():
-    lines = (ROOT / "MANIFEST.in").read_text().splitlines()
-    assert lines.index("graft recipes") < lines.index("recursive-exclude recipes *.tar.gz")
