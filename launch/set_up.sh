@@ -123,7 +123,9 @@ install_system_packages() {
     if [ ${#missing[@]} = 0 ]; then return; fi
     say "apt-get install ${missing[*]} (under a minute)"
     export DEBIAN_FRONTEND=noninteractive
-    if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null; }; then
+    # Where another process installs at this moment, this one waits for it.
+    local apt=(apt-get -qq -o DPkg::Lock::Timeout=300)
+    if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}" > /dev/null; }; then
         stop "apt-get could not install them. To continue without them: LANDSCAPE_MPI_FROM=pypi make setup"
     fi
 }
