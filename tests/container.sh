@@ -22,7 +22,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 main() {
     case "${1:-}:$#" in
-        missing:1) missing ;;
+        missing:1) missing && unfit ;;
         install:1) install_packages ;;
         *:1) check "$(realpath -m "$1")" ;;
         *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
@@ -31,9 +31,16 @@ main() {
 
 say() { printf 'container: %s\n' "$*"; }
 
+# What no package brings.
+unfit() {
+    unshare --mount true 2> /dev/null || echo "leave to mount"
+    [ "$(df --output=avail --block-size=1G . | tail -n 1)" -ge 10 ] || echo "10 GB of free disk"
+}
+
 check() {
     folder=$1
     [ -z "$(missing)" ] || stop "lacks $(missing | paste -sd' '). As root: $0 install"
+    [ -z "$(unfit)" ] || stop "cannot run here: this machine lacks $(unfit | paste -sd, | sed 's/,/, /')."
     [ ! -e "$folder" ] || [ -e "$folder/base.log" ] || stop "$folder exists and is not of an earlier check: name another."
     rm -rf "$folder"
     mkdir -p "$folder"/{inside,outside}

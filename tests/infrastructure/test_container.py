@@ -14,7 +14,7 @@ from folders import ROOT
 
 from landscape_mpi.templates import SCRIPTS
 
-SMALL_PROGRAMS = ("bash", "dirname", "id", "paste", "realpath", "sed")
+SMALL_PROGRAMS = ("bash", "df", "dirname", "id", "paste", "realpath", "sed", "tail", "unshare")
 
 
 @pytest.fixture
@@ -46,6 +46,24 @@ def folder(tmp_path):
     return folder
 
 
+def give_all(programs):
+    """Let a folder of programs be a machine on which the check would begin."""
+    for name, script in {
+        "buildah": "exit 1",
+        "debootstrap": "exit 1",
+        "id": "echo 0",
+        "unshare": "exit 0",
+        "df": "echo Avail; echo 10",
+    }.items():
+        stand_in_for(programs / name, script)
+
+
+def stand_in_for(program, script):
+    program.unlink(missing_ok=True)
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
 def test_without_words_it_tells_its_use(check):
     done = check()
     assert done.returncode == 2
@@ -66,12 +84,26 @@ def test_it_refuses_to_begin_where_it_lacks_something(check, folder):
     assert (folder / "file").read_text() == "kept"
 
 
+@pytest.mark.parametrize(
+    ("program", "script", "told"),
+    [
+        ("unshare", "echo 'unshare failed: Operation not permitted' >&2; exit 1", "leave to mount"),
+        ("df", "echo Avail; echo 9", "10 GB of free disk"),
+    ],
+)
+def test_a_machine_on_which_it_cannot_run_is_said(check, folder, tmp_path, program, script, told):
+    give_all(tmp_path / "programs")
+    assert check("missing").stdout == ""
+    stand_in_for(tmp_path / "programs" / program, script)
+    assert check("missing").stdout.splitlines() == [told]
+    done = check(folder)
+    assert done.returncode == 1
+    assert f"this machine lacks {told}" in done.stderr
+    assert (folder / "file").read_text() == "kept"
+
+
 def test_it_does_not_empty_a_folder_that_it_did_not_make(check, folder, tmp_path):
-    for name in ("buildah", "debootstrap", "id"):
-        stand_in = tmp_path / "programs" / name
-        stand_in.unlink(missing_ok=True)
-        stand_in.write_text("#!/bin/sh\necho 0\n")
-        stand_in.chmod(0o755)
+    give_all(tmp_path / "programs")
     done = check(folder)
     assert done.returncode == 1
     assert f"{folder} exists and is not of an earlier check" in done.stderr
