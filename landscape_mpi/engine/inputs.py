@@ -118,7 +118,7 @@ class Inputs:
             mean=self.dataset.mean,
             std=self.dataset.std,
             device=device,
-            **self.loss.kept_as,
+            **self.loss.kept_as(type_of(self.network)),
         )
 
     def layer_kinds(self) -> LayerKinds:

@@ -38,15 +38,15 @@ class LossChoice:
         """Return the unit of the loss."""
         return UNITS.get(self.name, "1")
 
-    @property
-    def kept_as(self) -> dict[str, Any]:
-        """Return the arguments of ResidentSplit for this loss."""
+    def kept_as(self, of_network: torch.dtype) -> dict[str, Any]:
+        """Return the arguments of ResidentSplit for this loss and a network of this type."""
         weighs = self.brings_weights or self.class_weights is not None
         return {
             "one_loss": self.one_loss,
             "weighs": weighs,
             "ignored": self.ignored,
-            "exact": self.name not in FUNCTIONS,  # it may return float64
+            # A function of the user's may return float64.
+            "exact": of_network == torch.float64 or self.name not in FUNCTIONS,
         }
 
     @property

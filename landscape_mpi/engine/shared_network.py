@@ -69,16 +69,13 @@ class SharedNetwork(SharedInputs):
 
     def samples(self, split: str, rows: slice | np.ndarray, device: Device) -> ResidentSplit:
         """Put samples of a split on a device."""
-        kept_as = self.subject.loss.kept_as
-        if self._type == torch.float64:
-            kept_as["exact"] = True
         return ResidentSplit(
             self._arrays[f"{split}/inputs"][rows],
             self._arrays[f"{split}/targets"][rows],
             mean=self.subject.mean,
             std=self.subject.std,
             device=device.name,
-            **kept_as,
+            **self.subject.loss.kept_as(self._type),
         )
 
     def plane(
