@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from landscape_mpi.compute.devices.cpu import CPU
+from landscape_mpi.default_device import of_the_user
 from landscape_mpi.errors import InputError, UserCodeError, users_own
 from landscape_mpi.problem import BatchFunction
 
@@ -35,7 +36,7 @@ def call(function: BatchFunction, network: nn.Module, batch: Any, where: str) ->
     """
     words = f"Problem: {function.name} raised on {where}"
     try:
-        with torch.no_grad(), users_own(words, library_too=True):
+        with torch.no_grad(), users_own(words, library_too=True), of_the_user(network):
             found = function.function(network, batch)
     except UserCodeError as error:
         if hint := _hint(error.__cause__, network):

@@ -30,6 +30,7 @@ from torch.utils.data import (
 
 from landscape_mpi.compute.batch_tree import digest
 from landscape_mpi.compute.random_numbers import Generators, batch_seed
+from landscape_mpi.default_device import of_the_user
 from landscape_mpi.errors import InputError, users_own
 from landscape_mpi.problem import Problem
 
@@ -116,7 +117,8 @@ class BatchSource(ABC):
         """
         number = batch_seed(self.seed, i, use="read")
         where = f"Problem: reading batch {i} of data[{self.name!r}] failed"
-        with self._lock, Generators().seeded(number), users_own(where, library_too=True):
+        theirs = users_own(where, library_too=True)
+        with self._lock, Generators().seeded(number), theirs, of_the_user():
             return self._read(i)
 
 
@@ -378,7 +380,7 @@ def source_of(problem: Problem, name: str) -> BatchSource:
             "already exist. Leave out collate, or pass the Dataset."
         )
     where = f"Problem: reading data[{name!r}] failed"
-    with users_own(where, library_too=True):
+    with users_own(where, library_too=True), of_the_user():
         source = _source(problem, name, batches)
         is_empty = source.is_empty  # counted later, because a limit may take only a few
     if is_empty:

@@ -32,6 +32,7 @@ from landscape_mpi.compute.modes import Modes
 from landscape_mpi.compute.preparation import Build, networks_of_threads
 from landscape_mpi.compute.problem_split import ProblemSplit
 from landscape_mpi.compute.random_numbers import Generators, batch_seed
+from landscape_mpi.default_device import of_the_user
 from landscape_mpi.errors import InputError, users_own
 from landscape_mpi.problem import BatchFunction
 
@@ -134,7 +135,8 @@ def called(function: BatchFunction, network: nn.Module, batch: Any, where: str) 
         UserCodeError: If the function raises.
         InputError: If it returns neither losses nor a pair.
     """
-    with users_own(f"Problem: {function.name} raised on {where}", library_too=True):
+    words = f"Problem: {function.name} raised on {where}"
+    with users_own(words, library_too=True), of_the_user(network):
         found = function.function(network, batch)
     sum_and_count(found, f"Problem: {function.name} returned", where)  # refuses anything else
     if isinstance(found, torch.Tensor):

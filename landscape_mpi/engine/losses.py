@@ -13,6 +13,7 @@ from torch import nn
 
 from landscape_mpi.compute.devices import recording
 from landscape_mpi.compute.losses import FUNCTIONS, UNITS, Loss
+from landscape_mpi.default_device import of_the_user
 from landscape_mpi.errors import InputError, UserCodeError
 from landscape_mpi.zoo.user_functions import a_kind, described, find_function
 
@@ -125,7 +126,8 @@ class OwnLoss:
             self._function.to(outputs.device)
         try:
             # Copies, since the function may change what it is given, and the error needs it too.
-            found = self._function(outputs.clone(), targets.clone())
+            with of_the_user(outputs):
+                found = self._function(outputs.clone(), targets.clone())
         except torch.OutOfMemoryError:
             raise
         except Exception as problem:

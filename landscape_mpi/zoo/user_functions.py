@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from landscape_mpi.default_device import given_to_the_user
 from landscape_mpi.errors import InputError, Interrupted, UserCodeError, nearest_name
 from landscape_mpi.zoo.function_name import FunctionName, no_module, read_function_name
 
@@ -57,7 +58,7 @@ def call_function(option: str, spec: str, *, returns: str) -> Any:
     if isinstance(function, nn.Module):
         raise InputError(_not_a_function(option, spec, function, (), returns))
     try:
-        with _without_options():
+        with _without_options(), given_to_the_user():
             found = function()
         if inspect.iscoroutine(found):
             found.close()  # nothing will await it
@@ -133,7 +134,7 @@ def _import_module(option: str, asked: FunctionName) -> ModuleType:
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())
     try:
-        with _without_options():
+        with _without_options(), given_to_the_user():
             return importlib.import_module(name)
     except ModuleNotFoundError as problem:
         if problem.name is None or not f"{name}.".startswith(f"{problem.name}."):

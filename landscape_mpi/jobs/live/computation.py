@@ -9,6 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from landscape_mpi.default_device import on_the_cpu
 from landscape_mpi.engine.adaptive.units import UNITS
 from landscape_mpi.errors import InputError, missing_packages_named, unknown_name
 from landscape_mpi.jobs.live.checked_together import checked_together
@@ -65,6 +66,7 @@ KEYWORDS = ("x", "y", "out", *SurfaceOptions.__annotations__)
 
 
 @missing_packages_named("compute_surface")
+@on_the_cpu()
 def compute_surface(
     network: nn.Module | Problem,
     data: Any = None,

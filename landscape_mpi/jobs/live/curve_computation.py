@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from landscape_mpi.default_device import on_the_cpu
 from landscape_mpi.errors import missing_packages_named
 from landscape_mpi.jobs.live.checked_together import checked_together
 from landscape_mpi.jobs.live.keywords import check_keywords
@@ -116,6 +117,7 @@ class LossCurve(os.PathLike[str]):
             )
         return found
 
+    @on_the_cpu()
     def evaluate(
         self,
         points: int = 61,
@@ -164,6 +166,7 @@ class LossCurve(os.PathLike[str]):
             raise KeyboardInterrupt(f"all computed places are in {path}")
         return LossSurface(read_surface(path), keep=folder, problem=self.problem)
 
+    @on_the_cpu()
     def plane(
         self,
         through: tuple[int, int] | None = None,
@@ -209,6 +212,7 @@ def _evaluation(
 
 
 @missing_packages_named("train_curve")
+@on_the_cpu()
 def train_curve(
     network: nn.Module | Problem,
     data: Any = None,

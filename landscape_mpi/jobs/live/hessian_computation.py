@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from landscape_mpi.default_device import on_the_cpu
 from landscape_mpi.errors import InputError, missing_packages_named
 from landscape_mpi.jobs.live.checked_together import checked_together
 from landscape_mpi.jobs.live.keyword_values import check_choices, check_numbers
@@ -54,6 +55,7 @@ class HessianOptions(TypedDict, total=False):
 
 
 @missing_packages_named("compute_hessian")
+@on_the_cpu()
 def compute_hessian(
     surface: LossSurface | str | Path,
     network: nn.Module | Problem | None = None,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from landscape_mpi.default_device import on_the_cpu
 from landscape_mpi.errors import InputError, missing_packages_named
 from landscape_mpi.jobs.live.keywords import check_keywords
 from landscape_mpi.jobs.live.weight_plane import WeightPlane
@@ -33,6 +34,7 @@ class TrajectoryOptions(TypedDict, total=False):
 
 
 @missing_packages_named("project_trajectory")
+@on_the_cpu()
 def project_trajectory(
     checkpoints: Weights | Sequence[Weights],
     *,
