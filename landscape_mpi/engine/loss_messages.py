@@ -197,9 +197,9 @@ def _adaptive_words(plan: Plan, adaptive: AdaptivePoints) -> str:
 
 def _trivial_errors(file: h5py.File) -> dict[str, str]:
     """Return the text beside an error: the error without any network."""
-    start = "trivial_error_"
+    start, words = "trivial_error_", "for always answering the commonest class"
     return {
-        f"{name.removeprefix(start)}_error": f"; {value:.6g} for the commonest class alone"
+        f"{name.removeprefix(start)}_error": f"; {value:.6g} {words}"
         for name, value in file["provenance"].attrs.items()
         if name.startswith(start)
     }

@@ -72,9 +72,8 @@ class Size:
         Args:
             kind: Kind of the samples, a key of dataset.NOUNS.
         """
-        of = " x ".join(map(str, self.shape)) + {"table": " numbers", "text": " places"}.get(
-            kind, ""
-        )
+        sizes = " x ".join(map(str, self.shape))
+        of = {"table": f"{sizes} numbers", "text": f"length {sizes}"}.get(kind, sizes)
         answers = "symbols" if kind == "text" else "classes"
         return f"{self.n_train:,} + {self.n_test:,} of {of}, {self.n_classes} {answers}"
 

@@ -122,8 +122,9 @@ DATA_SET = NamedData(
     kind="",
     size="arrays, tensors or Datasets",
     files="what your function returns: docs/how-to/data.md",
-    words='a function without arguments that returns `{"train": (inputs, targets), "test": ...}`, '
-    "arrays or tensors, or a map-style Dataset for each: images uint8 (N, H, W, C), or float "
-    "(N, C, H, W) as the network sees them; rows float (N, features); symbols int (N, length). "
-    "Targets are classes from 0, or floats to predict: (N), or (N, ...) with several for a sample",
+    words='a function without arguments that returns `{"train": (inputs, targets), "test": ...}`. '
+    "Inputs and targets are arrays or tensors; a map-style Dataset may replace a pair. Inputs are "
+    "images, uint8 (N, H, W, C) or, as the network sees them, float (N, C, H, W); rows of numbers, "
+    "float (N, features); or symbols, int (N, length). Targets are classes from 0 or floats to "
+    "predict: (N), or (N, ...) if a sample has several",
 )

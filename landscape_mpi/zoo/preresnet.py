@@ -144,5 +144,5 @@ FAMILY = Family(
     names=("wrn28_10", "preresnet110", "preresnet164"),
     kinds=("image",),
     build=_build,
-    words="normalised before each convolution",
+    words="pre-activation residual networks: batch-norm before each convolution",
 )

@@ -55,7 +55,7 @@ FAMILY = Family(
     kinds=("text",),
     build=_build,
     title="`rnn120`, `lstm120`, `gru120`",
-    words="with any number of hidden units, for texts",
+    words="recurrent networks with 120 or any other number of hidden units, for texts",
     pattern=NAME,
     forms=tuple(f"{cell}UNITS" for cell in CELLS),
 )

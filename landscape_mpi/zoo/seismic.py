@@ -174,7 +174,7 @@ DATA_SET = NamedData(
     kind="table",
     size=Size(1938, 646, (24,), N_CLASSES),
     files=FETCHED,
-    words="UCI seismic-bumps, ARFF or CSV under `--data-dir`, or `--download`: categories "
-    "one-hot, numbers standardised by the training split, which is 75 % of each class, drawn by "
-    "the seed (default: 0)",
+    words="UCI seismic-bumps, ARFF or CSV under `--data-dir`, or `--download`. Categories become "
+    "one-hot vectors. Numbers are standardised with the mean and deviation of the training split, "
+    "which is 75 % of each class, drawn with SEED (default: 0)",
 )

@@ -111,5 +111,5 @@ DATA_SET = NamedData(
     size=Size(33_461, 3_717, (USUAL_LENGTH,), 65),
     files=FETCHED,
     words="tiny Shakespeare under `--data-dir`, or `--download`: sequences of 30 characters, or "
-    "of LENGTH; the task is to predict each next character; the last tenth is the test split",
+    "of LENGTH. The task is to predict each next character. The last tenth is the test split",
 )

@@ -33,5 +33,5 @@ def _prepare(loss: MovedLoss, setting: Setting) -> ValueAt:
 
 GRADIENT_NORM = Quantity(
     prepare=_prepare,
-    words="norm of the gradient of the mean loss, in the parameters that the directions move",
+    words="norm of the gradient of the mean loss with respect to the parameters that move",
 )
