@@ -253,7 +253,7 @@ def _notes(panels: Sequence[Panel], found: Sequence[RingNumbers]) -> list[str]:
 
 RING = PictureKind(
     draw_on=draw_ring_on,
-    words="median and 5 to 95 % band over the distance from the center; several files share one "
+    words="median and 5 to 95 % band against the distance from the center; several files share one "
     "pair of axes",
     is_smoothed=False,
     join=join_rings,
