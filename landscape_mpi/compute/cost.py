@@ -121,7 +121,7 @@ def measure_machine(
     dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
     device = setting.device
     size = matrix_size or device.matrix_size
-    left = torch.randn(size, size, device=device.name).to(dtype)
+    left = torch.randn(size, size, dtype=torch.float32, device=device.name).to(dtype)
     products = _runs_per_s(lambda: left @ left, setting)
     block = torch.zeros(copy_bytes or device.copy_bytes, dtype=torch.uint8, device=device.name)
     copies = _runs_per_s(lambda: block.clone(), setting)

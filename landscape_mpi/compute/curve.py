@@ -159,7 +159,8 @@ class CurveNetwork(nn.Module):
         self._computed: _Computed
         self.kind = kind
         self.t: float | None = None  # place of the last pass
-        self.square_norm = torch.zeros(())  # L2 norm of the weights of the last pass, for a penalty
+        # L2 norm of the weights of the last pass, for a penalty.
+        self.square_norm = torch.zeros((), dtype=torch.float32)
         trained = trained_parameters(network)
         self._shapes = {name: parameter.shape for name, parameter in trained.items()}
         names = {parameter: name for name, parameter in trained.items()}

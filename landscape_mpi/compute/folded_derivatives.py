@@ -71,7 +71,10 @@ def _trial_derivatives(
 ) -> list[Tensors]:
     """Return first derivatives of a number that depends on all outputs, and a second derivative."""
     own = eased(network, names)
-    scales = [torch.ones(()) if scale is None else torch.from_numpy(scale[name]) for name in names]
+    scales = [
+        torch.ones((), dtype=torch.float32) if scale is None else torch.from_numpy(scale[name])
+        for name in names
+    ]
     draw = torch.Generator().manual_seed(0)
     inputs = sample.to(own[0].dtype) if own and sample.is_floating_point() else sample
     with torch.enable_grad():
@@ -79,7 +82,7 @@ def _trial_derivatives(
         largest = outputs.detach().abs().max().clamp(min=1e-30)
         number = (outputs + outputs.square() / largest).sum()
         first = differentiate((number,), own, create_graph=True)
-        vector = tuple(torch.randn(p.shape, generator=draw).to(p) for p in own)
+        vector = tuple(torch.randn(p.shape, generator=draw, dtype=torch.float32).to(p) for p in own)
         scaled = tuple(part * each for part, each in zip(vector, scales, strict=True))
         second = differentiate(first, own, scaled)
     return [

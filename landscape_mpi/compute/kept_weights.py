@@ -31,7 +31,7 @@ class KeptWeights:
         self._networks, self._moving, self._names = networks, moving, moving.names
         self.note_unmoved()
         self._places = self._places_now()
-        self._sums = torch.empty(0)
+        self._sums = torch.empty(0, dtype=torch.float32)
 
     def _unmoved(self, network: nn.Module) -> list[torch.Tensor]:
         return [
@@ -74,7 +74,9 @@ class KeptWeights:
             moved = [tensor for own in map(self._moved, self._networks) for tensor in own]
         every = [*moved, *(buffer for own in map(self._unmoved, self._networks) for buffer in own)]
         sums = [_bits(tensor) for tensor in every]
-        return torch.stack([one.to(sums[0].device) for one in sums]) if sums else torch.empty(0)
+        if not sums:
+            return torch.empty(0, dtype=torch.float32)
+        return torch.stack([one.to(sums[0].device) for one in sums])
 
     @torch.no_grad()
     def restore_unmoved(self) -> None:

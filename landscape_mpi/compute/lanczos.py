@@ -153,7 +153,7 @@ class Lanczos:
         """
         weights = torch.from_numpy(np.ascontiguousarray(coefficients.T))
         weights = weights.to(self._basis.device)
-        made = torch.empty(len(weights), self._basis.shape[1], device=self._basis.device)
+        made = self._basis.new_empty(len(weights), self._basis.shape[1])
         for start in range(0, made.shape[1], self._chunk):
             piece = self._basis[: self._n_vectors, start : start + self._chunk].double()
             made[:, start : start + self._chunk] = weights @ piece

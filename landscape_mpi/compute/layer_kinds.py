@@ -251,7 +251,8 @@ def _single_axes(output: torch.Tensor, weight: nn.Parameter) -> tuple[int, ...]:
     flat = output.flatten()
     long = {axis for axis, size in enumerate(weight.shape) if size > 1}
     single, is_used = set(long), False
-    for place in torch.linspace(0, len(flat) - 1, OUTPUTS_TRIED).long().tolist():
+    places = torch.linspace(0, len(flat) - 1, OUTPUTS_TRIED, dtype=torch.float32)
+    for place in places.long().tolist():
         (gradient,) = torch.autograd.grad(flat[place], weight, retain_graph=True)
         used = gradient.nonzero()
         if len(used):  # otherwise this output comes from other weights

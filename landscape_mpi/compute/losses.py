@@ -226,7 +226,7 @@ class Loss:
 def _on_device(weights: tuple[float, ...], device: torch.device) -> torch.Tensor:
     # Kept for later passes as well; some of these are differentiated.
     with torch.inference_mode(False):
-        return torch.tensor(weights, device=device)
+        return torch.tensor(weights, dtype=torch.float32, device=device)
 
 
 CROSS_ENTROPY = Loss(cross_entropy, "largest output")

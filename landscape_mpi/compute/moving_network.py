@@ -330,7 +330,7 @@ class Layout:
         for name, like in self.like.items():
             given = arrays.get(name)
             values = (
-                torch.zeros(like.shape)
+                torch.zeros(like.shape, dtype=torch.float32)
                 if given is None
                 else torch.from_numpy(np.ascontiguousarray(given))
             )

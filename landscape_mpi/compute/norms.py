@@ -130,7 +130,7 @@ def standardises(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     """
     draw = torch.Generator().manual_seed(0)
     for values in layer.parameters():
-        values.data.copy_(torch.rand(values.shape, generator=draw) + 0.5)
+        values.data.copy_(torch.rand(values.shape, generator=draw, dtype=torch.float32) + 0.5)
     try:
         return any(_standardises_in(layer, training, (args, kwargs), draw) for training in (0, 1))
     except Exception:  # the user's code, on made-up inputs

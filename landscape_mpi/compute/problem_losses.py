@@ -142,7 +142,9 @@ def called(function: BatchFunction, network: nn.Module, batch: Any, where: str) 
     if isinstance(found, torch.Tensor):
         return found.double().sum(), len(found)
     total, count = (
-        part.reshape(()) if isinstance(part, torch.Tensor) else torch.tensor(float(part))
+        part.reshape(())
+        if isinstance(part, torch.Tensor)
+        else torch.tensor(float(part), dtype=torch.float64)
         for part in found
     )
     return total, count

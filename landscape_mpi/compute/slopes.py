@@ -39,7 +39,7 @@ def check_slope(network: nn.Module, inputs: torch.Tensor, names: Sequence[str], 
     def number() -> torch.Tensor:
         made = network(given.clone()).double()
         draw = torch.Generator().manual_seed(1)
-        return (made * torch.randn(made.shape, generator=draw).to(made)).sum()
+        return (made * torch.randn(made.shape, generator=draw, dtype=torch.float32).to(made)).sum()
 
     probe = _Probe(network, number, names)
     if (wrong := probe.wrong_slope(WRONG, ROUNDING)) is not None:
@@ -118,11 +118,17 @@ class _Probe:
         self._kept = [parameter.detach().clone() for parameter in self._parameters]
         draw = torch.Generator().manual_seed(0)
         sizes = [kept.abs().mean() for kept in self._kept]
-        shapes = [torch.randn(kept.shape, generator=draw).to(kept) for kept in self._kept]
+        shapes = [
+            torch.randn(kept.shape, generator=draw, dtype=torch.float32).to(kept)
+            for kept in self._kept
+        ]
         self.steps = [size * shape for size, shape in zip(sizes, shapes, strict=True)]
         self._base = self._kept
         if away:
-            others = [torch.randn(kept.shape, generator=draw).to(kept) for kept in self._kept]
+            others = [
+                torch.randn(kept.shape, generator=draw, dtype=torch.float32).to(kept)
+                for kept in self._kept
+            ]
             parts = zip(self._kept, sizes, others, strict=True)
             self._base = [kept + away * size * other for kept, size, other in parts]
         self.size = 0.0

@@ -49,8 +49,8 @@ class Samples:
             inputs = inputs.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
         self.inputs = inputs.to(device)
         self.targets = torch.from_numpy(split.targets).to(device)
-        self._mean = torch.tensor(data.mean, device=device)[:, None, None]
-        self._std = torch.tensor(data.std, device=device)[:, None, None]
+        self._mean = torch.tensor(data.mean, dtype=torch.float32, device=device)[:, None, None]
+        self._std = torch.tensor(data.std, dtype=torch.float32, device=device)[:, None, None]
         self._ignored, self._class_axis = data.ignored, data.class_axis
 
     def as_seen(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -40,7 +40,7 @@ def measure_weights(network: nn.Module) -> WeightMeasures:
     norms = np.array(torch.stack([p.double().norm() for p in parameters]).tolist())
     are_weights = np.array([p.ndim > 1 for p in parameters])
     weights = [p.flatten() for p in parameters if p.ndim > 1]
-    values = torch.cat(weights) if weights else torch.zeros(0)
+    values = torch.cat(weights) if weights else torch.zeros(0, dtype=torch.float32)
     weight_norm = float(np.linalg.norm(norms[are_weights]))
     half = RANGE * weight_norm / max(1, values.numel()) ** 0.5 or 1.0  # 1: all weights are zero
     # Bins -1 and N_BINS are outside. Integers are counted, so the order does not matter.

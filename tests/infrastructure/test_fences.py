@@ -38,6 +38,8 @@ EVERYWHERE = {
 }
 SHARED = EVERYWHERE | {"command", "options"}
 DEVICE_WORDS = {"cpu", "cuda", "xpu", "mps"}
+# These make floats of torch's default type, which the user may have changed.
+MAKERS = {"empty", "eye", "full", "linspace", "ones", "rand", "randn", "tensor", "zeros"}
 # Docstrings and comments are sentences: none begins with these words.
 WITH_DOCSTRINGS = sorted(
     path for room in ("landscape_mpi", "tests", "docs") for path in (ROOT / room).rglob("*.py")
@@ -245,6 +247,20 @@ def compares_devices(node: ast.AST) -> bool:
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".startswith"):
         texts = ast.walk(node)
     return any(isinstance(part, ast.Constant) and part.value in DEVICE_WORDS for part in texts)
+
+
+def test_new_tensors_name_their_type() -> None:
+    """torch.set_default_dtype of a notebook is for the user's tensors, not for ours."""
+    made = {f"torch.{name}" for name in MAKERS}
+    offenders = [
+        f"{module_name(path)}:{node.lineno}"
+        for path in FILES
+        if path != PACKAGE / "zoo/transformer.py"  # its weights have the type of torch's own layers
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in made
+        if "dtype" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert offenders == []
 
 
 def test_the_package_itself_imports_nothing() -> None:

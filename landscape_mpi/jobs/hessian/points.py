@@ -159,7 +159,9 @@ class PointSolver:
         self.preparation, self.launching = self.plane.description, "batch by batch"
         # A search keeps its basis in memory next to the batches, so products are tried next to one.
         # The vectors of the check take as much as the search's further ones.
-        basis = torch.empty(self.n_basis, self.plane.n_parameters, device=setting.device.name)
+        basis = torch.empty(
+            self.n_basis, self.plane.n_parameters, dtype=torch.float32, device=setting.device.name
+        )
         self.plane.check_products()
         self.plane.leave()
         del basis

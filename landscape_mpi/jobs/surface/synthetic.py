@@ -59,7 +59,9 @@ class Case:
 
     def default_batch(self, device: Device, n_images: int) -> int:
         """Return the batch of a run on a device without measuring."""
-        cost = sample_cost(self.build(), torch.zeros(2, *self._data(2).sample.shape))
+        cost = sample_cost(
+            self.build(), torch.zeros(2, *self._data(2).sample.shape, dtype=torch.float32)
+        )
         return batch_for_cpu(cost, n_images) if device.is_host else device.default_batch
 
     def samples(self, n_images: int, device: Device) -> ResidentSplit:
