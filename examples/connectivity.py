@@ -88,9 +88,9 @@ def verdict(name: str, kinds: dict[str, Surface]) -> list[str]:
         curve, straight = along_paths(surface, "test_error")
         rise, barrier = (found.greatest - max(found.ends) for found in (curve, straight))
         lines.append(
-            f"- **{NAMES[name]}, {KINDS[kind]}**: the test error rises {rise:.2f} points above the "
-            f"worse end (at t = {curve.t_greatest:.2f}). On the straight line it rises "
-            f"{barrier:.2f} points."
+            f"- **{NAMES[name]}, {KINDS[kind]}**: the test error rises {rise:.2f} percentage "
+            f"points above the worse end (at t = {curve.t_greatest:.2f}). On the straight line it "
+            f"rises {barrier:.2f} percentage points."
         )
     return lines
 
@@ -168,7 +168,8 @@ def ensembles_section(folder: Path, page: Path) -> list[str]:
         "",
         "The tables compare one network, the members of a [fast geometric",
         "ensemble](../docs/how-to/ensembles.md), the average of their weights, and independent",
-        "networks on the test split. Each of them took the same number of epochs in all.",
+        "networks on the test split. The one network took as many epochs as the ensemble, and as",
+        "all independent networks together.",
         f"`examples/ensemble.sh` took {seconds / 60:.1f} minutes.",
         "",
         *(folder / "table.md").read_text().splitlines(),

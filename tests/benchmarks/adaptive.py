@@ -120,7 +120,9 @@ def lines_of(outcomes: list[Outcome], folder: Path | None) -> list[str]:
     return [
         f"`{command}`, seed {SEED}, {CPU.describe()}. Errors and estimates are in decades of loss "
         "+ 0.1, at the points that were not computed; points of the check count as computed. The "
-        "last column is the processor time of all decisions of a run.",
+        "last column is the processor time of all decisions of a run. The first three surfaces are "
+        "formulas. The others are those that Li et al. 2018 published; *through a spline* means a "
+        "spline through such a surface, evaluated on a finer grid.",
         "",
         *table((*heads, "decisions"), [outcome.row() for outcome in outcomes]),
     ]
@@ -137,8 +139,8 @@ def waiting_lines(outcomes: list[Outcome]) -> list[str]:
         for outcome in outcomes
     ]
     return [
-        "The table shows which share of their time ranks of equal speed spend waiting, because a "
-        "level or check begins only when the one before is complete. The tolerance is "
+        "A level or check begins only when the one before is complete, so ranks wait. The table "
+        "shows the share of the time that ranks of equal speed spend waiting. The tolerance is "
         f"{outcomes[0].tolerance.text}. The shares are counted from the points of each level, not "
         "timed. If a level has few points for the number of ranks, several ranks share the data of "
         "a point (`--ranks-per-point`), and wait less.",

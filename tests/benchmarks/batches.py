@@ -147,7 +147,7 @@ def rows_of(problem: Problem, n_orders: int) -> list[tuple[str, ...]]:
 
 def lines_of(problems: Sequence[Problem], n_orders: int) -> list[str]:
     """Return the section."""
-    heads = ("problem", "point", "loss", "to", "batches taken", "interval holds")
+    heads = ("problem", "point", "loss", "allowed error", "batches taken", "interval holds")
     rows = [row for problem in problems for row in rows_of(problem, n_orders)]
     sizes = ", ".join(f"{len(problem.batches):,} ({problem.name})" for problem in problems)
     return [

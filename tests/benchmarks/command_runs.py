@@ -104,7 +104,7 @@ def describe(runs: Runs) -> list[str]:
     """Return the section about whole runs, line by line."""
     rows = [
         ("a point on one rank", f"{runs.point_s:.2f} s"),
-        ("points per second of two ranks over one", f"{runs.scaling:.2f}"),
+        ("points per second: two ranks divided by one", f"{runs.scaling:.2f}"),
         ("time not spent on evaluation (coordination, writes), one rank", f"{runs.overhead:.1%}"),
         ("the same, two ranks, waiting for the other included", f"{runs.overhead_2:.1%}"),
         ("peak memory of a rank, ResNet-56, 1,000 images", f"{runs.peak_bytes / 2**20:.0f} MB"),

@@ -154,9 +154,9 @@ def describe(ratios: list[Ratio]) -> list[str]:
         "",
         f"The loss of {N_IMAGES:,} CIFAR-10 images at one point. The plain evaluation is that of "
         "most scripts: the unmodified network, channels first, float32, batch 128, weights set "
-        "tensor by tensor. A DataLoader converts and normalises each image, in the same process: "
-        "its workers would take the same two cores, and were slower. Ours is `surface` with its "
-        f"defaults and {THREADS} threads. Both take turns in one run; the times are medians of "
+        "tensor by tensor. A DataLoader converts and normalises each image in the same process. "
+        "Worker processes would share the same two cores, and were slower. Ours is `surface` with "
+        f"its defaults and {THREADS} threads. Both take turns in one run; the times are medians of "
         f"{N_PAIRS} pairs. The share compares our operations per second with the rate of matrix "
         "products in the same run.",
         "",
@@ -178,7 +178,7 @@ def main() -> None:
     case = trained(MODELS[0], N_IMAGES)
     measured = {name: choices.measure(case, name) for name in ("fp32", "bf16")}
     lines = [say_machine(), "", *choices.describe(MODELS[0], N_IMAGES, measured)]
-    replace_section(BENCHMARKS, "What the choices for a CPU bring", lines)
+    replace_section(BENCHMARKS, "What each choice for a CPU saves", lines)
     runs = command_runs.measure_runs(say)
     lines = [say_machine(), "", *command_runs.describe(runs)]
     replace_section(BENCHMARKS, "Whole runs on a CPU", lines)

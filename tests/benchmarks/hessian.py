@@ -167,14 +167,15 @@ def page_lines(case: Case, device: str, threads: int) -> list[str]:
         "",
         *table(("point", "smallest", "largest", "products", "from random starts"), rows),
         "",
-        f"Products a point: {means[0]:.1f}; from random starts: {means[1]:.1f}. A product takes "
-        f"{ours:.3f} s. Two backward passes through the unfolded network take {plain:.3f} s, so "
-        f"the share is {ours / plain:.2f}. A product of hessian-eigenthings takes {theirs:.3f} s.",
+        f"Products per point: {means[0]:.1f}, and {means[1]:.1f} from random starts. A product "
+        f"takes {ours:.3f} s. Two backward passes through the unfolded network take {plain:.3f} s, "
+        f"so the share is {ours / plain:.2f}. A product of hessian-eigenthings takes {theirs:.3f} "
+        "s.",
         "",
-        "Both ends at the center, from a random start: hessian-eigenthings and SciPy's ARPACK find "
-        f"{values[0]:.6g} and {values[1]:.6g} by {n_products} products in {seconds:.1f} s. This "
-        f"program finds {center.least.value:.6g} and {center.greatest.value:.6g} by "
-        f"{center.n_products} products in {own_seconds:.1f} s.",
+        "Both eigenvalues at the center, from a random start: hessian-eigenthings and SciPy's "
+        f"ARPACK find {values[0]:.6g} and {values[1]:.6g} by {n_products} products in "
+        f"{seconds:.1f} s. This program finds {center.least.value:.6g} and "
+        f"{center.greatest.value:.6g} by {center.n_products} products in {own_seconds:.1f} s.",
     ]
 
 

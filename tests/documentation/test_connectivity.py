@@ -72,7 +72,7 @@ def test_the_page_says_what_is_in_the_files(tmp_path, monkeypatch, capsys):
         assert f"| {values.max():.2f} % |" in row
     assert f"| {found[:, 0].max():.2f} % |" in rows[4]
     rise = found[:, 0].max() - max(found[0, 0], found[-1, 0])
-    assert f"polygonal chain**: the test error rises {rise:.2f} points" in text
+    assert f"polygonal chain**: the test error rises {rise:.2f} percentage points" in text
     assert "| one | 5 s | 2 | `python -m x --out a` |" in text
     assert (tmp_path / "connectivity_digits-bezier_along.png").read_bytes() == b"picture"
     assert "`examples/ensemble.sh` took 1.5 minutes.\n" in text

@@ -184,7 +184,7 @@ DOCUMENTED = {
     "surface": PLACES
     | attributes("", named("surface_format", "network and evaluation", "problem"))
     | attributes("", named("network and data set, without a problem", "curve or barriers"))
-    | attributes("", named("adaptive run, or a part of the samples"))
+    | attributes("", named("run with fewer points or fewer samples"))
     | {general(name) for name in named("surface_fields", "adaptive_fields", "sampling_fields")}
     | named("hessian_fields", "dataset of provenance/")
     | {"train_QUANTITY", "train_METRIC", "train_loss@coordinates", "hessian_start@values"}

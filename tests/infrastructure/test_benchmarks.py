@@ -82,7 +82,7 @@ def test_the_script_for_eigenvalues(tmp_path):
     assert done.returncode == 0, done.stderr
     text = page.read_text()
     assert text.count("| (") == 9
-    assert "Products a point: " in text
+    assert "Products per point: " in text
     assert re.search(r"the share is \d+\.\d", text)
 
 
