@@ -204,8 +204,8 @@ def _add_run(parser: CommandParser) -> None:
         type=even_number,
         default=4,
         metavar="N",
-        help="even number of measurements per cycle of the test error (or the test loss of a "
-        "problem) and of the distance from the start (default: 4)",
+        help="how often in each cycle the test error (or the test loss of a problem) and the "
+        "distance from the start are measured: an even number (default: 4)",
     )
     run.add_argument(
         "--fresh", action="store_true", help="start over instead of continuing what --run holds"

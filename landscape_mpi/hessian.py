@@ -98,7 +98,7 @@ def _add_matrix_options(parser: CommandParser) -> None:
         type=whole_from_1,
         default=1,
         metavar="K",
-        help="compute only every K-th coordinate of the grid, starting from its middle (default: "
+        help="compute only every K-th coordinate of each axis, starting from its middle (default: "
         "1, all points)",
     )
 
@@ -110,9 +110,9 @@ def _add_solver_options(parser: CommandParser) -> None:
         type=number_above_0,
         default=1e-2,
         metavar="R",
-        help="relative accuracy: an eigenvalue counts as found when its residual is below R times "
-        "its magnitude, or R times a thousandth of the largest magnitude if that is more "
-        "(default: 0.01)",
+        help="relative accuracy: an eigenvalue counts as found when its residual is at most R "
+        "times the larger of two numbers: its own magnitude, and a thousandth of the largest "
+        "magnitude (default: 0.01)",
     )
     group.add_argument(
         "--max-products",

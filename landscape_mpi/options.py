@@ -362,8 +362,8 @@ def add_model_option(group: argparse._ActionsContainer, *, required: bool = True
         action=_NameNetwork,
         metavar="NAME",
         help="output tensor that enters the loss, if the network returns a dict, an object or a "
-        "tuple: its name, e.g. logits, or its position, e.g. 0; it becomes part of the name of "
-        "the network, package.module:function[logits]",
+        "tuple: its name, e.g. logits, or its position, e.g. 0; files and messages then call the "
+        "network package.module:function[logits]",
     )
 
 

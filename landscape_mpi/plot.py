@@ -1,14 +1,14 @@
 """Draw surface files: contour, filled contour, heat map, shaded surface and ring of each quantity.
 
 A plane gives one picture <stem>_<quantity>_<kind>.png for each quantity and kind. The ring shows
-the median over the distance from the center, and the band of 90 % of the directions. Its curves are
-also written to <stem>_<quantity>_ring.csv, and the radius at which the median reaches guessing to
-<stem>_<quantity>_ring_numbers.csv. A line gives one figure, <stem>_line.png, with loss and error on
-two axes; training is solid and test is dashed. If a surface is incomplete, the command draws the
-points that are computed. It also reads files of the reference implementation (xcoordinates,
-train_loss, train_acc). With --weights, it draws training runs instead: the norm of their weights
-over the epochs, and histograms of the last weights. With --ensemble, it draws runs of the command
-ensemble.
+the median against the distance from the center, and the band of 90 % of the directions. The file
+<stem>_<quantity>_ring.csv also holds its curves. <stem>_<quantity>_ring_numbers.csv holds the
+radius at which the median reaches the loss of guessing. A line gives one figure, <stem>_line.png,
+with loss and error on two axes; training is solid and test is dashed. If a surface is incomplete,
+the command draws the points that are computed. It also reads files of the reference implementation
+(xcoordinates, train_loss, train_acc). With --weights, it draws training runs instead: the norm of
+their weights over the epochs, and histograms of the last weights. With --ensemble, it draws runs of
+the command ensemble.
 
   python -m landscape_mpi.plot resnet56.h5
   python -m landscape_mpi.plot resnet56.h5 --quantity train_loss --levels 0.1,0.5,1,2,5 --format pdf

@@ -2,8 +2,8 @@
 
     python -m landscape_mpi.sharpness resnet56.h5 --limit 5000
 
-This command takes network, weights and data from the surface file and climbs from its center, to
-find how far the loss rises in a small box in any direction, not only in the plane (Keskar et al.
+This command takes network, weights and data from the surface file. From the center it climbs in any
+direction, not only in the plane, to find how far the loss rises within a small box (Keskar et al.
 2017, arXiv:1609.04836). Then it builds the network again with random weights and reports whether
 training begins where the surface is convex (Li et al. 2018, arXiv:1712.09913, section 6). For
 numbers from the surface itself, see surface --summary.

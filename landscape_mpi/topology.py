@@ -7,8 +7,8 @@ and the persistence diagram into NAME.png. It needs gudhi (the extra [topology])
 nor MPI. plot --critical marks the points on the map of the surface.
 
 With --compare, the command takes several surfaces. For each, it counts the basins that have at
-least a given persistence. It draws this number over the persistence, for all surfaces in one
-picture, and writes the numbers into a CSV.
+least a given persistence. It draws this number against the persistence, for all surfaces in
+one picture, and writes the numbers into a CSV.
 
 The neighbours of a point are the eight points around it, or four with --neighbours 4; numbers that
 differ between the two are artefacts of the grid. A plateau counts as one point. A minimum on the
@@ -231,7 +231,7 @@ def _add_analysis_options(group: argparse._ArgumentGroup) -> None:
         "--compare",
         action="store_true",
         help="compare several surfaces in one picture: the number of basins of at least a given "
-        "persistence, over that persistence",
+        "persistence, against that persistence",
     )
     group.add_argument(
         "--quantity",

@@ -105,10 +105,11 @@ def _add_scale(group: argparse._ArgumentGroup) -> None:
         "log": "logarithmic scale",
         "symlog": "symmetric logarithmic scale: linear around zero, logarithmic beyond on both "
         "sides",
-        "linear": "linear scale (default for a cross-entropy: linear from 0 to 4.34 times the "
-        "loss of guessing, 10 nat for 10 classes, if at least 30 %% of the plane lies below that; "
-        "otherwise logarithmic if all values are positive and span more than a factor of 30, and "
-        "--symlog if some are not positive and the largest is 300 times the median)",
+        "linear": "linear scale (default: a cross-entropy is linear from 0 to 4.34 times the loss "
+        "of guessing, 10 nat for 10 classes, or logarithmic if less than 30 %% of the plane lies "
+        "below that; other quantities are logarithmic if all values are positive and span more "
+        "than a factor of 30, --symlog if some are not positive and the largest is more than 300 "
+        "times the median, and linear otherwise)",
     }
     scale = group.add_mutually_exclusive_group()
     for kind, words in scales.items():
@@ -137,9 +138,9 @@ def _add_what_is_drawn(group: argparse._ArgumentGroup) -> None:
         nargs="?",
         const=0.0,
         metavar="X",
-        help="mark the minima, saddles and maxima of the grid on flat pictures, if their "
-        "persistence is at least X, in the quantity's unit, or in decades on a logarithmic scale "
-        "(all without X); needs gudhi, as the command topology does",
+        help="mark on flat pictures the minima, saddles and maxima of the grid: those with a "
+        "persistence of at least X (in the quantity's unit, or in decades on a logarithmic scale), "
+        "or without X all of them; needs gudhi, as the command topology does",
     )
     group.add_argument(
         "--compare",

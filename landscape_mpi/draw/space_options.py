@@ -20,8 +20,8 @@ def add_camera(group: argparse._ActionsContainer) -> None:
         "--camera",
         type=camera_angles,
         metavar="AZIMUTH,ELEVATION",
-        help="viewing direction of 3-D surfaces in degrees, e.g. --camera=-60,40 (default: of 12 "
-        "azimuths the one from which most of the basin below guessing is visible)",
+        help="viewing direction of 3-D surfaces in degrees, e.g. --camera=-60,40 (default: the one "
+        "of 12 azimuths that shows most of the basin in which the loss is below that of guessing)",
     )
 
 

@@ -128,9 +128,9 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "--series",
         type=file_path,
         metavar="FILE.pvd",
-        help="write a mesh for each of several surfaces, e.g. epochs of a training, or for each "
-        "line of a file with --repeats, and this file, which lets ParaView step through them; the "
-        "time of each is the number at the end of its name, or its position",
+        help="write several meshes, and this file, which lets ParaView step through them: one mesh "
+        "for each surface, e.g. epochs of a training, or for each line of a file with --repeats; "
+        "the time step of a mesh is the number at the end of its name, or its position",
     )
     group.add_argument(
         "--paraview",

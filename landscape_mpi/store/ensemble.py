@@ -26,8 +26,14 @@ _SCORES = {
     "test_error": ("percent", "misclassified test samples"),
 }
 _GROWING = {
-    "ensemble_test_loss": ("nat", "test loss of the average of this network and all before"),
-    "ensemble_test_error": ("percent", "test error of the average of this network and all before"),
+    "ensemble_test_loss": (
+        "nat",
+        "test loss of the averaged outputs of this network and all before it",
+    ),
+    "ensemble_test_error": (
+        "percent",
+        "test error of the averaged outputs of this network and all before it",
+    ),
 }
 _TIME = {
     "iteration": ("1", "steps of training since the start"),

@@ -12,7 +12,7 @@ from landscape_mpi.compute.normalizations.normalization import Normalization
 
 FILTER = Normalization(
     scale=lambda draw, weights, filters: filters.with_lengths(draw, filters.lengths(weights)),
-    words="every filter gets the norm of that filter of the network",
+    words="every filter gets the norm of the corresponding filter of the network",
     is_by_filter=True,
 )
 UNIT_FILTER = Normalization(

@@ -8,7 +8,7 @@ LAYER = Normalization(
     scale=lambda draw, weights, filters: filters.whole.with_lengths(
         draw, filters.whole.lengths(weights)
     ),
-    words="every tensor gets the norm of that tensor of the network",
+    words="every tensor gets the norm of the corresponding tensor of the network",
 )
 UNIT_LAYER = Normalization(
     scale=lambda draw, weights, filters: filters.whole.with_lengths(draw, 1.0),

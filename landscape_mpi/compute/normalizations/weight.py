@@ -6,5 +6,5 @@ from landscape_mpi.compute.normalizations.normalization import Normalization
 
 WEIGHT = Normalization(
     scale=lambda draw, weights, filters: draw * weights,
-    words="every entry is multiplied by that weight",
+    words="every random number is multiplied by the weight that it moves",
 )

@@ -36,8 +36,8 @@ values at the ends (Frankle et al. 2020, arXiv:1912.05671). 0 means that no barr
 these places. If the network has batch-norm, its running statistics are measured on the training set
 at every place. With --match weights, the units of the second network in each pair are first
 permuted to match those of the first; this does not change the function of the network (Ainsworth et
-al. 2022, arXiv:2209.04836). With --problem, running statistics are measured if those of the
-solutions differ. The same command resumes a killed run.
+al. 2022, arXiv:2209.04836). With --problem, running statistics are measured only if they differ
+between the solutions. The same command resumes a killed run.
 """
 
 

@@ -33,9 +33,10 @@ EXAMPLE = r"""    mpirun -n 4 python -m landscape_mpi.curve train --start A.pt -
         --model resnet20 --data cifar10 --data-dir /scratch/data --kind bezier --bends 3 \
         --out curve.pt
 
-This command minimises the mean loss over t, uniform from 0 to 1, of a Bezier curve or a polygonal
-chain. Every rank draws its own t for its part of every batch. The same command resumes a killed run
-from the last complete epoch. Source: Garipov et al. 2018, arXiv:1802.10026.
+This command trains a Bezier curve or a polygonal chain. It minimises the mean of the loss at t, the
+place on the curve, for t uniform from 0 to 1. Every rank draws its own t for its part of every
+batch. The same command resumes a killed run from the last complete epoch. Source: Garipov et al.
+2018, arXiv:1802.10026.
 """
 KINDS = ("bezier", "polygon")
 
@@ -90,8 +91,8 @@ def _add_recipe(group: argparse._ArgumentGroup) -> None:
         type=number_above_0,
         default=0.03,
         metavar="X",
-        help="learning rate of the first half of the epochs; it then falls linearly to 1 %% of "
-        "itself at 90 %% of them, and stays there (default: 0.03)",
+        help="learning rate of the first half of the epochs; from there it falls linearly to 1 %% "
+        "of X at 90 %% of the epochs, and stays there (default: 0.03)",
     )
     group.add_argument(
         "--momentum",

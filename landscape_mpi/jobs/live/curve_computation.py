@@ -39,7 +39,7 @@ class CurveOptions(TypedDict, total=False):
     epochs: int  # epochs to train (200)
     lr: float  # learning rate of the first half of the epochs (0.03)
     momentum: float  # momentum of SGD (0.9)
-    weight_decay: float  # weight decay of the weights at t (0.0005)
+    weight_decay: float  # weight decay of the weights at t, the place on the curve (0.0005)
     batches_per_step: int  # batches per step, divided among the ranks (1)
     seed: int  # seed of all random numbers (0)
     fresh: bool  # start over instead of continuing out

@@ -46,7 +46,7 @@ class HessianOptions(TypedDict, total=False):
     max_products: int  # most products per point (200)
     solver: str  # lanczos or arpack
     basis: int  # vectors kept in memory (40)
-    memory: float  # memory for results that products share, GB
+    memory: float  # memory for results that later products reuse, GB
     directions: str | Path  # file of the directions, if it has moved
     fresh: bool  # compute all eigenvalues again
     device: str | torch.device  # auto, cpu or cuda

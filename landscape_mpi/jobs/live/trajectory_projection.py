@@ -28,7 +28,7 @@ class TrajectoryOptions(TypedDict, total=False):
     states: bool  # let running means and variances move too
     x_direction: str  # pca1, pca2, ... or random (pca1)
     y_direction: str  # the same for beta (pca2)
-    mean_centred: bool  # components about the mean of the checkpoints
+    mean_centred: bool  # principal components about the mean of the checkpoints
     seed: int  # seed of random directions (1)
     normalize: str  # normalisation of random directions (filter)
 

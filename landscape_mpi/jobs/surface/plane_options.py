@@ -71,8 +71,8 @@ def _add_shaping(group: argparse._ActionsContainer) -> None:
         "--only",
         type=patterns_and("trainable", none="none"),
         metavar="LIST",
-        help="of the parameters that --ignore does not fix, move only those that match a pattern "
-        "such as 'layer3.*,fc.*'; trainable means those that your function left with requires_grad "
+        help="move only the parameters that match a pattern such as 'layer3.*,fc.*' and that "
+        "--ignore does not fix; trainable means those that your function left with requires_grad "
         "(default: all)",
     )
     group.add_argument(
