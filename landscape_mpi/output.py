@@ -76,7 +76,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield partial
         os.replace(partial, target)
     except OSError as problem:
-        raise InputError(f"{path}: cannot be written ({problem.strerror or problem}).") from problem
+        raise InputError(
+            f"{path}: cannot be written ({problem.strerror or problem}). Check the free space and "
+            "the permissions there, or name another file."
+        ) from problem
     finally:
         partial.unlink(missing_ok=True)
 

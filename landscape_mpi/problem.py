@@ -165,7 +165,10 @@ def _check_batches(name: str, batches: object) -> None:
             "Pass a list of batches, a DataLoader, a Dataset, or a tuple of tensors.",
         )
     if isinstance(batches, (list, tuple)) and not batches:
-        raise InputError(f"Problem: {where} is empty. A surface needs at least one batch.")
+        raise InputError(
+            f"Problem: {where} is empty. A surface needs at least one batch. Check the data set "
+            "and its sampler."
+        )
 
 
 def _check_metric(name: object, metric: object) -> None:

@@ -75,7 +75,9 @@ def write_scripts(folder: Path, *, overwrite: bool) -> tuple[list[Path], list[Pa
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
         except OSError as error:
-            raise InputError(f"{target}: cannot be written: {error.strerror}.") from error
+            raise InputError(
+                f"{target}: cannot be written: {error.strerror}. Name another folder."
+            ) from error
         written.append(target)
     return written, kept
 

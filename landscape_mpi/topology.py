@@ -183,7 +183,8 @@ def find_all(surface: Surface, options: argparse.Namespace) -> list[Topology]:
         where = f"{surface.path}: {name}" + (f", line {number}" if len(panels) > 1 else "")
         if panel.scale is None:
             raise InputError(
-                f"{where}: no computed point is finite, so there is no minimum to find."
+                f"{where}: no computed point is finite, so there is no minimum to find. Compute "
+                "more points, or name another --quantity."
             )
         if panel.scale.n_floored:
             raise InputError(

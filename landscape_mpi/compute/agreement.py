@@ -188,7 +188,8 @@ class Agreement(Generic[S]):
             raise InputError(
                 "--model: the same samples give different outputs the second time (because of "
                 "active dropout, random numbers in forward or in --loss, or changing state). A "
-                "surface needs a network that is a function of its weights and its input."
+                "surface needs a network that is a function of its weights and its input. Let "
+                "the function return a network in which none of these is active."
             )
 
     def _check_built_again(self, first: Seen) -> None:

@@ -384,7 +384,10 @@ def source_of(problem: Problem, name: str) -> BatchSource:
         source = _source(problem, name, batches)
         is_empty = source.is_empty  # counted later, because a limit may take only a few
     if is_empty:
-        raise InputError(f"Problem: data[{name!r}] is empty. A surface needs at least one batch.")
+        raise InputError(
+            f"Problem: data[{name!r}] is empty. A surface needs at least one batch. Check the "
+            "data set and its sampler."
+        )
     return source
 
 

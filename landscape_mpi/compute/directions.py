@@ -172,18 +172,23 @@ def matched_direction(
     if unknown:
         near = nearest_name(unknown[0], state)
         raise InputError(
-            f"{where}: moves {unknown[0]}, which this network does not have"
-            f"{f' (it has {near})' if near else ''}. The directions belong to another network."
+            f"{where}: moves {unknown[0]}, which this network does not "
+            f"have{f' (it has {near})' if near else ''}. The directions belong to another "
+            "network. Pass the file that was made for this one."
         )
     direction = {}
     for name, values in stored.items():
         if tuple(values.shape) != tuple(state[name].shape):
             raise InputError(
                 f"{where}: {name} has shape {tuple(values.shape)}, but in this network it has "
-                f"{tuple(state[name].shape)}. The directions belong to another network."
+                f"{tuple(state[name].shape)}. The directions belong to another network. Pass the "
+                "file that was made for this one."
             )
         if not np.isfinite(values).all():
-            raise InputError(f"{where}: {name} holds values that are not finite.")
+            raise InputError(
+                f"{where}: {name} holds values that are not finite. A direction needs finite "
+                "numbers. Pass another file."
+            )
         if state[name].is_floating_point() and values.any():
             direction[name] = np.asarray(values, np.float32)
     return _without_ties(direction, network, where)
@@ -215,7 +220,8 @@ def _named(stored: list[np.ndarray], network: nn.Module, where: str) -> dict[str
     raise InputError(
         f"{where}: holds {len(stored)} tensors, but this network has "
         f"{len(dict(network.named_parameters()))} parameters, {len(network.state_dict())} with "
-        "its buffers. The directions belong to another network."
+        "its buffers. The directions belong to another network. Pass the file that was made for "
+        "this one."
     )
 
 

@@ -55,7 +55,8 @@ def turned_orthogonal(
     remaining = norm(left)
     if remaining <= PARALLEL * norm(direction):
         raise InputError(
-            "--orthogonal: the two directions are parallel, so they span a line, not a plane."
+            "--orthogonal: the two directions are parallel, so they span a line, not a plane. "
+            "Pass another --y-direction, or leave out --y for a line."
         )
     factor = 1.0 if length is None else length / remaining
     return {name: (factor * values).astype(np.float32) for name, values in left.items()}

@@ -257,8 +257,9 @@ class HessianPlane(DerivativePlane):
         except (RuntimeError, NotImplementedError) as problem:
             raise InputError(
                 f"{option}: this network cannot be differentiated twice "
-                f"({' '.join(str(problem).split())[:200]}). A Hessian needs a network and a "
-                f"loss whose operations all have second derivatives."
+                f"({' '.join(str(problem).split())[:200]}). A Hessian needs a network and a loss "
+                "whose operations all have second derivatives. Replace the operation that this "
+                "message names."
             ) from problem
         if not torch.equal(first.nan_to_num(), again.nan_to_num()):
             raise InputError(

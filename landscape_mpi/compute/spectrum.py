@@ -63,7 +63,10 @@ def leading_pairs(
     """
     n = len(start)
     if k >= n:
-        raise InputError(f"--top {k}: there are only {n} eigenvalues. Pass a smaller number.")
+        raise InputError(
+            f"--top {k}: there are only {n} eigenvalues, and not all of them can be found. Pass "
+            f"--top {n - 1} or less."
+        )
 
     def product(vector: np.ndarray) -> np.ndarray:
         return multiply(torch.from_numpy(vector.ravel()).float().to(start.device)).cpu().numpy()

@@ -150,7 +150,10 @@ def project(sums: Sums, *, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     (xx, xy), (_, yy) = sums.gram
     for name, square in zip(names, (xx, yy), strict=True):
         if square == 0:
-            raise InputError(f"{name} is zero on the weights that move, so it is not a direction.")
+            raise InputError(
+                f"{name} is zero on the weights that move, so it is not a direction. Move other "
+                "weights too, or pass another direction."
+            )
     if xx * yy - xy**2 <= PARALLEL * xx * yy:
         raise InputError(
             f"{names[0]} and {names[1]} are parallel, so they span no plane. Pass other directions."

@@ -73,7 +73,8 @@ def measure_in_memory(plan: Plan, inputs: SharedInputs, setting: Setting) -> Pre
         except torch.OutOfMemoryError as error:
             if setting.batch == 1:
                 raise InputError(
-                    f"--model: a single sample does not fit into the memory of the device ({error})"
+                    "--model: a single sample does not fit into the memory of the device "
+                    f"({error}). Pass --device cpu, or use a device with more memory."
                 ) from error
             setting = replace(setting, batch=setting.batch // 2)
 

@@ -358,7 +358,10 @@ def _new_axes(in_space: bool) -> Axes:
 
 def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     if not source.exists():
-        raise MissingInputError(f"{source}: no longer exists, so it cannot be copied.")
+        raise MissingInputError(
+            f"{source}: no longer exists, so it cannot be copied. Keep the file, or compute the "
+            "surface with out=FILE."
+        )
     if not target.parent.is_dir():
         raise MissingInputError(
             f"{target}: there is no folder {target.parent}. Make it, or name another place."

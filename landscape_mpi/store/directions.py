@@ -40,7 +40,9 @@ def read_directions(
         MissingInputError: If there is no such file.
     """
     if not path.exists():
-        raise MissingInputError(f"{option}: {path}: does not exist.")
+        raise MissingInputError(
+            f"{option}: {path}: does not exist. Pass the path of a file with directions."
+        )
     try:
         with h5py.File(path, "r", locking=False) as file:
             check_contents(file, path)
@@ -59,7 +61,8 @@ def read_directions(
         raise InputError(
             f"{option}: {path}: holds {', '.join(present) or 'nothing'}, but neither the vectors "
             "of directions/alpha nor an xdirection. A surface file holds its vectors only if it "
-            "was written with --save-directions."
+            "was written with --save-directions. Pass a file with vectors, or compute the "
+            "surface again with --save-directions."
         )
     return directions
 

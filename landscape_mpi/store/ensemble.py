@@ -173,7 +173,8 @@ def read_ensemble(path: Path) -> EnsembleContent:
             if file.attrs.get("format") != FORMAT:
                 raise InputError(
                     f"--ensemble: {file_path}: is an HDF5 file, but not one of "
-                    "landscape_mpi.ensemble."
+                    "landscape_mpi.ensemble. Name the folder that landscape_mpi.ensemble --run "
+                    "filled."
                 )
             known = dict(file.attrs)
             tables = {
@@ -184,7 +185,8 @@ def read_ensemble(path: Path) -> EnsembleContent:
             return EnsembleContent(tables, known)
     except (OSError, KeyError) as problem:
         raise InputError(
-            f"--ensemble: {file_path}: is not an ensemble file, or is damaged: {problem}."
+            f"--ensemble: {file_path}: is not an ensemble file, or is damaged: {problem}. Name "
+            "the folder of landscape_mpi.ensemble --run."
         ) from problem
 
 

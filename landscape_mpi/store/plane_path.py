@@ -31,4 +31,7 @@ def path_of(path: Path) -> PlanePath | None:
         with h5py.File(path, "r", locking=False) as file:
             return read_trajectories(file) or read_plane_curve(file)
     except OSError as problem:
-        raise InputError(f"--directions: {path}: cannot be read as HDF5 ({problem}).") from problem
+        raise InputError(
+            f"--directions: {path}: cannot be read as HDF5 ({problem}). Pass the file that "
+            "landscape_mpi.trajectory --out or landscape_mpi.curve plane --out wrote."
+        ) from problem

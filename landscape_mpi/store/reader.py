@@ -211,7 +211,7 @@ def _kind_of(file: h5py.File, path: Path) -> Callable[[h5py.File, Path], Surface
     raise InputError(
         f"{path}: is an HDF5 file, but not a surface file. It holds {held}; a surface has the "
         f"root attribute format = {FORMAT!r}, and a file of the reference implementation has "
-        "xcoordinates."
+        "xcoordinates. Name the file that landscape_mpi.surface --out wrote."
     )
 
 
@@ -224,7 +224,10 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
     names = [name for name in file if _is_quantity(file, name, shape)]
     _check_shapes(file, path, shape, [*QUANTITIES, *BOOKKEEPING])
     if "done" not in file:
-        raise InputError(f"{path}: holds no dataset 'done', so no point is known to be computed.")
+        raise InputError(
+            f"{path}: holds no dataset 'done', so no point is known to be computed. Name the file "
+            "that landscape_mpi.surface --out wrote."
+        )
     if not names:
         raise _no_quantities(file, path, f"of the grid's shape {shape}")
     done_of = {name: _done_mask(file, name, shape) for name in names}
@@ -333,24 +336,29 @@ def _check_version(file: h5py.File, path: Path) -> None:
     if labels != AXIS_LABELS:
         raise InputError(
             f"{path}: has axis_labels {', '.join(labels)}; but arrays of a surface are indexed "
-            f"{', '.join(AXIS_LABELS)}; read in another order they would be scrambled."
+            f"{', '.join(AXIS_LABELS)}, and read in another order they would be scrambled. "
+            "Transpose them, or name the file that landscape_mpi.surface --out wrote."
         )
 
 
 def _axis(file: h5py.File, name: str, path: Path) -> np.ndarray:
     if name not in file:
-        raise InputError(f"{path}: holds no dataset {name!r}, so its grid is unknown.")
+        raise InputError(
+            f"{path}: holds no dataset {name!r}, so its grid is unknown. Name the file that "
+            "landscape_mpi.surface --out wrote."
+        )
     _check_numbers(file, path, [name])
     axis = np.asarray(read_constant(file[name]), dtype=np.float64)
     if axis.ndim != 1 or axis.size == 0:
         raise InputError(
-            f"{path}: {name} has shape {axis.shape}, but an axis has shape (n,), n > 0."
+            f"{path}: {name} has shape {axis.shape}, but an axis has shape (n,), n > 0. Name the "
+            "file that landscape_mpi.surface --out wrote."
         )
     steps = np.diff(axis)
     if not np.isfinite(axis).all() or not (np.all(steps > 0) or np.all(steps < 0)):
         raise InputError(
             f"{path}: {name} is {_excerpt(axis)}, but the coordinates of an axis must be finite "
-            "and all rise or all fall."
+            "and all rise or all fall. Name the file that landscape_mpi.surface --out wrote."
         )
     return axis
 
@@ -371,7 +379,8 @@ def _check_shapes(file: h5py.File, path: Path, shape: tuple[int, ...], names: li
         if name in file and file[name].shape != shape:
             raise InputError(
                 f"{path}: {name} has shape {file[name].shape}, but the axes give {shape}. The "
-                "file was combined from two grids, or writing it was interrupted."
+                "file was combined from two grids, or writing it was interrupted. Copy it again, "
+                "or compute the surface again."
             )
 
 

@@ -114,9 +114,13 @@ def read_spectrum(path: Path) -> Spectrum:
             check_contents(file, path)
             if file.attrs.get("format") != FORMAT:
                 raise InputError(
-                    f"{path}: is an HDF5 file, but not one of landscape_mpi.hessian --spectrum."
+                    f"{path}: is an HDF5 file, but not one of landscape_mpi.hessian --spectrum. "
+                    "Name the file that this command wrote."
                 )
             values = {name: read_constant(file[name]) for name in DATASETS}
             return Spectrum(**values, attributes=dict(file.attrs))
     except (OSError, KeyError) as problem:
-        raise InputError(f"{path}: is not a spectrum file, or is damaged: {problem}.") from problem
+        raise InputError(
+            f"{path}: is not a spectrum file, or is damaged: {problem}. Name the file that "
+            "landscape_mpi.hessian --spectrum wrote."
+        ) from problem

@@ -28,7 +28,8 @@ def with_sum(surface: Surface, name: str) -> Surface:
     if len(set(units)) > 1:
         raise InputError(
             f"{surface.path}: --quantity {name}: the terms have the units {' and '.join(units)}, "
-            "but only quantities of the same unit can be added."
+            "but only quantities of the same unit can be added. Draw them separately: --quantity "
+            "NAME,NAME."
         )
     total = np.sum([surface.values[term] for term in terms], axis=0)
     done = np.all([surface.done_of[term] for term in terms], axis=0)

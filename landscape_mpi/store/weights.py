@@ -122,7 +122,7 @@ def read_weights(path: Path) -> WeightsFile:
     except (OSError, KeyError) as problem:
         raise InputError(
             f"--weights: {file_path}: is not a weights file of a training run, or is damaged: "
-            f"{problem}."
+            f"{problem}. Name the folder of landscape_mpi.train --run."
         ) from problem
 
 

@@ -47,5 +47,5 @@ def check_quantity(surface: Surface, name: str) -> None:
     if not surface.done_of[name].any():
         raise InputError(
             f"{surface.path}: 0 of {surface.n_points} points of {name} are computed, so there is "
-            "nothing to show."
+            "nothing to show. Name another quantity, or compute this one first."
         )

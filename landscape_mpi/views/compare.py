@@ -115,7 +115,10 @@ def make_shared_panels(
     names = quantities or [name for name in surfaces[0].values if _is_shared(surfaces, name)]
     if not names:
         held = "; ".join(f"{surface.path} has {', '.join(surface.values)}" for surface in surfaces)
-        raise InputError(f"{option}: the files have no quantity in common: {held}.")
+        raise InputError(
+            f"{option}: the files have no quantity in common: {held}. Name files that share a "
+            "quantity."
+        )
     if surfaces[0].is_line:  # a line has no levels
         asked = replace(asked, levels=None)
     several = quantities is None or len(names) > 1
@@ -308,7 +311,7 @@ def _panels_of(
     if len(set(units)) > 1:
         raise InputError(
             f"{option}: {name} has the units {' and '.join(dict.fromkeys(units))}, but one colour "
-            "scale cannot show both."
+            "scale cannot show both. Draw the files separately."
         )
     where = f"{', '.join(str(surface.path) for surface in summed)}: {name}"
     scales = choose_scales(summed, name, where=where)

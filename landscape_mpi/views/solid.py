@@ -76,4 +76,7 @@ def write_solid(mesh: Mesh, path: Path, *, watertight: bool = False) -> None:
     with whole_file(path) as partial:
         writer.SetFileName(str(partial))
         if writer.Write() != 1:
-            raise InputError(f"{path}: cannot be written. Name another --out.")
+            raise InputError(
+                f"{path}: cannot be written by VTK, which gives no reason. Check the free space "
+                "and the permissions of the folder, or name another --out."
+            )

@@ -48,7 +48,10 @@ def unpack_files(archive: Path, names: Iterable[str], *, data_dir: Path) -> None
             f"{archive}: {problem.args[0]}; it is another archive. Remove it, and pass --download."
         ) from problem
     except (OSError, EOFError, tarfile.TarError) as problem:
-        raise InputError(f"{archive}: cannot be unpacked: {problem}") from problem
+        raise InputError(
+            f"{archive}: cannot be unpacked: {' '.join(str(problem).split())}. Delete it, and "
+            "pass --download to fetch it again."
+        ) from problem
 
 
 def _unpack(tar: tarfile.TarFile, name: str, path: Path) -> None:

@@ -119,7 +119,7 @@ def _read_file(path: Path, edition: Edition, layout: Layout, n_expected: int) ->
     if rows.shape != (len(labels), N_BYTES):
         raise InputError(
             f"{path}: has images of the shape {list(rows.shape)} and {len(labels):,} labels, but "
-            f"must have [n, {N_BYTES}] and n."
+            f"must have [n, {N_BYTES}] and n. Unpack the archive again."
         )
     if len(labels) != n_expected:
         raise InputError(
@@ -130,7 +130,8 @@ def _read_file(path: Path, edition: Edition, layout: Layout, n_expected: int) ->
     if wrong.size:
         raise InputError(
             f"{path}: image {wrong[0]:,} has the label {labels[wrong[0]]}; the labels of "
-            f"{edition.title} are 0 to {edition.n_classes - 1}."
+            f"{edition.title} are 0 to {edition.n_classes - 1}. Unpack the archive again, or pass "
+            "your own images as --data npz:FILE."
         )
     images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return Split(np.ascontiguousarray(images), labels)
@@ -175,7 +176,10 @@ def _entry(path: Path, edition: Edition, entries: dict, name: str, dtype: type) 
     value = entries.get(name.encode(), entries.get(name))
     array = np.asarray(value) if isinstance(value, list | np.ndarray) else None
     if array is None or array.dtype.kind not in "iu" or (dtype == np.uint8 != array.dtype):
-        raise InputError(f"{path}: has no {name} of {edition.title}; it is another pickle.")
+        raise InputError(
+            f"{path}: has no {name} of {edition.title}; it is another pickle. Unpack the archive "
+            "again."
+        )
     return array.astype(dtype, copy=False)
 
 

@@ -139,13 +139,17 @@ def _read_split(files: Mapping[str, Path], word: str) -> Split:
     images, labels = arrays
     if len(images) != len(labels):
         raise InputError(
-            f"{paths[0]}: has {len(images):,} images, {paths[1].name} has {len(labels):,} labels; "
-            "each image needs one."
+            f"{paths[0]}: has {len(images):,} images, {paths[1].name} has {len(labels):,} labels, "
+            "but each image needs one. Fetch both files again."
         )
     if images.size == 0:
-        raise InputError(f"{paths[0]}: is empty: its shape is {list(images.shape)}.")
+        raise InputError(
+            f"{paths[0]}: is empty: its shape is {list(images.shape)}. Fetch it again."
+        )
     if labels.max() >= N_CLASSES:
-        raise InputError(f"{paths[1]}: has the label {labels.max()}; the labels must be 0 to 9.")
+        raise InputError(
+            f"{paths[1]}: has the label {labels.max()}; the labels must be 0 to 9. Fetch it again."
+        )
     return Split(images[..., None], labels.astype("int64"))
 
 

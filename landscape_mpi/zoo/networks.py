@@ -310,5 +310,6 @@ def _check_logits(outputs: torch.Tensor, name: str) -> None:
     if not outputs.is_floating_point():
         raise InputError(
             f"--model: {name} returns {str(outputs.dtype).removeprefix('torch.')}; the loss needs "
-            "logits that are real floating-point numbers, not classes."
+            "logits that are real floating-point numbers, not classes. Let forward return the "
+            "logits."
         )

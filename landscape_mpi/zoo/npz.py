@@ -79,8 +79,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         text = str(problem).split("\n")[0].rstrip(".") or type(problem).__name__
         kind = "truncated or damaged" if _starts_as_zip(path) else "not a .npz file of numpy.savez"
         if "Object arrays" in text:
-            kind = "of Python objects; write plain arrays of uint8 and integers"
-        raise InputError(f"{path}: is {kind} ({text}).") from problem
+            kind = "of Python objects, not of plain arrays of uint8 and integers"
+        raise InputError(
+            f"{path}: is {kind} ({text}). Write it again with numpy.savez."
+        ) from problem
 
 
 def _check_sizes(path: Path) -> None:
@@ -143,8 +145,8 @@ def _make_split(path: Path, arrays: dict[str, np.ndarray], images: str, labels: 
     targets = _check_labels(f"{path}: {labels}", arrays[labels])
     if len(inputs) != len(targets):
         raise InputError(
-            f"{path}: {images} has {len(inputs):,} images, {labels} has {len(targets):,} labels; "
-            "each image needs one."
+            f"{path}: {images} has {len(inputs):,} images, {labels} has {len(targets):,} labels, "
+            "but each image needs one. Write both arrays again, of one length."
         )
     return Split(inputs, targets)
 
@@ -166,11 +168,14 @@ def check_images(where: str, images: np.ndarray) -> np.ndarray:
         )
     if images.ndim not in {3, 4}:
         raise InputError(
-            f"{where} has the shape {list(images.shape)}, but must be [n, height, width, channels] "
-            "or [n, height, width]."
+            f"{where} has the shape {list(images.shape)}, but must be [n, height, width, "
+            "channels] or [n, height, width]. Reshape them, and write the file again."
         )
     if images.size == 0:
-        raise InputError(f"{where} is empty: its shape is {list(images.shape)}.")
+        raise InputError(
+            f"{where} is empty: its shape is {list(images.shape)}. Write the file again, with at "
+            "least one image."
+        )
     if images.ndim == 4 and images.shape[1] < 5 <= images.shape[3]:
         raise InputError(
             f"{where} has the shape {list(images.shape)}, which looks like [n, channels, height, "
@@ -191,11 +196,14 @@ def _check_labels(where: str, labels: np.ndarray) -> np.ndarray:
             "image. From one-hot rows, take labels.argmax(axis=1)."
         )
     if labels.size and labels.min() < 0:
-        raise InputError(f"{where} contains {labels.min()}, but class numbers count from 0.")
+        raise InputError(
+            f"{where} contains {labels.min()}, but class numbers count from 0. Leave these "
+            "samples out, or number the classes from 0."
+        )
     if labels.size and labels.max() >= MOST_CLASSES:
         raise InputError(
             f"{where} contains {labels.max()}, but class numbers must be from 0 to below "
-            f"{MOST_CLASSES:,}."
+            f"{MOST_CLASSES:,}. Number the classes from 0 without gaps."
         )
     return labels.astype(np.int64)
 

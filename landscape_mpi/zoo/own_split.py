@@ -30,7 +30,8 @@ def make_split(
     if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
         counts = [f"{len(a):,}" if a.ndim else "a single number for" for a in (inputs, targets)]
         raise InputError(
-            f"{where}: {counts[0]} inputs and {counts[1]} targets; each input needs its target."
+            f"{where}: {counts[0]} inputs and {counts[1]} targets; each input needs its target. "
+            "Return one target for each input."
         )
     if len(inputs) == 0:
         raise InputError(f"{where}: is empty; there is nothing to take a mean over.")

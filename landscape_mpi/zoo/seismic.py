@@ -88,10 +88,10 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
         if len(row) != len(names):
             raise InputError(
                 f"{path}: line {number} has {len(row)} entries, but must have {len(names)}: "
-                f"{', '.join(names)}."
+                f"{', '.join(names)}. Fetch the file again."
             )
     if not rows:
-        raise InputError(f"{path}: has no rows.")
+        raise InputError(f"{path}: has no rows. Fetch it again.")
     return {name: [row[i] for _, row in rows] for i, name in enumerate(names)}
 
 
@@ -117,7 +117,10 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
 def _read_classes(path: Path, entries: list[str]) -> np.ndarray:
     unknown = sorted(set(entries) - {"0", "1"})
     if unknown:
-        raise InputError(f"{path}: has the class {unknown[0]!r}, but the only classes are 0 and 1.")
+        raise InputError(
+            f"{path}: has the class {unknown[0]!r}, but the only classes are 0 and 1. Fetch the "
+            "file again."
+        )
     if len(set(entries)) < N_CLASSES:
         raise InputError(
             f"{path}: all rows are of class {entries[0]}; both classes must be present."
@@ -152,10 +155,10 @@ def _read_numbers(path: Path, name: str, entries: list[str]) -> np.ndarray:
         numbers = np.array([float(entry) for entry in entries])
     except ValueError as problem:
         raise InputError(
-            f"{path}: {name} is not a number in one of the rows: {problem}."
+            f"{path}: {name} is not a number in one of the rows: {problem}. Fetch the file again."
         ) from problem
     if not np.isfinite(numbers).all():
-        raise InputError(f"{path}: {name} is not finite in one of the rows.")
+        raise InputError(f"{path}: {name} is not finite in one of the rows. Fetch the file again.")
     return numbers
 
 

@@ -57,9 +57,14 @@ def given_std(values: Sequence[float], *, n_channels: int) -> tuple[float, ...]:
 def _per_channel(option: str, values: Sequence[float], n_channels: int) -> tuple[float, ...]:
     for value in values:
         if not math.isfinite(value):
-            raise InputError(f"{option} {value}: must be a finite number.")
+            raise InputError(
+                f"{option} {value}: must be a finite number. Pass a number from 0 to 1."
+            )
         if value < 0:
-            raise InputError(f"{option} {value:g} is below 0, but pixels count from 0 to 1 here.")
+            raise InputError(
+                f"{option} {value:g} is below 0, but pixels count from 0 to 1 here. Pass the "
+                "value for pixels from 0 to 1."
+            )
         if value > 1:
             raise InputError(
                 f"{option} {value:g} is above 1, but pixels count from 0 to 1 here. "

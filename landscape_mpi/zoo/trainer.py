@@ -187,7 +187,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if not trained:
         raise InputError(
             "--model: the network has no trainable parameter: it has no parameters, or "
-            "requires_grad is False for all of them."
+            "requires_grad is False for all of them. Let the function leave requires_grad on for "
+            "what is to be trained."
         )
     if recipe.optimizer == "adam":
         return torch.optim.Adam(trained, lr=recipe.lr, weight_decay=recipe.weight_decay)

@@ -196,7 +196,9 @@ def _read_json(path: Path) -> object:
     try:
         content: object = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}).") from problem
+        raise InputError(
+            f"{path}: cannot be read as JSON ({problem}). Copy the whole folder again."
+        ) from problem
     return content
 
 
@@ -248,7 +250,8 @@ def _load_safetensors(path: Path) -> object:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as problem:
         raise InputError(
-            f"{path}: is not a safetensors file, or is truncated: {first_sentence(problem)}"
+            f"{path}: is not a safetensors file, or is truncated: {first_sentence(problem)} Copy "
+            "it again."
         ) from problem
 
 
@@ -292,7 +295,7 @@ def _damaged(path: Path, problem: Exception) -> InputError:
         )
     return InputError(
         f"{path}: is not a checkpoint of torch.save or safetensors, or is damaged; it begins with "
-        f"{start!r}."
+        f"{start!r}. Name a checkpoint, or copy it again."
     )
 
 

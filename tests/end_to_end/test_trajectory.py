@@ -231,7 +231,10 @@ def test_points_inside_a_given_plane_come_back(how, tmp_path):
 
 BAD = {
     "no run": (["none"], "none: does not exist."),
-    "no center": (["RUN", "--center", "none.pt"], "--center: none.pt: no such checkpoint."),
+    "no center": (
+        ["RUN", "--center", "none.pt"],
+        "--center: none.pt: no such checkpoint. Name a file",
+    ),
     "kind": (["RUN", "--x-direction", "pca0"], "'pca0' is not one of pca1, pca2, ..., random."),
     "same": (["RUN", "--y-direction", "pca1"], "pca1 is also the direction of x"),
     "components": (

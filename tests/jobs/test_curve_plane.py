@@ -148,7 +148,10 @@ def test_directions_without_a_curve_still_need_a_grid(curves, tmp_path, alone):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--through", "3,1"], "has the points 0, its start, to 2, its end. Name two of them."),
+        (
+            ["--through", "3,1"],
+            "has the points 0, its start, to 2, its end. Name two of them other than 0.",
+        ),
         (["--through", "1,1"], "is not two different whole numbers"),
         (["--out", "{curves}/bezier.pt"], "is a file that this command reads"),
         (

@@ -147,7 +147,8 @@ def test_pickle_of_something_else(tmp_path, content):
     write_pickled(tmp_path / "p")
     (tmp_path / "p" / "data_batch_1").write_bytes(pickle.dumps(content))
     assert refusal(tmp_path / "p") == (
-        f"{tmp_path}/p/data_batch_1: has no data of CIFAR-10; it is another pickle."
+        f"{tmp_path}/p/data_batch_1: has no data of CIFAR-10; it is another pickle. "
+        "Unpack the archive again."
     )
 
 
@@ -157,16 +158,20 @@ def test_wrong_sizes_and_labels_in_a_pickle(tmp_path):
     data = pixels(0).reshape(N, -1)
     path.write_bytes(pickle.dumps({b"data": data[:, :-1], b"labels": labels(0)}, protocol=2))
     assert refusal(tmp_path / "p") == (
-        f"{path}: has images of the shape [3, 3071] and 3 labels, but must have [n, 3072] and n."
+        f"{path}: has images of the shape [3, 3071] and 3 labels, but must have [n, 3072] and n. "
+        "Unpack the archive again."
     )
     path.write_bytes(pickle.dumps({b"data": data, b"labels": [0, 10, 1]}, protocol=2))
     assert refusal(tmp_path / "p") == (
-        f"{path}: image 1 has the label 10; the labels of CIFAR-10 are 0 to 9."
+        f"{path}: image 1 has the label 10; the labels of CIFAR-10 are 0 to 9. "
+        "Unpack the archive again, or pass your own images as --data npz:FILE."
     )
     path.write_bytes(pickle.dumps({b"data": data, b"labels": [0, 1, -1]}, protocol=2))
     assert "image 2 has the label -1" in refusal(tmp_path / "p")
     path.write_bytes(pickle.dumps({b"data": data, b"labels": [0.5, 1, 2]}, protocol=2))
-    assert refusal(tmp_path / "p") == f"{path}: has no labels of CIFAR-10; it is another pickle."
+    assert refusal(tmp_path / "p") == (
+        f"{path}: has no labels of CIFAR-10; it is another pickle. Unpack the archive again."
+    )
 
 
 @pytest.mark.parametrize("size", [0, 100, 3 * 3073 - 1])

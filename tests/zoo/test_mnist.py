@@ -130,10 +130,12 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     labels = tmp_path / "train-labels-idx1-ubyte"
     labels.write_bytes(struct.pack(">II", 0x801, 2) + bytes(2))
     assert refusal(tmp_path) == (
-        f"{tmp_path}/train-images-idx3-ubyte: has 9 images, train-labels-idx1-ubyte has 2 labels; "
-        "each image needs one."
+        f"{tmp_path}/train-images-idx3-ubyte: has 9 images, train-labels-idx1-ubyte has 2 labels, "
+        "but each image needs one. Fetch both files again."
     )
     write(tmp_path, labels=[10, *LABELS[1:]])
-    assert refusal(tmp_path) == f"{labels}: has the label 10; the labels must be 0 to 9."
+    assert refusal(tmp_path) == (
+        f"{labels}: has the label 10; the labels must be 0 to 9. Fetch it again."
+    )
     write(tmp_path, labels=[])
     assert "train-images-idx3-ubyte: is empty: its shape is [0, 28, 28]." in refusal(tmp_path)

@@ -231,7 +231,7 @@ class Transformed(nn.Module):
 def test_logits_that_are_no_real_numbers_are_refused(transform, found):
     assert refusal(Transformed(transform)) == (
         f"--model: nets:build returns {found}; the loss needs logits that are real floating-point "
-        "numbers, not classes."
+        "numbers, not classes. Let forward return the logits."
     )
 
 

@@ -76,14 +76,14 @@ def test_images_of_wrong_type_or_shape(path):
     )
     assert refusal(path, images=IMAGES.reshape(4, -1), labels=LABELS) == (
         "images has the shape [4, 216], but must be [n, height, width, channels] "
-        "or [n, height, width]."
+        "or [n, height, width]. Reshape them, and write the file again."
     )
     assert refusal(path, images=IMAGES.transpose(0, 3, 1, 2), labels=LABELS) == (
         "images has the shape [4, 3, 8, 9], which looks like [n, channels, height, width]; "
         "channels come last here: images.transpose(0, 2, 3, 1)."
     )
     assert refusal(path, images=IMAGES[:0], labels=LABELS[:0]) == (
-        "images is empty: its shape is [0, 8, 9, 3]."
+        "images is empty: its shape is [0, 8, 9, 3]. Write the file again, with at least one image."
     )
 
 
@@ -97,13 +97,15 @@ def test_labels_of_wrong_type_shape_or_value(path):
         "rows, take labels.argmax(axis=1)."
     )
     assert refusal(path, images=IMAGES, labels=LABELS.astype(int) - 1) == (
-        "labels contains -1, but class numbers count from 0."
+        "labels contains -1, but class numbers count from 0. Leave these samples out, or number "
+        "the classes from 0."
     )
 
 
 def test_lengths_and_splits_must_fit(path):
     assert refusal(path, images=IMAGES, labels=LABELS[:3]) == (
-        "images has 4 images, labels has 3 labels; each image needs one."
+        "images has 4 images, labels has 3 labels, but each image needs one. Write both arrays "
+        "again, of one length."
     )
     assert refusal(
         path, images=IMAGES, labels=LABELS, test_images=IMAGES[:, :7], test_labels=LABELS
@@ -134,7 +136,9 @@ def test_other_files(path):
     assert refusal(path).startswith("is not a .npz file of numpy.savez (")
     path.touch()
     path.write_bytes(b"")
-    assert refusal(path) == "is not a .npz file of numpy.savez (No data left in file)."
+    assert refusal(path) == (
+        "is not a .npz file of numpy.savez (No data left in file). Write it again with numpy.savez."
+    )
     with path.open("wb") as file:
         np.save(file, IMAGES)
     assert refusal(path) == (
@@ -144,5 +148,5 @@ def test_other_files(path):
 
 def test_python_objects_are_not_unpickled(path):
     assert refusal(path, images=IMAGES, labels=np.array([1, "a", None, []], object)).startswith(
-        "is of Python objects; write plain arrays of uint8 and integers (Object arrays cannot"
+        "is of Python objects, not of plain arrays of uint8 and integers (Object arrays cannot"
     )

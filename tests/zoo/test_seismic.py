@@ -147,17 +147,18 @@ def test_other_tables_are_refused(path):
         "line 17 has 18 entries, but must have 19: seismic, seismoacoustic, "
     )
     assert refusal(path, ARFF.replace(ROWS[3], ROWS[3] + ",1")).startswith("line 27 has 20 entries")
-    assert refusal(path, "") == "has no rows."
+    assert refusal(path, "") == "has no rows. Fetch it again."
     assert (
         refusal(path, "\n".join(ROWS)[:-1] + "2")
-        == "has the class '2', but the only classes are 0 and 1."
+        == "has the class '2', but the only classes are 0 and 1. Fetch the file again."
     )
     assert refusal(path, ROWS[0]) == "all rows are of class 1; both classes must be present."
     assert refusal(path, "\n".join(ROWS).replace("300,3,", "high,3,")) == (
-        "genergy is not a number in one of the rows: could not convert string to float: 'high'."
+        "genergy is not a number in one of the rows: could not convert string to float: 'high'. "
+        "Fetch the file again."
     )
     assert refusal(path, "\n".join(ROWS).replace("300,3,", "nan,3,")) == (
-        "genergy is not finite in one of the rows."
+        "genergy is not finite in one of the rows. Fetch the file again."
     )
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="cannot be read: 'utf-8' codec can't decode"):

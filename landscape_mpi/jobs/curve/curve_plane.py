@@ -88,7 +88,7 @@ def _choose_points(asked: CurvePlaneRequest, n_points: int) -> tuple[int, int]:
     if max(through) >= n_points:
         raise InputError(
             f"--through {through[0]},{through[1]}: {asked.curve} has the points 0, its start, to "
-            f"{n_points - 1}, its end. Name two of them."
+            f"{n_points - 1}, its end. Name two of them other than 0."
         )
     return through
 
@@ -105,7 +105,8 @@ def _span(found: CurveFile, through: tuple[int, int]) -> SpannedPlane:
     first, second = (moved[k] for k in through)
     if not norm(first) or not norm(second):
         raise InputError(
-            f"{found.path}: some of its points are equal, so they do not span a plane."
+            f"{found.path}: some of its points are equal, so they do not span a plane. Train the "
+            "curve, or pass --through with other points."
         )
     alpha = _of_length_1(first, names, points[0])
     try:

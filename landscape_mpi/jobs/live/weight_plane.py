@@ -41,7 +41,10 @@ class WeightPlane(os.PathLike[str]):
         self.path, self._keep = path, keep
         found = path_of(path)
         if found is None:
-            raise InputError(f"{path}: holds neither a trajectory nor a curve.")
+            raise InputError(
+                f"{path}: holds neither a trajectory nor a curve. Pass the file of a plane: "
+                "lm.project_trajectory(...) or curve.plane(...) makes one."
+            )
         self._found: PlanePath = found
 
     def __fspath__(self) -> str:

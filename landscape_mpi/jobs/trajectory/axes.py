@@ -94,7 +94,8 @@ def choose_axes(asked: TrajectoryRequest) -> TrajectoryAxes:
     kinds = (asked.x_direction or "pca1", asked.y_direction or "pca2")
     if kinds[0] == kinds[1] != "random":
         raise InputError(
-            f"--y-direction: {kinds[1]} is also the direction of x, so the two do not span a plane."
+            f"--y-direction: {kinds[1]} is also the direction of x, so the two do not span a "
+            "plane. Pass another one, such as pca2 or random."
         )
     _check_kinds(kinds, asked)
     numbers = [int(kind.removeprefix("pca")) for kind in kinds if kind != "random"]
@@ -130,7 +131,9 @@ def _stored_vector(path: Path, axis: str, layout: Layout) -> np.ndarray:
     stored = read_directions(path)
     where = f"--directions: {path}: {axis}"
     if axis not in stored:
-        raise InputError(f"{where}: is missing, but a plane needs two directions.")
+        raise InputError(
+            f"{where}: is missing, but a plane needs two directions. Pass a file that holds both."
+        )
     tensors = _by_name(stored[axis], layout, where)
     names = renamed_like(tensors, layout.shapes)
     tensors = {names[name]: values for name, values in tensors.items()}
@@ -140,12 +143,13 @@ def _stored_vector(path: Path, axis: str, layout: Layout) -> np.ndarray:
             raise InputError(
                 f"{where}: moves {name}, which the checkpoints do not "
                 f"have{f' (they have {near})' if near else ''}. The directions belong to another "
-                "network."
+                "network. Pass a file that was made for these checkpoints."
             )
         if values.shape != layout.shapes[name]:
             raise InputError(
                 f"{where}: {name} has shape {list(values.shape)}, but in the checkpoints it has "
-                f"{list(layout.shapes[name])}. The directions belong to another network."
+                f"{list(layout.shapes[name])}. The directions belong to another network. Pass a "
+                "file that was made for these checkpoints."
             )
     return layout.flatten(tensors)
 
@@ -164,5 +168,6 @@ def _by_name(stored: StoredDirection, layout: Layout, where: str) -> Mapping[str
             return dict(zip(names, stored, strict=True))
     raise InputError(
         f"{where}: holds {len(stored)} tensors, but the checkpoints have {len(weights)} weights, "
-        f"{len(layout.shapes)} with running statistics. The directions belong to another network."
+        f"{len(layout.shapes)} with running statistics. The directions belong to another network. "
+        "Pass a file that was made for these checkpoints."
     )

@@ -120,7 +120,10 @@ def _find(asked: TrajectoryRequest) -> tuple[list[TrainingRun], bool]:
     inputs = [file for run in runs for file in run.files]
     if asked.center is not None:
         if not asked.center.exists():
-            raise MissingInputError(f"--center: {asked.center}: no such checkpoint.")
+            raise MissingInputError(
+                f"--center: {asked.center}: no such checkpoint. Name a file, or a folder of one "
+                "checkpoint."
+            )
         inputs.append(asked.center)
     states = asked.states
     if asked.directions is not None:
