@@ -14,6 +14,8 @@ from landscape_mpi.zoo.dataset import Split
 from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+# Formats of SUFFIXES. Pillow knows more, and goes by contents: EPS would start Ghostscript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 GREY_MODES = ("1", "L", "LA")  # modes of Pillow with 8 bits
 COLOUR_MODES = ("P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "PA")
 TEST_FOLDERS = ("test", "val")
@@ -169,13 +171,13 @@ def _open(path: Path) -> Any:
     from PIL import Image  # only this data set needs it
 
     try:
-        return Image.open(path)
+        return Image.open(path, formats=FORMATS)
     except (OSError, SyntaxError, ValueError) as problem:
         _refuse(path, problem)
     except Image.DecompressionBombError as problem:
         raise InputError(
-            f"{path}: claims to have more pixels than any image of a training set: {problem}. "
-            "Replace it, or remove it."
+            f"{path}: claims to have more pixels than any image of a training set: "
+            f"{str(problem).rstrip('.')}. Replace it, or remove it."
         ) from problem
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from refusals import refused
 
 from landscape_mpi.errors import InputError, MissingInputError
@@ -73,6 +73,21 @@ def test_damaged_images_are_named(tmp_path, share):
     content = (tmp_path / "b" / "0.png").read_bytes()
     (tmp_path / "b" / "0.png").write_bytes(content[: int(share * len(content))])
     assert refusal(tmp_path).startswith("/b/0.png: is not an image, or is damaged (")
+
+
+def test_no_other_program_reads_an_image(tmp_path, monkeypatch):
+    """PostScript is a program: Pillow gives it to Ghostscript, which leaves a trace here."""
+    tools, trace = tmp_path / "tools", tmp_path / "trace"
+    tools.mkdir()
+    (tools / "gs").write_text(f"#!/bin/sh\ntouch {trace}\n")
+    (tools / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    write(tmp_path / "mine", GREY)
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 5\n%%EndComments\n%%EOF\n"
+    (tmp_path / "mine" / "a" / "1.png").write_bytes(page)
+    assert refusal(tmp_path / "mine").startswith("/a/1.png: is not an image, or is damaged (")
+    assert not trace.exists()
 
 
 def test_folders_without_classes_or_images_are_refused(tmp_path):
