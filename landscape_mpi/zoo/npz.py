@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import textwrap
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,6 +21,13 @@ from landscape_mpi.zoo.named_data import Asked, Loaded, NamedData
 REQUIRED = ("images", "labels")
 MOST_CLASSES = 1_000_000
 ARRAYS = (*REQUIRED, "test_images", "test_labels")
+# Exceptions for a damaged file. A RuntimeError stands for an archive with a password or an unknown
+# compression, and the last three stand for a header that numpy cannot parse.
+UNREADABLE = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError),
+    *(ValueError, TypeError, tokenize.TokenError),
+)
+LONGEST_REASON = 200  # characters; numpy quotes a whole header
 
 
 def load_npz(name: str, *, data_dir: Path | None = None) -> dict[str, Split]:
@@ -75,8 +85,9 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: loaded[name] if name in ARRAYS else np.empty(0) for name in loaded.files}
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as problem:
+    except UNREADABLE as problem:
         text = str(problem).split("\n")[0].rstrip(".") or type(problem).__name__
+        text = textwrap.shorten(text, LONGEST_REASON, placeholder="...")
         kind = "truncated or damaged" if _starts_as_zip(path) else "not a .npz file of numpy.savez"
         if "Object arrays" in text:
             kind = "of Python objects, not of plain arrays of uint8 and integers"

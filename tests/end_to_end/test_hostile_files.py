@@ -157,6 +157,55 @@ def test_an_array_that_claims_terabytes(tmp_path):
     assert words.startswith(f"{path}: images.npy claims to hold 2.9 TiB, but holds 0 bytes, ")
 
 
+def changed_archive(path, field, value):
+    """Write an archive, and change a byte of every one of its entries."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", header((2, 4, 4)) + bytes(32))
+        archive.writestr("labels.npy", header((2,)) + bytes(2))
+    content = bytearray(path.read_bytes())
+    for begin, place in ((b"PK\x03\x04", field), (b"PK\x01\x02", field + 2)):
+        for at in [at for at in range(len(content)) if content.startswith(begin, at)]:
+            content[at + place] = value
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [(6, 1, "is encrypted, password required"), (8, 9, "compression method is not supported")],
+)
+def test_an_archive_that_cannot_be_unpacked(field, value, reason, tmp_path):
+    path = tmp_path / "mine.npz"
+    changed_archive(path, field, value)
+    words = limited_refusal("npz", path)
+    assert words.startswith(f"{path}: is truncated or damaged (")
+    assert reason in words
+    assert words.endswith("Write plain arrays of uint8 and integers with numpy.savez.")
+
+
+def test_a_damaged_archive_of_lzma(tmp_path):
+    path = tmp_path / "mine.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("images.npy", header((2, 4, 4)) + bytes(32))
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"images.npy") + 20
+    content[begin : begin + 30] = bytes(each ^ 0x5A for each in content[begin : begin + 30])
+    path.write_bytes(content)
+    assert "is truncated or damaged (Corrupt input data)" in limited_refusal("npz", path)
+
+
+@pytest.mark.parametrize("text", [f"{{'shape': {'(' * 5000}", f"{{'descr': {'[' * 5000}"])
+@pytest.mark.parametrize("shape", ["(-1, 4, 4)", "(True, 4, 4)"])
+def test_headers_that_numpy_does_not_write(text, shape, tmp_path):
+    path = tmp_path / "mine.npz"
+    for each in (text.ljust(6000), f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"):
+        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(each) + 1) + each.encode() + b"\n"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("images.npy", start + bytes(16))
+        words = limited_refusal("npz", path)
+        assert words.startswith(f"{path}: i")
+        assert len(words) < len(str(path)) + 400
+
+
 @pytest.mark.parametrize("kind", ["npz", "surface", "folder"])
 def test_more_than_the_memory_that_is_free(kind, tmp_path, monkeypatch):
     table, path = tmp_path / "meminfo", tmp_path / "mine"

@@ -9,6 +9,7 @@ from landscape_mpi.zoo.npz import load_npz
 
 IMAGES = np.arange(4 * 8 * 9 * 3, dtype=np.uint64).reshape(4, 8, 9, 3).astype(np.uint8)
 LABELS = np.array([2, 0, 1, 2], np.uint8)
+WRITE = "Write it again with numpy.savez."
 
 
 @pytest.fixture
@@ -136,9 +137,7 @@ def test_other_files(path):
     assert refusal(path).startswith("is not a .npz file of numpy.savez (")
     path.touch()
     path.write_bytes(b"")
-    assert refusal(path) == (
-        "is not a .npz file of numpy.savez (No data left in file). Write it again with numpy.savez."
-    )
+    assert refusal(path) == f"is not a .npz file of numpy.savez (No data left in file). {WRITE}"
     with path.open("wb") as file:
         np.save(file, IMAGES)
     assert refusal(path) == (
