@@ -25,8 +25,16 @@ from landscape_mpi.store import schema
 SEAL = "provenance/seal"
 SUPERBLOCK = (0, 48)  # bytes; says whether the file is open, and has a separate checksum
 SHA256 = "sha256"  # attribute of datasets that never change; missing in older files
-# Exceptions of h5py for a damaged file.
-UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
+# Exceptions of h5py for a damaged file, and of calculations with what it returns then.
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 # Ways out for files that are not surfaces, by their formats.
 WAYS_OUT = {
     "landscape_mpi plane": "the command trajectory or curve plane",
@@ -252,11 +260,31 @@ def checksum_of(flags: str) -> str:
 
 
 def _changed(file: h5py.File, points: np.ndarray, names: list[str], checksum: str) -> np.ndarray:
-    """Return the points whose values of some datasets do not have the stored checksum."""
+    """Return the points whose values of some datasets do not have the stored checksum.
+
+    Raises:
+        DamagedFileError: If a dataset does not hold a number for every point of the grid.
+    """
+    for name in (*names, checksum):
+        _check_array(file, name)
     values = {name: file[name][...].ravel()[points] for name in names}
     axes = {axis.name: read_constant(file[axis.name]) for axis in schema.AXES}
     sums = point_checksums(place_columns(axes, points) | values)
     return points[sums != file[checksum][...].ravel()[points]]
+
+
+def _check_array(file: h5py.File, name: str) -> None:
+    """Check that a dataset is an array of numbers on the grid.
+
+    Raises:
+        DamagedFileError: If it is not.
+    """
+    node, flags = file[name], file["done"]
+    is_array = isinstance(node, h5py.Dataset) and node.dtype.kind in "uif"
+    if not is_array or node.shape is None or node.shape != flags.shape:
+        raise DamagedFileError(
+            Path(file.filename), f"{name} is not an array of one number for each point of the grid"
+        )
 
 
 def _check_flags(file: h5py.File, path: Path, done: np.ndarray) -> None:
@@ -276,6 +304,7 @@ def _digest(file: h5py.File, path: Path) -> bytes:
     """Return the SHA-256 of the bytes of a file that no run of any command changes.
 
     Raises:
+        DamagedFileError: If something else stands in the place of a dataset.
         InputError: If another program has arranged the datasets.
     """
     changing = [*_covered(file), "done", "checksum", "provenance/runs", SEAL]
@@ -289,6 +318,8 @@ def _digest(file: h5py.File, path: Path) -> bytes:
     )
     changing += [name for name in later if name in file]
     for name in changing:
+        if not isinstance(file[name], h5py.Dataset):
+            raise DamagedFileError(path, f"{name} is not an array")
         if file[name].id.get_offset() is None:
             raise InputError(
                 f"{path}: {name} is compressed or stored in pieces, so another program has made "

@@ -9,9 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from landscape_mpi.store.checksums import DamagedFileError
 from landscape_mpi.store.reader import Surface, read_surface
 from landscape_mpi.store.runs import are_sound
 from landscape_mpi.store.schema import ADAPTIVE, MAX_RUNS, RUN
+
+
+SHOWN = ("started", "ended", "outcome", "points", "ranks", "devices", "hosts")  # columns of RUN
 
 
 def on_hosts(counted: str) -> str:
@@ -97,7 +101,7 @@ def read_status(path: Path) -> Status:
     surface = read_surface(path)
     with h5py.File(path, "r", locking=False) as file:
         known = {name: file[name][...] for name in ("seconds", "rank") if name in file}
-        runs = file["provenance/runs"][...] if "provenance/runs" in file else np.zeros(0, RUN)
+        runs = _read_runs(file, path)
     taken = runs[runs["started"] != b""]
     nothing = np.zeros(surface.shape)
     return Status(
@@ -107,6 +111,27 @@ def read_status(path: Path) -> Status:
         seconds=known.get("seconds", nothing),
         rank=known.get("rank", nothing.astype(np.int32)),
         n_damaged_runs=int((~are_sound(taken)).sum()),
+    )
+
+
+def _read_runs(file: h5py.File, path: Path) -> np.ndarray:
+    """Return the table of runs; empty in a file that has none.
+
+    Raises:
+        DamagedFileError: If something else stands in its place.
+    """
+    table = file.get("provenance/runs")
+    if table is None:
+        return np.zeros(0, RUN)
+    if not isinstance(table, h5py.Dataset) or table.shape is None or not _has_columns(table):
+        raise DamagedFileError(path, "provenance/runs is not a table of runs")
+    return table[...]
+
+
+def _has_columns(table: h5py.Dataset) -> bool:
+    columns = table.dtype.fields or {}
+    return table.ndim == 1 and all(
+        name in columns and columns[name][0].kind == RUN[name].kind for name in SHOWN
     )
 
 

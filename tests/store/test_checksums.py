@@ -18,6 +18,7 @@ from landscape_mpi.store.hessian import add_eigenvalues
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.store.resume import check_same_surface
 from landscape_mpi.store.schema import HESSIAN
+from landscape_mpi.store.status import read_status
 from landscape_mpi.store.writer import GatheringWriter
 
 VALUES = ("train_loss", "train_error", "seconds", "rank", "checksum", "alpha", "beta")
@@ -224,3 +225,35 @@ def test_a_self_check_counts_once_a_point_is_interpolated(adaptive, tmp_path):
         done = file["done"][...]
         file["done"][...] = np.where(done == 2, 0, done)
     assert problem_of(path, read_surface) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["alpha", "done", "train_loss", "rank", "checksum", "provenance/runs", "provenance/seal"],
+)
+@pytest.mark.parametrize("kind", ["group", "nothing", "number", "texts", "rows", "space"])
+def test_something_else_in_the_place_of_a_dataset(name, kind, whole, tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(whole)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        if kind == "group":
+            file.create_group(name)
+        elif kind == "texts":
+            file.create_dataset(name, (3, 2), h5py.string_dtype())
+        else:
+            shapes = {"number": 1.0, "rows": np.zeros(0), "space": np.ones((3, 2, 2))}
+            file[name] = shapes.get(kind, h5py.Empty("f8"))
+    for read in (read_surface, read_status, lambda path: check_same_surface(path, CONTENT)):
+        words = problem_of(path, read)
+        may_pass = name.startswith("provenance/") and read is read_surface
+        may_pass |= name == "provenance/seal" and read is read_status
+        assert may_pass or str(path) in words, (read, words)
+
+
+def test_a_version_without_end(whole, tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(whole)
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = np.inf
+    assert "It is damaged. Copy it again" in problem_of(path, read_surface)
