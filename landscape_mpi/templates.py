@@ -66,12 +66,17 @@ def write_scripts(folder: Path, *, overwrite: bool) -> tuple[list[Path], list[Pa
     written, kept = [], []
     for source, place in scripts():
         target = folder / place
-        if target.exists() and target.read_bytes() == source.read_bytes():
-            continue
-        if target.exists() and not overwrite:
-            kept.append(target)
-            continue
+        if target.is_dir():
+            raise InputError(
+                f"{target}: is a directory, but a script has this name. Name another folder."
+            )
         try:
+            is_there = target.exists()
+            if is_there and target.read_bytes() == source.read_bytes():
+                continue
+            if is_there and not overwrite:
+                kept.append(target)
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
         except OSError as error:

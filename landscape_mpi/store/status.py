@@ -14,7 +14,6 @@ from landscape_mpi.store.reader import Surface, read_surface
 from landscape_mpi.store.runs import are_sound
 from landscape_mpi.store.schema import ADAPTIVE, MAX_RUNS, RUN
 
-
 SHOWN = ("started", "ended", "outcome", "points", "ranks", "devices", "hosts")  # columns of RUN
 
 

@@ -186,6 +186,14 @@ def test_scripts_where_nothing_can_be_written(elsewhere):
     assert done.stderr.startswith("error: file/launch/bind_rank.sh: cannot be written: ")
 
 
+def test_a_folder_in_the_place_of_a_script(elsewhere):
+    (elsewhere.folder / "taken/launch/gpus.sh").mkdir(parents=True)
+    done = elsewhere(["templates", "taken", "--overwrite"])
+    assert done.returncode == EXIT_BAD_INPUT
+    words = "taken/launch/gpus.sh: is a directory, but a script has this name. Name another folder."
+    assert done.stderr == f"error: {words}\n"
+
+
 def test_pictures_and_meshes_need_neither_torch_nor_mpi(elsewhere, tmp_path):
     shutil.copy(elsewhere.folder / "bowl.h5", tmp_path)
     for words in (
