@@ -54,12 +54,18 @@ def settle_cache() -> Path:
             "or pass --compile off."
         ) from problem
     is_link = stat.S_ISLNK(found.st_mode)
-    others_may_write = found.st_mode & stat.S_IWOTH and not is_link
-    if is_link or found.st_uid != os.geteuid() or others_may_write:
-        whose = "is open to all users" if others_may_write else "does not belong to this user"
+    whose = None
+    if is_link or found.st_uid != os.geteuid():
+        whose = "does not belong to this user"
+    elif found.st_mode & stat.S_IWOTH:
+        whose = "is open to all users"
+    elif found.st_mode & stat.S_IWGRP:  # also set by an access list that lets another user write
+        whose = "is open to its group"
+    if whose is not None:
         raise InputError(
             f"{CACHE}={folder}: {whose}, so other users could make this run load their code. Set "
-            "it to a folder that only you can write to (mkdir -m 700), or pass --compile off."
+            "it to a folder that only you can write to (mkdir -m 700, or chmod 700), or pass "
+            "--compile off."
         )
     return folder
 

@@ -31,7 +31,10 @@ def test_a_folder_of_ones_own_is_taken(temporary, monkeypatch):
     assert (temporary / "deep" / "cache").is_dir()
 
 
-@pytest.mark.parametrize("kind", ["of another user", "open to all", "a link", "a file"])
+KINDS = ["of another user", "open to all", "open to its group", "a link", "a file"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_that_others_could_write_to_is_refused(kind, temporary):
     folder = temporary / f"landscape_mpi_{os.geteuid()}"
     if kind == "a link":
@@ -49,6 +52,9 @@ def test_a_folder_that_others_could_write_to_is_refused(kind, temporary):
     if kind == "open to all":
         folder.chmod(0o777)
         words = "is open to all users, so other users could make this run load their code"
+    if kind == "open to its group":
+        folder.chmod(0o770)
+        words = "is open to its group, so other users could make this run load their code"
     if kind == "a file":
         words = "cannot be made (File exists)"
     with pytest.raises(InputError) as caught:
