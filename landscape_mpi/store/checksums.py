@@ -176,7 +176,7 @@ def check_points(file: h5py.File, path: Path) -> None:
         DamagedFileError: If some have changed.
     """
     done = file["done"][...]  # before the values: a job writes flags last
-    differ = damaged_points(file, path)
+    differ = damaged_points(file)
     if len(differ):
         raise DamagedFileError(
             path,
@@ -206,23 +206,20 @@ def _place(point: int, shape: tuple[int, ...]) -> str:
     return f"[alpha, beta] = [{row}, {column}]"
 
 
-def damaged_points(file: h5py.File, path: Path) -> np.ndarray:
+def damaged_points(file: h5py.File) -> np.ndarray:
     """Return the computed points that have changed, flat indices, int64 [n]. Local.
 
     Args:
         file: Surface file, open.
-        path: Its path, for the message.
-
-    Raises:
-        DamagedFileError: If there are flags that no run writes.
     """
     done = file["done"][...].ravel()  # before the values: a job writes flags last
-    _check_flags(file, path, done)
     points = np.flatnonzero(done)
     changed = _changed(file, points, _covered(file), "checksum")
     # No checksum covers a flag, but each covers the rank: none has computed an interpolated point.
     is_computed = file["rank"][...].ravel()[points] >= 0
-    return np.union1d(changed, points[(done[points] == schema.COMPUTED) != is_computed])
+    contradicts = (done[points] == schema.COMPUTED) != is_computed
+    is_unknown = ~np.isin(done[points], _known_flags(file))
+    return np.union1d(changed, points[contradicts | is_unknown])
 
 
 def is_check_damaged(file: h5py.File) -> bool:
@@ -251,7 +248,9 @@ def damaged_eigenvalues(file: h5py.File) -> np.ndarray:
     done = file[schema.HESSIAN_DONE][...].ravel()  # before the values: a job writes flags last
     names = [*schema.HESSIAN, *schema.HESSIAN_BOOKKEEPING]
     names = [name for name in names if name not in {schema.HESSIAN_DONE, checksum}]
-    return _changed(file, np.flatnonzero(done), names, checksum)
+    points = np.flatnonzero(done)
+    changed = _changed(file, points, names, checksum)
+    return np.union1d(changed, points[done[points] != schema.COMPUTED])
 
 
 def checksum_of(flags: str) -> str:
@@ -287,11 +286,10 @@ def _check_array(file: h5py.File, name: str) -> None:
         )
 
 
-def _check_flags(file: h5py.File, path: Path, done: np.ndarray) -> None:
+def _known_flags(file: h5py.File) -> tuple[int, ...]:
+    """Return the flags that runs write for points of a file."""
     is_adaptive = schema.CHECK_ERROR in file
-    if done.max(initial=0) > (schema.INTERPOLATED if is_adaptive else schema.COMPUTED):
-        known = "0, 1 and 2" if is_adaptive else "0 and 1"
-        raise DamagedFileError(path, f"its flags are other than {known}")
+    return (schema.COMPUTED, schema.INTERPOLATED) if is_adaptive else (schema.COMPUTED,)
 
 
 def _covered(file: h5py.File) -> list[str]:

@@ -43,7 +43,7 @@ def repair_points(path: Path) -> Repair:
         InputError: If it is not a surface file.
     """
     with open_sealed(path) as file:
-        points = damaged_points(file, path)
+        points = damaged_points(file)
         done = file["done"][...]
         found = Repair(
             np.stack(np.unravel_index(points, done.shape), axis=1), is_check_damaged(file)

@@ -105,8 +105,8 @@ def test_any_bit_of_a_computed_point_or_an_axis(whole, tmp_path):
 def test_a_flag(whole, tmp_path):
     path = tmp_path / "a.h5"
     flags = places_of(whole, path)["done"]
-    path.write_bytes(flipped(whole, flags[1], 2))
-    assert "its flags are other than 0 and 1" in problem_of(path)
+    path.write_bytes(flipped(whole, flags[1], 2))  # neither of the flags that runs write
+    assert "1 of its 4 computed points are not as they were written" in problem_of(path)
     path.write_bytes(flipped(whole, flags[5], 1))  # a point that was never computed
     assert "1 of its 5 computed points are not as they were written" in problem_of(path)
     assert "the first one at [alpha, beta] = [2, 1]" in problem_of(path)
@@ -142,6 +142,8 @@ def test_any_byte_of_computed_eigenvalues(whole, tmp_path):
             assert problem_of(path) == words
     path.write_bytes(flipped(data, flags + 2, 1))  # a point without eigenvalues
     assert "the first ones at [alpha, beta] = [1, 0]" in problem_of(path)
+    path.write_bytes(flipped(data, flags + 4, 6))  # a flag that no run writes
+    assert "the first ones at [alpha, beta] = [2, 0]" in problem_of(path)
     path.write_bytes(flipped(data, flags + 4, 1))  # lost: they are computed once more
     assert problem_of(path) is None
 

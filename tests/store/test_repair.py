@@ -80,9 +80,20 @@ def test_damaged_points_alone_are_computed_again(n_ranks, out, sound, folder, on
     assert f"{out}: --repair finds no damage\n" in again.stdout
 
 
-@pytest.mark.parametrize("name", ["alpha", "done"])
-def test_what_lies_outside_the_points_still_refuses(name, out, folder, on_ranks):
-    damage(out, name, 2, 77)
+@pytest.mark.parametrize("flag", [2, 77])
+def test_a_point_with_a_flag_that_no_run_writes_is_computed_again(
+    flag, out, sound, folder, on_ranks
+):
+    damage(out, "done", 4, flag)
+    assert on_ranks(1, surface(out), cwd=folder).returncode == 2
+    done = on_ranks(1, surface(out, "--repair"), cwd=folder, check=True)
+    words = "1 point is not as written, so this run recomputes [alpha, beta] = [1, 1]"
+    assert f"{out}: {words}\n" in done.stdout
+    assert_same(out, sound)
+
+
+def test_what_lies_outside_the_points_still_refuses(out, folder, on_ranks):
+    damage(out, "alpha", 2, 77)
     before = out.read_bytes()
     done = on_ranks(1, surface(out, "--repair"), cwd=folder)
     assert done.returncode == 2
