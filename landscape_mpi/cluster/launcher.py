@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 # Variables with the rank of a process: Open MPI, PMIx (also srun), PMI (MPICH, srun, Cray), PALS
-# (PBS on Cray), Flux and jsrun (LSF). launch/run_rank.sh has the same.
+# (PBS on Cray), Flux, jsrun (LSF) and MVAPICH. launch/run_rank.sh has the same.
 RANKS = (
     "OMPI_COMM_WORLD_RANK",
     "PMIX_RANK",
@@ -14,6 +14,8 @@ RANKS = (
     "PALS_RANKID",
     "FLUX_TASK_RANK",
     "JSM_NAMESPACE_RANK",
+    "MV2_COMM_WORLD_RANK",
+    "MVP_COMM_WORLD_RANK",
 )
 SRUN_TASKS = "SLURM_STEP_NUM_TASKS"  # of a step; a batch script and a shell of salloc have none
 # Variables with the number of started processes, and the names of their launchers.
@@ -33,7 +35,7 @@ WAYS_OUT = {
     "FLUX_JOB_SIZE": "Pass flux run the option -o pmi= that this library needs (Open MPI 5 needs "
     "pmix, MPICH needs simple).",
 }
-PLACES = (*RANKS, "MV2_COMM_WORLD_RANK", "MVP_COMM_WORLD_RANK", "SLURM_PROCID")
+PLACES = (*RANKS, "SLURM_PROCID")
 
 
 def started_by_launcher() -> bool:

@@ -11,7 +11,7 @@ from limits import LIMIT_S
 from landscape_mpi.cluster import launcher
 
 # Launchers set variables that begin so: SLURM 22.05, Open MPI 4.1, MPICH 5.0 and others.
-OF_LAUNCHERS = ("SLURM_", "OMPI_", "PMIX_", "PMI_", "MV2_", "MVP_", "PALS_", "FLUX_")
+OF_LAUNCHERS = ("SLURM_", "OMPI_", "PMIX_", "PMI_", "MV2_", "MVP_", "PALS_", "FLUX_", "JSM_")
 TASK = {
     "SLURM_STEP_ID": "0",
     "SLURM_STEP_NUM_TASKS": "4",
@@ -88,17 +88,18 @@ def test_a_task_of_srun_itself(told, expected):
     assert ("mpirun" in launcher.way_to_more_cores(told)) != expected
 
 
-def test_a_launcher_is_known_by_what_it_tells_its_ranks(monkeypatch):
-    for name in [name for name in os.environ if name.startswith(OF_LAUNCHERS)]:
-        monkeypatch.delenv(name)
+@pytest.mark.parametrize("name", [name for name in launcher.PLACES if name != "SLURM_PROCID"])
+def test_a_launcher_is_known_by_what_it_tells_its_ranks(name, monkeypatch):
+    for set_here in [each for each in os.environ if each.startswith(OF_LAUNCHERS)]:
+        monkeypatch.delenv(set_here)
     assert not launcher.started_by_launcher()
     monkeypatch.setenv("SLURM_PROCID", "0")  # a batch script
     assert not launcher.started_by_launcher()
-    monkeypatch.setenv("PMI_RANK", "0")
+    monkeypatch.setenv(name, "0")
     assert launcher.started_by_launcher()
-    monkeypatch.delenv("PMI_RANK")
-    for name, value in TASK.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(name)
+    for variable, value in TASK.items():
+        monkeypatch.setenv(variable, value)
     assert launcher.started_by_launcher()
 
 
@@ -136,7 +137,6 @@ def test_tasks_of_the_wrong_pmi_all_refuse_and_one_says_why(words, tmp_path):
 @pytest.mark.parametrize("name", launcher.PLACES)
 def test_scripts_know_the_rank_by_the_same_variables(name, tmp_path):
     own = {key: text for key, text in os.environ.items() if not key.startswith(OF_LAUNCHERS)}
-    own = {key: text for key, text in own.items() if not key.startswith("JSM_")}
     kept = []
     for rank in ("0", "1"):
         kept.append(tmp_path / rank)
