@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from landscape_mpi.errors import InputError, nearest_name
+from landscape_mpi.node_memory import check_fits
 from landscape_mpi.output import whole_file
 from landscape_mpi.tensor_names import N_LISTED, is_extra, listed, plain_names
 from landscape_mpi.zoo.weight_choice import Choice, choose_weights, record_of
@@ -57,6 +58,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False, key: str | None = 
     loaded = load_files(found, trust=trust)
     choice = choose_weights(path, loaded, key)
     state, extra = _parted(choice)
+    check_fits(str(path), sum(_repeated_bytes(tensor) for tensor in state.values()))
     refuse_non_finite(path, state)
     floats = {str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()}
     return Checkpoint(
@@ -104,6 +106,16 @@ def map_checkpoint(
     notes = loaded if isinstance(loaded, Mapping) else {}
     said = (*_folder_notes(found), *choice.notes)
     return _parted(choice)[0], {**notes, **record_beside(found)}, said
+
+
+def _repeated_bytes(tensor: torch.Tensor) -> int:
+    """Return the size of the numbers that a tensor claims beyond those in the file.
+
+    A tensor with a stride of 0 repeats its numbers, so it can claim any size in a small file.
+    """
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        return 0
+    return max(0, tensor.numel() * tensor.element_size() - tensor.untyped_storage().nbytes())
 
 
 def _folder_notes(found: WeightFiles) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ IN_FOLDER = (
     *("adapter_model.safetensors", "adapter_model.bin"),
 )
 TRAINER_STATE = "trainer_state.json"  # record of Hugging Face's Trainer
+LONGEST_NAME = 255  # characters of a file name
 SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".tar", ".bin", ".safetensors")
 
 
@@ -70,7 +71,7 @@ def find_weights(path: Path) -> WeightFiles:
         InputError: If there are none, if one is empty, or if one is a single shard of several.
         MissingInputError: If there is no such file, or an index names a missing one.
     """
-    main, others = (_in_folder(path)) if path.is_dir() else (path, ())
+    main, others = (_in_folder(path)) if _is_folder(path) else (path, ())
     if main.is_dir():
         return WeightFiles(path, main, (), others)
     _check_file(main)
@@ -111,6 +112,15 @@ def record_beside(found: WeightFiles) -> dict[str, Any]:
         return {}
     record = _read_json(place)
     return record if isinstance(record, dict) else {}
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as problem:  # a name that is too long
+        raise InputError(
+            f"{str(path)[:LONGEST_NAME]}: cannot be read ({problem.strerror}). Name a checkpoint."
+        ) from problem
 
 
 def _in_folder(path: Path) -> tuple[Path, tuple[str, ...]]:
@@ -167,10 +177,10 @@ def _shards_of(index: Path) -> tuple[Path, ...]:
     """
     names = sorted(set(_weight_map(index).values()))
     for name in names:
-        if Path(name).name != name:
+        if Path(name).name != name or len(name) > LONGEST_NAME:
             raise InputError(
-                f"{index}: names {name!r}, which is not a file beside it. Copy the whole folder "
-                "again."
+                f"{index}: names {name[:LONGEST_NAME]!r}, which is not a file beside it. Copy the "
+                "whole folder again."
             )
         _check_file(index.parent / name)
     return tuple(index.parent / name for name in names)
@@ -195,7 +205,7 @@ def _weight_map(index: Path) -> dict[str, str]:
 def _read_json(path: Path) -> object:
     try:
         content: object = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, RecursionError, ValueError) as problem:
         raise InputError(
             f"{path}: cannot be read as JSON ({problem}). Copy the whole folder again."
         ) from problem

@@ -182,6 +182,14 @@ def test_truncated_safetensors(network, tmp_path, size):
     assert refusal(file).startswith("is not a safetensors file, or is truncated: Error while")
 
 
+def test_a_tensor_that_claims_more_than_the_file_holds(path):
+    saved(path, {"w": torch.ones(1).expand(10**6, 10**7)})
+    assert path.stat().st_size < 10_000
+    assert refusal(path).startswith("claims to hold 36.4 TiB, but this node has only ")
+    saved(path, {"w": torch.ones(1).expand(10, 100)})
+    assert read_checkpoint(path).state["w"].sum() == 1000
+
+
 def test_other_files_are_no_checkpoints(path):
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
     expected = "is not a checkpoint of torch.save or safetensors, or is damaged; it begins with "

@@ -57,6 +57,25 @@ def write_shards(folder, suffix):
     return index
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[" * 100_000, "cannot be read as JSON (maximum recursion depth exceeded"),
+        (json.dumps({"weight_map": {"w": "x" * 5000}}), "names 'xxx"),
+    ],
+)
+def test_an_index_that_no_program_writes(content, words, tmp_path):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(content)
+    said = refusal(index)
+    assert said.startswith(f"{index}: {words}")
+    assert len(said) < len(str(index)) + 400
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    assert "cannot be read (File name too long). Name a che" in refusal(tmp_path / ("x" * 5000))
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
 def test_shards_are_put_together(suffix, tmp_path):
     index = write_shards(tmp_path, suffix)
