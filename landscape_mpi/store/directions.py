@@ -51,7 +51,9 @@ def read_directions(
                 names = [name for name in file.get("directions", ()) if name.isdecimal()]
                 found |= {name: _read(file, (f"directions/{name}", "")) for name in names}
             present = sorted(file)
-    except OSError as problem:
+    except InputError:
+        raise
+    except UNREADABLE as problem:
         raise InputError(
             f"{option}: {path}: cannot be read as HDF5 ({problem}). Pass a file with directions, "
             "or leave out the option for random ones."

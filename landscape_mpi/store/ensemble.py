@@ -12,7 +12,7 @@ import numpy as np
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.invocation import typed
 from landscape_mpi.output import whole_file
-from landscape_mpi.store.checksums import read_constant, sign
+from landscape_mpi.store.checksums import UNREADABLE, read_constant, sign
 from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import LIBVER, Attributes
 from landscape_mpi.store.dimensions import name_rows, number_rows
@@ -183,7 +183,9 @@ def read_ensemble(path: Path) -> EnsembleContent:
                 if name in file
             }
             return EnsembleContent(tables, known)
-    except (OSError, KeyError) as problem:
+    except InputError:
+        raise
+    except UNREADABLE as problem:
         raise InputError(
             f"--ensemble: {file_path}: is not an ensemble file, or is damaged: {problem}. Name "
             "the folder of landscape_mpi.ensemble --run."

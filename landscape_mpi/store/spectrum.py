@@ -15,7 +15,7 @@ import numpy as np
 
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
-from landscape_mpi.store.checksums import DamagedFileError, read_constant, sign
+from landscape_mpi.store.checksums import UNREADABLE, DamagedFileError, read_constant, sign
 from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import LIBVER, Attributes
 from landscape_mpi.store.dimensions import name_rows
@@ -119,7 +119,9 @@ def read_spectrum(path: Path) -> Spectrum:
                 )
             values = {name: read_constant(file[name]) for name in DATASETS}
             return Spectrum(**values, attributes=dict(file.attrs))
-    except (OSError, KeyError) as problem:
+    except InputError:
+        raise
+    except UNREADABLE as problem:
         raise InputError(
             f"{path}: is not a spectrum file, or is damaged: {problem}. Name the file that "
             "landscape_mpi.hessian --spectrum wrote."

@@ -11,7 +11,7 @@ import numpy as np
 from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.invocation import typed
 from landscape_mpi.output import whole_file
-from landscape_mpi.store.checksums import read_constant, sign
+from landscape_mpi.store.checksums import UNREADABLE, read_constant, sign
 from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import LIBVER, Attributes
 from landscape_mpi.store.dimensions import name_rows, number_rows
@@ -119,7 +119,9 @@ def read_weights(path: Path) -> WeightsFile:
         with h5py.File(file_path, "r", locking=False) as file:
             check_contents(file, file_path)
             return _read(file_path, file)
-    except (OSError, KeyError) as problem:
+    except InputError:
+        raise
+    except UNREADABLE as problem:
         raise InputError(
             f"--weights: {file_path}: is not a weights file of a training run, or is damaged: "
             f"{problem}. Name the folder of landscape_mpi.train --run."

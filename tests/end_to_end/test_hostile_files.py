@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from limits import LIMIT_S
 from PIL import Image
+from refusals import refused
 from surface_files import plane, write_surface
 
 from landscape_mpi import node_memory
 from landscape_mpi.errors import InputError
-from landscape_mpi.store import reader
+from landscape_mpi.store import directions, ensemble, reader, spectrum, weights
 from landscape_mpi.zoo import image_folder, npz
 
 MORE_BYTES = 1 << 29  # than the imports need
@@ -93,6 +94,37 @@ def test_a_file_that_was_never_written(kind, tmp_path):
 @pytest.mark.parametrize("kind", ["weights", "directions"])
 def test_other_files_that_were_never_written(kind, tmp_path):
     assert "most of it was never written" in limited_refusal(kind, hollow(tmp_path / "hollow.h5"))
+
+
+OTHER_KINDS = {
+    "spectrum": ("landscape_mpi spectrum", spectrum.DATASETS),
+    "weights": ("landscape_mpi weights", (*weights.DATASETS, weights.NAMES)),
+    "ensemble": ("landscape_mpi ensemble", ensemble.TABLES),
+    "directions": ("landscape_mpi surface", ("directions",)),
+}
+
+
+@pytest.mark.parametrize("content", ["nothing", "group", "number", "marks"])
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_other_files_with_something_else_in_the_place_of_data(kind, content, tmp_path):
+    path = tmp_path / "other.h5"
+    mark, names = OTHER_KINDS[kind]
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = [mark, mark] if content == "marks" else mark
+        for name in (f"{name}/alpha/w" for name in names) if kind == "directions" else names:
+            if content == "group":
+                file.create_group(f"{name}/inner/w")
+            else:
+                file[name] = h5py.Empty("f8") if content == "nothing" else 1.0
+            if isinstance(file[name], h5py.Dataset):
+                file[name].attrs["sha256"] = "ab" * 32
+    read = {
+        "spectrum": spectrum.read_spectrum,
+        "weights": weights.read_weights,
+        "ensemble": ensemble.read_ensemble,
+        "directions": directions.read_directions,
+    }[kind]
+    assert str(path) in refused(read, path)
 
 
 @pytest.mark.parametrize("link", ["external", "soft", "virtual", "raw"])
