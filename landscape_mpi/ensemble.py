@@ -5,7 +5,7 @@ r"""Make a fast geometric ensemble: many good networks along one short training.
         --single RUN/epoch_0200.pt --independent A.pt B.pt C.pt --run fge
     python -m landscape_mpi.plot --ensemble fge
 
-The first command continues a training from a checkpoint. The learning rate falls and rises in
+The first command continues a training run from a checkpoint. The learning rate falls and rises in
 cycles, and the command saves the weights at each minimum of the learning rate. These networks are
 the members. At the end, the command averages their predictions, and compares the result with one
 network, with the average of the members' weights, and with independently trained networks. The same

@@ -530,7 +530,7 @@ def add_device_option(
 
 
 def add_training_place(group: argparse._ActionsContainer) -> None:
-    """Add --seed, --device and --threads of a training to a group of a parser."""
+    """Add --seed, --device and --threads of a training run to a group of a parser."""
     group.add_argument(
         "--seed",
         type=seed_number,
@@ -548,7 +548,7 @@ def add_training_place(group: argparse._ActionsContainer) -> None:
 
 
 def add_augmentation(group: argparse._ActionsContainer) -> None:
-    """Add --augment and --precision of a training to a group of a parser."""
+    """Add --augment and --precision of a training run to a group of a parser."""
     group.add_argument(
         "--augment",
         choices=["auto", "none", "crop-flip"],
@@ -568,7 +568,7 @@ def add_augmentation(group: argparse._ActionsContainer) -> None:
 def add_epochs_option(
     group: argparse._ActionsContainer, *, default: int, what: str = "epochs to train"
 ) -> None:
-    """Add --epochs of a training to a group of a parser.
+    """Add --epochs of a training run to a group of a parser.
 
     Args:
         group: Parser or group for it.
@@ -585,7 +585,7 @@ def add_epochs_option(
 
 
 def add_batch_size(group: argparse._ActionsContainer) -> None:
-    """Add --batch-size of a training to a group of a parser."""
+    """Add --batch-size of a training run to a group of a parser."""
     group.add_argument(
         "--batch-size",
         type=whole_from_1,
@@ -595,7 +595,7 @@ def add_batch_size(group: argparse._ActionsContainer) -> None:
 
 
 def add_batches_per_step(group: argparse._ActionsContainer) -> None:
-    """Add --batches-per-step of a training to a group of a parser."""
+    """Add --batches-per-step of a training run to a group of a parser."""
     group.add_argument(
         "--batches-per-step",
         type=whole_from_1,

@@ -1,4 +1,4 @@
-"""Lend a problem's batches one by one to a training, which may change them."""
+"""Lend a problem's batches one by one to a training run, which may change them."""
 
 from __future__ import annotations
 

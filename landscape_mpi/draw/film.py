@@ -26,9 +26,9 @@ def add_film_options(group: argparse._ActionsContainer) -> None:
         type=file_path,
         metavar="FILE",
         help="write a film instead, .mp4 (needs the extra [animation]) or .gif; one file gives a "
-        "turning surface; several files, e.g. epochs of a training, are shown one after another, "
-        "in the order of the numbers at the end of their names, with the same scale and box "
-        "(default kind: surface)",
+        "turning surface; several files, e.g. epochs of a training run, are shown one after "
+        "another, in the order of the numbers at the end of their names, with the same scale and "
+        "box (default kind: surface)",
     )
     group.add_argument(
         "--seconds",

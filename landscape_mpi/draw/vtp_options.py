@@ -129,8 +129,8 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         type=file_path,
         metavar="FILE.pvd",
         help="write several meshes, and this file, which lets ParaView step through them: one mesh "
-        "for each surface, e.g. epochs of a training, or for each line of a file with --repeats; "
-        "the time step of a mesh is the number at the end of its name, or its position",
+        "for each surface, e.g. epochs of a training run, or for each line of a file with "
+        "--repeats; the time step of a mesh is the number at the end of its name, or its position",
     )
     group.add_argument(
         "--paraview",

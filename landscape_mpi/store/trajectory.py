@@ -27,7 +27,7 @@ DROP = 0.5  # a learning rate that falls to this share or less has dropped; othe
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The checkpoints of one training, in their order, and their places in a plane."""
+    """The checkpoints of one training run, in their order, and their places in a plane."""
 
     name: str
     columns: Mapping[str, np.ndarray]  # float64 [n], the keys of COLUMNS

@@ -70,7 +70,7 @@ def build_paths(
 
 
 def _parts_of_trajectory(number: int, run: Trajectory) -> list[_Part]:
-    """Return the line of a training, and its checkpoints."""
+    """Return the line of a training run, and its checkpoints."""
     names = ("epoch", "lr", "residual")
     table = np.column_stack([points_of(run), *(run[name] for name in names)])
     parts = []

@@ -44,7 +44,7 @@ def flat(points: np.ndarray) -> tuple[np.ndarray, ...]:
 def draw_paths(
     axes: Any, surface: Surface, *, starred: bool, to_axes: ToAxes = flat
 ) -> list[Artist]:
-    """Draw the path of every training: a line, a dot per checkpoint, red where the rate dropped.
+    """Draw the path of every training run: a line, and a dot per checkpoint, red at rate drops.
 
     A curve gets its bends, and the straight line between its ends.
 

@@ -35,7 +35,7 @@ def onto_surface(surface: Surface, heights: np.ndarray) -> Callable[[np.ndarray]
 
 
 def points_of(run: Trajectory | PlaneCurve) -> np.ndarray:
-    """Return the checkpoints of a training, or the places of a curve, float64 [n, 2]."""
+    """Return the checkpoints of a training run, or the places of a curve, float64 [n, 2]."""
     return np.stack([run["alpha"], run["beta"]], axis=1)
 
 

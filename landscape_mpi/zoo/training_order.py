@@ -1,4 +1,4 @@
-"""Find the order in which the checkpoints of a training were written."""
+"""Find the order in which the checkpoints of a training run were written."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _refuse_other_numbers(run: TrainingRun, places: Places, words: str) -> None:
         raise InputError(
             f"{run.name}: the names of its checkpoints hold several numbers ({names}), and the "
             "order depends on which one counts. Name the files one by one, in the order of "
-            "training, or give each training its own folder."
+            "training, or give each training run its own folder."
         )
 
 
@@ -220,8 +220,8 @@ def _refuse_two_series(
     if len(pairs) > 1 and 2 * len(pairs) >= len(files) - len(pairs):
         raise InputError(
             f"{run.name}: at {len(pairs)} places in the training there are two checkpoints with "
-            f"different weights, e.g. {pairs[0][0]} and {pairs[0][1]}. Give each training its own "
-            "folder, or name the files of one training one by one."
+            f"different weights, e.g. {pairs[0][0]} and {pairs[0][1]}. Give each training run "
+            "its own folder, or name the files of one training run one by one."
         )
 
 

@@ -43,7 +43,7 @@ TRAINER_FOLDER = re.compile(r"checkpoint-(\d+)")  # Hugging Face's Trainer; in s
 
 @dataclass(frozen=True)
 class TrainingPlace:
-    """Hold the place in a training where a checkpoint was written; None if unknown."""
+    """Hold the place in a training run where a checkpoint was written; None if unknown."""
 
     recorded_epoch: float | None
     recorded_step: float | None

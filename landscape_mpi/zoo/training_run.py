@@ -23,7 +23,7 @@ NO_WEIGHTS = re.compile(
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Hold the checkpoints of one training."""
+    """Hold the checkpoints of one training run."""
 
     name: str
     files: tuple[Path, ...]  # folders among the files, each one a checkpoint

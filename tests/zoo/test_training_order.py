@@ -119,8 +119,8 @@ def test_two_trainings_in_one_folder_are_refused():
         ordered({f"{name}_epoch_{n}.pt": {} for n in range(3) for name in "ab"})
     assert str(caught.value) == (
         "run: at 3 places in the training there are two checkpoints with different weights, e.g. "
-        "a_epoch_0.pt and b_epoch_0.pt. Give each training its own folder, or name the files of "
-        "one training one by one."
+        "a_epoch_0.pt and b_epoch_0.pt. Give each training run its own folder, or name the files "
+        "of one training run one by one."
     )
 
 

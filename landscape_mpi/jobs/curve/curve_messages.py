@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CurveLog:
-    """Print rank 0's messages about a training."""
+    """Print rank 0's messages about a training run."""
 
     def say_start(
         self,

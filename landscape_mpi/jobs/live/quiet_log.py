@@ -1,4 +1,4 @@
-"""Show only a progress bar of a training, for notebooks."""
+"""Show only a progress bar of a training run, for notebooks."""
 
 from __future__ import annotations
 

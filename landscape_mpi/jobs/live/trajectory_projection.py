@@ -1,4 +1,4 @@
-"""Find the plane of a training in Python."""
+"""Find the plane of a training run in Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CALLER = "project_trajectory"
 
 
 class TrajectoryOptions(TypedDict, total=False):
-    """Options for the plane of a training; all are optional."""
+    """Options for the plane of a training run; all are optional."""
 
     center: str | os.PathLike[str]  # checkpoint at (0, 0) (the last one)
     ignore: Sequence[str]  # weights that stay fixed: bias, bn (none)
@@ -41,7 +41,7 @@ def project_trajectory(
     out: str | os.PathLike[str] | None = None,
     **options: Unpack[TrajectoryOptions],
 ) -> WeightPlane:
-    """Find the plane in which the checkpoints of a training move most, and project them onto it.
+    """Find the plane in which the checkpoints of a training run move most, and project them.
 
     The plane is that of the trajectory command. Its center is the last checkpoint by default; to
     compute a surface in it, give the network these weights. Collective over the MPI ranks if mpirun
@@ -66,7 +66,7 @@ def project_trajectory(
     (5, 5)
 
     Args:
-        checkpoints: Folder of a training, or its checkpoints in the order of training: files,
+        checkpoints: Folder of a training run, or its checkpoints in the order of training: files,
             state dicts or networks.
         out: File to write or replace; None for a temporary file that exists as long as the result.
         options: Further options; docs/reference/python.md has a table of them.

@@ -1,1 +1,1 @@
-"""Run a training on one process or on ranks."""
+"""Run a training run on one process or on ranks."""

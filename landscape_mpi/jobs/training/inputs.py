@@ -128,7 +128,7 @@ TrainingInputs = Inputs | ProblemInputs
 def gather_subject(
     asked: TrainingRequest, processes: Processes, *, from_start: bool = False
 ) -> TrainingInputs:
-    """Read the network and the data of a training. Collective over the processes.
+    """Read the network and the data of a training run. Collective over the processes.
 
     Args:
         asked: Request of the training.

@@ -1,4 +1,4 @@
-"""Gather the inputs of a training on the batches of a problem."""
+"""Gather the inputs of a training run on the batches of a problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the request of a training. Needs no torch."""
+"""Define the request of a training run. Needs no torch."""
 
 from __future__ import annotations
 

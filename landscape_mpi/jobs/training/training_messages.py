@@ -58,7 +58,7 @@ def sizes_and_place(inputs: TrainingInputs, model: str, device: Device, n_ranks:
 
 
 def place_of(device: Device, n_ranks: int) -> str:
-    """Return the device and the processes of a training in words."""
+    """Return the device and the processes of a training run in words."""
     threads = f"CPU, threads: {torch.get_num_threads()}"
     where = threads if device.is_host else device.describe()
     return where + (f"; {n_ranks} ranks" if n_ranks > 1 else "")

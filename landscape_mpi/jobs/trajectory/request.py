@@ -1,4 +1,4 @@
-"""Define the request of a training's plane. Needs no torch."""
+"""Define the request of a training run's plane. Needs no torch."""
 
 from __future__ import annotations
 
