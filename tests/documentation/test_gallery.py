@@ -40,6 +40,15 @@ def test_every_picture_of_the_page_is_there_and_none_besides():
             assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
 
 
+def test_the_script_writes_the_paragraphs_of_the_page():
+    """Words that are on the page alone would be lost when it is written again."""
+    script = (ROOT / "examples/gallery_pictures.sh").read_text().replace("\\`", "`")
+    paragraphs = [part.strip() for part in re.sub(r"```.*?```", "", PAGE, flags=re.S).split("\n\n")]
+    written = [part for part in paragraphs if part and not part.startswith("![")]
+    assert len(written) > 5
+    assert [part for part in written if part not in script] == []
+
+
 @pytest.mark.parametrize("command", re.findall(r"```\n(python .*)\n```", PAGE))
 def test_a_command_of_the_page_is_one(command):
     parse(shlex.split(command))
