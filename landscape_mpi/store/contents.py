@@ -48,7 +48,8 @@ def _datasets(file: h5py.File, path: Path) -> Iterator[tuple[str, h5py.Dataset]]
     """Yield each dataset and its name; groups that contain each other are visited once.
 
     Raises:
-        InputError: If there is a link to another file, or to a name that may be one.
+        InputError: If there is a link to another file, or to a name that may be one, or a name
+            that cannot be printed.
     """
     groups, seen = [("", file["/"])], set()
     while groups:
@@ -59,6 +60,11 @@ def _datasets(file: h5py.File, path: Path) -> Iterator[tuple[str, h5py.Dataset]]
         seen.add(address)
         for name in group:
             full = f"{place}/{name}"
+            if not full.isprintable():  # e.g. codes for a terminal
+                raise InputError(
+                    f"{path}: {full!r} is not a name that a program gives to its data, so the "
+                    "file is damaged and not read. Copy it again from the machine of the job."
+                )
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise InputError(_not_its_own(path, full))
             node = group[name]

@@ -66,6 +66,8 @@ REFERENCE = {
     "hessian_min": ("min_eig", 1.0),
     "hessian_max": ("max_eig", -1.0),
 }
+# Attributes with which summaries calculate, by their groups.
+NUMBERS = {"/": (N_CLASSES, "running_statistics"), "directions": ("cosine", "random_cosine")}
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ def _kind_of(file: h5py.File, path: Path) -> Callable[[h5py.File, Path], Surface
 
 def _read_ours(file: h5py.File, path: Path) -> Surface:
     _check_version(file, path)
+    _check_attributes(file, path)
     if int(file.attrs.get("format_version", FORMAT_VERSION)) > 1:
         check_points(file, path)
     alpha, beta = (_axis(file, field.name, path) for field in AXES)
@@ -341,6 +344,24 @@ def _check_version(file: h5py.File, path: Path) -> None:
         )
 
 
+def _check_attributes(file: h5py.File, path: Path) -> None:
+    """Check that attributes are numbers where a summary calculates with them.
+
+    Raises:
+        InputError: If one is not, or a count is not finite.
+    """
+    for group, names in NUMBERS.items():
+        found = _attributes(file, group)
+        for name in [name for name in names if name in found]:
+            value = found[name]
+            is_number = isinstance(value, int | float)
+            if not is_number or (group == "/" and not np.isfinite(value)):
+                raise InputError(
+                    f"{path}: its attribute {name} is {value!r}, but must be a number. The file is "
+                    "damaged. Copy it again from the machine of the job."
+                )
+
+
 def _axis(file: h5py.File, name: str, path: Path) -> np.ndarray:
     if name not in file:
         raise InputError(
@@ -432,11 +453,13 @@ def _excerpt(axis: np.ndarray) -> str:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    text.encode()  # h5py hides bytes that are not UTF-8 in a text, and VTK aborts on them
+    return text
 
 
 def _plain(value: Any) -> Any:
     """Return an attribute as Python and NumPy types, text as str."""
-    if isinstance(value, bytes):
-        return value.decode()
+    if isinstance(value, bytes | str):
+        return _text(value)
     return value.item() if isinstance(value, np.generic) else value

@@ -259,3 +259,34 @@ def test_a_version_without_end(whole, tmp_path):
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = np.inf
     assert "It is damaged. Copy it again" in problem_of(path, read_surface)
+
+
+@pytest.mark.parametrize("value", [h5py.Empty("f8"), "abc", np.arange(5), np.nan, b"\xff\xfe"])
+@pytest.mark.parametrize("name", ["n_classes", "cosine", "units"])
+def test_something_else_in_the_place_of_an_attribute(name, value, whole, tmp_path):
+    """VTK aborts on a text that is not UTF-8."""
+    path = tmp_path / "a.h5"
+    path.write_bytes(whole)
+    group = {"n_classes": "/", "cosine": "directions", "units": "train_loss"}[name]
+    with h5py.File(path, "r+") as file:
+        file[group].attrs[name] = value
+    words = problem_of(path, read_surface)
+    is_text = isinstance(value, bytes)
+    if name == "units":
+        assert ("utf-8" in (words or "")) == is_text
+    elif name == "cosine" and isinstance(value, float):
+        assert words is None  # a line has none
+    else:
+        assert is_text or f"its attribute {name} is " in words
+        assert "amaged. Copy it again from the machine of the job." in words
+
+
+@pytest.mark.parametrize("name", [b"train_\xff", b"\x1b[2J"])
+def test_a_name_that_cannot_be_printed(name, whole, tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(whole)
+    with h5py.File(path, "r+") as file:
+        file[name] = np.ones((3, 2))
+    words = problem_of(path, read_surface)
+    assert ("'utf-8' codec" if b"\xff" in name else "is not a name that a program gives") in words
+    assert words.isprintable()
