@@ -15,6 +15,7 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.node_memory import check_fits, in_words
 
 ALWAYS_READ = 64 << 20  # bytes; more than 1000 x 1000 points of a quantity
+MOST_NAMES = 50_000  # of groups and datasets; a look at so many takes seconds
 MOST_COMPRESSED = 1100  # gzip's largest ratio is 1032
 
 
@@ -48,16 +49,23 @@ def _datasets(file: h5py.File, path: Path) -> Iterator[tuple[str, h5py.Dataset]]
     """Yield each dataset and its name; groups that contain each other are visited once.
 
     Raises:
-        InputError: If there is a link to another file, or to a name that may be one, or a name
-            that cannot be printed.
+        InputError: If there is a link to another file, or to a name that may be one, a name that
+            cannot be printed, or more names than any file of ours has.
     """
-    groups, seen = [("", file["/"])], set()
+    groups, seen, n_names = [("", file["/"])], set(), 0
     while groups:
         place, group = groups.pop()
         address = h5py.h5o.get_info(group.id).addr
         if address in seen:
             continue
         seen.add(address)
+        n_names += len(group)
+        if n_names > MOST_NAMES:
+            raise InputError(
+                f"{path}: has more than {MOST_NAMES:,} names of groups and datasets. No file of "
+                "landscape_mpi has so many. It is damaged or of another kind, so it is not read. "
+                "Name the file that landscape_mpi.surface --out wrote."
+            )
         for name in group:
             full = f"{place}/{name}"
             if not full.isprintable():  # e.g. codes for a terminal

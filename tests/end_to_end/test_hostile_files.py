@@ -160,6 +160,18 @@ def test_groups_that_hold_each_other_end(tmp_path):
     assert done.stdout == ""
 
 
+def test_more_names_than_any_surface_has(tmp_path):
+    """Each takes 30 bytes in the file, and time to look at."""
+    path = tmp_path / "names.h5"
+    with h5py.File(path, "w") as file:
+        groups = [file.create_group(f"{number}") for number in range(240)]
+        for group in groups:
+            for number, other in enumerate(groups):
+                group[f"{number}"] = other
+    words = limited_refusal("status", path)
+    assert words.startswith(f"{path}: has more than 50,000 names of groups and datasets. No file ")
+
+
 def test_a_compressed_surface_is_read(tmp_path):
     """As h5repack makes it: a constant takes a thousandth of its size."""
     path = tmp_path / "packed.h5"
