@@ -39,6 +39,8 @@ def check_output(path: Path, *, inputs: Iterable[Path] = ()) -> None:
         ) from problem
     if is_directory:
         raise InputError(f"--out: {path} is a directory. Pass the name of a file in it.")
+    if not is_folder and folder.exists():
+        raise InputError(f"--out: {path}: {folder} is no directory. Pass another --out.")
     if not is_folder:
         raise MissingInputError(
             f"--out: {path}: there is no directory {folder}. Make it (mkdir -p {folder}), or pass "
@@ -147,5 +149,6 @@ class OutputLock:
 
     def release(self) -> None:
         """Release the lock."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that has become read-only; all is written by now
+            self._path.unlink()
         self._file.close()

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "runs").write_text("")
-    with pytest.raises(MissingInputError, match="there is no directory .*/runs"):
+    with pytest.raises(InputError, match="runs is no directory. Pass another --out"):
         check_output(tmp_path / "runs" / "a.h5")
 
 
@@ -138,6 +139,18 @@ def test_a_full_disk_does_not_hinder_the_lock(tmp_path):
     with pytest.raises(InputError, match="another run is writing it .unknown"):
         OutputLock(tmp_path / "a.h5")
     lock.release()
+
+
+def test_a_folder_that_has_become_read_only_does_not_hinder_the_end(tmp_path, monkeypatch):
+    def refuse(*arguments, **more):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    lock = OutputLock(tmp_path / "a.h5")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    lock.release()
+    monkeypatch.undo()
+    OutputLock(tmp_path / "a.h5").release()  # the lock is free
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
