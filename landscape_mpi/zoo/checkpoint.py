@@ -58,7 +58,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False, key: str | None = 
     loaded = load_files(found, trust=trust)
     choice = choose_weights(path, loaded, key)
     state, extra = _parted(choice)
-    check_fits(str(path), sum(_repeated_bytes(tensor) for tensor in state.values()))
+    _check_repeated(path, state)
     refuse_non_finite(path, state)
     floats = {str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()}
     return Checkpoint(
@@ -105,17 +105,22 @@ def map_checkpoint(
         )
     notes = loaded if isinstance(loaded, Mapping) else {}
     said = (*_folder_notes(found), *choice.notes)
-    return _parted(choice)[0], {**notes, **record_beside(found)}, said
+    state, _ = _parted(choice)
+    _check_repeated(path, state)
+    return state, {**notes, **record_beside(found)}, said
 
 
-def _repeated_bytes(tensor: torch.Tensor) -> int:
-    """Return the size of the numbers that a tensor claims beyond those in the file.
+def _check_repeated(path: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Check that memory holds the numbers that tensors claim beyond those in the file.
 
     A tensor with a stride of 0 repeats its numbers, so it can claim any size in a small file.
+
+    Raises:
+        InputError: If it does not.
     """
-    if tensor.layout is not torch.strided or tensor.is_meta:
-        return 0
-    return max(0, tensor.numel() * tensor.element_size() - tensor.untyped_storage().nbytes())
+    dense = [t for t in state.values() if t.layout is torch.strided and not t.is_meta]
+    stored = ((t.numel() * t.element_size(), t.untyped_storage().nbytes()) for t in dense)
+    check_fits(str(path), sum(max(0, claimed - held) for claimed, held in stored))
 
 
 def _folder_notes(found: WeightFiles) -> tuple[str, ...]:

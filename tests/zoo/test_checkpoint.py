@@ -18,6 +18,7 @@ from landscape_mpi.zoo.checkpoint import (
     classifier_size,
     fitted,
     load_state,
+    map_checkpoint,
     read_checkpoint,
     write_checkpoint,
 )
@@ -185,7 +186,9 @@ def test_truncated_safetensors(network, tmp_path, size):
 def test_a_tensor_that_claims_more_than_the_file_holds(path):
     saved(path, {"w": torch.ones(1).expand(10**6, 10**7)})
     assert path.stat().st_size < 10_000
-    assert refusal(path).startswith("claims to hold 36.4 TiB, but this node has only ")
+    words = "claims to hold 36.4 TiB, but this node has only "
+    assert refusal(path).startswith(words)
+    assert refused(map_checkpoint, path).startswith(f"{path}: {words}")
     saved(path, {"w": torch.ones(1).expand(10, 100)})
     assert read_checkpoint(path).state["w"].sum() == 1000
 
