@@ -24,11 +24,13 @@ SIZES = {
     "PMI_SIZE": "the launcher (PMI_SIZE)",
     "MV2_COMM_WORLD_SIZE": "MVAPICH's mpirun",
     "MVP_COMM_WORLD_SIZE": "MVAPICH's mpirun",
-    "PALS_LOCAL_SIZE": "PALS",  # number on this node: only PMI_SIZE may hold the number of all
+    "PALS_LOCAL_SIZE": "PALS",
     "FLUX_JOB_SIZE": "Flux",
     "JSM_NAMESPACE_SIZE": "jsrun",
     SRUN_TASKS: "srun",
 }
+# PALS tells the number on this node and the rank: only PMI_SIZE may hold the number of all.
+AT_LEAST = "PALS_LOCAL_SIZE"
 WAYS_OUT = {
     SRUN_TASKS: "Pass srun the --mpi option that this library needs (srun --mpi=list lists the "
     "choices; Open MPI needs pmix, MPICH needs pmi2), or start mpirun inside the job.",
@@ -81,7 +83,11 @@ def sizes_told(environment: Mapping[str, str]) -> dict[str, int]:
     is_shell = "SLURM_PTY_PORT" in environment
     if is_shell or environment.get("SLURM_NTASKS") != told.get(SRUN_TASKS):
         told.pop(SRUN_TASKS, None)
-    return {name: int(number) for name, number in told.items()}
+    sizes = {name: int(number) for name, number in told.items()}
+    rank = environment.get("PALS_RANKID", "")
+    if AT_LEAST in sizes and rank.isdecimal():
+        sizes[AT_LEAST] = max(sizes[AT_LEAST], int(rank) + 1)
+    return sizes
 
 
 def find_fault(environment: Mapping[str, str], *, n_ranks: int, library: str) -> str | None:
@@ -97,9 +103,10 @@ def find_fault(environment: Mapping[str, str], *, n_ranks: int, library: str) ->
         return None
     name = min(told, key=lambda name: told[name])
     joined = "1 of them" if n_ranks == 1 else f"{n_ranks} of them"
+    started = f"at least {told[name]}" if name == AT_LEAST else told[name]
     way_out = WAYS_OUT.get(name, "Start the command with the mpiexec of that library.")
     return (
-        f"MPI: {SIZES[name]} started {told[name]} processes, but MPI ({library}) joined only "
+        f"MPI: {SIZES[name]} started {started} processes, but MPI ({library}) joined only "
         f"{joined} into a run. Each process would be rank 0 of its own run and do all the work "
         f"again, because the launcher and the library do not understand each other. {way_out} If "
         f"you mean separate runs of one process, start each with: env -u {name} python ..."

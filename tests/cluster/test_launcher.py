@@ -39,6 +39,8 @@ OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "2"}
         ({"PMI_SIZE": ""}, 1),
         ({"PALS_RANKID": "0", "PALS_LOCAL_SIZE": "4", "PMI_SIZE": "8"}, 8),  # two nodes of PALS
         ({"PALS_RANKID": "0", "PALS_LOCAL_SIZE": "4"}, 8),
+        ({"PALS_RANKID": "7", "PALS_LOCAL_SIZE": "4"}, 8),
+        ({"PALS_RANKID": "0", "PALS_LOCAL_SIZE": "1"}, 1),
         ({"FLUX_TASK_RANK": "0", "FLUX_JOB_SIZE": "4"}, 4),
     ],
 )
@@ -55,7 +57,12 @@ def test_processes_that_mpi_joins(told, n_ranks):
         ({"PMI_SIZE": "3"}, 1, "MPI: the launcher (PMI_SIZE) started 3 processes"),
         ({"MV2_COMM_WORLD_SIZE": "3"}, 1, "MPI: MVAPICH's mpirun started 3 processes"),
         ({"MVP_COMM_WORLD_SIZE": "3"}, 1, "MPI: MVAPICH's mpirun started 3 processes"),
-        ({"PALS_LOCAL_SIZE": "4"}, 1, "MPI: PALS started 4 processes"),
+        ({"PALS_LOCAL_SIZE": "4"}, 1, "MPI: PALS started at least 4 processes"),
+        (  # one rank on each node
+            {"PALS_LOCAL_SIZE": "1", "PALS_RANKID": "3"},
+            1,
+            "MPI: PALS started at least 4 processes",
+        ),
         ({"FLUX_JOB_SIZE": "4", "FLUX_TASK_RANK": "3"}, 1, "MPI: Flux started 4 processes"),
     ],
 )
