@@ -92,9 +92,9 @@ class PlainHessian:
 
 
 def in_double(batch: Any) -> Any:
-    """Return a batch with its numbers in float64."""
+    """Return a batch with its numbers in float64; sparse matrices become dense."""
     if isinstance(batch, dict):
         return {name: in_double(value) for name, value in batch.items()}
     if isinstance(batch, torch.Tensor):
-        return batch.double() if batch.is_floating_point() else batch
+        return batch.to_dense().double() if batch.is_floating_point() else batch
     return batch.apply(in_double)  # of torch_geometric

@@ -22,7 +22,8 @@ from landscape_mpi.compute.preparation import Build
 from landscape_mpi.compute.problem_network import ProblemNetwork
 from landscape_mpi.errors import InputError
 
-UNMEASURED = ("saved tensor hooks", "invalid python storage")  # errors of torch.func's transforms
+# Errors of torch.func's transforms, and of layouts such as MKL-DNN's.
+UNMEASURED = ("saved tensor hooks", "invalid python storage", "Cannot access storage")
 Multiply = Callable[[Tensors], Tensors]  # multiply vectors, by parameter, with one batch's Hessian
 
 
@@ -141,8 +142,9 @@ class HessianPlane(DerivativePlane):
         sizes: dict[int, int] = {}
 
         def note(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
+            for part in _parts_of(tensor):
+                storage = part.untyped_storage()
+                sizes[storage.data_ptr()] = storage.nbytes()
             return tensor.detach()  # an operation's result would keep it alive for ever
 
         try:
@@ -151,7 +153,7 @@ class HessianPlane(DerivativePlane):
         except (RuntimeError, InputError) as problem:
             if not any(words in str(problem) for words in UNMEASURED):
                 raise
-            return math.inf  # torch.func's transforms in a loss do not support such hooks
+            return math.inf
         return sum(sizes.values())
 
     def _sum_weights(self) -> float:
@@ -276,6 +278,17 @@ class HessianPlane(DerivativePlane):
                 "network's own autograd functions; torch's parametrizations.weight_norm has wrong "
                 "second derivatives."
             )
+
+
+def _parts_of(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return the tensors that have the memory of a tensor: indices and values if it is sparse."""
+    if tensor.layout == torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in {torch.sparse_csr, torch.sparse_bsr}:
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in {torch.sparse_csc, torch.sparse_bsc}:
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return (tensor,)
 
 
 def random_vector(plane: HessianPlane, seed: int) -> torch.Tensor:

@@ -58,7 +58,7 @@ def ends_of(path, place):
         return [file[name][place] for name in VALUES]
 
 
-@pytest.mark.parametrize("name", ["heat_equation", "graphs"])
+@pytest.mark.parametrize("name", ["heat_equation", "graphs", "adjacency"])
 def test_the_values_are_those_of_the_dense_matrix(name, surfaces, on_ranks):
     module, path = imported(f"problems.{name}"), surfaces(name)
     hessian(path, "--tolerance=1e-4", "--stride=2")

@@ -52,6 +52,7 @@ CASES = {
         Case("vae"),
         Case("diffusion"),
         Case("graphs"),
+        Case("adjacency"),
         Case("actor_critic"),
         Case("contrastive"),
         Case("monte_carlo_dropout"),

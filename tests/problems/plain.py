@@ -161,6 +161,17 @@ def graphs(net: nn.Module, loader: Any) -> Values:
 
 
 @torch.no_grad()
+def adjacency(net: Any, batches: Any) -> Values:
+    """Multiply with the dense matrix, node by node."""
+    (batch,) = batches
+    rows = batch["adjacency"].to_dense()
+    hidden = torch.stack([row @ batch["nodes"] @ net.first.weight for row in rows]).tanh()
+    logits = torch.stack([row @ hidden @ net.second.weight for row in rows])
+    known = zip(logits[batch["mask"]], batch["classes"][batch["mask"]], strict=True)
+    return {"loss": mean([functional.cross_entropy(*one) for one in known])}
+
+
+@torch.no_grad()
 def actor_critic(net: Any, tensors: Any) -> Values:
     states, actions, old, advantages, returns = tensors
     hidden = net.body(states)
@@ -216,7 +227,7 @@ LOOPS: dict[str, Callable[[Any, Any], Values]] = {
     loop.__name__: loop
     for loop in (
         *(language_model, text_classifier, translation, lora, image_classifier, segmentation),
-        *(heat_equation, vae, diffusion, graphs, actor_critic, contrastive),
-        *(monte_carlo_dropout, forecast, hooked),
+        *(heat_equation, vae, diffusion, graphs, adjacency, actor_critic),
+        *(contrastive, monte_carlo_dropout, forecast, hooked),
     )
 }
