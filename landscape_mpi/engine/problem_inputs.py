@@ -20,6 +20,7 @@ from landscape_mpi.compute.directions import digest
 from landscape_mpi.compute.evaluation import finished_means
 from landscape_mpi.compute.layer_kinds import LayerKinds, find_kinds, has_unknown, known_kinds
 from landscape_mpi.compute.movable_network import check_movable
+from landscape_mpi.compute.problem_losses import called
 from landscape_mpi.compute.problem_split import type_of
 from landscape_mpi.compute.random_numbers import Generators, batch_seed
 from landscape_mpi.compute.tensors import (
@@ -80,12 +81,22 @@ class ProblemInputs:
         """Return the kinds of the network's parameters, from a trial on a batch if necessary."""
         if not has_unknown(self.network):
             return known_kinds(self.network)
-        return find_kinds(self._copy().eval(), self._loss_of_first)
+        return find_kinds(self._copy().eval(), self._try_first)
 
     def _copy(self) -> nn.Module:
         network = self.source.another_network()
         fill_network(network, self.state, self.subject.extra, option=self.subject.option)
         return network
+
+    def _try_first(self, network: nn.Module) -> None:
+        """Compute the loss of the first batch with its graph, which a trial of layers needs."""
+        source = next(iter(self.sources.values()))
+        batch = moved(source.read(0), "cpu", type_of(self.problem))
+        try:
+            with Generators().seeded(batch_seed(self.problem.seed, 0)):
+                called(self.problem.functions[0], network, batch, "batch 0")
+        except UserCodeError:  # a loss may run only without gradients
+            self._loss_of_first(network)
 
     def _loss_of_first(self, network: nn.Module) -> torch.Tensor:
         return first_loss(self.problem, next(iter(self.sources.values())), network)

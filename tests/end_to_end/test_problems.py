@@ -65,6 +65,17 @@ def command(case: Case, out: Path) -> list[str]:
     return [*words, *PLANE, *case.options]
 
 
+def test_filters_of_a_layer_of_ones_own_are_its_output_channels(tmp_path):
+    out = tmp_path / "surface.h5"
+    ended = run_alone(command(CASES["adjacency"], out))
+    assert ended.status == 0, ended.words
+    weights = CASES["adjacency"].network().state_dict()
+    for _, direction in read_plane(out):
+        for name, drawn in direction.items():
+            expected = np.linalg.norm(weights[name], axis=0)  # inputs first: a column is a channel
+            np.testing.assert_allclose(np.linalg.norm(drawn, axis=0), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=str)
 def test_a_surface_has_the_values_of_the_loop_on_one_rank_and_on_two(case, tmp_path, on_ranks):
     case.module()  # skips without its library
