@@ -14,6 +14,8 @@ import pytest
 import torch
 from folders import TESTS
 from libraries import imported
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from one_process import run_alone
 
 import landscape_mpi as lm
@@ -213,3 +215,15 @@ def test_a_live_trajectory_lies_where_least_squares_put_it(tmp_path):
     assert first < places[:, 0].min() < places[:, 0].max() < last
     assert n == 11
     assert repr(plane) == "<WeightPlane plane.h5: plane of a trajectory>"
+
+
+def test_a_picture_does_not_name_the_temporary_folder_of_weights():
+    network = torch.nn.Linear(4, 3, bias=False)
+    network.load_state_dict(trajectory()[-1])
+    data = torch.randn(20, 4), torch.arange(20) % 3
+    plane = lm.project_trajectory(trajectory())
+    surface = lm.compute_surface(network, data, directions=plane, progress=False, **plane.grid(3))
+    axes = Figure(layout="constrained").subplots()
+    surface.plot("contour", ax=axes)
+    texts = axes.figure.findobj(Text)
+    assert any(text.get_text().startswith("training: 6 checkpoints") for text in texts)

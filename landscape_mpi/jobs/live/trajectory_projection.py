@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from landscape_mpi.jobs.trajectory.request import TrajectoryRequest
 
 CALLER = "project_trajectory"
+OF_MEMORY = "training"  # name of a trajectory whose weights come from memory
 
 
 class TrajectoryOptions(TypedDict, total=False):
@@ -120,6 +121,7 @@ def _files_of(ranks: Ranks, checkpoints: Any) -> tuple[object, list[Path]]:
     Raises:
         InputError: If there is nothing to project.
     """
+    from landscape_mpi.cluster.communicator import on_root
     from landscape_mpi.jobs.live.live_files import checkpoint_of, temporary_folder
 
     if isinstance(checkpoints, str | os.PathLike):
@@ -131,6 +133,9 @@ def _files_of(ranks: Ranks, checkpoints: Any) -> tuple[object, list[Path]]:
         )
     is_live = any(not isinstance(one, str | os.PathLike) for one in checkpoints)
     kept, place = temporary_folder(ranks, caller=CALLER) if is_live else (None, Path())
+    if is_live:
+        place /= OF_MEMORY
+        on_root(ranks, place.mkdir)
     files = [
         checkpoint_of(ranks, weights, place / f"checkpoint_{number:05d}.pt", caller=CALLER)
         for number, weights in enumerate(checkpoints)
