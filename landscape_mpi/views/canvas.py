@@ -366,9 +366,21 @@ def are_apart(shares: np.ndarray, least: float) -> np.ndarray:
     return keep
 
 
-def thin_out(ticks: np.ndarray, most: int) -> np.ndarray:
-    """Return every k-th of the ticks, with the smallest k that keeps within the limit."""
-    return ticks[:: max(1, -(-len(ticks) // most))]
+def thin_out(ticks: np.ndarray, most: int, *, decades: bool = False) -> np.ndarray:
+    """Return every k-th of the ticks, with the smallest k that keeps within the limit.
+
+    Args:
+        ticks: Rising values.
+        most: The limit.
+        decades: Whether to begin where most powers of ten are kept; then all ticks are positive.
+    """
+    step = max(1, -(-len(ticks) // most))
+    if not decades:
+        return ticks[::step]
+    exponents = np.log10(ticks)
+    is_power = np.isclose(exponents, np.round(exponents), rtol=0, atol=1e-9)
+    start = max(range(step), key=lambda first: is_power[first::step].sum())
+    return ticks[start::step]
 
 
 def frame_plane(canvas: Canvas, surface: Surface, sides: tuple[float, float]) -> None:

@@ -259,7 +259,8 @@ def set_scale(axes: Axes, scale: Scale, inches: float) -> None:
         axes.set_yscale("log")
     else:
         axes.set_yscale("function", functions=(scale.height, scale.value))
-    ticks = thin_out(scale.bands, max(3, int(inches / (TICK_HEIGHT * current_page().letters))))
+    most = max(3, int(inches / (TICK_HEIGHT * current_page().letters)))
+    ticks = thin_out(scale.bands, most, decades=scale.log)
     axes.yaxis.set_major_locator(FixedLocator(list(ticks)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_yticks(ticks, labels=format_levels(ticks))

@@ -175,6 +175,14 @@ def test_the_axis_is_logarithmic_where_the_scale_is(write, panels_of):
     assert RING(panels_of(signs, kind="symlog")[0]).axes[0].get_yscale() == "function"
 
 
+def test_labels_of_a_logarithmic_axis_are_powers_of_ten_where_they_are_thinned_out(write, panels_of):
+    path = write("net", lambda a, b: 8e-5 + 900 * (a * a + b * b) ** 2, classes=None)
+    (axes,) = (each for each in RING(panels_of(path, kind="log")[0]).axes if each.get_visible())
+    exponents = np.log10(axes.get_yticks())
+    np.testing.assert_allclose(exponents, np.round(exponents), atol=1e-9)
+    assert len(exponents) > 3
+
+
 @pytest.mark.parametrize(("rise", "ticks"), [(0.0, 2), (10.0, 3)])
 def test_losses_of_1e36_are_not_pressed_together_by_guessing(write, panels_of, rise, ticks):
     path = write("lost", lambda a, b: 1e36 * (1 + rise * (a * a + b * b)))
