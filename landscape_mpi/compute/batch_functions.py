@@ -39,15 +39,21 @@ def call(function: BatchFunction, network: nn.Module, batch: Any, where: str) ->
         with torch.no_grad(), users_own(words, library_too=True), of_the_user(network):
             found = function.function(network, batch)
     except UserCodeError as error:
-        if hint := _hint(error.__cause__, network):
+        if hint := _hint(error.__cause__, function, network):
             raise UserCodeError(words + hint, error.__cause__) from error.__cause__  # type: ignore[arg-type]
         raise
     return sum_and_count(found, f"Problem: {function.name} returned", where)
 
 
-def _hint(problem: BaseException | None, network: nn.Module) -> str:
+def _hint(problem: BaseException | None, function: BatchFunction, network: nn.Module) -> str:
     """Return what a problem's function is called with, if that explains an exception."""
     text = str(problem)
+    if isinstance(problem, TypeError) and _is_method_of_network(function):
+        return (
+            ", called with (network, batch); it is a method of one network, but each point has a "
+            "network of its own (pass a function, e.g. lambda network, batch: "
+            f"network.{getattr(function.function, '__name__', 'loss')}(batch))"
+        )
     if isinstance(problem, RuntimeError) and "does not require grad" in text:
         return (
             ", where gradients are off (if it takes derivatives, let it turn them on: with "
@@ -56,6 +62,10 @@ def _hint(problem: BaseException | None, network: nn.Module) -> str:
     if isinstance(problem, TypeError) and type(network).__name__ in text:
         return ", called with (network, batch), not with (outputs, targets)"
     return ""
+
+
+def _is_method_of_network(function: BatchFunction) -> bool:
+    return isinstance(getattr(function.function, "__self__", None), nn.Module)
 
 
 def sum_and_count(found: Any, what: str, where: str) -> torch.Tensor:

@@ -31,6 +31,7 @@ REFUSED = {
     "without_gradients": "where gradients are off (if it takes derivatives, let it turn them on",
     "list_of_two": "which may be the losses of two samples or (sum, count)",
     "of_outputs_and_targets": "called with (network, batch), not with (outputs, targets)",
+    "method_of_one_network": "pass a function, e.g. lambda network, batch: network.loss(batch)",
 }
 DOUBLE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 

@@ -201,6 +201,22 @@ def of_outputs_and_targets():
     return Problem(network(), batches(), functional.cross_entropy)
 
 
+class WithLoss(nn.Module):
+    """A network with its loss as a method, like a module of Lightning."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = network()
+
+    def loss(self, batch):
+        return loss(self.net, batch)
+
+
+def method_of_one_network():
+    module = WithLoss()
+    return Problem(module, batches(), module.loss)
+
+
 def with_own_options():
     """Reads options when it is made, as scripts do."""
     import argparse
