@@ -103,7 +103,10 @@ def _angle(surface: Surface) -> Iterator[str]:
     known = surface.about_directions
     cosine, of_random = (known.get(name, math.nan) for name in ("cosine", "random_cosine"))
     if math.isfinite(cosine):
-        beside = "; random directions with entries of these sizes have about -{0:.2g} or {0:.2g}"
+        beside = (
+            "; for random directions with entries of these sizes it is typically about -{0:.2g} or "
+            "{0:.2g}"
+        )
         yield (
             f"cosine of the two directions: {cosine:.2g}"
             f"{beside.format(of_random) if math.isfinite(of_random) else ''}"
