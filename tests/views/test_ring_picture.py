@@ -175,7 +175,7 @@ def test_the_axis_is_logarithmic_where_the_scale_is(write, panels_of):
     assert RING(panels_of(signs, kind="symlog")[0]).axes[0].get_yscale() == "function"
 
 
-def test_labels_of_a_logarithmic_axis_are_powers_of_ten_where_they_are_thinned_out(write, panels_of):
+def test_labels_of_a_logarithmic_axis_are_powers_of_ten_where_few_fit(write, panels_of):
     path = write("net", lambda a, b: 8e-5 + 900 * (a * a + b * b) ** 2, classes=None)
     (axes,) = (each for each in RING(panels_of(path, kind="log")[0]).axes if each.get_visible())
     exponents = np.log10(axes.get_yticks())

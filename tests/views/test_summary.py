@@ -166,8 +166,8 @@ def test_the_angle_of_the_directions_beside_that_of_random_ones(tmp_path):
     with h5py.File(path, "r+") as file:
         file["directions"].attrs.update(cosine=-0.0123, random_cosine=0.0056)
     assert describe(read_surface(path))[1] == (
-        "cosine of the two directions: -0.012; for random directions with entries of these sizes it "
-        "is typically about -0.0056 or 0.0056"
+        "cosine of the two directions: -0.012; for random directions with entries of these sizes "
+        "it is typically about -0.0056 or 0.0056"
     )
     with h5py.File(path, "r+") as file:  # as an older version wrote it
         del file["directions"].attrs["random_cosine"]
