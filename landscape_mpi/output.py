@@ -40,7 +40,7 @@ def check_output(path: Path, *, inputs: Iterable[Path] = ()) -> None:
     if is_directory:
         raise InputError(f"--out: {path} is a directory. Pass the name of a file in it.")
     if not is_folder and folder.exists():
-        raise InputError(f"--out: {path}: {folder} is no directory. Pass another --out.")
+        raise InputError(f"--out: {path}: {folder} is a file, not a directory. Pass another --out.")
     if not is_folder:
         raise MissingInputError(
             f"--out: {path}: there is no directory {folder}. Make it (mkdir -p {folder}), or pass "

@@ -31,7 +31,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "runs").write_text("")
-    with pytest.raises(InputError, match="runs is no directory. Pass another --out"):
+    with pytest.raises(InputError, match="runs is a file, not a directory. Pass another --out"):
         check_output(tmp_path / "runs" / "a.h5")
 
 
