@@ -48,6 +48,9 @@ def random_direction(
     Returns:
         float32 arrays with the names and shapes of center.
 
+    Raises:
+        InputError: If the weights of a parameter are too large for a direction in float32.
+
     Source: Li et al. 2018, arXiv:1712.09913, section 4.
     """
     direction, known = {}, filters or {}
@@ -55,8 +58,24 @@ def random_direction(
     for name, weights in center.items():
         draw = _stream(seed, axis, inner.get(name, name)).standard_normal(weights.shape)
         scaled = normalized(draw, weights, normalize=normalize, filters=known.get(name))
-        direction[name] = scaled.astype(np.float32)
+        direction[name] = _in_float32(scaled, name)
     return direction
+
+
+def _in_float32(direction: np.ndarray, name: str) -> np.ndarray:
+    """Return the direction of a parameter as float32.
+
+    Raises:
+        InputError: If it has entries that are too large for this type.
+    """
+    largest = float(np.abs(direction).max(initial=0.0))
+    if largest > np.finfo(np.float32).max:
+        raise InputError(
+            f"the network: the direction of {name} has entries of {largest:.3g}, because its "
+            "weights are so large, but directions are float32, which ends at 3.4e38. Scale these "
+            "weights down."
+        )
+    return direction.astype(np.float32)
 
 
 def _stream(seed: int, axis: str, name: str) -> np.random.Generator:

@@ -23,7 +23,8 @@ def words():
 def network():
     layers = nn.Sequential(nn.Embedding(9, 5), nn.Flatten(), nn.Linear(20, 3)).double()
     with torch.no_grad():
-        layers[2].weight.mul_(1e42)
+        layers[0].weight.mul_(1e30)
+        layers[2].weight.mul_(1e20)
     return layers
 """
 
@@ -50,5 +51,15 @@ def test_the_fresh_networks_of_sharpness_with_integer_inputs(module, tmp_path, o
     seed_generators(5)
     inputs, targets = module.words()["train"]
     fresh = functional.cross_entropy(module.network()(inputs), targets).item()
-    assert fresh > 1e41
+    assert fresh > 1e45
     assert found == f"{fresh:.4g}"
+
+
+def test_weights_too_large_for_a_direction(module, tmp_path, on_ranks):
+    (tmp_path / "double_words.py").write_text(MODULE.replace("1e30", "1e42"))
+    words = ["landscape_mpi.surface", "--model=double_words:network", "--data=double_words:words"]
+    done = on_ranks(1, [*words, "--x=-1:1:3", "--out=large.h5"], cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the network: the direction of 0.weight has entries of " in done.stderr
+    assert "float32, which ends at 3.4e38" in done.stderr
+    assert not (tmp_path / "large.h5").exists()

@@ -136,6 +136,8 @@ def _convexity(surface: Surface) -> str:
         parts = [(np.zeros(1), line[:, None]) for line in loss.T]
     found = [sharpness.convex_height(surface.alpha, beta, part) for beta, part in parts]
     heights = [height for height in found if height is not None]
+    if not np.isfinite(loss).any():
+        return "the surface has no finite loss"
     if not heights:
         return f"the whole surface is convex, up to {np.nanmax(loss):.4g}"
     return f"the surface is convex up to {min(heights):.4g}"
