@@ -203,7 +203,9 @@ def main() -> None:
         parser.error("name the folder of the weights and the file of the images: see --help")
     points = known_losses(options)
     for rule in RULES:
-        replace_section(options.page, f"Tolerance {rule.text}", lines_of(points, rule, options.orders))
+        replace_section(
+            options.page, f"Tolerance {rule.text}", lines_of(points, rule, options.orders)
+        )
 
 
 if __name__ == "__main__":

@@ -55,10 +55,11 @@ def test_the_fresh_networks_of_sharpness_with_integer_inputs(module, tmp_path, o
     assert found == f"{fresh:.4g}"
 
 
-def test_weights_too_large_for_a_direction(module, tmp_path, on_ranks):
-    (tmp_path / "double_words.py").write_text(MODULE.replace("1e30", "1e42"))
-    words = ["landscape_mpi.surface", "--model=double_words:network", "--data=double_words:words"]
-    done = on_ranks(1, [*words, "--x=-1:1:3", "--out=large.h5"], cwd=tmp_path)
+def test_weights_too_large_for_a_direction(tmp_path, on_ranks):
+    (tmp_path / "large_words.py").write_text(MODULE.replace("1e30", "1e42"))
+    network = ["--model=large_words:network", "--data=large_words:words"]
+    words = ["landscape_mpi.surface", *network, "--x=-1:1:3", "--out=large.h5"]
+    done = on_ranks(1, words, cwd=tmp_path)
     assert done.returncode == 2
     assert "the network: the direction of 0.weight has entries of " in done.stderr
     assert "float32, which ends at 3.4e38" in done.stderr
