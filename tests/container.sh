@@ -33,7 +33,7 @@ say() { printf 'container: %s\n' "$*"; }
 
 # What no package brings.
 unfit() {
-    unshare --mount true 2> /dev/null || echo "leave to mount"
+    unshare --mount true 2> /dev/null || echo "permission to mount"
     [ "$(df --output=avail --block-size=1G . | tail -n 1)" -ge 10 ] || echo "10 GB of free disk"
 }
 

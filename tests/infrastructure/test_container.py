@@ -87,7 +87,11 @@ def test_it_refuses_to_begin_where_it_lacks_something(check, folder):
 @pytest.mark.parametrize(
     ("program", "script", "told"),
     [
-        ("unshare", "echo 'unshare failed: Operation not permitted' >&2; exit 1", "leave to mount"),
+        (
+            "unshare",
+            "echo 'unshare failed: Operation not permitted' >&2; exit 1",
+            "permission to mount",
+        ),
         ("df", "echo Avail; echo 9", "10 GB of free disk"),
     ],
 )
