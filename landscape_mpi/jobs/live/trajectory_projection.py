@@ -42,7 +42,7 @@ def project_trajectory(
     out: str | os.PathLike[str] | None = None,
     **options: Unpack[TrajectoryOptions],
 ) -> WeightPlane:
-    """Find the plane in which the checkpoints of a training run move most, and project them.
+    """Find the plane in which a training run's checkpoints move most, and project them onto it.
 
     The plane is that of the trajectory command. Its center is the last checkpoint by default; to
     compute a surface in it, give the network these weights. Collective over the MPI ranks if mpirun
