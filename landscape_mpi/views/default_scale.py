@@ -16,7 +16,7 @@ import numpy as np
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.common_heights import Common, find_common
 from landscape_mpi.views.guessing import guessing_loss
-from landscape_mpi.views.heights import Heights, end_at, start_of
+from landscape_mpi.views.heights import Heights, end_at, log_start_of, start_of
 from landscape_mpi.views.levels import (
     NO_ENDS,
     USUAL,
@@ -26,10 +26,8 @@ from landscape_mpi.views.levels import (
     body_of,
     choose_threshold,
     give_way,
+    kind_of_each,
     make_scale,
-    suits_log,
-    suits_symlog,
-    without_outliers,
 )
 
 GUESSES = 10.0 / math.log(10.0)  # colours end at this multiple of guessing: 10 nat for 10 classes
@@ -79,7 +77,8 @@ def scales_of(
     if whole is None or whole.clipped is not None or asked.has_levels:
         return [whole] * len(surfaces)
     each = [_values_of(surface, name) for surface in surfaces]
-    alone = _common_colors(each, whole.kind, whole.threshold).alone
+    start = _start_of(surfaces, name, whole.kind)
+    alone = _common_colors(each, Heights(whole.kind, 0.0, start, threshold=whole.threshold)).alone
     if not any(alone):
         return [whole] * len(surfaces)
     choose = partial(
@@ -99,10 +98,18 @@ def scales_of(
     ]
 
 
-def _common_colors(each: Sequence[np.ndarray], kind: str, threshold: float) -> Common:
+def _common_colors(each: Sequence[np.ndarray], heights: Heights) -> Common:
     """Find the common part of the colours of surfaces, which are their heights on a scale."""
-    heights = Heights(kind, threshold=threshold, low=None if kind == "log" else start_of(each))
-    return find_common([np.maximum(heights.of(v), heights.ends[0]) for v in each], kind)
+    return find_common([np.maximum(heights.of(v), heights.ends[0]) for v in each], heights.kind)
+
+
+def _start_of(surfaces: Sequence[Surface], name: str, kind: str) -> float | None:
+    """Return the value below which few points would take much of the colours, or None."""
+    each = [_values_of(surface, name) for surface in surfaces]
+    if kind != "log":
+        return start_of(each)
+    # The axis of a line has room for its lowest points.
+    return None if any(surface.is_line for surface in surfaces) else log_start_of(each)
 
 
 def scale_of(
@@ -145,7 +152,8 @@ def scale_of(
     if kind is None:
         kind, ends, lines = _fill_in(usual, asked)
     if not lines and not asked.has_levels:
-        ends = _end_at_outliers(each, kind, threshold, ends)
+        heights = Heights(kind, 0.0, _start_of(surfaces, name, kind), threshold=threshold)
+        ends = _end_at_outliers(each, heights, ends)
     scale = make_scale(
         values,
         where=where,
@@ -164,14 +172,13 @@ def _values_of(surface: Surface, name: str) -> np.ndarray:
     return surface.values[name][surface.done_of[name]]
 
 
-def _end_at_outliers(each: Sequence[np.ndarray], kind: str, threshold: float, ends: Ends) -> Ends:
+def _end_at_outliers(each: Sequence[np.ndarray], heights: Heights, ends: Ends) -> Ends:
     """Return ends, with others where outliers would flatten the rest, if they are not given."""
     low, high = ends
-    common = _common_colors(each, kind, threshold)
+    common = _common_colors(each, heights)
     if any(common.alone):
         return ends
-    start = start_of(each) if kind != "log" else None
-    end = end_at(common.end, Heights(kind, threshold=threshold)).high
+    start, end = heights.low, end_at(common.end, heights).high
     if low is None and start is not None and (high is None or start < high):
         low = start
     if high is None and end is not None and (low is None or low < end):
@@ -218,8 +225,7 @@ def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
     if not finite:
         return DefaultScale("linear", threshold=1.0)
     pooled = np.concatenate(finite)
-    bodies = [without_outliers(values) for values in finite]
-    own = DefaultScale(_kind_of(bodies), choose_threshold(body_of(finite)))
+    own = DefaultScale(kind_of_each(finite), choose_threshold(body_of(finite)))
     guesses = [guessing_loss(surface, name) for surface in known]
     if None in guesses or pooled.min() < 0:
         return own
@@ -243,10 +249,3 @@ def levels_to(top: float) -> list[float]:
 def round_to(value: float, digits: int = 2) -> float:
     """Round a value to a number of significant digits."""
     return float(f"{value:.{digits}g}")
-
-
-def _kind_of(each: Sequence[np.ndarray]) -> str:
-    """Return a kind of scale that some surface asks for and that suits all of them."""
-    if any(map(suits_log, each)):
-        return "log" if min(values.min() for values in each) > 0 else "linear"
-    return "symlog" if any(map(suits_symlog, each)) else "linear"

@@ -2,6 +2,8 @@
 
 The height of a loss in nat is log10(loss + 0.1 nat). A plain logarithm would draw a minimum of
 0.001 nat as a needle two decades deep; without a logarithm one peak of 100 nat flattens the rest.
+For a quantity in another unit whose flat picture is logarithmic, the number added depends on its
+values.
 """
 
 from __future__ import annotations
@@ -20,12 +22,16 @@ from landscape_mpi.views.levels import (
     body_of,
     choose_threshold,
     from_symlog,
+    kind_of_each,
     suits_symlog,
     to_symlog,
 )
 
 FLOOR = 0.1  # nat, added to a loss before its logarithm
 NAT = "nat"
+PERCENT = "percent"  # a share ends at 100: its surface needs no logarithm
+FEW, MUCH = 0.01, 1 / 3  # of the points, and of the decades that a log scale spans
+BELOW_MEDIAN = 10.0  # for other units: the number added is at least this many times smaller
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,9 @@ def choose_heights(
         values: One quantity of each surface, in any shape; only finite values count.
         unit: Unit of the quantity.
         kind: linear, log or symlog. None chooses log10(loss + 0.1 nat) for values in nat without
-            negative ones, if some are above 0.1; symlog for widely spread values that are not all
-            positive; otherwise linear.
+            negative ones, if some are above 0.1; log10(value + a power of ten) for values in other
+            units, except percent, whose flat picture is logarithmic; symlog for widely spread
+            values that are not all positive; otherwise linear.
         ends: Values below and above which surfaces are cut off.
     """
     heights = choose_kind(values, unit, kind, ends)
@@ -158,6 +165,9 @@ def choose_kind(
         return Heights("log", FLOOR, low, high)
     if kind is None:
         body = body_of(values)
+        is_positive = finite.size > 0 and finite.min() > 0
+        if unit != PERCENT and is_positive and kind_of_each(values) == "log":
+            return Heights("log", floor_of(body), low, high)
         kind = "symlog" if body.size and suits_symlog(body) else "linear"
     if kind == "log" and finite.size and finite.max() <= 0:
         kind = "symlog"
@@ -165,6 +175,16 @@ def choose_kind(
     if low is None and kind != "log":
         low = start_of(values)
     return Heights(kind, 0.0, low, high, threshold)
+
+
+def floor_of(positive: np.ndarray) -> float:
+    """Return what is added to positive values before their logarithm: a power of ten, or 0.
+
+    It is from 10 to 100 times smaller than the median. Without it, a minimum of 1e-9 would be a
+    needle many decades deep. It is 0 if no value lies below it.
+    """
+    floor = float(f"1e{math.floor(math.log10(float(np.median(positive)) / BELOW_MEDIAN))}")
+    return floor if positive.min() < floor else 0.0
 
 
 def start_of(values: Sequence[np.ndarray]) -> float | None:
@@ -177,6 +197,31 @@ def start_of(values: Sequence[np.ndarray]) -> float | None:
     lowest = min((array.min() for array in finite if array.size), default=0.0)
     body = body_of(values)
     return -_rounded_up(-float(body.min())) if body.size and body.min() > lowest else None
+
+
+def log_start_of(values: Sequence[np.ndarray]) -> float | None:
+    """Return the value below which few points take much of a log scale, None without such points.
+
+    It is a power of ten. In each surface at most one point in a hundred lies below it, or a single
+    point of a small surface.
+
+    Args:
+        values: One quantity of each surface, in any shape; only finite positive values count.
+    """
+    positive = [array[np.isfinite(array) & (array > 0)] for array in values]
+    positive = [array for array in positive if array.size]
+    if not positive:
+        return None
+    lowest, highest = (
+        math.log10(end([end(array) for array in positive])) for end in (np.min, np.max)
+    )
+    start = math.floor(math.log10(min(_above_few(array) for array in positive)))
+    return float(f"1e{start}") if start - lowest > MUCH * (highest - lowest) else None
+
+
+def _above_few(values: np.ndarray) -> float:
+    rank = min(max(int(FEW * values.size), 1), values.size - 1)
+    return float(np.partition(values, rank)[rank])
 
 
 def _rounded_up(value: float) -> float:

@@ -282,6 +282,19 @@ def suits_symlog(finite: np.ndarray) -> bool:
     return bool(magnitudes.max() / SYMLOG_FROM_RATIO > np.median(magnitudes))
 
 
+def kind_of_each(each: Sequence[np.ndarray]) -> str:
+    """Return a kind of scale that some surface asks for and that suits all of them.
+
+    Args:
+        each: One quantity of each surface; only finite values count, outliers do not.
+    """
+    finite = [values[np.isfinite(values)] for values in each]
+    bodies = [without_outliers(values) for values in finite if values.size]
+    if any(map(suits_log, bodies)):
+        return "log" if min(values.min() for values in bodies) > 0 else "linear"
+    return "symlog" if any(map(suits_symlog, bodies)) else "linear"
+
+
 def without_outliers(finite: np.ndarray) -> np.ndarray:
     """Return values without those so far from 0 that all others would have one colour."""
     usual = float(np.quantile(np.abs(finite), 0.9))

@@ -135,3 +135,19 @@ def test_a_logarithmic_scale_for_surfaces_apart_of_which_one_has_no_positive_val
     scales = scales_of(surfaces, "train_loss", ScaleRequest("log"), where="")
     assert [scale.kind for scale in scales] == ["log"] * 3
     assert [scale.high for scale in scales[:2]] == pytest.approx([3e-12, 3e12])
+
+
+def test_one_deep_point_does_not_take_the_colours_of_a_logarithmic_scale(surface_with):
+    """A loss without a unit that falls from 1000 to 1, and to 1e-5 in its minimum."""
+    values = np.geomspace(1.0, 1000.0, 100).reshape(10, 10)
+    values[5, 5] = 1e-5
+    deep = surface_with(values, n_classes=None)
+    scale = scale_of([deep], "train_loss", where="")
+    assert (scale.kind, scale.clipped) == ("log", (1.0, 1000.0))
+    inside = scale.levels[(scale.levels > 1) & (scale.levels < 1000)]
+    assert len(inside) >= 8
+    asked = scale_of([deep], "train_loss", ScaleRequest("log", ends=(1e-5, None)), where="")
+    assert asked.clipped == (1e-5, pytest.approx(1000.0))
+    # Of a line, no point may leave the axes.
+    path = write_surface(deep.path.parent / "line.h5", AXIS, [0.0], {"train_loss": values[5]})
+    assert scale_of([read_surface(path)], "train_loss", where="").clipped is None
