@@ -46,8 +46,8 @@ def _add_heights(group: argparse._ArgumentGroup) -> None:
     )
     kinds = {
         "log": "use log10 of the quantity as height (default for a loss in nat: log10 of the loss "
-        "+ 0.1 nat; for widely spread positive values in another unit: log10 of the value + a power "
-        "of ten)",
+        "+ 0.1 nat; for widely spread positive values in another unit: log10 of the value + a "
+        "power of ten)",
         "symlog": "use a symmetric logarithmic height: linear around zero, logarithmic beyond on "
         "both sides",
         "linear": "use the quantity itself as height",

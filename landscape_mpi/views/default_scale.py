@@ -151,9 +151,11 @@ def scale_of(
     threshold = threshold or usual.threshold
     if kind is None:
         kind, ends, lines = _fill_in(usual, asked)
+    leaves_few = False
     if not lines and not asked.has_levels:
         heights = Heights(kind, 0.0, _start_of(surfaces, name, kind), threshold=threshold)
-        ends = _end_at_outliers(each, heights, ends)
+        given, ends = ends, _end_at_outliers(each, heights, ends)
+        leaves_few = kind == "log" and ends[0] != given[0]
     scale = make_scale(
         values,
         where=where,
@@ -165,7 +167,7 @@ def scale_of(
     )
     if scale is not None and is_ours and scale.clipped is not None:
         scale = _with_some_lines(scale, finite, where)
-    return scale and replace(scale, notes=tuple(notes))
+    return scale and replace(scale, leaves_few=leaves_few, notes=tuple(notes))
 
 
 def _values_of(surface: Surface, name: str) -> np.ndarray:

@@ -65,6 +65,7 @@ class Scale:
     n_floored: int = 0  # zero or negative values, drawn at low on a log scale
     threshold: float = 1.0  # magnitude from which on a symmetric log scale is logarithmic
     clipped: tuple[float, float] | None = None  # ends of the colours; None: low and high
+    leaves_few: bool = False  # whether clipped starts above the few lowest values, unasked
     notes: tuple[str, ...] = ()  # options that do not suit the values, in words
 
     @property

@@ -122,7 +122,7 @@ def _frame(canvas: Canvas, panel: Panel, found: Sequence[RingNumbers]) -> None:
 def _scale_of(panels: Sequence[Panel], found: Sequence[RingNumbers]) -> Scale | None:
     """Return a scale of the panels' kind for the drawn values; None if there are none.
 
-    The axis ends where the colours of the panels end.
+    The axis ends where the colours of the panels end, but has room for the few lowest values.
     """
     scales = [panel.scale for panel in panels if panel.scale is not None]
     values = np.concatenate([_drawn(numbers) for numbers in found])
@@ -137,7 +137,8 @@ def _scale_of(panels: Sequence[Panel], found: Sequence[RingNumbers]) -> Scale | 
     lowest = values.min()
     if all(scale.clipped is not None for scale in scales):
         lows, highs = zip(*(scale.clipped or () for scale in scales), strict=True)
-        values = np.clip(values, min(lows), max(highs))
+        start = lowest if any(scale.leaves_few for scale in scales) else min(lows)
+        values = np.clip(values, start, max(highs))
     if kind == "linear" and 0 < values.min() <= lowest:
         values = np.append(values, 0.0)
     positive = kind != "log" or (values > 0).any()
