@@ -22,8 +22,8 @@ from landscape_mpi.views.guessing import guessing_loss
 from landscape_mpi.views.number_text import rounded_text
 
 RADII = (0.1, 0.5, 1.0)  # sizes of the boxes of epsilon-sharpness
-RISE = 0.1  # heights of level sets above the center, in the unit of the loss
-PART = 10  # for a loss that goes below 0: the level is at 1 / PART of the way to the median loss
+RISE = 0.1  # heights of level sets above the center, for losses in nat
+PART = 10  # for other losses: the level is at 1 / PART of the way to the median loss
 LOWER = 1e-3  # a point is mentioned if it is lower than the center by this share of its loss
 FEW_STEPS = 4  # a narrower basin shows only its walls
 BASINS = 3  # a good range is about this many basins wide
@@ -119,13 +119,19 @@ def _repeats(surface: Surface, name: str) -> str:
     whole = np.isfinite(loss).all(axis=0)
     if center is None or not whole.any():
         return f"{name}: no line is complete and has the point (0)"
-    level = float(loss[center[0], whole][0]) + RISE
+    value = float(loss[center[0], whole][0])
+    level = value + RISE if _is_in_nat(surface, name) else _part_of_the_way(loss[:, whole], value)
+    rise = rounded_text(level - value, 3)
     widths = [sharpness.width(surface.alpha, line, center[0], level) for line in loss[:, whole].T]
     totals = sorted(width.total for width in widths if math.isfinite(width.total))
     if len(totals) < len(widths):
-        return f"{name}: the loss does not rise by {RISE:g} within the grid; pass a wider --x"
+        return f"{name}: the loss does not rise by {rise} within the grid; pass a wider --x"
     ends = f"{totals[0]:.3g} to {totals[-1]:.3g}"
-    return f"{name}: along {len(totals)} directions the width up to {RISE:g} more is {ends}"
+    return f"{name}: along {len(totals)} directions the width up to {rise} more is {ends}"
+
+
+def _is_in_nat(surface: Surface, name: str) -> bool:
+    return surface.units[name] == "nat"
 
 
 def _unit(surface: Surface, name: str) -> str:
@@ -148,7 +154,7 @@ def _numbers(surface: Surface, name: str) -> Iterator[str]:
     low, high = (rounded_text(end, 6) for end in (finite.min(), finite.max()))
     yield f"smallest {low} at {_place(surface, loss)}, largest {high}"
     if center is not None and np.isfinite(loss[center]):
-        yield from _numbers_at_center(surface, loss, center, unit)
+        yield from _numbers_at_center(surface, name, center)
         yield from _rings(surface, name)
     share = sharpness.non_convex_share(alpha, beta, loss)
     if share is not None:
@@ -163,13 +169,12 @@ def _numbers(surface: Surface, name: str) -> Iterator[str]:
             yield f"barrier from 0 to 1: {rounded_text(rise, 4)}{unit} {above}"
 
 
-def _numbers_at_center(
-    surface: Surface, loss: np.ndarray, center: tuple[int, int], unit: str
-) -> Iterator[str]:
+def _numbers_at_center(surface: Surface, name: str, center: tuple[int, int]) -> Iterator[str]:
+    loss, unit = surface.values[name], _unit(surface, name)
     value = float(loss[center])
     yield f"at the center {rounded_text(value, 6)}"
     yield from _sharpness_in_boxes(surface, loss, value, unit)
-    levels = _levels(loss, value)
+    levels = _levels(loss, value, is_in_nat=_is_in_nat(surface, name))
     if not levels:
         yield "no width: the loss at the center is above the median loss of the plane"
     for level, words in levels:
@@ -211,24 +216,27 @@ def _sharpness_in_boxes(
         yield f"{what}: {', '.join(told)}"
 
 
-def _levels(loss: np.ndarray, value: float) -> list[tuple[float, str]]:
+def _levels(loss: np.ndarray, value: float, *, is_in_nat: bool) -> list[tuple[float, str]]:
     """Return the levels for which widths are stated, with words that describe them.
 
     Args:
         loss: Loss of the surface, float64 [n_alpha, n_beta].
         value: Loss at the center, finite.
+        is_in_nat: Whether its unit is nat. In another unit, no rise means the same for all losses.
 
     Returns:
         Only levels above the loss of the center, since widths are measured from there.
     """
-    if not _goes_below_0(loss):
-        levels = [(2 * value, "up to twice that"), (value + RISE, f"up to {RISE:g} more")]
-        return levels[: 1 if value + RISE == value else 2]  # 0.1 is lost in rounding at 1e36
     level = _part_of_the_way(loss, value)
-    if level < value:
-        return []
     words = f"up to {rounded_text(level, 4)}, a tenth of the way from the center to the median loss"
-    return [(level, f"{words} (this loss goes below 0, so twice its value has no meaning)")]
+    if _goes_below_0(loss):
+        why = "this loss goes below 0, so twice its value has no meaning"
+        levels = [(level, f"{words} ({why})")]
+    elif is_in_nat:
+        levels = [(2 * value, "up to twice that"), (value + RISE, f"up to {RISE:g} more")]
+    else:
+        levels = [(2 * value, "up to twice that"), (level, words)]
+    return [(end, words) for end, words in levels if end > value or (end == value == 0)]
 
 
 def _goes_below_0(loss: np.ndarray) -> bool:
@@ -280,7 +288,7 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
         yield _advice_for_one_point(surface)
     elif np.isfinite(loss[center]):
         yield _check_minimum(surface, loss, center)
-        yield from _check_range(surface, loss, center)
+        yield from _check_range(surface, name, center)
     elif surface.done_of[name][center]:
         yield "the loss at the center is not finite: wrong weights or wrong data"
     error = name.replace("loss", "error")
@@ -331,9 +339,13 @@ def _check_minimum(surface: Surface, loss: np.ndarray, center: tuple[int, int]) 
     )
 
 
-def _check_range(surface: Surface, loss: np.ndarray, center: tuple[int, int]) -> Iterator[str]:
+def _check_range(surface: Surface, name: str, center: tuple[int, int]) -> Iterator[str]:
+    loss = surface.values[name]
     value = float(loss[center])
-    level = _part_of_the_way(loss, value) if _goes_below_0(loss) else max(2 * value, value + RISE)
+    is_in_nat = _is_in_nat(surface, name) and not _goes_below_0(loss)
+    level = value + RISE if is_in_nat else _part_of_the_way(loss, value)
+    if not _goes_below_0(loss):
+        level = max(2 * value, level)
     if level < value:
         return
     axes = {"alpha": ("--x", surface.alpha), "beta": ("--y", surface.beta)}

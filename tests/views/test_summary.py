@@ -17,6 +17,7 @@ from landscape_mpi.python.loss_surface import open_surface
 from landscape_mpi.store.provenance import Provenance
 from landscape_mpi.store.reader import read_surface
 from landscape_mpi.views.canvas import title_of
+from landscape_mpi.views.number_text import rounded_text
 from landscape_mpi.views.report import tables
 from landscape_mpi.views.summary import describe
 
@@ -290,3 +291,19 @@ def test_the_command_needs_neither_mpi_nor_torch(tmp_path):
     )
     assert (missing.returncode, missing.stdout) == (2, "")
     assert "no.h5: does not exist" in missing.stderr
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e6])
+def test_widths_and_advice_do_not_depend_on_the_scale_of_a_loss_without_a_unit(tmp_path, scale):
+    """A basin of four steps; 0.1 more than its center is nothing at 1e6, and all at 1e-9."""
+    loss = scale * (0.01 + plane(AXIS, AXIS, bowl) ** 2)
+    path = write_surface(tmp_path / "net.h5", AXIS, AXIS, {"train_loss": loss})
+    with h5py.File(path, "r+") as file:
+        file["train_loss"].attrs["units"] = "1"
+    found = [line.strip() for line in describe(read_surface(path))]
+    level = loss[10, 10] + (np.median(loss) - loss[10, 10]) / 10
+    words = f"width up to {rounded_text(level, 4)}, a tenth of the way from the center to the "
+    (told,) = (line for line in found if line.startswith(words))
+    reach = [2 * np.interp(level, lift, AXIS[10:]) for lift in (loss[10:, 10], loss[10, 10:])]
+    assert told == f"{words}median loss: {reach[0]:.3g} along alpha, {reach[1]:.3g} along beta"
+    assert not any("0.1 more" in line or "is narrow" in line for line in found)
