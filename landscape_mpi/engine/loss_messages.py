@@ -184,13 +184,12 @@ def say_end(
 
 def _adaptive_words(plan: Plan, adaptive: AdaptivePoints) -> str:
     n, n_points = adaptive.n_done, plan.n_points
-    check, tolerance = adaptive.last_check(), plan.tolerance
-    assert tolerance is not None
+    check, tolerance = adaptive.last_check(), adaptive.tolerance
     if n == n_points or check is None:
         return f"all {n_points:,} points were computed: {tolerance.text} needs them all"
     return (
         f"{n:,} of {n_points:,} points computed ({100 * n / n_points:.0f} %), the others are "
-        f"interpolated to {tolerance.text}\n"
+        f"interpolated to {tolerance.words}\n"
         f"{describe_check(check.errors, check.estimates, tolerance.unit)}"
     )
 

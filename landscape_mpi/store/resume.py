@@ -55,6 +55,12 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
     ("/", "adaptive_unit", "a tolerance in {}", "pass --adaptive-unit {}"),
     (
         "/",
+        schema.ADAPTIVE_OFFSET,
+        "{} added to losses before their logarithm",
+        "run the version that began it",
+    ),
+    (
+        "/",
         SAMPLING,
         "the samples of a point: {}",
         "if the file says a random order, pass --rtol and --atol; if it says all, neither",
@@ -100,6 +106,7 @@ UNSAID = {
     "label_smoothing": 0.0,
     "also": "none",
     schema.ADAPTIVE: "none",
+    schema.ADAPTIVE_OFFSET: 0.1,
     SAMPLING: "all",
     "problem_units": "1",
 }

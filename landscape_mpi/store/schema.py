@@ -104,6 +104,7 @@ HESSIAN_BOOKKEEPING = {
 
 # Datasets that a run with a tolerance adds, beside the errors of each loss.
 ADAPTIVE = "adaptive"  # root attribute: the tolerance; its unit is in adaptive_unit
+ADAPTIVE_OFFSET = "adaptive_offset"  # added to a loss before its logarithm; missing in older files
 CHECK_ERROR, CHECK_ESTIMATE = "check_error", "check_estimate"
 CHECK_CHECKSUM = "check_checksum"  # missing in older files
 ESTIMATE = "_error"  # ending of the name of a loss's estimated error

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from landscape_mpi.errors import InputError
+from landscape_mpi.loss_offset import IN_NAT, offset_below
 from landscape_mpi.views.common_heights import find_common
 from landscape_mpi.views.levels import (
     NO_ENDS,
@@ -27,11 +28,9 @@ from landscape_mpi.views.levels import (
     to_symlog,
 )
 
-FLOOR = 0.1  # nat, added to a loss before its logarithm
 NAT = "nat"
 PERCENT = "percent"  # a share ends at 100: its surface needs no logarithm
 FEW, MUCH = 0.01, 1 / 3  # of the points, and of the decades that a log scale spans
-BELOW_MEDIAN = 10.0  # for other units: the number added is at least this many times smaller
 
 
 @dataclass(frozen=True)
@@ -161,13 +160,14 @@ def choose_kind(
     """
     low, high = ends
     finite = np.concatenate([array[np.isfinite(array)].ravel() for array in values])
-    if kind is None and unit == NAT and finite.size and finite.min() >= 0 and finite.max() > FLOOR:
-        return Heights("log", FLOOR, low, high)
+    if kind is None and unit == NAT and finite.size and finite.min() >= 0 and finite.max() > IN_NAT:
+        return Heights("log", IN_NAT, low, high)
     if kind is None:
         body = body_of(values)
         is_positive = finite.size > 0 and finite.min() > 0
         if unit != PERCENT and is_positive and kind_of_each(values) == "log":
-            return Heights("log", floor_of(body), low, high)
+            floor = offset_below(body)
+            return Heights("log", floor if body.min() < floor else 0.0, low, high)
         kind = "symlog" if body.size and suits_symlog(body) else "linear"
     if kind == "log" and finite.size and finite.max() <= 0:
         kind = "symlog"
@@ -175,16 +175,6 @@ def choose_kind(
     if low is None and kind != "log":
         low = start_of(values)
     return Heights(kind, 0.0, low, high, threshold)
-
-
-def floor_of(positive: np.ndarray) -> float:
-    """Return what is added to positive values before their logarithm: a power of ten, or 0.
-
-    It is from 10 to 100 times smaller than the median. Without it, a minimum of 1e-9 would be a
-    needle many decades deep. It is 0 if no value lies below it.
-    """
-    floor = float(f"1e{math.floor(math.log10(float(np.median(positive)) / BELOW_MEDIAN))}")
-    return floor if positive.min() < floor else 0.0
 
 
 def start_of(values: Sequence[np.ndarray]) -> float | None:

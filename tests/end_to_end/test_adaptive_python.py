@@ -44,3 +44,39 @@ def test_computed_points_are_exact_and_the_others_within_their_errors():
 def test_a_tolerance_that_is_none_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
         lm.compute_surface(*case(), **GRID, **arguments)
+
+
+def small_loss(network, batch):
+    inputs, targets = batch
+    return 1e-7 * (network(inputs).sum(dim=1) - targets) ** 2
+
+
+def test_a_small_loss_without_a_unit_is_interpolated_on_its_own_scale():
+    """All its values are far below 0.1, which losses in nat have added to them."""
+    network, (inputs, targets) = case()
+    arguments = network, [(inputs, targets)]
+    exact = lm.compute_surface(*arguments, loss=small_loss, **GRID).values["train_loss"]
+    found = lm.compute_surface(*arguments, loss=small_loss, **GRID, adaptive=0.03)
+    losses, interpolated = found.values["train_loss"], found.interpolated
+    assert exact.max() < 1e-4
+    assert 0.3 < interpolated.mean() < 0.9
+    offset = 10.0 ** np.floor(np.log10(np.median(exact) / 10))
+    errors = np.abs(np.log10(losses + offset) - np.log10(exact + offset))[interpolated]
+    assert np.quantile(errors, 0.99) <= 0.03
+    beyond = np.abs(losses - exact) > found.errors["train_loss"]
+    assert beyond[interpolated].mean() <= 0.05
+
+
+def test_how_many_decades_an_error_is_only_values_tell():
+    network, (inputs, targets) = case()
+    words = "rtol 0.02 atol 0.1 cannot be .* a loss whose unit is not nat.*adaptive_unit='nat'"
+    with pytest.raises(InputError, match=words):
+        lm.compute_surface(
+            network,
+            [(inputs, targets)],
+            loss=small_loss,
+            **GRID,
+            adaptive=0.03,
+            rtol=0.02,
+            atol=0.1,
+        )

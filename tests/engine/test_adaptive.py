@@ -270,6 +270,53 @@ def test_points_that_are_likely_to_take_most_samples_come_first():
         assert np.array_equal(values, plain.fill().columns[name])
 
 
+def run(losses, tolerance):
+    """Take the points that a tolerance asks for, and return them and all values."""
+    chooser = AdaptivePoints(
+        ("train_loss",), np.zeros((1, *losses.shape)), np.zeros(losses.shape, bool), tolerance
+    )
+    while len(points := chooser.next_points()):
+        chooser.take(points, losses.ravel()[points, None])
+    filled = chooser.fill()
+    values = losses.copy().ravel()
+    values[filled.points] = filled.columns["train_loss"]
+    estimates = np.zeros(losses.size)
+    estimates[filled.points] = filled.columns["train_loss_error"]
+    return chooser, filled.points, values.reshape(losses.shape), estimates.reshape(losses.shape)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-4, 1e7])
+def test_a_loss_without_a_unit_takes_the_same_points_on_any_scale(scale):
+    """With 0.1 nat for an offset, losses of 1e-9 would all count as zero, and be made up."""
+    losses = 0.01 + rough(101)
+    free = replace(DECADES, offset=None)
+    _, usual, *_ = run(losses, free)
+    chooser, points, values, estimates = run(scale * losses, free)
+    assert chooser.tolerance.offset == pytest.approx(scale * 0.1)  # the median is 5
+    assert np.array_equal(points, usual)
+    assert len(points) > 2000
+    errors = np.abs(np.log10(values / scale + 0.1) - np.log10(losses + 0.1)).ravel()[points]
+    assert np.quantile(errors, 0.99) <= 0.03
+    assert (np.abs(values - scale * losses) <= estimates).ravel()[points].mean() >= 0.95
+
+
+def test_the_offset_follows_from_the_first_level_alone():
+    """The same before and after later levels, whatever they hold, and without a finite loss."""
+    free, losses = replace(DECADES, offset=None), 1e-5 * rough(101)
+    first = np.zeros(losses.shape, bool)
+    first[level_grids(101, 101)[1].select] = True
+    later = np.where(first, losses, 1e3)
+    known = [
+        AdaptivePoints(("train_loss",), values[None], done, free).tolerance.offset
+        for values, done in ((losses, first), (losses, first | True), (later, first | True))
+    ]
+    assert known == [known[0]] * 3
+    assert np.log10(known[0]) == round(np.log10(known[0]))
+    assert 10 <= np.median(losses[first]) / known[0] < 100
+    lost = AdaptivePoints(("train_loss",), np.full((1, 101, 101), np.nan), first, free)
+    assert lost.tolerance.offset == 0.1
+
+
 CHOOSE = """
 import sys
 import numpy as np

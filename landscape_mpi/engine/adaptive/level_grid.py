@@ -57,6 +57,16 @@ def level_grids(n_alpha: int, n_beta: int) -> list[LevelGrid]:
     ]
 
 
+def first_level(n_alpha: int, n_beta: int) -> LevelGrid:
+    """Return the level that is computed whole.
+
+    Args:
+        n_alpha: Points along alpha.
+        n_beta: Points along beta.
+    """
+    return level_grids(n_alpha, n_beta)[1]
+
+
 def coarsest_points(n_alpha: int, n_beta: int) -> int:
     """Return the number of points of the level that is computed whole.
 
@@ -64,7 +74,7 @@ def coarsest_points(n_alpha: int, n_beta: int) -> int:
         n_alpha: Points along alpha.
         n_beta: Points along beta.
     """
-    base = level_grids(n_alpha, n_beta)[1]
+    base = first_level(n_alpha, n_beta)
     return len(base.alpha) * len(base.beta)
 
 

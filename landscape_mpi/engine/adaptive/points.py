@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landscape_mpi.engine.adaptive.level_grid import first_level
 from landscape_mpi.engine.adaptive.refinement import carry_on
 from landscape_mpi.engine.adaptive.self_check import Check, Step, next_step
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
@@ -72,6 +73,12 @@ class AdaptivePoints:
         self._step: Step | None = None
 
     @property
+    def tolerance(self) -> Tolerance:
+        """Return the tolerance, whose offset may follow from the losses of the first level."""
+        losses = np.where(self._done, self._values[self._losses], np.nan)
+        return self._tolerance.for_losses(losses[..., *first_level(*self._done.shape).select])
+
+    @property
     def n_done(self) -> int:
         """Return the number of computed points."""
         return int(self._done.sum())
@@ -109,14 +116,14 @@ class AdaptivePoints:
 
     def fill(self) -> Filled:
         """Return the values of all points that are not computed, and the results of the checks."""
-        step = self._find_step()
+        step, tolerance = self._find_step(), self.tolerance
         # Computed points that no level and no check asked for count as the others: a run that
         # was begun with larger errors of its values may have some.
         points = np.flatnonzero(~step.answer.used)
         columns = dict(zip(self._names, self._interpolated(step, points), strict=True))
         for k, errors in zip(self._losses, step.answer.errors, strict=True):
-            scaled = self._tolerance.scaled(columns[self._names[k]])
-            in_nat = self._tolerance.loss_errors(scaled, errors.ravel()[points])
+            scaled = tolerance.scaled(columns[self._names[k]])
+            in_nat = tolerance.loss_errors(scaled, errors.ravel()[points])
             columns[f"{self._names[k]}{ESTIMATE}"] = in_nat
         last = step.checks[-1]  # points were added where earlier checks failed
         found = {}
@@ -128,7 +135,7 @@ class AdaptivePoints:
     def _find_step(self) -> Step:
         if self._step is None:
             losses = self._values[self._losses]
-            self._step = next_step(losses, self._done, self._tolerance, self._always)
+            self._step = next_step(losses, self._done, self.tolerance, self._always)
         return self._step
 
     def _interpolated(self, step: Step, points: np.ndarray) -> list[np.ndarray]:
@@ -137,7 +144,7 @@ class AdaptivePoints:
         for k, grid in enumerate(self._values):
             if k in self._losses:
                 scaled = step.answer.values[self._losses.index(k)].ravel()[points]
-                found.append(self._tolerance.losses(scaled))
+                found.append(self.tolerance.losses(scaled))
                 continue
             found.append(carry_on(grid[None], step.answer.used)[0].ravel()[points])
         return found

@@ -50,7 +50,7 @@ class SurfaceOptions(TypedDict, total=False):
     splits: Sequence[str]  # splits to evaluate (train)
     also: Sequence[str]  # further quantities, such as gradient_norm; see surface --help
     adaptive: float  # tolerance of interpolated losses (None: compute all points)
-    adaptive_unit: str  # its unit: decades of loss + 0.1, or nat (decades)
+    adaptive_unit: str  # its unit: decades of loss + 0.1 nat, or nat (decades)
     rtol: float  # relative part of the allowed standard error (None: take all batches)
     atol: float  # its absolute part, in the unit of the loss (0)
     limit: int  # training samples, or batches if the data are in batches

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.adaptive.units import UNITS
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.surface.request import SurfaceRequest
-from landscape_mpi.store.schema import ADAPTIVE
+from landscape_mpi.store.schema import ADAPTIVE, ADAPTIVE_OFFSET
 
 
 def tolerance_of(asked: SurfaceRequest) -> Tolerance | None:
@@ -35,4 +37,20 @@ def describe_tolerance(tolerance: Tolerance | None) -> dict[str, object]:
     """Return the attributes of a file that describe the tolerance."""
     if tolerance is None:
         return {ADAPTIVE: "none"}
-    return {ADAPTIVE: tolerance.value, "adaptive_unit": tolerance.unit}
+    described: dict[str, object] = {ADAPTIVE: tolerance.value, "adaptive_unit": tolerance.unit}
+    if tolerance.unit == UNITS[0]:
+        known = tolerance.offset is not None
+        described[ADAPTIVE_OFFSET] = tolerance.offset if known else "a power of ten"
+    return described
+
+
+def for_unit(tolerance: Tolerance | None, unit: str) -> Tolerance | None:
+    """Return a tolerance that suits the unit of the loss.
+
+    Args:
+        tolerance: The tolerance.
+        unit: Unit of the loss. In another one than nat, no offset suits all losses.
+    """
+    if tolerance is None or unit == "nat":
+        return tolerance
+    return replace(tolerance, offset=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from landscape_mpi.engine.adaptive.tolerance import OFFSET, Tolerance
+from landscape_mpi.engine.adaptive.tolerance import Tolerance
 from landscape_mpi.engine.inputs import Inputs
 from landscape_mpi.engine.plan import Plan
 from landscape_mpi.engine.problem_inputs import ProblemInputs
@@ -13,17 +13,17 @@ from landscape_mpi.engine.sampling.order import LEAST, ORDER_SEED
 from landscape_mpi.engine.sampling.rule import SamplingRule
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.surface.request import SurfaceRequest
+from landscape_mpi.loss_offset import IN_NAT
 from landscape_mpi.store.sampling_fields import ATOL, N_ALL, NOUN, RTOL, SAMPLING
 
 WELL_BELOW = 0.5  # of --adaptive: the largest standard error that does not look like a surface
 
 
-def rule_of(asked: SurfaceRequest, tolerance: Tolerance | None) -> SamplingRule | None:
+def rule_of(asked: SurfaceRequest) -> SamplingRule | None:
     """Return the rule by which the samples of a point suffice; None if all are taken.
 
     Args:
         asked: The request.
-        tolerance: How far interpolated losses may be off.
 
     Raises:
         InputError: If it cannot be combined with another option of the request.
@@ -47,24 +47,35 @@ def rule_of(asked: SurfaceRequest, tolerance: Tolerance | None) -> SamplingRule 
             f"{asked.evaluation.points_at_once}, because points take different numbers of samples. "
             f"Leave one of the two out."
         )
-    if tolerance is not None:
-        _check_noise(rule, tolerance)
     return rule
 
 
 def with_noise(tolerance: Tolerance | None, rule: SamplingRule | None) -> Tolerance | None:
-    """Return a tolerance that knows how noisy computed values are."""
+    """Return a tolerance that knows how noisy computed values are.
+
+    Raises:
+        InputError: If a standard error may be more than half of the tolerance, or if its size in
+            the unit of the tolerance is not known.
+    """
     if tolerance is None or rule is None:
         return tolerance
-    return replace(tolerance, noise=_noise(rule, tolerance.unit))
+    if tolerance.offset is None and tolerance.unit != "nat" and rule.atol > 0:
+        raise InputError(
+            f"{_options(rule)} cannot be combined with --adaptive {tolerance.text} for a loss "
+            "whose unit is not nat, because only its values tell how many decades an error of "
+            f"{rule.atol:g} is. Leave out --atol, or pass --adaptive-unit nat (here the unit of "
+            "the loss) and --rtol 0."
+        )
+    _check_noise(rule, tolerance)
+    return replace(tolerance, noise=_noise(rule, tolerance))
 
 
-def _noise(rule: SamplingRule, unit: str) -> float:
+def _noise(rule: SamplingRule, tolerance: Tolerance) -> float:
     """Return the largest standard error that a rule allows, in the unit of a tolerance."""
-    if unit == "nat":
+    if tolerance.unit == "nat":
         return rule.atol if rule.rtol == 0 else math.inf
-    # The error of log10(loss + 0.1) is largest at a loss of 0 or of infinity.
-    return max(rule.rtol, rule.atol / OFFSET) / math.log(10)
+    # The error of log10(loss + offset) is largest at a loss of 0 or of infinity.
+    return max(rule.rtol, rule.atol / (tolerance.offset or IN_NAT)) / math.log(10)
 
 
 def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
@@ -74,10 +85,12 @@ def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
         InputError: If a standard error may be more than half of the tolerance.
     """
     most = WELL_BELOW * tolerance.value
-    if _noise(rule, tolerance.unit) <= most:
+    if _noise(rule, tolerance) <= most:
         return
     rtol = most * math.log(10)
-    ways_out = f"at most --rtol {_below(rtol)} --atol {_below(OFFSET * rtol)}"
+    ways_out = f"at most --rtol {_below(rtol)}"
+    if tolerance.offset is not None:
+        ways_out += f" --atol {_below(tolerance.offset * rtol)}"
     if tolerance.unit == "nat":
         ways_out = f"--rtol 0 with --atol {most:g} or less, or --adaptive-unit decades"
     raise InputError(

@@ -23,7 +23,7 @@ from landscape_mpi.engine.request import Evaluation, FileRequest
 from landscape_mpi.engine.sampling.progress import check_tolerances, with_progress
 from landscape_mpi.engine.subject_inputs import data_with_subset, read_subject
 from landscape_mpi.errors import InputError
-from landscape_mpi.jobs.surface.adaptive_options import describe_tolerance, tolerance_of
+from landscape_mpi.jobs.surface.adaptive_options import describe_tolerance, for_unit, tolerance_of
 from landscape_mpi.jobs.surface.also_options import check_also, subject_of
 from landscape_mpi.jobs.surface.plane_directions import PlaneDirections, choose_directions
 from landscape_mpi.jobs.surface.problem_options import check_goes_with_problem
@@ -67,7 +67,7 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     _check_points_at_once(asked)
     check_also(asked)
     tolerance = tolerance_of(asked)
-    rule = rule_of(asked, tolerance)
+    rule = rule_of(asked)
     file, wanted = asked.file, asked.inputs
     alpha, beta = choose_grid(asked.plane)
     check_output(file.out, inputs=[*wanted.files, *asked.plane.files])
@@ -82,11 +82,9 @@ def _read_on_root(asked: SurfaceRequest) -> tuple[Plan, RootInputs]:
     if asked.plane.repeats is not None:
         check_number_of_points(len(alpha), asked.plane.repeats, option="--repeats")
         beta = np.arange(asked.plane.repeats, dtype=np.float64)
-    plan = replace(
-        _plan(asked, alpha, beta, inputs, found),
-        tolerance=with_noise(tolerance, rule),
-        sampling=rule,
-    )
+    plan = _plan(asked, alpha, beta, inputs, found)
+    tolerance = with_noise(for_unit(tolerance, plan.subject.loss_units), rule)
+    plan = replace(plan, tolerance=tolerance, sampling=rule)
     path = path_on_surface(asked, inputs.state, found.vectors)
     content = replace(_content(asked, plan, inputs, found), path=path)
     if isinstance(path, PlaneCurve):
