@@ -14,6 +14,7 @@ from landscape_mpi.errors import InputError, MissingInputError
 from landscape_mpi.output import whole_file
 from landscape_mpi.problem import Problem
 from landscape_mpi.python.card import html_card, one_line
+from landscape_mpi.python.keywords import in_keywords
 from landscape_mpi.store.reader import Surface, check_computed, read_surface
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from landscape_mpi.analysis.rings import Rings
+
+OPTIONS_OF_SUMMARY = ("x", "y", "out", "batch_norm")  # a summary may advise these
 
 
 class LossSurface:
@@ -283,14 +286,16 @@ class LossSurface:
     def summary(self) -> str:
         """Describe the surface in numbers and words, and whether it looks right.
 
-        This is the output of python -m landscape_mpi.surface --summary=FILE.
+        This is the output of python -m landscape_mpi.surface --summary=FILE, with keywords of
+        compute_surface instead of options.
 
         >>> print(open_surface("mine.h5").summary().splitlines()[0])
         mine.h5: resnet56 on cifar10, 5 x 3 points
         """
         from landscape_mpi.views.summary import summary_of
 
-        return summary_of(self._surface)
+        lines = summary_of(self._surface).split("\n")
+        return "\n".join(in_keywords(line, OPTIONS_OF_SUMMARY) for line in lines)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Copy the whole file, as it is now, to another place.

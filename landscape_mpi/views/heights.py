@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from landscape_mpi.errors import InputError
-from landscape_mpi.loss_offset import IN_NAT, offset_below
+from landscape_mpi.store.loss_offset import IN_NAT, offset_below
 from landscape_mpi.views.common_heights import find_common
 from landscape_mpi.views.levels import (
     NO_ENDS,
@@ -30,7 +30,8 @@ from landscape_mpi.views.levels import (
 
 NAT = "nat"
 PERCENT = "percent"  # a share ends at 100: its surface needs no logarithm
-FEW, MUCH = 0.01, 1 / 3  # of the points, and of the decades that a log scale spans
+# Of the points; of the decades that a log scale spans; and at least so many decades.
+FEW, MUCH, LEAST_DECADES = 0.01, 1 / 3, 2.0
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,8 @@ def log_start_of(values: Sequence[np.ndarray]) -> float | None:
         math.log10(end([end(array) for array in positive])) for end in (np.min, np.max)
     )
     start = math.floor(math.log10(min(_above_few(array) for array in positive)))
-    return float(f"1e{start}") if start - lowest > MUCH * (highest - lowest) else None
+    is_much = start - lowest > max(MUCH * (highest - lowest), LEAST_DECADES)
+    return float(f"1e{start}") if is_much else None
 
 
 def _above_few(values: np.ndarray) -> float:

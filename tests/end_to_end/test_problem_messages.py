@@ -25,7 +25,7 @@ from landscape_mpi.compute.ties import refuse_overlaps
 from landscape_mpi.engine.point_evaluator import compare_losses
 from landscape_mpi.engine.subject import ProblemSubject
 from landscape_mpi.errors import InputError
-from landscape_mpi.jobs.live.keywords import in_keywords
+from landscape_mpi.python.keywords import in_keywords
 from landscape_mpi.store.reader import read_surface
 
 COMMAND = "landscape_mpi.surface"
@@ -385,6 +385,11 @@ def test_the_center_of_a_way_to_other_weights_has_a_name(mine, alone):
         problem_of(), x=(0, 1, 3), to=mine / "other.pt", out=mine / "live.h5", progress=False
     )
     assert marks_of(live.path) == ["this network", "other"]
+    other = nn.Linear(2, 3)
+    live = lm.compute_surface(
+        problem_of(), x=(0, 1, 3), to=other, out=mine / "memory.h5", progress=False
+    )
+    assert marks_of(live.path) == ["this network", "other network"]
 
 
 def marks_of(path):

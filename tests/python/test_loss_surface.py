@@ -229,7 +229,18 @@ def test_the_summary_is_that_of_the_command(plane, capsys):
     with pytest.raises(SystemExit) as end:
         surface_command.parse([f"--summary={plane.path}"])
     assert end.value.code == 0
-    assert capsys.readouterr().out == plane.summary() + "\n"
+    told = capsys.readouterr().out
+    advice = (
+        "--x is wide: along alpha the basin below 0.11 is 3.6 steps across; try --x=-0.5:0.5:21"
+    )
+    assert advice in told
+    in_python = (
+        "x is wide: along alpha the basin below 0.11 is 3.6 steps across; try x=(-0.5, 0.5, 21)"
+    )
+    assert in_python in plane.summary()
+    assert [len(line) for line in told.splitlines() if "try" not in line] == [
+        len(line) for line in plane.summary().splitlines() if "try" not in line
+    ]
 
 
 def test_a_file_that_is_not_there():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from landscape_mpi.loss_offset import IN_NAT, offset_below
+from landscape_mpi.store.loss_offset import IN_NAT, offset_below
 
 FLOOR = 0.01  # of the tolerance: the smallest estimate; 0 could never be scaled up
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from landscape_mpi.default_device import on_the_cpu
 from landscape_mpi.engine.adaptive.units import UNITS
 from landscape_mpi.errors import InputError, missing_packages_named, unknown_name
+from landscape_mpi.jobs.live.call_checks import check_keywords
 from landscape_mpi.jobs.live.checked_together import checked_together
 from landscape_mpi.jobs.live.keyword_values import (
     check_choices,
@@ -19,7 +20,6 @@ from landscape_mpi.jobs.live.keyword_values import (
     check_numbers,
     check_words,
 )
-from landscape_mpi.jobs.live.keywords import check_keywords
 from landscape_mpi.jobs.live.live_problem import check_lendable, problem_of
 from landscape_mpi.jobs.surface.plane_options import RUNNING_STATISTICS
 from landscape_mpi.problem import Problem
@@ -62,6 +62,7 @@ class SurfaceOptions(TypedDict, total=False):
 
 CALLER = "compute_surface"
 ERRORS_ALLOWED = ("adaptive", "adaptive_unit", "rtol", "atol")
+OTHER = "other network"  # name of weights in memory, beside "this network"
 KEYWORDS = ("x", "y", "out", *SurfaceOptions.__annotations__)
 
 
@@ -233,7 +234,7 @@ def _compute(
     source, to, keep = ProblemSource(problem), None, None
     if options.get("to") is not None:
         keep, place = temporary_folder(ranks, caller=CALLER)
-        to = checkpoint_of(ranks, options["to"], place / "to.pt", caller=CALLER)
+        to = checkpoint_of(ranks, options["to"], place / f"{OTHER}.pt", caller=CALLER)
     asked = SurfaceRequest(
         request.InputsRequest(request.NetworkRequest(), data, problem=source),
         PlaneRequest(**_plane(x, y, options, to)),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from landscape_mpi.default_device import on_the_cpu
 from landscape_mpi.errors import missing_packages_named
+from landscape_mpi.jobs.live.call_checks import check_keywords
 from landscape_mpi.jobs.live.checked_together import checked_together
-from landscape_mpi.jobs.live.keywords import check_keywords
 from landscape_mpi.jobs.live.live_problem import check_lendable, problem_of
 from landscape_mpi.jobs.live.weight_plane import WeightPlane
 from landscape_mpi.problem import Problem

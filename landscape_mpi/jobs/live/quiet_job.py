@@ -15,8 +15,8 @@ from landscape_mpi.engine.provenance import called_from_python
 from landscape_mpi.errors import USERS_OWN, InputError, users_own
 from landscape_mpi.jobs.curve.evaluation import CurveJob
 from landscape_mpi.jobs.hessian.hessian_job import HessianJob
-from landscape_mpi.jobs.live.keywords import in_keywords
 from landscape_mpi.jobs.live.process_state import interruptible
+from landscape_mpi.python.keywords import in_keywords
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from landscape_mpi.default_device import on_the_cpu
 from landscape_mpi.errors import InputError, missing_packages_named
-from landscape_mpi.jobs.live.keywords import check_keywords
+from landscape_mpi.jobs.live.call_checks import check_keywords
 from landscape_mpi.jobs.live.weight_plane import WeightPlane
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from landscape_mpi.engine.sampling.order import LEAST, ORDER_SEED
 from landscape_mpi.engine.sampling.rule import SamplingRule
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.surface.request import SurfaceRequest
-from landscape_mpi.loss_offset import IN_NAT
+from landscape_mpi.store.loss_offset import IN_NAT
 from landscape_mpi.store.sampling_fields import ATOL, N_ALL, NOUN, RTOL, SAMPLING
 
 WELL_BELOW = 0.5  # of --adaptive: the largest standard error that does not look like a surface
