@@ -6,6 +6,7 @@ Both take their room from the axes if the figure has no layout engine. If it has
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colorbar import make_axes, make_axes_gridspec
-from matplotlib.transforms import Bbox, ScaledTranslation
+from matplotlib.transforms import Bbox, ScaledTranslation, Transform
 
 BAR = 0.15  # inches, width of a colour bar
 GAP = 0.1  # inches between the bar and flat axes
@@ -26,6 +27,8 @@ UNDER = 0.06  # inches between the lowest label and the legend
 LINE = 0.2  # inches, height of a line of the legend
 WIDER = 0.3  # inches by which a legend may be wider than axes
 PASSES = 2
+WRAPS = 3  # attempts to break the texts of a legend into lines that fit
+SHORTEST = 12  # letters of a line: shorter ones cannot be read
 LEFT_BY_LAYOUT = 0.8  # of axes, when a layout engine has made room for labels, bar and legend
 
 
@@ -88,12 +91,47 @@ def bar_beside(axes: Axes, share: float) -> Axes:
 
 
 def legend_under(axes: Axes, entries: Sequence[Artist]) -> None:
-    """Put a legend below the labels of axes, about as wide as they are."""
+    """Put a legend below the labels of axes, about as wide as they are.
+
+    A text that is wider takes further lines: a layout engine would take its width from the axes.
+    """
     figure = axes.get_figure(root=False)
     assert figure is not None
     if not has_layout(axes):
         _free_space_below(axes, UNDER + LINE * len(entries) + TITLE)
     drop = ScaledTranslation(0.0, -_reach_below(axes) - UNDER, figure.dpi_scale_trans)
+    room = max(sides_in_the_end(axes)[0] + WIDER, _cell_inches(axes))
+    texts = [str(entry.get_label()) for entry in entries]
+    for columns in range(min(3, len(entries)), 0, -1):
+        width = _draw_legend(axes, entries, texts, columns, drop)
+        if width <= room:
+            return
+    longest = max(map(len, texts))
+    for _ in range(WRAPS):
+        longest = min(longest - 1, int(longest * room / width))
+        if longest < SHORTEST:
+            return
+        texts = [textwrap.fill(text, longest, break_long_words=False) for text in texts]
+        width = _draw_legend(axes, entries, texts, 1, drop)
+        if width <= room:
+            return
+
+
+def _cell_inches(axes: Axes) -> float:
+    """Return the width of the place of axes in a grid, with their labels and bar; 0 if unknown."""
+    spec, figure = axes.get_subplotspec(), axes.get_figure(root=True)
+    if spec is None or figure is None:
+        return 0.0
+    spec = spec.get_topmost_subplotspec()
+    return float(spec.get_position(figure).width * figure.bbox.width / figure.dpi)
+
+
+def _draw_legend(
+    axes: Axes, entries: Sequence[Artist], texts: list[str], columns: int, drop: Transform
+) -> float:
+    """Draw the legend in place of the last one; return its width in inches."""
+    figure = axes.get_figure(root=False)
+    assert figure is not None
     place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
     look: dict[str, Any] = {
         "borderaxespad": 0.0,
@@ -101,17 +139,15 @@ def legend_under(axes: Axes, entries: Sequence[Artist]) -> None:
         "handlelength": 1.6,
         "fontsize": "small",
     }
-    room = sides_in_the_end(axes)[0] + WIDER
-    for columns in range(min(3, len(entries)), 0, -1):
-        legend = axes.legend(
-            handles=list(entries),
-            bbox_transform=axes.transAxes + drop,
-            ncols=columns,
-            **place,
-            **look,
-        )
-        if columns == 1 or legend.get_window_extent().width / figure.dpi <= room:
-            return
+    legend = axes.legend(
+        handles=list(entries),
+        labels=texts,
+        bbox_transform=axes.transAxes + drop,
+        ncols=columns,
+        **place,
+        **look,
+    )
+    return float(legend.get_window_extent().width / figure.dpi)
 
 
 class _Beside:

@@ -79,6 +79,7 @@ TICK_HEIGHT = 0.19  # inches
 LETTERS = 0.7  # of that: the part that the letters take
 BESIDE = 0.35  # inches between pictures of a row that share an axis
 NARROW = 3.0  # inches: narrower axes have short labels
+SMALL = 3.0  # inches, width of given axes: below smaller ones, notes are short
 SNUG = 0.8  # share of given axes: a longer label is replaced by its letter
 
 
@@ -109,6 +110,11 @@ class Canvas:
     def is_narrow(self) -> bool:
         """Say whether only short labels have room."""
         return not self.is_given and self.sides[0] < NARROW
+
+    @property
+    def has_short_notes(self) -> bool:
+        """Say whether only short notes have room below given axes."""
+        return self.is_given and self.sides[0] < SMALL
 
 
 @contextmanager

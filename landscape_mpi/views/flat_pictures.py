@@ -164,7 +164,9 @@ def finish_plane(canvas: Canvas, panel: Panel, notes: Sequence[Patch] = ()) -> N
     center = [] if marks else mark_center(canvas.axes, panel.surface)
     computed = draw_computed(canvas.axes, panel)
     paths = draw_paths(canvas.axes, panel.surface, starred=bool(center))
-    beyond = words_beyond(panel) if canvas.collected is None else []  # a grid has it over each
+    # A grid has these words over each picture.
+    is_alone, is_short = canvas.collected is None, canvas.has_short_notes
+    beyond = words_beyond(panel, short=is_short) if is_alone else []
     words = [Line2D([], [], linestyle="none", label=text) for text in beyond]
     told = [*notes_of(panel), *notes, *words]
     add_legend(canvas, [*marks, *center, *paths, *critical, *computed, *told])

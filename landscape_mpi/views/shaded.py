@@ -90,7 +90,8 @@ def draw_surface_on(panel: Panel, canvas: Canvas | None) -> Canvas:
         mappable = ScalarMappable(norm_of(panel.scale), color_map())
         add_color_bar(canvas, mappable, panel, bar_ticks(panel.scale))
     # A grid has these words over each picture.
-    beyond = words_beyond(panel) if panel.standing and canvas.collected is None else []
+    is_alone, is_short = panel.standing and canvas.collected is None, canvas.has_short_notes
+    beyond = words_beyond(panel, short=is_short) if is_alone else []
     words = [Line2D([], [], linestyle="none", label=text) for text in beyond]
     add_legend(canvas, [*center, *paths, *notes_of(panel), *words])
     return canvas

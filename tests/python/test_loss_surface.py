@@ -410,6 +410,32 @@ def test_four_pictures_in_the_users_figure_neither_touch_nor_are_cut(plane, line
         assert shared is None or min(shared.width, shared.height) < 2
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [(6.4, 4.8), (9, 7)])
+def test_a_note_below_small_pictures_leaves_them_their_width(tmp_path, size):
+    """Half of the plane lies above 10 nat, as a note says; the usual figure is small."""
+    values = surface_files.plane(ALPHA, BETA, lambda a, b: 0.01 + 15 * (a * a + b * b))
+    path = surface_files.write_surface(
+        tmp_path / "high.h5",
+        ALPHA,
+        BETA,
+        {"train_loss": values},
+        attributes={"model": "resnet56", "data": "cifar10", "n_classes": 10},
+    )
+    high = landscape_mpi.open_surface(path)
+    figure = Figure(figsize=size, layout="constrained")
+    for axes in (places := figure.subplots(2, 2)).flat:
+        high.plot("contour", ax=axes)
+    figure.draw_without_rendering()
+    for axes in places.flat:
+        picture, (note,) = axes.get_window_extent(), axes.get_legend().get_texts()[1:]
+        assert "% above 10 nat, up to 30" in note.get_text().replace("\n", " ")
+        assert picture.width > 0.14 * figure.bbox.width
+        box = axes.get_tightbbox()
+        assert figure.bbox.x0 - 1 <= box.x0
+        assert box.x1 <= figure.bbox.x1 + 1
+
+
 def test_the_lines_are_those_of_the_plot_command(plane):
     axes = Figure().subplots()
     plane.plot("contour", ax=axes)
