@@ -31,17 +31,49 @@ NAMES = {
     "QUANTITIES": "weight_norm",
 }
 IN_ONE_PROCESS = """
-import json, runpy, sys
-for words in json.loads(sys.argv[1]):
-    sys.argv = [f"landscape_mpi.{words[0]}", *words[1:]]
+import json, os, runpy, sys
+for sys.argv in json.loads(sys.argv[1]):
     try:
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        if sys.argv[0].endswith(".py"):
+            sys.path.insert(0, os.path.dirname(sys.argv[0]))
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if end.code:
             raise
     print(end="\\f", flush=True)
 """
-PLANE = ("--x=-1:1:3", "--y=-0.5:0.5:4", "--ignore=none", "--save-directions")
+NETWORK = "--model=perceptron8 --data=moons:3 --device=cpu"
+PLANE = "--x=-1:1:3 --y=-0.5:0.5:4 --ignore=none --save-directions --also=weight_norm"
+SURFACE = f"landscape_mpi.surface {NETWORK} --checkpoint=net.pt {PLANE}"
+PLOT = "--kind=arrows --quantity=train_loss"
+COMMANDS = {
+    "training": f"landscape_mpi.train {NETWORK} --epochs=3 --lr=0.1 --out=net.pt",
+    "rms": f"{SURFACE} --normalize=rms --out=rms.h5",
+    "none": f"{SURFACE} --normalize=none --out=none.h5",
+    "picture": f"landscape_mpi.plot rms.h5 {PLOT} --dpi=40",
+    "comparison": f"landscape_mpi.plot rms.h5 none.h5 {PLOT} --compare --format=svg",
+    "arrows": "./print_arrows.py",
+    "help": "landscape_mpi.surface --help",
+    "quantities": "landscape_mpi.surface --list=quantities",
+    "pictures": "landscape_mpi.plot --help",
+    "kinds": "landscape_mpi.plot --list=kinds",
+    "data": "landscape_mpi.train --list=data",
+    "models": "landscape_mpi.train --list=models",
+    "tables": "docs/tables.py",
+}
+PRINT_ARROWS = """
+from landscape_mpi.registry import PICTURES
+from landscape_mpi.store.reader import read_surface
+from landscape_mpi.views.levels import ScaleRequest
+from landscape_mpi.views.panel import make_panel
+
+panel = make_panel(read_surface("rms.h5"), "train_loss", ScaleRequest("linear"))
+figure = PICTURES["arrows"](panel)
+(quiver,) = [each for each in figure.axes[0].collections if hasattr(each, "U")]
+print(*quiver.U.ravel())
+"""
 
 
 def test_each_thing_is_one_short_file_and_one_line():
@@ -56,7 +88,7 @@ def test_each_thing_is_one_short_file_and_one_line():
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """Return a copy of the package with all that the page adds, and run a module of it there."""
+    """Return what runs Python in a copy of the package with all that the page adds."""
     folder = tmp_path_factory.mktemp("house")
     copy_sources(ROOT / "landscape_mpi", folder / "landscape_mpi")
     copy_sources(ROOT / "docs", folder / "docs")
@@ -76,10 +108,6 @@ def house(tmp_path_factory):
 
     environment = os.environ | {"PYTHONPATH": str(folder)}
 
-    def run_modules(*commands):
-        """Run commands of the package in one process; return the output of each."""
-        return run("-c", IN_ONE_PROCESS, json.dumps(commands)).split("\f")
-
     def run(*words):
         argv = [sys.executable, *words]
         done = subprocess.run(
@@ -88,19 +116,23 @@ def house(tmp_path_factory):
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    run.folder, run.modules = folder, run_modules
+    run.folder = folder
     return run
 
 
 @pytest.fixture(scope="module")
-def surfaces(house):
+def printed(house):
+    """Return what each command printed; one process runs all, so that torch is loaded once."""
+    (house.folder / "print_arrows.py").write_text(PRINT_ARROWS)
+    commands = [command.split() for command in COMMANDS.values()]
+    *texts, rest = house("-c", IN_ONE_PROCESS, json.dumps(commands)).split("\f")
+    assert rest == ""
+    return dict(zip(COMMANDS, texts, strict=True))
+
+
+@pytest.fixture(scope="module")
+def surfaces(house, printed):
     """Return surface files by how their directions are scaled, of the network in net.pt."""
-    network = ("--model=perceptron8", "--data=moons:3", "--device=cpu")
-    plane = ("surface", *network, "--checkpoint=net.pt", *PLANE, "--also=weight_norm")
-    house.modules(
-        ("train", *network, "--epochs=3", "--lr=0.1", "--out=net.pt"),
-        *((*plane, f"--normalize={name}", f"--out={name}.h5") for name in ("rms", "none")),
-    )
     return {name: house.folder / f"{name}.h5" for name in ("rms", "none")}
 
 
@@ -171,56 +203,29 @@ def moved_by(file, name, place, center):
     return moved
 
 
-def test_the_picture_is_drawn_as_the_others_are(house, surfaces):
-    drawn = ("--kind=arrows", "--quantity=train_loss")
-    house.modules(
-        ("plot", "rms.h5", *drawn, "--dpi=40"),
-        ("plot", "rms.h5", "none.h5", *drawn, "--compare", "--format=svg"),
-    )
+def test_the_picture_is_drawn_as_the_others_are(house, printed, surfaces):
     assert (house.folder / "rms_train_loss_arrows.png").read_bytes().startswith(b"\x89PNG")
     assert (house.folder / "rms_and_none_train_loss_arrows.svg").exists()
-    printed = house(
-        "-c",
-        "from landscape_mpi.registry import PICTURES\n"
-        "from landscape_mpi.store.reader import read_surface\n"
-        "from landscape_mpi.views.levels import ScaleRequest\n"
-        "from landscape_mpi.views.panel import make_panel\n"
-        "panel = make_panel(read_surface('rms.h5'), 'train_loss', ScaleRequest('linear'))\n"
-        "figure = PICTURES['arrows'](panel)\n"
-        "(quiver,) = [each for each in figure.axes[0].collections if hasattr(each, 'U')]\n"
-        "print(*quiver.U.ravel())",
-    )
     with h5py.File(surfaces["rms"]) as file:
         slope = np.gradient(file["train_loss"][()], file["alpha"][()], axis=0)
-    arrows = [float(word) for word in printed.split()]
+    arrows = [float(word) for word in printed["arrows"].split()]
     np.testing.assert_allclose(arrows, -slope.T.ravel(), rtol=1e-6)
 
 
-def test_help_and_lists_have_them(house):
-    commands = (
-        ("surface", "--help"),
-        ("surface", "--list=quantities"),
-        ("plot", "--help"),
-        ("plot", "--list=kinds"),
-        ("train", "--list=data"),
-        ("train", "--list=models"),
-    )
-    helped, quantities, pictures, kinds, data, models, rest = house.modules(*commands)
-    assert rest == ""
-    text = " ".join(helped.split())
+def test_help_and_lists_have_them(printed):
+    text = " ".join(printed["help"].split())
     assert "moons[:SEED]" in text
     assert "perceptron16" in text
     assert "rms: every entry is multiplied by the root mean square of its tensor" in text
     assert "weight_norm: norm of the weights that move" in text
-    assert re.search(r"^weight_norm +norm of the weights", quantities, re.MULTILINE)
-    assert "arrows" in pictures
-    assert "arrows      an arrow downhill" in kinds
-    assert "800 + 200 of 2 numbers, 2 classes" in data
-    assert re.search(r"  perceptron16 +434\n", models)
+    assert re.search(r"^weight_norm +norm of the weights", printed["quantities"], re.MULTILINE)
+    assert "arrows" in printed["pictures"]
+    assert "arrows      an arrow downhill" in printed["kinds"]
+    assert "800 + 200 of 2 numbers, 2 classes" in printed["data"]
+    assert re.search(r"  perceptron16 +434\n", printed["models"])
 
 
-def test_the_tables_have_them(house):
-    house("docs/tables.py")
+def test_the_tables_have_them(house, printed):
     pages = "".join(page.read_text() for page in (house.folder / "docs").rglob("*.md"))
     for name in NAMES.values():
         assert f"\n| `{name}` | " in pages
