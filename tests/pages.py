@@ -7,7 +7,7 @@ import sys
 
 
 def run_command(line, on_ranks, folder):
-    """Run a line of a page in a folder; return what it printed.
+    """Run a line of a page in a folder, pictures in few pixels; return what it printed.
 
     Args:
         line: ``mpirun -n N python -m MODULE …``, ``python -m MODULE …`` or ``python SCRIPT …``.
@@ -19,6 +19,8 @@ def run_command(line, on_ranks, folder):
     if words[0] == "mpirun":
         n_ranks, words = int(words[2]), words[3:]
     assert words[0] == "python", line
+    if words[1:3] == ["-m", "landscape_mpi.plot"] and "--dpi" not in line:
+        words.append("--dpi=40")
     if words[1] == "-m":
         return on_ranks(n_ranks, words[2:], cwd=folder, check=True).stdout
     argv = [sys.executable, *words[1:]]

@@ -40,8 +40,11 @@ SMALLER = {
     r"epoch_0(160|020)\b": "epoch_0001",
     r"--epochs 20 --run resnet8\b": "--epochs 1 --run resnet8",
     r"epoch_0[23]00\b": "epoch_0003",
+    r"--format pdf\b": "--format pdf --quantity train_loss",
     r"--film resnet56.mp4": "--film resnet56.mp4 --seconds 0.2",
     r"(landscape_mpi\.train|curve train) (?!.*--epochs)": r"\1 --epochs 2 ",
+    r"(landscape_mpi\.hessian) (?!.*--spectrum)": r"\1 --stride 2 ",
+    r"(landscape_mpi\.plot) (?!.*--film)": r"\1 --dpi 40 ",
 }
 # Options that replace "..." in a line.
 REST = {
@@ -92,6 +95,12 @@ def leaves_out_points(path):
         return bool((file["done"][:] == 2).any())
 
 
+def fits_its_axes(words):
+    """Return whether a surface covers a path, its axes being fit:51."""
+    options = {word.partition("=")[0] for word in words}
+    return "--directions" in options and "--x" not in options
+
+
 def words_of(line):
     """Return the number of ranks, the module and the options with which a line is run."""
     for pattern, small in SMALLER.items():
@@ -122,6 +131,10 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, stand_ins, on_rank
         if name == "landscape_mpi.surface":  # not the one that stands in, with its own grid
             for out in re.findall(r"--out[= ](\S+)", " ".join(argv)):
                 (folder / out).unlink(missing_ok=True)
+        if name == "landscape_mpi.surface" and fits_its_axes(argv):
+            said = on_ranks(n_ranks, [*argv, "--estimate"], cwd=folder, check=True).stdout
+            assert "51 x 51 points on " in said, line
+            argv += ["--x=fit:3", "--y=fit:3"]
         said = on_ranks(n_ranks, argv, cwd=folder, check=True).stdout
         for out in re.findall(r"--(?:out|film|render|run)[= ](\S+)", " ".join(argv)):
             assert (folder / out).exists(), line
@@ -185,7 +198,7 @@ def environment_after(lines, folder):
     return dict(each.split("=", 1) for each in done.stdout.decode().split("\0") if each)
 
 
-def test_romio_takes_the_hints_of_the_page(mpiexec, stand_ins, tmp_path):
+def test_romio_takes_the_hints_of_the_page(mpiexec, on_ranks, stand_ins, tmp_path):
     """ROMIO prints the hints that it uses, and rank 0 alone writes the same values."""
     if not h5py.get_config().mpi or "Open MPI" not in MPI.Get_library_version():
         pytest.skip("no parallel HDF5 on Open MPI, which has ROMIO as romio321")
@@ -202,7 +215,7 @@ def test_romio_takes_the_hints_of_the_page(mpiexec, stand_ins, tmp_path):
         assert re.search(rf"key = {hint} +value = disable", said), said
     shutil.move(folder / "rest.h5", folder / "romio.h5")
     words[words.index("parallel")] = "gather"
-    mpiexec(n_ranks, [name, *words], cwd=folder, check=True)
+    on_ranks(n_ranks, [name, *words], cwd=folder, check=True)
     with h5py.File(folder / "romio.h5") as file, h5py.File(folder / "rest.h5") as gathered:
         assert (file["train_loss"][:] == gathered["train_loss"][:]).all()
 
