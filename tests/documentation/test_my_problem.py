@@ -110,10 +110,10 @@ def test_a_loss_of_ones_own(folder):
     assert made["surface"].values["train_loss"][5, 0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_script_on_two_ranks_has_the_bits_of_one(folder, mpiexec):
+def test_the_script_on_two_ranks_has_the_bits_of_one(folder, on_ranks):
     one = run_script("rings.py", folder)["surface"].values["train_loss"].tolist()
     (folder / "rings.h5").rename(folder / "one.h5")
-    mpiexec(2, [sys.executable, "rings.py"], check=True, cwd=folder)
+    on_ranks(2, ["rings.py"], check=True, cwd=folder)
     assert lm.open_surface("rings.h5").values["train_loss"].tolist() == one
 
 
