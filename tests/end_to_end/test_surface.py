@@ -46,7 +46,7 @@ def checkpoint(tmp_path_factory):
 def command(checkpoint, out, *options):
     return [
         *("landscape_mpi.surface", "--model", "resnet8", "--checkpoint", str(checkpoint)),
-        *("--data", "digits", "--limit", "300", "--subset", "first", "--splits", "train,test"),
+        *("--data", "digits", "--limit", "150", "--subset", "first", "--splits", "train,test"),
         *("--out", str(out)),
         *("--x=-1:1:3", "--y=-0.5:1:4", *options),
     ]
@@ -90,7 +90,7 @@ def test_the_values_are_those_of_a_plain_loop(undisturbed, checkpoint):
                 for name in moved:
                     step = torch.from_numpy(a * steps[0][name] + b * steps[1][name])
                     network.get_parameter(name).copy_(center[name] + step)
-            for split, n in (("train", 300), ("test", 359)):
+            for split, n in (("train", 150), ("test", 359)):
                 samples = data.splits[split].first(n)
                 loss, error = evaluate_plainly(network, samples, data)
                 assert file[f"{split}_loss"][row, column] == pytest.approx(loss, rel=1e-5)
@@ -260,7 +260,7 @@ def test_the_precision_that_is_measured_is_used_again(checkpoint, tmp_path, on_r
         provenance = dict(file["provenance"].attrs)
         file_points = file["done"].size
     assert f"precision {precision}, auto within 0.5: bf16 deviates by" in done.stdout
-    assert "points, 300 samples, beside fp32" in provenance["precision_trials"]
+    assert "points, 150 samples, beside fp32" in provenance["precision_trials"]
     assert 0 <= provenance["precision_deviation"] < 0.5
     assert (precision == "fp32") == (provenance["precision_deviation"] == 0)
     on_ranks(1, command(checkpoint, plain, "--precision", precision), check=True)
@@ -333,9 +333,8 @@ def test_a_batch_that_does_not_fit_is_halved_on_all_ranks(where, tmp_path, on_ra
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
 def test_a_compiled_network(tmp_path, on_ranks, alone):
-    weights, out, plain = tmp_path / "cnn1.pt", tmp_path / "compiled.h5", tmp_path / "plain.h5"
-    torch.save(build_network("cnn1", sample=Sample("image", (1, 8, 8), 10)).state_dict(), weights)
-    argv = [*command(weights, out), "--model=cnn1", "--limit=128", "--splits=train"]
+    out, plain = tmp_path / "compiled.h5", tmp_path / "plain.h5"
+    argv = quickly_compiled(tmp_path, out)
     done = on_ranks(2, [*argv, "--compile=on"], check=True)
     assert ", compiled; batch by batch" in done.stdout
     alone([*argv, f"--out={plain}"], check=True)
@@ -347,10 +346,17 @@ def test_a_compiled_network(tmp_path, on_ranks, alone):
     assert "torch.compile on, but this run requests torch.compile off" in refused.stderr
 
 
-def test_a_compiler_that_is_not_there(checkpoint, tmp_path, mpiexec):
+def quickly_compiled(folder, out):
+    """Return the command of a small surface of a network that compiles in a few seconds."""
+    weights = folder / "cnn1.pt"
+    torch.save(build_network("cnn1", sample=Sample("image", (1, 8, 8), 10)).state_dict(), weights)
+    return [*command(weights, out), "--model=cnn1", "--limit=128", "--splits=train"]
+
+
+def test_a_compiler_that_is_not_there(tmp_path, mpiexec):
     out = tmp_path / "compiled.h5"
     env = {"CXX": "/nonexistent/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    done = mpiexec(1, command(checkpoint, out, "--compile=on"), env=env)
+    done = mpiexec(1, [*quickly_compiled(tmp_path, out), "--compile=on"], env=env)
     assert done.returncode == 2
     assert "--compile on: the compiler failed (" in done.stderr
     assert not out.exists()
@@ -599,7 +605,7 @@ def test_an_estimate_is_printed_and_nothing_is_written(checkpoint, tmp_path, on_
     out = tmp_path / "later.h5"
     done = on_ranks(2, command(checkpoint, out, "--estimate"), check=True)
     seconds = float(
-        re.search(r"images/s per rank, (\S+) s per point of 659 images", done.stdout)[1]
+        re.search(r"images/s per rank, (\S+) s per point of 509 images", done.stdout)[1]
     )
     assert seconds > 0
     assert " % of the rate of matrix products on this machine (" in done.stdout
