@@ -6,6 +6,7 @@ number of images, and the last the time of all points at that speed.
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 
@@ -24,6 +25,22 @@ def bench(*options):
     argv = [sys.executable, "-c", WITHOUT_MPI + RUN, "--device", "cpu", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture
+def refused_here(monkeypatch, capsys):
+    """Return a function that gives the status and the errors of the command in this process."""
+
+    def run(*options):
+        monkeypatch.setattr(sys, "argv", ["bench", *options])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("landscape_mpi.bench", run_name="__main__")
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+LOADED_BEFORE = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 
 
 def test_every_precision_of_a_cpu():
@@ -58,16 +75,19 @@ def test_bad_input(options, words, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_batch_that_does_not_fit():
-    done = bench("--model=resnet8", "--batch=1000000000", "--threads=1")
-    assert done.returncode == 2
+@LOADED_BEFORE
+def test_a_batch_that_does_not_fit(refused_here):
+    options = ("--model=resnet8", "--batch=1000000000", "--threads=1", "--device=cpu")
+    status, errors = refused_here(*options)
+    assert status == 2
     words = "--batch: 1000000000 samples per pass, of resnet8 and images of 32x32x3, do"
-    assert done.stderr.startswith(f"error: {words}")
-    assert "data type uint8). Pass a smaller --batch." in done.stderr
+    assert errors.startswith(f"error: {words}")
+    assert "data type uint8). Pass a smaller --batch." in errors
 
 
+@LOADED_BEFORE
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there():
-    done = bench("--model=resnet8", "--device=cuda")
-    assert done.returncode == 2
-    assert "--device cuda: torch sees no such GPU here." in done.stderr
+def test_a_gpu_that_is_not_there(refused_here):
+    status, errors = refused_here("--model=resnet8", "--device=cuda")
+    assert status == 2
+    assert "--device cuda: torch sees no such GPU here." in errors
