@@ -40,7 +40,6 @@ SMALLER = {
     r"epoch_0(160|020)\b": "epoch_0001",
     r"--epochs 20 --run resnet8\b": "--epochs 1 --run resnet8",
     r"epoch_0[23]00\b": "epoch_0003",
-    r"--format pdf\b": "--format pdf --quantity train_loss",
     r"--film resnet56.mp4": "--film resnet56.mp4 --seconds 0.2",
     r"(landscape_mpi\.train|curve train) (?!.*--epochs)": r"\1 --epochs 2 ",
     r"(landscape_mpi\.hessian) (?!.*--spectrum)": r"\1 --stride 2 ",
