@@ -42,6 +42,7 @@ LONGEST = (
     "slurm",
     "test_surface",
     "test_products",
+    "test_cases",
     "test_problems",
     "test_every_network",
     "test_training",

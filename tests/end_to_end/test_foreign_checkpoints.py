@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from foreign_networks import samples, wrapped
+from cases.networks import samples, wrapped
 from one_process import run_alone
 from plain_loop import plain_losses
 from torch import nn
 from torch.distributed import checkpoint as distributed
 from torch.nn import functional
 
-MODEL = ("--model=foreign_networks.wrapped:bare", "--data=foreign_networks.samples:rows")
+MODEL = ("--model=cases.networks.wrapped:bare", "--data=cases.networks.samples:rows")
 LINE = ("--x=-1:1:3", "--save-directions")
 N_CHECKPOINTS = 10
 
@@ -298,7 +298,7 @@ def test_the_plane_of_a_wrapped_network_fits_the_bare_one(network, write, tmp_pa
     write(folder)
     plane, out = tmp_path / "plane.h5", tmp_path / "x.h5"
     assert run_alone(["landscape_mpi.trajectory", str(folder), f"--out={plane}"]).status == 0
-    words = ["landscape_mpi.surface", f"--model=foreign_networks.wrapped:{network}", MODEL[1]]
+    words = ["landscape_mpi.surface", f"--model=cases.networks.wrapped:{network}", MODEL[1]]
     words += [f"--checkpoint={sorted(folder.glob('*last*'))[0]}", f"--directions={plane}"]
     ended = run_alone(
         [*words, "--x=-0.5:0.5:2", "--y=0:0.3:2", "--save-directions", f"--out={out}"]
@@ -316,7 +316,7 @@ def test_the_plane_of_a_wrapped_network_fits_the_bare_one(network, write, tmp_pa
 
 
 def test_a_curve_of_a_network_with_a_buffer_of_its_own(tmp_path):
-    hooks = ["--model=foreign_networks.drawn:Centred", "--data=foreign_networks.samples:rows"]
+    hooks = ["--model=cases.networks.drawn:Centred", "--data=cases.networks.samples:rows"]
     for seed in (1, 2):
         network = drawn_network(seed)
         torch.save(network.state_dict(), tmp_path / f"{seed}.pt")
@@ -335,7 +335,7 @@ def test_a_curve_of_a_network_with_a_buffer_of_its_own(tmp_path):
 
 
 def drawn_network(seed: int) -> nn.Module:
-    from foreign_networks.drawn import Centred
+    from cases.networks.drawn import Centred
 
     network = Centred()
     with torch.no_grad():

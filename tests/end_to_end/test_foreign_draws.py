@@ -12,16 +12,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from foreign_networks.cases import (
-    NUMBERS,
-    Case,
-    command,
-)
+from cases.network_files import NUMBERS, network_file
 from one_process import run_alone
 
 TWICE = [
-    *(Case(f"drawn:{name}", NUMBERS, "mse") for name in ("by_numpy", "by_python", "by_torch")),
-    Case("drawn:fixed", "drawn:data_by_numpy", "mse"),
+    *(
+        network_file(f"drawn:{name}", NUMBERS, "mse")
+        for name in ("by_numpy", "by_python", "by_torch")
+    ),
+    network_file("drawn:fixed", "drawn:data_by_numpy", "mse"),
 ]
 
 
@@ -29,9 +28,7 @@ TWICE = [
 def test_what_is_drawn_is_drawn_alike(case, tmp_path):
     losses = []
     for name in ("one.h5", "two.h5"):
-        words, _ = command(case, tmp_path, tmp_path / name)
-        ended = run_alone(words)
-        assert ended.status == 0, ended.words
+        case.surface(tmp_path / name)
         with h5py.File(tmp_path / name) as file:
             losses.append(file["train_loss"][()])
         np.random.seed(len(losses))  # another state of the generators than a new process has
@@ -49,14 +46,12 @@ def forget(out: Path, n: int) -> None:
 @pytest.mark.parametrize("case", TWICE, ids=str)
 def test_a_run_that_was_stopped_goes_on_with_the_same_network(case, tmp_path):
     out = tmp_path / "surface.h5"
-    words, _ = command(case, tmp_path, out)
-    assert run_alone(words).status == 0
+    case.surface(out)
     with h5py.File(out) as file:
         before = file["train_loss"][()]
     forget(out, 2)
     np.random.seed(1)
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
+    case.surface(out)
     with h5py.File(out) as file:
         assert file["done"][()].all()
         np.testing.assert_array_equal(file["train_loss"], before)
@@ -64,7 +59,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_network(case, tmp_path):
 
 def test_another_network_does_not_go_on_with_a_file(tmp_path, monkeypatch):
     out = tmp_path / "surface.h5"
-    words, _ = command(Case("drawn:Scaled", NUMBERS, "mse"), tmp_path, out)
+    words = network_file("drawn:Scaled", NUMBERS, "mse").words(out)
     monkeypatch.setenv("SCALE_OF_OUTPUTS", "1.0")
     assert run_alone(words).status == 0
     forget(out, 2)
@@ -79,7 +74,7 @@ def test_another_network_does_not_go_on_with_a_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("data", ["data_by_nobody", "data_augmented"])
 def test_other_data_are_no_resumption(data, tmp_path):
     out = tmp_path / "surface.h5"
-    words, _ = command(Case("drawn:fixed", f"drawn:{data}", "mse"), tmp_path, out)
+    words = network_file("drawn:fixed", f"drawn:{data}", "mse").words(out)
     assert run_alone(words).status == 0
     before = out.read_bytes()
     ended = run_alone(words)

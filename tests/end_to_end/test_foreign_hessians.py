@@ -9,23 +9,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from foreign_networks.cases import (
-    PLANE,
-    SEQUENCES,
-    Case,
-    command,
-    found,
-    loss_of,
-)
+from cases.network_files import CASES, SEQUENCES, NetworkFile, network_file
 from one_process import run_alone
-from plain_loop import built, flat, move
+from plain_loop import flat, move
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def test_the_hessian_of_attention_on_two_threads(tmp_path):
-    words, _ = command(Case("kept:encoder", SEQUENCES), tmp_path, tmp_path / "x.h5")
-    assert run_alone(words).status == 0
+    CASES["kept:encoder"].surface(tmp_path / "x.h5")
     found_values = []
     for number in range(6):
         options = ["--stride=2", "--fresh"] if number else ["--stride=2"]
@@ -38,11 +30,9 @@ def test_the_hessian_of_attention_on_two_threads(tmp_path):
 
 
 HESSIANS = [
-    Case("weights_read:Flat"),
-    Case("reparametrised:pruned_with_norm", trained=True),
-    Case("wrapped:scripted_part"),
-    Case("branches:Masked", SEQUENCES),
-    Case("kept:encoder", SEQUENCES, options=("--only=lift.weight,out.weight",)),
+    *(CASES[name] for name in ("weights_read:Flat", "reparametrised:pruned_with_norm-trained")),
+    *(CASES[name] for name in ("wrapped:scripted_part", "branches:Masked")),
+    network_file("kept:encoder", SEQUENCES, options=("--only=lift.weight,out.weight",)),
 ]
 
 
@@ -52,13 +42,12 @@ def test_the_hessian_of_a_foreign_network(case, tmp_path):
 
 
 def test_the_hessian_at_the_center_where_frozen_weights_leave_the_loss_as_it_is(tmp_path):
-    check_hessians(Case("wrapped:scripted_part"), "--x=0", tmp_path)
+    check_hessians(CASES["wrapped:scripted_part"], "--x=0", tmp_path)
 
 
 def test_derivatives_that_a_network_defines_otherwise_are_refused(tmp_path):
     out = tmp_path / "surface.h5"
-    words, _ = command(Case("reparametrised:straight_through"), tmp_path, out)
-    assert run_alone(words).status == 0
+    network_file("reparametrised:straight_through").surface(out)
     ended = run_alone(["landscape_mpi.hessian", str(out)])
     assert ended.status == 2
     assert "so the Hessian would be wrong" in " ".join(ended.words.split())
@@ -66,9 +55,7 @@ def test_derivatives_that_a_network_defines_otherwise_are_refused(tmp_path):
 
 def test_second_derivatives_that_torch_has_wrong_are_refused(tmp_path):
     out = tmp_path / "surface.h5"
-    case = Case("reparametrised:weight_norm", options=("--ignore=none",))
-    words, _ = command(case, tmp_path, out)
-    assert run_alone(words).status == 0
+    network_file("reparametrised:weight_norm").surface(out, "--ignore=none")
     ended = run_alone(["landscape_mpi.hessian", str(out)])
     assert ended.status == 2
     assert "torch's parametrizations.weight_norm has wrong second derivatives" in " ".join(
@@ -78,29 +65,26 @@ def test_second_derivatives_that_torch_has_wrong_are_refused(tmp_path):
 
 def check_hessians(case, line, tmp_path):
     out = tmp_path / "surface.h5"
-    words, state = command(case, tmp_path, out)
-    words = [word for word in words if word not in PLANE[:2]]
-    ended = run_alone([*words, line])
-    assert ended.status == 0, ended.words
+    case.surface(out, plane=(line,))
     ended = run_alone(["landscape_mpi.hessian", str(out), "--tolerance=1e-6"])
     assert ended.status == 0, ended.words
     with h5py.File(out) as file:
         vectors = {name: torch.tensor(v[()]) for name, v in flat(file["directions/alpha"])}
         for number, alpha in enumerate(file["alpha"]):
-            network = built(found(case.network), found(case.data)()["train"][0], state)
+            network = case.center()
             move(network, float(alpha), vectors)
             values = dense_eigenvalues(network.eval(), list(vectors), case)
             assert file["hessian_max"][number, 0] == pytest.approx(values[-1], rel=1e-3)
             assert file["hessian_min"][number, 0] == pytest.approx(values[0], rel=1e-3)
 
 
-def dense_eigenvalues(network: nn.Module, names: list[str], case: Case) -> np.ndarray:
+def dense_eigenvalues(network: nn.Module, names: list[str], case: NetworkFile) -> np.ndarray:
     """Return the eigenvalues of the Hessian of the mean loss in some parameters, ascending."""
-    inputs, targets = found(case.data)()["train"]
+    inputs, targets = case.samples()
     named = dict(network.named_parameters())
     parameters = [named[name] for name in names]
     with sdpa_kernel(SDPBackend.MATH):  # the only one that torch differentiates twice
-        loss = loss_of(case)(network(inputs), targets).mean()
+        loss = case.losses(network(inputs), targets).mean()
     first = torch.autograd.grad(loss, parameters, create_graph=True)
     slopes = torch.cat([part.flatten() for part in first])
     rows = [torch.autograd.grad(slope, parameters, retain_graph=True) for slope in slopes]
@@ -109,13 +93,11 @@ def dense_eigenvalues(network: nn.Module, names: list[str], case: Case) -> np.nd
 
 
 def test_eigenvalues_of_sorted_samples_are_of_all_classes_or_said(tmp_path):
-    case = Case("targets:linear_of_four", "samples:sorted_rows")
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    words = [word for word in words if word not in PLANE]
-    assert run_alone([*words, "--x=0", "--batch=1000"]).status == 0
+    case = network_file("targets:linear_of_four", "samples:sorted_rows")
+    case.surface(tmp_path / "x.h5", "--batch=1000", plane=("--x=0",))
     ended = run_alone(["landscape_mpi.hessian", str(tmp_path / "x.h5"), "--batch=1000"])
     assert ended.status == 0, ended.words
-    expected = dense_eigenvalues(found(case.network)(), ["weight"], case)[-1]
+    expected = dense_eigenvalues(case.build(), ["weight"], case)[-1]
     with h5py.File(tmp_path / "x.h5") as file:
         close = file["hessian_max"][0, 0] == pytest.approx(expected, rel=0.05)
     assert close or "classes" in ended.words
@@ -129,9 +111,7 @@ def test_eigenvalues_of_sorted_samples_are_of_all_classes_or_said(tmp_path):
     ],
 )
 def test_derivatives_that_do_not_reach_the_weights_are_refused(name, data, tmp_path):
-    words, _ = command(Case(name, f"samples:{data}"), tmp_path, tmp_path / "x.h5")
-    words = [word for word in words if word not in PLANE[:2]]
-    assert run_alone([*words, "--x=0:0.5:2"]).status == 0
+    network_file(name, f"samples:{data}").surface(tmp_path / "x.h5", plane=("--x=0:0.5:2",))
     before = (tmp_path / "x.h5").read_bytes()
     ended = run_alone(["landscape_mpi.hessian", str(tmp_path / "x.h5")])
     assert ended.status == 2, ended.words

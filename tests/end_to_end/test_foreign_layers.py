@@ -10,16 +10,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from foreign_networks import layers
-from foreign_networks.cases import (
-    IMAGES,
-    PLANE,
-    Case,
-    after_steps,
-    command,
-    found,
-)
-from one_process import run_alone
+from cases.network_files import CASES, IMAGES, NetworkFile, network_file
+from cases.networks import layers
 from torch import nn
 from torch.nn import functional
 
@@ -28,9 +20,9 @@ EPS = 1e-5  # of torch's batch-norm
 # Batch-norm measured again on the way to another solution.
 
 
-def other_solution(case: Case) -> dict[str, torch.Tensor]:
+def other_solution(case: NetworkFile) -> dict[str, torch.Tensor]:
     """Return a network whose weights differ, and whose statistics would be wrong half way."""
-    network = after_steps(case)
+    network = case.after_steps()
     draw = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -49,19 +41,16 @@ def measured(network: nn.Module, inputs: torch.Tensor, batch: int) -> nn.Module:
 
 @pytest.mark.parametrize("name", ["plain", "synchronised", "norm_and_activation", "OneNorm"])
 def test_statistics_are_measured_whatever_the_class(name, tmp_path):
-    case = Case(f"normalised:{name}", IMAGES, trained=True)
-    words, first = command(case, tmp_path, tmp_path / "line.h5")
-    second = other_solution(case)
+    case = network_file(f"normalised:{name}", IMAGES, trained=True)
+    first, second = case.state, other_solution(case)
     torch.save(second, tmp_path / "second.pt")
-    words = [word for word in words if word not in PLANE[:2]]
-    line = ["--x=0:1:3", f"--to={tmp_path / 'second.pt'}", "--batch-norm=reestimate"]
-    ended = run_alone([*words, *line])
-    assert ended.status == 0, ended.words
-    inputs, targets = found(IMAGES)()["train"]
+    line = (f"--to={tmp_path / 'second.pt'}", "--batch-norm=reestimate")
+    case.surface(tmp_path / "line.h5", *line, plane=("--x=0:1:3",))
+    inputs, targets = case.samples()
     twin = "plain" if name == "synchronised" else name  # its class refuses to train on a CPU
     expected = []
     for step in (0, 0.5, 1):
-        network = found(f"normalised:{twin}")()
+        network = network_file(f"normalised:{twin}").build()
         network.load_state_dict(
             {
                 k: v + step * (second[k] - v) if v.is_floating_point() else v
@@ -98,12 +87,10 @@ def rescaled(state: dict[str, torch.Tensor], axis: int, groups: int) -> dict[str
 @pytest.mark.parametrize("kind", layers.KINDS)
 def test_rescaled_channels_leave_the_surface(kind, tmp_path):
     data, axis, groups = layers.KINDS[kind]
-    case = Case(f"layers:{kind}", f"samples:{data.__name__}", trained=True)
-    words, state = command(case, tmp_path, tmp_path / "one.h5")
-    assert run_alone(words).status == 0
-    torch.save(rescaled(state, axis, groups), tmp_path / "trained.pt")
-    again = [word.replace("one.h5", "two.h5") for word in words]
-    assert run_alone(again).status == 0
+    case = network_file(f"layers:{kind}", f"samples:{data.__name__}", trained=True)
+    case.surface(tmp_path / "one.h5")
+    torch.save(rescaled(case.state, axis, groups), tmp_path / "rescaled.pt")
+    case.surface(tmp_path / "two.h5", f"--checkpoint={tmp_path / 'rescaled.pt'}")
     with h5py.File(tmp_path / "one.h5") as one, h5py.File(tmp_path / "two.h5") as two:
         np.testing.assert_allclose(one["train_loss"], two["train_loss"], rtol=1e-4)
 
@@ -118,8 +105,7 @@ def test_rescaled_channels_leave_the_surface(kind, tmp_path):
     ],
 )
 def test_normalisation_of_any_class_stays(name, stays, tmp_path):
-    words, _ = command(Case(f"normalised:{name}", IMAGES), tmp_path, tmp_path / "x.h5")
-    assert run_alone(words).status == 0
+    network_file(f"normalised:{name}", IMAGES).surface(tmp_path / "x.h5")
     with h5py.File(tmp_path / "x.h5") as file:
         moved = set(file["directions/alpha"])
     assert moved == {"0.weight", "3.weight", "8.weight"}
@@ -127,6 +113,5 @@ def test_normalisation_of_any_class_stays(name, stays, tmp_path):
 
 
 def test_copies_of_one_weight_are_named(tmp_path):
-    words, _ = command(Case("targets:copied", "samples:codes", "mse"), tmp_path, tmp_path / "x.h5")
-    ended = run_alone(words)
+    ended = CASES["targets:copied"].surface(tmp_path / "x.h5")
     assert "some parameters have the same values but are separate" in ended.words

@@ -10,84 +10,55 @@ import re
 import h5py
 import numpy as np
 import pytest
-from foreign_networks import targets
-from foreign_networks.cases import (
-    CLOSE,
-    NUMBERS,
-    PLANE,
-    Case,
-    check_losses,
-    command,
-    found,
-)
-from one_process import run_alone
+from cases.network_files import CASES, network_file
+from cases.networks import targets
 from plain_loop import plain_losses
 from torch import nn
 
+CLOSE = 1e-5  # relative
+
 
 def test_weights_of_classes(tmp_path):
-    case = Case("targets:linear", loss="targets:weighted")
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    ended = run_alone(words)
-    check_losses(case, tmp_path / "x.h5", None)
-    assert "each counts once" in ended.words
+    case, out = network_file("targets:linear", loss="targets:weighted"), tmp_path / "x.h5"
+    assert "each counts once" in case.surface(out).words
+    case.check(out)
 
 
 def test_targets_that_do_not_count(tmp_path):
-    case = Case("targets:linear", "targets:rows_in_part", "targets:ignoring")
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
-    expected = plain_losses(tmp_path / "x.h5", targets.linear, targets.rows_in_part()["train"])
-    with h5py.File(tmp_path / "x.h5") as file:
-        np.testing.assert_allclose(file["train_loss"], expected, rtol=CLOSE)
+    case = network_file("targets:linear", "targets:rows_in_part", "targets:ignoring")
+    check(case, tmp_path / "x.h5", nn.functional.cross_entropy)
 
 
 def test_pixels_that_do_not_count(tmp_path):
-    case = Case("shapes:segmenter", "shapes:segmented_in_part", options=("--ignore-index=255",))
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
-    samples = found(case.data)()["train"]
-    loss = nn.CrossEntropyLoss(ignore_index=255)
-    expected = plain_losses(tmp_path / "x.h5", found(case.network), samples, loss)
-    with h5py.File(tmp_path / "x.h5") as file:
+    options = ("--ignore-index=255",)
+    case = network_file("shapes:segmenter", "shapes:segmented_in_part", options=options)
+    check(case, tmp_path / "x.h5", nn.CrossEntropyLoss(ignore_index=255))
+
+
+def check(case, out, loss):
+    """Compare a surface with the plain loop over a loss of torch's own."""
+    case.surface(out)
+    expected = plain_losses(out, case.build, case.samples(), loss)
+    with h5py.File(out) as file:
         np.testing.assert_allclose(file["train_loss"], expected, rtol=CLOSE)
 
 
-@pytest.mark.parametrize(("name", "axis"), [("as_many_second", "1"), ("as_many_last", "-1")])
-def test_the_axis_of_the_classes(name, axis, tmp_path):
-    options = (f"--class-axis={axis}",)
-    last = axis == "-1"
-    case = Case(f"shapes:{name}", "shapes:tagged_as_many", options=options, classes_last=last)
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
-    check_losses(case, tmp_path / "x.h5", None)
-
-
 def test_a_loss_that_changes_outputs_and_targets_in_place(tmp_path):
-    case = Case("targets:linear", loss="targets:in_place")
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
-    inputs, classes = found(case.data)()["train"]
+    case = network_file("targets:linear", loss="targets:in_place")
+    inputs, classes = case.samples()
 
     def loss(outputs, classes):
         return nn.functional.cross_entropy(-outputs, 2 - classes)
 
-    expected = plain_losses(tmp_path / "x.h5", targets.linear, (inputs, classes), loss)
+    check(case, tmp_path / "x.h5", loss)
     with h5py.File(tmp_path / "x.h5") as file:
-        np.testing.assert_allclose(file["train_loss"], expected, rtol=CLOSE)
         wrong = (targets.linear()(inputs).argmax(1) != classes).double().mean().item()
-        assert file["train_error"][1, 0] == pytest.approx(100 * wrong)  # at the center
+        assert file["train_error"][1, 1] == pytest.approx(100 * wrong)  # at the center
 
 
 def test_a_loss_below_zero(tmp_path, on_ranks):
-    case = Case("targets:density", NUMBERS, "targets:likelihood", trained=True)
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    words = [word for word in words if word not in PLANE[:2]]
-    assert run_alone([*words, "--x=-1:1:11", "--y=-1:1:11"]).status == 0
+    case = CASES["targets:density-trained"]
+    case.surface(tmp_path / "x.h5", plane=("--x=-1:1:11", "--y=-1:1:11"))
     with h5py.File(tmp_path / "x.h5") as file:
         assert file["train_loss"][5, 5] < 0
     told = on_ranks(1, ["landscape_mpi.surface", f"--summary={tmp_path / 'x.h5'}"], check=True)
@@ -96,25 +67,21 @@ def test_a_loss_below_zero(tmp_path, on_ranks):
 
 
 def test_the_first_of_sorted_samples_are_said_to_be(tmp_path):
-    case = Case("targets:linear_of_four", "samples:sorted_rows", options=("--limit=2500",))
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
-    assert "random" in ended.words or "classes" in ended.words
+    case = network_file("targets:linear_of_four", "samples:sorted_rows")
+    words = case.surface(tmp_path / "x.h5", "--limit=2500").words
+    assert "random" in words or "classes" in words
 
 
 @pytest.mark.parametrize(("name", "axis"), [("classes_second", 1), ("classes_last", 2)])
 @pytest.mark.parametrize("loss", ["cross_entropy", "targets:language_of_any"])
 def test_the_error_beside_is_counted_along_the_classes(name, axis, loss, tmp_path):
-    case = Case(f"shapes:{name}", "shapes:tagged", loss)
-    words, _ = command(case, tmp_path, tmp_path / "x.h5")
-    ended = run_alone(words)
-    assert ended.status == 0, ended.words
-    inputs, targets = found(case.data)()["train"]
-    network = found(case.network)().eval()
+    case = network_file(f"shapes:{name}", "shapes:tagged", loss)
+    case.surface(tmp_path / "x.h5")
+    inputs, targets = case.samples()
+    network = case.build().eval()
     expected = 100 * (network(inputs).argmax(axis) != targets).double().mean().item()
     with h5py.File(tmp_path / "x.h5") as file:
         if "train_error" in file:
-            assert file["train_error"][1, 0] == pytest.approx(expected, rel=1e-9)
+            assert file["train_error"][1, 1] == pytest.approx(expected, rel=1e-9)
         else:
             assert loss != "cross_entropy"

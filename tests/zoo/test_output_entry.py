@@ -1,22 +1,24 @@
 """Networks that return several tensors: --output names the one that the loss is made of.
 
-Oracles: the same network with a forward that returns the logits alone, in a plain loop
-(plain_loop.py) and through every command; the sentence a user should read.
+Oracles: the same network with a forward that returns the logits alone, through every command; the
+sentence a user should read. The surfaces of the table have the values of a plain loop, too
+(end_to_end/test_cases.py).
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import astuple
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from cases.network_files import CASES, PACKAGE
+from cases.networks import entries
 from curve_runs import run as curve
-from foreign_networks import entries
-from foreign_networks.cases import CLOSE, IMAGES, PACKAGE, TESTS, Case, command, found, loss_of
+from folders import TESTS
 from one_process import run_alone
-from plain_loop import plain_losses
 from refusals import message_of
 
 from landscape_mpi import ensemble, sharpness, train
@@ -27,85 +29,33 @@ from landscape_mpi.zoo.networks import build_network
 from landscape_mpi.zoo.output_entry import entries_of, split_entry
 
 PLAIN = "entries:Body"
-CASES = [
-    Case("entries:Pair", options=("--output=1",)),
-    Case("entries:Pair", options=("--output=1",), trained=True),
-    Case("entries:Listed", options=("--output=1",)),
-    Case("entries:Named", options=("--output=logits",)),
-    Case("entries:NamedPair", options=("--output=logits",)),
-    Case("entries:NamedPair", options=("--output=1",)),
-    Case("entries:AsObject", options=("--output=logits",)),
-    Case("entries:AsModelOutput", options=("--output=logits",)),
-    Case("entries:AsModelOutput", options=("--output=0",)),
-    Case("entries:Kept", options=("--output=logits",)),
-    Case("entries:parallel", options=("--output=1",)),
-    Case("entries:compiled", options=("--output=1",)),
-    Case("entries:Convolutions", IMAGES, options=("--output=out",)),
-]
+CLOSE = 1e-5  # relative
 
 
-def plain_of(case):
-    return found("entries:PlainConvolutions" if case.data == IMAGES else PLAIN)
+def with_logits(name):
+    return CASES[f"entries:{name}---output=logits"]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_right_number_on_any_number_of_threads(case, tmp_path):
-    losses = []
-    for threads in (1, 2):
-        out = tmp_path / f"{threads}.h5"
-        words, state = command(plain_case(case), tmp_path, out)
-        words[1] = f"--model={PACKAGE}.{case.network}"
-        ended = run_alone([*words, *case.options], threads=threads)
-        assert ended.status == 0, ended.words
-        expected = plain_losses(out, plain_of(case), found(case.data)()["train"], state=state)
-        with h5py.File(out) as file:
-            losses.append(file["train_loss"][()])
-            entry = case.options[0].partition("=")[2]
-            assert file.attrs["model"] == f"{PACKAGE}.{case.network}[{entry}]"
-        np.testing.assert_allclose(losses[-1], expected, rtol=CLOSE)
-    np.testing.assert_array_equal(*losses)
+def test_the_file_has_the_name_of_the_entry(tmp_path):
+    with_logits("Named").surface(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file.attrs["model"] == f"{PACKAGE}.entries:Named[logits]"
 
 
-def plain_case(case):
-    """The network that gives the checkpoint and the command its other words."""
-    network = "entries:PlainConvolutions" if case.data == IMAGES else PLAIN
-    return Case(network, case.data, trained=case.trained)
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "entry"),
-    [
-        ("classifier", "samples:tokens", "logits"),
-        ("classifier", "samples:tokens", "0"),
-        ("language_model", "targets:following", "logits"),
-    ],
-)
-def test_networks_of_transformers(name, data, entry, tmp_path):
-    pytest.importorskip("transformers", reason="transformers, of the test extras, is not here")
-    out = tmp_path / "x.h5"
-    last = name == "language_model"
-    case = Case(f"entries:{name}", data, options=(f"--output={entry}",), classes_last=last)
-    words, _ = command(case, tmp_path, out)
-    ended = run_alone(words, threads=2)
-    assert ended.status == 0, ended.words
-    plain = found(f"entries:plain_{name}")
-    expected = plain_losses(out, plain, found(data)()["train"], loss_of(case))
-    with h5py.File(out) as file:
-        np.testing.assert_allclose(file["train_loss"], expected, rtol=CLOSE)
-    (tmp_path / "x.h5").unlink()
-    words.remove(f"--output={entry}")
-    ended = run_alone(words)
-    assert ended.status == 2
-    assert "Pass --output with the entry that enters the loss: logits, float32 [3, " in ended.words
+def test_a_network_of_transformers_without_the_option(tmp_path):
+    case, out = with_logits("language_model"), tmp_path / "x.h5"
+    words = case.words(out)
+    words.remove("--output=logits")
+    said = message_of(*astuple(run_alone(words)))
+    assert "Pass --output with the entry that enters the loss: logits, float32 [3, " in said
 
 
 def test_the_same_bits_on_two_ranks(tmp_path, on_ranks):
-    case = Case("entries:Kept", options=("--output=logits",))
-    losses = []
+    case, losses = with_logits("Kept"), []
     for n, more in ((1, ()), (2, ()), (2, ("--ranks-per-point=2",))):
-        words, _ = command(case, tmp_path, tmp_path / f"{len(losses)}.h5")
-        on_ranks(n, [*words, *more], cwd=TESTS, check=True)
-        with h5py.File(tmp_path / f"{len(losses)}.h5") as file:
+        out = tmp_path / f"{len(losses)}.h5"
+        on_ranks(n, case.words(out, *more), cwd=TESTS, check=True)
+        with h5py.File(out) as file:
             losses.append(file["train_loss"][()])
     np.testing.assert_array_equal(losses[1], losses[0])
     np.testing.assert_array_equal(losses[2], losses[0])
@@ -115,9 +65,7 @@ def test_points_at_once_take_it_too(tmp_path):
     losses = []
     for at_once in (1, 3):
         out = tmp_path / f"{at_once}.h5"
-        words, _ = command(Case("entries:Named", options=("--output=logits",)), tmp_path, out)
-        ended = run_alone([*words, f"--points-at-once={at_once}"])
-        assert ended.status == 0, ended.words
+        with_logits("Named").surface(out, f"--points-at-once={at_once}")
         with h5py.File(out) as file:
             losses.append(file["train_loss"][()])
     np.testing.assert_allclose(*losses, rtol=CLOSE)
@@ -148,7 +96,7 @@ def test_the_hessian_takes_the_same_entry_and_another_does_not_resume(tmp_path):
     ended = run_alone([*again, "--output=hidden"])
     assert ended.status == 2
     assert "entries:Named[logits], but this run requests model" in ended.words
-    assert "pass --model foreign_networks.entries:Named[logits]" in ended.words
+    assert "pass --model cases.networks.entries:Named[logits]" in ended.words
     assert run_alone([*again, "--output=logits"]).status == 0
 
 
@@ -261,7 +209,7 @@ def refusal(model, *options, data="samples:rows", tmp_path):
         (
             "entries:Named",
             ("--output=logit",),
-            "--output logit: foreign_networks.entries:Named returns a dict. Its tensors are "
+            "--output logit: cases.networks.entries:Named returns a dict. Its tensors are "
             "hidden, float32 [3, 12]; logits, float32 [3, 3]. Did you mean logits?",
         ),
         ("entries:Named", ("--output=n",), "whose entry n is an int, not a tensor. Its tensors"),
@@ -270,7 +218,7 @@ def refusal(model, *options, data="samples:rows", tmp_path):
         (
             "entries:Body",
             ("--output=0",),
-            "--output 0: foreign_networks.entries:Body returns one tensor, which has no entries. "
+            "--output 0: cases.networks.entries:Body returns one tensor, which has no entries. "
             "Leave out --output.",
         ),
         ("entries:scripted", ("--output=1",), "is a scripted or traced network, so this option"),

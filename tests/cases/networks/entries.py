@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from foreign_networks import samples
+from cases.networks import samples
 
 
 def rows_and_a_test():
@@ -145,7 +145,8 @@ def classifier(plain=False):
 
     torch.manual_seed(133)
     sizes = {"vocab_size": 9, "dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 16}
-    config = DistilBertConfig(**sizes, max_position_embeddings=16, num_labels=4)
+    sizes |= {"max_position_embeddings": 16, "initializer_range": 0.2}
+    config = DistilBertConfig(**sizes, num_labels=4)
     return (Plain if plain else DistilBertForSequenceClassification)(config)
 
 

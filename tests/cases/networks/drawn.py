@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from foreign_networks import samples
+from cases.networks import samples
 
 
 class Features(nn.Module):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from foreign_networks import normalised, samples
+from cases.networks import normalised, samples
 
 
 class InOut(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from foreign_networks import samples
+from cases.networks import samples
 
 WEIGHTS = torch.tensor([1.0, 5.0, 20.0])
 

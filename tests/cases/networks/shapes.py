@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from foreign_networks import samples
+from cases.networks import samples
 
 
 def _targets(n, *shape, n_classes=4):
