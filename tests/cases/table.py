@@ -5,19 +5,38 @@ A new case is a row of CASES in the module of its kind. The functions here find 
 
 from __future__ import annotations
 
-from cases import network_files
+from cases import losses, network_files, python_problems
 from cases.case import Case
+from cases.losses import LossCase
 from cases.network_files import NetworkFile
+from cases.python_problems import PythonProblem
 
 
 def every_case() -> list[Case]:
     """Return all cases of which the program computes a surface."""
-    return [*networks_in_files()]
+    return [*of_losses(), *in_python(), *networks_in_files()]
+
+
+def of_losses() -> list[LossCase]:
+    return [*losses.CASES.values()]
+
+
+def in_python() -> list[PythonProblem]:
+    return [*python_problems.CASES.values()]
 
 
 def networks_in_files(*files: str) -> list[NetworkFile]:
     """Return the networks of some files, or of all."""
     return [case for case in network_files.CASES.values() if not files or case.file in files]
+
+
+def with_derivatives() -> list[PythonProblem]:
+    """Return the problems in Python whose loss has first and second derivatives."""
+    return [case for case in in_python() if case.has_derivatives]
+
+
+def with_closed_form() -> list[PythonProblem]:
+    return [case for case in in_python() if case.closed_form]
 
 
 def refused() -> list[NetworkFile]:

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from problem_cases import VIEWS_STAY, Merging
+from cases.python_problems import VIEWS_STAY, Merging
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import prune

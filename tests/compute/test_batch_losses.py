@@ -1,14 +1,17 @@
-"""Hessians and gradients of losses of outputs and targets, those of loss_cases.py.
+"""Hessians and gradients of losses of outputs and targets, those of the table.
 
 Oracles: dense matrices in float64 that torch.func makes of torch's own losses over all samples at
 once; sentences for what would be wrong.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from cases import table
+from cases.losses import CASES, ROWS, N, detached, smooth
 from dense import dense_gradient, dense_hessian, of_vector, state_at
-from loss_cases import CASES, ROWS, Case, N, detached, smooth
 from refusals import refused
 from torch.func import functional_call
 
@@ -25,9 +28,9 @@ from landscape_mpi.compute.tensors import tensors_of
 POINT = (0.2, -0.4)
 
 
-@pytest.fixture(params=list(CASES))
+@pytest.fixture(params=table.of_losses(), ids=str)
 def case(request):
-    yield CASES[request.param]
+    yield request.param
     _on_device.cache_clear()  # class weights stay on a device as long as the process
 
 
@@ -48,7 +51,7 @@ def plane_of(case, device="cpu", *, kind=HessianPlane, batch=7, exact=False, **o
     return kind(
         network,
         {"alpha": steps["x"], "beta": steps["y"]},
-        OutputLosses(split, case.loss, batch=batch, quick=kind is HessianPlane, sample=sample),
+        OutputLosses(split, case.function, batch=batch, quick=kind is HessianPlane, sample=sample),
         Setting(device_named(device), "fp32", batch, 2 if device == "cpu" else 1),
         parameters=[name for name, _ in network.named_parameters()],
         **options,
@@ -86,9 +89,8 @@ def test_the_gradient_and_its_norm(case, device):
 def test_the_gauss_newton_matrix_is_that_of_jacobian_and_loss(case):
     plane = plane_of(case, gauss_newton=True)
     plane.move_to(*POINT)
-    state, network = exact_state(case), case.build().double()
-    rows, targets = torch.from_numpy(ROWS).double(), torch.from_numpy(case.targets)
-    targets = targets.double() if targets.is_floating_point() else targets
+    state, network = exact_state(case), case.center()
+    rows, targets = case.samples()
 
     def outputs(state):
         return functional_call(network, dict(state), (rows,)).flatten()
@@ -118,7 +120,8 @@ def test_a_total_that_is_known_gives_the_bits_of_one_that_is_counted(case):
 
 
 def refusal(loss, *, kind=HessianPlane):
-    return refused(plane_of, Case(Loss(loss, own=True), (), None), kind=kind)
+    case = replace(CASES["cross-entropy"], function=Loss(loss, own=True))
+    return refused(plane_of, case, kind=kind)
 
 
 @pytest.mark.parametrize("kind", [HessianPlane, GradientPlane])

@@ -6,17 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from problem_cases import (
-    CASES,
-    NOISY,
-    VIEWS_STAY,
-    Encoder,
-    center_of,
-    directions_of,
-    drawn,
-    packed,
-    plain_values,
-)
+from cases import table
+from cases.problem_case import center_of, directions_of, plain_values
+from cases.python_problems import SEVERAL, Encoder, drawn, language
 from torch import nn
 from torch.func import functional_call, jvp
 from torch.nn import functional
@@ -81,25 +73,12 @@ class Compared:
         return self.agreement.choose()
 
 
-LEFT_OUT = {
-    "autoencoder": ["several batches at a time"],
-    "dropout": ["several batches at a time"],
-    "changing": ["batches that are parts of the data"],
-    "merging": ["weights in one vector"],
-    "packed": ["several batches at a time", "weights in one vector"],
-}
-
-
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("make", CASES)
-def test_what_is_chosen_gives_what_torch_gives(make, threads, device):
-    if make is packed and device != "cpu":
-        pytest.skip(VIEWS_STAY)
-    compared = Compared(make(), threads=threads, device=device)
+@pytest.mark.parametrize("case", table.in_python(), ids=str)
+def test_what_is_chosen_gives_what_torch_gives(case, threads, device):
+    compared = Compared(case.on(device), threads=threads, device=device)
     chosen = compared.choose()
-    expected = LEFT_OUT.get(make.__name__, [])
-    if threads == 1:
-        expected = [words for words in expected if words != "several batches at a time"]
+    expected = [words for words in case.left_out if threads > 1 or words != SEVERAL]
     assert [words.split(" (")[0] for words in chosen.left_out] == expected
     assert not (chosen.steps.inference)
     assert not (chosen.steps.channels_last)
@@ -107,16 +86,15 @@ def test_what_is_chosen_gives_what_torch_gives(make, threads, device):
     assert chosen.checked_batch == 1
     whole = compared.batches(slice(None))
     plane = compared.plane({"train": whole}, replace(compared.setting, steps=chosen.steps))
-    tolerance = {"halved": 1e-2, "integers": 1e-4}.get(make.__name__, 1e-6)
     for point in ((0.0, 0.0), (0.7, -0.3)):
         found = plane.evaluate(*point)
-        np.testing.assert_allclose(found, plain_values(make, *point), rtol=tolerance)
-    if chosen.left_out == () and make not in NOISY:
+        np.testing.assert_allclose(found, plain_values(case.make, *point), rtol=case.close)
+    if chosen.left_out == () and not case.draws:
         assert compared.agreement.agreeing is not None
 
 
 def test_values_of_the_first_batch_tell_problems_apart(device):
-    case = Compared(CASES[0](), device=device, threads=1)
+    case = Compared(language(), device=device, threads=1)
     case.agreement.check_plain()
     values = case.agreement.center_outputs()
     assert len(values) == 3

@@ -2,7 +2,7 @@
 count, graphs.
 
 Oracles: SciPy's eigenvalues of the dense matrix that torch.func makes of the same mean loss,
-written once more in tiny_problems.py; sentences for what would be wrong.
+written once more in cases/closed_forms.py; sentences for what would be wrong.
 """
 
 import itertools
@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from cases import table
+from cases.closed_forms import differential_equation, residuals
+from cases.problem_case import batches_of, converted, seed_by_hand
+from cases.python_problems import CASES
 from dense import dense_gradient, dense_hessian, state_at
-from problem_cases import CASES, batches_of, converted, seed_by_hand
 from refusals import refused
-from tiny_problems import PROBLEMS, differential_equation, residuals
 from torch import nn
 
 from landscape_mpi.compute.batch_source import source_of
@@ -35,9 +37,6 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.problem import BatchFunction, Problem
 
 POINT = (0.3, -0.2)
-WITH_DERIVATIVES = (
-    *("language", "autoencoder", "physics", "dropout", "hooked", "changing", "captured"),
-)
 
 
 def directions_of(network):
@@ -94,9 +93,9 @@ def exact_state(tiny):
     return state_at(network, directions_of(network), *POINT)
 
 
-@pytest.fixture(params=list(PROBLEMS))
+@pytest.fixture(params=table.with_closed_form(), ids=str)
 def tiny(request):
-    return PROBLEMS[request.param]()
+    return request.param.closed_form()
 
 
 def test_both_ends_are_those_of_the_dense_matrix(tiny, device):
@@ -206,8 +205,6 @@ def test_a_loss_with_transforms_of_torch_func_is_computed_again_for_each_product
 
 # Problems of the kinds that people bring, in float64.
 
-SMOOTH = [make for make in CASES if make.__name__ in WITH_DERIVATIVES]
-
 
 def exactly(make):
     return replace(make(), dtype="float64", metrics={})
@@ -237,8 +234,9 @@ def plain_gradient(make, alpha, beta, *, away=None):
     return torch.cat([torch.zeros(p.numel()) if g is None else g.flatten() for g, p in pairs])
 
 
-@pytest.mark.parametrize("make", SMOOTH)
-def test_derivatives_of_any_problem_are_those_of_a_plain_loop(make, device):
+@pytest.mark.parametrize("case", table.with_derivatives(), ids=str)
+def test_derivatives_of_any_problem_are_those_of_a_plain_loop(case, device):
+    make = case.make
     expected, expected_product = plain_gradient(make, *POINT), None
     for threads in (1, 3):
         kinds, place = (HessianPlane, GradientPlane), {"threads": threads, "device": device}
@@ -284,9 +282,9 @@ def test_batches_that_are_read_at_every_point_have_the_same_bits(tiny, device):
     ],
 )
 def test_problems_without_a_hessian(name, words):
-    (make,) = (make for make in CASES if make.__name__ == name)
+    problem = CASES[name].make()
     with pytest.raises(InputError) as caught:
-        planes_of(make(), HessianPlane, steps=("threads",))
+        planes_of(problem, HessianPlane, steps=("threads",))
     assert words in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""Oracle: a user's own loop over batches, with weights added by hand (tests/problem_cases.py).
+"""Oracle: a user's own loop over batches, with weights added by hand (tests/cases/problem_case.py).
 
 It shares no code with the package beside loading arrays into a network: it seeds generators by a
 hash of its own, evaluates one batch after the other, and adds Python floats.
@@ -11,29 +11,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from dense import state_at
-from problem_cases import (
+from cases import table
+from cases.problem_case import batches_of, center_of, directions_of, plain_values
+from cases.python_problems import (
     CASES,
-    NOISY,
-    VIEWS_STAY,
+    STEPS,
     Encoder,
-    as_case,
-    batches_of,
+    autoencoder,
     captured,
-    center_of,
     changing,
     contrastive,
-    directions_of,
     drawn,
     halved,
     hooked,
     language,
     merging,
-    packed,
     physics,
-    plain_values,
 )
-from tiny_problems import PROBLEMS
+from dense import state_at
 from torch import nn
 
 from landscape_mpi.compute.batch_source import source_of
@@ -49,13 +44,12 @@ from landscape_mpi.errors import InputError, UserCodeError
 from landscape_mpi.problem import Problem
 
 POINTS = [(0.0, 0.0), (0.7, -0.3), (-1.0, 0.5), (0.0, 0.0)]
-ALL = ("threads", "uncopied", "views")
 
 
 class Made:
     """A problem ready to be evaluated."""
 
-    def __init__(self, device, problem, *, threads=1, steps=ALL, budget=None, rows=slice(None)):
+    def __init__(self, device, problem, *, threads=1, steps=STEPS, budget=None, rows=slice(None)):
         dtype = None if problem.dtype is None else getattr(torch, problem.dtype)
         state = center_of(problem)
         self.problem, self.directions = problem, directions_of(state)
@@ -83,58 +77,38 @@ class Made:
         )
 
 
-def tolerance(make):
-    return {"halved": 1e-2, "integers": 1e-4}.get(make.__name__, 1e-6)
-
-
-def made_on(device, make, **options):
-    """Return a case on a device, unless torch cannot move its network there."""
-    if make is packed and device != "cpu":
-        pytest.skip(VIEWS_STAY)
-    return Made(device, make(), **options)
-
-
-def steps_for(make):
-    """Return the steps that a network allows."""
-    return {"merging": ("threads", "uncopied"), "packed": ("uncopied",)}.get(make.__name__, ALL)
-
-
-@pytest.mark.parametrize("make_tiny", PROBLEMS.values())
-def test_the_plain_loop_agrees_with_closed_forms(make_tiny):
-    tiny = make_tiny()
-    network = tiny.build()
-    state = state_at(network, directions_of(center_of(tiny.problem())), *POINTS[1])
-    (found,) = plain_values(as_case(make_tiny), *POINTS[1])
+@pytest.mark.parametrize("case", table.with_closed_form(), ids=str)
+def test_the_plain_loop_agrees_with_closed_forms(case):
+    tiny = case.closed_form()
+    state = state_at(tiny.build(), directions_of(center_of(case.make())), *POINTS[1])
+    (found,) = plain_values(case.make, *POINTS[1])
     assert found == pytest.approx(float(tiny.mean(state)), rel=1e-12)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("make", CASES)
-def test_values_are_those_of_a_plain_loop(make, threads, device):
-    made = made_on(device, make, threads=threads, steps=steps_for(make))
+@pytest.mark.parametrize("case", table.in_python(), ids=str)
+def test_values_are_those_of_a_plain_loop(case, device):
+    made = Made(device, case.on(device), threads=2, steps=case.steps)
     for alpha, beta in POINTS:
         found = made.plane.evaluate(alpha, beta)
-        expected = plain_values(make, alpha, beta)
-        np.testing.assert_allclose(found, expected, rtol=tolerance(make))
+        expected = plain_values(case.make, alpha, beta)
+        np.testing.assert_allclose(found, expected, rtol=case.close)
     noisy = "batch by batch, each with its own random numbers"
-    is_alone = threads == 1 or "threads" not in steps_for(make) or device != "cpu"
+    is_alone = "threads" not in case.steps or device != "cpu"
     quiet = "batch by batch" if is_alone else "batches distributed over threads"
-    assert made.plane.launching == (noisy if make in NOISY else quiet)
+    assert made.plane.launching == (noisy if case.draws else quiet)
 
 
-@pytest.mark.parametrize("make", CASES)
-def test_bits_depend_on_neither_threads_nor_ranks_nor_memory(make, device):
-    steps = steps_for(make)
-    n = len(made_on(device, make).split)
+@pytest.mark.parametrize("case", table.in_python(), ids=str)
+def test_bits_depend_on_neither_threads_nor_ranks_nor_memory(case, device):
+    n = len(Made(device, case.on(device)).split)
     expected = None
     for n_ranks in (1, 2, 3):
         for threads in (1, 2, 3):
             budget = None if threads != 2 else 200  # the last batches are read at every point
             ends = [n * rank // n_ranks for rank in range(n_ranks + 1)]
+            options = {"threads": threads, "steps": case.steps, "budget": budget}
             ranks = [
-                made_on(
-                    device, make, threads=threads, steps=steps, budget=budget, rows=slice(*part)
-                )
+                Made(device, case.make(), rows=slice(*part), **options)
                 for part in itertools.pairwise(ends)
             ]
             values = []
@@ -150,26 +124,25 @@ def test_bits_depend_on_neither_threads_nor_ranks_nor_memory(make, device):
     assert expected[0] == expected[-1]
 
 
-@pytest.mark.parametrize("make", CASES)
-def test_no_step_changes_a_bit(make, device):
-    expected = [
-        made_on(device, make, steps=()).plane.evaluate(*point).tobytes() for point in POINTS
-    ]
-    for steps in ({"uncopied"}, {"views"}, set(ALL)):
-        made = made_on(device, make, steps=steps & set(steps_for(make)))
+@pytest.mark.parametrize("case", table.in_python(), ids=str)
+def test_no_step_changes_a_bit(case, device):
+    plain = Made(device, case.on(device), steps=())
+    expected = [plain.plane.evaluate(*point).tobytes() for point in POINTS]
+    for steps in ({"uncopied"}, {"views"}, set(STEPS)):
+        made = Made(device, case.make(), steps=steps & set(case.steps))
         assert [made.plane.evaluate(*point).tobytes() for point in POINTS] == expected
 
 
 def test_what_is_around_does_not_change_the_random_numbers(device):
-    expected = [Made(device, NOISY[0]()).plane.evaluate(*point) for point in POINTS]
+    expected = [Made(device, autoencoder()).plane.evaluate(*point) for point in POINTS]
     torch.manual_seed(5)
     np.random.seed(5)
-    made = Made(device, NOISY[0](), threads=3)
+    made = Made(device, autoencoder(), threads=3)
     assert np.array_equal([made.plane.evaluate(*point) for point in POINTS], expected)
     before = torch.get_rng_state()
     made.plane.evaluate(0.1, 0.1)
     assert torch.equal(torch.get_rng_state(), before)
-    problem = Problem(NOISY[0]().network, NOISY[0]().data, NOISY[0]().loss, batch_size=4, seed=4)
+    problem = replace(autoencoder(), seed=4)
     assert not np.array_equal(Made(device, problem).plane.evaluate(0.0, 0.0), expected[0])
 
 
@@ -181,7 +154,7 @@ def test_a_loss_that_seeds_a_generator_itself_runs_alone(device):
     def make():
         return Problem(Encoder(), [drawn(3, 6, seed=i) for i in range(9)], loss)
 
-    made = made_on(device, make, threads=3)
+    made = Made(device, make(), threads=3)
     for point in POINTS:
         np.testing.assert_allclose(made.plane.evaluate(*point), plain_values(make, *point), 1e-6)
     assert made.plane.launching.startswith("batch by batch, ")
@@ -198,7 +171,7 @@ def test_random_numbers_that_are_drawn_at_some_points_only(device):
 
     batches = [drawn(3, 6, seed=i) for i in range(6)]
     for points in ([(0.0, 0.0), (1.0, 0.0), (0.0, 0.0)], [(1.0, 0.0), (0.0, 0.0)]):
-        alone, threaded = made_on(device, make), made_on(device, make, threads=3)
+        alone, threaded = Made(device, make()), Made(device, make(), threads=3)
         for point in points:
             assert alone.plane.evaluate(*point) == threaded.plane.evaluate(*point)
 
@@ -211,13 +184,14 @@ def test_a_loss_without_a_network_argument_follows_the_weights(device):
 
 def test_planes_take_turns_with_one_network(device):
     for make in (language, merging, hooked):
-        made = made_on(device, make, steps={"views"} & set(steps_for(make)))
+        steps = {"views"} if make is not merging else set()
+        made = Made(device, make(), steps=steps)
         other = made.plane_of(
             Setting(device_named(device), "fp32", 1, 2, steps=steps_of(("threads",)))
         )
         third = made.plane_of(made.setting)
         for point in POINTS:
-            expected = made_on(device, make, steps=()).plane.evaluate(*point).tobytes()
+            expected = Made(device, make(), steps=()).plane.evaluate(*point).tobytes()
             for plane in (made.plane, other, third, made.plane):
                 assert plane.evaluate(*point).tobytes() == expected
 
@@ -388,7 +362,7 @@ def test_a_network_is_given_back_as_it_was(make, device):
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     places = {name: tensor.data_ptr() for name, tensor in network.state_dict().items()}
     loan = NetworkLoan(network)
-    made = Made(device, problem, steps=steps_for(make))
+    made = Made(device, problem, steps=CASES[make.__name__].steps)
     made.plane.evaluate(0.7, 0.2)
     moved = next(network.parameters())
     assert moved.device == torch.device(device)
@@ -485,7 +459,7 @@ def normed():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("steps", [ALL, ("threads", "uncopied")])
+@pytest.mark.parametrize("steps", [STEPS, ("threads", "uncopied")])
 @pytest.mark.parametrize("loss", [scaling, replacing, renewing, gathering])
 def test_weights_that_a_late_batch_changes_are_noticed(loss, steps, threads, device):
     problem = Problem(normed(), batches_seven(), loss)

@@ -1,4 +1,4 @@
-"""Eigenvalues of surfaces of every loss of loss_cases.py, by the command.
+"""Eigenvalues of surfaces of every loss of the table, by the command.
 
 Oracle: numpy's dense eigenvalues of second derivatives that torch takes of the mean over all
 samples, written with torch's own losses.
@@ -7,18 +7,16 @@ samples, written with torch's own losses.
 import h5py
 import numpy as np
 import pytest
+from cases import table
+from cases.losses import CASES
 from dense import dense_hessian, state_at
 from folders import TESTS
-from loss_cases import CASES
 from plain_loop import flat
 
 from landscape_mpi.store.spectrum import read_spectrum
 
-
-def surface(out, *options, network="network", data="numbers"):
-    words = ["landscape_mpi.surface", f"--model=loss_cases:{network}", f"--data=loss_cases:{data}"]
-    words += ["--x=0:0.5:2", "--y=0:0.5:2", "--ignore=none", "--batch=4", *options]
-    return [*words, f"--out={out}", "--save-directions"]
+PLANE = ("--x=0:0.5:2", "--y=0:0.5:2")
+NUMBERS = CASES["mse of numbers"]
 
 
 def dense_eigenvalues(case, file, point):
@@ -30,11 +28,10 @@ def dense_eigenvalues(case, file, point):
     return np.linalg.eigvalsh(dense_hessian(case.mean_of_state(), state))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_both_ends_at_every_point(name, tmp_path, on_ranks):
-    case, out = CASES[name], tmp_path / "x.h5"
-    words = surface(out, *case.options, network=case.network, data=case.data)
-    on_ranks(1, words, cwd=TESTS, check=True)
+@pytest.mark.parametrize("case", table.of_losses(), ids=str)
+def test_both_ends_at_every_point(case, tmp_path, on_ranks):
+    out = tmp_path / "x.h5"
+    case.surface(out, plane=PLANE)
     words = ["landscape_mpi.hessian", out, "--tolerance=1e-5", "--batch=4", "--ranks-per-point=2"]
     on_ranks(2, words, cwd=TESTS, check=True)
     with h5py.File(out) as file:
@@ -50,12 +47,12 @@ def test_both_ends_at_every_point(name, tmp_path, on_ranks):
 
 
 def test_the_spectrum_of_another_loss(tmp_path, on_ranks):
-    case, out = CASES["mse of numbers"], tmp_path / "x.h5"
-    on_ranks(1, surface(out, *case.options), cwd=TESTS, check=True)
+    out = tmp_path / "x.h5"
+    NUMBERS.surface(out, plane=PLANE)
     words = ["landscape_mpi.hessian", out, "--spectrum=0,0", "--top=2", f"--out={tmp_path}/s.h5"]
     on_ranks(2, [*words, "--tolerance=1e-5"], cwd=TESTS, check=True)
     with h5py.File(out) as file:
-        exact = dense_eigenvalues(case, file, (0, 0))
+        exact = dense_eigenvalues(NUMBERS, file, (0, 0))
     spectrum = read_spectrum(tmp_path / "s.h5")
     np.testing.assert_allclose(spectrum.eigenvalue, exact[[-1, -2]], rtol=1e-4)
     assert spectrum.loss_units == "1"
@@ -65,8 +62,7 @@ def test_the_spectrum_of_another_loss(tmp_path, on_ranks):
 
 def test_a_loss_that_hides_something_from_derivatives_is_refused(tmp_path, on_ranks):
     out = tmp_path / "x.h5"
-    own = "--loss=loss_cases:detached"
-    on_ranks(1, surface(out, own, data="classes"), cwd=TESTS, check=True)
+    CASES["cross-entropy"].surface(out, "--loss=cases.losses:detached", plane=PLANE)
     before = out.read_bytes()
     done = on_ranks(2, ["landscape_mpi.hessian", out], cwd=TESTS)
     assert done.returncode == 2

@@ -1,7 +1,7 @@
 """Training on batches of any kind, and curves between two solutions of a problem.
 
 Oracles: gradient descent written out with plain autograd; autograd's gradient of the mean over
-places of a curve; closed-form losses of tiny_problems.py.
+places of a curve; closed-form losses of cases/closed_forms.py.
 """
 
 from functools import partial
@@ -9,19 +9,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from cases import table
+from cases.closed_forms import differential_equation
+from cases.losses import N_CLASSES, ROWS, N
+from cases.problem_case import values_of
+from cases.python_problems import autoencoder, changing, language, physics
 from dense import of_vector
-from loss_cases import CASES, N_CLASSES, ROWS, N
-from problem_cases import (
-    autoencoder,
-    batches_of,
-    changing,
-    converted,
-    language,
-    physics,
-    seed_by_hand,
-)
 from pytest_mpi import parallel_assert
-from tiny_problems import PROBLEMS, differential_equation
 from torch.func import grad
 
 from landscape_mpi.cluster.communicator import start_ranks
@@ -62,9 +56,9 @@ def recipe(kind=Recipe, **changes):
     return kind(**settings | changes)
 
 
-@pytest.fixture(params=list(PROBLEMS))
+@pytest.fixture(params=table.with_closed_form(), ids=str)
 def tiny(request):
-    return PROBLEMS[request.param]()
+    return request.param.closed_form()
 
 
 def sums(found):
@@ -135,12 +129,8 @@ def test_training_on_a_problem(make, device):
     losses = [trainer.run_epoch().test_loss for _ in range(3)]
     if make is not changing:
         assert losses[2] < losses[1] < losses[0]
-    total = count = 0.0
-    for i, batch in enumerate(batches_of(problem)):
-        seed_by_hand(problem.seed, i)
-        found = sums(problem.loss(network.eval().cpu(), converted(batch, dtype)))
-        total, count = total + found[0].item(), count + int(found[1])
-    assert losses[2] == pytest.approx(total / count, rel=1e-6)
+    network.eval().cpu()
+    assert losses[2] == pytest.approx(values_of(problem)["loss"], rel=1e-6)
 
 
 def test_one_number_is_refused():
@@ -251,15 +241,14 @@ def test_the_gradient_of_the_bends_is_that_of_the_mean_over_t(ends):
 # Losses of outputs and targets.
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_steps_of_losses_of_outputs(name):
-    case = CASES[name]
+@pytest.mark.parametrize("case", table.of_losses(), ids=str)
+def test_steps_of_losses_of_outputs(case):
     splits = {part: Split(ROWS, case.targets) for part in ("train", "test")}
     data = DataSet("rows", splits, (), (), N_CLASSES, "")
     network, other = case.build(), case.build()
     settings = recipe(batch_size=5)
     trainer = Trainer(
-        network, SampleTask(data, settings, device=CPU, loss=case.loss), settings, device=CPU
+        network, SampleTask(data, settings, device=CPU, loss=case.function), settings, device=CPU
     )
     epoch = trainer.run_epoch()
     order = torch.randperm(N, generator=torch.Generator().manual_seed(_mix(1, 0)))
@@ -278,7 +267,7 @@ def test_steps_of_losses_of_outputs(name):
     if wanted.is_floating_point():
         assert epoch.test_error is None
     else:
-        said = outputs[:, 0] > 0 if name == "bce" else outputs.argmax(1)
+        said = outputs[:, 0] > 0 if case.name == "bce" else outputs.argmax(1)
         wrong = (said != wanted)[wanted >= 0].float().mean()
         assert epoch.test_error == pytest.approx(100 * float(wrong))
 

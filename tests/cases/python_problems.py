@@ -1,21 +1,27 @@
-"""Small problems of the kinds that people bring, in one table, and a user's own loop over them.
+"""Small problems of the kinds that people bring, made in Python.
 
 Each function returns a new problem, the same one every time.
+
+Oracle: a user's own loop over the batches (problem_case.py). Some rows have a closed form, too.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
-from tiny_problems import PROBLEMS
 from torch import nn
 from torch.nn import functional
 
-from landscape_mpi.compute.tensors import fill_network, tensors_of
+from cases import closed_forms
+from cases.case import by_name
+from cases.problem_case import ProblemCase
 from landscape_mpi.problem import Problem
 
 
@@ -89,7 +95,7 @@ def autoencoder():
         divergence = (mean.square() + log_variance.exp() - log_variance - 1).sum(1) / 2
         return (back - x).square().sum(1) + divergence + np.random.rand() + random.random()
 
-    return Problem(Autoencoder(), (drawn(23, 6),), loss, batch_size=4, seed=3)
+    return Problem(Autoencoder(), (drawn(23, 6),), loss, batch_size=4)
 
 
 class Field(nn.Module):
@@ -289,110 +295,63 @@ def unknown():
     return Problem(Encoder(), batches, loss, metrics={"known": known})
 
 
-def as_case(make_tiny):
-    """Return a function that makes a problem of tiny_problems.py."""
+def differential_equation():
+    return closed_forms.differential_equation().problem()
 
-    def make():
-        return make_tiny().problem()
 
-    make.__name__ = make_tiny.__name__
-    return make
+def masked_language():
+    return closed_forms.language_model().problem()
+
+
+def graphs():
+    return closed_forms.graphs().problem()
 
 
 VIEWS_STAY = "views that a network keeps of its weights stay on the CPU when torch moves it"
+STEPS = ("threads", "uncopied", "views")
 
-CASES = (
-    language,
-    autoencoder,
-    physics,
-    contrastive,
-    dropout,
-    hooked,
-    changing,
-    captured,
-    merging,
-    packed,
-    halved,
-    integers,
-    unknown,
-    *map(as_case, PROBLEMS.values()),
+
+@dataclass(frozen=True, kw_only=True)
+class PythonProblem(ProblemCase):
+    """A problem of this file."""
+
+    steps: tuple[str, ...] = STEPS  # those that its network allows
+    left_out: tuple[str, ...] = ()  # what a run on several threads finds that it must not do
+    draws: bool = False  # random numbers in its loss
+    has_derivatives: bool = False  # first and second ones, in float64
+    closed_form: Callable[[], closed_forms.Tiny] | None = None
+
+    def on(self, device: str) -> Problem:
+        """Return a new problem, or skip where torch cannot move its network to a device."""
+        if self.name == "packed" and device != "cpu":
+            pytest.skip(VIEWS_STAY)
+        return self.make()
+
+
+def in_python(make: Callable[[], Problem], close: float = 1e-6, **more: Any) -> PythonProblem:
+    """Return a case of a function of this file."""
+    name = make.__name__
+    return PythonProblem.of(f"{__name__}:{name}", name=name, close=close, **more)
+
+
+SEVERAL, VECTOR = "several batches at a time", "weights in one vector"
+CASES = by_name(
+    [
+        in_python(language, has_derivatives=True),
+        in_python(autoencoder, has_derivatives=True, draws=True, left_out=(SEVERAL,)),
+        in_python(physics, has_derivatives=True),
+        in_python(contrastive),
+        in_python(dropout, has_derivatives=True, draws=True, left_out=(SEVERAL,)),
+        in_python(hooked, has_derivatives=True),
+        in_python(changing, has_derivatives=True, left_out=("batches that are parts of the data",)),
+        in_python(captured, has_derivatives=True),
+        in_python(merging, steps=("threads", "uncopied"), left_out=(VECTOR,)),
+        in_python(packed, steps=("uncopied",), left_out=(SEVERAL, VECTOR)),
+        in_python(halved, close=1e-2),
+        in_python(integers, close=1e-4),
+        in_python(unknown),
+        in_python(differential_equation, closed_form=closed_forms.differential_equation),
+        in_python(masked_language, closed_form=closed_forms.language_model),
+        in_python(graphs, closed_form=closed_forms.graphs),
+    ]
 )
-NOISY = (autoencoder, dropout)
-
-
-def batches_of(problem):
-    """Return the batches, cut by hand where they are no list yet."""
-    data, size = problem.data, problem.batch_size
-    if isinstance(data, tuple):
-        return list(zip(*(tensor.split(size) for tensor in data), strict=True))
-    return list(data.split(size)) if isinstance(data, torch.Tensor) else data
-
-
-def directions_of(state):
-    generator = np.random.default_rng(3)
-    return {
-        axis: {
-            name: (0.2 * generator.standard_normal(values.shape)).astype(np.float32)
-            for name, values in state.items()
-            if values.dtype.kind == "f"
-        }
-        for axis in ("alpha", "beta")
-    }
-
-
-def center_of(problem):
-    return {n: v.copy() for n, v in tensors_of(problem.network.train()).items()}
-
-
-def converted(tree, dtype):
-    """Return a copy of a batch whose floating-point tensors are of a type."""
-    if isinstance(tree, dict):
-        return {name: converted(value, dtype) for name, value in tree.items()}
-    if isinstance(tree, tuple):
-        return tuple(converted(value, dtype) for value in tree)
-    if not isinstance(tree, torch.Tensor):
-        return tree
-    return tree.to(dtype) if dtype and tree.is_floating_point() else tree.clone()
-
-
-def seed_by_hand(seed, i):
-    number = int.from_bytes(hashlib.sha256(f"{seed}/{i}/".encode()).digest()[:8], "big") >> 1
-    torch.manual_seed(number)
-    np.random.seed(number % 2**32)
-    random.seed(number)
-
-
-def as_number(value):
-    return value.item() if isinstance(value, torch.Tensor) else value
-
-
-def plain_values(make, alpha, beta):
-    """Return the value of each function at a point, as a user's own loop gives it."""
-    problem = make()
-    state = center_of(problem)
-    dtype = None if problem.dtype is None else getattr(torch, problem.dtype)
-    if dtype:
-        problem.network.to(dtype)
-    steps = directions_of(state)
-    moved = dict(state)
-    for name in steps["alpha"]:
-        exact = np.float64 if dtype == torch.float64 else np.float32
-        moved[name] = moved[name].astype(exact)
-        for axis, by in (("alpha", alpha), ("beta", beta)):
-            moved[name] = (moved[name] + by * steps[axis][name].astype(exact)).astype(exact)
-    fill_network(problem.network, moved)
-    problem.network.eval()
-    found = []
-    for function in problem.functions:
-        total = count = 0.0
-        for i, batch in enumerate(batches_of(problem)):
-            seed_by_hand(problem.seed, i)
-            with torch.no_grad():
-                values = function.function(problem.network, converted(batch, dtype))
-            if isinstance(values, tuple):
-                total, count = total + as_number(values[0]), count + as_number(values[1])
-            else:
-                total, count = total + values.detach().double().sum().item(), count + len(values)
-        mean = total / count
-        found.append(function.finish(mean) if function.finish else mean)
-    return found

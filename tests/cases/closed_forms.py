@@ -2,7 +2,7 @@
 
 The second way takes all data at once and shares no line with the first: derivatives in closed form
 for the differential equation, a matrix of neighbours for the graphs, one padded batch for the
-language model. problem_cases.py has them in its table.
+language model. The rows are those of python_problems.py.
 """
 
 from __future__ import annotations
@@ -200,10 +200,3 @@ def graphs() -> Tiny:
         return torch.cat([losses(graph, state) for graph in batches]).mean()
 
     return Tiny(Messages, batches, nodes, mean)
-
-
-PROBLEMS = {
-    "differential equation": differential_equation,
-    "language model": language_model,
-    "graphs": graphs,
-}
