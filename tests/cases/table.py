@@ -5,16 +5,20 @@ A new case is a row of CASES in the module of its kind. The functions here find 
 
 from __future__ import annotations
 
-from cases import losses, network_files, python_problems
+from cases import losses, network_files, problem_files, python_problems
 from cases.case import Case
 from cases.losses import LossCase
 from cases.network_files import NetworkFile
+from cases.problem_case import ProblemCase
+from cases.problem_files import ProblemFile
 from cases.python_problems import PythonProblem
 
 
 def every_case() -> list[Case]:
     """Return all cases of which the program computes a surface."""
-    return [*of_losses(), *in_python(), *networks_in_files()]
+    return [
+        *(*of_losses(), *in_python(), *in_files(), *unusual_problems(), *networks_in_files()),
+    ]
 
 
 def of_losses() -> list[LossCase]:
@@ -23,6 +27,14 @@ def of_losses() -> list[LossCase]:
 
 def in_python() -> list[PythonProblem]:
     return [*python_problems.CASES.values()]
+
+
+def in_files() -> list[ProblemFile]:
+    return [*problem_files.CASES.values()]
+
+
+def unusual_problems() -> list[ProblemCase]:
+    return [*problem_files.UNUSUAL.values()]
 
 
 def networks_in_files(*files: str) -> list[NetworkFile]:

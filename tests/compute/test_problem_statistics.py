@@ -8,7 +8,7 @@ import copy
 
 import pytest
 import torch
-from problems.plain import seeded
+from cases.problem_loops import seeded
 from torch import nn
 from torch.optim.swa_utils import update_bn
 

@@ -1,6 +1,6 @@
 """Lines and curves between solutions of problems: real commands, in this process and on ranks.
 
-Oracle: problems/plain.py, loops of torch alone, over networks whose weights the test has combined
+Oracle: cases/problem_loops.py, torch alone, over networks whose weights the test has combined
 tensor by tensor at every place.
 """
 
@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from cases.problem_files import CASES
+from cases.problem_loops import LOOPS
 from folders import TESTS
 from libraries import imported
 from one_process import output_of, run_alone
-from problems.cases import CASES
-from problems.plain import LOOPS
 from torch.optim.swa_utils import update_bn
 
 from landscape_mpi.store.reader import read_surface
@@ -37,7 +37,7 @@ def perturbed(name, folder, seeds):
     """Write networks of a problem's module, each moved from its own weights by a seed's noise."""
     files = []
     for seed in seeds:
-        network = CASES[name].network()
+        network = CASES[name].build()
         draw = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in network.parameters():

@@ -16,9 +16,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from cases.problem_loops import seeded
 from csv_rows import rows_of
 from one_process import printed, run_alone
-from problems.plain import seeded
 from torch import nn
 from torch.optim.swa_utils import update_bn
 

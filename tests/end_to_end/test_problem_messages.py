@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cases.problem_loops import LOOPS
 from one_process import cores
 from plain_loop import move_to, read_plane
 from problems import hooked
-from problems.plain import LOOPS
 from torch import nn
 
 import landscape_mpi as lm

@@ -1,8 +1,8 @@
-"""Problems as people bring them, with the libraries of the field: right numbers, or a refusal.
+"""Problems as people bring them, with the libraries of the field: on ranks, resumed, refused.
 
-Oracle: problems/plain.py, loops of torch alone over the network of the problem's module, moved by
-the vectors that the file keeps. They import nothing of the package, and take another way to each
-number: samples one by one without padding, merged adapters, forward-mode derivatives.
+Oracle: cases/problem_loops.py, loops of torch alone. They import nothing of the package, and take
+another way to each number: samples one by one without padding, merged adapters, forward-mode
+derivatives. test_cases.py compares the surfaces with them; here are the same bits on two ranks.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from cases.case import Values
+from cases.problem_files import CASES
+from cases.problem_loops import LOOPS
 from disturbance import ranks_that_write, wait_for_points
 from folders import TESTS
 from libraries import imported
 from limits import LIMIT_S
 from one_process import run_alone
-from plain_loop import move_to, read_plane
-from problems.cases import CASES, Case
-from problems.plain import LOOPS, Values
+from plain_loop import read_plane
 
 PLANE = ("--x=-1:1:3", "--y=-1:1:3", "--save-directions")
-PLACES = ((1, 1), (0, 1), (1, 2), (2, 0))  # the center and three others
-
 
 NAMES = {path.stem for path in (TESTS / "problems").glob("*.py")}
 
 
 def test_every_problem_is_in_the_table():
-    others = {"__init__", "cases", "plain", "refused", "slow", "unusual", "vision"}
+    others = {"__init__", "refused", "slow", "unusual", "vision"}
     assert set(CASES) == set(LOOPS) == NAMES - others
 
 
@@ -47,7 +46,7 @@ def bits(values: Values) -> dict[str, str]:
 @pytest.mark.parametrize("case", CASES.values(), ids=str)
 def test_a_loop_is_a_function_of_the_weights(case):
     draw = torch.Generator().manual_seed(1)
-    network, same, other = (case.network() for _ in range(3))
+    network, same, other = (case.build() for _ in range(3))
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw))
@@ -60,16 +59,10 @@ def test_a_loop_is_a_function_of_the_weights(case):
 # Surfaces.
 
 
-def command(case: Case, out: Path) -> list[str]:
-    words = ["landscape_mpi.surface", f"--problem=problems.{case}:problem", f"--out={out}"]
-    return [*words, *PLANE, *case.options]
-
-
 def test_filters_of_a_layer_of_ones_own_are_its_output_channels(tmp_path):
-    out = tmp_path / "surface.h5"
-    ended = run_alone(command(CASES["adjacency"], out))
-    assert ended.status == 0, ended.words
-    weights = CASES["adjacency"].network().state_dict()
+    case, out = CASES["adjacency"], tmp_path / "surface.h5"
+    case.surface(out)
+    weights = case.build().state_dict()
     for _, direction in read_plane(out):
         for name, drawn in direction.items():
             expected = np.linalg.norm(weights[name], axis=0)  # inputs first: a column is a channel
@@ -77,15 +70,11 @@ def test_filters_of_a_layer_of_ones_own_are_its_output_channels(tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=str)
-def test_a_surface_has_the_values_of_the_loop_on_one_rank_and_on_two(case, tmp_path, on_ranks):
-    case.module()  # skips without its library
+def test_a_surface_has_the_same_bits_on_one_rank_and_on_two(case, tmp_path, on_ranks):
     alone, together = tmp_path / "1.h5", tmp_path / "2.h5"
-    ended = run_alone(command(case, alone))
-    assert ended.status == 0, ended.words
-    on_ranks(2, command(case, together), cwd=TESTS, check=True)
+    case.surface(alone)
+    on_ranks(2, case.words(together), cwd=TESTS, check=True)
     check_same_bits(alone, together, quantities_of(alone))
-    for split in case.splits:
-        check_values(case, alone, split)
 
 
 def quantities_of(path: Path) -> list[str]:
@@ -97,17 +86,6 @@ def check_same_bits(first: Path, second: Path, quantities: list[str]) -> None:
     with h5py.File(first) as one, h5py.File(second) as two:
         for name in quantities:
             np.testing.assert_array_equal(one[name][()], two[name][()], err_msg=name, strict=True)
-
-
-def check_values(case: Case, path: Path, split: str) -> None:
-    plane = read_plane(path)
-    with h5py.File(path) as file:
-        for place in PLACES:
-            network = case.network()
-            move_to(network, place, plane)
-            for name, value in case.values(network, split).items():
-                found = file[f"{split}_{name}"][place]
-                assert found == pytest.approx(value, rel=case.close), (place, name)
 
 
 # A run that was stopped.
@@ -148,8 +126,7 @@ def test_a_checkpoint_replaces_the_weights_of_the_network(tmp_path):
         for parameter in network.parameters():
             parameter.mul_(1.5)
     torch.save(network.state_dict(), tmp_path / "trained.pt")
-    ended = run_alone([*command(case, out), f"--checkpoint={tmp_path / 'trained.pt'}"])
-    assert ended.status == 0, ended.words
+    case.surface(out, f"--checkpoint={tmp_path / 'trained.pt'}")
     with h5py.File(out) as file:
         expected = case.values(network)["loss"]
         assert file["train_loss"][1, 1] == pytest.approx(expected, rel=1e-6)
@@ -159,15 +136,13 @@ def test_a_checkpoint_replaces_the_weights_of_the_network(tmp_path):
 
 
 def test_a_limit_takes_the_first_of_the_data_and_the_file_says_so(tmp_path):
-    words, out = command(Case("heat_equation"), tmp_path / "few.h5"), tmp_path / "few.h5"
-    ended = run_alone([*words, "--limit=2"])
-    assert ended.status == 0, ended.words
+    case, out = CASES["heat_equation"], tmp_path / "few.h5"
+    case.surface(out, "--limit=2")
     with h5py.File(out) as file:
         assert (file.attrs["limit"], file.attrs["subset"]) == (2, "first")
-        module = imported("problems.heat_equation")
-        value = LOOPS["heat_equation"](module.network().double(), module.data()[:2])["loss"]
+        value = LOOPS["heat_equation"](case.build(), case.module().data()[:2])["loss"]
         assert file["train_loss"][1, 1] == pytest.approx(value, rel=1e-12)
-    ended = run_alone([*words, "--limit=4", "--fresh"])
+    ended = run_alone(case.words(out, "--limit=4", "--fresh"))
     assert ended.status == 2
     assert "--limit 4: data['train'] of the problem has only 3 batches" in ended.words
 

@@ -1,7 +1,7 @@
 """Training of problems by the command: the network's own batches, by the recipe.
 
 Oracle: a plain loop of torch's SGD over the batches, in the order that the seed gives; the
-undisturbed run, compared bit for bit; problems/plain.py for the test loss.
+undisturbed run, compared bit for bit; cases/problem_loops.py for the test loss.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from cases.problem_files import CASES
+from cases.problem_loops import LOOPS
 from folders import TESTS
 from libraries import imported
 from one_process import printed, run_alone
-from problems.cases import CASES
-from problems.plain import LOOPS
 
 from landscape_mpi import train
 from landscape_mpi.errors import InputError

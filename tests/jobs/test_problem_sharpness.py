@@ -12,9 +12,9 @@ import re
 import numpy as np
 import pytest
 import torch
+from cases.problem_loops import LOOPS
 from libraries import imported
 from one_process import printed, run_alone
-from problems.plain import LOOPS
 from torch.optim.swa_utils import update_bn
 
 from landscape_mpi import sharpness

@@ -1,1 +1,1 @@
-"""Problems as people bring them, one a module; plain.py has the loop that each is compared with."""
+"""Problems as people bring them, one a module; cases/problem_files.py has their rows."""
