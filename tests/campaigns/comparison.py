@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import h5py
 import numpy as np
 import torch
-from one_process import Ended, run_alone
-from plain_loop import plain_losses
+from cases import random_networks
+from cases.case import Run
+from cases.random_networks import Description, RandomNetwork, distance, random_network
+from one_process import run_alone
 
-from campaigns import random_networks
-from campaigns.random_networks import VARIABLE, Description
-
-CLOSE = 1e-5  # relative
 CLOSE_RESCALED = 1e-4
 EPS = 1e-5  # of torch's batch-norm
 CHANNELS_SECOND = ("transposed", "transposed_grouped", "in_out")
 UNSCALED = ("weight_mask", "weight_v", "original1")  # of weights whose lengths are kept apart
-MODULE = random_networks.__name__
-Run = Callable[[Sequence[str]], Ended]
 
 
 @dataclass(frozen=True)
@@ -40,27 +32,11 @@ class Compared:
         return self.outcome == "right"
 
 
-def command_for(given: Description, out: Path, options: Sequence[str]) -> list[str]:
-    """Return the command of a surface of a network that the environment describes."""
-    names = [f"--model={MODULE}:network", f"--data={MODULE}:data", f"--out={out}"]
-    loss = f"--loss={random_networks.loss_option(given)}"
-    return ["landscape_mpi.surface", *names, loss, "--save-directions", *options]
-
-
-@contextmanager
-def described(given: Description) -> Iterator[None]:
-    """Let the functions of random_networks be about this network."""
-    with mock.patch.dict(os.environ, {VARIABLE: json.dumps(given)}):
-        yield
-
-
-def surface(
-    given: Description, options: Sequence[str], out: Path, run: Run = run_alone
-) -> np.ndarray | Compared:
+def surface(case: RandomNetwork, out: Path, run: Run = run_alone) -> np.ndarray | Compared:
     """Return the losses that the command gives, or what came of it otherwise."""
     out.unlink(missing_ok=True)
-    with described(given):
-        ended = run(command_for(given, out, options))
+    with case.described():
+        ended = run(case.words(out))
     if ended.status != 0:
         is_refusal = ended.status == 2 and "Traceback" not in ended.words
         return Compared("refused" if is_refusal else "failed", ended.words)
@@ -72,14 +48,11 @@ def compare(
     given: Description, options: Sequence[str], out: Path, run: Run = run_alone
 ) -> Compared:
     """Compute a surface and compare it with the plain loop."""
-    found = surface(given, options, out, run)
+    case = random_network(given, options)
+    found = surface(case, out, run)
     if isinstance(found, Compared):
         return found
-    expected = plain(given, out)
-    apart = distance(found, expected)
-    allowed = CLOSE
-    if apart > CLOSE:  # float32 itself may be farther off
-        allowed = max(CLOSE, 10 * distance(expected, plain(given, out, torch.float64)))
+    apart, allowed = case.apart(out, found)
     return Compared("right" if apart <= allowed else "wrong", f"{apart:.1e} from the plain loop")
 
 
@@ -92,7 +65,7 @@ def compare_rescaled(given: Description, options: Sequence[str], out: Path) -> C
     for state in (state_of(given), rescaled(given, state_of(given))):
         checkpoint = out.with_suffix(".pt")
         torch.save(state, checkpoint)
-        losses = surface(given, [*options, f"--checkpoint={checkpoint}"], out)
+        losses = surface(random_network(given, [*options, f"--checkpoint={checkpoint}"]), out)
         if isinstance(losses, Compared):
             return losses
         found.append(losses)
@@ -130,24 +103,3 @@ def scale_channels(kind: str, name: str, tensor: torch.Tensor, factors: torch.Te
             part.mul_(own.view(1, -1, *[1] * (tensor.ndim - 2)))
     else:
         tensor.mul_(factors.view(-1, *[1] * (tensor.ndim - 1)))
-
-
-def distance(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference, relative; infinite where not-a-number stands on one side."""
-    same = np.isclose(found, expected, rtol=0, atol=0, equal_nan=True)
-    apart = np.abs(found - expected) / np.abs(expected)
-    return float(np.where(same, 0, np.where(np.isnan(apart), np.inf, apart)).max())
-
-
-def plain(given: Description, out: Path, dtype: torch.dtype = torch.float32) -> np.ndarray:
-    """Return the losses of the plain loop at the points of a file."""
-    inputs, targets = (
-        tensor.to(dtype) if tensor.is_floating_point() else tensor
-        for tensor in random_networks.make_samples(given)
-    )
-    return plain_losses(
-        out,
-        lambda: random_networks.build(given).to(dtype),
-        (inputs, targets),
-        lambda outputs, targets: random_networks.losses_of(given, outputs, targets),
-    )

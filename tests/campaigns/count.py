@@ -23,14 +23,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
+from cases.case import Run
+from cases.random_draws import networks, planes, rescalable, settings
+from cases.random_networks import VARIABLE, Description, random_network
 from conftest import command_on_ranks, environment_of_ranks
-from hypothesis import HealthCheck, Phase
 from one_process import Ended, run_alone
 from rank_pool import N_RANKS, RankPool
 
-from campaigns.comparison import VARIABLE, Compared, Run, command_for, compare, compare_rescaled
-from campaigns.random_networks import Description
-from campaigns.strategies import networks, planes, rescalable
+from campaigns.comparison import Compared, compare, compare_rescaled
 
 TESTS = Path(__file__).parent.parent
 LINE = ("--x=-1:0.7:2", "--y=0.3:0.9:2", "--batch=16")
@@ -48,7 +48,7 @@ class Count:
         self.outcomes.setdefault(where, Counter())[came.outcome] += 1
         if not came.is_good:
             print(f"{came.outcome.upper()} on {where}: {came.words[-N_SHOWN:].strip()}")
-            words = shlex.join(command_for(given, Path("x.h5"), options))
+            words = shlex.join(random_network(given, options).words(Path("x.h5")))
             print(
                 f"  {VARIABLE}='{json.dumps(given)}' PYTHONPATH=tests python -m {words}", flush=True
             )
@@ -87,18 +87,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rescaled", type=int, default=100, help="rescaled ones (default: 100)")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (default: 1)")
     return parser.parse_args()
-
-
-def settings(n: int) -> hypothesis.settings:
-    """Return settings that draw n examples and go on after one that is not right."""
-    return hypothesis.settings(
-        max_examples=n,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        derandomize=False,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def compare_networks(n: int, seed: int, out: Path, on_two: Run, count: Count) -> None:

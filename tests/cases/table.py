@@ -5,6 +5,8 @@ A new case is a row of CASES in the module of its kind. The functions here find 
 
 from __future__ import annotations
 
+import functools
+
 from cases import losses, network_files, problem_files, python_problems
 from cases.case import Case
 from cases.losses import LossCase
@@ -12,12 +14,16 @@ from cases.network_files import NetworkFile
 from cases.problem_case import ProblemCase
 from cases.problem_files import ProblemFile
 from cases.python_problems import PythonProblem
+from cases.random_networks import RandomNetwork
+
+N_RANDOM = 30
 
 
 def every_case() -> list[Case]:
     """Return all cases of which the program computes a surface."""
     return [
         *(*of_losses(), *in_python(), *in_files(), *unusual_problems(), *networks_in_files()),
+        *random_networks(),
     ]
 
 
@@ -40,6 +46,13 @@ def unusual_problems() -> list[ProblemCase]:
 def networks_in_files(*files: str) -> list[NetworkFile]:
     """Return the networks of some files, or of all."""
     return [case for case in network_files.CASES.values() if not files or case.file in files]
+
+
+@functools.cache
+def random_networks() -> list[RandomNetwork]:
+    from cases.random_draws import drawn  # hypothesis takes half a second to import
+
+    return drawn(N_RANDOM, seed=1)
 
 
 def with_derivatives() -> list[PythonProblem]:

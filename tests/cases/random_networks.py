@@ -1,20 +1,31 @@
 """Random networks with their data and loss, each from a description that fits into a line.
 
 ``network``, ``data`` and ``loss`` are what a command names; they read the description from the
-environment, so that they are the same on every rank.
+environment, so that they are the same on every rank. random_draws.py draws the rows of the table.
+
+Oracle: the unmodified network, called on all samples at once; float64 says how far off float32 may
+be.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import h5py
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from campaigns.random_layers import LENGTH, SIZE, WIDTH, make_all
+from cases.model_case import ModelCase
+from cases.random_layers import LENGTH, SIZE, WIDTH, make_all
 
 VARIABLE = "RANDOM_NETWORK"
 Description = dict[str, Any]
@@ -23,7 +34,7 @@ SHAPES = {"image": (3, SIZE, SIZE), "sequence": (LENGTH, 6), "rows": (7,)}
 N_SYMBOLS, N_CLASSES = 11, 4
 
 
-class RandomNetwork(nn.Module):
+class Assembled(nn.Module):
     """A stem, parts that keep the shape, and a head."""
 
     def __init__(self, given: Description) -> None:
@@ -81,7 +92,7 @@ def wrapped(network: nn.Module, how: str) -> nn.Module:
 def build(given: Description) -> nn.Module:
     """Return the network, its running statistics and scales such as training leaves."""
     torch.manual_seed(given["seed"])
-    network = RandomNetwork(given)
+    network = Assembled(given)
     for name, tensor in network.named_buffers():
         if name.endswith("running_mean"):
             tensor.normal_(0, 0.3)
@@ -143,3 +154,72 @@ def data() -> dict[str, Any]:
 
 def loss(outputs, targets):
     return losses_of(_given(), outputs, targets)
+
+
+# The rows.
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomNetwork(ModelCase):
+    """A network that a description describes."""
+
+    given: Description
+    dtype: torch.dtype = torch.float32  # of the oracle
+
+    @contextmanager
+    def described(self) -> Iterator[None]:
+        """Let the functions that a command names be about this network."""
+        with mock.patch.dict(os.environ, {VARIABLE: json.dumps(self.given)}):
+            yield
+
+    def surface(self, out: Path, *more: str, **options: Any) -> Any:
+        with self.described():
+            return super().surface(out, *more, **options)
+
+    def build(self) -> nn.Module:
+        return build(self.given).to(self.dtype)
+
+    def samples(self, split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
+        inputs, targets = (
+            tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+            for tensor in make_samples(self.given)
+        )
+        return inputs, targets
+
+    def losses(self, outputs, targets):
+        return losses_of(self.given, outputs, targets)
+
+    def apart(self, path: Path, losses: np.ndarray) -> tuple[float, float]:
+        """Return how far losses are from the oracle, and how far they may be, both relative."""
+        expected, allowed = self.expected(path)["loss"], self.close
+        found = distance(losses, expected)
+        if found > allowed:  # float32 itself may be farther off
+            exact = replace(self, dtype=torch.float64).expected(path)["loss"]
+            allowed = max(allowed, 10 * distance(expected, exact))
+        return found, allowed
+
+    def check(self, path: Path) -> None:
+        with h5py.File(path) as file:
+            found, allowed = self.apart(path, file["train_loss"][()])
+        assert found <= allowed
+
+
+def random_network(given: Description, options: Sequence[str]) -> RandomNetwork:
+    """Return a case of a description; the first two options are those of its plane."""
+    return RandomNetwork(
+        name=f"random-{given['domain']}-{given['seed']}",
+        network=f"{__name__}:network",
+        data=f"{__name__}:data",
+        loss=loss_option(given),
+        seed=next((int(word[7:]) for word in options if word.startswith("--seed=")), 0),
+        plane=tuple(options[:2]),
+        options=tuple(options[2:]),
+        given=given,
+    )
+
+
+def distance(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest difference, relative; infinite where not-a-number stands on one side."""
+    same = np.isclose(found, expected, rtol=0, atol=0, equal_nan=True)
+    apart = np.abs(found - expected) / np.abs(expected)
+    return float(np.where(same, 0, np.where(np.isnan(apart), np.inf, apart)).max())

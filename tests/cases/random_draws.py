@@ -1,13 +1,16 @@
-"""The descriptions of random networks that hypothesis draws from."""
+"""Random networks as hypothesis draws them: the rows of the table, and any number of others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import hypothesis
+from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
-from campaigns.random_layers import ACTIVATIONS, BATCH_NORMS, MAPS, norms_of
+from cases.random_layers import ACTIVATIONS, BATCH_NORMS, MAPS, norms_of
+from cases.random_networks import RandomNetwork, random_network
 
 # One vector has no filters, and the norm of a matrix is not that of its rows.
 NOT_RESCALABLE = ("flat", "spectral_norm")
@@ -93,13 +96,13 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def planes(draw: st.DrawFn) -> list[str]:
-    """Draw the options of four points of a random plane, and how they are evaluated."""
+def planes(draw: st.DrawFn, n: int = 2) -> list[str]:
+    """Draw the options of n x n points of a random plane, and how they are evaluated."""
     ends = [draw(st.integers(-12, -1)) / 10, draw(st.integers(1, 12)) / 10]
     other = draw(st.integers(1, 9)) / 10
     return [
-        f"--x={ends[0]}:{ends[1]}:2",
-        f"--y={other}:{other + 0.3}:2",
+        f"--x={ends[0]}:{ends[1]}:{n}",
+        f"--y={other}:{other + 0.3}:{n}",
         f"--seed={draw(st.integers(0, 99))}",
         f"--normalize={draw(st.sampled_from(['filter', 'layer', 'weight']))}",
         f"--ignore={draw(st.sampled_from(['bias,bn', 'none']))}",
@@ -116,3 +119,29 @@ def rescalable(draw: st.DrawFn) -> dict[str, Any]:
     maps = [kind for kind in MAPS[domain] if kind not in NOT_RESCALABLE]
     first = draw(chains(domain, maps, norms, before=st.just(False)))
     return given | {"parts": [first, *given["parts"]], "penalty": ""}
+
+
+def settings(n: int) -> hypothesis.settings:
+    """Return settings that draw n examples, none of which is tried again smaller."""
+    return hypothesis.settings(
+        max_examples=n,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def drawn(n: int, seed: int) -> list[RandomNetwork]:
+    """Return n random networks, the same ones every time."""
+    cases = []
+
+    @hypothesis.seed(seed)
+    @settings(n)
+    @hypothesis.given(networks(), planes(3))
+    def one(given: dict[str, Any], options: list[str]) -> None:
+        cases.append(random_network(given, options))
+
+    one()
+    return cases
