@@ -40,7 +40,7 @@ class NetworkFile(ModelCase):
     plain: str  # the network that the oracle takes: it returns one tensor
     trained: bool  # whether its weights come from a checkpoint
     classes_last: bool  # of the outputs, if a sample has several targets
-    cause: str = ""  # what the message says if the program refuses the network
+    cause: str = ""  # in the message, if the program refuses the network
     library: str = ""  # that the network needs
 
     @property

@@ -315,8 +315,8 @@ STEPS = ("threads", "uncopied", "views")
 class PythonProblem(ProblemCase):
     """A problem of this file."""
 
-    steps: tuple[str, ...] = STEPS  # those that its network allows
-    left_out: tuple[str, ...] = ()  # what a run on several threads finds that it must not do
+    steps: tuple[str, ...] = STEPS  # that its network allows
+    left_out: tuple[str, ...] = ()  # that a run on several threads finds it must leave out
     draws: bool = False  # random numbers in its loss
     has_derivatives: bool = False  # first and second ones, in float64
     closed_form: Callable[[], closed_forms.Tiny] | None = None

@@ -7,16 +7,16 @@ rank; the words of a message. The surfaces themselves are compared in test_cases
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from cases import problem_files
+from folders import TESTS
 from one_process import run_alone
 from problems import unusual
 
-PLANE = ("--x=-1:1:3", "--y=0:0.5:2", "--save-directions")
 REFUSED = {
     "without_gradients": "where gradients are off (if it takes derivatives, let it turn them on",
     "list_of_two": "which may be the losses of two samples or (sum, count)",
@@ -25,14 +25,10 @@ REFUSED = {
 }
 
 
-def command(name: str, out: Path) -> list[str]:
-    return ["landscape_mpi.surface", f"--problem=problems.unusual:{name}", f"--out={out}", *PLANE]
-
-
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refusal_that_names_the_cause(name, tmp_path):
     out = tmp_path / "surface.h5"
-    ended = run_alone(command(name, out))
+    ended = run_alone(problem_files.unusual(name).words(out))
     assert ended.status == 2, ended.words
     assert ended.words.count("error: ") == 1
     assert REFUSED[name] in ended.words
@@ -41,9 +37,9 @@ def test_a_refusal_that_names_the_cause(name, tmp_path):
 
 def test_what_changes_during_a_run_is_found_at_its_end_and_marked_as_not_computed(tmp_path):
     out = tmp_path / "surface.h5"
-    words = [word for word in command("scheduled", out) if word not in PLANE]
+    words = problem_files.unusual("scheduled").words(out, plane=("--x=-1:1:60",))
     for _ in range(2):  # the second run computes all points again, and does not call them complete
-        ended = run_alone([*words, "--x=-1:1:60"])
+        ended = run_alone(words)
         assert ended.status == 2, ended.words
         assert ended.words.count("error: ") == 1
         assert "at the end of the run than at its beginning" in ended.words
@@ -54,8 +50,7 @@ def test_what_changes_during_a_run_is_found_at_its_end_and_marked_as_not_compute
 
 def test_eigenvalues_of_what_changes_are_marked_as_not_computed_and_the_losses_stay(tmp_path):
     out = tmp_path / "surface.h5"
-    words = [word for word in command("scheduled_by_slopes", out) if word not in PLANE]
-    assert run_alone([*words, "--x=-1:1:20"]).status == 0
+    problem_files.unusual("scheduled_by_slopes").surface(out, plane=("--x=-1:1:20",))
     ended = run_alone(["landscape_mpi.hessian", str(out), "--tolerance=1e-6"])
     assert ended.status == 2, ended.words
     assert "at the end of the run than at its beginning" in ended.words
@@ -65,8 +60,7 @@ def test_eigenvalues_of_what_changes_are_marked_as_not_computed_and_the_losses_s
 
 
 def test_a_run_that_has_no_memory_left_at_its_end_is_complete(tmp_path):
-    ended = run_alone(command("without_memory_at_the_end", tmp_path / "surface.h5"))
-    assert ended.status == 0, ended.words
+    ended = problem_files.unusual("without_memory_at_the_end").surface(tmp_path / "surface.h5")
     assert "too little memory is left to compare the center once more" in ended.words
 
 
@@ -79,8 +73,7 @@ HESSIANS = {
 @pytest.mark.parametrize("name", HESSIANS)
 def test_a_hessian_or_the_reason_why_there_is_none(name, tmp_path):
     out = tmp_path / "surface.h5"
-    words = [word for word in command(name, out) if word not in PLANE[:2]]
-    assert run_alone([*words, "--x=0"]).status == 0
+    problem_files.UNUSUAL[name].surface(out, plane=("--x=0",))
     ended = run_alone(["landscape_mpi.hessian", str(out), "--tolerance=1e-6"])
     assert (ended.status == 2) == bool(HESSIANS[name]), ended.words
     assert HESSIANS[name] in ended.words
@@ -109,8 +102,8 @@ def largest_eigenvalue(name: str, names: list[str]) -> float:
 def test_the_same_bits_on_two_ranks(tmp_path, on_ranks):
     for name in ("nested", "fused_when_loaded"):
         alone, together = tmp_path / f"{name}1.h5", tmp_path / f"{name}2.h5"
-        assert run_alone(command(name, alone)).status == 0
-        on_ranks(2, command(name, together), cwd=Path(unusual.__file__).parents[1], check=True)
+        problem_files.UNUSUAL[name].surface(alone)
+        on_ranks(2, problem_files.UNUSUAL[name].words(together), cwd=TESTS, check=True)
         with h5py.File(alone) as one, h5py.File(together) as two:
             np.testing.assert_array_equal(one["train_loss"][()], two["train_loss"][()])
 
