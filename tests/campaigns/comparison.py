@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -35,7 +37,7 @@ class Compared:
 def surface(case: RandomNetwork, out: Path, run: Run = run_alone) -> np.ndarray | Compared:
     """Return the losses that the command gives, or what came of it otherwise."""
     out.unlink(missing_ok=True)
-    with case.described():
+    with mock.patch.dict(os.environ, case.environment):
         ended = run(case.words(out))
     if ended.status != 0:
         is_refusal = ended.status == 2 and "Traceback" not in ended.words

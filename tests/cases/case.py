@@ -6,11 +6,13 @@ One way is the program. The other is the oracle of the case, which uses torch al
 from __future__ import annotations
 
 import importlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -51,6 +53,11 @@ class Case(ABC):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Return the variables that the command needs."""
+        return {}
+
     @abstractmethod
     def source(self) -> list[str]:
         """Return the options that name the case."""
@@ -75,7 +82,8 @@ class Case(ABC):
         self, out: Path, *more: str, plane: Sequence[str] | None = None, run: Run = run_alone
     ) -> Ended:
         """Compute a surface, and return what the command said."""
-        ended = run(self.words(out, *more, plane=plane))
+        with mock.patch.dict(os.environ, self.environment):
+            ended = run(self.words(out, *more, plane=plane))
         assert ended.status == 0, ended.words
         return ended
 

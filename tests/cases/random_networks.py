@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import h5py
 import numpy as np
@@ -166,15 +164,10 @@ class RandomNetwork(ModelCase):
     given: Description
     dtype: torch.dtype = torch.float32  # of the oracle
 
-    @contextmanager
-    def described(self) -> Iterator[None]:
-        """Let the functions that a command names be about this network."""
-        with mock.patch.dict(os.environ, {VARIABLE: json.dumps(self.given)}):
-            yield
-
-    def surface(self, out: Path, *more: str, **options: Any) -> Any:
-        with self.described():
-            return super().surface(out, *more, **options)
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variable that tells the functions of this file which network it is."""
+        return {VARIABLE: json.dumps(self.given)}
 
     def build(self) -> nn.Module:
         return build(self.given).to(self.dtype)

@@ -17,6 +17,18 @@ from cases.python_problems import PythonProblem
 from cases.random_networks import RandomNetwork
 
 N_RANDOM = 30
+# On ranks: a network of each file, and problems of which each needs something else.
+NETWORKS_ON_RANKS = (
+    *("weights_read:by_vector-trained", "branches:Masked", "shapes:segmenter"),
+    *("reparametrised:pruned_with_norm-trained", "set_up:low_rank-trained", "set_up:lazy_all"),
+    *("layouts:Strided", "kept:InClosure", "number_types:double-trained"),
+    "entries:Kept---output=logits",
+)
+PROBLEMS_ON_RANKS = (
+    *("vae", "diffusion", "monte_carlo_dropout"),  # they draw random numbers
+    *("language_model", "text_classifier", "lora", "graphs", "hooked"),
+)
+UNUSUAL_ON_RANKS = ("nested", "fused_when_loaded")
 
 
 def every_case() -> list[Case]:
@@ -53,6 +65,16 @@ def random_networks() -> list[RandomNetwork]:
     from cases.random_draws import drawn  # hypothesis takes half a second to import
 
     return drawn(N_RANDOM, seed=1)
+
+
+def on_ranks() -> list[Case]:
+    """Return cases of which tests also compute the surface on two ranks."""
+    return [
+        *(network_files.CASES[name] for name in NETWORKS_ON_RANKS),
+        *(problem_files.CASES[name] for name in PROBLEMS_ON_RANKS),
+        *(problem_files.UNUSUAL[name] for name in UNUSUAL_ON_RANKS),
+        *random_networks()[:5],
+    ]
 
 
 def with_derivatives() -> list[PythonProblem]:

@@ -1,4 +1,4 @@
-"""Networks in files, as users write them: threads, ranks, lines, types and wrappers.
+"""Networks in files, as users write them: threads, lines, types and wrappers.
 
 Oracle: a plain loop over the unmodified network (plain_loop.py), which imports nothing of the
 package; the same surface computed in another way, bit for bit; the words of a refusal.
@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 from cases import table
-from cases.network_files import CASES, NUMBERS, PACKAGE, network_file
-from folders import TESTS
+from cases.network_files import CASES, PACKAGE, network_file
 from one_process import run_alone
 from plain_loop import plain_losses
 from refusals import message_of
@@ -94,32 +93,4 @@ def test_a_function_that_is_not_there_or_raises(model, words, tmp_path):
     others = ["--data=digits", "--x=0", f"--out={out}"]
     ended = run_alone(["landscape_mpi.surface", f"--model={model}", *others])
     assert words in message_of(ended.status, ended.words)
-    assert not out.exists()
-
-
-# On ranks: each builds the network for itself.
-
-ON_RANKS = (  # one of each file
-    *(
-        "weights_read:by_vector-trained",
-        "branches:Masked",
-        "reparametrised:pruned_with_norm-trained",
-    ),
-    *("set_up:low_rank-trained", "set_up:lazy_all", "layouts:Strided", "kept:InClosure"),
-    *("shapes:segmenter", "number_types:double-trained"),
-)
-
-
-@pytest.mark.parametrize("name", ON_RANKS)
-def test_the_right_number_on_two_ranks(name, tmp_path, on_ranks):
-    case, out = CASES[name], tmp_path / "surface.h5"
-    on_ranks(2, case.words(out, "--ranks-per-point=2"), cwd=TESTS, check=True)
-    case.check(out)
-
-
-def test_ranks_refuse_what_differs_between_them(tmp_path, on_ranks):
-    out = tmp_path / "surface.h5"
-    done = on_ranks(2, network_file("drawn:by_nobody", NUMBERS, "mse").words(out), cwd=TESTS)
-    assert done.returncode == 2
-    assert "random" in done.stderr
     assert not out.exists()

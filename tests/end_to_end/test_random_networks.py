@@ -1,13 +1,12 @@
-"""Random networks: other numbers of threads and ranks, and rescaled channels.
+"""Random networks: one thread, and rescaled channels.
 
 Oracle: plain_loop.py over the unmodified network, and torch's own losses; float64 says how far off
 float32 itself may be. For directions: a network whose output channels are rescaled, and rescaled
 back behind them, is the same function, and its surface must be the same. test_cases.py has the
-surfaces on two threads; `make random-networks` compares hundreds.
+surfaces on two threads and on ranks; `make random-networks` compares hundreds.
 """
 
 import functools
-import os
 import tempfile
 from pathlib import Path
 
@@ -16,10 +15,8 @@ import pytest
 from campaigns.comparison import compare_rescaled
 from cases import table
 from cases.random_draws import rescalable, settings
-from cases.random_networks import VARIABLE
-from folders import TESTS
 from hypothesis import given
-from one_process import Ended, run_alone
+from one_process import run_alone
 
 
 @pytest.mark.parametrize("case", table.random_networks()[:10], ids=str)
@@ -37,16 +34,3 @@ def test_rescaled_channels_leave_the_surface_of_a_random_network(network):
     with tempfile.TemporaryDirectory() as folder:
         compared = compare_rescaled(network, options, Path(folder, "surface.h5"))
     assert compared.outcome == "right", compared.words
-
-
-@pytest.mark.parametrize("sharing", [1, 2])
-@pytest.mark.parametrize("case", table.random_networks()[:5], ids=str)
-def test_the_surface_of_a_random_network_on_two_ranks(case, sharing, tmp_path, on_ranks):
-    def on_two(words):
-        own = {VARIABLE: os.environ[VARIABLE]}
-        done = on_ranks(2, words, cwd=TESTS, env=own)
-        return Ended(done.returncode, f"{done.stdout}\n{done.stderr}")
-
-    out = tmp_path / "surface.h5"
-    case.surface(out, f"--ranks-per-point={sharing}", run=on_two)
-    case.check(out)

@@ -1,7 +1,7 @@
-"""Problems that few people bring: eigenvalues, two ranks, and refusals that name the cause.
+"""Problems that few people bring: eigenvalues, and refusals that name the cause.
 
-Oracle: dense second derivatives that torch takes of the problem's own loss; the same surface on one
-rank; the words of a message. The surfaces themselves are compared in test_cases.py.
+Oracle: dense second derivatives that torch takes of the problem's own loss; the words of a
+message. The surfaces themselves are compared in test_cases.py.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import copy
 
 import h5py
-import numpy as np
 import pytest
 import torch
 from cases import problem_files
-from folders import TESTS
 from one_process import run_alone
 from problems import unusual
 
@@ -97,15 +95,6 @@ def largest_eigenvalue(name: str, names: list[str]) -> float:
         for slope in torch.cat([part.flatten() for part in first])
     ]
     return torch.linalg.eigvalsh(torch.stack(rows).double())[-1].item()
-
-
-def test_the_same_bits_on_two_ranks(tmp_path, on_ranks):
-    for name in ("nested", "fused_when_loaded"):
-        alone, together = tmp_path / f"{name}1.h5", tmp_path / f"{name}2.h5"
-        problem_files.UNUSUAL[name].surface(alone)
-        on_ranks(2, problem_files.UNUSUAL[name].words(together), cwd=TESTS, check=True)
-        with h5py.File(alone) as one, h5py.File(together) as two:
-            np.testing.assert_array_equal(one["train_loss"][()], two["train_loss"][()])
 
 
 def test_a_network_that_is_given_back_has_what_it_derives_from_its_weights():

@@ -50,17 +50,6 @@ def test_a_network_of_transformers_without_the_option(tmp_path):
     assert "Pass --output with the entry that enters the loss: logits, float32 [3, " in said
 
 
-def test_the_same_bits_on_two_ranks(tmp_path, on_ranks):
-    case, losses = with_logits("Kept"), []
-    for n, more in ((1, ()), (2, ()), (2, ("--ranks-per-point=2",))):
-        out = tmp_path / f"{len(losses)}.h5"
-        on_ranks(n, case.words(out, *more), cwd=TESTS, check=True)
-        with h5py.File(out) as file:
-            losses.append(file["train_loss"][()])
-    np.testing.assert_array_equal(losses[1], losses[0])
-    np.testing.assert_array_equal(losses[2], losses[0])
-
-
 def test_points_at_once_take_it_too(tmp_path):
     losses = []
     for at_once in (1, 3):
