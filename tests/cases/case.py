@@ -75,7 +75,10 @@ class Case(ABC):
             plane: Grid; None for that of the case.
         """
         grid = self.plane if plane is None else plane
-        words = ["landscape_mpi.surface", *self.source(), f"--seed={self.seed}", *grid]
+        seed = (
+            [f"--seed={self.seed}"] if self.seed else []
+        )  # planes without a seed refuse the option
+        words = ["landscape_mpi.surface", *self.source(), *seed, *grid]
         return [*words, *self.options, *more, "--save-directions", f"--out={out}"]
 
     def surface(

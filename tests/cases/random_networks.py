@@ -199,14 +199,16 @@ class RandomNetwork(ModelCase):
 
 def random_network(given: Description, options: Sequence[str]) -> RandomNetwork:
     """Return a case of a description; the first two options are those of its plane."""
+    plane, others = options[:2], options[2:]
+    seed = [word for word in others if word.startswith("--seed=")]
     return RandomNetwork(
         name=f"random-{given['domain']}-{given['seed']}",
         network=f"{__name__}:network",
         data=f"{__name__}:data",
         loss=loss_option(given),
-        seed=next((int(word[7:]) for word in options if word.startswith("--seed=")), 0),
-        plane=tuple(options[:2]),
-        options=tuple(options[2:]),
+        seed=int(seed[0].removeprefix("--seed=")) if seed else 0,
+        plane=tuple(plane),
+        options=tuple(word for word in others if word not in seed),
         given=given,
     )
 
