@@ -38,11 +38,16 @@ class NodeArrays(dict[str, np.ndarray]):
         described = _describe(arrays or {}) if ranks.is_root else None
         layout, n_bytes = ranks.comm.bcast(described, root=ROOT)
         is_leader = ranks.node.rank == 0
-        window = _window_bytes(n_bytes, ranks.node.size)
+        n_owned = n_bytes + ALIGNMENT_BYTES - 1
+        window = _window_bytes(n_owned, ranks.node.size)
         agree(ranks, lambda: _check_room(ranks.host, window) if is_leader else None)
-        self._window = MPI.Win.Allocate_shared(n_bytes if is_leader else 0, comm=ranks.node)
+        self._window = MPI.Win.Allocate_shared(n_owned if is_leader else 0, comm=ranks.node)
         owned, _ = self._window.Shared_query(0)
-        memory = np.frombuffer(owned, np.uint8, n_bytes)  # type: ignore[call-overload]
+        whole = np.frombuffer(owned, np.uint8, n_owned)  # type: ignore[call-overload]
+        # Where MPI begins depends on the number of ranks, and the last bits of a matrix product on
+        # the place of its factors. All ranks map the same pages, so one shift suits all.
+        start = ranks.node.bcast(-whole.ctypes.data % ALIGNMENT_BYTES, root=0)
+        memory = whole[start : start + n_bytes]
         for name, (dtype, shape, start) in layout.items():
             self[name] = np.ndarray(shape, dtype, buffer=memory, offset=start)
         if ranks.is_root:
