@@ -416,14 +416,6 @@ def label_with_room(canvas: Canvas, surface: Surface, name: str, inches: float) 
     return rf"$\{name}$" if is_short else label
 
 
-def edges_of(axis: np.ndarray) -> np.ndarray:
-    """Return the borders of cells, float64 [n + 1]: halfway between points, as far outside."""
-    if len(axis) == 1:
-        return axis[0] + np.array([-0.5, 0.5])
-    half = np.diff(axis) / 2
-    return np.concatenate([[axis[0] - half[0]], axis[:-1] + half, [axis[-1] + half[-1]]])
-
-
 def mark_center(axes: Axes, surface: Surface) -> list[Artist]:
     """Mark (0, 0) if it is in the plane; return its entry for the legend."""
     if not all(axis.min() <= 0 <= axis.max() for axis in (surface.alpha, surface.beta)):

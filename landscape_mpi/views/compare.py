@@ -20,8 +20,9 @@ from landscape_mpi.errors import InputError
 from landscape_mpi.short_names import joined_name, short_names
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.store.sums import with_sum
+from landscape_mpi.views.areas import edges_of
 from landscape_mpi.views.beyond import words_beyond
-from landscape_mpi.views.canvas import Canvas, edges_of, plain, scaled, sides_of, title_of
+from landscape_mpi.views.canvas import Canvas, plain, scaled, sides_of, title_of
 from landscape_mpi.views.choice import ONLY_IF_NAMED, check_quantity
 from landscape_mpi.views.default_scale import scales_of
 from landscape_mpi.views.grid import (

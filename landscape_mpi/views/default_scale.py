@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.areas import areas_of, share_of
 from landscape_mpi.views.common_heights import Common, find_common
 from landscape_mpi.views.guessing import guessing_loss
 from landscape_mpi.views.heights import Heights, end_at, log_start_of, start_of
@@ -234,9 +235,16 @@ def default_scale(surfaces: Sequence[Surface], name: str) -> DefaultScale:
     top = round_to(GUESSES * max(guess for guess in guesses if guess is not None))
     if pooled.max() < FEW_COLORS * top:
         return own
-    if np.mean([np.mean(values <= top) for values in computed]) < LEAST_BELOW:
+    begun = [surface for surface in known if surface.done_of[name].any()]
+    if np.mean([_share_below(surface, name, top) for surface in begun]) < LEAST_BELOW:
         return replace(own, kind="log")
     return DefaultScale("linear", own.threshold, top, tuple(levels_to(top)))
+
+
+def _share_below(surface: Surface, name: str, top: float) -> float:
+    """Return which share of the computed plane has values up to a top, by area."""
+    done = surface.done_of[name]
+    return share_of(surface.values[name][done] <= top, areas_of(surface)[done])
 
 
 def levels_to(top: float) -> list[float]:

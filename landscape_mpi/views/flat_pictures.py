@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.tri import Triangulation
 
+from landscape_mpi.views.areas import edges_of
 from landscape_mpi.views.beyond import words_beyond
 from landscape_mpi.views.canvas import (
     HOLE,
@@ -30,7 +31,6 @@ from landscape_mpi.views.canvas import (
     beyond_colors,
     color_map,
     count_points,
-    edges_of,
     frame_plane,
     is_comparable,
     line_colors,

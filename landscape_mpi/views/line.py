@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from landscape_mpi.store.reader import Surface
+from landscape_mpi.views.areas import edges_of
 from landscape_mpi.views.beyond import words_beyond
 from landscape_mpi.views.canvas import (
     HOLE,
@@ -22,7 +23,6 @@ from landscape_mpi.views.canvas import (
     Canvas,
     add_legend,
     count_points,
-    edges_of,
     floor_notes,
     label_of,
     label_with_room,

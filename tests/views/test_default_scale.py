@@ -68,6 +68,16 @@ def test_where_little_of_the_plane_lies_below_the_end_the_scale_is_logarithmic(
     assert (scale.kind, scale.top is None) == (kind, kind == "log")
 
 
+def test_the_share_is_one_of_area_and_not_of_points(tmp_path):
+    """Two of 10 columns of points are high; their cells take 135.5 of 143.5 parts, or 2 of 10."""
+    high_last = np.broadcast_to(np.where(np.arange(10) >= 8, 50.0, 1.0)[:, None], (10, 10))
+    for alpha, kind in (([*range(9), 98], "log"), ([*range(10)], "linear")):
+        path = tmp_path / f"{kind}.h5"
+        known = {"n_classes": 10}
+        write_surface(path, alpha, AXIS, {"train_loss": high_last}, attributes=known)
+        assert default_scale([read_surface(path)], "train_loss").kind == kind
+
+
 def test_infinite_losses_lie_above_the_end_and_points_to_come_nowhere(surface_with):
     broken = part_below(29, high=np.inf)
     assert default_scale([surface_with(broken)], "train_loss").kind == "log"

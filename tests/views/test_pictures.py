@@ -566,6 +566,35 @@ def test_a_loss_that_diverges_unfinished_and_not_a_number(panel_of, tmp_path, ki
     assert np.ptp(pixels) > 100
 
 
+@pytest.mark.parametrize("kind", ["contour", "heatmap"])
+def test_the_share_beyond_is_the_area_that_a_heat_map_shows(tmp_path, kind):
+    """Cells along alpha are 6, 3.5, 1 and 1 wide, and the first is low."""
+    alpha, beta = [0.0, 6.0, 7.0, 8.0], [-1.0, 0.0, 5.0]
+    loss = surface_files.plane(alpha, beta, lambda a, b: 50.0 if a > 1 else 1.0)
+    known = {"model": "net", "n_classes": 10}
+    path = surface_files.write_surface(
+        tmp_path / "s.h5", alpha, beta, {"train_loss": loss}, attributes=known
+    )
+    figure = PICTURES[kind](make_panel(read_surface(path), "train_loss"))
+    share = (3.5 + 1 + 1) / (6 + 3.5 + 1 + 1)
+    assert f"{100 * share:.0f} % of the plane is above 10 nat, up to 50" in legend_texts(figure)
+
+
+def test_what_is_not_computed_is_no_part_of_the_share(panel_of):
+    def high_below(a, b):
+        return 50.0 if b < 0 else 1.0
+
+    whole = panel_of(high_below).surface
+    below = np.broadcast_to(whole.beta < 0, whole.shape)
+    surface = panel_of(high_below, done=below).surface
+    panel = make_panel(replace(surface, attributes={"n_classes": 10}), "train_loss")
+    panel = replace(panel, scale=as_cross_entropy(panel_of, chaos).scale)
+    assert any(
+        text.startswith("100 % of what is computed is above 10 nat")
+        for text in legend_texts(PICTURES["heatmap"](panel))
+    )
+
+
 def test_infinite_values_lie_beyond_and_the_note_names_no_value_that_does_not(panel_of):
     function = lambda a, b: np.inf if a > 1 else 1 + a * a  # noqa: E731
     surface = panel_of(function).surface

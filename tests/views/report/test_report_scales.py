@@ -221,3 +221,21 @@ def test_a_range_given_in_the_command(browser, tmp_path):
     redrawn(page, lambda: page.run("document.getElementById('linear').click()"))
     contour = trace(page, "flat-0", "contour")
     assert (contour["zmin"], contour["zmax"]) == (1, 5)
+
+
+def test_the_share_is_one_of_area_and_of_what_is_computed(browser, tmp_path):
+    """Cells along alpha are 6, 3.5, 1 and 1 wide; a row of the second surface is unknown."""
+    alpha, beta = [0.0, 6.0, 7.0, 8.0], np.linspace(0, 1, 3)
+    loss = plane(alpha, beta, lambda a, b: 50.0 if a > 1 else 1.0)
+    done = np.broadcast_to(np.arange(3) < 2, loss.shape)
+    paths = [
+        write_surface(
+            tmp_path / f"{n}.h5", alpha, beta, {"train_loss": loss}, done=it, attributes=OF_CLASSES
+        )
+        for n, it in enumerate([None, done])
+    ]
+    report.main([*map(str, paths), f"--out={tmp_path / 'page.html'}"])
+    browser.open(tmp_path / "page.html", width=700, height=640)
+    said = f"{100 * 5.5 / 11.5:.2g} % of {{}} is above 10 nat, up to 50"
+    assert said.format("the plane") in words_of(browser, "notes-0")
+    assert said.format("what is computed") in words_of(browser, "notes-1")

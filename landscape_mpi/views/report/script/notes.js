@@ -2,18 +2,38 @@
 
 const isComputed = (q, k) => !q.done || q.done[k];
 
-// How much of a surface lies above the end of its colours, in words; null where nothing does.
+// The width of the cell around each coordinate, over the largest, as views/areas.py has it.
+function widthsOf(axis) {
+  const width = (k) => Math.abs(axis[Math.min(k + 1, axis.length - 1)] - axis[Math.max(k - 1, 0)]) / (k > 0 && k < axis.length - 1 ? 2 : 1);
+  const widths = axis.length > 1 ? Array.from(axis, (_, k) => width(k)) : [1];
+  const most = Math.max(...widths);
+  return widths.map((each) => each / most);
+}
+
+// The area that the given points of a plane stand for.
+function areaOf(view, q, places) {
+  const across = q.values.length / view.alpha.length;
+  const [alpha, beta] = [widthsOf(view.alpha), across === view.beta.length ? widthsOf(view.beta) : Array(across).fill(1)];
+  return places.reduce((sum, k) => sum + alpha[Math.floor(k / across)] * beta[k % across], 0);
+}
+
+// How much of a surface lies beyond an end of its colours, in words; null where nothing does.
+function wordsBeyond(view, q, end, isBeyond, [word, far], pick) {
+  const places = [...q.values.keys()].filter((k) => isComputed(q, k) && !Number.isNaN(q.values[k]));
+  const outside = places.filter((k) => isBeyond(q.values[k]));
+  if (!outside.length) return null;
+  const finite = outside.map((k) => q.values[k]).filter(Number.isFinite);
+  const share = format((100 * areaOf(view, q, outside)) / areaOf(view, q, places), 2);
+  const reach = finite.length ? `, ${far} ${format(finite.reduce((one, other) => pick(one, other)), 3)}` : "";
+  const whole = q.done && !q.done.every(Boolean) ? "what is computed" : view.isLine ? "the line" : "the plane";
+  return `${share} % of ${whole} is ${word} ${withUnit(format(end, 3), q)}${reach}`;
+}
+
 function beyond(view) {
   const q = quantityOf(view);
   if (!q || (!view.colors?.isEnd && state.clip === null)) return null;
   const end = scales.flat.down(view.shown.flat[1]);
-  const values = q.values.filter((value, k) => isComputed(q, k) && !Number.isNaN(value));
-  const above = values.filter((value) => value > end * (1 + 1e-9));
-  if (!above.length) return null;
-  const highest = above.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, value) : most), -Infinity);
-  const share = format((100 * above.length) / values.length, 2);
-  const upTo = Number.isFinite(highest) ? `, up to ${format(highest, 3)}` : "";
-  return `${share} % of the ${view.isLine ? "line" : "plane"} is above ${withUnit(format(end, 3), q)}${upTo}`;
+  return wordsBeyond(view, q, end, (value) => value > end * (1 + 1e-9), ["above", "up to"], Math.max);
 }
 
 // The same of what lies below the colours.
@@ -21,12 +41,7 @@ function below(view) {
   const q = quantityOf(view);
   if (!q || !view.colors?.isEnd) return null;
   const start = scales.flat.down(view.shown.flat[0]);
-  const values = q.values.filter((value, k) => isComputed(q, k) && !Number.isNaN(value));
-  const under = values.filter((value) => value < start - 1e-6 * Math.abs(start));
-  if (!under.length) return null;
-  const lowest = under.reduce((least, value) => (Number.isFinite(value) ? Math.min(least, value) : least), Infinity);
-  const downTo = Number.isFinite(lowest) ? `, down to ${format(lowest, 3)}` : "";
-  return `${format((100 * under.length) / values.length, 2)} % of the ${view.isLine ? "line" : "plane"} is below ${withUnit(format(start, 3), q)}${downTo}`;
+  return wordsBeyond(view, q, start, (value) => value < start - 1e-6 * Math.abs(start), ["below", "down to"], Math.min);
 }
 
 function notesOf(view, q) {
