@@ -11,12 +11,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from landscape_mpi.errors import InputError
 from landscape_mpi.store.reader import open_beside_others
 from landscape_mpi.store.runs import are_sound
 from landscape_mpi.store.schema import RUN
 
 GROUP = "provenance"
 RUNS = "runs"
+READ = ("started", "ended", "outcome", "points", "ranks")  # columns that a record needs
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ def read_provenance(path: Path) -> Provenance:
 
     Args:
         path: A file that read_surface has read.
+
+    Raises:
+        InputError: If something else stands in the place of the table of runs.
     """
     with open_beside_others(path) as file:
         group = file.get(GROUP)
@@ -60,12 +65,21 @@ def read_provenance(path: Path) -> Provenance:
         rows: Any = group[RUNS][()] if RUNS in group else np.zeros(0, RUN)
         seconds = file["seconds"][()] if "seconds" in file else np.empty(0)
         done = file["done"][()] == 1 if "done" in file else np.zeros(seconds.shape, bool)
+    _check_runs(rows, path)
     known = seconds[done & np.isfinite(seconds)] if seconds.shape == done.shape else seconds[:0]
     taken = rows[rows["started"] != b""]
     sound = are_sound(taken)
     runs = tuple(_record(row) for row in taken[sound])
     seconds_known = float(known.sum()) if known.any() else None
     return Provenance(attributes, runs, seconds_known, int((~sound).sum()))
+
+
+def _check_runs(rows: Any, path: Path) -> None:
+    if getattr(rows, "ndim", None) != 1 or not set(READ) <= set(rows.dtype.names or ()):
+        raise InputError(
+            f"{path}: {GROUP}/{RUNS} is not the table of runs that a surface file holds. The file "
+            "is damaged. Copy it again from the machine of the job."
+        )
 
 
 def _record(row: Any) -> RunRecord:

@@ -160,6 +160,16 @@ def test_reads_while_this_process_has_the_file_open_as_xarray_opens_it(ours):
         assert read_provenance(ours).runs == ()
 
 
+@pytest.mark.parametrize("table", [np.zeros(3), np.float64(1), np.zeros((2, 2), "S5"), np.zeros(0)])
+def test_something_else_in_the_place_of_the_runs_is_refused(ours, table):
+    path = ours
+    with h5py.File(path, "r+") as file:
+        file.pop("provenance/runs", None)
+        file["provenance/runs"] = table
+    with pytest.raises(InputError, match="provenance/runs is not the table of runs"):
+        read_provenance(path)
+
+
 def test_missing_file_and_directory(tmp_path):
     with pytest.raises(MissingInputError, match=r"gone.h5: does not exist"):
         read_surface(tmp_path / "gone.h5")
