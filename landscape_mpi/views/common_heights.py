@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landscape_mpi.views.levels import without_outliers
+from landscape_mpi.views.levels import DIVERGED, without_outliers
 
 # Times the span of the surface whose top is the middle one. A wider surface is cut, if KEPT of it
 # remains.
@@ -23,7 +23,7 @@ KEPT = 0.85  # at least this share of the points of a surface is not cut for oth
 WORTH = 0.8  # and at most this share of the common height: less would hide more than it shows
 LEAST_SPAN = 1.0  # decade: surfaces flatter than this are not the measure of the others
 # A surface is cut, also alone, beyond so many times the span of three quarters of its points, but
-# not if it spans fewer decades than that.
+# not if it spans fewer decades than that. If it spans DIVERGED decades, half of its points count.
 BODY, LEAST_BODY, MOST_OF_BODY = 2.0, 4.0, 0.75
 
 
@@ -101,10 +101,12 @@ def _end_beside(
 def _span_of(finite: np.ndarray, is_linear: bool) -> _Span | None:
     if not finite.size:
         return None
-    low, body, most, top = map(float, np.quantile(finite, [0.0, MOST_OF_BODY, KEPT, 1.0]))
+    shares = [0.0, 0.5, MOST_OF_BODY, KEPT, 1.0]
+    low, half, body, most, top = map(float, np.quantile(finite, shares))
     if is_linear:
         high = float(without_outliers(finite).max())
     else:
-        fence = low + max(BODY * (body - low), LEAST_BODY)
+        fence = max(BODY * (body - low), LEAST_BODY)
+        fence = low + min(fence, max(BODY * (half - low), DIVERGED))
         high = top if top <= fence else float(finite[finite <= fence].max())
-    return _Span(low, high, most, top)
+    return _Span(low, high, min(most, high), top)

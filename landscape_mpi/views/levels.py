@@ -23,6 +23,7 @@ SYMLOG_FROM_RATIO = 300.0  # the same, for the ratio of the largest magnitude to
 SYMLOG_DECADES = 6  # largest number on each side: smaller values are drawn linearly
 DEFAULT_LEVELS = 12
 OUTLIER = 1e6  # times the magnitude that nine tenths of the values do not exceed
+DIVERGED = 18  # decades over the middle magnitude: such values are outliers, however many
 CONSTANT_WITHIN = 1e-12  # of the largest magnitude: smaller differences are rounding
 
 # Mantissas of rising density; the sparsest gives one level per several decades.
@@ -297,9 +298,15 @@ def kind_of_each(each: Sequence[np.ndarray]) -> str:
 
 
 def without_outliers(finite: np.ndarray) -> np.ndarray:
-    """Return values without those so far from 0 that all others would have one colour."""
-    usual = float(np.quantile(np.abs(finite), 0.9))
-    return finite if usual == 0 else finite[np.abs(finite) <= OUTLIER * usual]
+    """Return values without those so far from 0 that all others would have one colour.
+
+    A loss may overflow, to 1e36 for example, on more than a tenth of a plane, but not on half of it.
+    """
+    middle, usual = map(float, np.quantile(np.abs(finite), [0.5, 0.9]))
+    if usual == 0:
+        return finite
+    limit = OUTLIER * usual if middle == 0 else min(OUTLIER * usual, 10.0**DIVERGED * middle)
+    return finite[np.abs(finite) <= limit]
 
 
 def body_of(each: Sequence[np.ndarray]) -> np.ndarray:

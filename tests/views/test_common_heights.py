@@ -113,6 +113,20 @@ def test_a_corner_of_minus_1e36_flattens_neither_heights_nor_colours(write, tmp_
     assert "points beyond -3, where they would flatten the rest: 4" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", [None, "log", "linear"])
+@pytest.mark.parametrize("lower", [0.0, 5.0])
+def test_a_loss_that_overflows_on_a_third_of_the_plane_does_not_flatten_the_rest(kind, lower):
+    """The bowl ends at 300 nat, and at -5 or 0; 7 of 21 columns are 1e36."""
+    values = plane(AXIS, AXIS, bowl) + 1e-3 - lower
+    values[:7] = 1e36
+    high = choose_heights([values], "nat", kind=kind).high
+    assert high is not None
+    assert high == pytest.approx(values[7:].max(), rel=0.05)
+    # Half of the plane: nobody can say which half is the surface.
+    values[:11] = 1e36
+    assert choose_heights([values], "nat", kind=kind).high is None
+
+
 @pytest.mark.parametrize(("corner", "end"), [(1e5, None), (1e7, 300.0)])
 def test_a_surface_alone_is_cut_if_a_corner_takes_more_than_half_of_its_box(corner, end):
     """Three quarters of it span 3.2 decades from 0.1 nat; up to 1e7 nat it spans 8."""
