@@ -62,11 +62,12 @@ def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = 
     vtkObject.GlobalWarningDisplayOff()  # messages about missing screens
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
     renderer, look = vtkRenderer(), view.look
-    points = mesh.points * [1.0, 1.0, view.stretch]
+    points, origin = _near_zero(mesh.points * [1.0, 1.0, view.stretch])
     side = float(np.ptp(points[:, :2], axis=0).max())
     renderer.AddActor(_surface_actor(mesh, points, view))
     if lines is not None:
-        renderer.AddActor(_line_actor(lines, view.stretch, ABOVE * side))
+        laid = lines.points * [1.0, 1.0, view.stretch] - origin
+        renderer.AddActor(_line_actor(lines, laid + [0.0, 0.0, ABOVE * side]))
     _add_lamps(renderer, view)
     if look.occlusion:
         add_occlusion(renderer, side)
@@ -115,10 +116,11 @@ def _surface_actor(mesh: Mesh, points: np.ndarray, view: MeshView) -> Any:
     polydata.SetPolys(to_polygons(mesh.polygons))
     data = polydata.GetPointData()
     data.SetNormals(numpy_to_vtk(normals_of(points, mesh.polygons).astype(np.float32), deep=True))
-    data.SetScalars(numpy_to_vtk(mesh.derived[HEIGHT].astype(np.float32), deep=True))
+    low, high = view.colors_from_to
+    data.SetScalars(numpy_to_vtk((mesh.derived[HEIGHT] - low).astype(np.float32), deep=True))
     mapper = vtkPolyDataMapper()
     mapper.SetInputData(polydata)
-    mapper.SetScalarRange(*view.colors_from_to)
+    mapper.SetScalarRange(0.0, high - low)
     mapper.SetLookupTable(_colors(view.look.colors))
     mapper.InterpolateScalarsBeforeMappingOn()
     actor = vtkActor()
@@ -132,8 +134,8 @@ def _surface_actor(mesh: Mesh, points: np.ndarray, view: MeshView) -> Any:
     return actor
 
 
-def _line_actor(lines: Mesh, stretch: float, above: float) -> Any:
-    polydata = _polydata_of(lines.points * [1.0, 1.0, stretch] + [0.0, 0.0, above])
+def _line_actor(lines: Mesh, points: np.ndarray) -> Any:
+    polydata = _polydata_of(points)
     polydata.SetLines(to_cells(lines.polylines))
     mapper = vtkPolyDataMapper()
     mapper.SetInputData(polydata)
@@ -144,6 +146,15 @@ def _line_actor(lines: Mesh, stretch: float, above: float) -> Any:
     actor.GetProperty().LightingOff()
     actor.GetProperty().SetLineWidth(LINE * FINER)
     return actor
+
+
+def _near_zero(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return points around their middle, and the middle.
+
+    VTK draws in float32, whose steps at the height of 4e6 are a quarter.
+    """
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    return points - middle, middle
 
 
 def _polydata_of(points: np.ndarray) -> vtkPolyData:

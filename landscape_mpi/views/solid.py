@@ -15,6 +15,7 @@ from landscape_mpi.views.cut import triangles_of
 from landscape_mpi.views.mesh import Mesh, to_polydata
 
 SUFFIXES = (".stl", ".obj")
+FAR = 300.0  # times its range: an axis that lies farther from 0 is moved there
 BASE = 0.1  # thickness under the lowest point, as a share of the longest side
 
 
@@ -43,8 +44,24 @@ def close(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.concatenate([points, below]), faces
 
 
+def near_zero(points: np.ndarray) -> np.ndarray:
+    """Return points moved towards 0 along each axis whose offset would blur them in float32.
+
+    Args:
+        points: Points of a surface, float64 [n, 3].
+
+    Returns:
+        Points whose 7 digits tell neighbours apart, float64 [n, 3].
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    is_far = np.maximum(np.abs(low), np.abs(high)) > FAR * (high - low)
+    return points - np.where(is_far & (high > low), (low + high) / 2, 0.0)
+
+
 def write_solid(mesh: Mesh, path: Path, *, watertight: bool = False) -> None:
     """Write the faces of a mesh as binary STL or as OBJ, by the suffix of the file.
+
+    Numbers of these formats have 7 digits or fewer, so a tiny plane far from 0 is moved there.
 
     Args:
         mesh: A mesh with faces.
@@ -59,7 +76,7 @@ def write_solid(mesh: Mesh, path: Path, *, watertight: bool = False) -> None:
             f"{path}: the surface has no faces, but {path.suffix} holds only faces. Write .vtp, "
             "or name a plane."
         )
-    points, faces = mesh.points, triangles_of(mesh.polygons)
+    points, faces = near_zero(mesh.points), triangles_of(mesh.polygons)
     if watertight:
         points, faces = close(points, faces)
     used, inverse = np.unique(faces, return_inverse=True)

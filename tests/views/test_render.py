@@ -173,6 +173,38 @@ def test_a_lid_hides_and_the_camera_looks_past_it(tmp_path):
     assert abs(view.camera.azimuth) <= 30
 
 
+def test_neither_an_offset_of_the_values_nor_one_of_the_plane_changes_the_picture(tmp_path):
+    """VTK draws in float32, which has 7 digits; these surfaces need 9."""
+    pictures = []
+    for name, offset, place in (("near", 0.0, 0.0), ("high", 5.0, 0.0), ("far", 0.0, 4096.0)):
+        loss = offset + surface_files.plane(AXIS, AXIS, lambda a, b: 1e-6 * (a * a + b * b))
+        axis = place + (1e-5 if place else 1.0) * AXIS
+        path = tmp_path / f"{name}.h5"
+        surface_files.write_surface(path, axis, axis, {"train_loss": loss})
+        options = ["--linear", "--no-bar", "--camera=-60,40", "--size=400x300", "--contours"]
+        vtp.main([str(path), f"--render={tmp_path / name}.png", *options])
+        pictures.append(np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"), float))
+    near, high, far = pictures
+    assert np.abs(near - high).mean() < 1
+    assert np.abs(near - far).mean() < 1
+
+
+@pytest.mark.parametrize("place", [0.0, 4096.0])
+def test_the_triangles_of_stl_keep_apart_what_is_close_and_far_from_0(tmp_path, place):
+    """Widths of cells are read from the binary file: 50 bytes a triangle after 84."""
+    axis = place + 1e-5 * AXIS
+    loss = 5.0 + surface_files.plane(AXIS, AXIS, lambda a, b: 1e-6 * (a * a + b * b))
+    path = surface_files.write_surface(tmp_path / "net.h5", axis, axis, {"train_loss": loss})
+    vtp.main([str(path), f"--out={tmp_path / 'net.stl'}", "--linear"])
+    row = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("end", "<u2")])
+    corners = np.frombuffer((tmp_path / "net.stl").read_bytes()[84:], row)["corners"]
+    alpha = np.unique(corners[:, :, 0].astype(float))
+    np.testing.assert_allclose(np.diff(alpha), 2e-6, rtol=1e-3)
+    heights = np.unique(np.round(corners[:, :, 2].astype(float) / 1e-5, 4))
+    assert np.ptp(heights) == pytest.approx(1.0, abs=1e-3)  # half as high as the plane is wide
+    assert len(heights) == len(np.unique(np.round(AXIS[:, None] ** 2 + AXIS**2, 9)))
+
+
 def test_a_line_is_for_plot(tmp_path):
     path = surface_files.write_surface(tmp_path / "l.h5", AXIS, [0.0], {"train_loss": AXIS})
     with pytest.raises(InputError, match=r"has no faces to render. Draw it: python -m landscape"):
