@@ -193,10 +193,12 @@ def describe(
     """
     import numpy as np
 
+    from landscape_mpi.views.number_text import span_text
+
     z = mesh.points[:, 2]
     lines = [
         f"{len(mesh.points)} points, {mesh.n_cells} cells",
-        f"height: {mesh.height}, {z.min():.4g} to {z.max():.4g}",
+        f"height: {mesh.height}, {span_text(z)}",
     ]
     if mesh.n_clipped:
         given = asked or (None, None)
@@ -212,6 +214,6 @@ def describe(
         )
     for name, values in mesh.values.items():
         finite = values[np.isfinite(values)]
-        span = f"{finite.min():.4g} to {finite.max():.4g}" if len(finite) else "nothing finite"
+        span = span_text(finite) if len(finite) else "nothing finite"
         lines.append(f"{name} ({mesh.units[name]}): {span}")
     return lines

@@ -46,6 +46,7 @@ from landscape_mpi.views.critical import critical_points, draw_critical
 from landscape_mpi.views.interpolated import draw_computed
 from landscape_mpi.views.labels import label_lines
 from landscape_mpi.views.levels import Scale, bands_within, format_levels
+from landscape_mpi.views.number_text import span_text
 from landscape_mpi.views.panel import Panel
 from landscape_mpi.views.path import draw_paths, points_to_keep_free
 from landscape_mpi.views.picture_kind import PictureKind
@@ -227,7 +228,7 @@ def _round_ends(scale: Scale) -> np.ndarray:
 
 def _say_no_level(axes: Axes, panel: Panel) -> None:
     finite = panel.values[panel.finite]
-    _say(axes, f"between two levels: {finite.min():.4g} to {finite.max():.4g}")
+    _say(axes, f"between two levels: {span_text(finite)}")
 
 
 def _say(axes: Axes, text: str) -> None:

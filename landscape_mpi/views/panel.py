@@ -14,6 +14,7 @@ from landscape_mpi.views.coarse import on_its_own_grid, thinned
 from landscape_mpi.views.default_scale import scale_of
 from landscape_mpi.views.levels import USUAL, Scale, ScaleRequest
 from landscape_mpi.views.mesh_faces import Cells, connect
+from landscape_mpi.views.number_text import coordinate_text, text_to
 
 if TYPE_CHECKING:
     from landscape_mpi.views.topology import Topology
@@ -134,7 +135,13 @@ def summarize(panel: Panel) -> str:
 
 def _at(surface: Surface, values: np.ndarray, flat: int) -> str:
     i, j = np.unravel_index(flat, values.shape)
-    return f"{values[i, j]:.4g} at ({surface.alpha[i]:.4g}, {surface.beta[j]:.4g})"
+    place = f"({coordinate_text(surface.alpha, int(i))}, {coordinate_text(surface.beta, int(j))})"
+    return f"{text_to(float(values[i, j]), _height(values))} at {place}"
+
+
+def _height(values: np.ndarray) -> float:
+    """Return the difference between the largest and the smallest value; some are finite."""
+    return float(np.nanmax(values) - np.nanmin(values))
 
 
 def _at_center(panel: Panel) -> str:
@@ -143,4 +150,5 @@ def _at_center(panel: Panel) -> str:
         return "is not a grid point"
     if not panel.computed[center]:
         return "is not computed"
-    return f"{panel.values[center]:.4g}"
+    raw = np.where(panel.finite, panel.values, np.nan)
+    return text_to(float(panel.values[center]), _height(raw))

@@ -89,7 +89,7 @@ def _draw_on(canvas: Canvas, panels: Sequence[Panel], found: Sequence[RingNumber
         axes.set_title(title_of(panels[0].surface, panels[0].n_computed))
     _frame(canvas, panels[0], found)
     if scale is None:
-        why = dict.fromkeys(ring_table.why_nothing(numbers.rings) for numbers in found)
+        why = dict.fromkeys(ring_table.why_nothing(numbers) for numbers in found)
         words = wrap("; ".join(why), 0.8 * canvas.sides[0])
         axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center")
         axes.set_yticks([])
@@ -110,7 +110,7 @@ def _frame(canvas: Canvas, panel: Panel, found: Sequence[RingNumbers]) -> None:
     """Label the axes; the horizontal one reaches as far as the largest circle."""
     axes, (width, height) = canvas.axes, canvas.sides
     axes.spines[["top", "right"]].set_visible(False)
-    around = {ring_table.name_center(numbers.rings) for numbers in found}
+    around = {ring_table.name_center(numbers) for numbers in found}
     center = around.pop() if len(around) == 1 else "the center"
     axes.set_xlabel(wrap(f"distance from {center}", width))
     axes.set_xlim(0.0, max(numbers.rings.radius[-1] for numbers in found) or 1.0)
@@ -148,7 +148,7 @@ def _scale_of(panels: Sequence[Panel], found: Sequence[RingNumbers]) -> Scale | 
 def _drawn(numbers: RingNumbers) -> np.ndarray:
     """Return the ends of the bands that are drawn, float64 [n]; empty if no circle has a band."""
     rings = numbers.rings
-    if ring_table.why_nothing(rings):
+    if ring_table.why_nothing(numbers):
         return np.empty(0)
     return np.concatenate([rings.low[rings.is_known], rings.high[rings.is_known]])
 
@@ -223,7 +223,7 @@ def _remarks(panel: Panel, numbers: RingNumbers) -> Iterator[str]:
         yield f"{panel.n_computed} of {count_points(surface.n_points)}"
     if warning := str(surface.attributes.get(PRECISION_WARNING, "")):
         yield plain(warning.partition(":")[0])
-    if ring_table.why_nothing(numbers.rings):
+    if ring_table.why_nothing(numbers):
         yield "without a circle"
 
 
@@ -235,8 +235,8 @@ def _draw_guessing(axes: Axes, found: Sequence[RingNumbers], scale: Scale) -> li
         if level is None or not scale.low <= level <= scale.high:
             continue
         axes.axhline(level, zorder=0.5, **GUESSING)
-        reached = numbers.rings.reach(level)
-        axes.plot([reached], [level], color=look_of(k)["color"], clip_on=False, **REACHED)
+        if (reached := numbers.rings.reach(level)) > 0:  # at 0 the median may lie above the line
+            axes.plot([reached], [level], color=look_of(k)["color"], clip_on=False, **REACHED)
         label = f"guessing: {level:.3g}{numbers.unit}"
         entries[level] = Line2D([], [], label=label, **GUESSING)
     return list(entries.values())

@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from landscape_mpi.analysis.rings import Rings, find_rings
 from landscape_mpi.store.reader import Surface
 from landscape_mpi.views.coarse import on_its_own_grid
 from landscape_mpi.views.guessing import guessing_loss
-from landscape_mpi.views.number_text import rounded_text
+from landscape_mpi.views.number_text import coordinate_text, rounded_text
 from landscape_mpi.views.table_file import Rows
 
 AT = 0.5  # distance from the center at which the median and the band are stated
@@ -70,29 +72,35 @@ def measure_rings(surface: Surface, name: str) -> RingNumbers:
 
 def describe(numbers: RingNumbers) -> str:
     """Describe where the median reaches guessing, and the median and the band at one distance."""
-    missing = why_nothing(numbers.rings)
+    missing = why_nothing(numbers)
     if missing:
         return missing
-    around = f"on circles around {name_center(numbers.rings)}"
+    around = f"on circles around {name_center(numbers)}"
     reach, band = _reach(numbers), _band(numbers)
     return f"{around}, {reach}; {band}" if reach else f"{around}, {band}"
 
 
-def why_nothing(rings: Rings) -> str:
+def why_nothing(numbers: RingNumbers) -> str:
     """Return the reason why no circle has numbers; empty if one has."""
+    rings = numbers.rings
     if len(rings.radius) == 1:
-        return f"no circle lies within the plane around {name_center(rings)}"
+        return f"no circle lies within the plane around {name_center(numbers)}"
     if not rings.is_known[1:].any():
-        return f"points without a finite value lie beside every circle around {name_center(rings)}"
+        center = name_center(numbers)
+        return f"points without a finite value lie beside every circle around {center}"
     return ""
 
 
-def name_center(rings: Rings) -> str:
+def name_center(numbers: RingNumbers) -> str:
     """Return the name of the center of the circles."""
-    if rings.center == (0.0, 0.0):
+    surface = numbers.surface
+    if surface.center is not None:
         return "the center"
-    alpha, beta = rings.center
-    return f"({alpha:.4g}, {beta:.4g}), the point nearest to (0, 0)"
+    alpha, beta = (
+        coordinate_text(axis, int(np.abs(axis - middle).argmin()))
+        for axis, middle in zip((surface.alpha, surface.beta), numbers.rings.center, strict=True)
+    )
+    return f"({alpha}, {beta}), the point nearest to (0, 0)"
 
 
 def _reach(numbers: RingNumbers) -> str:
@@ -102,7 +110,7 @@ def _reach(numbers: RingNumbers) -> str:
     rings, level = numbers.rings, f"guessing ({numbers.guessing:.4g}{numbers.unit})"
     reached = rings.reach(numbers.guessing)
     if reached == 0:
-        return f"the median is above {level} from the center on"
+        return f"the median reaches {level} already at the center"
     if math.isfinite(reached):
         return f"the median reaches {level} at radius {reached:.3g}"
     if math.isnan(rings.known_up_to):

@@ -19,7 +19,7 @@ from landscape_mpi.store.schema import PRECISION_WARNING
 from landscape_mpi.store.sharpness import Width
 from landscape_mpi.views import ring_table
 from landscape_mpi.views.guessing import guessing_loss
-from landscape_mpi.views.number_text import rounded_text
+from landscape_mpi.views.number_text import coordinate_text, rounded_text
 
 RADII = (0.1, 0.5, 1.0)  # sizes of the boxes of epsilon-sharpness
 RISE = 0.1  # heights of level sets above the center, for losses in nat
@@ -384,4 +384,5 @@ def _check_plateau(error: np.ndarray) -> Iterator[str]:
 
 def _place(surface: Surface, loss: np.ndarray) -> str:
     row, column = np.unravel_index(np.nanargmin(loss), loss.shape)
-    return f"({surface.alpha[row]:.4g}, {surface.beta[column]:.4g})"
+    alpha, beta = coordinate_text(surface.alpha, int(row)), coordinate_text(surface.beta, int(column))
+    return f"({alpha}, {beta})"

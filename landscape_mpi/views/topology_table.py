@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from landscape_mpi.views.table_file import Rows, write_rows
+from landscape_mpi.views.number_text import step_of, text_to
 from landscape_mpi.views.topology import NONE, Topology, coordinates_of, on_border
 
 # The columns of the table, and their meaning; an unknown value is an empty cell.
@@ -118,6 +119,8 @@ def _list_minima(topology: Topology) -> Iterator[str]:
     minima = topology.minima.first(LISTED)
     alpha, beta = coordinates_of(topology.panel, minima.point)
     values = topology.panel.values.ravel()[minima.point]
+    surface = topology.panel.surface
+    steps = step_of(surface.alpha), step_of(surface.beta)
     border = on_border(topology.panel, minima.point)
     n = len(topology.minima)
     yield "minima, the most persistent first" + (f" ({len(minima)} of {n})" if n > LISTED else "")
@@ -126,7 +129,8 @@ def _list_minima(topology: Topology) -> Iterator[str]:
     for k in range(len(minima)):
         ends = "never" if topology.into[k] == NONE else f"{topology.into[k] + 1}"
         yield (
-            f"  {k + 1:>3} {alpha[k]:>9.4g} {beta[k]:>9.4g} {values[k]:>11.5g} "
+            f"  {k + 1:>3} {text_to(alpha[k], steps[0]):>9} {text_to(beta[k], steps[1]):>9} "
+            f"{values[k]:>11.5g} "
             f"{minima.persistence[k]:>12.4g} {100 * topology.share[k]:>5.1f} %  {ends}"
             f"{', on the border' if border[k] else ''}"
         )

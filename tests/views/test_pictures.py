@@ -265,6 +265,13 @@ def test_summary_gives_range_center_and_what_is_missing(panel_of):
     assert summarize(panel_of(tilted, alpha=[1, 2])).endswith("center is not a grid point")
     done[2, 2] = 0
     assert "center is not computed" in summarize(panel_of(tilted, done=done))
+    far = panel_of(
+        lambda a, b: 5 + 1e-6 * (a - 0.5), alpha=np.linspace(0.5, 0.50001, 6), beta=[-3, -2.999999]
+    )
+    assert summarize(far) == (
+        "train_loss: 12 of 12 points; min 5 at (0.5, -3); max 5.00000000001 at (0.50001, -3); "
+        "center is not a grid point"
+    )
     assert summarize(panel_of(lambda a, b: np.nan)) == (
         "train_loss: 35 of 35 points; not finite: 35"
     )

@@ -73,6 +73,24 @@ def marks(axes):
     return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines]
 
 
+def test_a_center_above_guessing_has_no_mark_off_its_median(write, panels_of):
+    figure = RING(panels_of(write("high", lambda a, b: 2.0 + bowl(a, b)))[0])
+    (axes,) = (each for each in figure.axes if each.get_visible())
+    assert dotted(axes) == [pytest.approx(GUESSING)]
+    assert marks(axes) == []
+
+
+def test_a_center_that_linspace_misses_by_rounding_is_the_center(panels_of, tmp_path):
+    axis = np.linspace(-1e6, 1e6, 15)
+    assert axis[7] != 0
+    values = surface_files.plane(axis, axis, lambda a, b: bowl(a / 1e6, b / 1e6))
+    loss = {"train_loss": values}
+    path = surface_files.write_surface(tmp_path / "large.h5", axis, axis, loss)
+    figure = RING(panels_of(path)[0])
+    (axes,) = (each for each in figure.axes if each.get_visible())
+    assert axes.get_xlabel() == "distance from the center"
+
+
 def test_median_band_and_guessing_of_one_surface(write, panels_of):
     figure = RING(panels_of(write("net", bowl))[0])
     (axes,) = (each for each in figure.axes if each.get_visible())

@@ -52,7 +52,7 @@ def test_where_the_median_reaches_guessing_and_the_band_at_half_the_unit(numbers
             lambda a, b: 0.1,
             "the median stays below guessing (1.386 nat) up to radius 1, the largest",
         ),
-        (lambda a, b: 2.0, "the median is above guessing (1.386 nat) from the center on"),
+        (lambda a, b: 2.0, "the median reaches guessing (1.386 nat) already at the center"),
         (
             lambda a, b: math.nan if math.hypot(a, b) > 0.41 else bowl(a, b),
             "the median stays below guessing (1.386 nat) up to radius 0.34, beyond which values "
