@@ -76,7 +76,7 @@ def levels_on(
     """
     shown = np.clip(values[np.isfinite(values)], heights.low, heights.high)
     kind = "log" if heights.kind == "log" and (shown > 0).any() else None
-    found = make_scale(shown, where=where, kind=kind, levels=levels)
+    found = make_scale(shown, where=where, kind=kind, levels=levels, option="--contours")
     if found is None:
         return None
     ends = [-np.inf if heights.low is None else heights.low]

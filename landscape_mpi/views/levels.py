@@ -101,6 +101,7 @@ def make_scale(
     ends: Ends = NO_ENDS,
     usual: Sequence[float] = (),
     threshold: float | None = None,
+    option: str = "--levels",
 ) -> Scale | None:
     """Choose the scale for values; return None if none is finite.
 
@@ -115,6 +116,7 @@ def make_scale(
         usual: Rising levels to use if none are given; empty for round values between the ends.
         threshold: Magnitude from which on a symmetric log scale is logarithmic; None chooses from
             the values.
+        option: The option that gives the levels, for messages.
 
     Raises:
         InputError: If a log scale has no positive value, no given level is in the range of the
@@ -139,7 +141,7 @@ def make_scale(
     if isinstance(levels, list) and not _has_inside(shown, levels):
         given = ", ".join(f"{level:g}" for level in levels)
         raise InputError(
-            f"{where}: no level of --levels {given} lies in its range, {low:g} to {high:g}, so "
+            f"{where}: no level of {option} {given} lies in its range, {low:g} to {high:g}, so "
             "the picture would be empty. Pass levels inside it, a number of levels, or name one "
             "--quantity."
         )

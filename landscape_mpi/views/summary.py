@@ -15,7 +15,7 @@ from landscape_mpi.store import sharpness
 from landscape_mpi.store.curve import CURVE
 from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.reader import Surface, check_computed, read_surface
-from landscape_mpi.store.schema import PRECISION_WARNING
+from landscape_mpi.store.schema import N_CLASSES, PRECISION_WARNING
 from landscape_mpi.store.sharpness import Width
 from landscape_mpi.views import ring_table
 from landscape_mpi.views.guessing import guessing_loss
@@ -27,7 +27,8 @@ PART = 10  # for other losses: the level is at 1 / PART of the way to the median
 LOWER = 1e-3  # a point is mentioned if it is lower than the center by this share of its loss
 FEW_STEPS = 4  # a narrower basin shows only its walls
 BASINS = 3  # a good range is about this many basins wide
-CHANCE = 50.0  # percent: a plateau of more error is one of guessing
+CHANCE = 50.0  # percent: a plateau of more error is one of guessing, if the classes are unknown
+OF_CHANCE = 15.0  # percent below the error of guessing: classes may differ in size
 PLATEAU = 2.0  # percent: errors so close to the largest belong to it
 STATISTICS = {
     "fixed": "the center's running statistics everywhere; far from it they do not fit the weights, "
@@ -293,7 +294,7 @@ def _checks(surface: Surface, name: str) -> Iterator[str]:
         yield "the loss at the center is not finite: wrong weights or wrong data"
     error = name.replace("loss", "error")
     if surface.units.get(error) == "percent":
-        yield from _check_plateau(surface.values[error])
+        yield from _check_plateau(surface.values[error], surface.attributes.get(N_CLASSES))
     yield from _statistics(surface)
 
 
@@ -369,9 +370,11 @@ def _check_range(surface: Surface, name: str, center: tuple[int, int]) -> Iterat
             )
 
 
-def _check_plateau(error: np.ndarray) -> Iterator[str]:
+def _check_plateau(error: np.ndarray, n_classes: int | None) -> Iterator[str]:
+    """Say that too much of the plane has the error of guessing, which is 90 % for 10 classes."""
     finite = error[np.isfinite(error)]
-    if finite.size == 0 or finite.max() < CHANCE:
+    least = CHANCE if n_classes is None or n_classes < 2 else 100.0 * (1 - 1 / n_classes) - OF_CHANCE
+    if finite.size == 0 or finite.max() < least:
         return
     share = float(np.mean(finite > finite.max() - PLATEAU))
     if share > DESERT:

@@ -120,6 +120,7 @@ def test_a_watertight_solid_has_no_border_and_the_volume_under_the_surface(
         (["--out=net.ply"], "does not end in .vtp"),
         (["--render=net.jpg"], "--render: net.jpg does not end in .png"),
         (["--contours=3,2"], "'3,2' is neither"),
+        (["--contours=100,200"], "no level of --contours 100, 200 lies in its range"),
     ],
 )
 def test_options_that_cannot_be(write, options, text):

@@ -24,9 +24,10 @@ from landscape_mpi.views.summary import describe
 AXIS = np.linspace(-1, 1, 21)
 
 
-def lines(tmp_path, loss, *, alpha=AXIS, beta=AXIS, done=None, **values):
+def lines(tmp_path, loss, *, alpha=AXIS, beta=AXIS, done=None, attributes=None, **values):
     path = tmp_path / "net.h5"
-    write_surface(path, alpha, beta, {"train_loss": loss, **values}, done=done)
+    given = {"train_loss": loss, **values}
+    write_surface(path, alpha, beta, given, done=done, attributes=attributes)
     return [line.strip() for line in describe(read_surface(path))]
 
 
@@ -223,6 +224,16 @@ def test_a_desert(tmp_path):
         f"saturated: at {share:.0f} % of the points the error is about 90 %, that of guessing; a "
         "smaller range shows more of the basin" in found
     )
+
+
+@pytest.mark.parametrize(("n_classes", "is_said"), [(2, True), (10, False), (None, True)])
+def test_a_plateau_below_the_error_of_guessing_is_not_one_of_guessing(tmp_path, n_classes, is_said):
+    """Two classes have 50 % of errors by guessing, ten have 90 %."""
+    loss = plane(AXIS, AXIS, bowl)
+    known = {"n_classes": n_classes} if n_classes else None
+    error = np.where(loss > 0.4, 50.0, 0.0)
+    found = lines(tmp_path, loss, train_error=error, attributes=known)
+    assert any("that of guessing" in line for line in found) == is_said
 
 
 def test_where_the_center_is_missing_or_broken(tmp_path):
