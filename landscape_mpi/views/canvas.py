@@ -38,6 +38,7 @@ from landscape_mpi.views.beside_axes import (
     legend_under,
     sides_in_the_end,
 )
+from landscape_mpi.views.coordinate_ticks import CoordinateFormatter
 from landscape_mpi.views.levels import Scale, format_levels
 from landscape_mpi.views.page import PAD, SCREEN, Page, current_page, fit
 from landscape_mpi.views.panel import Panel
@@ -402,6 +403,7 @@ def frame_plane(canvas: Canvas, surface: Surface, sides: tuple[float, float]) ->
         axes.tick_params(axis="y", labelleft=False)
     for axis, inches in zip((axes.xaxis, axes.yaxis), sides, strict=True):
         axis.set_major_locator(round_ticks(inches))
+        axis.set_major_formatter(CoordinateFormatter(inches if axis is axes.xaxis else None))
 
 
 def round_ticks(inches: float, most: int = 100) -> MaxNLocator:

@@ -34,6 +34,7 @@ from landscape_mpi.views.canvas import (
     title_of,
     unit_of,
 )
+from landscape_mpi.views.coordinate_ticks import CoordinateFormatter
 from landscape_mpi.views.levels import Scale, format_levels, make_scale
 from landscape_mpi.views.page import current_page
 from landscape_mpi.views.panel import Panel
@@ -276,6 +277,7 @@ def _frame_line(axes: Axes, surface: Surface, canvas: Canvas) -> list[Artist]:
     """Label the axis of the line; mark its center, unless other marks do, and return the entry."""
     name, position = coordinate_of(surface)
     axes.xaxis.set_major_locator(round_ticks(canvas.sides[0], 7))
+    axes.xaxis.set_major_formatter(CoordinateFormatter(canvas.sides[0]))
     if canvas.is_lowest:
         axes.set_xlabel(label_with_room(canvas, surface, name, canvas.sides[0]))
     else:

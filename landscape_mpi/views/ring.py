@@ -33,6 +33,7 @@ from landscape_mpi.views.canvas import (
     title_of,
     wrap,
 )
+from landscape_mpi.views.coordinate_ticks import CoordinateFormatter
 from landscape_mpi.views.curve_colors import look_of
 from landscape_mpi.views.joint_picture import JointPicture, names_of
 from landscape_mpi.views.levels import Scale, make_scale
@@ -115,6 +116,7 @@ def _frame(canvas: Canvas, panel: Panel, found: Sequence[RingNumbers]) -> None:
     axes.set_xlabel(wrap(f"distance from {center}", width))
     axes.set_xlim(0.0, max(numbers.rings.radius[-1] for numbers in found) or 1.0)
     axes.xaxis.set_major_locator(round_ticks(width))
+    axes.xaxis.set_major_formatter(CoordinateFormatter(width))
     label = label_of(panel.surface, panel.name, height)
     axes.set_ylabel(short_label_of(panel) if "\n" in label else label)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from operator import is_not
 from typing import Any
@@ -43,6 +42,7 @@ from landscape_mpi.views.canvas import (
     unit_of,
 )
 from landscape_mpi.views.center_pin import CenterPin
+from landscape_mpi.views.coordinate_ticks import CoordinateFormatter, longest_of
 from landscape_mpi.views.corner_ticks import CornerFreeLocator
 from landscape_mpi.views.cut import cut_between
 from landscape_mpi.views.levels import Scale, format_levels, without_clipping
@@ -58,7 +58,6 @@ LIGHT = LightSource(azdeg=225, altdeg=50)
 DARKEST = 0.5  # share of its colour that a face turned away from the light keeps
 ZOOM, ZOOM_IN_GIVEN = 0.95, 0.85  # the second one keeps the labels roughly within the axes
 TICK_SHARE = 0.09  # of the vertical axis, at least, between two of its labels
-MATHTEXT = re.compile(r"[${}^\s]")  # things that take no room
 LABEL_INCHES = 3.0  # approximate length of the longer edge of the box
 
 
@@ -114,14 +113,21 @@ def _frame_box(canvas: Canvas, panel: Panel) -> None:
     axes.set_zlim(*floor_and_top(panel.scale))
     # Letters keep their size when the axes shrink, so fewer of them have room.
     room = min(1.0, canvas.sides[0] / SIDES[0] / current_page().letters)
-    for axis, side, turn in zip((axes.xaxis, axes.yaxis), box[:2], (0.0, 90.0), strict=True):
-        axis.set_major_locator(CornerFreeLocator(axes, turn, max(2, int(4 * side * room))))
-    for name, side, label in (
-        ("alpha", box[0], axes.set_xlabel),
-        ("beta", box[1], axes.set_ylabel),
+    for axis, name, side, ends, turn in (
+        (axes.xaxis, "alpha", box[0], limits[0], 0.0),
+        (axes.yaxis, "beta", box[1], limits[1], 90.0),
     ):
-        short = rf"$\{name}$"
-        label(axis_label(surface, name, LABEL_INCHES * side) if room > 0.8 else short, labelpad=7)
+        locator = CornerFreeLocator(axes, turn, max(2, int(4 * side * room)))
+        formatter = CoordinateFormatter(LABEL_INCHES * side * room)
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(formatter)
+        # An axis in space centers the labels of its ticks at a fixed distance, whatever their
+        # length.
+        beyond = max(0, longest_of(formatter.format_ticks(locator.tick_values(*ends))) - 6)
+        axis.set_tick_params(pad=3.5 + 1.5 * beyond)
+        label = axis_label(surface, name, LABEL_INCHES * side) if room > 0.8 else rf"$\{name}$"
+        axis.set_label_text(label)
+        axis.labelpad = 7 + 3.5 * beyond
     _label_heights(axes, panel, room)
 
 
@@ -135,8 +141,7 @@ def _label_heights(axes: Axes3D, panel: Panel, room: float) -> None:
         ticks = ticks[are_apart(shares, TICK_SHARE / room)]
         texts = format_levels(ticks)
         axes.set_zticks(list(panel.scale.height(ticks)), labels=texts)
-        plain_texts = [MATHTEXT.sub("", text.replace(r"\times", "x")) for text in texts]
-        longest = max(map(len, plain_texts), default=0)
+        longest = longest_of(texts)
     # An axis in space centers the labels of its ticks at a fixed distance, whatever their length.
     beyond = max(0, longest - 4)
     axes.zaxis.set_tick_params(pad=3.5 + 2.5 * beyond)
