@@ -344,7 +344,7 @@ def _draw_border(canvas: Canvas, surface: Surface, *, to_edges: bool) -> None:
 
 def _heads_of(panels: Sequence[Panel], inches: float) -> Heads:
     """Return the text over each picture of this width, in inches: its title, and values beyond."""
-    words = [", ".join(words_beyond(panel, short=True)) for panel in panels]
+    words = ["\n".join(words_beyond(panel, short=True)) for panel in panels]
     return fit_heads(_titles_of(panels), words if len(panels) > 1 else [""], inches)
 
 

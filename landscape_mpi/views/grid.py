@@ -20,7 +20,7 @@ from landscape_mpi.views.page import current_page
 
 MOST_COLUMNS = 3
 LETTERS = "abcdefghijkl"
-PIECES = re.compile(r"[^\s_/]*[\s_/]+|[^\s_/]+")
+PIECES = re.compile(r"[^\s_/]*[\s_/]+(?:%[\s_/]+)?|[^\s_/]+")  # a number keeps its %
 BAR_WIDTH, BAR_WORDS = 0.16, 0.75  # inches: a bar, and its numbers with a short label
 TITLE_LINE, WORDS_LINE = 0.19, 0.16  # inches
 TITLE_GAP = 0.16  # inches between the axes and the text over them, in all
@@ -62,7 +62,7 @@ def fit_heads(titles: Sequence[str], words: Sequence[str], inches: float) -> Hea
 
     Args:
         titles: The titles, each in one line.
-        words: Small text below each title.
+        words: Small text below each title, in lines.
         inches: Width of a picture.
     """
     character = TITLE_CHARACTER * current_page().letters
@@ -73,7 +73,7 @@ def fit_heads(titles: Sequence[str], words: Sequence[str], inches: float) -> Hea
     small = max(12, int(1.2 * inches / character))
     return Heads(
         ["\n".join(_fold(line, width) for line in title.split("\n")) for title in titles],
-        [_fold(text, small) for text in words],
+        ["\n".join(_fold(line, small) for line in text.split("\n")) for text in words],
         size,
     )
 

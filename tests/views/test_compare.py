@@ -24,6 +24,7 @@ from landscape_mpi.views.compare import (
     make_shared_panels,
     plan_comparison,
 )
+from landscape_mpi.views.grid import fit_heads
 from landscape_mpi.views.levels import ScaleRequest
 from landscape_mpi.views.page import on_page, page_for
 from landscape_mpi.views.panel import make_panel
@@ -470,3 +471,13 @@ def test_a_range_for_the_first_of_several_quantities(tmp_path, capsys, compare):
     assert said.count("drawn over its whole range, because --range does not suit") == 2
     with pytest.raises(InputError, match="train_error: --range :5 "):
         plot.main([*words, "--quantity=train_error"])
+
+
+def test_words_over_a_narrow_picture_begin_anew_for_each_end_and_keep_numbers_with_their_percent():
+    words = "1 % above 10 nat, up to 17.3: cut off\n5 % below 0.1 nat, down to 0.00092: cut off"
+    heads = fit_heads(["with", "without"], [words, ""], 1.2)
+    lines = heads.words[0].split("\n")
+    assert " ".join(lines) == words.replace("\n", " ")
+    assert not any(line.startswith("%") for line in lines)
+    assert [line for line in lines if "%" in line] == ["1 % above 10 nat,", "5 % below 0.1 nat,"]
+    assert heads.below == pytest.approx(0.16 * len(lines))
