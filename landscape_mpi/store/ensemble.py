@@ -159,7 +159,7 @@ def read_ensemble(path: Path) -> EnsembleContent:
 
     Raises:
         MissingInputError: If there is none.
-        InputError: If it is another kind of file.
+        InputError: If it is another kind of file, or lacks its trace.
     """
     file_path = path / NAME if path.is_dir() else path
     if not file_path.exists():
@@ -182,6 +182,11 @@ def read_ensemble(path: Path) -> EnsembleContent:
                 for name in TABLES
                 if name in file
             }
+            if "trace" not in tables:
+                raise InputError(
+                    f"--ensemble: {file_path}: has no table trace, which every run writes first. "
+                    "The file is damaged. Copy it again from the machine of the run."
+                )
             return EnsembleContent(tables, known)
     except InputError:
         raise

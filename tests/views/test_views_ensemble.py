@@ -2,6 +2,7 @@
 on disk, and the sentences.
 """
 
+import h5py
 import numpy as np
 import pytest
 
@@ -54,6 +55,14 @@ def content(*, finished=True):
     if finished:
         tables |= {"member": member, "comparison": comparison}
     return EnsembleContent(tables, KNOWN)
+
+
+def test_a_file_that_lacks_its_trace_is_refused(tmp_path):
+    write_ensemble(tmp_path / "ensemble.h5", content())
+    with h5py.File(tmp_path / "ensemble.h5", "r+") as file:
+        del file["trace"]
+    with pytest.raises(InputError, match="ensemble.h5: has no table trace"):
+        plot.main(["--ensemble", str(tmp_path)])
 
 
 def test_the_file_gives_back_what_it_was_given(tmp_path):
