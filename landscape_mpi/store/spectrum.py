@@ -118,6 +118,7 @@ def read_spectrum(path: Path) -> Spectrum:
                     "Name the file that this command wrote."
                 )
             values = {name: read_constant(file[name]) for name in DATASETS}
+            _check_shapes(values, path)
             return Spectrum(**values, attributes=dict(file.attrs))
     except InputError:
         raise
@@ -126,3 +127,14 @@ def read_spectrum(path: Path) -> Spectrum:
             f"{path}: is not a spectrum file, or is damaged: {problem}. Name the file that "
             "landscape_mpi.hessian --spectrum wrote."
         ) from problem
+
+
+def _check_shapes(values: Mapping[str, np.ndarray], path: Path) -> None:
+    for one, other in (("eigenvalue", "residual"), ("place", "density")):
+        shapes = values[one].shape, values[other].shape
+        if shapes[0] != shapes[1] or len(shapes[0]) != 1:
+            raise InputError(
+                f"{path}: {one} has shape {shapes[0]} and {other} has shape {shapes[1]}, but both "
+                "must have the same shape (n,). The file is damaged. Copy it again from the "
+                "machine of the job."
+            )

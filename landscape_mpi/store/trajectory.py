@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from landscape_mpi.errors import InputError
 from landscape_mpi.store.checksums import read_constant
 from landscape_mpi.store.dimensions import number_rows
 
@@ -21,6 +22,7 @@ COLUMNS = {
     "lr": ("1", "learning rate, NaN where unknown"),
 }
 TEXTS = {"file": "checkpoint", "file_sha256": "SHA-256 of the file of the checkpoint"}
+DAMAGED = "The file is damaged. Copy it again from the machine of the job."
 COMPONENTS = "coordinate along each principal component"
 DROP = 0.5  # a learning rate that falls to this share or less has dropped; others are gradual
 
@@ -86,12 +88,26 @@ def _write(group: h5py.Group, name: str, values: np.ndarray, units: str, long_na
 
 
 def read_trajectories(file: h5py.File) -> Trajectories | None:
-    """Return the trajectories of an open file, None if it has none."""
+    """Return the trajectories of an open file, None if it has none.
+
+    Raises:
+        InputError: If the group holds no run, or columns of different shapes.
+    """
     group = file.get(GROUP)
     if not isinstance(group, h5py.Group):
         return None
-    runs = [group[f"run_{number}"] for number in range(len(group))]
-    return Trajectories(tuple(map(_read_run, runs)), dict(group.attrs))
+    if not len(group):
+        raise InputError(f"{file.filename}: its group {GROUP} holds no training run. {DAMAGED}")
+    runs = [_read_run(group[f"run_{number}"]) for number in range(len(group))]
+    for number, run in enumerate(runs):
+        shapes = {run[name].shape for name in COLUMNS}
+        if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+            raise InputError(
+                f"{file.filename}: the columns of {GROUP}/run_{number} have the shapes "
+                f"{', '.join(map(str, sorted(shapes)))}, but each checkpoint has one value of "
+                f"each. {DAMAGED}"
+            )
+    return Trajectories(tuple(runs), dict(group.attrs))
 
 
 def _read_run(group: h5py.Group) -> Trajectory:

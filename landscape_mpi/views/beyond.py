@@ -47,7 +47,8 @@ def words_beyond(panel: Panel, *, short: bool = False) -> list[str]:
             extreme = finite.max(initial=-np.inf) if word == "above" else finite.min(initial=np.inf)
             reaches = extreme > end if word == "above" else extreme < end
             reach = f", {far} {number_text(float(extreme))}" if reaches else ""
-            share = f"{_percent(share_of(is_beyond, areas))} %{place} {word} {number_text(end)}{unit}{reach}"
+            percent = _percent(share_of(is_beyond, areas))
+            share = f"{percent} %{place} {word} {number_text(end)}{unit}{reach}"
             found.append(f"{share}{': ' if short else ', and '}cut off" if is_cut else share)
     return found
 

@@ -1,8 +1,8 @@
 """Labels of coordinates, each a whole number.
 
 Matplotlib takes a common part out of the labels of a tiny plane far from 0, and a power of ten out
-of those of a huge one. It writes them at the end of the axis, where they lie on titles and, in space,
-on other labels.
+of those of a huge one. It writes them at the end of the axis, where they lie on titles and, in
+space, on other labels.
 """
 
 from __future__ import annotations

@@ -302,7 +302,7 @@ def kind_of_each(each: Sequence[np.ndarray]) -> str:
 def without_outliers(finite: np.ndarray) -> np.ndarray:
     """Return values without those so far from 0 that all others would have one colour.
 
-    A loss may overflow, to 1e36 for example, on more than a tenth of a plane, but not on half of it.
+    A loss may overflow, to 1e36 for example, on more than a tenth of a plane, but not on half.
     """
     middle, usual = map(float, np.quantile(np.abs(finite), [0.5, 0.9]))
     if usual == 0:

@@ -67,7 +67,8 @@ def render_mesh(mesh: Mesh, path: Path, view: MeshView, *, lines: Mesh | None = 
     renderer.AddActor(_surface_actor(mesh, points, view))
     if lines is not None:
         laid = lines.points * [1.0, 1.0, view.stretch] - origin
-        renderer.AddActor(_line_actor(lines, laid + [0.0, 0.0, ABOVE * side]))
+        laid[:, 2] += ABOVE * side
+        renderer.AddActor(_line_actor(lines, laid))
     _add_lamps(renderer, view)
     if look.occlusion:
         add_occlusion(renderer, side)

@@ -373,7 +373,9 @@ def _check_range(surface: Surface, name: str, center: tuple[int, int]) -> Iterat
 def _check_plateau(error: np.ndarray, n_classes: int | None) -> Iterator[str]:
     """Say that too much of the plane has the error of guessing, which is 90 % for 10 classes."""
     finite = error[np.isfinite(error)]
-    least = CHANCE if n_classes is None or n_classes < 2 else 100.0 * (1 - 1 / n_classes) - OF_CHANCE
+    least = CHANCE
+    if n_classes is not None and n_classes >= 2:
+        least = 100.0 * (1 - 1 / n_classes) - OF_CHANCE
     if finite.size == 0 or finite.max() < least:
         return
     share = float(np.mean(finite > finite.max() - PLATEAU))
@@ -387,5 +389,5 @@ def _check_plateau(error: np.ndarray, n_classes: int | None) -> Iterator[str]:
 
 def _place(surface: Surface, loss: np.ndarray) -> str:
     row, column = np.unravel_index(np.nanargmin(loss), loss.shape)
-    alpha, beta = coordinate_text(surface.alpha, int(row)), coordinate_text(surface.beta, int(column))
-    return f"({alpha}, {beta})"
+    alpha = coordinate_text(surface.alpha, int(row))
+    return f"({alpha}, {coordinate_text(surface.beta, int(column))})"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_mpi.views.table_file import Rows, write_rows
 from landscape_mpi.views.number_text import step_of, text_to
+from landscape_mpi.views.table_file import Rows, write_rows
 from landscape_mpi.views.topology import NONE, Topology, coordinates_of, on_border
 
 # The columns of the table, and their meaning; an unknown value is an empty cell.

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from made_trajectory import make_trajectory
 
+from landscape_mpi.errors import InputError
 from landscape_mpi.store.directions import read_directions
 from landscape_mpi.store.plane_file import PlaneContent, write_plane
 from landscape_mpi.store.plane_path import path_of
-from landscape_mpi.store.trajectory import Trajectories
+from landscape_mpi.store.trajectory import Trajectories, read_trajectories
 
 VECTORS = {"alpha": {"layer.weight": np.ones((2, 3), np.float32)}, "beta": {"b": np.zeros(2)}}
 
@@ -35,6 +36,20 @@ def test_a_plane_file_gives_back_what_it_was_given(path):
         assert file.attrs["format"] == "landscape_mpi plane"
         assert file["directions"].attrs["cosine"] == 0.25
         assert file["provenance"].attrs["command"] == "it"
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [(["run_0", "run_1"], "holds no training run"), (["run_0/lr"], "columns of trajectory/run_0")],
+)
+def test_a_group_without_runs_or_with_columns_of_two_lengths_is_refused(path, lost, words):
+    with h5py.File(path, "r+") as file:
+        for name in lost:
+            del file[f"trajectory/{name}"]
+        if "run_0" in file["trajectory"]:
+            file["trajectory/run_0/lr"] = np.zeros(2)
+        with pytest.raises(InputError, match=words):
+            read_trajectories(file)
 
 
 def test_every_dataset_has_units_and_a_long_name(path):

@@ -40,6 +40,18 @@ def test_what_is_written_is_read(tmp_path):
         assert file["eigenvalue"].attrs["units"] == "nat"
 
 
+@pytest.mark.parametrize("name", ["residual", "density"])
+@pytest.mark.parametrize("shape", [(1,), (1, 2), ()])
+def test_datasets_of_other_shapes_are_refused(tmp_path, name, shape):
+    path = tmp_path / "s.h5"
+    write_spectrum(path, spectrum(), [])
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = np.zeros(shape)
+    with pytest.raises(InputError, match=rf"{name} has shape"):
+        read_spectrum(path)
+
+
 def test_the_picture_shows_density_leading_values_and_the_plane():
     figure = draw_spectrum(spectrum())
     (axes,) = figure.axes
