@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from landscape_mpi.views.number_text import rounded_text
 from landscape_mpi.views.summary import describe
 
 INDENT = "  "  # indentation of a line under a heading
+OPTION = re.compile(r"--[a-z][\w-]*(=[\w.:,-]*[\w])?")
 UNKNOWN = {"", "none", "None", "unknown"}
 # Attributes of the file's root, its directions and its provenance, with their names in the table.
 WHAT = {
@@ -109,7 +111,7 @@ def numbers(surface: Surface) -> str:
     lines = describe(surface)[1:]
     for line, following in itertools.zip_longest(lines, lines[1:], fillvalue=""):
         if line.startswith(INDENT):
-            parts.append(f"<li>{escape(line.strip())}</li>")
+            parts.append(f"<li>{_with_whole_options(escape(line.strip()))}</li>")
             parts += [] if following.startswith(INDENT) else ["</ul>"]
         elif following.startswith(INDENT):
             parts.append(f"<h3>{escape(line)}</h3><ul>")
@@ -202,6 +204,11 @@ def duration(seconds: float) -> str:
 def escape(text: str) -> str:
     """Return text so that HTML shows it as it is."""
     return html.escape(text, quote=True)
+
+
+def _with_whole_options(words: str) -> str:
+    """Mark the options in HTML, because a browser breaks lines after their hyphens."""
+    return OPTION.sub(r'<span class="option">\g<0></span>', words)
 
 
 def _shown(value: Any) -> str:

@@ -239,3 +239,17 @@ def test_the_share_is_one_of_area_and_of_what_is_computed(browser, tmp_path):
     said = f"{100 * 5.5 / 11.5:.2g} % of {{}} is above 10 nat, up to 50"
     assert said.format("the plane") in words_of(browser, "notes-0")
     assert said.format("what is computed") in words_of(browser, "notes-1")
+
+
+def test_no_line_breaks_within_an_option_in_the_numbers(browser, tmp_path):
+    """A narrow basin is told to be seen with --x and --y; a window of any width shows them whole."""
+    loss = plane(AXIS, AXIS, lambda a, b: 0.1 + 90 * (a * a + b * b))
+    open_pages(browser, tmp_path, [loss])
+    pieces = """[...document.querySelectorAll("li .option")]
+        .map((e) => [e.textContent, e.getClientRects().length])"""
+    found = browser.run(pieces)
+    assert {words.partition("=")[0] for words, _ in found} == {"--x", "--y"}
+    assert any("=" in words for words, _ in found)
+    for width in range(320, 700, 20):
+        browser.resize(width, 800)
+        assert {n for _, n in browser.run(pieces)} == {1}
