@@ -39,7 +39,7 @@ class CoordinateFormatter(ScalarFormatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """Return the label of each tick."""
-        texts = list(super().format_ticks(values))
+        texts = list(super().format_ticks(list(values)))
         if not self.get_offset():
             return texts
         self.set_locs([])  # then it has no common part to write
