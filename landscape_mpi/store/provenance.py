@@ -18,6 +18,7 @@ from landscape_mpi.store.schema import RUN
 
 GROUP = "provenance"
 RUNS = "runs"
+MOST_SECONDS = 1e10  # of a point, 300 years: a larger time is damage, and unknown
 READ = ("started", "ended", "outcome", "points", "ranks")  # columns that a record needs
 
 
@@ -66,7 +67,7 @@ def read_provenance(path: Path) -> Provenance:
         seconds = file["seconds"][()] if "seconds" in file else np.empty(0)
         done = file["done"][()] == 1 if "done" in file else np.zeros(seconds.shape, bool)
     _check_runs(rows, path)
-    known = seconds[done & np.isfinite(seconds)] if seconds.shape == done.shape else seconds[:0]
+    known = seconds[done & (seconds >= 0) & (seconds < MOST_SECONDS)] if seconds.shape == done.shape else seconds[:0]
     taken = rows[rows["started"] != b""]
     sound = are_sound(taken)
     runs = tuple(_record(row) for row in taken[sound])

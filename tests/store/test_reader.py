@@ -170,6 +170,13 @@ def test_something_else_in_the_place_of_the_runs_is_refused(ours, table):
         read_provenance(path)
 
 
+def test_times_that_no_point_can_take_are_unknown(ours):
+    with h5py.File(ours, "r+") as file:
+        file["seconds"][...] = 1e308
+        file["seconds"][0, 0] = 2.0
+    assert read_provenance(ours).point_seconds == 2.0
+
+
 def test_missing_file_and_directory(tmp_path):
     with pytest.raises(MissingInputError, match=r"gone.h5: does not exist"):
         read_surface(tmp_path / "gone.h5")
