@@ -67,7 +67,9 @@ def read_provenance(path: Path) -> Provenance:
         seconds = file["seconds"][()] if "seconds" in file else np.empty(0)
         done = file["done"][()] == 1 if "done" in file else np.zeros(seconds.shape, bool)
     _check_runs(rows, path)
-    known = seconds[done & (seconds >= 0) & (seconds < MOST_SECONDS)] if seconds.shape == done.shape else seconds[:0]
+    if seconds.shape != done.shape:
+        seconds, done = np.empty(0), np.empty(0, bool)
+    known = seconds[done & (seconds >= 0) & (seconds < MOST_SECONDS)]
     taken = rows[rows["started"] != b""]
     sound = are_sound(taken)
     runs = tuple(_record(row) for row in taken[sound])

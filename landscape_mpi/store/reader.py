@@ -29,7 +29,7 @@ from landscape_mpi.store.interpolation import (
 from landscape_mpi.store.lines import SOLUTIONS
 from landscape_mpi.store.plane_curve import PlaneCurve, read_plane_curve
 from landscape_mpi.store.sampling import Sampling, read_sampling
-from landscape_mpi.store.sampling_fields import is_of_sampling
+from landscape_mpi.store.sampling_fields import N_SAMPLES, STANDARD_ERROR, is_of_sampling
 from landscape_mpi.store.schema import (
     AXES,
     AXIS_LABELS,
@@ -225,7 +225,9 @@ def _read_ours(file: h5py.File, path: Path) -> Surface:
     alpha, beta = (_axis(file, field.name, path) for field in AXES)
     shape = len(alpha), len(beta)
     names = [name for name in file if _is_quantity(file, name, shape)]
-    _check_shapes(file, path, shape, [*QUANTITIES, *BOOKKEEPING])
+    beside = [name for name in file if name.endswith((f"_{N_SAMPLES}", STANDARD_ERROR))]
+    beside += [name for name in file if is_of_interpolation(file, name)]
+    _check_shapes(file, path, shape, [*QUANTITIES, *BOOKKEEPING, *beside])
     if "done" not in file:
         raise InputError(
             f"{path}: holds no dataset 'done', so no point is known to be computed. Name the file "

@@ -177,6 +177,14 @@ def test_times_that_no_point_can_take_are_unknown(ours):
     assert read_provenance(ours).point_seconds == 2.0
 
 
+@pytest.mark.parametrize("name", ["train_loss_standard_error", "train_n_samples"])
+def test_numbers_of_samples_of_another_shape_are_refused(ours, name):
+    with h5py.File(ours, "r+") as file:
+        file[name] = np.zeros((0, 5))
+    with pytest.raises(InputError, match=rf"{name} has shape \(0, 5\), but the axes give"):
+        read_surface(ours)
+
+
 def test_missing_file_and_directory(tmp_path):
     with pytest.raises(MissingInputError, match=r"gone.h5: does not exist"):
         read_surface(tmp_path / "gone.h5")
