@@ -17,6 +17,7 @@ from landscape_mpi.zoo.dataset import NOUNS
 ERRORS = {None: "no error beside it", "largest output": "error: another output is the largest"}
 
 CROSS_ENTROPY = "cross_entropy"  # value of --loss
+ALL_WRONG = 100.0  # percent: no sample is further off
 NO_UNIT = "1"  # unit of the loss of a problem that names none
 
 
@@ -70,6 +71,11 @@ class Subject(ABC):
     @abstractmethod
     def guesses(self) -> tuple[float, ...]:
         """Return the values of a split for a network that knows nothing, 0 where unknown."""
+
+    @property
+    @abstractmethod
+    def guessed(self) -> float:
+        """Return the largest count of a sample or batch that may be as bad as a guess."""
 
     @property
     @abstractmethod
@@ -200,7 +206,12 @@ class NetworkSubject(Subject):
         """Return loss and error of a split for a network that knows nothing, 0 where unknown."""
         n_classes = self.source.sample.n_classes if self.is_of_classes else 2
         loss = math.log(n_classes) if self.loss_units == "nat" else 0.0
-        return (loss, 100.0) if self.loss.error is not None else (loss,)
+        return (loss, ALL_WRONG) if self.loss.error is not None else (loss,)
+
+    @property
+    def guessed(self) -> float:
+        """Return infinity: all targets of a sample may be."""
+        return math.inf
 
     @property
     def attributes(self) -> dict[str, object]:
@@ -308,8 +319,14 @@ class ProblemSubject(Subject):
 
     @property
     def guesses(self) -> tuple[float, ...]:
-        """Return 0 for the loss and each metric, whose values are not known beforehand."""
-        return (0.0,) * len(self.functions)
+        """Return the values of a guess, 0 where they are not known beforehand."""
+        loss = math.log(self.n_classes or 2) if self.loss_units == "nat" else 0.0
+        return (loss, *(ALL_WRONG if units == "percent" else 0.0 for units in self.metric_units))
+
+    @property
+    def guessed(self) -> float:
+        """Return 1: a batch has many samples, of which one may be."""
+        return 1.0
 
     @property
     def attributes(self) -> dict[str, object]:

@@ -11,8 +11,9 @@ statement is then computed for many orders of these batches, and compared with t
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ class Problem:
     network: nn.Module
     batches: Sequence[Batch]
     loss: Loss  # sum and count of a batch
+    guess: float = 0.0  # loss of one target about which the network knows nothing, if known
 
 
 def images() -> Batch:
@@ -82,7 +84,8 @@ def ignoring() -> Problem:
     sizes = sizes[: int((sizes.cumsum(0) <= len(targets)).sum())].tolist()
     n = sum(sizes)
     batches = list(zip(inputs[:n].split(sizes), targets[:n].split(sizes), strict=True))
-    return trained("targets that count", (64, 10), batches, ignoring_loss)
+    problem = trained("targets that count", (64, 10), batches, ignoring_loss)
+    return replace(problem, guess=math.log(10))
 
 
 def contrastive() -> Problem:
@@ -122,7 +125,7 @@ def values_at(problem: Problem, place: tuple[float, float]) -> Population:
         pairs = [problem.loss(problem.network, batch) for batch in problem.batches]
     problem.network.load_state_dict({n: torch.from_numpy(each) for n, each in center.items()})
     sums, counts = np.array([[float(part) for part in pair] for pair in pairs]).T
-    return Population(sums, counts, 0.0)
+    return Population(sums, counts, problem.guess, guessed=1.0)
 
 
 def rows_of(problem: Problem, n_orders: int) -> list[tuple[str, ...]]:

@@ -10,6 +10,7 @@ samples, and compared with the mean of all. Kept losses (--losses FILE) are not 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Population:
     sums: np.ndarray  # float64 [n]
     counts: np.ndarray  # float64 [n]
     guess: float  # value of one about which the network knows nothing, or 0 if that is not known
+    guessed: float = math.inf  # largest count that may be as bad; see Tally
 
     @classmethod
     def of_losses(cls, losses: np.ndarray) -> Population:
@@ -147,7 +149,8 @@ def _take(
         sums, counts = population.sums[rows][None], population.counts[rows][None]
         portion = UnitValues(sums, counts, sums.sum(1), counts.sum(1))
         tally = Tally.begin(portion) if tally is None else tally.add(portion)
-        error = _plain_error(tally, n_all) if plain else tally.standard_errors(n_all, guess)[0]
+        stated = tally.standard_errors(n_all, guess, guessed=population.guessed)[0]
+        error = _plain_error(tally, n_all) if plain else stated
         if rule.is_met(tally.means[0], error, np.array(tally.n), n_all):
             return tally.n, float(tally.means[0]), Z * float(error)
         start, end = end, min(2 * end, n_all)

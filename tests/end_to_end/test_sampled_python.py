@@ -106,6 +106,56 @@ def test_a_point_that_is_nan_takes_no_more():
     assert np.isnan(found.values["train_loss"]).all()
 
 
+def trained():
+    """A network that is sure of each class, and wrong in some batches of the second portion."""
+    net = nn.Linear(3, 3, bias=False)
+    net.weight.data = 12 * torch.eye(3)
+    targets = torch.arange(N) % 3
+    inputs = functional.one_hot(targets, 3).float()
+    later = portions(N // BATCH, 1)[1][::80]
+    targets[later * BATCH] = (targets[later * BATCH] + 1) % 3
+    return net, (inputs, targets)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "own"])
+def test_samples_that_are_all_right_do_not_tell_that_others_are(loss):
+    """The first 256 batches have no wrong one. Classes are counted in a loss of one's own too."""
+
+    def own(net, batch):
+        return functional.cross_entropy(net(batch[0]), batch[1], reduction="none")
+
+    how = {"loss": own if loss == "own" else loss, "x": (0, 0.1, 2), "progress": False}
+    exact = lm.compute_surface(*trained(), **how, batch_size=BATCH)
+    found = lm.compute_surface(*trained(), **how, batch_size=BATCH, rtol=0.02, atol=0.001)
+    apart = np.abs(found.values["train_loss"] - exact.values["train_loss"])
+    assert (apart <= 1.96 * found.standard_errors["train_loss"] + 1e-9).all()
+    assert (found.n_samples["train"] > 256).all()
+    assert (exact.values["train_loss"] > 0.03).all()
+
+
+def test_an_error_of_no_percent_is_not_certain():
+    """The rule of three: of 512 samples without a miss, up to 0.6 % of the others may be missed."""
+    found = lm.compute_surface(
+        *trained(), x=0.0, progress=False, batch_size=BATCH, rtol=0.02, atol=0.02
+    )
+    assert (found.n_samples["train"] == 256).all()
+    assert (found.values["train_error"] == 0).all()
+    half = 1.96 * found.standard_errors["train_error"]
+    assert ((half > 0.4) & (half < 0.8)).all()
+
+
+def test_a_loss_of_zeros_takes_samples_until_one_is_not_zero():
+    def hinge(net, batch):
+        outputs = net(batch[0])
+        return (1 + outputs - outputs.gather(1, batch[1][:, None])).clamp(min=0).sum(1) - 1
+
+    how = {"loss": hinge, "x": 0.0, "progress": False, "batch_size": BATCH}
+    exact = lm.compute_surface(*trained(), **how).values["train_loss"]
+    found = lm.compute_surface(*trained(), **how, rtol=0.1)
+    assert found.values["train_loss"] == pytest.approx(exact)
+    assert exact > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

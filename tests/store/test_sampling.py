@@ -127,10 +127,32 @@ def test_losses_that_look_alike_are_not_trusted_before_a_few_could_be_guesses():
     assert is_met(RULE, tally_of(np.full(4096, 1e-4), [4096]), 50_000)
 
 
-def test_a_constant_loss_has_no_error_where_no_guess_is_known():
+def test_losses_that_are_all_alike_are_not_certain_where_no_guess_is_known():
+    """By the rule of three up to 3 of 512 may be others; each may be as far off as the value."""
     tally = tally_of(np.full(512, 0.7), [256, 512])
     assert tally.means[0] == pytest.approx(0.7, rel=1e-15)
-    assert tally.standard_errors(5000, np.zeros(1))[0] == pytest.approx(0, abs=1e-12)
+    half = 1.96 * tally.standard_errors(10**9, np.zeros(1))[0]
+    assert 0.9 * 3 / 512 * 0.7 < half < 2 * 3 / 512 * 0.7
+    assert is_met(RULE, tally, 10**9, np.zeros(1))
+
+
+def test_zeros_alone_tell_no_error_where_no_guess_is_known():
+    """A hinge loss of a trained network is 0 at most samples."""
+    losses = np.zeros(4096)
+    losses[700] = 3.0
+    assert np.isposinf(tally_of(losses, [256, 512]).standard_errors(5000, np.zeros(1))[0])
+    assert not is_met(RULE, tally_of(losses, [256, 512]), 5000, np.zeros(1))
+    assert np.isfinite(tally_of(losses, [256, 512, 1024]).standard_errors(5000, np.zeros(1))[0])
+    assert tally_of(np.zeros(300), [256, 300]).standard_errors(300, np.zeros(1))[0] == 0
+
+
+def test_one_sample_of_a_batch_may_be_as_bad_as_a_guess():
+    """A batch of 8 samples, of which one may have the loss of a guess that was not seen yet."""
+    sums, counts = np.full((1, 256), 8e-4), np.full((1, 256), 8.0)
+    tally = Tally.begin(UnitValues(sums, counts, sums.sum(1), counts.sum(1)))
+    of_one = tally.standard_errors(10**9, GUESS, guessed=1.0)[0]
+    assert tally.standard_errors(10**9, GUESS)[0] == pytest.approx(8 * of_one)
+    assert 0.9 * 3 / (256 * 8) < 1.96 * of_one / GUESS[0] < 2 * 3 / (256 * 8)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -75,7 +75,7 @@ class SampledPoints:
             name: SampledSplit(inputs, name, n, setting, group)
             for name, n in plan.subject.n_samples.items()
         }
-        self._guesses = np.array(plan.subject.guesses)
+        self._guesses, self._guessed = np.array(plan.subject.guesses), plan.subject.guessed
         self._known: dict[int, np.ndarray] = {}
 
     @property
@@ -127,7 +127,7 @@ class SampledPoints:
             tally = self._take(plane, place, split, begun, users_own)
             if tally is not None:
                 means.append(tally.means)
-                rows.append(tally.row(split.n_all, self._guesses))
+                rows.append(tally.row(split.n_all, self._guesses, guessed=self._guessed))
         return np.concatenate([*means, *rows]) if self._group.is_leader else None
 
     def _take(
@@ -159,5 +159,5 @@ class SampledPoints:
         return tally if self._group.is_leader else None
 
     def _is_met(self, tally: Tally, split: SampledSplit) -> bool:
-        errors = tally.standard_errors(split.n_all, self._guesses)
+        errors = tally.standard_errors(split.n_all, self._guesses, guessed=self._guessed)
         return bool(self._rule.is_met(tally.means[0], errors[0], np.array(tally.n), split.n_all))

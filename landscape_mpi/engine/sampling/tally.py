@@ -7,6 +7,7 @@ ratio of the first portion. It stays fixed, so portions are added up without loo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from landscape_mpi.compute.unit_values import UnitValues
 from landscape_mpi.store.sampling_fields import STATE
 
 Z = 1.96  # the interval of 95 % of a normal distribution, in standard errors
+ALIKE = 1e-6  # of a mean: residuals below this are rounding, and tell nothing of other samples
 
 
 @dataclass(frozen=True)
@@ -57,25 +59,32 @@ class Tally:
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.totals / self.counts
 
-    def standard_errors(self, n_all: int, guesses: np.ndarray) -> np.ndarray:
+    def standard_errors(
+        self, n_all: int, guesses: np.ndarray, *, guessed: float = math.inf
+    ) -> np.ndarray:
         """Return the standard errors, float64 [n_quantities]; see the function of this name.
 
-        Infinite where nothing has counted so far, NaN beside a mean that is not finite.
+        Infinite where nothing has counted so far, and where all samples are 0 and no guess is
+        known. NaN beside a mean that is not finite.
 
         Args:
             n_all: Samples of the split.
             guesses: Values of a sample about which the network knows nothing, as far as they are
                 known, or 0, float64 [n_quantities].
+            guessed: Largest count of what is as bad as a guess: all of a sample, 1 of a batch.
         """
         if self.n >= n_all:
             return np.where(np.isfinite(self.means), 0.0, np.nan)
-        worst = np.maximum(self.largest, guesses * self.counts / self.n)
+        guessed_counts = np.minimum(self.counts, guessed * self.n)
+        worst = np.maximum(self.largest, guesses * guessed_counts / self.n)
+        size = np.abs(self.totals) / self.n
+        worst = np.where(worst <= ALIKE * size, size, worst)
         errors = standard_errors(self.n, n_all, self.squares, self.cubes, worst)
         with np.errstate(invalid="ignore", divide="ignore"):
-            scaled = errors * self.n / self.counts
+            scaled = np.where(worst > 0, errors * self.n / self.counts, np.inf)
         return np.where(self.counts > 0, np.where(np.isfinite(self.means), scaled, np.nan), np.inf)
 
-    def row(self, n_all: int, guesses: np.ndarray) -> np.ndarray:
+    def row(self, n_all: int, guesses: np.ndarray, *, guessed: float = math.inf) -> np.ndarray:
         """Return what the file holds of the sums beside the means, float64 [n_values].
 
         First the number of samples, then for each quantity its standard error and its state.
@@ -83,8 +92,10 @@ class Tally:
         Args:
             n_all: Samples of the split.
             guesses: See standard_errors.
+            guessed: See standard_errors.
         """
-        columns = [self.standard_errors(n_all, guesses), *(getattr(self, name) for name in STATE)]
+        errors = self.standard_errors(n_all, guesses, guessed=guessed)
+        columns = [errors, *(getattr(self, name) for name in STATE)]
         return np.array([self.n, *np.array(columns).T.ravel()])
 
     @classmethod
