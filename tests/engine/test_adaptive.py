@@ -143,6 +143,13 @@ def test_on_hostile_surfaces_estimates_hold_and_nothing_is_interpolated_across(n
     assert errors.size == 0 or (errors <= estimates).mean() >= 0.95
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_tolerance_that_no_loss_can_keep_computes_everything_without_a_warning():
+    """Where a quadratic is predicted to the last bit, any other surplus is infinitely larger."""
+    _, done = look_up(1e36 * bowl(101), Tolerance(1e-300, "nat"))
+    assert done.mean() > 0.99
+
+
 def test_the_check_refines_what_the_levels_cannot_see():
     """A patch is rough at odd points alone; each level of even points is smooth there."""
     losses = bowl(101)

@@ -239,5 +239,6 @@ def _measure_decay(
     """Return the factor with which surpluses cover most of those of the next level."""
     if computed.sum() < ENOUGH:
         return before
-    ratios = found[:, computed] / roughness[:, computed]
+    with np.errstate(over="ignore"):
+        ratios = np.minimum(found[:, computed] / roughness[:, computed], MOST)
     return np.clip(np.quantile(ratios, COVERED, axis=1), *DECAY)

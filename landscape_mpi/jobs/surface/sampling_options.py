@@ -91,11 +91,13 @@ def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
     ways_out = f"at most --rtol {_below(rtol)}"
     if tolerance.offset is not None:
         ways_out += f" --atol {_below(tolerance.offset * rtol)}"
+    larger = ", or a larger --adaptive"
     if tolerance.unit == "nat":
         ways_out = f"--rtol 0 with --atol {most:g} or less, or --adaptive-unit decades"
+        larger = "" if rule.rtol else larger  # a large loss has a larger error than any tolerance
     raise InputError(
         f"{_options(rule)} allow a standard error above half of --adaptive {tolerance.text}, so "
-        f"the noise of the samples would be refined. Pass {ways_out}, or a larger --adaptive."
+        f"the noise of the samples would be refined. Pass {ways_out}{larger}."
     )
 
 
