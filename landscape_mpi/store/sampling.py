@@ -23,6 +23,9 @@ from landscape_mpi.store.sampling_fields import (
 )
 from landscape_mpi.store.schema import CHECK_ERROR, CHECK_ESTIMATE, COMPUTED, is_loss
 
+MANY = 99.0  # percent: a share above this has more digits, or it would read 1e+02
+NO_UNIT = "1"
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -42,6 +45,12 @@ class Sampling:
         n_points = int(self.computed.sum())
         taken = sum(int(n[self.computed].sum()) for n in self.n_samples.values())
         return taken / (n_points * sum(self.n_all.values())) if n_points else 0.0
+
+    @property
+    def percent(self) -> str:
+        """Return the share in percent, in words: 2.6 %, 100 %."""
+        percent = 100 * self.share
+        return f"{percent:.{2 if percent < MANY else 4}g} %"
 
     def largest_error(self, name: str) -> float:
         """Return the largest standard error of a quantity; NaN where none is known.
@@ -63,15 +72,19 @@ class Sampling:
         """Describe the samples taken and the largest standard error of each loss in a sentence."""
         losses = [name for name in self.errors if is_loss(name)]
         found = [
-            f"{self.largest_error(name):.2g} {self.units[name]} ({name})"
+            " ".join((f"{self.largest_error(name):.2g}", *self._unit(name), f"({name})"))
             for name in losses
             if math.isfinite(self.largest_error(name))
         ]
         return (
-            f"values are estimates from {100 * self.share:.2g} % of the {self.noun}, taken until "
+            f"values are estimates from {self.percent} of the {self.noun}, taken until "
             f"the standard error was at most {self.rule}; the largest is "
             f"{', '.join(found) or 'not known'}"
         )
+
+    def _unit(self, name: str) -> list[str]:
+        """Return the unit of a quantity, if it has one."""
+        return [] if self.units[name] == NO_UNIT else [self.units[name]]
 
 
 def describe_rule(rtol: float, atol: float) -> str:

@@ -205,6 +205,15 @@ def test_it_goes_on_to_a_smaller_error_and_to_all_batches(of_one_rank, tmp_path)
         assert every.values[name] == pytest.approx(exact.values[name], rel=1e-13)
 
 
+def test_words_of_all_batches_and_of_a_loss_without_a_unit(of_one_rank):
+    sampling = read_surface(of_one_rank("few", "--rtol=0.5")).sampling
+    assert sampling.words.startswith("values are estimates from 100 % of the batches, ")
+    assert sampling.words.endswith("; the largest is 0 nat (train_loss)")
+    coupled = read_surface(of_one_rank("coupled_problem", *LOOSE)).sampling
+    largest = f"{coupled.largest_error('train_loss'):.2g}"
+    assert coupled.words.endswith(f"; the largest is {largest} (train_loss)")
+
+
 def test_a_hundred_batches_are_all_taken_with_the_bits_of_the_exact_run(of_one_rank):
     exact = read_surface(of_one_rank("few")).values["train_loss"]
     found = read_surface(of_one_rank("few", "--rtol=0.5"))

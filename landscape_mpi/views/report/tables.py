@@ -82,7 +82,7 @@ def _facts(surface: Surface, provenance: Provenance) -> Iterator[tuple[str, str]
     if surface.interpolation is not None:
         yield "of them computed", f"{surface.n_points - surface.interpolation.n_points:,}"
     if surface.sampling is not None:
-        yield "samples taken", f"{100 * surface.sampling.share:.2g} %"
+        yield "samples taken", surface.sampling.percent
     place, where = _middle(surface)
     for name, values in list(surface.values.items())[:4]:
         unit = {"percent": " %", "1": ""}.get(surface.units[name], f" {surface.units[name]}")
