@@ -34,6 +34,7 @@ class Sampling:
     rule: str  # the largest standard error of a loss, e.g. 0.002 + 0.02 x loss
     noun: str  # noun for what is taken, e.g. images
     computed: np.ndarray  # bool [n_alpha, n_beta]
+    unmet: np.ndarray  # computed points that need more for this rule, bool [n_alpha, n_beta]
     n_all: dict[str, int]  # samples of each split
     n_samples: dict[str, np.ndarray]  # taken, by split, int64 [n_alpha, n_beta]
     errors: dict[str, np.ndarray]  # by quantity, in its unit, float64 [n_alpha, n_beta]
@@ -65,7 +66,9 @@ class Sampling:
     @property
     def title(self) -> str:
         """Return the rule in a few words, for the title of a picture."""
-        return f"estimates, standard error up to {self.rule}"
+        n_unmet = int(self.unmet.sum())
+        yet = f" (not yet at {n_unmet:,} point{'' if n_unmet == 1 else 's'})" if n_unmet else ""
+        return f"estimates, standard error up to {self.rule}{yet}"
 
     @property
     def words(self) -> str:
@@ -79,8 +82,13 @@ class Sampling:
         return (
             f"values are estimates from {self.percent} of the {self.noun}, taken until "
             f"the standard error was at most {self.rule}; the largest is "
-            f"{', '.join(found) or 'not known'}"
+            f"{', '.join(found) or 'not known'}{self._unmet_words()}"
         )
+
+    def _unmet_words(self) -> str:
+        """Say how many points are left of a run that goes on to a smaller error."""
+        n = int(self.unmet.sum())
+        return f"; {n:,} point{' has' if n == 1 else 's have'} not reached it yet" if n else ""
 
     def _unit(self, name: str) -> list[str]:
         """Return the unit of a quantity, if it has one."""
@@ -98,6 +106,35 @@ def describe_rule(rtol: float, atol: float) -> str:
     return " + ".join(parts + ([f"{rtol:g} x loss"] if rtol else []))
 
 
+def is_met(
+    means: np.ndarray,
+    errors: np.ndarray,
+    n_taken: np.ndarray,
+    n_all: int,
+    *,
+    rtol: float,
+    atol: float,
+) -> np.ndarray:
+    """Say at which points the samples taken suffice, bool [...].
+
+    A loss that is NaN or infinite stays so, whatever is added. Where no target has counted so far,
+    the loss is NaN and its error infinite, so more are taken.
+
+    Args:
+        means: Losses, float64 [...].
+        errors: Their standard errors; NaN beside a loss that is not finite.
+        n_taken: Samples taken, 0 where the point is not computed.
+        n_all: Samples of the split.
+        rtol: Standard error allowed, relative to the loss; all samples are taken if both are 0.
+        atol: Standard error allowed, in the unit of the loss.
+    """
+    with np.errstate(invalid="ignore"):
+        within = errors <= atol + rtol * np.abs(means)
+    fixed = ~np.isfinite(means) & ~np.isposinf(errors)
+    enough = (within | fixed) & (n_taken > 0) & (rtol > 0 or atol > 0)
+    return np.asarray(enough | (n_taken >= n_all))
+
+
 def read_sampling(file: h5py.File) -> Sampling | None:
     """Read the numbers of samples of a file; return None if every value is from all samples.
 
@@ -109,12 +146,21 @@ def read_sampling(file: h5py.File) -> Sampling | None:
         return None
     names = [name.removesuffix(STANDARD_ERROR) for name in file if name.endswith(STANDARD_ERROR)]
     errors = {name: file[f"{name}{STANDARD_ERROR}"] for name in names}
+    rtol, atol = float(file.attrs[RTOL]), float(file.attrs[ATOL])
+    n_all = {split[:-1]: int(file.attrs[f"{N_ALL}{split[:-1]}"]) for split in splits}
+    n_samples = {split[:-1]: file[f"{split}{N_SAMPLES}"][()] for split in splits}
+    computed = file["done"][()] == COMPUTED
+    met = np.ones_like(computed)
+    for split, n in n_samples.items():
+        values, deviations = file[f"{split}_loss"][()], errors[f"{split}_loss"][()]
+        met &= is_met(values, deviations, n, n_all[split], rtol=rtol, atol=atol)
     return Sampling(
-        rule=describe_rule(float(file.attrs[RTOL]), float(file.attrs[ATOL])),
+        rule=describe_rule(rtol, atol),
         noun=str(file.attrs[NOUN]),
-        computed=file["done"][()] == COMPUTED,
-        n_all={split[:-1]: int(file.attrs[f"{N_ALL}{split[:-1]}"]) for split in splits},
-        n_samples={split[:-1]: file[f"{split}{N_SAMPLES}"][()] for split in splits},
+        computed=computed,
+        unmet=computed & ~met,
+        n_all=n_all,
+        n_samples=n_samples,
         errors={name: dataset[()] for name, dataset in errors.items()},
         units={name: str(dataset.attrs["units"]) for name, dataset in errors.items()},
     )

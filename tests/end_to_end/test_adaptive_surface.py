@@ -296,6 +296,15 @@ def test_a_file_of_an_older_version_has_no_checksum_of_its_check(
     assert found.n_points == int((stored(out)["done"] == 2).sum())
 
 
+def test_a_complete_run_that_interpolated_nothing_is_done(folder, tmp_path, on_ranks):
+    out = tmp_path / "small.h5"
+    words = ["landscape_mpi.surface", *COMMON, "--x=-1:1:2", "--y=-1:1:2", f"--out={out}"]
+    on_ranks(1, [*words, "--adaptive=0.02"], check=True, cwd=folder)
+    told = on_ranks(1, ["landscape_mpi.surface", f"--status={out}"], check=True, cwd=folder)
+    assert "4 of 4 points done (100 %)" in told.stdout
+    assert "more follow" not in told.stdout
+
+
 def test_the_network_is_the_one_written_here(folder, exact):
     """The exact surface, at its center, by a plain evaluation."""
     scope = {}

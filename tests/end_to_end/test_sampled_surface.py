@@ -341,6 +341,26 @@ def test_a_smaller_tolerance_takes_out_interpolated_points_and_the_check(made, t
     assert read_surface(out).sampling.rule == "0.01 x loss"
 
 
+def test_a_run_to_a_smaller_error_that_was_killed_says_which_points_lack_it(made, tmp_path):
+    """Its file has the smaller tolerance, but not every point has taken the samples for it."""
+    out = copied(made(LOOSE)[0], tmp_path / "on.h5")
+    tighten(out, rtol=0.03, atol=0.0)
+    found = points_of(out)
+    allowed = [
+        (found[f"{split}_loss_standard_error"] <= 0.03 * found[f"{split}_loss"])
+        | (found[f"{split}_n_samples"] == N_ALL[split])
+        for split in SPLITS
+    ]
+    n = int((~np.logical_and(*allowed)).sum())
+    assert n > 1
+    sampling = read_surface(out).sampling
+    assert sampling.title == f"estimates, standard error up to 0.03 x loss (not yet at {n} points)"
+    assert sampling.words.endswith(f"; {n} points have not reached it yet")
+    run(out, TIGHT)
+    assert read_surface(out).sampling.title == "estimates, standard error up to 0.03 x loss"
+    assert "not reached" not in read_surface(out).sampling.words
+
+
 def test_a_sampled_file_has_a_version_that_older_programs_refuse(made):
     with h5py.File(made(TIGHT)[0]) as file:
         assert file.attrs["format_version"] == 4

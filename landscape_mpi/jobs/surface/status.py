@@ -52,7 +52,7 @@ def _how_far(status: Status, share: int) -> str:
     found = status.surface.interpolation
     if found is not None:
         return f"{words} computed ({share} %), the others are interpolated to {found.tolerance}"
-    if status.is_adaptive:
+    if status.is_adaptive and status.n_done < status.surface.n_points:
         return f"{words} computed ({share} %); more follow where the values require them"
     return f"{words} done ({share} %)"
 
