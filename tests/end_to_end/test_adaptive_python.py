@@ -36,6 +36,7 @@ def test_computed_points_are_exact_and_the_others_within_their_errors():
     ("arguments", "words"),
     [
         ({"adaptive": 0}, "adaptive is 0, but must be a finite number above 0"),
+        ({"adaptive": 10**400}, "adaptive is 1000.*, but must be a finite number above 0"),
         ({"adaptive": "little"}, "adaptive is 'little', but must be a finite number above 0"),
         ({"adaptive": 0.1, "adaptive_unit": "bits"}, "adaptive_unit.*bits.*decades"),
         ({"adaptive_unit": "nat"}, "adaptive_unit nat: applies only to adaptive, which is not"),

@@ -163,6 +163,10 @@ def test_a_loss_of_zeros_takes_samples_until_one_is_not_zero():
         ({"atol": math.nan}, "atol is nan, but must be a finite number of at least 0"),
         ({"rtol": math.inf}, "rtol is inf, but must be a finite number of at least 0"),
         ({"rtol": "little"}, "rtol is 'little', but must be a finite number of at least 0"),
+        ({"rtol": 10**400}, "rtol is 1000.*, but must be a finite number of at least 0"),
+        ({"limit": 10**400}, r"limit is 1000.*, but must be a whole number from 1 to 10\*\*9"),
+        ({"x": 10**400}, "compute_surface: 1000.* is not an axis"),
+        ({"x": (0, 10**400, 3)}, "compute_surface: .* is not an axis"),
         ({"rtol": True}, "rtol is True, but must be a finite number of at least 0"),
         (
             {"rtol": 0.1, "metrics": {"perplexity": (accuracy, math.exp)}},
@@ -173,4 +177,4 @@ def test_a_loss_of_zeros_takes_samples_until_one_is_not_zero():
 )
 def test_what_cannot_be_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
-        lm.compute_surface(network(), data(), **GRID, **arguments)
+        lm.compute_surface(network(), data(), **(GRID | arguments))

@@ -151,12 +151,12 @@ def _axis(given: Axis) -> str:
     Raises:
         InputError: If it is not an axis.
     """
-    if isinstance(given, Real) and not isinstance(given, bool):
-        return repr(float(given))
     try:
+        if isinstance(given, Real) and not isinstance(given, bool):
+            return repr(float(given))
         first, last, n = given  # type: ignore[misc]
         return f"{float(first)!r}:{float(last)!r}:{operator.index(n)}"
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, OverflowError) as problem:
         raise InputError(
             f"compute_surface: {given!r} is not an axis. Pass (first, last, number of points), "
             "e.g. (-1, 1, 25), or one number."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from landscape_mpi.errors import InputError, unknown_name
+
+MOST = 10**9  # as on a command line
 
 
 def check_choices(
@@ -41,24 +43,25 @@ def check_numbers(
     Args:
         caller: Name of the function that was called, for messages.
         options: Options by name.
-        whole: Names of those that are whole numbers from 1.
+        whole: Names of those that are whole numbers from 1 to MOST.
         above_0: Names of those that are finite numbers above 0.
         from_0: Names of those that are finite numbers of at least 0.
 
     Raises:
         InputError: If one is not.
     """
-    for names, kind, is_0_too, words in (
-        (whole, Integral, False, "a whole number from 1"),
-        (above_0, Real, False, "a finite number above 0"),
-        (from_0, Real, True, "a finite number of at least 0"),
+    largest = sys.float_info.max
+    for names, kind, most, is_0_too, words in (
+        (whole, Integral, MOST, False, "a whole number from 1 to 10**9"),
+        (above_0, Real, largest, False, "a finite number above 0"),
+        (from_0, Real, largest, True, "a finite number of at least 0"),
     ):
         for name in names:
             value = options.get(name)
             is_number = isinstance(value, kind) and not isinstance(value, bool)
             if value is None:
                 continue
-            if is_number and (value > 0 or (value == 0 and is_0_too)) and math.isfinite(value):
+            if is_number and (0 < value <= most or (value == 0 and is_0_too)):
                 continue
             raise InputError(f"{caller}: {name} is {value!r}, but must be {words}.")
 
