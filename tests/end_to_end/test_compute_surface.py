@@ -270,6 +270,7 @@ def test_classes_lie_along_the_axis_that_fits(shape, axis):
             "round_seconds is nan, but must be a finite number above 0",
         ),
         ({"seed": 1.5}, "seed is 1.5, but must be a whole number of at least 0"),
+        ({"seed": 2**63}, r"seed is 9223372036854775808, but must be .* at most 2\*\*63 - 1"),
         ({"seed": -1}, "seed is -1, but must be a whole number of at least 0"),
         ({"fresh": "no"}, "fresh is 'no', but must be True or False"),
         ({"batch_norm": "moved"}, "batch_norm: 'moved' is not known. Did you mean move"),

@@ -15,6 +15,7 @@ from landscape_mpi.errors import InputError, missing_packages_named, unknown_nam
 from landscape_mpi.jobs.live.call_checks import check_keywords
 from landscape_mpi.jobs.live.checked_together import checked_together
 from landscape_mpi.jobs.live.keyword_values import (
+    LARGEST_SEED,
     check_choices,
     check_flags,
     check_numbers,
@@ -138,8 +139,10 @@ def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
     check_flags(CALLER, options, ("fresh", "save_directions"))
     check_words(CALLER, options, ("splits", "also", "ignore", "only"))
     seed = options.get("seed")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-        raise InputError(f"{CALLER}: seed is {seed!r}, but must be a whole number of at least 0.")
+    is_whole = isinstance(seed, int) and not isinstance(seed, bool)
+    if seed is not None and not (is_whole and 0 <= seed <= LARGEST_SEED):
+        words = "a whole number of at least 0 and at most 2**63 - 1"
+        raise InputError(f"{CALLER}: seed is {seed!r}, but must be {words}.")
     for given in axes.values():
         if given is not None:
             _axis(given)

@@ -9,7 +9,7 @@ from typing import Any
 
 from landscape_mpi.errors import InputError, unknown_name
 
-MOST = 10**9  # as on a command line
+MOST, LARGEST_SEED = 10**9, 2**63 - 1  # as on a command line
 
 
 def check_choices(
