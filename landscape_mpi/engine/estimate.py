@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from landscape_mpi.engine.forecast import (
     Work,
     describe,
     describe_adaptive,
+    describe_both,
     describe_sampling,
     seconds_per_point,
 )
@@ -50,13 +52,24 @@ def say_estimate(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Settin
             quantities=plan.subject.quantities,
         )
         print(describe(measured, work, of_rank), flush=True)
-        if plan.tolerance is not None:
-            least, tolerance = least_points(*work.grid), plan.tolerance.text
-            print(describe_adaptive(measured, work, of_rank, least=least, tolerance=tolerance))
-        if plan.sampling is not None:
-            n = sum(least_samples(plan.subject.n_samples, setting.batch))
-            print(describe_sampling(measured, work, of_rank, least=n, rule=plan.sampling.text))
+        _say_what_values_decide(plan, setting, measured, work, of_rank)
     return 0
+
+
+def _say_what_values_decide(
+    plan: Plan, setting: Setting, measured: Measured, work: Work, of_rank: Sequence[int]
+) -> None:
+    """Print what a run with tolerances may cost."""
+    points = least_points(*work.grid)
+    samples = sum(least_samples(plan.subject.n_samples, setting.batch))
+    if plan.tolerance is not None:
+        tolerance = plan.tolerance.text
+        print(describe_adaptive(measured, work, of_rank, least=points, tolerance=tolerance))
+    if plan.sampling is not None:
+        rule = plan.sampling.text
+        print(describe_sampling(measured, work, of_rank, least=samples, rule=rule))
+    if plan.tolerance is not None and plan.sampling is not None:
+        print(describe_both(measured, work, of_rank, points=points, samples=samples), flush=True)
 
 
 def measure_ranks(ranks: Ranks, plan: Plan, inputs: SharedInputs, setting: Setting) -> Measured:

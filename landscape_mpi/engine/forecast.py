@@ -167,6 +167,27 @@ def describe_sampling(
     )
 
 
+def describe_both(
+    measured: Measured, work: Work, of_rank: Sequence[int], *, points: int, samples: int
+) -> str:
+    """Describe the least work of a run whose points and samples both depend on values.
+
+    Args:
+        measured: Measurement in the run's precision, on all of its ranks.
+        work: The work of taking every sample at every point.
+        of_rank: Group of each rank.
+        points: Least number of points.
+        samples: Least number of samples of a point.
+    """
+    left = max(0, points - (work.grid[0] * work.grid[1] - work.n_pending))
+    seconds = group_seconds(measured.sample_seconds, of_rank)
+    took = run_seconds(seconds, n_points=left, n_samples=samples) if left else 0.0
+    return (
+        f"with both, at least {points:,} points of {samples:,} {work.noun} each "
+        f"({describe_duration(took)})"
+    )
+
+
 def _describe_limits(measured: Measured, sample_s: float, n_samples: int) -> list[str]:
     """Describe the used share of the machine, and the limit of the run."""
     operations_s, moved_s = measured.ideal_seconds()

@@ -1,5 +1,7 @@
 """Oracle: parameter counts, norms and sizes by torch, numpy and the file system themselves."""
 
+import math
+
 import h5py
 import pytest
 
@@ -141,3 +143,17 @@ def test_an_option_that_was_not_passed_is_not_among_the_directions(on_ranks, tmp
     options = ["--x=-1:1:3", f"--out={tmp_path}/x.h5", "--dry-run"]
     said = on_ranks(1, [*argv, *options], cwd=tmp_path, check=True).stdout
     assert "directions: random, seed 1, normalize filter, ignore bias,bn; norm " in said
+
+
+def test_an_estimate_of_both_tolerances_says_the_least_work_of_both(on_ranks, tmp_path):
+    """The least points: 11 along each axis, and 2 % of the others as a check."""
+    n = 11 * 11 + math.ceil(0.02 * (81 * 81 - 11 * 11))
+    argv = ["landscape_mpi.surface", "--model=dry_net:build", "--data=digits", "--x=-1:1:81"]
+    (tmp_path / "dry_net.py").write_text(NETWORK)
+    options = ["--y=-1:1:81", "--adaptive=0.03", "--batch=64", f"--out={tmp_path}/x.h5"]
+    said = on_ranks(
+        1, [*argv, *options, "--rtol=0.02", "--estimate"], cwd=tmp_path, check=True
+    ).stdout
+    assert f"with both, at least {n} points of 256 images each (" in said
+    alone = on_ranks(1, [*argv, *options, "--estimate"], cwd=tmp_path, check=True).stdout
+    assert "with both" not in alone
