@@ -141,8 +141,8 @@ def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
     seed = options.get("seed")
     is_whole = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (is_whole and 0 <= seed <= LARGEST_SEED):
-        words = "a whole number of at least 0 and at most 2**63 - 1"
-        raise InputError(f"{CALLER}: seed is {seed!r}, but must be {words}.")
+        least_most = "of at least 0 and at most 2**63 - 1"
+        raise InputError(f"{CALLER}: seed is {seed!r}, but must be a whole number {least_most}.")
     for given in axes.values():
         if given is not None:
             _axis(given)
