@@ -22,7 +22,7 @@ from landscape_mpi.store.checksums import (
 )
 from landscape_mpi.store.contents import check_contents
 from landscape_mpi.store.creation import SurfaceContent
-from landscape_mpi.store.sampling_fields import SAMPLING
+from landscape_mpi.store.sampling_fields import GUESS, SAMPLING
 
 DEVICE_MODEL = "device_model"  # missing in older files, which then count as the same
 DATA_WAY_OUT = (
@@ -65,6 +65,7 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
         "the samples of a point: {}",
         "if the file says a random order, pass --rtol and --atol; if it says all, neither",
     ),
+    ("/", GUESS, "standard errors that count on {}", "run the version that began it"),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
     ("/", "match", "matching {}", "pass the --match and --seed of the file"),
@@ -108,6 +109,7 @@ UNSAID = {
     schema.ADAPTIVE: "none",
     schema.ADAPTIVE_OFFSET: 0.1,
     SAMPLING: "all",
+    GUESS: "the worst loss seen",
     "problem_units": "1",
 }
 # Processors and libraries change a mean by less than this; more means another function.

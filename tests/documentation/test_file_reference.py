@@ -37,6 +37,10 @@ def problem():
     splits = {"train": batches[:5], "test": batches[5:]}
     return Problem(net, splits, loss, metrics={"root": (loss, math.sqrt)}, units="m^2")
 
+def without_root():
+    whole = problem()
+    return Problem(whole.network, whole.data, loss)
+
 class Viewing(nn.Module):  # its view refuses another layout of the pixels
     def __init__(self):
         super().__init__()
@@ -60,6 +64,7 @@ train {ON_DIGITS} {SHORT} --seed 2 --out b.pt
 {PLANE} --checkpoint a.pt --to b.pt --save-directions --out marked.h5
 {PLANE} --checkpoint a.pt --adaptive 0.5 --splits train,test --out adaptive.h5
 {PLANE} --checkpoint a.pt --rtol 0.2 --splits train,test --out sampled.h5
+surface --problem described:without_root --x=-1:1:3 --rtol 0.2 --out sampled_batches.h5
 {SURFACE} --checkpoint a.pt --repeats 2 --precision bf16 --batch 50 --out lines.h5
 surface --model described:Viewing --data digits --limit 100 --x=-1:1:3 --out left_out.h5
 hessian s.h5 --limit 50

@@ -14,7 +14,7 @@ from landscape_mpi.engine.sampling.rule import SamplingRule
 from landscape_mpi.errors import InputError
 from landscape_mpi.jobs.surface.request import SurfaceRequest
 from landscape_mpi.store.loss_offset import IN_NAT
-from landscape_mpi.store.sampling_fields import ATOL, N_ALL, NOUN, RTOL, SAMPLING
+from landscape_mpi.store.sampling_fields import ATOL, GUESS, N_ALL, NOUN, RTOL, SAMPLING
 
 WELL_BELOW = 0.5  # of --adaptive: the largest standard error that does not look like a surface
 
@@ -134,8 +134,10 @@ def describe_rule_of(plan: Plan) -> dict[str, object]:
         return {SAMPLING: "all"}
     n_all = {f"{N_ALL}{split}": n for split, n in plan.subject.n_samples.items()}
     words = f"random order {ORDER_SEED} in portions that double from {LEAST} on"
+    counted = {} if math.isinf(plan.subject.guessed) else {GUESS: "one target as bad as a guess"}
     return {
         SAMPLING: words,
+        **counted,
         NOUN: plan.subject.noun,
         RTOL: plan.sampling.rtol,
         ATOL: plan.sampling.atol,
