@@ -165,9 +165,9 @@ def _add_adaptive_options(parser: CommandParser) -> None:
     group.add_argument(
         "--adaptive-unit",
         choices=UNITS,
-        help="unit of TOL: decades of loss + 0.1 (of loss + a power of ten that suits its values, "
-        "if its unit is not nat), the scale of the pictures, or nat, the loss's own unit (default: "
-        "decades)",
+        help="unit of TOL: decades of loss + 0.1, like heights in 3-D pictures (if the unit of the "
+        "loss is not nat, a power of ten that suits its values replaces 0.1), or nat, the loss's "
+        "own unit (default: decades)",
     )
 
 

@@ -13,7 +13,8 @@ read -ra on_ranks <<< "${ON_RANKS:-mpirun --bind-to none -n}"
 mkdir -p "$planes"
 
 for network in resnet56_noshort resnet56; do
-    # At the center without shortcuts, the smallest eigenvalue is a thousandth of the largest.
+    # At the center without shortcuts, the smallest eigenvalue is less than a thousandth of the
+    # largest. The tolerance is then relative to this thousandth, so it has to be smaller.
     tolerance=0.01
     [[ $network = *_noshort ]] && tolerance=0.005
     out=$planes/${network}_curvature.h5

@@ -44,8 +44,9 @@ class NodeArrays(dict[str, np.ndarray]):
         self._window = MPI.Win.Allocate_shared(n_owned if is_leader else 0, comm=ranks.node)
         owned, _ = self._window.Shared_query(0)
         whole = np.frombuffer(owned, np.uint8, n_owned)  # type: ignore[call-overload]
-        # Where MPI begins depends on the number of ranks, and the last bits of a matrix product on
-        # the place of its factors. All ranks map the same pages, so one shift suits all.
+        # The address at which MPI's memory begins depends on the number of ranks, and the last bits
+        # of a matrix product depend on the addresses of its factors. All ranks map the same pages,
+        # so one shift suits all.
         start = ranks.node.bcast(-whole.ctypes.data % ALIGNMENT_BYTES, root=0)
         memory = whole[start : start + n_bytes]
         for name, (dtype, shape, start) in layout.items():

@@ -17,7 +17,7 @@ from landscape_mpi.zoo.dataset import NOUNS
 ERRORS = {None: "no error beside it", "largest output": "error: another output is the largest"}
 
 CROSS_ENTROPY = "cross_entropy"  # value of --loss
-ALL_WRONG = 100.0  # percent: no sample is further off
+ALL_WRONG = 100.0  # percent: the error if every answer is wrong
 NO_UNIT = "1"  # unit of the loss of a problem that names none
 
 
@@ -75,7 +75,7 @@ class Subject(ABC):
     @property
     @abstractmethod
     def guessed(self) -> float:
-        """Return the largest count of a sample or batch that may be as bad as a guess."""
+        """Return how many targets of one sample or batch may be as bad as a guess."""
 
     @property
     @abstractmethod
@@ -210,7 +210,7 @@ class NetworkSubject(Subject):
 
     @property
     def guessed(self) -> float:
-        """Return infinity: all targets of a sample may be."""
+        """Return infinity: all targets of a sample may be as bad as a guess."""
         return math.inf
 
     @property
@@ -325,7 +325,7 @@ class ProblemSubject(Subject):
 
     @property
     def guessed(self) -> float:
-        """Return 1: a batch has many samples, of which one may be."""
+        """Return 1: a batch has many targets, and one of them may be as bad as a guess."""
         return 1.0
 
     @property

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from landscape_mpi.analysis.rings import Rings
 
-OPTIONS_OF_SUMMARY = ("x", "y", "out", "batch_norm")  # a summary may advise these
+OPTIONS_OF_SUMMARY = ("x", "y", "out", "batch_norm")  # options that a summary may recommend
 
 
 class LossSurface:

@@ -18,7 +18,7 @@ from landscape_mpi.store.schema import RUN
 
 GROUP = "provenance"
 RUNS = "runs"
-MOST_SECONDS = 1e10  # of a point, 300 years: a larger time is damage, and unknown
+MOST_SECONDS = 1e10  # of a point, 300 years: a larger time is damage and counts as unknown
 READ = ("started", "ended", "outcome", "points", "ranks")  # columns that a record needs
 
 
@@ -56,7 +56,7 @@ def read_provenance(path: Path) -> Provenance:
         path: A file that read_surface has read.
 
     Raises:
-        InputError: If something else stands in the place of the table of runs.
+        InputError: If the file holds something else in place of the table of runs.
     """
     with open_beside_others(path) as file:
         group = file.get(GROUP)

@@ -65,7 +65,7 @@ IDENTITY: tuple[tuple[str, str, str, str], ...] = (
         "the samples of a point: {}",
         "if the file says a random order, pass --rtol and --atol; if it says all, neither",
     ),
-    ("/", GUESS, "standard errors that count on {}", "run the version that began it"),
+    ("/", GUESS, "standard errors that allow for {}", "run the version that began it"),
     ("/", "batch_norm", "batch-norm statistics {}", "pass --batch-norm {}"),
     ("/", "repeats", "repeats {}", "pass --repeats {}"),
     ("/", "match", "matching {}", "pass the --match and --seed of the file"),

@@ -23,7 +23,7 @@ from landscape_mpi.store.sampling_fields import (
 )
 from landscape_mpi.store.schema import CHECK_ERROR, CHECK_ESTIMATE, COMPUTED, is_loss
 
-MANY = 99.0  # percent: a share above this has more digits, or it would read 1e+02
+MANY = 99.0  # percent: a larger share has four digits; with two it would read 1e+02
 NO_UNIT = "1"
 
 
@@ -34,7 +34,7 @@ class Sampling:
     rule: str  # the largest standard error of a loss, e.g. 0.002 + 0.02 x loss
     noun: str  # noun for what is taken, e.g. images
     computed: np.ndarray  # bool [n_alpha, n_beta]
-    unmet: np.ndarray  # computed points that need more for this rule, bool [n_alpha, n_beta]
+    unmet: np.ndarray  # computed points whose error is too large yet, bool [n_alpha, n_beta]
     n_all: dict[str, int]  # samples of each split
     n_samples: dict[str, np.ndarray]  # taken, by split, int64 [n_alpha, n_beta]
     errors: dict[str, np.ndarray]  # by quantity, in its unit, float64 [n_alpha, n_beta]
@@ -86,9 +86,10 @@ class Sampling:
         )
 
     def _unmet_words(self) -> str:
-        """Say how many points are left of a run that goes on to a smaller error."""
+        """Say how many points still have a larger error than the rule allows."""
         n = int(self.unmet.sum())
-        return f"; {n:,} point{' has' if n == 1 else 's have'} not reached it yet" if n else ""
+        have = "point has" if n == 1 else "points have"
+        return f"; {n:,} {have} not reached this limit yet" if n else ""
 
     def _unit(self, name: str) -> list[str]:
         """Return the unit of a quantity, if it has one."""
@@ -125,8 +126,9 @@ def is_met(
         errors: Their standard errors; NaN beside a loss that is not finite.
         n_taken: Samples taken, 0 where the point is not computed.
         n_all: Samples of the split.
-        rtol: Standard error allowed, relative to the loss; all samples are taken if both are 0.
-        atol: Standard error allowed, in the unit of the loss.
+        rtol: Standard error allowed, relative to the loss.
+        atol: Standard error allowed, in the unit of the loss. If rtol is also 0, only all samples
+            suffice.
     """
     with np.errstate(invalid="ignore"):
         within = errors <= atol + rtol * np.abs(means)

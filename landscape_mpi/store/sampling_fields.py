@@ -9,7 +9,9 @@ from landscape_mpi.store.schema import SPLITS, Field
 
 RTOL, ATOL = "rtol", "atol"  # root attributes: the standard error allowed is atol + rtol * loss
 SAMPLING = "sampling"  # root attribute: the order of the samples, in words
-GUESS = "sampling_guess"  # root attribute: what errors count on; of problems, unless they are older
+# Root attribute: the unseen loss that errors allow for. Only files of problems have it, if they are
+# not older.
+GUESS = "sampling_guess"
 NOUN = "sampling_noun"  # root attribute: noun for what is taken, e.g. images
 N_ALL = "n_all_"  # beginning of root attributes: samples of a split
 N_SAMPLES = "n_samples"  # ending of the dataset of the number taken, after the split

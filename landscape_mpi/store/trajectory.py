@@ -104,8 +104,8 @@ def read_trajectories(file: h5py.File) -> Trajectories | None:
         if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
             raise InputError(
                 f"{file.filename}: the columns of {GROUP}/run_{number} have the shapes "
-                f"{', '.join(map(str, sorted(shapes)))}, but each checkpoint has one value of "
-                f"each. {DAMAGED}"
+                f"{', '.join(map(str, sorted(shapes)))}, but each checkpoint has one value in "
+                f"each column. {DAMAGED}"
             )
     return Trajectories(tuple(runs), dict(group.attrs))
 

@@ -1,4 +1,4 @@
-"""The part of a plane, or of a line, that each of its points stands for."""
+"""Divide a plane or a line into cells, one around each point, and measure their areas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from landscape_mpi.store.reader import Surface
 
 
 def edges_of(axis: np.ndarray) -> np.ndarray:
-    """Return the borders of cells, float64 [n + 1]: halfway between points, as far outside."""
+    """Return the borders of cells, halfway between points, and as far outside, float64 [n + 1]."""
     if len(axis) == 1:
         return axis[0] + np.array([-0.5, 0.5])
     half = np.diff(axis) / 2
@@ -27,7 +27,7 @@ def areas_of(surface: Surface) -> np.ndarray:
 
 def share_of(is_chosen: np.ndarray, areas: np.ndarray) -> float:
     """Return the share of the area that chosen points take, from 0 to 1."""
-    # Equal areas are counted, which is exact.
+    # If all areas are equal, counting the points is exact.
     if np.ptp(areas) <= 1e-9 * areas.max():
         return float(is_chosen.mean())
     return float(areas[is_chosen].sum() / areas.sum())

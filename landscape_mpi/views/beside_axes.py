@@ -28,7 +28,7 @@ LINE = 0.2  # inches, height of a line of the legend
 WIDER = 0.3  # inches by which a legend may be wider than axes
 PASSES = 2
 WRAPS = 3  # attempts to break the texts of a legend into lines that fit
-SHORTEST = 12  # letters of a line: shorter ones cannot be read
+SHORTEST = 12  # letters of a line: shorter lines are hard to read
 LEFT_BY_LAYOUT = 0.8  # of axes, when a layout engine has made room for labels, bar and legend
 
 
@@ -93,7 +93,7 @@ def bar_beside(axes: Axes, share: float) -> Axes:
 def legend_under(axes: Axes, entries: Sequence[Artist]) -> None:
     """Put a legend below the labels of axes, about as wide as they are.
 
-    A text that is wider takes further lines: a layout engine would take its width from the axes.
+    Wider texts are broken into lines, because a layout engine would shrink the axes to fit them.
     """
     figure = axes.get_figure(root=False)
     assert figure is not None
@@ -118,7 +118,7 @@ def legend_under(axes: Axes, entries: Sequence[Artist]) -> None:
 
 
 def _cell_inches(axes: Axes) -> float:
-    """Return the width of the place of axes in a grid, with their labels and bar; 0 if unknown."""
+    """Return the width that a grid gives to axes, their labels and bar, in inches; 0 if unknown."""
     spec, figure = axes.get_subplotspec(), axes.get_figure(root=True)
     if spec is None or figure is None:
         return 0.0

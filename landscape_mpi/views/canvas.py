@@ -80,7 +80,7 @@ TICK_HEIGHT = 0.19  # inches
 LETTERS = 0.7  # of that: the part that the letters take
 BESIDE = 0.35  # inches between pictures of a row that share an axis
 NARROW = 3.0  # inches: narrower axes have short labels
-SMALL = 3.0  # inches, width of given axes: below smaller ones, notes are short
+SMALL = 3.0  # inches: notes below given axes that are narrower are short
 SNUG = 0.8  # share of given axes: a longer label is replaced by its letter
 
 

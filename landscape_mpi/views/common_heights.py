@@ -22,8 +22,9 @@ APART, APART_LINEAR = 4.0, 100.0  # wider than this and not to be cut: heights o
 KEPT = 0.85  # at least this share of the points of a surface is not cut for others
 WORTH = 0.8  # and at most this share of the common height: less would hide more than it shows
 LEAST_SPAN = 1.0  # decade: surfaces flatter than this are not the measure of the others
-# A surface is cut, also alone, beyond so many times the span of three quarters of its points, but
-# not if it spans fewer decades than that. If it spans DIVERGED decades, half of its points count.
+# Even a single surface is cut above BODY times the span of the lowest MOST_OF_BODY of its points,
+# but never within LEAST_BODY decades of its lowest point. Above DIVERGED decades, the span of the
+# lowest half of its points counts instead.
 BODY, LEAST_BODY, MOST_OF_BODY = 2.0, 4.0, 0.75
 
 

@@ -1,8 +1,8 @@
-"""Labels of coordinates, each a whole number.
+"""Label each tick with its full coordinate.
 
 Matplotlib takes a common part out of the labels of a tiny plane far from 0, and a power of ten out
-of those of a huge one. It writes them at the end of the axis, where they lie on titles and, in
-space, on other labels.
+of those of a huge one. It writes this part at the end of the axis, where it covers titles and, in
+three dimensions, other labels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from landscape_mpi.views.levels import format_levels
 from landscape_mpi.views.page import current_page
 
 MATHTEXT = re.compile(r"[${}^\s]")  # things that take no room
-CHARACTER = 0.085  # inches, width of a character and of its share of the gap to the next label
+CHARACTER = 0.085  # inches: width of a character, with a share of the gap to the next label
 
 
 def longest_of(texts: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def longest_of(texts: Sequence[str]) -> int:
 
 
 class CoordinateFormatter(ScalarFormatter):
-    """Labels that need no other number beside them; where there is little room, only some ticks."""
+    """Write full coordinates; where there is little room, label only some of the ticks."""
 
     def __init__(self, inches: float | None = None) -> None:
         """Prepare the labels of one axis.
@@ -42,7 +42,7 @@ class CoordinateFormatter(ScalarFormatter):
         texts = list(super().format_ticks(list(values)))
         if not self.get_offset():
             return texts
-        self.set_locs([])  # then it has no common part to write
+        self.set_locs([])  # so that matplotlib writes no common part
         texts = [text.replace("-", "\N{MINUS SIGN}") for text in format_levels(np.array(values))]
         if self._inches is None or not texts:
             return texts

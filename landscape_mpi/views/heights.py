@@ -30,7 +30,8 @@ from landscape_mpi.views.levels import (
 
 NAT = "nat"
 PERCENT = "percent"  # a share ends at 100: its surface needs no logarithm
-# Of the points; of the decades that a log scale spans; and at least so many decades.
+# A log scale leaves out its lowest points, at most FEW of all, if they take more than MUCH of its
+# decades, and more than LEAST_DECADES.
 FEW, MUCH, LEAST_DECADES = 0.01, 1 / 3, 2.0
 
 
@@ -191,7 +192,7 @@ def start_of(values: Sequence[np.ndarray]) -> float | None:
 
 
 def log_start_of(values: Sequence[np.ndarray]) -> float | None:
-    """Return the value below which few points take much of a log scale, None without such points.
+    """Return the value below which few points take much of a log scale; None if none do.
 
     It is a power of ten. In each surface at most one point in a hundred lies below it, or a single
     point of a small surface.

@@ -23,7 +23,7 @@ SYMLOG_FROM_RATIO = 300.0  # the same, for the ratio of the largest magnitude to
 SYMLOG_DECADES = 6  # largest number on each side: smaller values are drawn linearly
 DEFAULT_LEVELS = 12
 OUTLIER = 1e6  # times the magnitude that nine tenths of the values do not exceed
-DIVERGED = 18  # decades over the middle magnitude: such values are outliers, however many
+DIVERGED = 18  # decades above the median magnitude: larger values are outliers, however many
 CONSTANT_WITHIN = 1e-12  # of the largest magnitude: smaller differences are rounding
 
 # Mantissas of rising density; the sparsest gives one level per several decades.
@@ -66,7 +66,7 @@ class Scale:
     n_floored: int = 0  # zero or negative values, drawn at low on a log scale
     threshold: float = 1.0  # magnitude from which on a symmetric log scale is logarithmic
     clipped: tuple[float, float] | None = None  # ends of the colours; None: low and high
-    leaves_few: bool = False  # whether clipped starts above the few lowest values, unasked
+    leaves_few: bool = False  # whether our choice of clipped leaves out the few lowest values
     notes: tuple[str, ...] = ()  # options that do not suit the values, in words
 
     @property
@@ -302,7 +302,7 @@ def kind_of_each(each: Sequence[np.ndarray]) -> str:
 def without_outliers(finite: np.ndarray) -> np.ndarray:
     """Return values without those so far from 0 that all others would have one colour.
 
-    A loss may overflow, to 1e36 for example, on more than a tenth of a plane, but not on half.
+    Values of a loss that overflows, to 1e36 for example, are outliers on less than half of a plane.
     """
     middle, usual = map(float, np.quantile(np.abs(finite), [0.5, 0.9]))
     if usual == 0:

@@ -19,11 +19,11 @@ def rounded_text(value: float, digits: int) -> str:
 
 
 def text_to(value: float, step: float) -> str:
-    """Return a number with four digits, or with more if it takes them to show a step.
+    """Return a number with four digits, or with as many more as it takes to show a step.
 
     Args:
         value: The number.
-        step: A difference to other numbers beside it; 0 or less for none.
+        step: Difference between it and the numbers beside it; 0 or less if there are none.
     """
     digits = 4
     if step > 0 and value != 0 and math.isfinite(value):

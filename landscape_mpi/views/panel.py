@@ -140,7 +140,7 @@ def _at(surface: Surface, values: np.ndarray, flat: int) -> str:
 
 
 def _height(values: np.ndarray) -> float:
-    """Return the difference between the largest and the smallest value; some are finite."""
+    """Return the difference between the largest and the smallest value; at least one is finite."""
     return float(np.nanmax(values) - np.nanmin(values))
 
 

@@ -152,7 +152,7 @@ def _line_actor(lines: Mesh, points: np.ndarray) -> Any:
 def _near_zero(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return points around their middle, and the middle.
 
-    VTK draws in float32, whose steps at the height of 4e6 are a quarter.
+    VTK draws in float32, whose numbers near 4e6 are a quarter apart.
     """
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     return points - middle, middle

@@ -15,7 +15,7 @@ from landscape_mpi.views.cut import triangles_of
 from landscape_mpi.views.mesh import Mesh, to_polydata
 
 SUFFIXES = (".stl", ".obj")
-FAR = 300.0  # times its range: an axis that lies farther from 0 is moved there
+FAR = 300.0  # times their range along an axis: points farther from 0 are moved to 0
 BASE = 0.1  # thickness under the lowest point, as a share of the longest side
 
 
@@ -45,7 +45,7 @@ def close(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def near_zero(points: np.ndarray) -> np.ndarray:
-    """Return points moved towards 0 along each axis whose offset would blur them in float32.
+    """Return points, moved to 0 along each axis on which float32 would blur them.
 
     Args:
         points: Points of a surface, float64 [n, 3].
@@ -61,7 +61,7 @@ def near_zero(points: np.ndarray) -> np.ndarray:
 def write_solid(mesh: Mesh, path: Path, *, watertight: bool = False) -> None:
     """Write the faces of a mesh as binary STL or as OBJ, by the suffix of the file.
 
-    Numbers of these formats have 7 digits or fewer, so a tiny plane far from 0 is moved there.
+    Numbers of these formats have 7 digits or fewer, so a mesh very far from 0 is moved to 0.
 
     Args:
         mesh: A mesh with faces.

@@ -27,8 +27,8 @@ PART = 10  # for other losses: the level is at 1 / PART of the way to the median
 LOWER = 1e-3  # a point is mentioned if it is lower than the center by this share of its loss
 FEW_STEPS = 4  # a narrower basin shows only its walls
 BASINS = 3  # a good range is about this many basins wide
-CHANCE = 50.0  # percent: a plateau of more error is one of guessing, if the classes are unknown
-OF_CHANCE = 15.0  # percent below the error of guessing: classes may differ in size
+CHANCE = 50.0  # percent: a larger error counts as guessing, if the classes are unknown
+OF_CHANCE = 15.0  # percentage points below guessing that still count: classes differ in size
 PLATEAU = 2.0  # percent: errors so close to the largest belong to it
 STATISTICS = {
     "fixed": "the center's running statistics everywhere; far from it they do not fit the weights, "
@@ -223,7 +223,7 @@ def _levels(loss: np.ndarray, value: float, *, is_in_nat: bool) -> list[tuple[fl
     Args:
         loss: Loss of the surface, float64 [n_alpha, n_beta].
         value: Loss at the center, finite.
-        is_in_nat: Whether its unit is nat. In another unit, no rise means the same for all losses.
+        is_in_nat: Whether its unit is nat. In another unit, no fixed rise suits all losses.
 
     Returns:
         Only levels above the loss of the center, since widths are measured from there.
@@ -371,7 +371,7 @@ def _check_range(surface: Surface, name: str, center: tuple[int, int]) -> Iterat
 
 
 def _check_plateau(error: np.ndarray, n_classes: int | None) -> Iterator[str]:
-    """Say that too much of the plane has the error of guessing, which is 90 % for 10 classes."""
+    """Say so if much of the plane has the error of guessing, which is 90 % for 10 classes."""
     finite = error[np.isfinite(error)]
     least = CHANCE
     if n_classes is not None and n_classes >= 2:

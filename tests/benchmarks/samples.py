@@ -58,7 +58,7 @@ class Population:
     sums: np.ndarray  # float64 [n]
     counts: np.ndarray  # float64 [n]
     guess: float  # value of one about which the network knows nothing, or 0 if that is not known
-    guessed: float = math.inf  # largest count that may be as bad; see Tally
+    guessed: float = math.inf  # how many targets of one may be as bad as a guess; see Tally
 
     @classmethod
     def of_losses(cls, losses: np.ndarray) -> Population:

@@ -1,4 +1,4 @@
-"""The house of all cases: networks with their data and losses, for every test that can take them.
+"""All cases: networks with their data and losses, for every test that can use them.
 
 ``table`` lists them. The other modules have one kind of case each.
 """

@@ -1,4 +1,4 @@
-"""A case: a network with its data, its loss and its seed, and two ways to a surface of it.
+"""A case: a network with its data, its loss and its seed, and two ways to compute its surface.
 
 One way is the program. The other is the oracle of the case, which uses torch alone.
 """
@@ -27,7 +27,7 @@ Run = Callable[[Sequence[str]], Ended]
 
 @dataclass(frozen=True)
 class Oracle:
-    """A network of torch alone, and its values on a split at the weights that it has now."""
+    """A network, and a function that computes its values on a split at its present weights."""
 
     network: nn.Module
     values: Callable[[str], Values]
@@ -37,17 +37,17 @@ class Oracle:
 class Case(ABC):
     """A row of the table.
 
-    Each kind of case says what the options of the program are, and what its oracle is.
+    Each kind of case defines its options of the program and its oracle.
     """
 
     name: str
-    network: str  # this and the next two as a command names them, mostly module:function
+    network: str  # network, data and loss as a command names them, mostly module:function
     data: str
     loss: str
     seed: int = 0  # of the directions
-    options: tuple[str, ...] = ()  # of the command, beside those that name the case
+    options: tuple[str, ...] = ()  # of the command, besides those that name the case
     splits: tuple[str, ...] = ("train",)
-    close: float = 1e-5  # relative: how far the program may be from the oracle
+    close: float = 1e-5  # largest difference allowed between program and oracle, relative
     plane: tuple[str, ...] = PLANE
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """Losses of outputs and targets, each with a network, its data, and torch's own mean of the loss.
 
-The rows serve the functions that compute a loss, and the options that name it: commands read this
-file as a user's module (``--model cases.losses:network``), in the folder of the tests.
+Tests call the function of a row, and pass the options that name it to a command. Commands run in
+the folder of the tests and read this file as a user's module (``--model cases.losses:network``).
 
 Oracle: torch's own mean of the loss over all samples, in float64.
 """
@@ -119,8 +119,8 @@ def with_weights(outputs, targets, **more):
 class LossCase(ModelCase):
     """A loss with a network and data of this file."""
 
-    function: Loss  # that the options name
-    mean: Callable[..., torch.Tensor]  # of outputs and targets
+    function: Loss  # the loss that the options name
+    mean: Callable[..., torch.Tensor]  # torch's mean, from outputs and targets
     units: str = "1"
 
     def source(self) -> list[str]:

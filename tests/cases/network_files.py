@@ -1,7 +1,7 @@
 """Networks in files, as users write them: the folder networks/ has the files, and CASES the rows.
 
-Oracle: the unmodified network, its weights loaded in training mode, called in evaluation mode on
-all samples at once.
+Oracle: the unmodified network. Its weights are loaded in training mode, and it is called in
+evaluation mode, on all samples at once.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class NetworkFile(ModelCase):
 
     plain: str  # the network that the oracle takes: it returns one tensor
     trained: bool  # whether its weights come from a checkpoint
-    classes_last: bool  # of the outputs, if a sample has several targets
-    cause: str = ""  # in the message, if the program refuses the network
-    library: str = ""  # that the network needs
+    classes_last: bool  # whether classes are the last axis of the outputs, with several targets
+    cause: str = ""  # words of the message, if the program refuses the network
+    library: str = ""  # library that the network needs
 
     @property
     def file(self) -> str:
@@ -293,7 +293,7 @@ CASES = by_name(
     ]
 )
 
-# Torch computes these in more than one way, or not at every point: no number may be wrong.
+# The program may compute these or refuse them, but no number may be wrong.
 RIGHT_OR_REFUSED = [
     network_file("set_up:MadeInForward", cause="--model"),
     network_file("number_types:Mixed", NUMBERS, "mse", cause="--model"),

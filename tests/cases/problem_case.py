@@ -26,7 +26,7 @@ COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemCase(Case):
-    """A network, batches of any kind, and a loss of the network on a batch, all of one function."""
+    """A network, batches of any kind, and a loss on a batch, which one function returns."""
 
     @classmethod
     def of(cls, problem: str, **columns: Any) -> Self:

@@ -1,4 +1,4 @@
-"""Problems in files, as users write them with the libraries of the field: the folder problems/.
+"""Problems in files of the folder problems/, as users write them with the libraries of the field.
 
 Oracle: for each problem a loop of its own (problem_loops.py); for the unusual ones the user's own
 loop over the batches (problem_case.py).

@@ -3,8 +3,8 @@
 ``network``, ``data`` and ``loss`` are what a command names; they read the description from the
 environment, so that they are the same on every rank. random_draws.py draws the rows of the table.
 
-Oracle: the unmodified network, called on all samples at once; float64 says how far off float32 may
-be.
+Oracle: the unmodified network, called on all samples at once. Its result in float64 shows how far
+off float32 may be.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of all cases, and the parts of it that tests choose.
+"""The table of all cases, and functions that select cases for a test.
 
 A new case is a row of CASES in the module of its kind. The functions here find it.
 """

@@ -355,7 +355,7 @@ def test_a_run_to_a_smaller_error_that_was_killed_says_which_points_lack_it(made
     assert n > 1
     sampling = read_surface(out).sampling
     assert sampling.title == f"estimates, standard error up to 0.03 x loss (not yet at {n} points)"
-    assert sampling.words.endswith(f"; {n} points have not reached it yet")
+    assert sampling.words.endswith(f"; {n} points have not reached this limit yet")
     run(out, TIGHT)
     assert read_surface(out).sampling.title == "estimates, standard error up to 0.03 x loss"
     assert "not reached" not in read_surface(out).sampling.words

@@ -294,7 +294,7 @@ def run(losses, tolerance):
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-4, 1e7])
 def test_a_loss_without_a_unit_takes_the_same_points_on_any_scale(scale):
-    """With 0.1 nat for an offset, losses of 1e-9 would all count as zero, and be made up."""
+    """With an offset of 0.1, losses of 1e-9 would all look like zero and be interpolated."""
     losses = 0.01 + rough(101)
     free = replace(DECADES, offset=None)
     _, usual, *_ = run(losses, free)
@@ -308,7 +308,7 @@ def test_a_loss_without_a_unit_takes_the_same_points_on_any_scale(scale):
 
 
 def test_the_offset_follows_from_the_first_level_alone():
-    """The same before and after later levels, whatever they hold, and without a finite loss."""
+    """Later levels do not change it; without a finite loss it is that of losses in nat."""
     free, losses = replace(DECADES, offset=None), 1e-5 * rough(101)
     first = np.zeros(losses.shape, bool)
     first[level_grids(101, 101)[1].select] = True

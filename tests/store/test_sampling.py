@@ -128,7 +128,7 @@ def test_losses_that_look_alike_are_not_trusted_before_a_few_could_be_guesses():
 
 
 def test_losses_that_are_all_alike_are_not_certain_where_no_guess_is_known():
-    """By the rule of three up to 3 of 512 may be others; each may be as far off as the value."""
+    """By the rule of three, up to 3 of 512 may differ, each by as much as the value itself."""
     tally = tally_of(np.full(512, 0.7), [256, 512])
     assert tally.means[0] == pytest.approx(0.7, rel=1e-15)
     half = 1.96 * tally.standard_errors(10**9, np.zeros(1))[0]

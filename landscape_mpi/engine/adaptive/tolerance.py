@@ -18,8 +18,8 @@ class Tolerance:
     value: float
     unit: str = "decades"
     noise: float = 0.0  # largest standard error of computed values, in the unit
-    # Added to a loss before its logarithm; None: follows from the losses of the first level, since
-    # their unit is not nat.
+    # The number added to a loss before its logarithm. None if the unit of the loss is not nat: the
+    # number then follows from the losses of the first level.
     offset: float | None = IN_NAT
 
     def for_losses(self, first: np.ndarray) -> Tolerance:
@@ -51,7 +51,7 @@ class Tolerance:
 
     @property
     def words(self) -> str:
-        """Return the tolerance with what its unit means, where this is known."""
+        """Return the tolerance and, if its offset is known, the sum whose logarithm it is of."""
         if self.unit == "nat" or self.offset is None:
             return self.text
         return f"{self.text} of loss + {self.offset:g}"

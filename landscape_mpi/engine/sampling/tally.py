@@ -16,7 +16,7 @@ from landscape_mpi.compute.unit_values import UnitValues
 from landscape_mpi.store.sampling_fields import STATE
 
 Z = 1.96  # the interval of 95 % of a normal distribution, in standard errors
-ALIKE = 1e-6  # of a mean: residuals below this are rounding, and tell nothing of other samples
+ALIKE = 1e-6  # of a mean: smaller residuals are rounding and say nothing about other samples
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,15 @@ class Tally:
     ) -> np.ndarray:
         """Return the standard errors, float64 [n_quantities]; see the function of this name.
 
-        Infinite where nothing has counted so far, and where all samples are 0 and no guess is
-        known. NaN beside a mean that is not finite.
+        They are infinite where nothing has counted so far, and where all samples are 0 and no guess
+        is known. They are NaN beside a mean that is not finite.
 
         Args:
             n_all: Samples of the split.
             guesses: Values of a sample about which the network knows nothing, as far as they are
                 known, or 0, float64 [n_quantities].
-            guessed: Largest count of what is as bad as a guess: all of a sample, 1 of a batch.
+            guessed: How many targets of one sample or batch may be as bad as a guess: all of a
+                sample (infinity), 1 of a batch.
         """
         if self.n >= n_all:
             return np.where(np.isfinite(self.means), 0.0, np.nan)

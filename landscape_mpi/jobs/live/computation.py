@@ -51,7 +51,7 @@ class SurfaceOptions(TypedDict, total=False):
     splits: Sequence[str]  # splits to evaluate (train)
     also: Sequence[str]  # further quantities, such as gradient_norm; see surface --help
     adaptive: float  # tolerance of interpolated losses (None: compute all points)
-    adaptive_unit: str  # its unit: decades of loss + 0.1 nat, or nat (decades)
+    adaptive_unit: str  # its unit: decades (see surface --help), or nat, that of the loss (decades)
     rtol: float  # relative part of the allowed standard error (None: take all batches)
     atol: float  # its absolute part, in the unit of the loss (0)
     limit: int  # training samples, or batches if the data are in batches
@@ -141,7 +141,7 @@ def _check(options: SurfaceOptions, axes: Mapping[str, Axis | None]) -> None:
     seed = options.get("seed")
     is_whole = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (is_whole and 0 <= seed <= LARGEST_SEED):
-        least_most = "of at least 0 and at most 2**63 - 1"
+        least_most = "from 0 to 2**63 - 1"
         raise InputError(f"{CALLER}: seed is {seed!r}, but must be a whole number {least_most}.")
     for given in axes.values():
         if given is not None:

@@ -49,7 +49,7 @@ def for_unit(tolerance: Tolerance | None, unit: str) -> Tolerance | None:
 
     Args:
         tolerance: The tolerance.
-        unit: Unit of the loss. In another one than nat, no offset suits all losses.
+        unit: Unit of the loss. If it is not nat, no single offset suits all losses.
     """
     if tolerance is None or unit == "nat":
         return tolerance

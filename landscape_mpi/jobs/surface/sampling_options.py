@@ -62,9 +62,9 @@ def with_noise(tolerance: Tolerance | None, rule: SamplingRule | None) -> Tolera
     if tolerance.offset is None and tolerance.unit != "nat" and rule.atol > 0:
         raise InputError(
             f"{_options(rule)} cannot be combined with --adaptive {tolerance.text} for a loss "
-            "whose unit is not nat, because only its values tell how many decades an error of "
-            f"{rule.atol:g} is. Leave out --atol, or pass --adaptive-unit nat (here the unit of "
-            "the loss) and --rtol 0."
+            f"whose unit is not nat: how many decades an error of {rule.atol:g} is depends on the "
+            "losses, which are not known yet. Leave out --atol, or pass --adaptive-unit nat (here "
+            "the unit of the loss) and --rtol 0."
         )
     _check_noise(rule, tolerance)
     return replace(tolerance, noise=_noise(rule, tolerance))
@@ -94,7 +94,7 @@ def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
     larger = ", or a larger --adaptive"
     if tolerance.unit == "nat":
         ways_out = f"--rtol 0 with --atol {most:g} or less, or --adaptive-unit decades"
-        larger = "" if rule.rtol else larger  # a large loss has a larger error than any tolerance
+        larger = "" if rule.rtol else larger  # with --rtol, a large loss may have any error
     raise InputError(
         f"{_options(rule)} allow a standard error above half of --adaptive {tolerance.text}, so "
         f"the noise of the samples would be refined. Pass {ways_out}{larger}."

@@ -207,7 +207,7 @@ def escape(text: str) -> str:
 
 
 def _with_whole_options(words: str) -> str:
-    """Mark the options in HTML, because a browser breaks lines after their hyphens."""
+    """Mark the options in HTML, so that a browser breaks no line after their hyphens."""
     return OPTION.sub(r'<span class="option">\g<0></span>', words)
 
 

@@ -2,7 +2,7 @@
 
 const isComputed = (q, k) => !q.done || q.done[k];
 
-// The width of the cell around each coordinate, over the largest, as views/areas.py has it.
+// The width of the cell around each coordinate, relative to the widest, as in views/areas.py.
 function widthsOf(axis) {
   const width = (k) => Math.abs(axis[Math.min(k + 1, axis.length - 1)] - axis[Math.max(k - 1, 0)]) / (k > 0 && k < axis.length - 1 ? 2 : 1);
   const widths = axis.length > 1 ? Array.from(axis, (_, k) => width(k)) : [1];
