@@ -77,7 +77,7 @@ class Case(ABC):
         grid = self.plane if plane is None else plane
         seed = (
             [f"--seed={self.seed}"] if self.seed else []
-        )  # planes without a seed refuse the option
+        )  # planes that draw no direction refuse the option
         words = ["landscape_mpi.surface", *self.source(), *seed, *grid]
         return [*words, *self.options, *more, "--save-directions", f"--out={out}"]
 

@@ -1,4 +1,4 @@
-"""Tiny problems of every kind, and the mean loss of each written once more in another way.
+"""Tiny problems of every kind, and a second, independent way to compute the mean loss of each.
 
 The second way takes all data at once and shares no line with the first: derivatives in closed form
 for the differential equation, a matrix of neighbours for the graphs, one padded batch for the

@@ -62,7 +62,7 @@ def dtype_of(problem: Problem) -> torch.dtype | None:
 
 
 def batches_of(problem: Problem, split: str = "train") -> Any:
-    """Return the batches, cut by hand where they are no list yet."""
+    """Return the batches of a split; cut tensors into batches."""
     data, size = problem.data, problem.batch_size
     data = data[split] if isinstance(data, Mapping) else data
     if isinstance(data, tuple):
@@ -71,7 +71,7 @@ def batches_of(problem: Problem, split: str = "train") -> Any:
 
 
 def converted(tree: Any, dtype: torch.dtype | None) -> Any:
-    """Return a copy of a batch whose floating-point tensors are of a type."""
+    """Return a copy of a batch, with its floating-point tensors converted to a type."""
     if isinstance(tree, dict):
         return {name: converted(value, dtype) for name, value in tree.items()}
     if isinstance(tree, tuple):

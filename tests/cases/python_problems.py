@@ -315,10 +315,10 @@ STEPS = ("threads", "uncopied", "views")
 class PythonProblem(ProblemCase):
     """A problem of this file."""
 
-    steps: tuple[str, ...] = STEPS  # that its network allows
-    left_out: tuple[str, ...] = ()  # that a run on several threads finds it must leave out
-    draws: bool = False  # random numbers in its loss
-    has_derivatives: bool = False  # first and second ones, in float64
+    steps: tuple[str, ...] = STEPS  # steps of the computation that its network allows
+    left_out: tuple[str, ...] = ()  # what a run on several threads must leave out, in words
+    draws: bool = False  # whether its loss draws random numbers
+    has_derivatives: bool = False  # whether it has first and second derivatives, in float64
     closed_form: Callable[[], closed_forms.Tiny] | None = None
 
     def on(self, device: str) -> Problem:

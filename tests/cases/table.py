@@ -17,7 +17,7 @@ from cases.python_problems import PythonProblem
 from cases.random_networks import RandomNetwork
 
 N_RANDOM = 30
-# On ranks: a network of each file, and problems of which each needs something else.
+# Cases that also run on two ranks: a network of each file, and problems with different needs.
 NETWORKS_ON_RANKS = (
     *("weights_read:by_vector-trained", "branches:Masked", "shapes:segmenter"),
     *("reparametrised:pruned_with_norm-trained", "set_up:low_rank-trained", "set_up:lazy_all"),
@@ -32,7 +32,7 @@ UNUSUAL_ON_RANKS = ("nested", "fused_when_loaded")
 
 
 def every_case() -> list[Case]:
-    """Return all cases of which the program computes a surface."""
+    """Return all cases whose surface the program computes."""
     return [
         *(*of_losses(), *in_python(), *in_files(), *unusual_problems(), *networks_in_files()),
         *random_networks(),
@@ -68,7 +68,7 @@ def random_networks() -> list[RandomNetwork]:
 
 
 def on_ranks() -> list[Case]:
-    """Return cases of which tests also compute the surface on two ranks."""
+    """Return cases whose surface tests also compute on two ranks."""
     return [
         *(network_files.CASES[name] for name in NETWORKS_ON_RANKS),
         *(problem_files.CASES[name] for name in PROBLEMS_ON_RANKS),
@@ -87,7 +87,7 @@ def with_closed_form() -> list[PythonProblem]:
 
 
 def refused() -> list[NetworkFile]:
-    """Return networks that the program refuses, each for the cause that the row has."""
+    """Return networks that the program refuses, each for the cause that its row names."""
     return network_files.REFUSED
 
 

@@ -88,7 +88,7 @@ def test_each_thing_is_one_short_file_and_one_line():
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """Return what runs Python in a copy of the package with all that the page adds."""
+    """Return a function that runs Python in a copy of the package with all that the page adds."""
     folder = tmp_path_factory.mktemp("house")
     copy_sources(ROOT / "landscape_mpi", folder / "landscape_mpi")
     copy_sources(ROOT / "docs", folder / "docs")

@@ -95,7 +95,7 @@ def leaves_out_points(path):
 
 
 def fits_its_axes(words):
-    """Return whether a surface covers a path, its axes being fit:51."""
+    """Return whether the axes of a surface are fit:51 by default, because it shows a path."""
     options = {word.partition("=")[0] for word in words}
     return "--directions" in options and "--x" not in options
 

@@ -119,7 +119,7 @@ def trained():
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "own"])
 def test_samples_that_are_all_right_do_not_tell_that_others_are(loss):
-    """The first 256 batches have no wrong one. Classes are counted in a loss of one's own too."""
+    """The first 256 batches have no misclassified sample. A guess is known for either loss."""
 
     def own(net, batch):
         return functional.cross_entropy(net(batch[0]), batch[1], reduction="none")
@@ -134,7 +134,7 @@ def test_samples_that_are_all_right_do_not_tell_that_others_are(loss):
 
 
 def test_an_error_of_no_percent_is_not_certain():
-    """The rule of three: of 512 samples without a miss, up to 0.6 % of the others may be missed."""
+    """By the rule of three, after 512 correct samples up to 0.6 % of the others may be wrong."""
     found = lm.compute_surface(
         *trained(), x=0.0, progress=False, batch_size=BATCH, rtol=0.02, atol=0.02
     )

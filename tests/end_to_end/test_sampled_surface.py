@@ -342,7 +342,7 @@ def test_a_smaller_tolerance_takes_out_interpolated_points_and_the_check(made, t
 
 
 def test_a_run_to_a_smaller_error_that_was_killed_says_which_points_lack_it(made, tmp_path):
-    """Its file has the smaller tolerance, but not every point has taken the samples for it."""
+    """Its file has the smaller tolerance, but not every point has taken enough samples for it."""
     out = copied(made(LOOSE)[0], tmp_path / "on.h5")
     tighten(out, rtol=0.03, atol=0.0)
     found = points_of(out)

@@ -145,7 +145,7 @@ def test_on_hostile_surfaces_estimates_hold_and_nothing_is_interpolated_across(n
 
 @pytest.mark.filterwarnings("error")
 def test_a_tolerance_that_no_loss_can_keep_computes_everything_without_a_warning():
-    """A quadratic is predicted to the last bit, so any other surplus is infinitely larger."""
+    """A quadratic is predicted almost to the last bit; other ratios of errors are infinite."""
     _, done = look_up(1e36 * bowl(101), Tolerance(1e-300, "nat"))
     assert done.mean() > 0.99
 

@@ -146,7 +146,7 @@ def test_an_option_that_was_not_passed_is_not_among_the_directions(on_ranks, tmp
 
 
 def test_an_estimate_of_both_tolerances_says_the_least_work_of_both(on_ranks, tmp_path):
-    """The least points: 11 along each axis, and 2 % of the others as a check."""
+    """The smallest number of points is 11 x 11, and 2 % of the others as a check."""
     n = 11 * 11 + math.ceil(0.02 * (81 * 81 - 11 * 11))
     argv = ["landscape_mpi.surface", "--model=dry_net:build", "--data=digits", "--x=-1:1:81"]
     (tmp_path / "dry_net.py").write_text(NETWORK)

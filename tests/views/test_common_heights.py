@@ -116,13 +116,13 @@ def test_a_corner_of_minus_1e36_flattens_neither_heights_nor_colours(write, tmp_
 @pytest.mark.parametrize("kind", [None, "log", "linear"])
 @pytest.mark.parametrize("lower", [0.0, 5.0])
 def test_a_loss_that_overflows_on_a_third_of_the_plane_does_not_flatten_the_rest(kind, lower):
-    """The bowl ends at 300 nat, and at -5 or 0; 7 of 21 columns are 1e36."""
+    """The bowl begins at 0 or -5 nat; 7 of 21 columns of the plane are 1e36."""
     values = plane(AXIS, AXIS, bowl) + 1e-3 - lower
     values[:7] = 1e36
     high = choose_heights([values], "nat", kind=kind).high
     assert high is not None
     assert high == pytest.approx(values[7:].max(), rel=0.05)
-    # Half of the plane: nobody can say which half is the surface.
+    # With half of the plane at 1e36, nobody can say which half is the surface.
     values[:11] = 1e36
     assert choose_heights([values], "nat", kind=kind).high is None
 

@@ -69,7 +69,7 @@ def test_where_little_of_the_plane_lies_below_the_end_the_scale_is_logarithmic(
 
 
 def test_the_share_is_one_of_area_and_not_of_points(tmp_path):
-    """Two of 10 columns of points are high; their cells take 135.5 of 143.5 parts, or 2 of 10."""
+    """Two of 10 columns of points are high; their cells take most of the area, or a fifth."""
     high_last = np.broadcast_to(np.where(np.arange(10) >= 8, 50.0, 1.0)[:, None], (10, 10))
     for alpha, kind in (([*range(9), 98], "log"), ([*range(10)], "linear")):
         path = tmp_path / f"{kind}.h5"
@@ -158,6 +158,6 @@ def test_one_deep_point_does_not_take_the_colours_of_a_logarithmic_scale(surface
     assert len(inside) >= 8
     asked = scale_of([deep], "train_loss", ScaleRequest("log", ends=(1e-5, None)), where="")
     assert asked.clipped == (1e-5, pytest.approx(1000.0))
-    # Of a line, no point may leave the axes.
+    # All points of a line must be within its axes.
     path = write_surface(deep.path.parent / "line.h5", AXIS, [0.0], {"train_loss": values[5]})
     assert scale_of([read_surface(path)], "train_loss", where="").clipped is None

@@ -191,7 +191,7 @@ def test_neither_an_offset_of_the_values_nor_one_of_the_plane_changes_the_pictur
 
 @pytest.mark.parametrize("place", [0.0, 4096.0])
 def test_the_triangles_of_stl_keep_apart_what_is_close_and_far_from_0(tmp_path, place):
-    """Widths of cells are read from the binary file: 50 bytes a triangle after 84."""
+    """The test reads the corners from the binary file: 84 bytes, then 50 for each triangle."""
     axis = place + 1e-5 * AXIS
     loss = 5.0 + surface_files.plane(AXIS, AXIS, lambda a, b: 1e-6 * (a * a + b * b))
     path = surface_files.write_surface(tmp_path / "net.h5", axis, axis, {"train_loss": loss})

@@ -306,7 +306,7 @@ def test_the_command_needs_neither_mpi_nor_torch(tmp_path):
 
 @pytest.mark.parametrize("scale", [1e-9, 1e6])
 def test_widths_and_advice_do_not_depend_on_the_scale_of_a_loss_without_a_unit(tmp_path, scale):
-    """A basin of four steps; 0.1 more than its center is nothing at 1e6, and all at 1e-9."""
+    """A rise of 0.1 is nothing for a loss of 1e6, and lies far above the plane for one of 1e-9."""
     loss = scale * (0.01 + plane(AXIS, AXIS, bowl) ** 2)
     path = write_surface(tmp_path / "net.h5", AXIS, AXIS, {"train_loss": loss})
     with h5py.File(path, "r+") as file:

@@ -242,7 +242,7 @@ def test_the_share_is_one_of_area_and_of_what_is_computed(browser, tmp_path):
 
 
 def test_no_line_breaks_within_an_option_in_the_numbers(browser, tmp_path):
-    """Two lines name --x and --y for a narrow basin; a window of any width shows them whole."""
+    """Two lines name --x and --y for a narrow basin; no window breaks these options."""
     loss = plane(AXIS, AXIS, lambda a, b: 0.1 + 90 * (a * a + b * b))
     open_pages(browser, tmp_path, [loss])
     pieces = """[...document.querySelectorAll("li .option")]
