@@ -122,6 +122,8 @@ def _repeats(surface: Surface, name: str) -> str:
         return f"{name}: no line is complete and has the point (0)"
     value = float(loss[center[0], whole][0])
     level = value + RISE if _is_in_nat(surface, name) else _part_of_the_way(loss[:, whole], value)
+    if level <= value:
+        return f"{name}: no width: the loss at the center is above the median loss of the lines"
     rise = rounded_text(level - value, 3)
     widths = [sharpness.width(surface.alpha, line, center[0], level) for line in loss[:, whole].T]
     totals = sorted(width.total for width in widths if math.isfinite(width.total))

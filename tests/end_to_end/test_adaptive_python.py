@@ -68,16 +68,22 @@ def test_a_small_loss_without_a_unit_is_interpolated_on_its_own_scale():
     assert beyond[interpolated].mean() <= 0.05
 
 
-def test_how_many_decades_an_error_is_only_values_tell():
+@pytest.mark.parametrize(
+    ("tolerances", "words"),
+    [
+        (
+            {"rtol": 0.02, "atol": 0.1},
+            "rtol 0.02 atol 0.1 cannot be .* a loss whose unit is not nat.*adaptive_unit='nat'",
+        ),
+        (
+            {"rtol": 0.02, "atol": 0.1, "adaptive_unit": "nat"},
+            "rtol=0 with atol 0.015 or less, or adaptive_unit decades without atol",
+        ),
+    ],
+)
+def test_an_error_in_the_unit_of_a_loss_has_no_known_size_in_decades(tolerances, words):
     network, (inputs, targets) = case()
-    words = "rtol 0.02 atol 0.1 cannot be .* a loss whose unit is not nat.*adaptive_unit='nat'"
     with pytest.raises(InputError, match=words):
         lm.compute_surface(
-            network,
-            [(inputs, targets)],
-            loss=small_loss,
-            **GRID,
-            adaptive=0.03,
-            rtol=0.02,
-            atol=0.1,
+            network, [(inputs, targets)], loss=small_loss, **GRID, adaptive=0.03, **tolerances
         )

@@ -318,3 +318,14 @@ def test_widths_and_advice_do_not_depend_on_the_scale_of_a_loss_without_a_unit(t
     reach = [2 * np.interp(level, lift, AXIS[10:]) for lift in (loss[10:, 10], loss[10, 10:])]
     assert told == f"{words}median loss: {reach[0]:.3g} along alpha, {reach[1]:.3g} along beta"
     assert not any("0.1 more" in line or "is narrow" in line for line in found)
+
+
+def test_lines_whose_center_lies_above_their_median_have_no_width(tmp_path):
+    loss = np.stack([1.0 - AXIS**2, 1.0 - AXIS**2 / 2], axis=1)
+    path = write_surface(
+        tmp_path / "lines.h5", AXIS, [0.0, 1.0], {"train_loss": loss}, attributes={"repeats": 2}
+    )
+    with h5py.File(path, "r+") as file:
+        file["train_loss"].attrs["units"] = "1"
+    told = "train_loss: no width: the loss at the center is above the median loss of the lines"
+    assert told in describe(read_surface(path))

@@ -93,7 +93,8 @@ def _check_noise(rule: SamplingRule, tolerance: Tolerance) -> None:
         ways_out += f" --atol {_below(tolerance.offset * rtol)}"
     larger = ", or a larger --adaptive"
     if tolerance.unit == "nat":
-        ways_out = f"--rtol 0 with --atol {most:g} or less, or --adaptive-unit decades"
+        without = " without --atol" if tolerance.offset is None else ""
+        ways_out = f"--rtol 0 with --atol {most:g} or less, or --adaptive-unit decades{without}"
         larger = "" if rule.rtol else larger  # with --rtol, a large loss may have any error
     raise InputError(
         f"{_options(rule)} allow a standard error above half of --adaptive {tolerance.text}, so "
