@@ -473,7 +473,7 @@ def test_a_range_for_the_first_of_several_quantities(tmp_path, capsys, compare):
         plot.main([*words, "--quantity=train_error"])
 
 
-def test_words_over_a_narrow_picture_begin_a_line_for_each_end_and_keep_numbers_with_their_percent():
+def test_words_over_a_narrow_picture_take_a_line_for_each_end_and_keep_percents_whole():
     words = "1 % above 10 nat, up to 17.3: cut off\n5 % below 0.1 nat, down to 0.00092: cut off"
     heads = fit_heads(["with", "without"], [words, ""], 1.2)
     lines = heads.words[0].split("\n")
