@@ -316,7 +316,7 @@ class PythonProblem(ProblemCase):
     """A problem of this file."""
 
     steps: tuple[str, ...] = STEPS  # steps of the computation that its network allows
-    left_out: tuple[str, ...] = ()  # what a run on several threads must leave out, in words
+    left_out: tuple[str, ...] = ()  # parts that a run on several threads must leave out, in words
     draws: bool = False  # whether its loss draws random numbers
     has_derivatives: bool = False  # whether it has first and second derivatives, in float64
     closed_form: Callable[[], closed_forms.Tiny] | None = None
