@@ -132,14 +132,11 @@ def describe_adaptive(
         tolerance: The tolerance, with its unit.
     """
     n_points = work.grid[0] * work.grid[1]
-    n_done = n_points - work.n_pending
-    seconds = group_seconds(measured.sample_seconds, of_rank)
     words = []
     for kind, share in SHARES.items():
         n = min(n_points, max(least, round(share * n_points)))
-        left = max(0, n - n_done)
-        took = run_seconds(seconds, n_points=left, n_samples=work.n_samples) if left else 0.0
-        words.append(f"about {n:,} if the surface is {kind} ({describe_duration(took)})")
+        took = _time_of(measured, work, of_rank, points=n, samples=work.n_samples)
+        words.append(f"about {n:,} if the surface is {kind} ({took})")
     return (
         f"with --adaptive, to {tolerance}, values decide how many points are computed: "
         f"{', '.join(words)}, at most all of them"
@@ -158,11 +155,11 @@ def describe_sampling(
         least: Least number of samples of a point.
         rule: The largest standard error, in words.
     """
-    seconds = group_seconds(measured.sample_seconds, of_rank)
-    took = run_seconds(seconds, n_points=work.n_pending, n_samples=least)
+    all_points = work.grid[0] * work.grid[1]
+    took = _time_of(measured, work, of_rank, points=all_points, samples=least)
     return (
         f"with --rtol and --atol, to a standard error of {rule}, values decide how many "
-        f"{work.noun} a point takes: at least {least:,} ({describe_duration(took)} if no point "
+        f"{work.noun} a point takes: at least {least:,} ({took} if no point "
         f"takes more), at most all of them"
     )
 
@@ -179,13 +176,18 @@ def describe_both(
         points: Least number of points.
         samples: Least number of samples of a point.
     """
+    took = _time_of(measured, work, of_rank, points=points, samples=samples)
+    return f"with both, at least {points:,} points of {samples:,} {work.noun} each ({took})"
+
+
+def _time_of(
+    measured: Measured, work: Work, of_rank: Sequence[int], *, points: int, samples: int
+) -> str:
+    """Return the time, in words, until so many points are computed with so many samples each."""
     left = max(0, points - (work.grid[0] * work.grid[1] - work.n_pending))
     seconds = group_seconds(measured.sample_seconds, of_rank)
     took = run_seconds(seconds, n_points=left, n_samples=samples) if left else 0.0
-    return (
-        f"with both, at least {points:,} points of {samples:,} {work.noun} each "
-        f"({describe_duration(took)})"
-    )
+    return describe_duration(took)
 
 
 def _describe_limits(measured: Measured, sample_s: float, n_samples: int) -> list[str]:

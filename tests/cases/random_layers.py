@@ -17,6 +17,8 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
 
+from cases.networks.set_up import Merging
+
 WIDTH, SIZE, LENGTH = 8, 6, 5
 Part = Sequence[Any]  # its kind, and what the kind takes
 
@@ -421,7 +423,7 @@ class Optional(nn.Module):
         return self._inner(**{"x": x, "mask": torch.ones_like(x)})
 
 
-class LowRank(nn.Module):
+class LowRank(Merging):
     """A product of rank 2 that eval() merges into the weight."""
 
     def __init__(self, domain):
@@ -430,14 +432,6 @@ class LowRank(nn.Module):
         self.down = nn.Parameter(torch.randn(2, WIDTH) / WIDTH**0.5)
         self.up = nn.Parameter(0.5 * torch.randn(WIDTH, 2))
         self.merged, self.is_image = False, domain == "image"
-
-    def train(self, mode=True):
-        super().train(mode)
-        if mode == self.merged:
-            change = self.up.data @ self.down.data
-            self.weight.data += -change if mode else change
-            self.merged = not mode
-        return self
 
     def forward(self, x):
         x = x.movedim(1, -1) if self.is_image else x

@@ -7,15 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 
-class LowRank(nn.Module):
-    """A frozen weight and a trained product of rank 2, merged by eval() as adapters do."""
-
-    def __init__(self, n_in, n_out):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in) / n_in**0.5, requires_grad=False)
-        self.down = nn.Parameter(torch.randn(2, n_in) / n_in**0.5)
-        self.up = nn.Parameter(torch.randn(n_out, 2))
-        self.merged = False
+class Merging(nn.Module):
+    """The product of down and up, which eval() merges into the weight."""
 
     def train(self, mode=True):
         super().train(mode)
@@ -24,6 +17,17 @@ class LowRank(nn.Module):
             self.weight.data += -change if mode else change
             self.merged = not mode
         return self
+
+
+class LowRank(Merging):
+    """A frozen weight and a trained product of rank 2, merged by eval() as adapters do."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in) / n_in**0.5, requires_grad=False)
+        self.down = nn.Parameter(torch.randn(2, n_in) / n_in**0.5)
+        self.up = nn.Parameter(torch.randn(n_out, 2))
+        self.merged = False
 
     def forward(self, rows):
         outputs = functional.linear(rows, self.weight)
